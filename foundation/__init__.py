@@ -1,0 +1,5 @@
+"""What both models stand on: network, data, training loop, checkpoints, perceptual distance."""
+
+from foundation.randomness import noise
+
+__all__ = ["noise"]

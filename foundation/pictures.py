@@ -1,0 +1,89 @@
+"""Picture files of any origin as square uint8 arrays: one file, or a whole folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from foundation.readers import MAX_BYTES, MAX_PIXELS, DataError
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def find_pictures(path: Path) -> list[Path]:
+    """All PNG, JPEG and WebP files below a folder by their suffix, in sorted order.
+
+    Raises:
+        DataError: no folder, or none in it.
+    """
+    if not path.is_dir():
+        raise DataError(f"There is no folder {path}; check the path after 'folder:'.")
+    # Links to folders are not followed: a loop of them would never end.
+    found = [Path(top, name) for top, _, names in os.walk(path) for name in names]
+    found = sorted(p for p in found if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not found:
+        raise DataError(f"No PNG, JPEG or WebP pictures in {path}; put some there or give another folder.")
+    return found
+
+
+def read_folder(path: Path, size: int) -> tuple[np.ndarray, int]:
+    """Every picture of a folder and its subfolders, cropped to the central square and resized.
+
+    Returns:
+        Pixels uint8 (N, size, size, 3), and how many files had to be skipped: not a picture, damaged, or more
+        than 50 megapixels.
+
+    Raises:
+        DataError: no folder, no usable picture, or too many for the memory.
+    """
+    files = find_pictures(path)
+    if len(files) * size**2 * 3 > MAX_BYTES:
+        raise DataError(
+            f"{len(files):,} pictures of size {size} need over 4 GB; use fewer or a smaller size."
+        )
+    pixels = np.empty((len(files), size, size, 3), np.uint8)
+    good = 0
+    for file in files:
+        try:
+            pixels[good] = read_picture(file, size)
+        except Exception:  # decoders of damaged files raise nearly anything; one bad file must not end a run
+            continue
+        good += 1
+    if not good:
+        raise DataError(
+            f"None of the {len(files):,} picture files in {path} could be read; check some of them."
+        )
+    return pixels[:good], len(files) - good
+
+
+def read_picture(file: Path | BinaryIO, size: int) -> np.ndarray:
+    """One picture: turned as its EXIF says, on white where transparent, central square, LANCZOS to size.
+
+    Returns:
+        uint8 (size, size, 3).
+
+    Raises:
+        DataError: more than 50 megapixels; what the decoder raises where it is not a picture.
+    """
+    with Image.open(file, formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise DataError(f"The picture has {width}x{height} pixels; reduce it to 50 megapixels or less.")
+        # A large JPEG then decodes at 1/2, 1/4 or 1/8 of its size, never below the size asked here.
+        image.draft(None, (2 * size, 2 * size))
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):  # 16 bits a pixel; convert() would clip all but the darkest to white
+            image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = image.convert("RGB")
+        side = min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+        return np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))

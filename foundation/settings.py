@@ -1,0 +1,88 @@
+"""Settings files: small TOML, every key overridable on the command line, unknown keys refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class SettingsError(ValueError):
+    """A settings file or override that cannot be used; the message names the key and the cure."""
+
+
+def read_settings(path: str | Path, overrides: Sequence[str], sections: dict[str, type]) -> dict[str, object]:
+    """Read a TOML file into one frozen dataclass a section.
+
+    Args:
+        path: TOML file; each top-level table is a section.
+        overrides: "section.key=value" (value in TOML syntax; a bare word is a string).
+        sections: name -> dataclass.
+
+    Raises:
+        SettingsError: unreadable file, unknown section or key, wrong type, or a value its dataclass refuses.
+    """
+    try:
+        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as e:
+        raise SettingsError(f"{path} cannot be read ({e.strerror}): give --config an existing TOML file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise SettingsError(f"{path} is not valid TOML: {e}.") from None
+    for item in overrides:
+        key, eq, value = item.removeprefix("--").partition("=")
+        section, dot, name = key.partition(".")
+        if not (eq and dot and name):
+            raise SettingsError(f"{item!r} is not an override: write section.key=value.")
+        table = raw.setdefault(section, {})
+        if isinstance(table, dict):
+            table[name] = _value(value)
+    unknown = raw.keys() - sections.keys()
+    if unknown:
+        raise SettingsError(f"Unknown section {sorted(unknown)[0]!r}: known are {', '.join(sections)}.")
+    return {name: build(cls, raw.get(name, {}), name) for name, cls in sections.items()}
+
+
+def _value(text: str):
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def build(cls: type[T], values, where: str) -> T:
+    """A dataclass from plain values, with types checked.
+
+    Raises:
+        SettingsError: unknown key, wrong type, or refused value.
+    """
+    if not isinstance(values, dict):
+        raise SettingsError(f"{where} must be a table of settings.")
+    hints = typing.get_type_hints(cls)
+    fields = {f.name for f in dataclasses.fields(cls)}
+    unknown = values.keys() - fields
+    if unknown:
+        raise SettingsError(f"Unknown key {where}.{sorted(unknown)[0]}: known are {', '.join(sorted(fields))}.")
+    kwargs = {k: _typed(v, hints[k], f"{where}.{k}") for k, v in values.items()}
+    try:
+        return cls(**kwargs)
+    except (TypeError, ValueError) as e:
+        raise SettingsError(f"{where}: {e}") from None
+
+
+def _typed(value, hint, where: str):
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        inner = typing.get_args(hint)[0]
+        if not isinstance(value, (list, tuple)):
+            raise SettingsError(f"{where} must be a list.")
+        return tuple(_typed(v, inner, where) for v in value)
+    if hint is float and type(value) in (int, float):
+        return float(value)
+    if type(value) is not hint:
+        raise SettingsError(f"{where} must be of type {getattr(hint, '__name__', hint)}, not {type(value).__name__}.")
+    return value

@@ -1,0 +1,215 @@
+"""Hierarchical Koopman Diffusion: encoder, one Koopman operator a latent, decoder (arXiv 2510.12220, section 3).
+
+f(x_t, t) = D( exp((tau(eps) - tau(t)) A) E(x_t) ). One call of the network goes from noise to image, and every state
+in between is available in closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from foundation import checkpoints
+from foundation.settings import SettingsError, build
+from foundation.unet import UNet, UNetConfig
+from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, c_in, c_noise, expand
+from koopman_core.operator import ALPHA_MAX, WARPS, KoopmanOperator, tau_of_sigma
+
+EVOLVED = ("all", "bottleneck", "none")
+MODELS_DIR = Path(__file__).resolve().parent.parent / "assets" / "models"
+
+
+@dataclass(frozen=True)
+class KoopmanConfig:
+    """Attributes: warp = time variable; alpha_max = soft bound; evolved = which latents have an operator that works
+    ("all", "bottleneck", "none": the paper's ablation, table 3)."""
+
+    warp: str = "karras"
+    alpha_max: float = ALPHA_MAX
+    evolved: str = "all"
+
+    def __post_init__(self) -> None:
+        if self.warp not in WARPS:
+            raise ValueError(f"warp must be one of {', '.join(WARPS)}, not {self.warp!r}.")
+        if self.evolved not in EVOLVED:
+            raise ValueError(f"evolved must be one of {', '.join(EVOLVED)}, not {self.evolved!r}.")
+        if not 0 < self.alpha_max <= 80:
+            raise ValueError("alpha_max must lie in (0, 80].")
+
+
+@dataclass(frozen=True)
+class SpectrumEntry:
+    """Eigenvalues alpha +- i beta of one latent.
+
+    Attributes:
+        name: "skip 0" ... "skip n", "bottleneck".
+        shape: (C, h, w) of the latent.
+        alpha, beta: (C/2, h, w) float32.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    alpha: Tensor
+    beta: Tensor
+
+
+class KoopmanDiffusion(nn.Module):
+    """The HKD network.
+
+    Args:
+        config: the U-Net.
+        koopman: time variable, bound, and which latents evolve.
+    """
+
+    def __init__(self, config: UNetConfig, koopman: KoopmanConfig | None = None):
+        super().__init__()
+        self.config, self.koopman = config, koopman or KoopmanConfig()
+        self.net = UNet(config)
+        self.operators = nn.ModuleList(KoopmanOperator(s, self.koopman.alpha_max) for s in config.skip_shapes())
+        evolved = {"all": len(self.operators), "bottleneck": 1, "none": 0}[self.koopman.evolved]
+        self._first_evolved = len(self.operators) - evolved
+        for operator in self.operators[: self._first_evolved]:
+            operator.a.requires_grad_(False)
+        self.card: dict = {}
+
+    @classmethod
+    def from_teacher(cls, teacher: EDM, koopman: KoopmanConfig | None = None) -> KoopmanDiffusion:
+        """A student that starts from the teacher's weights, with A = 0 (paper 4.1)."""
+        model = cls(teacher.config, koopman)
+        model.net.load_state_dict(teacher.net.state_dict())
+        return model
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        return self.config.channels, self.config.resolution, self.config.resolution
+
+    def tau(self, sigma) -> Tensor:
+        """Koopman time of a noise level, float64, on the CPU."""
+        return tau_of_sigma(sigma, self.koopman.warp)
+
+    def encode(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None) -> list[Tensor]:
+        """E(x_sigma).
+
+        Args:
+            x: (B, C, H, W) noisy pictures (clean picture + sigma * noise).
+            sigma: scalar or (B,), in [sigma_min, sigma_max].
+            labels: (B,) int64, -1 = no class.
+
+        Returns:
+            One (B, C_l, h_l, w_l) latent for every skip, then the bottleneck.
+        """
+        sigma = expand(sigma, x)
+        return self.net.encode(c_in(sigma)[:, None, None, None] * x, c_noise(sigma), labels)
+
+    def evolve(self, z: Sequence[Tensor], tau_from: Tensor | float, tau_to: Tensor | float) -> list[Tensor]:
+        """exp((tau_to - tau_from) A) z; times in [0, 1], scalar or (B,)."""
+        delta = torch.as_tensor(tau_to, dtype=torch.float64) - torch.as_tensor(tau_from, dtype=torch.float64)
+        delta = delta.to(z[0].device, torch.float32)
+        still = self._first_evolved
+        return [
+            latent if i < still else operator(latent, delta)
+            for i, (operator, latent) in enumerate(zip(self.operators, z, strict=True))
+        ]
+
+    def decode(self, z: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
+        """D(z) -> (B, C, H, W), nominally in [-1, 1].
+
+        The decoder is told sigma_min, never the time, and its head is 0.5 F: at t = T EDM's c_out is 0.49999 and its
+        c_skip 4e-5, so the student starts at the teacher's D(x; 80), and pictures come from z alone
+        (inferred; docs/decisions.md).
+        """
+        level = c_noise(torch.full((z[0].shape[0],), SIGMA_MIN, device=z[0].device))
+        return 0.5 * self.net.decode(list(z), level, labels).float()
+
+    def forward(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None, sigma_to=SIGMA_MIN) -> Tensor:
+        """D(exp((tau(sigma_to) - tau(sigma)) A) E(x)): the paper's f for sigma_to = sigma_min."""
+        return self.decode(self.evolve(self.encode(x, sigma, labels), self.tau(sigma), self.tau(sigma_to)), labels)
+
+    def one_step(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Noise (B, C, H, W), standard normal -> pictures, one call of the network (paper, algorithm 2)."""
+        return self(SIGMA_MAX * noise, SIGMA_MAX, labels)
+
+    @torch.no_grad()
+    def spectrum(self) -> list[SpectrumEntry]:
+        """The eigenvalues of every latent, in the order of `encode`."""
+        names = [f"skip {i}" for i in range(len(self.operators) - 1)] + ["bottleneck"]
+        return [
+            SpectrumEntry(name, tuple(op.a.shape), op.alpha.clone(), op.beta.clone())
+            for name, op in zip(names, self.operators, strict=True)
+        ]
+
+
+def _load(path: Path, kind: str, make):
+    header = checkpoints.peek(path)
+    if header.kind != kind:
+        raise checkpoints.CheckpointError(f"{path.name} holds a {header.kind!r} checkpoint, but a {kind!r} one is needed.")
+    try:
+        with torch.device("meta"):  # shapes are compared before memory is taken
+            model = make(header.config)
+    except (SettingsError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
+        raise checkpoints.CheckpointError(f"{path.name} has a configuration that cannot be built: {e}") from None
+    state = checkpoints.load_tensors(path, checkpoints.expected_shapes(model), kind=kind)
+    model.load_state_dict(state, assign=True)
+    model.card = header.card
+    return model.eval().requires_grad_(False)
+
+
+def _bounded_network(values) -> UNetConfig:
+    """A network configuration from a file, refused when it asks for more than a laptop could hold."""
+    config = build(UNetConfig, values, "network")
+    small = config.resolution <= 256 and config.base <= 512 and len(config.multipliers) <= 6 and config.blocks <= 8
+    if not small or config.embedding > 4096 or config.classes > 10_000 or max(config.multipliers) > 16 or config.channels > 4:
+        raise ValueError("the network is larger than this program loads (resolution 256, base 512, 6 levels, 8 blocks)")
+    return config
+
+
+def _find(name_or_path: str | Path, suffix: str) -> Path:
+    path = Path(name_or_path)
+    if path.suffix == ".safetensors":
+        return path
+    found = MODELS_DIR / f"{name_or_path}{suffix}.safetensors"
+    if not found.is_file():
+        known = sorted(p.name.removesuffix(f"{suffix}.safetensors") for p in MODELS_DIR.glob(f"*{suffix}.safetensors"))
+        raise checkpoints.CheckpointError(
+            f"There is no model {str(name_or_path)!r}: give a .safetensors file or one of {', '.join(known) or '(none)'}."
+        )
+    return found
+
+
+def load(name_or_path: str | Path) -> KoopmanDiffusion:
+    """A shipped HKD model by name ("shapes"), or any checkpoint file of ours.
+
+    Raises:
+        CheckpointError: with a sentence that says what is wrong.
+    """
+
+    def make(config: dict) -> KoopmanDiffusion:
+        koopman = build(KoopmanConfig, config.get("koopman"), "koopman")
+        return KoopmanDiffusion(_bounded_network(config.get("network")), koopman)
+
+    return _load(_find(name_or_path, ".hkd"), "hkd", make)
+
+
+def load_teacher(name_or_path: str | Path) -> EDM:
+    """A shipped teacher by name, or any teacher checkpoint of ours. Raises CheckpointError."""
+    return _load(_find(name_or_path, ".teacher"), "teacher", lambda config: EDM(_bounded_network(config)))
+
+
+def save(model: KoopmanDiffusion | EDM, path: str | Path, card: dict | None = None, dtype=torch.float16) -> None:
+    """Write a model with its card; `load` / `load_teacher` read it back."""
+    if card is not None:
+        model.card = card
+    save_tensors(model, model.state_dict(), path, dtype)
+
+
+def save_tensors(model: KoopmanDiffusion | EDM, state: dict[str, Tensor], path: str | Path, dtype=torch.float16) -> None:
+    """Like `save`, with other weights (an EMA) under the model's configuration and card."""
+    if isinstance(model, KoopmanDiffusion):
+        kind, config = "hkd", {"network": model.config.to_dict(), "koopman": asdict(model.koopman)}
+    else:
+        kind, config = "teacher", model.config.to_dict()
+    checkpoints.save(path, state, kind=kind, config=config, card=model.card, dtype=dtype)

@@ -1,0 +1,121 @@
+"""What the student is asked for: the published objective, and ours along the path.
+
+Distance (paper D.4): d(x, y) = lambda1 * MSE + lambda2 * LPIPS with lambda1 = 10^(-3 progress), lambda2 = 1.
+
+- `published` (paper sections 3.2, 3.3, algorithm 1): mean of d(f(x_t, t), x_eps) over t = T and times drawn uniformly
+  from the stored grid.
+- `path` (ours, reference section 19): the evolved state at any s <= t must decode to the teacher's denoised state
+  there, d(D(exp((tau_s - tau_t) A) E(x_t)), D_teacher(x_s; sigma_s)); s = eps means the picture itself. The decoder is
+  not told s, so time can enter through A alone. `published` is its special case s = eps.
+
+Ablation (paper table 3) by switches: `KoopmanConfig.evolved` = "none" or "bottleneck", and `only_T`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from foundation.perceptual import PerceptualDistance
+from foundation.training import Task
+from koopman_core.model import KoopmanDiffusion
+from koopman_core.trajectories import Trajectories
+
+OBJECTIVES = ("path", "published")
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """Attributes:
+    objective: "path" or "published".
+    share_T: share of the samples that start at T (the paper: one of its five times).
+    share_eps: `path` only: share of the samples whose target is the final picture.
+    only_T: supervise t = T alone (the paper's rows without L_t-consist).
+    lambda2: weight of LPIPS, 0 turns it off (then no backbone is needed).
+    lpips_net, lpips_side: backbone "alex" or "vgg", and the side that pictures are enlarged to.
+    operator_lr: learning rate of A.
+    """
+
+    objective: str = "path"
+    share_T: float = 0.5
+    share_eps: float = 0.34
+    only_T: bool = False
+    lambda2: float = 1.0
+    lpips_net: str = "alex"
+    lpips_side: int = 64
+    operator_lr: float = 2e-2
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, not {self.objective!r}.")
+        if not (0 <= self.share_T <= 1 and 0 <= self.share_eps <= 1 and self.lambda2 >= 0 and self.operator_lr > 0):
+            raise ValueError("share_T and share_eps must lie in [0, 1]; lambda2 and operator_lr must not be negative.")
+
+
+def lambda1(progress: Tensor) -> Tensor:
+    """10^(-3 progress): 1 at the start, 1e-3 at the end (paper D.4)."""
+    return 10.0 ** (-3.0 * progress)
+
+
+class StudentTask(Task):
+    """HKD student on stored trajectories.
+
+    Args:
+        model: the student.
+        trajectories: the teacher's.
+        perceptual: LPIPS; None only with lambda2 = 0.
+    """
+
+    def __init__(
+        self,
+        model: KoopmanDiffusion,
+        trajectories: Trajectories,
+        perceptual: PerceptualDistance | None,
+        config: StudentConfig,
+    ):
+        super().__init__()
+        if perceptual is None and config.lambda2 > 0:
+            raise ValueError("lambda2 > 0 needs a perceptual distance: give a backbone, or set student.lambda2=0.")
+        self.model, self.config, self.perceptual = model, config, perceptual
+        self.trajectories = trajectories
+
+    def draw(self, step: int, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """(x_t, sigma_t, delta = tau_s - tau_t, target, labels) for n samples."""
+        data, c = self.trajectories, self.config
+        last = len(data.sigmas) - 1
+        rows = torch.randint(len(data), (n,), generator=generator).numpy()
+        at_T = torch.rand(n, generator=generator) < (1.0 if c.only_T else c.share_T)
+        t = torch.where(at_T, 0, torch.randint(last + 1, (n,), generator=generator)).numpy()
+        if c.objective == "published":
+            s = np.full(n, last + 1)
+        else:  # uniform over the grid from t to its end, the final picture (index last + 1) on top
+            inner = t + (torch.rand(n, generator=generator).numpy() * (last + 1 - t)).astype(np.int64)
+            s = np.where(torch.rand(n, generator=generator).numpy() < c.share_eps, last + 1, inner)
+        target = data.denoised(rows, np.minimum(s, last))
+        final = torch.from_numpy(s > last)
+        if bool(final.any()):
+            target[final] = data.finals(rows[final.numpy()])
+        sigma = data.sigmas[torch.from_numpy(t)]
+        tau = self.model.tau(data.sigmas)
+        tau_s = torch.where(final, 0.0, tau[torch.from_numpy(np.minimum(s, last))])
+        delta = (tau_s - tau[torch.from_numpy(t)]).float()
+        return data.states(rows, t), sigma.float(), delta, target, data.labels(rows)
+
+    def forward(self, progress, x, sigma, delta, target, labels) -> dict[str, Tensor]:
+        z = self.model.evolve(self.model.encode(x, sigma, labels), torch.zeros(()), delta)
+        out = self.model.decode(z, labels)
+        mse = (out - target).square().mean()
+        loss = lambda1(progress) * mse
+        parts = {"mse": mse}
+        if self.config.lambda2 > 0:
+            parts["lpips"] = self.perceptual(out, target).mean()
+            loss = loss + self.config.lambda2 * parts["lpips"]
+        return {"loss": loss, **parts}
+
+    def parameter_groups(self, lr: float) -> list[dict]:
+        operators = [p for p in self.model.operators.parameters() if p.requires_grad]
+        groups = [{"params": list(self.model.net.parameters()), "lr": lr}]
+        return groups + ([{"params": operators, "lr": self.config.operator_lr}] if operators else [])

@@ -1,0 +1,244 @@
+"""What each training command does, from its settings file to the exported model."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import foundation
+from foundation.perceptual import PerceptualDistance
+from foundation.settings import SettingsError, read_settings
+from foundation.training import TrainingConfig, can_compile, train
+from foundation.unet import UNetConfig, count_parameters
+from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.model import KoopmanConfig, KoopmanDiffusion, load_teacher, save_tensors
+from koopman_core.model import load as load_student
+from koopman_core.objective import StudentConfig, StudentTask
+from koopman_core.teacher_task import TeacherConfig, TeacherTask
+from koopman_core.trajectories import Trajectories, TrajectoryConfig, disk_bytes, fingerprint, write_trajectories
+
+VERSION = "0.1"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Attributes: spec as `foundation.datasets.open_dataset` reads it; size; pool = distinct pictures held, 0 = all."""
+
+    spec: str = "shapes"
+    size: int = 32
+    pool: int = 0
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Attributes: out = folder of the run; name = name of the exported model; compile = as in TrainingConfig (used by
+    `trajectories`)."""
+
+    out: str = "runs/model"
+    name: str = "model"
+    compile: str = "auto"
+
+
+def training_pool(data: DataConfig, folder: Path) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Pictures uint8 (N, H, W, 3), labels int64 (N,), and what is to be said of them; kept in `folder` between runs."""
+    from foundation.datasets import open_dataset
+
+    dataset = open_dataset(data.spec, size=data.size, split="train")
+    n = min(data.pool or len(dataset), len(dataset))
+    if n > 2_000_000:
+        raise SettingsError(f"data.pool: {data.spec} has {n:,} pictures; set pool to what fits in memory, e.g. 100_000.")
+    about = {
+        "name": dataset.name, "spec": data.spec.split(":")[0], "pictures": n, "licence": dataset.licence,
+        "classes": list(dataset.classes), "fingerprint": dataset.fingerprint(),
+    }  # fmt: skip
+    key = json.dumps([about, data.size])
+    cache, keyfile = folder / "pool.npz", folder / "pool.json"
+    if keyfile.exists() and cache.exists() and keyfile.read_text() == key:
+        with np.load(cache, allow_pickle=False) as f:
+            return f["pictures"], f["labels"], about
+    parts = np.array_split(np.arange(n), max(1, n // 5000))
+    pictures = np.concatenate([dataset.pictures(part) for part in parts])
+    labels = np.concatenate([dataset.batch(part)[1].numpy() for part in parts]) if dataset.classes else np.full(n, -1)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(cache, pictures=pictures, labels=labels)
+    keyfile.write_text(key)
+    return pictures, labels.astype(np.int64), about
+
+
+def device_sentence() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+
+
+def save_grid(path: Path, x: torch.Tensor, columns: int = 8, enlarge: int = 3) -> None:
+    """x (B, 3, H, W) in [-1, 1] -> one PNG sheet."""
+    from PIL import Image
+
+    u = (x.clamp(-1, 1) * 127.5 + 128).clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    u = u.repeat(enlarge, 1).repeat(enlarge, 2)
+    u = np.pad(u, ((0, (-len(u)) % columns), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    n, h, w, _ = u.shape
+    sheet = u.reshape(n // columns, columns, h, w, 3).transpose(0, 2, 1, 3, 4).reshape(n // columns * h, columns * w, 3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet).save(path)
+
+
+def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
+    sections = {
+        "data": DataConfig, "network": UNetConfig, "teacher": TeacherConfig, "training": TrainingConfig, "run": RunConfig,
+    }  # fmt: skip
+    s = read_settings(config, overrides, sections)
+    out = Path(s["run"].out)
+    pictures, labels, about = training_pool(s["data"], out)
+    torch.manual_seed(s["training"].seed)
+    model = EDM(s["network"])
+    task = TeacherTask(model, pictures, labels, s["teacher"])
+    print(f"teacher: {count_parameters(model):,} parameters, {len(pictures):,} pictures, {device_sentence()}", flush=True)
+    recipe = {k: asdict(v) for k, v in s.items()}
+    recipe["data"]["spec"] = about["spec"]  # a path of this machine belongs in no card
+
+    def export(ema: dict, images: int, seconds: float) -> None:
+        model.card = {
+            "name": f"{s['run'].name}-teacher", "kind": "EDM teacher", "data": about, "recipe": recipe, "version": VERSION,
+            "images_seen": images, "hours": round(seconds / 3600, 3), "device": device_sentence(),
+            "parameters": count_parameters(model), "metrics": {},
+        }  # fmt: skip
+        state = {k.removeprefix("model."): v for k, v in ema.items()}
+        save_tensors(model, state, out / "teacher.safetensors")
+
+    def sample(images: int) -> None:
+        model.eval()
+        shape = (s["network"].channels, s["network"].resolution, s["network"].resolution)
+        x = SIGMA_MAX * foundation.noise(range(32), shape).to(next(model.parameters()).device)
+        n = s["network"].classes
+        y = torch.arange(32, device=x.device) % n if n else None
+        save_grid(out / "samples" / f"{images:09d}.png", heun_sample(lambda x, t: model(x, t, y), x, karras_sigmas(18)).x)
+
+    identity = {"network": s["network"].to_dict(), "task": "teacher"}
+    result = train(
+        task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample, quiet=quiet
+    )
+    print(f"teacher: {result.images:,} images in {result.seconds / 60:.1f} minutes, {'finished' if result.finished else 'stopped'}")
+    return 0
+
+
+@dataclass(frozen=True)
+class TeacherFile:
+    """Attributes: checkpoint = name of a shipped teacher or path of a .safetensors file."""
+
+    checkpoint: str = "runs/teacher/teacher.safetensors"
+
+
+def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
+    """Make trajectories; runs as several workers under `accelerate launch`. What is there is always kept."""
+    from accelerate import PartialState
+    from tqdm import tqdm
+
+    s = read_settings(config, overrides, {"teacher": TeacherFile, "trajectories": TrajectoryConfig, "run": RunConfig})
+    cuda = torch.cuda.is_available()
+    state = PartialState(cpu=not cuda)
+    teacher = load_teacher(s["teacher"].checkpoint).to(state.device)
+    out, t = Path(s["run"].out), s["trajectories"]
+    shape = (teacher.config.channels, teacher.config.resolution, teacher.config.resolution)
+    need, free = disk_bytes(t, shape), shutil.disk_usage(_existing(out)).free
+    if state.is_main_process:
+        print(f"trajectories: {t.count:,} of {t.steps} steps need {need / 1e9:.1f} GB; {free / 1e9:.1f} GB are free", flush=True)
+    there = sum(f.stat().st_size for f in out.glob("*.npy")) if out.exists() else 0
+    if need - there > free:
+        raise SettingsError(f"Not enough disk for {need / 1e9:.1f} GB: lower trajectories.count or set run.out to another disk.")
+    if can_compile(s["run"].compile) and not cuda:
+        teacher.compile()
+    mine = -(-t.count // state.num_processes)
+    with tqdm(total=mine, unit="traj", disable=quiet or not state.is_main_process, mininterval=5.0) as bar:
+        made = write_trajectories(
+            teacher, t, out, worker=state.process_index, workers=state.num_processes,
+            progress=lambda done, count: bar.update(t.batch),
+        )  # fmt: skip
+    print(f"trajectories: worker {state.process_index} made {made:,}")
+    return 0
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder that is there."""
+    path = path.resolve()
+    return path if path.exists() else _existing(path.parent)
+
+
+@dataclass(frozen=True)
+class StudentInput:
+    """Attributes: trajectories = their folder; teacher = checkpoint that made them; lpips = backbone file, "" to look it up;
+    start = another student's checkpoint to continue from ("" starts from the teacher)."""
+
+    trajectories: str = "runs/trajectories"
+    teacher: str = "runs/teacher/teacher.safetensors"
+    lpips: str = ""
+    start: str = ""
+
+
+def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
+    """Train an HKD student from its teacher's weights and stored trajectories."""
+    sections = {
+        "input": StudentInput, "koopman": KoopmanConfig, "student": StudentConfig,
+        "training": TrainingConfig, "run": RunConfig,
+    }  # fmt: skip
+    s = read_settings(config, overrides, sections)
+    out, c = Path(s["run"].out), s["student"]
+    teacher = load_teacher(s["input"].teacher).requires_grad_(True)
+    data = Trajectories(s["input"].trajectories)
+    if data.teacher != fingerprint(teacher):
+        raise SettingsError("input.teacher did not make these trajectories: give the checkpoint that did.")
+    if s["input"].start:
+        model = load_student(s["input"].start).requires_grad_(True)
+        if (model.config, model.koopman) != (teacher.config, s["koopman"]):
+            raise SettingsError("input.start is another network, or has another [koopman] section, than this run asks for.")
+    else:
+        model = KoopmanDiffusion.from_teacher(teacher, s["koopman"])
+    perceptual = None
+    if c.lambda2 > 0:
+        perceptual = PerceptualDistance(c.lpips_net, backbone=s["input"].lpips or None, side=c.lpips_side)
+    task = StudentTask(model, data, perceptual, c)
+    print(
+        f"student: {count_parameters(model.net):,} parameters + {count_parameters(model.operators):,} in A, "
+        f"{len(data):,} trajectories, {device_sentence()}", flush=True,
+    )  # fmt: skip
+    recipe = {k: asdict(v) for k, v in s.items() if k not in ("input", "run")}
+    teacher_name = teacher.card.get("name", "teacher").removesuffix("-teacher")
+
+    def export(ema: dict, images: int, seconds: float) -> None:
+        names = {k for k, _ in model.named_parameters()}
+        state = {k.removeprefix("model."): v for k, v in ema.items() if k.startswith("model.")}
+        state |= {k: v for k, v in model.state_dict().items() if k in names - state.keys()}  # frozen operators
+        model.card = {
+            "name": s["run"].name, "kind": "HKD student", "teacher": teacher_name, "data": teacher.card.get("data", {}),
+            "recipe": recipe, "trajectories": {"count": len(data), "steps": len(data.sigmas)}, "version": VERSION,
+            "images_seen": images, "hours": round(seconds / 3600, 3), "device": device_sentence(),
+            "parameters": count_parameters(model), "metrics": {},
+        }  # fmt: skip
+        save_tensors(model, state, out / "student.safetensors")
+
+    shape = model.picture_shape
+    rows = np.arange(min(16, len(data)))
+
+    def sample(images: int) -> None:
+        model.eval()
+        x = foundation.noise([data.index["config"]["seed"] + int(r) for r in rows], shape)
+        device = next(model.parameters()).device
+        mine = model.one_step(x.to(device), data.labels(rows).to(device)).cpu()
+        save_grid(out / "samples" / f"{images:09d}.png", torch.cat([data.finals(rows), mine]), columns=16)
+
+    identity = {"network": model.config.to_dict(), "koopman": asdict(model.koopman), "task": f"student-{c.objective}"}
+    result = train(
+        task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample, quiet=quiet
+    )
+    print(f"student: {result.images:,} samples in {result.seconds / 60:.1f} minutes, {'finished' if result.finished else 'stopped'}")
+    return 0
+
+
+RUN = {"teacher": run_teacher, "trajectories": run_trajectories, "student": run_student}

@@ -1,0 +1,212 @@
+"""The teacher's ODE trajectories: made once, kept as memory-mapped shards, read in any order.
+
+For every noise: the states x at the Karras levels and the denoised state D(x; sigma) of each, which the Heun sampler
+computes anyway, plus the final picture. float32 on disk, because at sigma = 80 the spacing of float16 is 0.06 to 0.25.
+
+A folder holds `index.json` (grid, shapes, seeds, teacher) and `shard-00000.npy` ... of `shard_size` trajectories:
+float32 (n, 2, steps, C, H, W) with [:, 0] = states over sqrt(sigma^2 + sigma_data^2) and [:, 1] = denoised states, and
+`final-00000.npy` (n, C, H, W). Each shard is written under another name first, so a shard that is there is whole: any
+number of workers can fill the same folder, and a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from foundation import noise
+from foundation.randomness import mix_seed
+from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
+
+STATES, DENOISED = 0, 1
+
+
+@dataclass(frozen=True)
+class TrajectoryConfig:
+    """Attributes: count; steps of the Karras grid; shard_size; batch; seed of the first noise."""
+
+    count: int = 20_000
+    steps: int = 10
+    shard_size: int = 500
+    batch: int = 100
+    seed: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        if min(self.count, self.shard_size, self.batch) < 1 or self.steps < 2:
+            raise ValueError("count, shard_size and batch must be at least 1, steps at least 2.")
+
+    @property
+    def shards(self) -> int:
+        return -(-self.count // self.shard_size)
+
+
+def disk_bytes(config: TrajectoryConfig, picture_shape: tuple[int, int, int]) -> int:
+    """Bytes that all shards will take."""
+    return 4 * int(np.prod(picture_shape)) * config.count * (2 * config.steps + 1)
+
+
+def label_of(seed: int, classes: int) -> int:
+    """The class of a trajectory: a fixed function of its seed; one in ten has none."""
+    if classes == 0 or mix_seed(seed, 7) % 10 == 0:
+        return -1
+    return mix_seed(seed, 8) % classes
+
+
+def write_trajectories(
+    teacher: EDM,
+    config: TrajectoryConfig,
+    folder: str | Path,
+    *,
+    worker: int = 0,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Fill a folder; shards that are there are kept.
+
+    Args:
+        teacher: the denoiser.
+        worker, workers: this worker takes the missing shards worker, worker + workers, ...
+        progress: called with (trajectories done, trajectories in all) after every batch.
+
+    Returns:
+        How many trajectories were made now.
+
+    Raises:
+        ValueError: the folder belongs to other settings or another teacher.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = (teacher.config.channels, teacher.config.resolution, teacher.config.resolution)
+    index = {
+        "format": 1, "config": asdict(config), "shape": list(shape), "classes": teacher.config.classes,
+        "sigmas": karras_sigmas(config.steps).tolist(), "teacher": fingerprint(teacher),
+    }  # fmt: skip
+    path = folder / "index.json"
+    if path.exists():
+        found = json.loads(path.read_text())
+        # more trajectories of the same kind may be added to a folder later
+        same = {**found, "config": {**found["config"], "count": config.count}} == index
+        if not same:
+            raise ValueError(f"{folder} holds trajectories of another teacher or grid: choose another folder or delete it.")
+    _replace(path, lambda f: f.write(json.dumps(index).encode()))
+    made = 0
+    for shard in range(worker, config.shards, workers):
+        if (folder / f"final-{shard:05d}.npy").exists():
+            continue
+        made += _write_shard(teacher, config, folder, shard, shape, progress)
+    return made
+
+
+def _write_shard(teacher, config, folder, shard, shape, progress) -> int:
+    start = shard * config.shard_size
+    n = min(config.shard_size, config.count - start)
+    grid = karras_sigmas(config.steps)
+    paths = np.empty((n, 2, config.steps, *shape), np.float32)
+    finals = np.empty((n, *shape), np.float32)
+    device = next(teacher.parameters()).device
+    for low in range(0, n, config.batch):
+        seeds = range(config.seed + start + low, config.seed + start + min(low + config.batch, n))
+        x = SIGMA_MAX * noise(seeds, shape).to(device)
+        labels = torch.tensor([label_of(s, teacher.config.classes) for s in seeds], device=device)
+        rows = slice(low, low + len(seeds))
+
+        def keep(i: int, sigma: float, state: Tensor, denoised: Tensor, rows=rows) -> None:
+            paths[rows, STATES, i] = (state / (sigma**2 + 0.25) ** 0.5).cpu().numpy()
+            paths[rows, DENOISED, i] = denoised.cpu().numpy()
+
+        finals[rows] = heun_sample(lambda x, s, y=labels: teacher(x, s, y), x, grid, keep).x.cpu().numpy()
+        if progress is not None:
+            progress(start + low + len(seeds), config.count)
+    if not (np.isfinite(paths).all() and np.isfinite(finals).all()):
+        raise ValueError("The teacher's trajectories are not finite: train the teacher longer or check its checkpoint.")
+    _replace(folder / f"shard-{shard:05d}.npy", lambda f: np.save(f, paths))
+    _replace(folder / f"final-{shard:05d}.npy", lambda f: np.save(f, finals))  # last: its presence means "whole"
+    return n
+
+
+def _replace(path: Path, write: Callable) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.part")
+    try:
+        with open(part, "wb") as f:
+            write(f)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def fingerprint(module: torch.nn.Module) -> str:
+    """A short hash of all weights (as fp16, the precision in which models ship)."""
+    import hashlib
+
+    h = hashlib.sha256()
+    for name, t in sorted(module.state_dict().items()):
+        h.update(name.encode())
+        h.update(t.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
+    return h.hexdigest()[:16]
+
+
+class Trajectories:
+    """Read access to a folder of trajectories.
+
+    Attributes:
+        sigmas: (steps,) float64, falling.
+        count: trajectories present (whole shards, from the first).
+        shape: (C, H, W).
+
+    Raises:
+        ValueError: no index, or no whole shard.
+    """
+
+    def __init__(self, folder: str | Path):
+        folder = Path(folder)
+        try:
+            self.index = json.loads((folder / "index.json").read_text())
+        except (OSError, ValueError):
+            raise ValueError(f"{folder} holds no trajectories: run `python -m koopman_core.train trajectories`.") from None
+        self.sigmas = torch.tensor(self.index["sigmas"], dtype=torch.float64)
+        self.shape = tuple(self.index["shape"])
+        self.classes, self.teacher = self.index["classes"], self.index["teacher"]
+        self._seed = self.index["config"]["seed"]
+        self._paths, self._finals = [], []
+        shard = 0
+        while (folder / f"final-{shard:05d}.npy").exists():
+            self._paths.append(np.load(folder / f"shard-{shard:05d}.npy", mmap_mode="r", allow_pickle=False))
+            self._finals.append(np.load(folder / f"final-{shard:05d}.npy", mmap_mode="r", allow_pickle=False))
+            shard += 1
+        if not shard:
+            raise ValueError(f"{folder} holds no whole shard yet: let `python -m koopman_core.train trajectories` go on.")
+        self._size = len(self._finals[0])
+        self.count = sum(len(f) for f in self._finals)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def states(self, rows: np.ndarray, steps: np.ndarray) -> Tensor:
+        """x at grid index `steps`, (B, C, H, W): the true state, scale undone."""
+        scale = (self.sigmas[torch.from_numpy(steps)] ** 2 + 0.25).sqrt().float()
+        return self._take(rows, STATES, steps) * scale[:, None, None, None]
+
+    def denoised(self, rows: np.ndarray, steps: np.ndarray) -> Tensor:
+        """The teacher's D(x; sigma) there, (B, C, H, W); at the last index this is not yet the final picture."""
+        return self._take(rows, DENOISED, steps)
+
+    def finals(self, rows: np.ndarray) -> Tensor:
+        """The teacher's samples, (B, C, H, W)."""
+        return torch.from_numpy(np.stack([self._finals[r // self._size][r % self._size] for r in rows]))
+
+    def labels(self, rows: np.ndarray) -> Tensor:
+        """Class labels, int64 (B,), -1 = no class."""
+        return torch.tensor([label_of(self._seed + int(r), self.classes) for r in rows], dtype=torch.int64)
+
+    def _take(self, rows, what, steps) -> Tensor:
+        return torch.from_numpy(
+            np.stack([self._paths[r // self._size][r % self._size, what, s] for r, s in zip(rows, steps, strict=True)])
+        )

@@ -1,0 +1,132 @@
+"""The HKD network: parameter counts, consistency with the teacher, strict loading."""
+
+import pytest
+import torch
+
+import koopman_core
+from foundation import checkpoints, noise
+from foundation.unet import UNet, UNetConfig
+from koopman_core.edm import EDM, SIGMA_MAX
+from koopman_core.model import KoopmanConfig, KoopmanDiffusion
+
+TINY = UNetConfig(resolution=16, base=16, multipliers=(1, 2), blocks=1, attention=(), embedding=32, patch_size=2)
+
+
+def trained_looking(koopman=None, config=TINY, seed=0):
+    torch.manual_seed(seed)
+    model = KoopmanDiffusion(config, koopman).eval()
+    for p in model.parameters():  # EDM starts its last layers at almost zero: nothing would show
+        torch.nn.init.normal_(p, std=0.1)
+    return model
+
+
+@pytest.mark.parametrize("config,net,a", [("edm_cifar10", 55_733_891, 1_605_632), ("edm_ffhq", 61_805_571, 4_227_072)])
+def test_the_papers_networks(config, net, a):
+    with torch.device("meta"):
+        model = KoopmanDiffusion(getattr(UNetConfig, config)())
+    assert sum(p.numel() for p in model.net.parameters()) == net
+    assert sum(p.numel() for p in model.operators.parameters()) == a
+
+
+def test_zero_operator_and_equal_levels_give_the_plain_network():
+    model = KoopmanDiffusion(TINY).eval()
+    torch.nn.init.normal_(model.net.decoder.conv.weight)
+    plain = UNet(TINY).eval()
+    plain.load_state_dict(model.net.state_dict())
+    x = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        got = model(x, 0.002)  # the decoder is told sigma_min, so the encoder must be too
+        c_noise = torch.full((2,), 0.002).log() / 4
+        want = 0.5 * plain(x / (0.002**2 + 0.25) ** 0.5, c_noise)
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_one_step_is_encode_evolve_decode_in_one_call():
+    model = trained_looking()
+    eps = noise([3, 4], model.picture_shape)
+    calls = []
+    model.net.encoder.register_forward_hook(lambda *_: calls.append("E"))
+    model.net.decoder.register_forward_hook(lambda *_: calls.append("D"))
+    with torch.no_grad():
+        got = model.one_step(eps)
+        assert calls == ["E", "D"]
+        z = model.encode(SIGMA_MAX * eps, SIGMA_MAX)
+        half = model.evolve(model.evolve(z, 1.0, 0.4), 0.4, 0.0)
+        torch.testing.assert_close(model.decode(half), got, rtol=1e-4, atol=1e-4)
+
+
+def test_student_starts_at_the_teacher():
+    teacher = EDM(TINY).eval()
+    student = KoopmanDiffusion.from_teacher(teacher)
+    assert all(torch.equal(a, b) for a, b in zip(student.net.state_dict().values(), teacher.net.state_dict().values(),
+                                                 strict=True))  # fmt: skip
+    assert all(not e.alpha.any() and not e.beta.any() for e in student.spectrum())
+
+
+@pytest.mark.parametrize("evolved,moving", [("all", None), ("bottleneck", 1), ("none", 0)])
+def test_ablation_switch_freezes_operators(evolved, moving):
+    model = trained_looking(KoopmanConfig(evolved=evolved))
+    z = [torch.randn(1, *s) for s in TINY.skip_shapes()]
+    with torch.no_grad():
+        out = model.evolve(z, 1.0, 0.0)
+    moved = [not torch.equal(a, b) for a, b in zip(z, out, strict=True)]
+    n = len(moved) if moving is None else moving
+    assert moved == [False] * (len(moved) - n) + [True] * n
+    trainable = [o.a.requires_grad for o in model.operators]
+    assert trainable == moved
+
+
+def test_picture_does_not_depend_on_the_batch():
+    model = trained_looking()
+    with torch.no_grad():
+        alone = model.one_step(noise([7], model.picture_shape))
+        among = model.one_step(noise([5, 6, 7], model.picture_shape))[2:]
+    torch.testing.assert_close(alone, among, rtol=1e-5, atol=1e-5)
+
+
+def test_spectrum_lists_skips_then_bottleneck():
+    entries = trained_looking().spectrum()
+    assert [e.name for e in entries] == ["skip 0", "skip 1", "skip 2", "skip 3", "bottleneck"]
+    assert [e.shape for e in entries] == TINY.skip_shapes()
+    assert all(e.alpha.shape == (e.shape[0] // 2, *e.shape[1:]) == e.beta.shape for e in entries)
+
+
+def test_round_trip_keeps_pictures_and_card(tmp_path):
+    model = trained_looking(KoopmanConfig(warp="log", evolved="bottleneck"))
+    koopman_core.save(model, tmp_path / "m.safetensors", {"name": "m"}, dtype=None)
+    again = koopman_core.load(tmp_path / "m.safetensors")
+    assert again.card == {"name": "m"} and again.koopman == model.koopman and again.config == model.config
+    eps = noise([1], model.picture_shape)
+    with torch.no_grad():
+        assert torch.equal(again.one_step(eps), model.one_step(eps))
+
+
+def test_teacher_round_trip_and_wrong_kind(tmp_path):
+    teacher = EDM(TINY).eval()
+    koopman_core.save(teacher, tmp_path / "t.safetensors", {"name": "t"})
+    assert koopman_core.load_teacher(tmp_path / "t.safetensors").card == {"name": "t"}
+    with pytest.raises(checkpoints.CheckpointError, match="'teacher' checkpoint, but a 'hkd'"):
+        koopman_core.load(tmp_path / "t.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": {"base": 10**6}}, {"network": {"resolution": 4096}}, {"network": {"embedding": 10**9}},
+        {"network": {"no_such_key": 1}}, {"network": []}, {"koopman": {"warp": "linear"}}, {"koopman": {"alpha_max": "x"}},
+        {"network": {"base": -4}}, {"network": {"multipliers": "abc"}}, {"network": {"patch_size": 3}},
+    ],
+)  # fmt: skip
+def test_hostile_configurations_are_refused(tmp_path, change):
+    model = trained_looking()
+    config = {"network": TINY.to_dict(), "koopman": {}}
+    for key, value in change.items():
+        config[key] = {**config[key], **value} if isinstance(value, dict) else value
+    checkpoints.save(tmp_path / "m.safetensors", model.state_dict(), kind="hkd", config=config)
+    with pytest.raises(checkpoints.CheckpointError):
+        koopman_core.load(tmp_path / "m.safetensors")
+
+
+def test_unknown_name_lists_what_there_is():
+    with pytest.raises(checkpoints.CheckpointError, match="There is no model 'nothing'"):
+        koopman_core.load("nothing")

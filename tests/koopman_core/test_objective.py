@@ -1,0 +1,117 @@
+"""The objectives: what is drawn, what is asked for, and that it can be learned."""
+
+import pytest
+import torch
+
+from foundation.training import TrainingConfig, train
+from foundation.unet import UNetConfig
+from koopman_core.edm import EDM
+from koopman_core.model import KoopmanConfig, KoopmanDiffusion
+from koopman_core.objective import StudentConfig, StudentTask, lambda1
+from koopman_core.trajectories import Trajectories, TrajectoryConfig, write_trajectories
+
+TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16)
+NO_LPIPS = {"lambda2": 0.0}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    torch.manual_seed(0)
+    teacher = EDM(TINY).eval()
+    torch.nn.init.normal_(teacher.net.decoder.conv.weight, std=0.1)
+    folder = tmp_path_factory.mktemp("trajectories")
+    write_trajectories(teacher, TrajectoryConfig(count=24, steps=5, shard_size=8, batch=8), folder)
+    return teacher, Trajectories(folder)
+
+
+def task(world, **config):
+    teacher, data = world
+    koopman = config.pop("koopman", None)
+    return StudentTask(KoopmanDiffusion.from_teacher(teacher, koopman), data, None, StudentConfig(**NO_LPIPS, **config))
+
+
+def draw(t, n=400, seed=0):
+    x, sigma, delta, target, _ = t.draw(0, n, torch.Generator().manual_seed(seed))
+    tau_t = t.model.tau(sigma)
+    return x, sigma, tau_t, tau_t + delta.double(), target
+
+
+def test_lambda1_falls_from_one_to_a_thousandth():
+    assert [float(lambda1(torch.tensor(p))) for p in (0.0, 1 / 3, 1.0)] == pytest.approx([1, 0.1, 0.001])
+
+
+def test_published_aims_at_the_picture_from_every_time(world):
+    t = task(world, objective="published")
+    _, sigma, _, tau_s, target = draw(t)
+    assert float(tau_s.abs().max()) < 1e-6
+    assert 0.55 < float((sigma == 80).float().mean()) < 0.65  # a half, and a fifth of the other half
+    finals = world[1].finals(range(24)).flatten(1)
+    assert bool((target.flatten(1)[:, None] == finals).all(2).any(1).all())
+
+
+def test_path_never_goes_back_in_time_and_meets_the_teacher(world):
+    t = task(world, objective="path")
+    x, sigma, tau_t, tau_s, target = draw(t)
+    assert bool((tau_s <= tau_t + 1e-6).all())
+    grid = t.model.tau(world[1].sigmas)
+    assert float((tau_s[:, None] - grid).abs().min(1).values.max()) < 1e-6
+    teacher = world[0]
+    same = (tau_s - tau_t).abs() < 1e-6  # s = t: the target is what the teacher makes of x itself
+    same &= tau_t > 1e-6  # at eps the target may be the final picture
+    assert int(same.sum()) > 20
+    with torch.no_grad():
+        want = teacher(x[same], sigma[same])
+    torch.testing.assert_close(target[same], want, rtol=1e-3, atol=1e-3)
+
+
+def test_share_eps_one_is_the_published_objective(world):
+    _, _, _, tau_s, target = draw(task(world, objective="path", share_eps=1.0))
+    _, _, _, tau_p, published = draw(task(world, objective="published"))
+    assert float(tau_s.abs().max()) < 1e-6 and float(tau_p.abs().max()) < 1e-6
+    torch.testing.assert_close(target.mean(), published.mean(), rtol=0.5, atol=0.1)
+
+
+def test_only_T(world):
+    _, sigma, *_ = draw(task(world, objective="published", only_T=True))
+    assert bool((sigma == 80).all())
+
+
+def test_loss_is_its_formula(world):
+    t = task(world, objective="published")
+    x, sigma, delta, target, labels = t.draw(0, 6, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        parts = t(torch.tensor(0.5), x, sigma, delta, target, labels)
+        want = sum(float((t.model(x[i : i + 1], float(sigma[i])) - target[i]).square().mean()) for i in range(6)) / 6
+    assert float(parts["loss"]) == pytest.approx(10**-1.5 * want, rel=1e-4)
+
+
+@pytest.mark.parametrize("evolved,groups", [("all", 2), ("bottleneck", 2), ("none", 1)])
+def test_operators_have_their_own_rate_unless_frozen(world, evolved, groups):
+    t = task(world, koopman=KoopmanConfig(evolved=evolved), operator_lr=0.5)
+    made = t.parameter_groups(1e-3)
+    assert [g["lr"] for g in made] == [1e-3, 0.5][:groups]
+    names = {id(p) for g in made for p in g["params"]}
+    assert names == {id(p) for p in t.parameters() if p.requires_grad}
+
+
+def test_training_lowers_the_loss_and_moves_the_spectrum(world, tmp_path):
+    t = task(world, objective="path")
+    config = TrainingConfig(images=640, batch=16, lr=3e-3, warmup=64, images_per_log=64, compile="off", precision="fp32")
+    result = train(t, config, tmp_path, identity={}, quiet=True)
+    rows = (tmp_path / "log.csv").read_text().splitlines()[1:]
+    losses = [float(r.split(",")[3]) for r in rows]  # mse: lambda1 falls by itself
+    assert result.finished and losses[-1] < 0.7 * losses[0]
+    assert max(float(e.alpha.abs().max()) for e in t.model.spectrum()) > 0.05
+
+
+@pytest.mark.parametrize(
+    "bad", [{"objective": "both"}, {"share_T": 1.5}, {"share_eps": -0.1}, {"operator_lr": 0.0}, {"lambda2": -1.0}]
+)
+def test_bad_settings_are_refused(bad):
+    with pytest.raises(ValueError):
+        StudentConfig(**bad)
+
+
+def test_lpips_is_not_silently_dropped(world):
+    with pytest.raises(ValueError, match="backbone"):
+        StudentTask(KoopmanDiffusion(TINY), world[1], None, StudentConfig())

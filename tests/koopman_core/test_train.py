@@ -1,0 +1,141 @@
+"""The training commands, from pictures in a folder to a student that loads, and every shipped settings file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import koopman_core
+from foundation import noise
+from foundation.settings import read_settings
+from foundation.training import TrainingConfig
+from foundation.unet import UNetConfig
+from koopman_core import recipes
+from koopman_core.model import KoopmanConfig
+from koopman_core.objective import StudentConfig
+from koopman_core.teacher_task import TeacherConfig
+from koopman_core.train import main
+from koopman_core.trajectories import TrajectoryConfig
+
+CONFIGS = Path(recipes.__file__).parent / "configs"
+SECTIONS = {
+    "teacher": {"data": recipes.DataConfig, "network": UNetConfig, "teacher": TeacherConfig,
+                "training": TrainingConfig, "run": recipes.RunConfig},
+    "trajectories": {"teacher": recipes.TeacherFile, "trajectories": TrajectoryConfig, "run": recipes.RunConfig},
+    "student": {"input": recipes.StudentInput, "koopman": KoopmanConfig, "student": StudentConfig,
+                "training": TrainingConfig, "run": recipes.RunConfig},
+}  # fmt: skip
+FAST = ["--training.batch=8", "--training.images_per_log=8", "--training.compile=off", "--training.precision=fp32",
+        "--training.warmup=0"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
+def test_every_settings_file_is_valid(path):
+    kind = path.stem.rsplit("_", 1)[1]
+    read_settings(path, [], SECTIONS["student" if kind == "published" else kind])
+
+
+def test_the_papers_networks_are_the_papers():
+    for name, config in {"cifar10": UNetConfig.edm_cifar10(), "ffhq": UNetConfig.edm_ffhq()}.items():
+        assert read_settings(CONFIGS / f"paper_{name}_teacher.toml", [], SECTIONS["teacher"])["network"] == config
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A whole run on 12 small pictures; the folder holds teacher, trajectories, student."""
+    root = tmp_path_factory.mktemp("run")
+    rng = np.random.default_rng(0)
+    (root / "pictures").mkdir()
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(root / "pictures" / f"{i}.png")
+    (root / "teacher.toml").write_text(
+        f"""
+        [data]
+        spec = "folder:{root / "pictures"}"
+        size = 8
+        [network]
+        resolution = 8
+        base = 8
+        multipliers = [1, 2]
+        blocks = 1
+        attention = []
+        embedding = 16
+        [run]
+        out = "{root / "teacher"}"
+        name = "tiny"
+        """
+    )
+    (root / "trajectories.toml").write_text(
+        f"""
+        [teacher]
+        checkpoint = "{root / "teacher" / "teacher.safetensors"}"
+        [trajectories]
+        count = 10
+        steps = 4
+        batch = 5
+        [run]
+        out = "{root / "trajectories"}"
+        compile = "off"
+        """
+    )
+    (root / "student.toml").write_text(
+        f"""
+        [input]
+        trajectories = "{root / "trajectories"}"
+        teacher = "{root / "teacher" / "teacher.safetensors"}"
+        [student]
+        lambda2 = 0.0
+        [run]
+        out = "{root / "student"}"
+        name = "tiny"
+        """
+    )
+    assert main(["teacher", "--config", str(root / "teacher.toml"), "--quiet", *FAST, "--training.images=24"]) == 0
+    assert main(["trajectories", "--config", str(root / "trajectories.toml"), "--quiet"]) == 0
+    assert main(["student", "--config", str(root / "student.toml"), "--quiet", *FAST, "--training.images=24"]) == 0
+    return root
+
+
+def test_student_loads_with_its_card(run):
+    model = koopman_core.load(run / "student" / "student.safetensors")
+    assert model.card["name"] == model.card["teacher"] == "tiny"
+    assert model.card["images_seen"] == 24 and model.card["trajectories"] == {"count": 10, "steps": 4}
+    assert str(run) not in str(model.card), "a card must not tell paths of the machine"
+    with torch.no_grad():
+        assert bool(torch.isfinite(model.one_step(noise([0], model.picture_shape))).all())
+    assert list((run / "student" / "samples").glob("*.png")) and list((run / "teacher" / "samples").glob("*.png"))
+
+
+def test_resume_goes_on_where_it_was(run, capsys):
+    assert main(["teacher", "--config", str(run / "teacher.toml"), "--quiet", "--resume", *FAST,
+                 "--training.images=40"]) == 0  # fmt: skip
+    rows = (run / "teacher" / "log.csv").read_text().splitlines()
+    assert [int(r.split(",")[0]) for r in rows[1:]] == [8, 16, 24, 32, 40]
+    assert "40 images" in capsys.readouterr().out
+
+
+def test_student_of_another_teacher_is_refused(run, tmp_path, capsys):
+    teacher = koopman_core.load_teacher(run / "teacher" / "teacher.safetensors")
+    with torch.no_grad():
+        next(teacher.parameters()).add_(1)
+    koopman_core.save(teacher, tmp_path / "other.safetensors")
+    code = main(["student", "--config", str(run / "student.toml"), f"--input.teacher={tmp_path / 'other.safetensors'}"])
+    assert code == 2 and "did not make these trajectories" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "override,words",
+    [("--training.imagse=3", "Unknown key"), ("--training.images=ten", "type int"), ("--nosuch.key=1", "Unknown section"),
+     ("--training.lr=-1.0", "must be positive"), ("nonsense", "not an override")],
+)  # fmt: skip
+def test_mistakes_get_one_sentence(run, override, words, capsys):
+    assert main(["teacher", "--config", str(run / "teacher.toml"), override]) == 2
+    err = capsys.readouterr().err
+    assert words in err and "Traceback" not in err and len(err.strip().splitlines()) == 1
+
+
+def test_missing_settings_file(capsys):
+    assert main(["teacher", "--config", "no/such.toml"]) == 2
+    assert "cannot be read" in capsys.readouterr().err

@@ -1,0 +1,96 @@
+"""Stored trajectories: contents against a fresh sampler run, resume, many workers."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from foundation import noise
+from foundation.unet import UNetConfig
+from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.trajectories import Trajectories, TrajectoryConfig, disk_bytes, label_of, write_trajectories
+
+TINY = UNetConfig(resolution=8, base=8, multipliers=(1,), blocks=1, attention=(), embedding=16, classes=3)
+CONFIG = TrajectoryConfig(count=7, steps=4, shard_size=3, batch=2, seed=50)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    torch.manual_seed(0)
+    model = EDM(TINY).eval()
+    torch.nn.init.normal_(model.net.decoder.conv.weight, std=0.1)
+    return model
+
+
+def test_contents_are_the_samplers(teacher, tmp_path):
+    progress = []
+    assert write_trajectories(teacher, CONFIG, tmp_path, progress=lambda done, n: progress.append((done, n))) == 7
+    assert progress[-1] == (7, 7)
+    data = Trajectories(tmp_path)
+    assert len(data) == 7 and data.shape == (3, 8, 8)
+    torch.testing.assert_close(data.sigmas, karras_sigmas(4))
+    for row in (0, 4, 6):
+        x = SIGMA_MAX * noise([50 + row], (3, 8, 8))
+        labels = torch.tensor([label_of(50 + row, 3)])
+        seen = []
+        final = heun_sample(
+            lambda x, s, y=labels: teacher(x, s, y), x, karras_sigmas(4), lambda i, s, x, d, seen=seen: seen.append((x, d))
+        )
+        for i, (state, denoised) in enumerate(seen):
+            rows, steps = np.array([row]), np.array([i])
+            torch.testing.assert_close(data.states(rows, steps), state, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(data.denoised(rows, steps), denoised, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(data.finals(np.array([row])), final.x, rtol=1e-4, atol=1e-4)
+        assert data.labels(np.array([row])).tolist() == labels.tolist()
+
+
+def test_killed_run_goes_on_and_workers_share(teacher, tmp_path):
+    def stop(done, n):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_trajectories(teacher, CONFIG, tmp_path / "a", progress=stop)
+    assert not list((tmp_path / "a").glob("final-*")), "no shard may look whole"
+    made = [write_trajectories(teacher, CONFIG, tmp_path / "a", worker=w, workers=2) for w in (1, 0)]
+    assert made == [3, 4]
+    assert write_trajectories(teacher, CONFIG, tmp_path / "a") == 0
+    write_trajectories(teacher, CONFIG, tmp_path / "b")
+    for name in ("shard-00002.npy", "final-00001.npy"):
+        assert np.array_equal(np.load(tmp_path / "a" / name), np.load(tmp_path / "b" / name))
+
+
+def test_another_grid_or_teacher_is_refused(teacher, tmp_path):
+    write_trajectories(teacher, CONFIG, tmp_path)
+    with pytest.raises(ValueError, match="another teacher or grid"):
+        write_trajectories(teacher, TrajectoryConfig(count=7, steps=5, shard_size=3), tmp_path)
+    with pytest.raises(ValueError, match="another teacher or grid"):
+        write_trajectories(EDM(TINY).eval(), CONFIG, tmp_path)
+
+
+def test_more_can_be_added_later(teacher, tmp_path):
+    write_trajectories(teacher, TrajectoryConfig(count=3, steps=4, shard_size=3, batch=2, seed=50), tmp_path)
+    assert write_trajectories(teacher, CONFIG, tmp_path) == 4
+    assert len(Trajectories(tmp_path)) == 7
+
+
+def test_disk_need_is_what_is_written(teacher, tmp_path):
+    write_trajectories(teacher, CONFIG, tmp_path)
+    written = sum(np.load(f, mmap_mode="r").nbytes for f in tmp_path.glob("*.npy"))
+    assert written == disk_bytes(CONFIG, (3, 8, 8))
+
+
+def test_empty_folders_say_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match=r"koopman_core\.train trajectories"):
+        Trajectories(tmp_path)
+    (tmp_path / "index.json").write_text(json.dumps({"sigmas": [1.0], "shape": [3, 8, 8], "classes": 0, "teacher": "",
+                                                     "config": {"seed": 0}}))  # fmt: skip
+    with pytest.raises(ValueError, match="no whole shard"):
+        Trajectories(tmp_path)
+
+
+def test_labels_are_balanced_and_sometimes_none():
+    drawn = [label_of(s, 4) for s in range(4000)]
+    assert 300 < drawn.count(-1) < 500
+    assert all(800 < drawn.count(c) < 1000 for c in range(4))
+    assert {label_of(s, 0) for s in range(50)} == {-1}
