@@ -1,0 +1,131 @@
+"""How true is a student to its teacher? One noise in, two pictures out: distances between them, with yardsticks.
+
+All figures are over held-out noises (seeds from `FIRST_SEED`, which no training run uses), start in T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from analysis import metrics, spectrum
+from foundation import noise
+from foundation.perceptual import PerceptualDistance
+from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.model import KoopmanDiffusion
+from koopman_core.trajectories import label_of
+
+FIRST_SEED = 2_000_000_000
+BATCH = 50
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Means over pictures. Attributes: mse on [-1, 1]; psnr in dB; lpips, None without a backbone."""
+
+    mse: float
+    psnr: float
+    lpips: float | None
+
+
+@dataclass(frozen=True)
+class ScrubRow:
+    """One level of the grid: the Koopman path against the teacher's denoised state there."""
+
+    sigma: float
+    distance: Distance
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """Attributes:
+    seeds: how many noises.
+    one_step: student in one call against the teacher's 35-call sample.
+    yardstick: the teacher's 19-call against its 35-call sample.
+    zero_operator: the student with A = 0 against the 35-call sample.
+    scrub: path against the teacher's denoised state, `scrub_steps` levels.
+    spectrum: one summary a level.
+    """
+
+    seeds: int
+    one_step: Distance
+    yardstick: Distance
+    zero_operator: Distance
+    scrub: tuple[ScrubRow, ...]
+    spectrum: tuple[spectrum.EntrySummary, ...]
+
+
+class _Mean:
+    def __init__(self, perceptual: PerceptualDistance | None):
+        self.perceptual, self.rows = perceptual, []
+
+    def add(self, x: Tensor, y: Tensor) -> None:
+        x = x.clamp(-1, 1)
+        y = y.clamp(-1, 1)
+        lpips = self.perceptual(x, y).double() if self.perceptual else torch.full((len(x),), torch.nan)
+        self.rows.append(torch.stack([metrics.mse(x, y), metrics.psnr(x, y), lpips], 1))
+
+    def result(self) -> Distance:
+        mse, psnr, lpips = torch.cat(self.rows).mean(0).tolist()
+        return Distance(mse, psnr, lpips if self.perceptual else None)
+
+
+def _zeroed(model: KoopmanDiffusion, z: list[Tensor], labels: Tensor | None) -> Tensor:
+    """What the decoder makes of unevolved latents: exp(0) is the identity, so this is the model with A = 0."""
+    return model.decode(z, labels)
+
+
+@torch.inference_mode()
+def measure_fidelity(
+    model: KoopmanDiffusion,
+    teacher: EDM,
+    seeds: int = 1000,
+    *,
+    perceptual: PerceptualDistance | None = None,
+    scrub_seeds: int = 200,
+    scrub_steps: int = 10,
+    progress: Callable[[int, int], None] | None = None,
+) -> Fidelity:
+    """Student against teacher.
+
+    Args:
+        seeds: noises for the final picture.
+        perceptual: LPIPS; None leaves it out.
+        scrub_seeds: noises for the comparison along the path.
+        progress: called with (noises done, seeds).
+    """
+    one, yard, zero = _Mean(perceptual), _Mean(perceptual), _Mean(perceptual)
+    grid = karras_sigmas(scrub_steps)
+    scrub = [_Mean(perceptual) for _ in grid]
+    shape = model.picture_shape
+    for low in range(0, seeds, BATCH):
+        batch = range(FIRST_SEED + low, FIRST_SEED + min(low + BATCH, seeds))
+        x = SIGMA_MAX * noise(batch, shape)
+        classes = model.config.classes
+        labels = torch.tensor([label_of(s, classes) for s in batch]) if classes else None
+
+        def denoise(x: Tensor, sigma: Tensor, labels=labels) -> Tensor:
+            return teacher(x, sigma, labels)
+
+        best = heun_sample(denoise, x, karras_sigmas(18)).x
+        path: list[Tensor] = []
+        short = heun_sample(denoise, x, grid, lambda i, s, state, d, path=path: path.append(d))
+        z = model.encode(x, SIGMA_MAX, labels)
+        one.add(model.decode(model.evolve(z, 1.0, 0.0), labels), best)
+        zero.add(_zeroed(model, z, labels), best)
+        if scrub_steps == 10:
+            yard.add(short.x, best)
+        else:
+            yard.add(heun_sample(denoise, x, karras_sigmas(10)).x, best)
+        if low < scrub_seeds:
+            for tau, target, mean in zip(model.tau(grid), path, scrub, strict=True):
+                mean.add(model.decode(model.evolve(z, 1.0, tau), labels), target)
+        if progress is not None:
+            progress(min(low + BATCH, seeds), seeds)
+    rows = tuple(ScrubRow(float(s), m.result()) for s, m in zip(grid, scrub, strict=True))
+    return Fidelity(
+        seeds, one.result(), yard.result(), zero.result(), rows, tuple(spectrum.summarise(model.spectrum()))
+    )

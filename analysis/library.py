@@ -1,0 +1,84 @@
+"""The models on disk, found by name and loaded once."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import koopman_core
+from analysis.errors import UserError
+from analysis.workbench import Workbench
+from foundation import checkpoints
+from koopman_core.model import MODELS_DIR
+
+SUFFIX = ".hkd.safetensors"
+ORDER = ("cifar10", "shapes", "shapes-published")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Attributes: name; card (data, recipe, metrics); parameters; side of the pictures; classes."""
+
+    name: str
+    card: dict
+    parameters: int
+    side: int
+    classes: tuple[str, ...]
+
+
+class ModelLibrary:
+    """HKD models of one folder: NAME.hkd.safetensors, each with its teacher TEACHER.teacher.safetensors.
+
+    Args:
+        folder: where they are; the shipped ones by default.
+        default: the model to open on; the first of the list when it is not there.
+
+    Raises:
+        UserError: no model in the folder.
+    """
+
+    def __init__(self, folder: str | Path = MODELS_DIR, default: str = "shapes"):
+        self.folder = Path(folder)
+        self._names = sorted(p.name.removesuffix(SUFFIX) for p in self.folder.glob(f"*{SUFFIX}"))
+        if not self._names:
+            raise UserError(f"There is no *{SUFFIX} model in {self.folder}: give --models a folder that has one.")
+        self.default = default if default in self._names else self._names[0]
+        self._benches: dict[str, Workbench] = {}
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """All names, the default first."""
+        return sorted(self._names, key=lambda n: (n != self.default, n))
+
+    def info(self, name: str) -> ModelInfo:
+        """From the file's header alone."""
+        header = checkpoints.peek(self._path(name))
+        network = header.config.get("network", {})
+        classes = tuple(str(c) for c in header.card.get("data", {}).get("classes", ()))
+        return ModelInfo(name, header.card, header.parameters, int(network.get("resolution", 0)), classes)
+
+    def get(self, name: str | None = None) -> Workbench:
+        """The workbench of a model, loaded at its first use.
+
+        Raises:
+            UserError: unknown name, or a file that cannot be used.
+        """
+        name = self.default if name in (None, "") else name
+        path = self._path(name)
+        with self._lock:
+            if name not in self._benches:
+                try:
+                    model = koopman_core.load(path)
+                    teacher_path = self.folder / f"{model.card.get('teacher', name)}.teacher.safetensors"
+                    same_folder = teacher_path.parent == self.folder and teacher_path.is_file()
+                    teacher = koopman_core.load_teacher(teacher_path) if same_folder else None
+                except checkpoints.CheckpointError as e:
+                    raise UserError(str(e)) from None
+                self._benches[name] = Workbench(model, teacher, name)
+            return self._benches[name]
+
+    def _path(self, name: str) -> Path:
+        if not isinstance(name, str) or name not in self._names:
+            raise UserError(f"There is no such model: choose one of {', '.join(self._names)}.")
+        return self.folder / f"{name}{SUFFIX}"

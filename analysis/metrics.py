@@ -1,0 +1,149 @@
+"""Distances between pictures and the statistics of their Fourier power.
+
+Pure functions of image tensors (B, C, H, W), any float type. They are measurements, not losses: the sums run
+in float64 on the CPU, no gradient is recorded, and each result holds one number a picture. LPIPS is in
+`foundation.perceptual`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+DATA_RANGE = 2.0  # of pictures in [-1, 1]
+SSIM_WINDOW = 7  # pixels, scikit-image's default
+
+
+def mse(x: Tensor, y: Tensor) -> Tensor:
+    """Mean squared error over channels and pixels; (B,) float64, at most 4 for pictures in [-1, 1]."""
+    x, y = _pair(x, y)
+    return (x - y).square().mean(dim=(1, 2, 3))
+
+
+def psnr(x: Tensor, y: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio `10 log10(R^2 / mse)`, R = 2; (B,) float64 decibels, infinite if equal."""
+    return 10.0 * torch.log10(DATA_RANGE**2 / mse(x, y))
+
+
+def ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004) by scikit-image, averaged over channels.
+
+    Uniform 7 x 7 window, data range 2, sample covariance, K1 = 0.01, K2 = 0.03; the mean leaves out a border
+    of 3 pixels.
+
+    Args:
+        x: pictures (B, C, H, W) in [-1, 1], at least 7 pixels wide and high.
+        y: pictures of the shape of x.
+
+    Returns:
+        (B,) float64 in [-1, 1], 1 for equal pictures.
+
+    Raises:
+        ValueError: shapes that differ, or pictures smaller than the window.
+    """
+    from skimage.metrics import structural_similarity  # here: slow to import
+
+    x, y = _pair(x, y)
+    if min(x.shape[-2:]) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs {SSIM_WINDOW} x {SSIM_WINDOW} pixels or more, not {tuple(x.shape)}.")
+    options = {"win_size": SSIM_WINDOW, "data_range": DATA_RANGE, "channel_axis": 0}
+    values = [structural_similarity(a, b, **options) for a, b in zip(x.numpy(), y.numpy(), strict=True)]
+    return torch.tensor(np.array(values, dtype=np.float64))
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """Pictures in [-1, 1] as bytes with EDM's rounding (Karras et al. 2022), `clip(127.5 x + 128, 0, 255)`.
+
+    Args:
+        x: any shape; values outside [-1, 1] are clipped.
+
+    Returns:
+        uint8 of the same shape and device: -1 gives 0, 0 gives 128, 1 gives 255.
+
+    Raises:
+        ValueError: x holds a NaN, which has no colour.
+    """
+    if x.isnan().any():
+        raise ValueError(
+            "The picture holds NaN: use a gentler setting, the numbers behind it have overflowed."
+        )
+    return (x.detach().float() * 127.5 + 128.0).clip(0, 255).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class RadialPower:
+    """Fourier power by distance from the zero frequency, in K rings as wide as 1 / min(H, W).
+
+    Attributes:
+        frequency: (K,) float64, centre of each ring, cycles per pixel, from 0 to about sqrt(1/2).
+        power: (B, K) float64, mean over the ring's coefficients and over channels of `|FFT(x) / (H W)|^2`.
+        count: (K,) int64, coefficients in the ring; the first holds the DC coefficient alone.
+    """
+
+    frequency: Tensor
+    power: Tensor
+    count: Tensor
+
+
+def radial_power(x: Tensor) -> RadialPower:
+    """Radially averaged power spectrum of pictures (B, C, H, W).
+
+    Scaled so that `sum_k count_k power_k` is the mean square of the picture (Parseval); `power[:, 0]` is the
+    mean over channels of the squared mean colour. A coefficient belongs to the ring whose centre is nearest.
+    """
+    power, radius = _power_and_radius(x)
+    width = 1.0 / min(x.shape[-2:])
+    # The clamp keeps DC alone in ring 0: along the longer edge of an oblong picture the first frequency is
+    # nearer to 0.
+    ring = torch.where(radius > 0, (radius / width).round().clamp(min=1), 0.0).long().flatten()
+    count = torch.bincount(ring)
+    total = torch.zeros(len(power), len(count), dtype=torch.float64).index_add_(1, ring, power.flatten(1))
+    frequency = width * torch.arange(len(count), dtype=torch.float64)
+    return RadialPower(frequency, total / count.clamp(min=1), count)
+
+
+def frequency_centroid(x: Tensor) -> Tensor:
+    """Power-weighted mean radial frequency, `sum |f| P(f) / sum P(f)` over f != 0: where the detail lies.
+
+    Taken over single coefficients, not rings, so a pure wave gives exactly its own frequency.
+
+    Args:
+        x: (B, C, H, W); channels add their powers.
+
+    Returns:
+        (B,) float64, cycles per pixel in (0, sqrt(1/2)]; NaN for a uniform picture, which has no detail.
+    """
+    x = _image(x)
+    # The mean carries no detail, but its rounding errors would: take it away before the transform.
+    power, radius = _power_and_radius(x - x.mean(dim=(2, 3), keepdim=True))
+    power = power * (radius > 0)
+    total = power.sum(dim=(1, 2))
+    scale = x.square().mean(dim=(1, 2, 3))
+    centroid = (power * radius).sum(dim=(1, 2)) / total
+    # Float64 rounds at 1e-16 of an amplitude, 1e-32 of a power: less than this is no detail.
+    return torch.where(total > 1e-28 * scale, centroid, torch.nan)
+
+
+def _power_and_radius(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over channels of |FFT(x) / (H W)|^2, (B, H, W), and |f| in cycles per pixel, (H, W); float64."""
+    x = _image(x)
+    height, width = x.shape[-2:]
+    power = torch.fft.fft2(x, norm="forward").abs().square().mean(dim=1)
+    f_y = torch.fft.fftfreq(height, dtype=torch.float64)
+    f_x = torch.fft.fftfreq(width, dtype=torch.float64)
+    return power, torch.hypot(f_y[:, None], f_x[None, :])
+
+
+def _image(x: Tensor) -> Tensor:
+    if x.ndim != 4 or 0 in x.shape[1:]:
+        raise ValueError(f"Pictures have the shape (B, C, H, W), not {tuple(x.shape)}.")
+    return x.detach().cpu().double()
+
+
+def _pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    if x.shape != y.shape:
+        raise ValueError(f"Only equal shapes can be compared, not {tuple(x.shape)} and {tuple(y.shape)}.")
+    return _image(x), _image(y)

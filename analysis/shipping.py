@@ -1,0 +1,62 @@
+"""Putting a trained run among the shipped models: `python -m analysis.shipping STUDENT TEACHER [--models DIR]`.
+
+Copies the checkpoints under their card's names and writes each card beside its file as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import koopman_core
+from foundation import checkpoints
+from koopman_core.model import MODELS_DIR
+
+LARGEST_FILE = 16_000_000
+
+
+def _write(model, path: Path, card: dict) -> None:
+    koopman_core.save(model, path, card)
+    if path.stat().st_size > LARGEST_FILE:
+        path.unlink()
+        raise ValueError(f"{path.name} would be larger than {LARGEST_FILE / 1e6:.0f} MB: ship a smaller network.")
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def ship(student: Path, teacher: Path, folder: Path) -> list[Path]:
+    """Both checkpoints into `folder`; returns the files written."""
+    model, source = koopman_core.load(student), koopman_core.load_teacher(teacher)
+    name, teacher_name = model.card["name"], source.card["name"].removesuffix("-teacher")
+    if model.card.get("teacher") != teacher_name:
+        raise ValueError(f"{student} was trained from {model.card.get('teacher')!r}, not from {teacher_name!r}.")
+    files = [folder / f"{name}.hkd.safetensors", folder / f"{teacher_name}.teacher.safetensors"]
+    _write(model, files[0], model.card)
+    _write(source, files[1], source.card)
+    return files
+
+
+def write_metrics(folder: Path, bench, metrics: dict) -> None:
+    """Measured figures into a model's card, in the checkpoint and beside it."""
+    path = Path(folder) / f"{bench.name}.hkd.safetensors"
+    _write(bench.model, path, {**bench.model.card, "metrics": metrics})
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="analysis.shipping", description=__doc__)
+    parser.add_argument("student", type=Path)
+    parser.add_argument("teacher", type=Path)
+    parser.add_argument("--models", type=Path, default=MODELS_DIR)
+    args = parser.parse_args(argv)
+    try:
+        for path in ship(args.student, args.teacher, args.models):
+            print(f"{path}  {path.stat().st_size / 1e6:.1f} MB  sha256 {checkpoints.sha256(path)[:16]}")
+    except (ValueError, KeyError, OSError) as e:
+        print(f"analysis.shipping: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
