@@ -1,7 +1,8 @@
 """Plotly figures of spectra and trajectories: pure functions, numpy in, a Figure out, nothing is shown.
 
-Colours are Okabe and Ito's, safe for colour-blind eyes, and never the only sign: bands have their own marker, levels
-their own dash. Backgrounds are transparent and no text has a colour, so that a light and a dark page can both use them.
+Colours are Okabe and Ito's, safe for colour-blind eyes, and never the only sign: bands have their own marker,
+levels their own dash. Backgrounds are transparent and no text has a colour, so that a light and a dark page can both
+use them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ BAND_COLOURS = (BLUE, ORANGE, PURPLE, GREEN, VERMILION, SKY, "#F0E442", GREY, "#
 BAND_SYMBOLS = ("circle", "diamond", "triangle-up", "square", "cross", "x", "star", "hexagon", "triangle-down")
 LINE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
 LINE_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-MAX_MODES = 20_000  # a browser draws two points a mode; more is a blur anyway
+MAX_MODES = 10_000  # a browser draws two points a mode; more is a blur anyway
 MAX_LINE_POINTS = 400
 ERROR_FLOOR = 1e-6  # a logarithmic axis has no zero
 
@@ -76,7 +77,9 @@ def eigenvalue_plane(
         shown = np.sort(np.random.default_rng(0).choice(total, MAX_MODES, replace=False))
     alpha, beta = entry.alpha.ravel(), entry.beta.ravel()
     bands = bands_of(entry, edges, order).ravel()
-    place = np.stack([np.arange(total), *np.unravel_index(np.arange(total), entry.alpha.shape)], axis=1).astype(np.int32)
+    place = np.stack([np.arange(total), *np.unravel_index(np.arange(total), entry.alpha.shape)], axis=1).astype(
+        np.int32
+    )
     figure = _figure(560, dragmode="zoom", uirevision=entry.name, modebar={"orientation": "v"})
     for b, name in enumerate(band_names(len(edges) + 1, order)):
         picked = shown[bands[shown] == b]
@@ -105,8 +108,12 @@ def eigenvalue_plane(
     figure.update_xaxes(title="α, growth rate (per unit τ)", zeroline=True, zerolinewidth=2)
     figure.update_yaxes(title="β, angular frequency (rad per unit τ)", zeroline=True)
     note = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12}, "opacity": 0.75}
-    figure.add_annotation(x=0.01, y=0.99, text="◂ α < 0: grows<br>towards the picture", align="left", xanchor="left", **note)
-    figure.add_annotation(x=0.99, y=0.99, text="α > 0: fades ▸<br>towards the picture", align="right", xanchor="right", **note)
+    figure.add_annotation(
+        x=0.01, y=0.99, text="◂ α < 0: grows<br>towards the picture", align="left", xanchor="left", **note
+    )
+    figure.add_annotation(
+        x=0.99, y=0.99, text="α > 0: fades ▸<br>towards the picture", align="right", xanchor="right", **note
+    )
     if total > MAX_MODES:
         figure.add_annotation(x=0.99, y=0.01, text=f"{MAX_MODES:,} of {total:,} modes drawn", xanchor="right", **note)
     return figure
@@ -151,7 +158,7 @@ def position_map(
 
 
 def sorted_real_parts(result: SpectrumResult) -> go.Figure:
-    """Sorted alpha of every level against the share of modes below, so that levels of any size can be compared."""
+    """Sorted alpha of every level against the share of modes below: levels of any size can be compared."""
     figure = _figure(340, uirevision="sorted")
     for i, entry in enumerate(result.entries):
         alpha = np.sort(entry.alpha, axis=None)
@@ -174,9 +181,9 @@ def sorted_real_parts(result: SpectrumResult) -> go.Figure:
 
 
 def error_curve(trajectory: TrajectoryResult) -> go.Figure:
-    """Koopman path against the teacher's denoised state, over noise level; noise on the left, picture on the right.
+    """Koopman path against the teacher's denoised state, over noise level; noise left, picture right.
 
-    `customdata` of a point is its index in the grid; `layout.shapes[0]` is the marker line, at the last level.
+    `customdata` of a point is its index in the grid; `layout.shapes[0]` is the marker line at the last level.
 
     Raises:
         ValueError: a trajectory without a teacher has no errors.

@@ -52,9 +52,7 @@ class Header:
         return sum(math.prod(s) for s in self.shapes.values())
 
 
-def save(
-    path, tensors: Mapping[str, Tensor], *, kind: str, config: dict, card: dict | None = None, dtype=None
-) -> None:
+def save(path, tensors: Mapping[str, Tensor], *, kind: str, config: dict, card: dict | None = None, dtype=None) -> None:
     """Write atomically: a file that is there is always whole.
 
     Args:
@@ -110,7 +108,9 @@ def peek(path, *, max_parameters: int = MAX_PARAMETERS) -> Header:
 
 def _metadata(path: Path, raw) -> dict:
     if not isinstance(raw, dict) or not isinstance(raw.get("__metadata__"), dict):
-        raise CheckpointError(f"{path.name} carries no Koopman Studio header: save it with foundation.checkpoints.save.")
+        raise CheckpointError(
+            f"{path.name} carries no Koopman Studio header: save it with foundation.checkpoints.save."
+        )
     try:
         meta = json.loads(raw["__metadata__"][METADATA_KEY])
         if not isinstance(meta, dict):
@@ -169,9 +169,7 @@ def load_tensors(
     path = Path(path)
     header = peek(path, max_parameters=max_parameters)
     if kind is not None and header.kind != kind:
-        raise CheckpointError(
-            f"{path.name} holds a {header.kind!r:.40} checkpoint, but a {kind!r} one is needed here."
-        )
+        raise CheckpointError(f"{path.name} holds a {header.kind!r:.40} checkpoint, but a {kind!r} one is needed here.")
     if expected is not None:
         missing, unknown = expected.keys() - header.shapes.keys(), header.shapes.keys() - expected.keys()
         if missing or unknown:

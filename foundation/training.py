@@ -319,8 +319,7 @@ def train(
                 bad += 1
                 if bad >= 20:
                     raise FloatingPointError(
-                        "The loss has been NaN or infinite for 20 steps: lower lr, or use "
-                        "--training.precision=fp32."
+                        "The loss has been NaN or infinite for 20 steps: lower lr, or use --training.precision=fp32."
                     )
             model.zero_grad(set_to_none=True)
             before, images = images, images + config.batch

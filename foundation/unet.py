@@ -261,7 +261,9 @@ class Decoder(nn.Module):
 
     def forward(self, z: list[Tensor], emb: Tensor) -> Tensor:
         if len(z) != self.n_inputs:
-            raise ValueError(f"The decoder takes {self.n_inputs} latents (every skip, then the bottleneck), got {len(z)}.")
+            raise ValueError(
+                f"The decoder takes {self.n_inputs} latents (every skip, then the bottleneck), got {len(z)}."
+            )
         x, skips = z[-1], list(z[:-1])
         for layer, take in zip(self.layers, self.takes, strict=True):
             x = layer(torch.cat([x, skips.pop()], dim=1) if take else x, emb)
@@ -296,4 +298,5 @@ class UNet(nn.Module):
 
 
 def count_parameters(module: nn.Module) -> int:
+    """Numbers held by the parameters of a module, trained or not."""
     return sum(p.numel() for p in module.parameters())

@@ -210,13 +210,15 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     )  # fmt: skip
     recipe = {k: asdict(v) for k, v in s.items() if k not in ("input", "run")}
     teacher_name = teacher.card.get("name", "teacher").removesuffix("-teacher")
+    follows = "the Koopman path follows the teacher's denoised states" if c.objective == "path" else "the paper's objective"
+    summary = f"HKD on {teacher.card.get('data', {}).get('name', 'pictures')}, objective {c.objective}: {follows}"
 
     def export(ema: dict, images: int, seconds: float) -> None:
         names = {k for k, _ in model.named_parameters()}
         state = {k.removeprefix("model."): v for k, v in ema.items() if k.startswith("model.")}
         state |= {k: v for k, v in model.state_dict().items() if k in names - state.keys()}  # frozen operators
         model.card = {
-            "name": s["run"].name, "kind": "HKD student", "teacher": teacher_name, "data": teacher.card.get("data", {}),
+            "name": s["run"].name, "summary": summary, "kind": "HKD student", "teacher": teacher_name, "data": teacher.card.get("data", {}),
             "recipe": recipe, "trajectories": {"count": len(data), "steps": len(data.sigmas)}, "version": VERSION,
             "images_seen": images, "hours": round(seconds / 3600, 3), "device": device_sentence(),
             "parameters": count_parameters(model), "metrics": {},

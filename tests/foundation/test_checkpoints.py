@@ -438,8 +438,10 @@ JSON = st.recursive(
     | st.floats()
     | st.text(max_size=5)
     | st.sampled_from(["F32", "F16", "I64", "F64", "BF16", "U8", "BOOL"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["dtype", "shape", "data_offsets", "format", "kind", "x"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["dtype", "shape", "data_offsets", "format", "kind", "x"]), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 

@@ -62,7 +62,9 @@ def test_no_seed_is_refused():
 
 
 def test_mixed_seeds_are_in_range_and_apart():
-    mixed = {mix_seed(seed, part, step, rank) for seed in (0, 1) for part in (2, 3) for step in range(50) for rank in (0, 1)}
+    mixed = {
+        mix_seed(seed, part, step, rank) for seed in (0, 1) for part in (2, 3) for step in range(50) for rank in (0, 1)
+    }
     assert len(mixed) == 2 * 2 * 50 * 2
     assert all(0 <= s <= MAX_SEED for s in mixed)
     assert mix_seed(1, 2) != mix_seed(2, 1) != mix_seed(2, 1, 0)

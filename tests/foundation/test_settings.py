@@ -41,7 +41,8 @@ def test_values_defaults_and_sections(tmp_path):
 
 def test_overrides_win_and_are_typed(tmp_path):
     overrides = (
-        "--small.count=7", "small.rate=1e-3", "--small.name=shapes", "--small.on=true", "--small.sizes=[2, 3]", "--other.name=x=y",
+        "--small.count=7", "small.rate=1e-3", "--small.name=shapes", "--small.on=true", "--small.sizes=[2, 3]",
+        "--other.name=x=y",
     )  # fmt: skip
     found = read(tmp_path, "[small]\ncount = 3\n", *overrides)
     assert found == {"small": Small(7, 1e-3, "shapes", True, (2, 3)), "other": Small(name="x=y")}

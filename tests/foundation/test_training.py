@@ -29,9 +29,7 @@ TinyTask, tiny_config, IDENTITY = tiny.TinyTask, tiny.tiny_config, tiny.IDENTITY
 
 def run(out, task=None, config=None, resume=False, **options):
     task = task or TinyTask()
-    result = train(
-        task, config or tiny_config(), out, identity=IDENTITY, resume=resume, quiet=True, **options
-    )
+    result = train(task, config or tiny_config(), out, identity=IDENTITY, resume=resume, quiet=True, **options)
     return task, result
 
 
@@ -195,7 +193,8 @@ def test_another_optimizer_takes_the_weights_and_starts_its_moments_anew(tmp_pat
     task, result = run(tmp_path, config=tiny_config(images=160, optimizer=after), resume=True)
     assert all(torch.equal(p, at_160[f"model.{k}"]) for k, p in task.trainable_state().items())
     _, result = run(tmp_path, config=tiny_config(optimizer=after), resume=True)
-    assert result.finished and curve(tmp_path)[-1]["loss"] < 0.1
+    rows = curve(tmp_path)
+    assert result.finished and rows[-1]["loss"] < 0.5 * rows[0]["loss"]
     moments = {k.removesuffix(".net.3.weight") for k in state(tmp_path) if k.endswith(".net.3.weight")}
     assert moments == {"model", "ema", "exp_avg"} | ({"exp_avg_sq", "step"} if after == "adam" else set())
 
@@ -329,8 +328,9 @@ def test_progress_runs_from_zero_to_one(tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        {"images": 0}, {"batch": 0}, {"lr": 0.0}, {"lr": -1.0}, {"lr": math.nan}, {"lr": math.inf}, {"images_per_log": 0},
-        {"images_per_sample_grid": 0}, {"schedule": "linear"}, {"precision": "fp16"}, {"compile": "maybe"},
+        {"images": 0}, {"batch": 0}, {"lr": 0.0}, {"lr": -1.0}, {"lr": math.nan}, {"lr": math.inf},
+        {"images_per_log": 0}, {"images_per_sample_grid": 0}, {"schedule": "linear"}, {"precision": "fp16"},
+        {"compile": "maybe"}, {"optimizer": "sgd"},
         {"warmup": -1}, {"threads": -1}, {"clip": 0.0}, {"clip": math.nan}, {"lr_final": -0.1}, {"ema_halflife": -1},
         {"ema_rampup": -0.1}, {"beta2": 1.0}, {"minutes_per_checkpoint": math.nan},
     ],
@@ -377,7 +377,7 @@ def test_bad_steps_are_skipped(tmp_path, value):
 def test_a_loss_that_stays_nan_ends_the_run_after_20_steps(tmp_path):
     task = Ill(range(5, 100))
     with pytest.raises(FloatingPointError, match="20 steps: lower lr, or use --training.precision=fp32"):
-        run(tmp_path, task)
+        run(tmp_path, task, tiny_config(minutes_per_checkpoint=0.0))
     assert task.step == 24
     assert all(t.isfinite().all() for t in state(tmp_path).values())  # the last state is whole
 
@@ -438,8 +438,8 @@ def test_two_workers_train_one_model(tmp_path):
         port = s.getsockname()[1]
     command = [
         # --multi_gpu is accelerate's word for "several processes"; with --cpu it starts one, whatever the number
-        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port),
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port),
         str(SCRIPT), str(tmp_path),
     ]  # fmt: skip
     env = os.environ | {"OMP_NUM_THREADS": "1"}

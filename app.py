@@ -1,0 +1,124 @@
+"""Starts the browser app: python app.py [--host 127.0.0.1] [--port 7860] [--models DIR] [--public]."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import ipaddress
+import os
+import socket
+import sys
+
+MAX_THREADS = 4  # small pictures gain nothing from more, and a laptop stays usable
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The arguments; exits with a sentence when they do not fit together."""
+    parser = argparse.ArgumentParser(prog="app.py", description="Koopman Studio in your browser.")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)"
+    )
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--models", metavar="DIR", help="folder with *.hkd.safetensors models (default: the shipped ones)"
+    )
+    parser.add_argument("--public", action="store_true", help="allow a --host that other machines can reach")
+    args = parser.parse_args(argv)
+    if not 1 <= args.port <= 65535:
+        parser.error("--port must be a whole number from 1 to 65535.")
+    if not is_loopback(args.host) and not args.public:
+        parser.error(f"--host {args.host} can be reached from other machines: add --public if you want that.")
+    return args
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` means this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def prepare_environment() -> None:
+    """Settings that must stand before gradio and torch are imported."""
+    for name, value in {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "1",
+    }.items():
+        os.environ[name] = value
+    os.environ.pop("GRADIO_VIBE_MODE", None)  # would let any visitor run code
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, str(min(MAX_THREADS, os.cpu_count() or 1)))
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now.
+
+    Raises:
+        OSError: the address itself does not belong to this machine.
+    """
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, proto) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as e:
+            if e.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
+    return True
+
+
+def fail(sentence: str) -> int:
+    """Say what is wrong; the exit code."""
+    print(f"app.py: {sentence}", file=sys.stderr)
+    return 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Start the app; returns the exit code, 2 where it cannot start."""
+    args = parse(argv)
+    prepare_environment()
+    try:
+        if not port_is_free(args.host, args.port):
+            return fail(f"port {args.port} is in use or not allowed: choose another one with --port.")
+    except OSError as e:
+        return fail(f"{args.host} is not an address of this machine ({e.strerror}): choose another --host.")
+
+    from analysis import ModelLibrary, UserError
+    from ui.app import build_app, launch_options
+
+    try:
+        library = ModelLibrary(args.models) if args.models else ModelLibrary()
+        print("Making the first picture and its trajectory ...", flush=True)
+        demo = build_app(library)
+    except UserError as e:
+        return fail(str(e))
+    if args.public:
+        print(exposure(args.host, args.port, library.names()), flush=True)
+    print(f"Koopman Studio: {address(args.host, args.port)} (stop with Ctrl+C)", flush=True)
+    demo.launch(server_name=args.host, server_port=args.port, quiet=True, **launch_options())
+    return 0
+
+
+def address(host: str, port: int) -> str:
+    """What to open in a browser on this machine."""
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+
+
+def exposure(host: str, port: int, models: list[str]) -> str:
+    """What --public lets others do."""
+    if is_loopback(host):
+        return f"--public changes nothing with --host {host}: only this machine can connect (try 0.0.0.0)."
+    return (
+        f"PUBLIC: everyone who can reach {host}:{port} can open the page and the HTTP endpoints without a "
+        "password, use this machine's processor through one queue, and read the cards and spectra of: "
+        f"{', '.join(models)}. Files and settings of this machine are not offered. Put a proxy with TLS and a "
+        "login in front for more than a lecture."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

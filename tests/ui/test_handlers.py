@@ -1,0 +1,252 @@
+"""Handlers and helpers as plain functions: no page, no server."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from analysis import UserError, figures
+from analysis.requests import MaskResult
+from ui import cards, pictures
+from ui.generate import SHEET, GenerateTab
+from ui.guard import UNEXPECTED, Limits, guarded
+from ui.latest import Latest, Superseded
+from ui.plots import points
+from ui.source import NO_CLASS, fitting_label, readable
+from ui.spectrum import SpectrumTab
+
+
+def event(data):
+    return SimpleNamespace(_data=data)
+
+
+# what a browser sends
+
+
+def test_points_of_an_honest_browser():
+    assert points(event({"points": [0, 4]}), 5) == [0, 4]
+    assert points(event({"points": []}), 5) == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, 3, [], {}, {"points": None}, {"points": "12"}, {"points": [5]}, {"points": [-1]}, {"points": [True]},
+     {"points": [1.0]}, {"points": [[1]]}, {"points": ["1"]}, {"points": [0] * 6}],
+)  # fmt: skip
+def test_points_refuses_anything_else(data):
+    with pytest.raises(UserError, match="choose the points again"):
+        points(event(data), 5)
+
+
+# errors
+
+
+def test_a_user_error_keeps_its_sentence():
+    @guarded
+    def handler():
+        raise UserError("Do it the other way.")
+
+    with pytest.raises(gr.Error) as caught:
+        handler()
+    assert caught.value.message == "Do it the other way." and not caught.value.print_exception
+
+
+def test_an_unexpected_error_is_logged_and_not_shown(capsys):
+    @guarded
+    def handler():
+        raise RuntimeError("secret path /home/x")
+
+    with pytest.raises(gr.Error) as caught:
+        handler()
+    assert caught.value.message == UNEXPECTED
+    assert "secret path" in capsys.readouterr().err
+
+
+# giving way
+
+
+def test_the_latest_wish_wins_and_others_are_not_disturbed():
+    latest = Latest(capacity=2)
+    latest.wish("a", 1)
+    latest.check("a", 1)
+    latest.wish("a", 2)
+    with pytest.raises(Superseded):
+        latest.check("a", 1)
+    latest.check("b", 7)  # has wished nothing
+    latest.check(None, 7)
+    latest.wish("b", 1)
+    latest.wish("c", 1)
+    latest.check("a", 1)  # forgotten: counts as wanted
+
+
+def test_a_superseded_trajectory_is_left_early(library):
+    tab = GenerateTab(library)
+    request, seen = SimpleNamespace(session_hash="s"), []
+
+    def progress(share, desc):
+        seen.append(share)
+        tab.wish("tiny", 99, NO_CLASS, 8, request)
+
+    tab.wish("tiny", 5, NO_CLASS, 8, request)
+    tab.watched_trajectory("tiny", 5, NO_CLASS, 8, request, progress)
+    assert len(seen) == 1
+    seen.clear()
+    played, _ = tab.watched_trajectory("tiny", 99, NO_CLASS, 8, request, progress)
+    assert len(seen) == 8 and json.loads(played)["seed"] == 99
+
+
+# tabs
+
+
+def test_a_class_of_another_model_falls_back_to_none(library):
+    assert fitting_label(library, "tiny-classes", 2) == 2
+    assert fitting_label(library, "tiny", 2) == NO_CLASS
+    assert fitting_label(library, "tiny-classes", None) == NO_CLASS
+
+
+def test_unreadable_models_are_left_out(library):
+    assert readable(library) == ["tiny", "tiny-classes"]
+
+
+@pytest.mark.parametrize("seed", [None, -1, 2**32])
+def test_only_the_picture_complains_about_a_seed(library, seed):
+    request = SimpleNamespace(session_hash=None)
+    quiet = GenerateTab(library).watched_trajectory("tiny", seed, NO_CLASS, 8, request, None)
+    quiet += SpectrumTab(library).masked("tiny", seed, NO_CLASS, 0.3, 0.6, 1, 1, 1, "alpha", [])
+    assert all(v == gr.skip() for v in quiet)
+    if seed is not None:
+        with pytest.raises(UserError, match="whole number"):
+            GenerateTab(library).picture("tiny", seed, NO_CLASS)
+
+
+def test_a_cleared_seed_box_changes_nothing(library):
+    tab = GenerateTab(library)
+    assert all(v == gr.skip() for v in tab.picture("tiny", None, NO_CLASS))
+    assert len(tab.sheet("tiny", NO_CLASS, 4)) == SHEET
+    assert tab.next_sheet("tiny", NO_CLASS, 2**32 - 1 - SHEET)[1] == 0  # starts again at the end of the seeds
+
+
+def test_the_frames_arrive_whole(library):
+    played, costs = GenerateTab(library).trajectory("tiny", 1, NO_CLASS, 6)
+    value = json.loads(played)
+    assert len(value["sigma"]) == 6 and len(value["tracks"]) == 3 and value["side"] == 16
+    assert ">11<" in costs  # 2 * 6 - 1 calls, counted
+
+
+@pytest.mark.parametrize(("moved", "expected"), [("low", (0.8, 0.8)), ("high", (0.3, 0.3))])
+def test_an_edge_pushes_the_other_one(library, moved, expected):
+    out = SpectrumTab(library).move_bands(moved, None, 0, "tiny", 0, NO_CLASS, 0.8, 0.3, 1, 0, 1, "alpha", [])
+    assert out[:2] == expected
+
+
+def test_levels_of_another_model_are_ignored(library):
+    tab = SpectrumTab(library)
+    assert tab.entry("tiny", 99).name == "bottleneck"
+    shown, table = tab.masked("tiny", 0, NO_CLASS, 0.3, 0.6, 1, 1, 1, "alpha", [0, 99])
+    assert shown.count("<img") == 3 and table.count("<tr>") == 4
+
+
+def test_a_click_marks_one_mode_and_opens_its_pair(library):
+    tab = SpectrumTab(library)
+    entry = tab.entry("tiny", 0)
+    flat = entry.alpha.size - 1
+    plane, alpha, _, pair, card, mark = tab.click("tiny", 0, 0.3, 0.6, "alpha", event({"points": [flat]}))
+    assert mark == flat and f'data-mode="{flat}"' in card
+    assert json.loads(plane)["data"][-1]["name"] == "chosen mode"
+    assert pair["value"] == entry.alpha.shape[0] - 1
+    assert len(json.loads(alpha)["data"]) == 2  # the map and the ring
+
+
+def test_a_selection_is_counted_by_band(library):
+    tab = SpectrumTab(library)
+    entry = tab.entry("tiny", 0)
+    bands = figures.bands_of(entry, (0.3, 0.6)).ravel()
+    chosen = [*np.flatnonzero(bands == 0)[:3].tolist(), *np.flatnonzero(bands == 2)[:2].tolist()]
+    card = tab.select("tiny", 0, 0.3, 0.6, "alpha", event({"points": chosen}))
+    assert "5 modes of skip 0" in card
+    assert "<td>3</td>" in card and "<td>0</td>" in card and "<td>2</td>" in card
+    assert tab.select("tiny", 0, 0.3, 0.6, "alpha", event({"points": []})) == cards.EMPTY_MODE
+
+
+# HTML
+
+
+def test_cards_escape_what_a_file_says(library):
+    card = cards.model_card(library.info("tiny"))
+    assert "<script>" not in card and "&lt;script&gt;" in card
+    assert "<b>" not in cards.model_card(library.info("tiny-classes"))
+
+
+def test_a_deep_or_endless_card_is_cut():
+    deep = {"x": 1}
+    for _ in range(50):
+        deep = {"x": deep}
+    assert len(cards._value(deep)) < 1000
+    assert len(cards._value(list(range(10_000)))) < 1000
+    assert len(cards._value("y" * 10_000)) <= cards.MAX_TEXT
+
+
+def test_the_mode_card_does_the_arithmetic():
+    entry = SimpleNamespace(name="skip 0", alpha=np.full((1, 1, 2), np.log(2)), beta=np.full((1, 1, 2), np.pi))
+    card = cards.mode_card(entry, 1)
+    assert "halves every 1 τ" in card and "2 τ" in card and "× 0.5, turned by 180.0°" in card
+    entry = SimpleNamespace(name="skip 0", alpha=np.zeros((1, 1, 1)), beta=np.zeros((1, 1, 1)))
+    assert cards.mode_card(entry, 0).count("∞") == 2
+
+
+def test_the_band_table_has_shares_and_counts():
+    grey = np.zeros((2, 2, 3), np.uint8)
+    result = MaskResult(grey, grey, grey, 1.0, np.array([0.25, 0.5, 0.25]), np.array([1, 2000, 3]), 0.0)
+    table = cards.band_table(result, (1, 0, 0.5), "abs")
+    assert "25.0 %" in table and "2,000" in table and "× 0.50" in table and "smallest |α|" in table
+
+
+def test_frames_lie_side_by_side():
+    frames = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    strip = pictures.strip(frames)
+    assert strip.shape == (4, 8, 3)
+    assert np.array_equal(strip[:, 4:], frames[1])
+
+
+# requests that are too long
+
+
+def call_limits(headers, chunks, limit=10):
+    """One request through the middleware; the messages it sends."""
+    sent, todo = [], list(chunks)
+
+    async def app(scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async def receive():
+        return {"type": "http.request", "body": todo.pop(0), "more_body": bool(todo)}
+
+    async def send(message):
+        sent.append(message)
+
+    with pytest.raises(StopIteration):  # nothing here waits for anything, so one step runs it to its end
+        Limits(app, limit)({"type": "http", "headers": headers}, receive, send).send(None)
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("headers", "chunks", "status"),
+    [
+        ([(b"content-length", b"4")], [b"1234"], 200),
+        ([(b"content-length", b"11")], [b"1"], 413),
+        ([(b"content-length", b"x")], [b"1"], 413),
+        ([], [b"12345", b"67890", b"1"], 413),  # no length claimed: counted
+        ([], [b"12345"], 200),
+    ],
+)
+def test_limits(headers, chunks, status):
+    sent = call_limits(headers, chunks)
+    assert sent[0]["status"] == status
+    assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"] or status == 413

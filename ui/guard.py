@@ -1,0 +1,93 @@
+"""What stands between a stranger and the code: errors as sentences, bounded requests, one queue for the models."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable
+
+import gradio as gr
+
+from analysis.errors import UserError
+
+UNEXPECTED = "Something went wrong here and was written to the server's log: try other settings, or reload the page."
+MAX_BODY_BYTES = 8 * 2**20  # no request of ours is longer; pictures that people bring are at most 4 MB
+MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}  # one model, one question at a time
+PRIVATE = {"api_visibility": "private"}
+
+
+def guarded(fn: Callable) -> Callable:
+    """Handler `fn` whose failures reach the browser as one sentence, never as a stack trace."""
+
+    @functools.wraps(fn)
+    def safe(*args, **kwargs):
+        try:
+            return fn(*args, **kwargs)
+        except UserError as e:
+            raise gr.Error(str(e), print_exception=False) from None
+        except gr.Error:
+            raise
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            raise gr.Error(UNEXPECTED, print_exception=False) from None
+
+    return safe
+
+
+class TooLong(Exception):
+    """A request body over the limit."""
+
+
+class Limits:
+    """ASGI middleware: refuses long bodies before they are parsed, and adds headers that keep the page to itself.
+
+    Gradio checks uploads but not the JSON of an API call.
+    """
+
+    HEADERS = (
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"content-security-policy", b"frame-ancestors 'self'; object-src 'none'; base-uri 'self'"),
+    )
+
+    def __init__(self, app, max_bytes: int = MAX_BODY_BYTES):
+        self.app, self.max_bytes = app, max_bytes
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        claimed = dict(scope["headers"]).get(b"content-length", b"0")
+        if not claimed.isdigit() or int(claimed) > self.max_bytes:
+            await self._refuse(send)
+            return
+        got, started = 0, False
+
+        async def counted():
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            if got > self.max_bytes:
+                raise TooLong
+            return message
+
+        async def with_headers(message):
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": [*message.get("headers", ()), *self.HEADERS]}
+            await send(message)
+
+        try:
+            await self.app(scope, counted, with_headers)
+        except TooLong:
+            if not started:
+                await self._refuse(send)
+
+    @staticmethod
+    async def _refuse(send) -> None:
+        text = b'{"error": "The request is longer than 8 MB: send less."}'
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode())]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": text})

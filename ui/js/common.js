@@ -1,0 +1,53 @@
+// Shared by plot.js and player.js; Gradio hands in element, trigger, props and watch.
+
+const DARK_INK = { "#0072B2": "#3D9BE0", "#000000": "#ffffff", "#6A4C93": "#A98BD6" }; // too dim on a dark page
+
+const isDark = () => document.body.classList.contains("dark");
+const cssValue = (name) => getComputedStyle(element).getPropertyValue(name).trim();
+
+// A projector's laptop may have no WebGL: points are then drawn as SVG, slower but the same.
+const hasWebGL = (() => {
+  try {
+    const context = document.createElement("canvas").getContext("webgl");
+    return context !== null;
+  } catch {
+    return false;
+  }
+})();
+
+function inked(trace) {
+  const out = { ...trace };
+  if (out.type === "scattergl" && !hasWebGL) out.type = "scatter";
+  if (isDark()) {
+    for (const part of ["marker", "line"]) {
+      const colour = out[part] && out[part].color;
+      if (DARK_INK[colour]) out[part] = { ...out[part], color: DARK_INK[colour] };
+    }
+  }
+  return out;
+}
+
+// The page's own colours, so that a plot is readable in light and in dark mode.
+function themed(figure) {
+  const ink = cssValue("--body-text-color") || "#333";
+  const grid = cssValue("--border-color-primary") || "#ddd";
+  const ground = cssValue("--background-fill-primary") || "#fff";
+  const layout = { ...figure.layout };
+  layout.font = { ...layout.font, color: ink, family: cssValue("--font") || "sans-serif" };
+  layout.hoverlabel = { bgcolor: ground, bordercolor: grid, font: { color: ink } };
+  layout.modebar = { ...layout.modebar, bgcolor: "rgba(0,0,0,0)", color: grid, activecolor: ink };
+  for (const name of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
+    layout[name] = { gridcolor: grid, zerolinecolor: ink, linecolor: grid, automargin: true, ...layout[name] };
+  }
+  const narrow = element.clientWidth > 0 && element.clientWidth < 520;
+  if (narrow && layout.annotations) layout.annotations = layout.annotations.map((a) => ({ ...a, font: { size: 10 } }));
+  return { data: figure.data.map(inked), layout };
+}
+
+// Draws again when the page turns dark, and takes the right size when its tab is opened.
+function keepDrawn(div, draw) {
+  new ResizeObserver(() => {
+    if (div.offsetWidth > 0 && div.data) Plotly.Plots.resize(div);
+  }).observe(div);
+  new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+}

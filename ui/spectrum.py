@@ -1,0 +1,254 @@
+"""Tab "Spectrum": the eigenvalues that move each latent, where they sit, and what bands of them carry."""
+
+from __future__ import annotations
+
+import functools
+
+import gradio as gr
+from gradio.events import Dependency
+
+from analysis import ModelLibrary, figures
+from analysis.requests import MaskRequest, SpectrumEntryResult, SpectrumResult
+from ui.cards import EMPTY_MODE, band_table, heading, mode_card, selection_card
+from ui.guard import MODEL_QUEUE, PRIVATE, guarded
+from ui.pictures import figure_html, row_html
+from ui.plots import plot, points
+from ui.source import Source, fitting_label, usable_seed
+
+MEAN = -1
+LOW, HIGH = 0.33, 0.67
+INTRO = """<p class="ks-intro">Each latent of the network is moved by its own linear operator: a mode grows or fades
+with α and turns with β. Here you see all of them, and what the picture loses when a band of them is taken away.</p>
+<p class="ks-formula">λ = α ± iβ &nbsp;·&nbsp; z(τ) = e<sup>(τ − 1) α</sup> R((τ − 1) β) z(1) for every mode
+&nbsp;·&nbsp; masked picture D( P<sub>B</sub> e<sup>−A</sup> E(x<sub>T</sub>) ), bands B by rank of α within each
+level</p>"""
+
+
+def level_label(entry: SpectrumEntryResult) -> str:
+    """One level in the list: name, resolution, pairs, alpha."""
+    c, h, w = entry.shape
+    return f"{entry.name} · {h}×{w} · {c // 2} pairs · α {entry.alpha.mean():+.2f} ± {entry.alpha.std():.2f}"
+
+
+class SpectrumTab:
+    """The handlers; each can be called without a page."""
+
+    def __init__(self, library: ModelLibrary):
+        self.library = library
+        self.spectrum = functools.lru_cache(maxsize=8)(self._spectrum)
+
+    def _spectrum(self, model: str) -> SpectrumResult:
+        return self.library.get(model).spectrum()
+
+    def entry(self, model: str, level: int | None) -> SpectrumEntryResult:
+        """A level, the last one where the model has fewer (the choice was made for another model)."""
+        entries = self.spectrum(model).entries
+        return entries[min(max(int(level or 0), 0), len(entries) - 1)]
+
+    def plane(self, model: str, level: int, low: float, high: float, order: str, mark: int | None) -> str:
+        """The eigenvalue plane as JSON."""
+        return figures.eigenvalue_plane(self.entry(model, level), (low, high), order, mark).to_json()
+
+    def maps(self, model: str, level: int, pair: int, mark: int | None = None) -> tuple[str, str]:
+        """Alpha and |beta| over positions, of one pair or the mean."""
+        entry = self.entry(model, level)
+        pairs, h, w = entry.alpha.shape
+        one = isinstance(pair, int) and 0 <= pair < pairs
+        alpha, beta = (v[pair] if one else v.mean(axis=0) for v in (entry.alpha, entry.beta))
+        of = f"pair {pair}" if one else "mean over pairs"
+        place = None
+        if one and mark is not None and mark // (h * w) == pair:
+            place = (mark % (h * w) // w, mark % w)
+        return tuple(
+            figures.position_map(values, f"{name}, {of}", unit, place).to_json()
+            for name, values, unit in (("α", alpha, "per unit τ"), ("β", beta, "rad per unit τ"))
+        )
+
+    def pairs(self, model: str, level: int, value: int = MEAN) -> dict:
+        """The choices of the maps' pair."""
+        count = self.entry(model, level).alpha.shape[0]
+        return gr.update(choices=[("mean over pairs", MEAN), *((f"pair {k}", k) for k in range(count))], value=value)
+
+    def masked(self, model, seed, label, low, high, small, middle, large, order, levels) -> tuple:
+        """Full, masked and difference side by side, and the table of bands."""
+        if not usable_seed(seed):
+            return gr.skip(), gr.skip()
+        known = len(self.spectrum(model).entries)
+        request = MaskRequest(
+            seed, fitting_label(self.library, model, label), (low, high), (small, middle, large), order,
+            tuple(i for i in levels or () if i < known),
+        )  # fmt: skip
+        result = self.library.get(model).mask_bands(request)
+        same = result.mse == 0
+        shown = "none yet: lower a band" if same else f"magnified × {result.magnification:.3g}, grey = no change"
+        pictures = row_html(
+            figure_html(result.full, "All modes", f"seed {seed}", f"{model}-seed{seed}.png"),
+            figure_html(result.masked, "Kept bands", f"MSE {result.mse:.4f}", f"{model}-seed{seed}-masked.png"),
+            figure_html(result.difference, "Difference", shown),
+        )
+        return pictures, band_table(result, request.gains, order)
+
+    def move_bands(self, moved: str, mark, level, model, seed, label, low, high, *rest) -> tuple:
+        """An edge or the order changed: the other edge gives way, plane and pictures follow.
+
+        Args:
+            moved: "low" or "high", the edge that the user holds.
+        """
+        if low > high:
+            low, high = (low, low) if moved == "low" else (high, high)
+        order = rest[3]
+        plane = self.plane(model, level, low, high, order, mark)
+        return (low, high, plane, *self.masked(model, seed, label, low, high, *rest))
+
+    def open_level(self, model: str, level: int, low: float, high: float, order: str) -> tuple:
+        """Another level: plane, maps, pair choices, nothing marked."""
+        return (
+            self.plane(model, level, low, high, order, None),
+            *self.maps(model, level, MEAN),
+            self.pairs(model, level),
+            EMPTY_MODE,
+            None,
+        )
+
+    def open_model(self, model: str, level: int, low: float, high: float, order: str) -> tuple:
+        """Another model: lists of levels, sorted real parts, and all that `open_level` gives."""
+        entries = self.spectrum(model).entries
+        level = self.entry(model, level).index
+        return (
+            gr.update(choices=[(level_label(e), e.index) for e in entries], value=level),
+            gr.update(choices=[(e.name, e.index) for e in entries], value=[]),
+            figures.sorted_real_parts(self.spectrum(model)).to_json(),
+            *self.open_level(model, level, low, high, order),
+        )
+
+    def click(self, model, level, low, high, order, event: gr.EventData) -> tuple:
+        """A point was clicked: its card, a ring around it, its pair's maps."""
+        entry = self.entry(model, level)
+        chosen = points(event, 2 * entry.alpha.size)
+        found = [p for p in chosen if p < entry.alpha.size][:1]
+        if not found:
+            return (gr.skip(),) * 6
+        mark = found[0]
+        pair = mark // (entry.alpha.shape[1] * entry.alpha.shape[2])
+        return (
+            self.plane(model, level, low, high, order, mark),
+            *self.maps(model, level, pair, mark),
+            self.pairs(model, level, pair),
+            mode_card(entry, mark),
+            mark,
+        )
+
+    def select(self, model, level, low, high, order, event: gr.EventData) -> str:
+        """Points were selected: how many of each band."""
+        entry = self.entry(model, level)
+        chosen = points(event, entry.alpha.size)
+        if not chosen:
+            return EMPTY_MODE
+        return selection_card(entry, chosen, figures.bands_of(entry, (low, high), order), order)
+
+
+def build_spectrum(library: ModelLibrary, source: Source, shown_event: Dependency) -> None:
+    """Lay the tab out and wire it.
+
+    Args:
+        library: the models.
+        source: what is looked at.
+        shown_event: "another picture is shown".
+    """
+    tab = SpectrumTab(library)
+    model, seed, label = source.start
+    entries = tab.spectrum(model).entries
+    start = entries[-1].index
+    alpha_json, beta_json = tab.maps(model, start, MEAN)
+    pictures, table = tab.masked(model, seed, label, LOW, HIGH, 1.0, 1.0, 1.0, "alpha", [])
+    gr.HTML(INTRO)
+    with gr.Row():
+        with gr.Column(scale=3, min_width=300):
+            level = gr.Radio(
+                [(level_label(e), e.index) for e in entries], value=start, label="Level", elem_id="level",
+                info="every skip connection and the bottleneck; mean ± spread of α", elem_classes="ks-levels",
+            )  # fmt: skip
+            card = gr.HTML(EMPTY_MODE, elem_id="mode")
+        with gr.Column(scale=5, min_width=320), gr.Column(elem_classes="ks-panel", min_width=0):
+            gr.HTML(heading("Eigenvalues", "click a point; drag to zoom, double-click to undo"))
+            plane = plot(
+                tab.plane(model, start, LOW, HIGH, "alpha", None), clickable=True, modebar=True, elem_id="plane",
+                label="Eigenvalues in the complex plane",
+            )  # fmt: skip
+        with gr.Column(scale=4, min_width=300), gr.Column(elem_classes="ks-panel", min_width=0):
+            gr.HTML(heading("Where in the picture"))
+            pair = gr.Dropdown(label="Channel pair", elem_id="pair", **_plain(tab.pairs(model, start)))
+            alpha_map = plot(alpha_json, elem_id="alpha-map", label="α over positions")
+            beta_map = plot(beta_json, elem_id="beta-map", label="β over positions")
+    with gr.Row():
+        with gr.Column(scale=4, min_width=300, elem_classes="ks-panel"):
+            gr.HTML(heading("Keep or remove bands", "pictures follow at once"))
+            low = gr.Slider(0, 1, LOW, step=0.01, label="Lower edge", info="share of modes below", elem_id="low")
+            high = gr.Slider(0, 1, HIGH, step=0.01, label="Upper edge", info="share of modes below", elem_id="high")
+            names = (("smallest α", "small"), ("middle α", "middle"), ("largest α", "large"))
+            gains = [
+                gr.Slider(
+                    0, 2, 1, step=0.05, label=f"Keep {name}", info="0 removes, 1 keeps, 2 doubles", elem_id=f"gain-{i}"
+                )
+                for name, i in names
+            ]
+            with gr.Row(elem_classes="ks-buttons"):
+                presets = [
+                    (gr.Button(text, size="sm", min_width=70, elem_id=f"only-{i}"), values)
+                    for text, i, values in (
+                        ("All", "all", (1, 1, 1)),
+                        ("Only smallest", "small", (1, 0, 0)),
+                        ("Only middle", "middle", (0, 1, 0)),
+                        ("Only largest", "large", (0, 0, 1)),
+                    )
+                ]
+        with gr.Column(scale=8, min_width=320, elem_classes="ks-results"):
+            with gr.Column(elem_classes="ks-panel", min_width=0):
+                triptych = gr.HTML(pictures, elem_id="triptych")
+                bands = gr.HTML(table, elem_id="bands")
+            with gr.Row():
+                order = gr.Radio(
+                    [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
+                    elem_id="order", info="what “smallest” means", min_width=200, scale=2,
+                )  # fmt: skip
+                levels = gr.CheckboxGroup(
+                    [(e.name, e.index) for e in entries], value=[], label="Levels to touch", elem_id="levels",
+                    info="none ticked: all of them", scale=5, min_width=260,
+                )  # fmt: skip
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("Real parts of all levels, sorted", "flat: modes alike; steep: a wide spectrum"))
+        lines = plot(
+            figures.sorted_real_parts(tab.spectrum(model)).to_json(), elem_id="lines", label="Sorted α by level"
+        )
+    mark = gr.State(None)
+
+    live = {"trigger_mode": "always_last", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
+    where = [source.model, level, low, high, order]
+    opened = [plane, alpha_map, beta_map, pair, card, mark]
+    weighing = [*source.inputs, low, high, *gains, order, levels]
+    shown = [triptych, bands]
+    # "multiple": only one listener of an event may be "always_last" (see ui/generate.py)
+    seldom = {**live, "trigger_mode": "multiple"}
+    after = source.model.input(guarded(tab.open_model), where, [level, levels, lines, *opened], **seldom)
+    after.success(guarded(tab.masked), weighing, shown, **live)
+    shown_event.success(guarded(tab.masked), weighing, shown, **live)
+    level.input(guarded(tab.open_level), where, opened, **live)
+    pair.input(guarded(tab.maps), [source.model, level, pair, mark], [alpha_map, beta_map], **live)
+    plane.select(guarded(tab.click), where, opened, **live)
+    plane.apply(guarded(tab.select), where, card, **live)
+    for edge, moved in ((low, "low"), (high, "high"), (order, "low")):
+        edge.input(
+            guarded(functools.partial(tab.move_bands, moved)),
+            [mark, level, *weighing],
+            [low, high, plane, *shown],
+            **live,
+        )
+    gr.on([levels.input, *(g.input for g in gains)], guarded(tab.masked), weighing, shown, **live)
+    for button, values in presets:
+        chosen = button.click(None, None, gains, js=f"() => {list(values)}", **PRIVATE)
+        chosen.success(guarded(tab.masked), weighing, shown, **live)
+
+
+def _plain(update: dict) -> dict:
+    """The settings inside a `gr.update`, for a constructor."""
+    return {k: v for k, v in update.items() if k != "__type__"}
