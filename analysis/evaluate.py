@@ -33,7 +33,8 @@ def table(name: str, f: Fidelity) -> str:
         f"| student with A = 0 | {_cells(f.zero_operator)} |", "",
         "| Koopman path against the teacher's denoised state, sigma | LPIPS | PSNR, dB | MSE |", "|---|---|---|---|",
         *(f"| {row.sigma:.4g} | {_cells(row.distance)} |" for row in f.scrub), "",
-        "| level | latent | alpha mean | alpha sd | max abs alpha | beta sd | max abs beta |", "|---|---|---|---|---|---|---|",
+        "| level | latent | alpha mean | alpha sd | max abs alpha | beta sd | max abs beta |",
+        "|---|---|---|---|---|---|---|",
         *(
             f"| {e.name} | {'x'.join(map(str, e.shape))} | {e.alpha_mean:+.3f} | {e.alpha_std:.3f} | {e.alpha_max:.2f} "
             f"| {e.beta_std:.3f} | {e.beta_max:.2f} |"
@@ -44,6 +45,7 @@ def table(name: str, f: Fidelity) -> str:
 
 
 def rounded(value, digits: int = 5):
+    """Floats inside nested dicts and lists to so many significant digits."""
     if isinstance(value, float):
         return float(f"{value:.{digits}g}")
     if isinstance(value, dict):
@@ -52,6 +54,7 @@ def rounded(value, digits: int = 5):
 
 
 def evaluate_hkd(args) -> int:
+    """Measure, print, and write where asked."""
     from tqdm import tqdm
 
     library = ModelLibrary(args.models)
@@ -78,6 +81,7 @@ def evaluate_hkd(args) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="analysis.evaluate", description=__doc__)
     parser.add_argument("what", choices=("hkd",))
     parser.add_argument("--model", default=None, help="name of a model in --models")

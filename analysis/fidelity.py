@@ -41,13 +41,15 @@ class ScrubRow:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Attributes:
-    seeds: how many noises.
-    one_step: student in one call against the teacher's 35-call sample.
-    yardstick: the teacher's 19-call against its 35-call sample.
-    zero_operator: the student with A = 0 against the 35-call sample.
-    scrub: path against the teacher's denoised state, `scrub_steps` levels.
-    spectrum: one summary a level.
+    """Student against teacher.
+
+    Attributes:
+        seeds: how many noises.
+        one_step: student in one call against the teacher's 35-call sample.
+        yardstick: the teacher's 19-call against its 35-call sample.
+        zero_operator: the student with A = 0 against the 35-call sample.
+        scrub: path against the teacher's denoised state, `scrub_steps` levels.
+        spectrum: one summary a level.
     """
 
     seeds: int

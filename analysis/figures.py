@@ -108,12 +108,8 @@ def eigenvalue_plane(
     figure.update_xaxes(title="α, growth rate (per unit τ)", zeroline=True, zerolinewidth=2)
     figure.update_yaxes(title="β, angular frequency (rad per unit τ)", zeroline=True)
     note = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12}, "opacity": 0.75}
-    figure.add_annotation(
-        x=0.01, y=0.99, text="◂ α < 0: grows<br>towards the picture", align="left", xanchor="left", **note
-    )
-    figure.add_annotation(
-        x=0.99, y=0.99, text="α > 0: fades ▸<br>towards the picture", align="right", xanchor="right", **note
-    )
+    figure.add_annotation(x=0.01, y=0.99, text="◂ α < 0 grows", xanchor="left", **note)
+    figure.add_annotation(x=0.99, y=0.99, text="α > 0 fades ▸", xanchor="right", **note)
     if total > MAX_MODES:
         figure.add_annotation(x=0.99, y=0.01, text=f"{MAX_MODES:,} of {total:,} modes drawn", xanchor="right", **note)
     return figure

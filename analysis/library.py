@@ -52,8 +52,15 @@ class ModelLibrary:
         return sorted(self._names, key=lambda n: (n != self.default, n))
 
     def info(self, name: str) -> ModelInfo:
-        """From the file's header alone."""
-        header = checkpoints.peek(self._path(name))
+        """From the file's header alone.
+
+        Raises:
+            UserError: unknown name, or a file that cannot be read.
+        """
+        try:
+            header = checkpoints.peek(self._path(name))
+        except checkpoints.CheckpointError as e:
+            raise UserError(str(e)) from None
         network = header.config.get("network", {})
         classes = tuple(str(c) for c in header.card.get("data", {}).get("classes", ()))
         return ModelInfo(name, header.card, header.parameters, int(network.get("resolution", 0)), classes)

@@ -17,18 +17,23 @@ MAX_PICTURES = 64
 MIN_STEPS, MAX_STEPS = 4, 40
 
 
+def _is_number(value) -> bool:
+    """A finite number; True and False are none here."""
+    if isinstance(value, (int, np.integer)):
+        return not isinstance(value, bool)  # math.isfinite overflows on a very long one
+    return isinstance(value, (float, np.floating)) and math.isfinite(value)
+
+
 def whole(value, low: int, high: int, what: str) -> int:
     """A whole number in [low, high], or a UserError naming `what`."""
-    ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not ok or not math.isfinite(value) or value != int(value) or not low <= value <= high:
+    if not _is_number(value) or not low <= value <= high or value != int(value):
         raise UserError(f"{what} must be a whole number from {low} to {high}.")
     return int(value)
 
 
 def real(value, low: float, high: float, what: str) -> float:
     """A finite number in [low, high], or a UserError naming `what`."""
-    ok = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not ok or not math.isfinite(value) or not low <= value <= high:
+    if not _is_number(value) or not low <= value <= high:
         raise UserError(f"{what} must be a number from {low:g} to {high:g}.")
     return float(value)
 
@@ -152,10 +157,12 @@ class MaskRequest:
         edges = edges_of(self.edges)
         gains = tuple(real(g, 0, 2, "Each retention") for g in several(self.gains, 9, "The retentions"))
         if len(gains) != len(edges) + 1:
-            raise UserError(f"{len(edges)} edges make {len(edges) + 1} bands: give as many retentions, not {len(gains)}.")
+            raise UserError(
+                f"{len(edges)} edges make {len(edges) + 1} bands: give as many retentions, not {len(gains)}."
+            )
         if self.order not in ("alpha", "abs"):
             raise UserError('The order of the modes must be "alpha" or "abs".')
-        entries = self.entries if len(self.entries) == 0 else several(self.entries, 64, "The levels")
+        entries = () if self.entries in ((), []) else several(self.entries, 64, "The levels")
         object.__setattr__(self, "edges", edges)
         object.__setattr__(self, "gains", gains)
         object.__setattr__(self, "entries", tuple(sorted({whole(e, 0, 63, "Each level") for e in entries})))
@@ -163,8 +170,11 @@ class MaskRequest:
 
 @dataclass(frozen=True)
 class MaskResult:
-    """Attributes: full, masked (H, W, 3); difference (H, W, 3) magnified around mid-grey by `magnification`;
-    share (bands,) of the latent energy at eps in the touched entries; modes (bands,) counts; mse masked to full."""
+    """What is left of a picture.
+
+    Attributes: full, masked (H, W, 3); difference (H, W, 3) magnified around mid-grey by `magnification`;
+    share (bands,) of the latent energy at eps in the touched entries; modes (bands,) counts; mse masked to full.
+    """
 
     full: np.ndarray
     masked: np.ndarray

@@ -44,6 +44,7 @@ def write_metrics(folder: Path, bench, metrics: dict) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="analysis.shipping", description=__doc__)
     parser.add_argument("student", type=Path)
     parser.add_argument("teacher", type=Path)

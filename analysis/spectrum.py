@@ -20,7 +20,7 @@ ORDERS = ("alpha", "abs")
 
 @dataclass(frozen=True)
 class EntrySummary:
-    """Attributes: name; shape (C, h, w); mean and spread (standard deviation) of alpha, beta; largest |alpha|, |beta|."""
+    """Attributes: name; shape (C, h, w); mean and standard deviation of alpha, beta; largest |alpha|, |beta|."""
 
     name: str
     shape: tuple[int, int, int]

@@ -61,7 +61,9 @@ class Workbench:
         encodes: how many batches were encoded so far (a slider must not raise it).
     """
 
-    def __init__(self, model: KoopmanDiffusion, teacher: EDM | None = None, name: str = "model", cache_bytes=CACHE_BYTES):
+    def __init__(
+        self, model: KoopmanDiffusion, teacher: EDM | None = None, name: str = "model", cache_bytes=CACHE_BYTES
+    ):
         self.model, self.teacher, self.name = model.eval(), teacher.eval() if teacher else None, name
         if teacher is not None and teacher.config.resolution != model.config.resolution:
             raise UserError("This teacher makes pictures of another size than the model: choose its own teacher.")
@@ -204,6 +206,4 @@ class Workbench:
 
     def _final_latents(self, seed: int, label: int) -> list[Tensor]:
         """exp((tau(eps) - 1) A) E(x_T) of one seed, cached."""
-        return self._cache.get(
-            ("final", seed, label), lambda: self.model.evolve(self._encoded(seed, label), 1.0, 0.0)
-        )
+        return self._cache.get(("final", seed, label), lambda: self.model.evolve(self._encoded(seed, label), 1.0, 0.0))

@@ -10,6 +10,7 @@ NAMES = ("one_step", "evolve", "training")
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; all when none is given")
     args = parser.parse_args(argv)

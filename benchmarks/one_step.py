@@ -22,6 +22,8 @@ def run() -> None:
         t = side_by_side(
             {"one": lambda e=eps: model.one_step(e), "heun": lambda e=eps: heun_sample(teacher, SIGMA_MAX * e, grid)}
         )
-        rows.append([str(batch), f"{1e3 * t['one']:.1f}", f"{1e3 * t['heun']:.0f}", str(calls), f"{t['heun'] / t['one']:.1f}"])
+        rows.append(
+            [str(batch), f"{1e3 * t['one']:.1f}", f"{1e3 * t['heun']:.0f}", str(calls), f"{t['heun'] / t['one']:.1f}"]
+        )
     columns = ["batch", "HKD, 1 call, ms", "teacher, Heun 18, ms", "teacher's calls", "ratio"]
     print_table(f"One step against the teacher, model {bench.name}", columns, rows)

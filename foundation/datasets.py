@@ -108,9 +108,7 @@ class ImageDataset(abc.ABC):
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
             raise ValueError("Indices must be a flat list of integers; pass [index] for one picture.")
         if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
-            raise IndexError(
-                f"An index is out of range; {self.name} {self.split} has {len(self):,} pictures."
-            )
+            raise IndexError(f"An index is out of range; {self.name} {self.split} has {len(self):,} pictures.")
         return indices.astype(np.int64)
 
 
@@ -118,9 +116,7 @@ class _Shapes(ImageDataset):
     """Rendered on demand from `foundation.shapes`."""
 
     def __init__(self, split: str, size: int) -> None:
-        licence = (
-            "Procedural pictures made by this code (foundation/shapes.py), under the licence of the code."
-        )
+        licence = "Procedural pictures made by this code (foundation/shapes.py), under the licence of the code."
         super().__init__("shapes", split, size, (), licence)
 
     def __len__(self) -> int:

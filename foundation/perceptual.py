@@ -72,15 +72,11 @@ class PerceptualDistance(nn.Module):
         ImportError: the package lpips or torchvision is not installed.
     """
 
-    def __init__(
-        self, net: str = "alex", backbone: str | Path | None = None, side: int | None = None
-    ) -> None:
+    def __init__(self, net: str = "alex", backbone: str | Path | None = None, side: int | None = None) -> None:
         super().__init__()
         _check_net(net)
         if side is not None and side < _SMALLEST[net]:
-            raise ValueError(
-                f"LPIPS with {net} needs pictures of {_SMALLEST[net]} pixels or more, not side={side}."
-            )
+            raise ValueError(f"LPIPS with {net} needs pictures of {_SMALLEST[net]} pixels or more, not side={side}.")
         self.net_name, self.side = net, side
         path = _backbone_path(net, backbone)
         self.lpips = _build(net, _download(net) if path is None else _read_backbone(path, net))

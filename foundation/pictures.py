@@ -43,9 +43,7 @@ def read_folder(path: Path, size: int) -> tuple[np.ndarray, int]:
     """
     files = find_pictures(path)
     if len(files) * size**2 * 3 > MAX_BYTES:
-        raise DataError(
-            f"{len(files):,} pictures of size {size} need over 4 GB; use fewer or a smaller size."
-        )
+        raise DataError(f"{len(files):,} pictures of size {size} need over 4 GB; use fewer or a smaller size.")
     pixels = np.empty((len(files), size, size, 3), np.uint8)
     good = 0
     for file in files:
@@ -55,9 +53,7 @@ def read_folder(path: Path, size: int) -> tuple[np.ndarray, int]:
             continue
         good += 1
     if not good:
-        raise DataError(
-            f"None of the {len(files):,} picture files in {path} could be read; check some of them."
-        )
+        raise DataError(f"None of the {len(files):,} picture files in {path} could be read; check some of them.")
     return pixels[:good], len(files) - good
 
 

@@ -175,9 +175,7 @@ def _read_sheets(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         pixels[done : done + len(tiles)] = tiles
         done += len(tiles)
     if done < len(labels):
-        raise DataError(
-            f"{path} holds {done:,} {split} pictures for {len(labels):,} labels; add the missing sheets."
-        )
+        raise DataError(f"{path} holds {done:,} {split} pictures for {len(labels):,} labels; add the missing sheets.")
     return pixels, labels
 
 
@@ -186,9 +184,7 @@ def _tiles(path: Path) -> np.ndarray:
     with _reading(path), Image.open(path, formats=("WEBP",)) as image:
         width, height = image.size
         if width % CIFAR_SIDE or height % CIFAR_SIDE or width * height > MAX_PIXELS:
-            raise DataError(
-                f"{path} has {width}x{height} pixels; a sheet is made of 32x32 tiles, 50 MP at most."
-            )
+            raise DataError(f"{path} has {width}x{height} pixels; a sheet is made of 32x32 tiles, 50 MP at most.")
         sheet = np.asarray(image.convert("RGB"))
     grid = sheet.reshape(height // CIFAR_SIDE, CIFAR_SIDE, width // CIFAR_SIDE, CIFAR_SIDE, 3)
     return grid.transpose(0, 2, 1, 3, 4).reshape(-1, CIFAR_SIDE, CIFAR_SIDE, 3)
@@ -208,9 +204,7 @@ def check_fashion(path: Path, split: str) -> None:
     """Raise a DataError unless both files of the split are in this folder."""
     for name in fashion_names(split):
         if not (path / name).is_file():
-            raise DataError(
-                f"{path / name} is missing; give the folder with the four Fashion-MNIST .gz files."
-            )
+            raise DataError(f"{path / name} is missing; give the folder with the four Fashion-MNIST .gz files.")
 
 
 def read_fashion(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -225,9 +219,7 @@ def read_fashion(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
     pixels = _read_idx(images, (FASHION_SIDE, FASHION_SIDE))
     numbers = _labels(_read_idx(labels, ()), labels)
     if len(pixels) != len(numbers):
-        raise DataError(
-            f"{images} has {len(pixels):,} pictures but {labels} {len(numbers):,} labels; pair them."
-        )
+        raise DataError(f"{images} has {len(pixels):,} pictures but {labels} {len(numbers):,} labels; pair them.")
     return pixels, numbers
 
 

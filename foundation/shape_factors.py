@@ -193,9 +193,7 @@ def factors(indices: Sequence[int] | np.ndarray, seed: int = 0) -> np.ndarray:
         _draw_colour,
         lambda c, rows: _contrast_score(c, out["background_a"][rows], out["background_b"][rows]),
     )
-    striped = (_uniform(key, 4) - PLAIN_SHARE) / (
-        1 - PLAIN_SHARE
-    )  # in [0, 1) for stripes, negative for plain
+    striped = (_uniform(key, 4) - PLAIN_SHARE) / (1 - PLAIN_SHARE)  # in [0, 1) for stripes, negative for plain
     out["texture"] = np.where(striped < 0, 0, 1 + np.minimum(striped * 3, 2)).astype(np.int32)
     _set_stripes(out, key)
     return out
@@ -258,17 +256,13 @@ def vary(factors: np.ndarray, group: str, seed: int) -> np.ndarray:
         drawn = _uniform(key, 0) * (below + above)
         out["size"] = np.where(drawn < below, SIZE_RANGE[0] + drawn, SIZE_RANGE[1] - (drawn - below))
     elif group == "turn":
-        out["turn"] = (old["turn"] + _uniform(key, 0, TURN_STEP, np.pi / 2 - TURN_STEP)) % np.float32(
-            np.pi / 2
-        )
+        out["turn"] = (old["turn"] + _uniform(key, 0, TURN_STEP, np.pi / 2 - TURN_STEP)) % np.float32(np.pi / 2)
     elif group == "colour":
         was = oklab(old["colour"])
 
         def score(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
             change = np.linalg.norm(oklab(drawn) - was[rows], axis=1)
-            return _changed_first(
-                change, _contrast_score(drawn, old["background_a"][rows], old["background_b"][rows])
-            )
+            return _changed_first(change, _contrast_score(drawn, old["background_a"][rows], old["background_b"][rows]))
 
         out["colour"] = _first_good(key, _draw_colour, score)
     else:

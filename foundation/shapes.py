@@ -62,9 +62,7 @@ def coverage(factors: np.ndarray, size: int = 32, supersample: int = 4) -> np.nd
     """
     factors = check(factors)
     grid = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / size
-    offsets = (
-        (np.arange(supersample, dtype=np.float32) + np.float32(0.5)) / supersample - np.float32(0.5)
-    ) / size
+    offsets = ((np.arange(supersample, dtype=np.float32) + np.float32(0.5)) / supersample - np.float32(0.5)) / size
     dy, dx = (o.reshape(1, -1) for o in np.meshgrid(offsets, offsets, indexing="ij"))
     out = np.empty((len(factors), size, size), np.float32)
     for kind in range(len(KINDS)):
@@ -125,9 +123,7 @@ def _render_chunk(f: np.ndarray, size: int, supersample: int, out: np.ndarray) -
     phase = plane(direction, grid - f["x"][:, None], grid - f["y"][:, None]) * wave[:, None, None]
     # A sine averaged over a pixel is the sine at its centre times one sinc an axis: exact anti-aliasing.
     cycles = wave / np.float32(2 * np.pi * size)
-    depth = (
-        STRIPE_DEPTH / 2 * striped * np.sinc(cycles * np.cos(direction)) * np.sinc(cycles * np.sin(direction))
-    )
+    depth = STRIPE_DEPTH / 2 * striped * np.sinc(cycles * np.cos(direction)) * np.sinc(cycles * np.sin(direction))
     shade = np.sin(phase + f["stripe_phase"][:, None, None]) * depth.astype(np.float32)[:, None, None]
     shade += (1 - STRIPE_DEPTH / 2 * striped).astype(np.float32)[:, None, None]
     covered = coverage(f, size, supersample)

@@ -34,18 +34,22 @@ def karras_sigmas(steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = S
 
 
 def c_in(sigma: Tensor) -> Tensor:
+    """Scale of the network's input (Karras et al. table 1)."""
     return (sigma**2 + SIGMA_DATA**2).rsqrt()
 
 
 def c_noise(sigma: Tensor) -> Tensor:
+    """What the network is told of the noise level."""
     return sigma.log() / 4
 
 
 def c_skip(sigma: Tensor) -> Tensor:
+    """Weight of the input in the denoised picture."""
     return SIGMA_DATA**2 / (sigma**2 + SIGMA_DATA**2)
 
 
 def c_out(sigma: Tensor) -> Tensor:
+    """Weight of the network's output in the denoised picture."""
     return sigma * SIGMA_DATA * (sigma**2 + SIGMA_DATA**2).rsqrt()
 
 

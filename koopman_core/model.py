@@ -25,8 +25,13 @@ MODELS_DIR = Path(__file__).resolve().parent.parent / "assets" / "models"
 
 @dataclass(frozen=True)
 class KoopmanConfig:
-    """Attributes: warp = time variable; alpha_max = soft bound; evolved = which latents have an operator that works
-    ("all", "bottleneck", "none": the paper's ablation, table 3)."""
+    """How the latents move.
+
+    Attributes:
+        warp: time variable.
+        alpha_max: soft bound of alpha.
+        evolved: which latents have an operator that works: "all", "bottleneck", "none" (the ablation, table 3).
+    """
 
     warp: str = "karras"
     alpha_max: float = ALPHA_MAX
@@ -146,7 +151,9 @@ class KoopmanDiffusion(nn.Module):
 def _load(path: Path, kind: str, make):
     header = checkpoints.peek(path)
     if header.kind != kind:
-        raise checkpoints.CheckpointError(f"{path.name} holds a {header.kind!r} checkpoint, but a {kind!r} one is needed.")
+        raise checkpoints.CheckpointError(
+            f"{path.name} holds a {header.kind!r} checkpoint, but a {kind!r} one is needed."
+        )
     try:
         with torch.device("meta"):  # shapes are compared before memory is taken
             model = make(header.config)
@@ -162,7 +169,13 @@ def _bounded_network(values) -> UNetConfig:
     """A network configuration from a file, refused when it asks for more than a laptop could hold."""
     config = build(UNetConfig, values, "network")
     small = config.resolution <= 256 and config.base <= 512 and len(config.multipliers) <= 6 and config.blocks <= 8
-    if not small or config.embedding > 4096 or config.classes > 10_000 or max(config.multipliers) > 16 or config.channels > 4:
+    if (
+        not small
+        or config.embedding > 4096
+        or config.classes > 10_000
+        or max(config.multipliers) > 16
+        or config.channels > 4
+    ):
         raise ValueError("the network is larger than this program loads (resolution 256, base 512, 6 levels, 8 blocks)")
     return config
 
@@ -175,7 +188,7 @@ def _find(name_or_path: str | Path, suffix: str) -> Path:
     if not found.is_file():
         known = sorted(p.name.removesuffix(f"{suffix}.safetensors") for p in MODELS_DIR.glob(f"*{suffix}.safetensors"))
         raise checkpoints.CheckpointError(
-            f"There is no model {str(name_or_path)!r}: give a .safetensors file or one of {', '.join(known) or '(none)'}."
+            f"There is no model {str(name_or_path)!r}: give a .safetensors file or one of {', '.join(known) or 'none'}."
         )
     return found
 
@@ -206,7 +219,9 @@ def save(model: KoopmanDiffusion | EDM, path: str | Path, card: dict | None = No
     save_tensors(model, model.state_dict(), path, dtype)
 
 
-def save_tensors(model: KoopmanDiffusion | EDM, state: dict[str, Tensor], path: str | Path, dtype=torch.float16) -> None:
+def save_tensors(
+    model: KoopmanDiffusion | EDM, state: dict[str, Tensor], path: str | Path, dtype=torch.float16
+) -> None:
     """Like `save`, with other weights (an EMA) under the model's configuration and card."""
     if isinstance(model, KoopmanDiffusion):
         kind, config = "hkd", {"network": model.config.to_dict(), "koopman": asdict(model.koopman)}

@@ -29,14 +29,16 @@ OBJECTIVES = ("path", "published")
 
 @dataclass(frozen=True)
 class StudentConfig:
-    """Attributes:
-    objective: "path" or "published".
-    share_T: share of the samples that start at T (the paper: one of its five times).
-    share_eps: `path` only: share of the samples whose target is the final picture.
-    only_T: supervise t = T alone (the paper's rows without L_t-consist).
-    lambda2: weight of LPIPS, 0 turns it off (then no backbone is needed).
-    lpips_net, lpips_side: backbone "alex" or "vgg", and the side that pictures are enlarged to.
-    operator_lr: learning rate of A.
+    """Objective and its weights.
+
+    Attributes:
+        objective: "path" or "published".
+        share_T: share of the samples that start at T (the paper: one of its five times).
+        share_eps: `path` only: share of the samples whose target is the final picture.
+        only_T: supervise t = T alone (the paper's rows without L_t-consist).
+        lambda2: weight of LPIPS, 0 turns it off (then no backbone is needed).
+        lpips_net, lpips_side: backbone "alex" or "vgg", and the side that pictures are enlarged to.
+        operator_lr: learning rate of A.
     """
 
     objective: str = "path"

@@ -14,7 +14,7 @@ import torch
 import foundation
 from foundation.perceptual import PerceptualDistance
 from foundation.settings import SettingsError, read_settings
-from foundation.training import TrainingConfig, can_compile, train
+from foundation.training import TrainingConfig, TrainingResult, can_compile, train
 from foundation.unet import UNetConfig, count_parameters
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion, load_teacher, save_tensors
@@ -37,8 +37,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Attributes: out = folder of the run; name = name of the exported model; compile = as in TrainingConfig (used by
-    `trajectories`)."""
+    """Attributes: out = the run's folder; name = of the exported model; compile = as in TrainingConfig."""
 
     out: str = "runs/model"
     name: str = "model"
@@ -52,7 +51,9 @@ def training_pool(data: DataConfig, folder: Path) -> tuple[np.ndarray, np.ndarra
     dataset = open_dataset(data.spec, size=data.size, split="train")
     n = min(data.pool or len(dataset), len(dataset))
     if n > 2_000_000:
-        raise SettingsError(f"data.pool: {data.spec} has {n:,} pictures; set pool to what fits in memory, e.g. 100_000.")
+        raise SettingsError(
+            f"data.pool: {data.spec} has {n:,} pictures; set pool to what fits in memory, e.g. 100_000."
+        )
     about = {
         "name": dataset.name, "spec": data.spec.split(":")[0], "pictures": n, "licence": dataset.licence,
         "classes": list(dataset.classes), "fingerprint": dataset.fingerprint(),
@@ -72,9 +73,16 @@ def training_pool(data: DataConfig, folder: Path) -> tuple[np.ndarray, np.ndarra
 
 
 def device_sentence() -> str:
+    """What this runs on."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+
+
+def report(what: str, result: TrainingResult) -> None:
+    """The last line of a run."""
+    end = "finished" if result.finished else "stopped; go on with --resume"
+    print(f"{what}: {result.images:,} images in {result.seconds / 60:.1f} minutes, {end}")
 
 
 def save_grid(path: Path, x: torch.Tensor, columns: int = 8, enlarge: int = 3) -> None:
@@ -91,8 +99,10 @@ def save_grid(path: Path, x: torch.Tensor, columns: int = 8, enlarge: int = 3) -
 
 
 def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
+    """Train an EDM teacher."""
     sections = {
-        "data": DataConfig, "network": UNetConfig, "teacher": TeacherConfig, "training": TrainingConfig, "run": RunConfig,
+        "data": DataConfig, "network": UNetConfig, "teacher": TeacherConfig,
+        "training": TrainingConfig, "run": RunConfig,
     }  # fmt: skip
     s = read_settings(config, overrides, sections)
     out = Path(s["run"].out)
@@ -100,13 +110,16 @@ def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     torch.manual_seed(s["training"].seed)
     model = EDM(s["network"])
     task = TeacherTask(model, pictures, labels, s["teacher"])
-    print(f"teacher: {count_parameters(model):,} parameters, {len(pictures):,} pictures, {device_sentence()}", flush=True)
+    print(
+        f"teacher: {count_parameters(model):,} parameters, {len(pictures):,} pictures, {device_sentence()}", flush=True
+    )
     recipe = {k: asdict(v) for k, v in s.items()}
     recipe["data"]["spec"] = about["spec"]  # a path of this machine belongs in no card
 
     def export(ema: dict, images: int, seconds: float) -> None:
         model.card = {
-            "name": f"{s['run'].name}-teacher", "kind": "EDM teacher", "data": about, "recipe": recipe, "version": VERSION,
+            "name": f"{s['run'].name}-teacher", "kind": "EDM teacher", "data": about,
+            "recipe": recipe, "version": VERSION,
             "images_seen": images, "hours": round(seconds / 3600, 3), "device": device_sentence(),
             "parameters": count_parameters(model), "metrics": {},
         }  # fmt: skip
@@ -119,13 +132,15 @@ def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool
         x = SIGMA_MAX * foundation.noise(range(32), shape).to(next(model.parameters()).device)
         n = s["network"].classes
         y = torch.arange(32, device=x.device) % n if n else None
-        save_grid(out / "samples" / f"{images:09d}.png", heun_sample(lambda x, t: model(x, t, y), x, karras_sigmas(18)).x)
+        save_grid(
+            out / "samples" / f"{images:09d}.png", heun_sample(lambda x, t: model(x, t, y), x, karras_sigmas(18)).x
+        )
 
     identity = {"network": s["network"].to_dict(), "task": "teacher"}
     result = train(
         task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample, quiet=quiet
     )
-    print(f"teacher: {result.images:,} images in {result.seconds / 60:.1f} minutes, {'finished' if result.finished else 'stopped'}")
+    report("teacher", result)
     return 0
 
 
@@ -149,10 +164,15 @@ def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet:
     shape = (teacher.config.channels, teacher.config.resolution, teacher.config.resolution)
     need, free = disk_bytes(t, shape), shutil.disk_usage(_existing(out)).free
     if state.is_main_process:
-        print(f"trajectories: {t.count:,} of {t.steps} steps need {need / 1e9:.1f} GB; {free / 1e9:.1f} GB are free", flush=True)
+        print(
+            f"trajectories: {t.count:,} of {t.steps} steps need {need / 1e9:.1f} GB; {free / 1e9:.1f} GB are free",
+            flush=True,
+        )
     there = sum(f.stat().st_size for f in out.glob("*.npy")) if out.exists() else 0
     if need - there > free:
-        raise SettingsError(f"Not enough disk for {need / 1e9:.1f} GB: lower trajectories.count or set run.out to another disk.")
+        raise SettingsError(
+            f"Not enough disk for {need / 1e9:.1f} GB: lower trajectories.count or set run.out to another disk."
+        )
     if can_compile(s["run"].compile) and not cuda:
         teacher.compile()
     mine = -(-t.count // state.num_processes)
@@ -173,8 +193,14 @@ def _existing(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class StudentInput:
-    """Attributes: trajectories = their folder; teacher = checkpoint that made them; lpips = backbone file, "" to look it up;
-    start = another student's checkpoint to continue from ("" starts from the teacher)."""
+    """What a student is made from.
+
+    Attributes:
+        trajectories: their folder.
+        teacher: the checkpoint that made them.
+        lpips: backbone file, "" to look it up.
+        start: another student's checkpoint to continue from, "" for the teacher.
+    """
 
     trajectories: str = "runs/trajectories"
     teacher: str = "runs/teacher/teacher.safetensors"
@@ -197,7 +223,9 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     if s["input"].start:
         model = load_student(s["input"].start).requires_grad_(True)
         if (model.config, model.koopman) != (teacher.config, s["koopman"]):
-            raise SettingsError("input.start is another network, or has another [koopman] section, than this run asks for.")
+            raise SettingsError(
+                "input.start is another network, or has another [koopman] section, than this run asks for."
+            )
     else:
         model = KoopmanDiffusion.from_teacher(teacher, s["koopman"])
     perceptual = None
@@ -210,7 +238,9 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     )  # fmt: skip
     recipe = {k: asdict(v) for k, v in s.items() if k not in ("input", "run")}
     teacher_name = teacher.card.get("name", "teacher").removesuffix("-teacher")
-    follows = "the Koopman path follows the teacher's denoised states" if c.objective == "path" else "the paper's objective"
+    follows = (
+        "the Koopman path follows the teacher's denoised states" if c.objective == "path" else "the paper's objective"
+    )
     summary = f"HKD on {teacher.card.get('data', {}).get('name', 'pictures')}, objective {c.objective}: {follows}"
 
     def export(ema: dict, images: int, seconds: float) -> None:
@@ -218,7 +248,8 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
         state = {k.removeprefix("model."): v for k, v in ema.items() if k.startswith("model.")}
         state |= {k: v for k, v in model.state_dict().items() if k in names - state.keys()}  # frozen operators
         model.card = {
-            "name": s["run"].name, "summary": summary, "kind": "HKD student", "teacher": teacher_name, "data": teacher.card.get("data", {}),
+            "name": s["run"].name, "summary": summary, "kind": "HKD student",
+            "teacher": teacher_name, "data": teacher.card.get("data", {}),
             "recipe": recipe, "trajectories": {"count": len(data), "steps": len(data.sigmas)}, "version": VERSION,
             "images_seen": images, "hours": round(seconds / 3600, 3), "device": device_sentence(),
             "parameters": count_parameters(model), "metrics": {},
@@ -239,7 +270,7 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     result = train(
         task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample, quiet=quiet
     )
-    print(f"student: {result.images:,} samples in {result.seconds / 60:.1f} minutes, {'finished' if result.finished else 'stopped'}")
+    report("student", result)
     return 0
 
 

@@ -13,6 +13,7 @@ from foundation.settings import SettingsError
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code: 2 for a mistake that a sentence explains."""
     parser = argparse.ArgumentParser(prog="koopman_core.train", description=__doc__, allow_abbrev=False)
     parser.add_argument("command", choices=("teacher", "trajectories", "student"))
     parser.add_argument("--config", type=Path, required=True, help="TOML file, see koopman_core/configs/")

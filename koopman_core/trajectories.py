@@ -95,7 +95,9 @@ def write_trajectories(
         # more trajectories of the same kind may be added to a folder later
         same = {**found, "config": {**found["config"], "count": config.count}} == index
         if not same:
-            raise ValueError(f"{folder} holds trajectories of another teacher or grid: choose another folder or delete it.")
+            raise ValueError(
+                f"{folder} holds trajectories of another teacher or grid: choose another folder or delete it."
+            )
     _replace(path, lambda f: f.write(json.dumps(index).encode()))
     made = 0
     for shard in range(worker, config.shards, workers):
@@ -170,7 +172,9 @@ class Trajectories:
         try:
             self.index = json.loads((folder / "index.json").read_text())
         except (OSError, ValueError):
-            raise ValueError(f"{folder} holds no trajectories: run `python -m koopman_core.train trajectories`.") from None
+            raise ValueError(
+                f"{folder} holds no trajectories: run `python -m koopman_core.train trajectories`."
+            ) from None
         self.sigmas = torch.tensor(self.index["sigmas"], dtype=torch.float64)
         self.shape = tuple(self.index["shape"])
         self.classes, self.teacher = self.index["classes"], self.index["teacher"]
@@ -182,7 +186,9 @@ class Trajectories:
             self._finals.append(np.load(folder / f"final-{shard:05d}.npy", mmap_mode="r", allow_pickle=False))
             shard += 1
         if not shard:
-            raise ValueError(f"{folder} holds no whole shard yet: let `python -m koopman_core.train trajectories` go on.")
+            raise ValueError(
+                f"{folder} holds no whole shard yet: let `python -m koopman_core.train trajectories` go on."
+            )
         self._size = len(self._finals[0])
         self.count = sum(len(f) for f in self._finals)
 

@@ -9,7 +9,6 @@ import gradio as gr
 
 from analysis import ModelLibrary, UserError
 from analysis.requests import MAX_SEED
-from foundation.checkpoints import CheckpointError
 from ui.cards import one_line
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 
@@ -42,7 +41,7 @@ def readable(library: ModelLibrary) -> list[str]:
     for name in library.names():
         try:
             library.info(name)
-        except CheckpointError:
+        except UserError:
             continue
         good.append(name)
     if not good:

@@ -17,8 +17,9 @@ from ui.source import Source, fitting_label, usable_seed
 
 MEAN = -1
 LOW, HIGH = 0.33, 0.67
-INTRO = """<p class="ks-intro">Each latent of the network is moved by its own linear operator: a mode grows or fades
-with α and turns with β. Here you see all of them, and what the picture loses when a band of them is taken away.</p>
+INTRO = """<p class="ks-intro">Each latent of the network is moved by its own linear operator: on the way to the picture
+a mode grows (α &lt; 0) or fades (α &gt; 0), and turns with β. Here you see all of them, and what the picture loses when
+a band of them is taken away.</p>
 <p class="ks-formula">λ = α ± iβ &nbsp;·&nbsp; z(τ) = e<sup>(τ − 1) α</sup> R((τ − 1) β) z(1) for every mode
 &nbsp;·&nbsp; masked picture D( P<sub>B</sub> e<sup>−A</sup> E(x<sub>T</sub>) ), bands B by rank of α within each
 level</p>"""

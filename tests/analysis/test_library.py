@@ -39,8 +39,9 @@ def test_damaged_file(models, tmp_path):
     shutil.copytree(models, tmp_path / "m")
     path = tmp_path / "m" / "shapes.hkd.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match="damaged"):
-        ModelLibrary(tmp_path / "m").get("shapes")
+    for ask in ("get", "info"):
+        with pytest.raises(UserError, match="damaged"):
+            getattr(ModelLibrary(tmp_path / "m"), ask)("shapes")
 
 
 def test_a_card_cannot_lead_out_of_the_folder(models, tmp_path):

@@ -122,7 +122,7 @@ def test_classes_are_checked(models):
             bench.generate(GenerateRequest((1,), label))
 
 
-@pytest.mark.parametrize("seed", [-1, 1e30, math.nan, math.inf, "3", None, True, 1.5, MAX_SEED + 1, [1]])
+@pytest.mark.parametrize("seed", [-1, 1e30, 10**400, math.nan, math.inf, "3", None, True, 1.5, MAX_SEED + 1, [1]])
 def test_bad_seeds(seed):
     for make in (lambda: GenerateRequest((seed,)), lambda: TrajectoryRequest(seed), lambda: MaskRequest(seed)):
         with pytest.raises(UserError, match="seed must be a whole number"):
@@ -135,6 +135,7 @@ def test_bad_seeds(seed):
         {"edges": (0.7, 0.3)}, {"edges": (math.nan, 0.5)}, {"edges": ("a", "b")}, {"edges": ()}, {"edges": 0.5},
         {"gains": (1.0, 1.0)}, {"gains": (1.0, -1.0, 1.0)}, {"gains": (1.0, math.inf, 1.0)}, {"gains": None},
         {"order": "size"}, {"entries": (99,)}, {"entries": ("x",)},
+        {"entries": None}, {"entries": 3}, {"gains": (10**400, 1, 1)},
     ],
 )  # fmt: skip
 def test_bad_masks(bad):

@@ -55,9 +55,7 @@ def bins(tmp_path):
     }
 
     def write(name, pixels, labels):
-        records = b"".join(
-            bytes([n]) + p.transpose(2, 0, 1).tobytes() for p, n in zip(pixels, labels, strict=True)
-        )
+        records = b"".join(bytes([n]) + p.transpose(2, 0, 1).tobytes() for p, n in zip(pixels, labels, strict=True))
         (folder / name).write_bytes(records)
 
     for k in range(5):
@@ -90,7 +88,7 @@ def check_contents(data, pixels, labels):
     assert x.dtype == torch.float32 and y.dtype == torch.int64 and x.is_contiguous()
     expected = torch.from_numpy(pixels[order].astype(np.float64)).permute(0, 3, 1, 2) / 127.5 - 1
     torch.testing.assert_close(x.double(), expected, atol=1e-6, rtol=0)
-    assert -1 <= x.min() and x.max() <= 1
+    assert x.min() >= -1 and x.max() <= 1
     assert y.tolist() == np.asarray(labels)[order].tolist()
 
 
@@ -141,17 +139,13 @@ def test_indices_are_checked():
             data.batch(bad)
 
 
-@pytest.mark.parametrize(
-    "spec", ["", "mnist", "shapes:", "shapes:here", "folder", "folder:", "cifar10:", "../shapes"]
-)
+@pytest.mark.parametrize("spec", ["", "mnist", "shapes:", "shapes:here", "folder", "folder:", "cifar10:", "../shapes"])
 def test_unknown_names_are_refused(spec):
     with pytest.raises(DataError, match="[Uu]se"):
         open_dataset(spec)
 
 
-@pytest.mark.parametrize(
-    "options", [{"split": "val"}, {"size": 4}, {"size": 2000}, {"size": 32.0}, {"size": True}]
-)
+@pytest.mark.parametrize("options", [{"split": "val"}, {"size": 4}, {"size": 2000}, {"size": 32.0}, {"size": True}])
 def test_bad_options_are_refused(options):
     with pytest.raises(DataError, match="use"):
         open_dataset("shapes", **options)
@@ -329,7 +323,7 @@ def test_damaged_gzip_is_told(tmp_path):
 
 
 def test_environment_names_the_folder(sheets, tmp_path, monkeypatch):
-    folder, stored = sheets
+    _, stored = sheets
     fashion = write_fashion(tmp_path / "fashion_mnist")
     monkeypatch.setenv(readers.DATA_ENV, str(tmp_path))
     check_contents(open_dataset("cifar10"), *stored["train"])

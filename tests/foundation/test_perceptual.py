@@ -29,12 +29,8 @@ LAYERS = {"alex": ALEX, "vgg": VGG}
 def random_backbone(net: str) -> dict[str, np.ndarray]:
     generator = torch.Generator().manual_seed(7)
     state = {}
-    for n, c_in, c_out, kernel, *_ in (
-        layer for layer in LAYERS[net] if layer != "tap" and layer[0] != "pool"
-    ):
-        weight = (
-            torch.randn(c_out, c_in, kernel, kernel, generator=generator) * (2 / (c_in * kernel**2)) ** 0.5
-        )
+    for n, c_in, c_out, kernel, *_ in (layer for layer in LAYERS[net] if layer != "tap" and layer[0] != "pool"):
+        weight = torch.randn(c_out, c_in, kernel, kernel, generator=generator) * (2 / (c_in * kernel**2)) ** 0.5
         state[f"features.{n}.weight"] = weight.half().numpy()
         state[f"features.{n}.bias"] = (0.1 * torch.randn(c_out, generator=generator)).half().numpy()
     return state
@@ -111,13 +107,11 @@ def test_side_enlarges_only_smaller_pictures(alex_file):
     at = ((torch.arange(64) + 0.5) / 2 - 0.5).clamp(0, 31)
     matrix = (1 - (at[:, None] - torch.arange(32)).abs()).clamp(min=0).double()
     big_x, big_y = (matrix @ p.double() @ matrix.T for p in (x, y))
-    torch.testing.assert_close(
-        distance(x, y).double(), recompute("alex", state, big_x, big_y), atol=1e-6, rtol=1e-5
-    )
+    torch.testing.assert_close(distance(x, y).double(), recompute("alex", state, big_x, big_y), atol=1e-6, rtol=1e-5)
     plain = PerceptualDistance(backbone=alex_file)
     x, y = pictures(64, 1)
     assert torch.equal(distance(x, y), plain(x, y))
-    assert [f.shape[-2:] for f in distance.features(x[..., :32, :48])][0] == (15, 23)  # 64 x 96: ratio kept
+    assert distance.features(x[..., :32, :48])[0].shape[-2:] == (15, 23)  # 64 x 96: ratio kept
 
 
 def test_target_features_are_reused_and_gradient_flows(alex_file):
@@ -131,10 +125,7 @@ def test_target_features_are_reused_and_gradient_flows(alex_file):
     # The slope along a direction, by central differences of the float64 recomputation.
     direction, step = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)), 1e-4
     up = lambda p: F.interpolate(p.double(), size=64, mode="bilinear")  # noqa: E731
-    ends = [
-        recompute("alex", random_backbone("alex"), up(x.detach() + s * step * direction), up(y))
-        for s in (1, -1)
-    ]
+    ends = [recompute("alex", random_backbone("alex"), up(x.detach() + s * step * direction), up(y)) for s in (1, -1)]
     slope = (ends[0] - ends[1]).sum() / (2 * step)
     torch.testing.assert_close((gradient * direction).sum().double(), slope, rtol=2e-2, atol=1e-4)
     with pytest.raises(ValueError, match="another shape or number"):

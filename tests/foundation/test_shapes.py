@@ -240,9 +240,7 @@ def test_vary_does_not_depend_on_the_batch_but_on_the_seed(known):
 def test_vary_reaches_every_kind_and_texture(known):
     for group, count in (("kind", 5), ("texture", 4)):
         pairs = {
-            tuple(p)
-            for s in range(3)
-            for p in zip(known[group], shapes.vary(known, group, s)[group], strict=True)
+            tuple(p) for s in range(3) for p in zip(known[group], shapes.vary(known, group, s)[group], strict=True)
         }
         assert len(pairs) == count * (count - 1)
 

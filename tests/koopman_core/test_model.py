@@ -113,7 +113,8 @@ def test_teacher_round_trip_and_wrong_kind(tmp_path):
     "change",
     [
         {"network": {"base": 10**6}}, {"network": {"resolution": 4096}}, {"network": {"embedding": 10**9}},
-        {"network": {"no_such_key": 1}}, {"network": []}, {"koopman": {"warp": "linear"}}, {"koopman": {"alpha_max": "x"}},
+        {"network": {"no_such_key": 1}}, {"network": []},
+        {"koopman": {"warp": "linear"}}, {"koopman": {"alpha_max": "x"}},
         {"network": {"base": -4}}, {"network": {"multipliers": "abc"}}, {"network": {"patch_size": 3}},
     ],
 )  # fmt: skip

@@ -96,7 +96,9 @@ def test_operators_have_their_own_rate_unless_frozen(world, evolved, groups):
 
 def test_training_lowers_the_loss_and_moves_the_spectrum(world, tmp_path):
     t = task(world, objective="path")
-    config = TrainingConfig(images=640, batch=16, lr=3e-3, warmup=64, images_per_log=64, compile="off", precision="fp32")
+    config = TrainingConfig(
+        images=640, batch=16, lr=3e-3, warmup=64, images_per_log=64, compile="off", precision="fp32"
+    )
     result = train(t, config, tmp_path, identity={}, quiet=True)
     rows = (tmp_path / "log.csv").read_text().splitlines()[1:]
     losses = [float(r.split(",")[3]) for r in rows]  # mse: lambda1 falls by itself

@@ -127,7 +127,8 @@ def test_student_of_another_teacher_is_refused(run, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "override,words",
-    [("--training.imagse=3", "Unknown key"), ("--training.images=ten", "type int"), ("--nosuch.key=1", "Unknown section"),
+    [("--training.imagse=3", "Unknown key"), ("--training.images=ten", "type int"),
+     ("--nosuch.key=1", "Unknown section"),
      ("--training.lr=-1.0", "must be positive"), ("nonsense", "not an override")],
 )  # fmt: skip
 def test_mistakes_get_one_sentence(run, override, words, capsys):

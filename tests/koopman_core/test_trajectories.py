@@ -35,7 +35,10 @@ def test_contents_are_the_samplers(teacher, tmp_path):
         labels = torch.tensor([label_of(50 + row, 3)])
         seen = []
         final = heun_sample(
-            lambda x, s, y=labels: teacher(x, s, y), x, karras_sigmas(4), lambda i, s, x, d, seen=seen: seen.append((x, d))
+            lambda x, s, y=labels: teacher(x, s, y),
+            x,
+            karras_sigmas(4),
+            lambda i, s, x, d, seen=seen: seen.append((x, d)),
         )
         for i, (state, denoised) in enumerate(seen):
             rows, steps = np.array([row]), np.array([i])
