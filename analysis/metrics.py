@@ -67,9 +67,7 @@ def to_uint8(x: Tensor) -> Tensor:
         ValueError: x holds a NaN, which has no colour.
     """
     if x.isnan().any():
-        raise ValueError(
-            "The picture holds NaN: use a gentler setting, the numbers behind it have overflowed."
-        )
+        raise ValueError("The picture holds NaN: use a gentler setting, the numbers behind it have overflowed.")
     return (x.detach().float() * 127.5 + 128.0).clip(0, 255).to(torch.uint8)
 
 

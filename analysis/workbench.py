@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from analysis import metrics, spectrum
+from analysis.bench_editing import EditQuestions
+from analysis.bench_effects import EffectQuestions
 from analysis.cache import ByteLRU
 from analysis.errors import UserError
 from analysis.requests import (
@@ -48,7 +50,7 @@ def pictures(x: Tensor) -> np.ndarray:
     return metrics.to_uint8(x).permute(0, 2, 3, 1).contiguous().numpy()
 
 
-class Workbench:
+class Workbench(EffectQuestions, EditQuestions):
     """Questions about one HKD model.
 
     Args:

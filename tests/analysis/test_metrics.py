@@ -23,9 +23,7 @@ def wave(height: int, width: int, rows: int, columns: int, phase: float = 0.3) -
 
 def test_mse_and_psnr():
     x, y = pictures(4, 3, 9, 11), pictures(4, 3, 9, 11, seed=1)
-    expected = np.array(
-        [np.mean((a.astype(np.float64) - b) ** 2) for a, b in zip(x.numpy(), y.numpy(), strict=True)]
-    )
+    expected = np.array([np.mean((a.astype(np.float64) - b) ** 2) for a, b in zip(x.numpy(), y.numpy(), strict=True)])
     np.testing.assert_allclose(mse(x, y), expected, rtol=1e-6)
     np.testing.assert_allclose(psnr(x, y), 20 * np.log10(2 / np.sqrt(expected)), rtol=1e-6)
     assert psnr(x, x).isinf().all() and mse(x, y).dtype == psnr(x, y).dtype == torch.float64
@@ -45,9 +43,7 @@ def test_ssim_against_the_definition():
             p, q = a[c, i : i + 7, j : j + 7].ravel(), b[c, i : i + 7, j : j + 7].ravel()
             (v_p, v_pq), (_, v_q) = np.cov(p, q)
             m_p, m_q = p.mean(), q.mean()
-            values.append(
-                (2 * m_p * m_q + c1) * (2 * v_pq + c2) / ((m_p**2 + m_q**2 + c1) * (v_p + v_q + c2))
-            )
+            values.append((2 * m_p * m_q + c1) * (2 * v_pq + c2) / ((m_p**2 + m_q**2 + c1) * (v_p + v_q + c2)))
         expected.append(np.mean(values))
     np.testing.assert_allclose(ssim(x, y), expected, rtol=1e-9)
     np.testing.assert_allclose(ssim(x, x), 1.0)
@@ -115,9 +111,7 @@ def test_centroid_of_a_wave_is_its_frequency(rows, columns):
     x = 0.2 * wave(32, 32, rows, columns) - 0.6
     assert frequency_centroid(x).item() == pytest.approx(math.hypot(rows, columns) / 32, rel=1e-12)
     oblong = wave(16, 48, rows % 9, columns % 9)
-    assert frequency_centroid(oblong).item() == pytest.approx(
-        math.hypot(rows % 9 / 16, columns % 9 / 48), rel=1e-12
-    )
+    assert frequency_centroid(oblong).item() == pytest.approx(math.hypot(rows % 9 / 16, columns % 9 / 48), rel=1e-12)
 
 
 def test_centroid_weighs_by_power_and_ignores_brightness_and_contrast():
