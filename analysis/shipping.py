@@ -25,15 +25,15 @@ def _write(model, path: Path, card: dict) -> None:
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
 
 
-def ship(student: Path, teacher: Path, folder: Path) -> list[Path]:
-    """Both checkpoints into `folder`; returns the files written."""
+def ship(student: Path, teacher: Path, folder: Path, teacher_note: str = "") -> list[Path]:
+    """Both checkpoints into `folder`; returns the files written. A note goes into the teacher's card."""
     model, source = koopman_core.load(student), koopman_core.load_teacher(teacher)
     name, teacher_name = model.card["name"], source.card["name"].removesuffix("-teacher")
     if model.card.get("teacher") != teacher_name:
         raise ValueError(f"{student} was trained from {model.card.get('teacher')!r}, not from {teacher_name!r}.")
     files = [folder / f"{name}.hkd.safetensors", folder / f"{teacher_name}.teacher.safetensors"]
     _write(model, files[0], model.card)
-    _write(source, files[1], source.card)
+    _write(source, files[1], source.card | ({"note": teacher_note} if teacher_note else {}))
     return files
 
 
@@ -49,9 +49,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("student", type=Path)
     parser.add_argument("teacher", type=Path)
     parser.add_argument("--models", type=Path, default=MODELS_DIR)
+    parser.add_argument(
+        "--teacher-note", default="", help="for its card: what the recipe alone does not tell"
+    )
     args = parser.parse_args(argv)
     try:
-        for path in ship(args.student, args.teacher, args.models):
+        for path in ship(args.student, args.teacher, args.models, args.teacher_note):
             print(f"{path}  {path.stat().st_size / 1e6:.1f} MB  sha256 {checkpoints.sha256(path)[:16]}")
     except (ValueError, KeyError, OSError) as e:
         print(f"analysis.shipping: {e}", file=sys.stderr)

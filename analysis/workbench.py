@@ -19,6 +19,7 @@ from analysis.bench_editing import EditQuestions
 from analysis.bench_effects import EffectQuestions
 from analysis.cache import ByteLRU
 from analysis.errors import UserError
+from analysis.pixels import as_pictures, magnified
 from analysis.requests import (
     GenerateRequest,
     GenerateResult,
@@ -37,17 +38,6 @@ from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 
 CACHE_BYTES = 256 * 2**20
-
-
-def pictures(x: Tensor) -> np.ndarray:
-    """(n, C, H, W) in [-1, 1] -> uint8 (n, H, W, C).
-
-    Raises:
-        UserError: the picture is not finite (a model or a setting that diverges).
-    """
-    if not bool(torch.isfinite(x).all()):
-        raise UserError("The picture is not finite with these settings: bring the gains closer to 1.")
-    return metrics.to_uint8(x).permute(0, 2, 3, 1).contiguous().numpy()
 
 
 class Workbench(EffectQuestions, EditQuestions):
@@ -110,7 +100,7 @@ class Workbench(EffectQuestions, EditQuestions):
             f = CountedCalls(self.model.one_step)
             # one at a time: a picture must not depend on what it is batched with, to the last bit
             out = [f(noise([s], self.model.picture_shape), self._labels(label, 1)) for s in request.seeds]
-            return GenerateResult(pictures(torch.cat(out)), f.calls // len(out), time.perf_counter() - start)
+            return GenerateResult(as_pictures(torch.cat(out)), f.calls // len(out), time.perf_counter() - start)
 
     @torch.inference_mode()
     def trajectory(
@@ -132,7 +122,7 @@ class Workbench(EffectQuestions, EditQuestions):
         tau = self.model.tau(sigmas)
         z = [latent.expand(n, -1, -1, -1) for latent in self._encoded(request.seed, label)]
         path = self.model.decode(self.model.evolve(z, torch.ones(n), tau), self._labels(label, n))
-        common = {"sigma": sigmas.numpy(), "tau": tau.numpy(), "koopman": pictures(path), "nfe_model": 1}
+        common = {"sigma": sigmas.numpy(), "tau": tau.numpy(), "koopman": as_pictures(path), "nfe_model": 1}
         if self.teacher is None:
             none = dict.fromkeys(("denoised", "state", "final", "mse", "lpips"))
             return TrajectoryResult(**common, **none, nfe_teacher=0)
@@ -150,9 +140,9 @@ class Workbench(EffectQuestions, EditQuestions):
         x0 = torch.cat(denoised)
         return TrajectoryResult(
             **common,
-            denoised=pictures(x0),
-            state=pictures(torch.cat(states)),
-            final=pictures(final.x)[0],
+            denoised=as_pictures(x0),
+            state=as_pictures(torch.cat(states)),
+            final=as_pictures(final.x)[0],
             mse=metrics.mse(path, x0).numpy(),
             lpips=self._lpips(path, x0),
             nfe_teacher=final.nfe,
@@ -193,13 +183,11 @@ class Workbench(EffectQuestions, EditQuestions):
                 for b, band in enumerate(bands):
                     energy[b] += (z[i] * spectrum.pair_mask(band)).double().square().sum()
                     modes[b] += band.sum()
-        difference = (full - out).clamp(-2, 2)
-        largest = float(difference.abs().max())
-        magnification = 1.0 if largest > 0.5 or largest == 0 else float(min(100.0, 0.9 / largest))
+        difference, magnification = magnified((full - out)[0])
         return MaskResult(
-            full=pictures(full)[0],
-            masked=pictures(out)[0],
-            difference=pictures(difference * magnification)[0],
+            full=as_pictures(full)[0],
+            masked=as_pictures(out)[0],
+            difference=difference,
             magnification=magnification,
             share=(energy / energy.sum().clamp_min(1e-30)).numpy(),
             modes=modes.numpy(),

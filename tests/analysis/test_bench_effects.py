@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from analysis import UserError, Workbench, effects, probes
-from analysis.bench_effects import EffectQuestions
 from analysis.requests import MAX_SEED
 from analysis.requests_effects import (
     AttributionRequest,
@@ -24,13 +23,9 @@ from koopman_core.model import KoopmanConfig, KoopmanDiffusion
 from tests.analysis.conftest import NETWORK, random_pair
 
 
-class Bench(EffectQuestions, Workbench):
-    pass
-
-
 @pytest.fixture(scope="module")
 def bench():
-    return Bench(*random_pair())
+    return Workbench(*random_pair())
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +78,7 @@ def test_decoded_effect_and_its_progress(bench):
 def test_an_idle_model_does_not_move():
     model = KoopmanDiffusion(UNetConfig(**NETWORK), KoopmanConfig(evolved="none"))
     torch.nn.init.normal_(model.operators[0].a)  # an operator that the ablation holds still
-    r = Bench(model).cumulative_effect(EffectRequest((1,), times=4))
+    r = Workbench(model).cumulative_effect(EffectRequest((1,), times=4))
     assert not r.moves and not r.bands.any()
 
 
@@ -143,9 +138,9 @@ def test_linearity(bench):
 def test_linearity_needs_a_teacher_and_dmd_an_even_grid():
     model, teacher = random_pair()
     with pytest.raises(UserError, match="load the model's teacher"):
-        Bench(model).linearity(LinearityRequest((1,)))
+        Workbench(model).linearity(LinearityRequest((1,)))
     other = KoopmanDiffusion(UNetConfig(**NETWORK), KoopmanConfig(warp="log"))
-    assert Bench(other, teacher).linearity(LinearityRequest((1,), steps=4, decoded=False)).dmd is None
+    assert Workbench(other, teacher).linearity(LinearityRequest((1,), steps=4, decoded=False)).dmd is None
 
 
 def test_attribution(bench):
@@ -178,7 +173,7 @@ def test_band_labels(bench):
 
 def test_classes_reach_every_answer():
     model, _ = random_pair(1, classes=3)
-    bench = Bench(model)
+    bench = Workbench(model)
     pictures = {label: bench.mode(ModeRequest(1, 0, (0,), label=label)).full.tobytes() for label in (-1, 0, 2)}
     assert len(set(pictures.values())) == 3
     bench.cumulative_effect(EffectRequest((1, 2), label=1, times=2, decoded_times=2))
