@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import UserError
+from foundation.randomness import MAX_SEED as MAX_SEED
 
-MAX_SEED = 2**32 - 1
 MAX_PICTURES = 64
 MIN_STEPS, MAX_STEPS = 4, 40
 

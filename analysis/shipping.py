@@ -49,9 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("student", type=Path)
     parser.add_argument("teacher", type=Path)
     parser.add_argument("--models", type=Path, default=MODELS_DIR)
-    parser.add_argument(
-        "--teacher-note", default="", help="for its card: what the recipe alone does not tell"
-    )
+    parser.add_argument("--teacher-note", default="", help="for its card: what the recipe alone does not tell")
     args = parser.parse_args(argv)
     try:
         for path in ship(args.student, args.teacher, args.models, args.teacher_note):

@@ -96,6 +96,7 @@ def make_optimizers(groups: list[dict], kind: str, beta2: float) -> list[torch.o
     """
     if kind == "adam":
         return [torch.optim.Adam(groups, betas=(0.9, beta2), eps=1e-8)]
+    groups = [{**g, "params": list(g["params"])} for g in groups]
     matrices = [{**g, "params": [p for p in g["params"] if is_matrix(p)]} for g in groups]
     rest = [{**g, "params": [p for p in g["params"] if not is_matrix(p)]} for g in groups]
     matrices, rest = [g for g in matrices if g["params"]], [g for g in rest if g["params"]]

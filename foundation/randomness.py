@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-MAX_SEED = 2**63 - 1
+MAX_SEED = 2**32 - 1  # torch's CPU generator reads no more bits: larger seeds would repeat smaller ones
 
 
 def noise(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
     """Standard normal noise, one CPU generator a seed.
 
     Args:
-        seeds: whole numbers in [0, 2**63).
+        seeds: whole numbers in [0, 2**32).
         shape: shape of one sample, e.g. (3, 32, 32).
 
     Returns:
@@ -49,4 +49,4 @@ def mix_seed(*parts: int) -> int:
         state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
         state = (state ^ state >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
         state ^= state >> 31
-    return state & MAX_SEED
+    return state & 0x7FFFFFFFFFFFFFFF

@@ -233,7 +233,7 @@ def train(
         task: network and loss.
         out: folder for `state.safetensors` (full state), `log.csv`, and what the callbacks write.
         identity: plain dict naming network and task; a resume with another one is refused.
-        resume: continue from `out` when a state is there.
+        resume: continue from `out` when a state is there; without it a folder that holds a run is refused.
         on_checkpoint: called with (ema weights, images, seconds) at every checkpoint, main process only.
         on_sample: called with (images) while the task holds its EMA weights, main process only.
 
@@ -273,6 +273,10 @@ def train(
     params = task.trainable_state()
     ema = {k: p.detach().clone() for k, p in params.items()}
     card: dict = {"images": 0, "seconds": 0.0}
+    if not resume and (out / STATE_FILE).exists():
+        raise checkpoints.CheckpointError(
+            f"{out} already holds a run: add --resume to go on with it, set run.out to another folder, or delete it."
+        )
     if resume and (out / STATE_FILE).exists():
         card = _load_state(out / STATE_FILE, params, ema, optimizers, identity)
     images, seconds = int(card["images"]), float(card["seconds"])

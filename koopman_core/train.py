@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         return recipes.RUN[args.command](args.config, overrides, resume=args.resume, quiet=args.quiet)
-    except (SettingsError, ValueError, FileNotFoundError) as e:
+    except (SettingsError, ValueError, FileNotFoundError, FloatingPointError) as e:
         print(f"koopman_core.train: {e}", file=sys.stderr)
         return 2
 

@@ -66,17 +66,24 @@ def test_mixed_seeds_are_in_range_and_apart():
         mix_seed(seed, part, step, rank) for seed in (0, 1) for part in (2, 3) for step in range(50) for rank in (0, 1)
     }
     assert len(mixed) == 2 * 2 * 50 * 2
-    assert all(0 <= s <= MAX_SEED for s in mixed)
+    assert all(0 <= s < 2**63 for s in mixed)
     assert mix_seed(1, 2) != mix_seed(2, 1) != mix_seed(2, 1, 0)
     assert mix_seed(1, 2) == mix_seed(1, 2)
-    assert 0 <= mix_seed(-1) <= MAX_SEED
+    assert 0 <= mix_seed(-1) < 2**63
 
 
 def test_mixed_seeds_are_splitmix64():
     """The first output of splitmix64 from state 0, a published test value, without its top bit."""
-    assert mix_seed(0) == 0xE220A8397B1DCDAF & MAX_SEED
+    assert mix_seed(0) == 0xE220A8397B1DCDAF & (2**63 - 1)
 
 
 def test_mixed_seeds_change_about_half_of_the_bits():
     flips = [bin(mix_seed(0, k) ^ mix_seed(0, k + 1)).count("1") for k in range(500)]
     assert abs(np.mean(flips) - 31.5) < 1.5
+
+
+def test_no_two_seeds_share_their_noise():
+    # torch's CPU generator reads 32 bits of a seed: 2**32 + 7 would be 7 again, so it is refused
+    assert not noise([MAX_SEED], (8,)).equal(noise([MAX_SEED - 2**31], (8,)))
+    with pytest.raises(ValueError, match="whole number"):
+        noise([2**32 + 7], (8,))

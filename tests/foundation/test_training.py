@@ -180,10 +180,12 @@ def test_resume_of_a_finished_run_does_nothing(whole, tmp_path):
     assert_same_run(whole[0], tmp_path)
 
 
-def test_without_resume_a_run_starts_anew(tmp_path, whole):
+def test_without_resume_a_run_is_not_overwritten(tmp_path):
     run(tmp_path, config=tiny_config(images=80))
-    run(tmp_path)
-    assert_same_run(whole[0], tmp_path)
+    before = (tmp_path / STATE_FILE).read_bytes()
+    with pytest.raises(CheckpointError, match="add --resume"):
+        run(tmp_path)
+    assert (tmp_path / STATE_FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize(("before", "after"), [("adam", "muon"), ("muon", "adam")])
@@ -399,12 +401,12 @@ def test_signals_are_given_back_after_an_error(tmp_path):
 
 def test_bf16_and_fp32_runs_in_one_process(tmp_path):
     """The app trains small worlds one after another; each has its own precision."""
-    for precision in ("bf16", "fp32", "bf16"):
-        _, result = run(tmp_path / precision, config=tiny_config(precision=precision))
+    for i, precision in enumerate(("bf16", "fp32", "bf16")):
+        _, result = run(tmp_path / str(i), config=tiny_config(precision=precision))
         assert result.finished
         assert all(t.dtype == torch.float32 for t in result.ema.values())
-        assert curve(tmp_path / precision)[-1]["loss"] < 0.5 * curve(tmp_path / precision)[0]["loss"]
-    assert curve(tmp_path / "bf16") != curve(tmp_path / "fp32")
+        assert curve(tmp_path / str(i))[-1]["loss"] < 0.5 * curve(tmp_path / str(i))[0]["loss"]
+    assert curve(tmp_path / "0") != curve(tmp_path / "1")
 
 
 def test_fast_bf16_is_asked_of_the_hardware(monkeypatch):

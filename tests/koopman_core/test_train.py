@@ -140,3 +140,10 @@ def test_mistakes_get_one_sentence(run, override, words, capsys):
 def test_missing_settings_file(capsys):
     assert main(["teacher", "--config", "no/such.toml"]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_run_is_never_overwritten_by_accident(run, capsys):
+    before = (run / "teacher" / "state.safetensors").read_bytes()
+    assert main(["teacher", "--config", str(run / "teacher.toml"), "--quiet", *FAST, "--training.images=8"]) == 2
+    assert "add --resume" in capsys.readouterr().err
+    assert (run / "teacher" / "state.safetensors").read_bytes() == before
