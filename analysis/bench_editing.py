@@ -1,4 +1,4 @@
-"""The Workbench's questions about editing and restoration, as a mixin: `class Bench(EditQuestions, Workbench)`."""
+"""The Workbench's questions about editing and restoration, a part of `Workbench`."""
 
 from __future__ import annotations
 

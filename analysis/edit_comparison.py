@@ -16,7 +16,7 @@ from torch import Tensor
 from analysis import editing
 from analysis.bootstrap import bootstrap
 from foundation import noise
-from foundation.randomness import mix_seed
+from foundation.randomness import derived_seed
 from koopman_core.edm import EDM, SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.operator import sigma_of_tau
@@ -118,7 +118,7 @@ def compare_edits(
         )
         original, reference = model.decode(z), model.decode(path).clamp(-1, 1)
         if encoding == "noise":
-            eps = noise([mix_seed(s, 1) for s in others], shape)
+            eps = noise([derived_seed(s, 1) for s in others], shape)
             path = editing.noisy_latents(model, reference, tau, eps)
         elif encoding == "ode":
             path = editing.state_latents(model, editing.ode_states(teacher, others, sigma).x, tau)

@@ -25,7 +25,7 @@ from analysis import metrics
 from analysis.editing import resize_region
 from foundation import noise
 from foundation.counting import CountedCalls
-from foundation.randomness import mix_seed
+from foundation.randomness import derived_seed
 from koopman_core.edm import SIGMA_MIN, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.operator import sigma_of_tau
@@ -85,14 +85,14 @@ def iterate(
         replace: x -> A^-1[(A y)(1 - Om) + (A x) Om].
         sigmas: falling levels.
         seeds: one a sample. Step 1 draws noise(seed), so that with nothing known and one step the result is the
-            seed's own picture; step n > 1 draws noise(mix_seed(seed, n - 1)).
+            seed's own picture; step n > 1 draws noise(derived_seed(seed, n - 1)).
         callback: called with (steps done, sigma, picture after replacing). `Stop` ends the run and keeps the picture;
             any other exception goes through to the caller, who has had every picture until then.
     """
     counted = CountedCalls(f)
     x, frames, levels, stopped = start, [], [float(s) for s in sigmas], False
     for n, sigma in enumerate(levels):
-        draw = noise(seeds if n == 0 else [mix_seed(s, n) for s in seeds], x.shape[1:]).to(x)
+        draw = noise(seeds if n == 0 else [derived_seed(s, n) for s in seeds], x.shape[1:]).to(x)
         std = sigma if n == 0 else (sigma**2 - SIGMA_MIN**2) ** 0.5
         x = replace(counted(x + std * draw, sigma).clamp(-1, 1))
         frames.append(x)

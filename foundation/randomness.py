@@ -50,3 +50,8 @@ def mix_seed(*parts: int) -> int:
         state = (state ^ state >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
         state ^= state >> 31
     return state & 0x7FFFFFFFFFFFFFFF
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed for `noise` from several whole numbers."""
+    return mix_seed(*parts) & MAX_SEED

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from analysis import ModelLibrary, UserError, Workbench, restoration
-from analysis.bench_editing import EditQuestions
 from analysis.metrics import to_uint8
 from analysis.requests import GenerateRequest
 from analysis.requests_editing import ColorizeRequest, EditRequest, InpaintRequest
@@ -17,19 +16,15 @@ from koopman_core.edm import SIGMA_MAX
 ALL = {"edges": (1 / 3, 2 / 3), "bands": (0, 1, 2)}
 
 
-class Bench(EditQuestions, Workbench):
-    pass
-
-
 @pytest.fixture(scope="module")
 def bench(models):
     plain = ModelLibrary(models).get("shapes")
-    return Bench(plain.model, plain.teacher, "shapes")
+    return Workbench(plain.model, plain.teacher, "shapes")
 
 
 @pytest.fixture(scope="module")
 def many(models):
-    return Bench(ModelLibrary(models).get("many").model, None, "many")
+    return Workbench(ModelLibrary(models).get("many").model, None, "many")
 
 
 @pytest.fixture(autouse=True)
@@ -212,7 +207,7 @@ def test_colours_keep_the_luma(bench):
 
 
 def test_repeats_are_bit_equal(bench, models):
-    fresh = Bench(ModelLibrary(models).get("shapes").model, bench.teacher)
+    fresh = Workbench(ModelLibrary(models).get("shapes").model, bench.teacher)
     for ask, request in (
         ("edit", EditRequest(5, ratio=0.3, encoding="ode")),
         ("inpaint", InpaintRequest(scene(), hole(), steps=3)),

@@ -18,7 +18,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from analysis import ModelLibrary, UserError, Workbench, recipes
-from analysis.bench_editing import EditQuestions
 from analysis.recipe_settings import KINDS, embed, extract
 from analysis.requests import GenerateRequest, MaskRequest, TrajectoryRequest
 from analysis.requests_editing import ColorizeRequest, EditRequest, InpaintRequest
@@ -27,14 +26,10 @@ from foundation import shapes
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Bench(EditQuestions, Workbench):
-    pass
-
-
 @pytest.fixture(scope="module")
 def bench(models):
     plain = ModelLibrary(models).get("shapes")
-    return Bench(plain.model, plain.teacher, "shapes")
+    return Workbench(plain.model, plain.teacher, "shapes")
 
 
 def scene(number=3):
@@ -82,7 +77,7 @@ def test_replay_is_bit_equal_through_json_and_png(bench, models, name, tmp_path)
     recipes.save_png(scene()[..., 0], recipe, tmp_path / "x.png")
     assert recipes.read_png((tmp_path / "x.png").read_bytes()) == recipe
     library = ModelLibrary(models)  # loaded anew, nothing cached
-    fresh = Bench(library.get("shapes").model, library.get("shapes").teacher)
+    fresh = Workbench(library.get("shapes").model, library.get("shapes").teacher)
     assert equal(recipes.replay(recipes.from_json(text), fresh), ask(bench, name))
 
 
@@ -96,7 +91,7 @@ def test_replay_hands_progress_on(bench):
 def test_every_field_of_a_request_is_in_its_recipe():
     for kind in KINDS:
         assert set(kind.model_fields) - {"kind"} == {f.name for f in dataclasses.fields(kind.REQUEST)}
-        assert hasattr(Bench, kind.model_fields["kind"].annotation.__args__[0])
+        assert hasattr(Workbench, kind.model_fields["kind"].annotation.__args__[0])
 
 
 def test_other_weights_are_refused(bench, models):
@@ -107,7 +102,7 @@ def test_other_weights_are_refused(bench, models):
     needs = recipes.describe(REQUESTS["trajectory"], bench)
     assert needs.teacher is not None and recipe.teacher is None
     with pytest.raises(UserError, match="needs the teacher"):
-        recipes.replay(needs, Bench(bench.model))
+        recipes.replay(needs, Workbench(bench.model))
     with pytest.raises(UserError, match="cannot replay inpaint"):
         recipes.replay(recipes.describe(REQUESTS["inpaint"], bench), PlainWorkbench(bench))
 
@@ -131,7 +126,7 @@ def test_the_program_says_its_version(bench):
 
 
 def test_names_become_harmless(bench):
-    odd = Bench(bench.model, None, "../my <b>model</b> ä")
+    odd = Workbench(bench.model, None, "../my <b>model</b> ä")
     assert recipes.describe(REQUESTS["generate"], odd).model == "my--b-model--b---"
     assert recipes.describe(GenerateRequest((1,), None), odd).settings.label == -1
     with pytest.raises(UserError, match="no recipe for this kind"):

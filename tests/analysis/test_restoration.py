@@ -8,7 +8,7 @@ import torch
 
 from analysis import ModelLibrary, restoration
 from foundation import noise, shapes
-from foundation.randomness import mix_seed
+from foundation.randomness import derived_seed
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN
 
 SHAPE = (3, 16, 16)
@@ -47,7 +47,7 @@ def test_inpainting_is_algorithm_4(bench, steps):
         if n == 1:
             x = y + t * noise([seed], SHAPE)
         else:
-            x = x + math.sqrt(t**2 - SIGMA_MIN**2) * noise([mix_seed(seed, n - 1)], SHAPE)
+            x = x + math.sqrt(t**2 - SIGMA_MIN**2) * noise([derived_seed(seed, n - 1)], SHAPE)
         x = f(x, t).clamp(-1, 1)
         x = y * (1 - om) + x * om
     ours = restoration.inpaint(f, picture(), hole(), steps, [seed])
@@ -70,7 +70,7 @@ def test_colourisation_is_algorithm_4_as_a_projection(bench):
     x = replaced(f(x, SIGMA_MAX).clamp(-1, 1))
     for n in (2, 3):
         t = karras(n, 4)
-        x = x + math.sqrt(t**2 - SIGMA_MIN**2) * noise([mix_seed(seed, n - 1)], SHAPE)
+        x = x + math.sqrt(t**2 - SIGMA_MIN**2) * noise([derived_seed(seed, n - 1)], SHAPE)
         x = replaced(f(x, t).clamp(-1, 1))
     assert torch.allclose(restoration.colorize(f, picture(3), 3, [seed]).x, x, atol=1e-4)
 
