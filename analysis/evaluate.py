@@ -11,11 +11,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from analysis.errors import UserError
-from analysis.fidelity import Distance, Fidelity, measure_fidelity
+from analysis.fidelity import Distance, Fidelity, measure_fidelity, paired_samples
 from analysis.library import ModelLibrary
 from foundation.perceptual import PerceptualDistance, available
 from koopman_core.model import MODELS_DIR
+from koopman_core.recipes import save_grid
 
 
 def _cells(d: Distance) -> str:
@@ -75,6 +78,10 @@ def evaluate_hkd(args) -> int:
 
         command = f"python -m analysis.evaluate hkd --model {bench.name} --seeds {args.seeds}"
         write_metrics(args.models, bench, {"command": command, **rounded(asdict(f))})
+    if args.sheet:
+        best, mine = paired_samples(bench.model, bench.teacher, range(32))
+        rows = [x[low : low + 16] for low in (0, 16) for x in (best, mine)]
+        save_grid(args.sheet, torch.cat(rows), columns=16)
     if args.json:
         args.json.write_text(json.dumps(rounded(asdict(f)), indent=1) + "\n")
     return 0
@@ -89,6 +96,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--lpips", type=Path, default=None, help="AlexNet backbone file (npz, safetensors or pth)")
     parser.add_argument("--json", type=Path, default=None, help="also write the figures here")
+    parser.add_argument(
+        "--sheet", type=Path, default=None, help="PNG: rows of teacher, student, same noises (seeds 0-31)"
+    )
     parser.add_argument("--write", action="store_true", help="put the figures into the model's card")
     args = parser.parse_args(argv)
     try:

@@ -5,7 +5,7 @@ All figures are over held-out noises (seeds from `FIRST_SEED`, which no training
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -78,6 +78,13 @@ class _Mean:
 def _zeroed(model: KoopmanDiffusion, z: list[Tensor], labels: Tensor | None) -> Tensor:
     """What the decoder makes of unevolved latents: exp(0) is the identity, so this is the model with A = 0."""
     return model.decode(z, labels)
+
+
+@torch.inference_mode()
+def paired_samples(model: KoopmanDiffusion, teacher: EDM, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The teacher's 35-call samples and the student's pictures from the same noises, (n, C, H, W) each, no class."""
+    eps = noise(seeds, model.picture_shape)
+    return heun_sample(teacher, SIGMA_MAX * eps, karras_sigmas(18)).x, model.one_step(eps)
 
 
 @torch.inference_mode()

@@ -14,7 +14,7 @@ from ui.source import build_source
 from ui.spectrum import build_spectrum
 from ui.theme import HEADER, STYLE_SHEET, theme
 
-DEFAULT_SEED = 0
+DEFAULT_SEED = 12
 QUEUE_SIZE = 16
 
 

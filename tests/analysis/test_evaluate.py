@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from PIL import Image
 
 from analysis import ModelLibrary, evaluate, metrics
 from analysis.fidelity import FIRST_SEED, measure_fidelity
@@ -39,7 +40,11 @@ def test_figures_are_means_over_held_out_noises(models):
 def test_command_prints_and_writes_the_card(models, tmp_path, capsys):
     shutil.copytree(models, tmp_path / "m")
     arguments = ["hkd", "--model", "shapes", "--models", str(tmp_path / "m"), "--seeds", "3"]
-    assert evaluate.main([*arguments, "--write", "--json", str(tmp_path / "f.json")]) == 0
+    assert (
+        evaluate.main([*arguments, "--write", "--json", str(tmp_path / "f.json"), "--sheet", str(tmp_path / "s.png")])
+        == 0
+    )
+    assert Image.open(tmp_path / "s.png").size == (16 * 50, 4 * 50)  # 16 pixels enlarged 3 times, and a border
     out, err = capsys.readouterr()
     assert "student, one call" in out and "LPIPS is left out" in err
     figures = json.loads((tmp_path / "f.json").read_text())

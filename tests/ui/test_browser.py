@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from ui.app import DEFAULT_SEED
+
 WAIT = 60_000  # milliseconds; a busy machine draws WebGL slowly
 RANGE = "() => document.querySelector('#plane .ks-plot')._fullLayout.xaxis.range"
 
@@ -86,7 +88,7 @@ def test_the_slider_scrubs_without_the_server(lasting):
     assert index(page) == 1
     page.get_by_role("button", name="One level back").click()
     assert index(page) == 0
-    assert page.locator("#player .ks-now").inner_text().startswith("seed 0")
+    assert page.locator("#player .ks-now").inner_text().startswith(f"seed {DEFAULT_SEED}")
     assert "σ = 80" in page.locator("#player .ks-now").inner_text()
     assert [r for r in requests[before:] if not r.startswith("data:")] == []
 
@@ -214,7 +216,7 @@ def test_a_seed_out_of_range_is_one_sentence(opened):
     page.wait_for_selector("text=must be a whole number from 0 to 4294967295")
     page.wait_for_timeout(1500)
     assert page.get_by_text("must be a whole number").count() == 1
-    assert "seed 0" in page.locator("#hero").inner_text() and complaints == []
+    assert f"seed {DEFAULT_SEED}" in page.locator("#hero").inner_text() and complaints == []
 
 
 def test_fast_clicks_end_with_one_seed_everywhere_and_then_silence(opened):
@@ -240,7 +242,7 @@ def test_a_kept_seed_stays(page):
     wait_for(page, "() => document.querySelector('#seed input').disabled")
     page.locator("#sheet button.thumbnail-item").nth(5).click()
     page.wait_for_selector("text=The seed is kept")
-    assert page.locator("#seed input").input_value() == "0"
+    assert page.locator("#seed input").input_value() == str(DEFAULT_SEED)
 
 
 def test_another_model_keeps_the_seed_and_shows_its_classes(page):
