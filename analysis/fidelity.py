@@ -75,11 +75,6 @@ class _Mean:
         return Distance(mse, psnr, lpips if self.perceptual else None)
 
 
-def _zeroed(model: KoopmanDiffusion, z: list[Tensor], labels: Tensor | None) -> Tensor:
-    """What the decoder makes of unevolved latents: exp(0) is the identity, so this is the model with A = 0."""
-    return model.decode(z, labels)
-
-
 @torch.inference_mode()
 def paired_samples(model: KoopmanDiffusion, teacher: EDM, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
     """The teacher's 35-call samples and the student's pictures from the same noises, (n, C, H, W) each, no class."""
@@ -124,7 +119,7 @@ def measure_fidelity(
         short = heun_sample(denoise, x, grid, lambda i, s, state, d, path=path: path.append(d))
         z = model.encode(x, SIGMA_MAX, labels)
         one.add(model.decode(model.evolve(z, 1.0, 0.0), labels), best)
-        zero.add(_zeroed(model, z, labels), best)
+        zero.add(model.decode(z, labels), best)  # exp(0) is the identity: unevolved latents are those of A = 0
         if scrub_steps == 10:
             yard.add(short.x, best)
         else:

@@ -9,7 +9,6 @@ not.
 from __future__ import annotations
 
 import contextlib
-import csv
 import math
 import shutil
 import signal
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from foundation import checkpoints
 from foundation.optimizers import make_optimizers
 from foundation.randomness import mix_seed
+from foundation.run_log import RunLog
 
 STATE_FILE = "state.safetensors"
 
@@ -284,7 +284,7 @@ def train(
     sums, n_sums = {k: torch.tensor(v, device=device) for k, v in card.get("sums", {}).items()}, card.get("n_sums", 0)
     bad, good_norm = 0, 0.0
     main = accelerator.is_main_process
-    log = _Log(out / "log.csv", images) if main else None
+    log = RunLog(out / "log.csv", images) if main else None
     bar = tqdm(total=config.images, initial=images, unit="img", disable=quiet or not main, mininterval=5.0)
     started = last_saved = time.monotonic()
 
@@ -380,28 +380,3 @@ class swapped:
 
     def __exit__(self, *_):
         self._set(self.kept)
-
-
-class _Log:
-    """log.csv, one row a logging interval; rows past a resumed checkpoint are cut first."""
-
-    def __init__(self, path: Path, images: int):
-        self.path = path
-        rows = []  # None stands for what a torn last line lacks
-        if path.exists() and images:
-            with open(path, newline="") as f:
-                rows = [r for r in csv.DictReader(f) if None not in r.values() and int(r["images"]) <= images]
-        self.fields = list(rows[0]) if rows else None
-        with open(path, "w", newline="") as f:
-            if rows:
-                writer = csv.DictWriter(f, self.fields)
-                writer.writeheader()
-                writer.writerows(rows)
-
-    def write(self, row: dict[str, float]) -> None:
-        with open(self.path, "a", newline="") as f:
-            writer = csv.DictWriter(f, self.fields or list(row), extrasaction="ignore")
-            if self.fields is None:
-                self.fields = list(row)
-                writer.writeheader()
-            writer.writerow({k: v if isinstance(v, int) else f"{v:.8g}" for k, v in row.items()})
