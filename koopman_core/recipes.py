@@ -220,8 +220,11 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     data = Trajectories(s["input"].trajectories)
     if data.teacher != fingerprint(teacher):
         raise SettingsError("input.teacher did not make these trajectories: give the checkpoint that did.")
+    start = {}
     if s["input"].start:
         model = load_student(s["input"].start).requires_grad_(True)
+        # the start's own start is inside: what a network has seen is never lost
+        start = {k: model.card[k] for k in ("name", "images_seen", "trajectories", "start") if k in model.card}
         if (model.config, model.koopman) != (teacher.config, s["koopman"]):
             raise SettingsError(
                 "input.start is another network, or has another [koopman] section, than this run asks for."
@@ -252,7 +255,7 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
             "teacher": teacher_name, "data": teacher.card.get("data", {}),
             "recipe": recipe, "trajectories": {"count": len(data), "steps": len(data.sigmas)}, "version": VERSION,
             "images_seen": images, "hours": round(seconds / 3600, 3), "device": device_sentence(),
-            "parameters": count_parameters(model), "metrics": {},
+            "parameters": count_parameters(model), "metrics": {}, **({"start": start} if start else {}),
         }  # fmt: skip
         save_tensors(model, state, out / "student.safetensors")
 

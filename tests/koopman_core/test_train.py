@@ -108,6 +108,15 @@ def test_student_loads_with_its_card(run):
     assert list((run / "student" / "samples").glob("*.png")) and list((run / "teacher" / "samples").glob("*.png"))
 
 
+def test_a_student_that_goes_on_from_another_says_so(run, tmp_path):
+    first = run / "student" / "student.safetensors"
+    assert main(["student", "--config", str(run / "student.toml"), "--quiet", *FAST, "--training.images=8",
+                 f"--input.start={first}", f"--run.out={tmp_path / 'on'}"]) == 0  # fmt: skip
+    card = koopman_core.load(tmp_path / "on" / "student.safetensors").card
+    assert card["images_seen"] == 8
+    assert card["start"] == {"name": "tiny", "images_seen": 24, "trajectories": {"count": 10, "steps": 4}}
+
+
 def test_resume_goes_on_where_it_was(run, capsys):
     assert main(["teacher", "--config", str(run / "teacher.toml"), "--quiet", "--resume", *FAST,
                  "--training.images=40"]) == 0  # fmt: skip
