@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from analysis import editing
-from analysis.bootstrap import bootstrap
 from foundation import noise
+from foundation.bootstrap import bootstrap
 from foundation.randomness import derived_seed
 from koopman_core.edm import EDM, SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion

@@ -1,7 +1,7 @@
 """Labels by measurement: how coarse is a band, and which factor of a scene does it carry?
 
-The paper reads bands as layout, shape and texture (4.2, D.2) and contradicts itself on which is which (reference
-section 16); so nothing is assumed here. The frequency probe looks at the Fourier power of what a band adds to the
+The paper reads bands as layout, shape and texture (4.2, D.2) and contradicts itself on which is which (docs/method.md,
+"Bands"); so nothing is assumed here. The frequency probe looks at the Fourier power of what a band adds to the
 picture; the attribution looks at pairs of procedural scenes that differ in one known factor. Both are ours (inferred).
 """
 
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from analysis import metrics, spectrum
-from analysis.bootstrap import bootstrap
 from analysis.effects import band_numbers, mode_table, pair_energy
 from foundation import noise, shapes
+from foundation.bootstrap import bootstrap
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 

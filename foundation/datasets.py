@@ -21,8 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 from foundation import readers, shapes
+from foundation.locations import DataError, provided
 from foundation.pictures import read_folder
-from foundation.readers import DataError
 
 __all__ = ["DataError", "ImageDataset", "open_dataset"]
 
@@ -232,7 +232,7 @@ def open_dataset(spec: str, size: int = 32, split: str = "train") -> ImageDatase
 
 
 def _open_cifar(path: Path | None, size: int, split: str) -> ImageDataset:
-    path = path or readers.provided("cifar10") or readers.download_cifar()
+    path = path or provided(readers.PROVIDED["cifar10"]) or readers.download_cifar()
     readers.check_cifar(path)
     licence = (
         "CIFAR-10 (A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009) states no "
@@ -246,7 +246,7 @@ def _open_cifar(path: Path | None, size: int, split: str) -> ImageDataset:
 
 
 def _open_fashion(path: Path | None, size: int, split: str) -> ImageDataset:
-    path = path or readers.provided("fashion")
+    path = path or provided(readers.PROVIDED["fashion"])
     names = readers.fashion_names(split)
     if path:
         readers.check_fashion(path, split)

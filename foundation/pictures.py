@@ -9,7 +9,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from foundation.readers import MAX_BYTES, MAX_PIXELS, DataError
+from foundation.locations import DataError
+from foundation.readers import MAX_BYTES, MAX_PIXELS
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")

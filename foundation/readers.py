@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import os
 import re
 import tarfile
 import zipfile
@@ -19,6 +18,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from foundation.locations import DATA_ENV, DataError, download
+
 MAX_PIXELS = 50_000_000  # of one picture file, read from its header before anything is decoded
 MAX_BYTES = 4 * 2**30  # of a whole data set in memory
 MAX_BATCH_BYTES = 2**28  # of one .bin file; the real ones have 2**24.9
@@ -27,8 +28,7 @@ CIFAR_BINS = {"train": tuple(f"data_batch_{k}.bin" for k in range(1, 6)), "test"
 CIFAR_FOLDER = "cifar-10-batches-bin"
 FASHION_FILES = {"train": "train", "test": "t10k"}
 FASHION_SIDE = 28
-DATA_ENV = "KOOPMAN_DATA"
-PROVIDED = {"cifar10": "cifar10", "fashion": "fashion_mnist"}  # subfolders of it
+PROVIDED = {"cifar10": "cifar10", "fashion": "fashion_mnist"}  # subfolders of the folder that DATA_ENV names
 CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -40,19 +40,8 @@ FASHION_MD5 = {
 }
 
 
-class DataError(ValueError):
-    """Data that cannot be used; the sentence says what to do."""
-
-
 # -----------------------------------------------------------------------------------------------------------
 # Where the files are
-
-
-def provided(name: str) -> Path | None:
-    """The subfolder of the folder that KOOPMAN_DATA names, if there is one."""
-    root = os.environ.get(DATA_ENV)
-    path = Path(root).expanduser() / PROVIDED[name] if root else None
-    return path if path and path.exists() else None
 
 
 def download_cifar() -> Path:
@@ -66,17 +55,11 @@ def download_fashion(file_name: str) -> Path:
 
 
 def _download(name: str, url: str, md5: str) -> Path:
-    """One file from the web into the user's cache, checked; at once from there the next time."""
-    import pooch  # only here: nothing else needs it, and most runs never download
-
-    try:
-        cache = pooch.os_cache("koopman") / name
-        return Path(pooch.retrieve(url, f"md5:{md5}", fname=url.rsplit("/", 1)[1], path=cache))
-    except Exception as error:  # no network, no such page, wrong md5, disk full: one thing to the user
-        raise DataError(
-            f"Could not download {url} ({type(error).__name__}). Fetch the data in another way and give its "
-            f"folder, {name}:PATH, or set {DATA_ENV} to the folder that holds {PROVIDED[name]}/."
-        ) from error
+    cure = (
+        f"Fetch the data in another way and give its folder, {name}:PATH, or set {DATA_ENV} to the folder that holds "
+        f"{PROVIDED[name]}/."
+    )
+    return download(name, url, f"md5:{md5}", cure)
 
 
 # -----------------------------------------------------------------------------------------------------------

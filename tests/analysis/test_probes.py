@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from analysis import pixels, probes
-from analysis.bootstrap import bootstrap
 from analysis.effects import band_numbers
 from analysis.errors import UserError
 from foundation import shapes
+from foundation.bootstrap import bootstrap
 from koopman_core.model import SpectrumEntry
 from koopman_core.operator import evolve_pairs
 
