@@ -53,7 +53,7 @@ class EditQuestions:
 
     @torch.inference_mode()
     def edit(self, request: EditRequest, progress: Progress | None = None) -> EditResult:
-        """Frequency-aware editing with its control (paper 4.3; reference section 11).
+        """Frequency-aware editing with its control (paper 4.3; docs/method.md, "Editing").
 
         Ratio, bands and region never encode again; edit time, reference and seed do.
 
@@ -171,7 +171,7 @@ class EditQuestions:
 
     @torch.inference_mode()
     def inpaint(self, request: InpaintRequest, progress: Progress | None = None) -> RestoreResult:
-        """Fill a hole by algorithm 4 of Consistency Models, or in one step in latent space (reference section 12).
+        """Fill a hole by algorithm 4 of Consistency Models, or in one step (docs/method.md, "Restoration").
 
         Args:
             progress: called with (share done, picture so far) after every step. Raising `restoration.Stop` ends the

@@ -88,7 +88,7 @@ class EffectQuestions:
 
     @torch.inference_mode()
     def cumulative_effect(self, request: EffectRequest, progress: Progress = None) -> EffectResult:
-        """What every band and level adds along the way (reference section 10; definitions inferred)."""
+        """What every band and level adds along the way (inferred; docs/method.md, "Cumulative effect")."""
         label = self._label(request.label)
         return self._kept(("effect", request, label), lambda: self._effect(request, label, progress))
 
@@ -271,7 +271,7 @@ class EffectQuestions:
 
     @torch.inference_mode()
     def band_labels(self, request: BandLabelsRequest, progress: Progress = None) -> BandLabelsResult:
-        """How coarse or fine is what each band adds to the picture? (reference section 9: label from measurement)."""
+        """How coarse or fine is what each band adds to the picture? (docs/method.md, "Band labels")."""
         label = self._label(request.label)
         return self._kept(("band labels", request, label), lambda: self._band_labels(request, label, progress))
 

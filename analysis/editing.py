@@ -4,7 +4,7 @@ At the edit time tau_m, with z the latents of the original and z_r those of the 
 
     z' = z + r G^(l) M^(l) (z_r - z),    x' = D(exp((tau(eps) - tau_m) A) z')
 
-(paper 4.3 shows it in figures only; the formula is inferred, reference section 11). G is a region of the picture
+(paper 4.3 shows it in figures only; the formula is inferred; docs/method.md, "Editing"). G is a region of the picture
 brought to each latent's size, M a set of bands, r the mixing ratio. The frequency-agnostic control has M = 1.
 
 G and M are diagonal in the modes and so commute with the evolution: mixing at tau_m and evolving to eps is mixing what

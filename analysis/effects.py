@@ -1,9 +1,9 @@
 """Cumulative effect: what every band and every level adds to the picture along the way from noise.
 
 The paper follows "the cumulative effect" of groups of modes (section 4.2, appendix B.2) and gives no formula: all
-definitions here are inferred (reference section 10). With r_k = |z_k(T)| and d = tau - 1 <= 0 a mode is at
-|z_k| = e^(alpha_k d) r_k, so every latent version is a sum of per-mode tables in alpha, beta and d weighted by r_k^2
-(or r_k); nothing is evolved. Only the decoded version runs the network.
+definitions here are inferred (docs/method.md, "Cumulative effect"). With r_k = |z_k(T)| and d = tau - 1 <= 0 a mode is
+at |z_k| = e^(alpha_k d) r_k, so every latent version is a sum of per-mode tables in alpha, beta and d weighted by
+r_k^2 (or r_k); nothing is evolved. Only the decoded version runs the network.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def band_numbers(entry: SpectrumEntry, edges: Sequence[float], order: str = "alp
 
 
 def mode_table(kind: str, alpha: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
-    """What a mode of unit norm at T contributes at tau = 1 + delta (reference section 10, items 1 to 3).
+    """What a mode of unit norm at T contributes at tau = 1 + delta (docs/method.md, "Cumulative effect").
 
     - displacement: |z(t) - z(T)|^2 = e^(2 alpha d) - 2 e^(alpha d) cos(beta d) + 1, written as
       (e^(alpha d) - 1)^2 + 4 e^(alpha d) sin^2(beta d / 2), which does not cancel for small alpha and beta.
@@ -172,7 +172,7 @@ def decoded_effect(
     distance: Callable[[Tensor, Tensor], Tensor] = metrics.mse,
     progress: Callable[[float, str], None] | None = None,
 ) -> DecodedEffect:
-    """The cumulative effect in pictures (reference section 10, item 4): 1 + K + L decodings a seed and time.
+    """The cumulative effect in pictures (docs/method.md, "Cumulative effect"): 1 + K + L decodings a seed and time.
 
     Args:
         model: anything with `spectrum`, `koopman`, `evolve` and `decode`.

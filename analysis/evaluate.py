@@ -1,6 +1,7 @@
-"""Measurements of shipped models: `python -m analysis.evaluate hkd --model NAME [--seeds 1000] [--write]`.
+"""Measurements of shipped models: `python -m analysis.evaluate hkd --model NAME [--parts bands,editing] [--write]`.
 
-Prints tables; --write also puts the figures into the model's card (inside the checkpoint and beside it).
+Prints tables. --write also puts them on the page of results, and the figures of the part fidelity into the model's card
+(inside the checkpoint and beside it).
 """
 
 from __future__ import annotations
@@ -8,43 +9,35 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from analysis import result_pages
 from analysis.errors import UserError
-from analysis.fidelity import Distance, Fidelity, measure_fidelity, paired_samples
+from analysis.fidelity import measure_fidelity, paired_samples
 from analysis.library import ModelLibrary
+from analysis.requests import whole
+from analysis.result_parts import MEASURED
+from analysis.result_tables import fidelity_tables
 from foundation.perceptual import PerceptualDistance, available
 from koopman_core.model import MODELS_DIR
 from koopman_core.recipes import save_grid
 
-
-def _cells(d: Distance) -> str:
-    lpips = "  n/a  " if d.lpips is None else f"{d.lpips:.4f}"
-    return f"{lpips} | {d.psnr:6.2f} | {d.mse:.5f}"
-
-
-def table(name: str, f: Fidelity) -> str:
-    """The figures as Markdown."""
-    lines = [
-        f"### {name}: {f.seeds} held-out noises", "",
-        "| against the teacher's 35-call sample | LPIPS (Alex, 64 px) | PSNR, dB | MSE |", "|---|---|---|---|",
-        f"| student, one call | {_cells(f.one_step)} |",
-        f"| teacher, 19 calls (yardstick) | {_cells(f.yardstick)} |",
-        f"| student with A = 0 | {_cells(f.zero_operator)} |", "",
-        "| Koopman path against the teacher's denoised state, sigma | LPIPS | PSNR, dB | MSE |", "|---|---|---|---|",
-        *(f"| {row.sigma:.4g} | {_cells(row.distance)} |" for row in f.scrub), "",
-        "| level | latent | alpha mean | alpha sd | max abs alpha | beta sd | max abs beta |",
-        "|---|---|---|---|---|---|---|",
-        *(
-            f"| {e.name} | {'x'.join(map(str, e.shape))} | {e.alpha_mean:+.3f} | {e.alpha_std:.3f} | {e.alpha_max:.2f} "
-            f"| {e.beta_std:.3f} | {e.beta_max:.2f} |"
-            for e in f.spectrum
-        ),
-    ]  # fmt: skip
-    return "\n".join(lines)
+FIDELITY = "fidelity"
+# part -> the option that says how many, its default, smallest and largest number
+COUNTS = {
+    FIDELITY: ("seeds", 1000, 1, 1_000_000),
+    "bands": ("band-seeds", 64, 2, 64),
+    "attribution": ("scenes", 256, 8, 512),
+    "linearity": ("trajectories", 64, 2, 64),
+    "editing": ("pairs", 200, 2, 100_000),
+}
+TEACHERS = (FIDELITY, "linearity")
+RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
 
 
 def rounded(value, digits: int = 5):
@@ -56,34 +49,77 @@ def rounded(value, digits: int = 5):
     return [rounded(v, digits) for v in value] if isinstance(value, (list, tuple)) else value
 
 
-def evaluate_hkd(args) -> int:
-    """Measure, print, and write where asked."""
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[float, str], None]]:
+    """A progress bar over shares of the whole."""
     from tqdm import tqdm
 
-    library = ModelLibrary(args.models)
-    bench = library.get(args.model)
-    if bench.teacher is None:
-        raise UserError(f"The teacher of {bench.name} is not in {args.models}: put its .teacher.safetensors there.")
-    perceptual = PerceptualDistance("alex", backbone=args.lpips, side=64) if args.lpips or available("alex") else None
-    if perceptual is None:
-        print("No LPIPS backbone is at hand (set KOOPMAN_LPIPS or give --lpips): LPIPS is left out.", file=sys.stderr)
-    with tqdm(total=args.seeds, unit="noise", mininterval=5.0) as bar:
-        f = measure_fidelity(
-            bench.model, bench.teacher, args.seeds, perceptual=perceptual, scrub_seeds=min(args.seeds, 200),
-            progress=lambda done, n: bar.update(done - bar.n),
-        )  # fmt: skip
-    print(table(bench.name, f))
+    with tqdm(total=100, desc=what, unit="%", mininterval=5.0, bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
+        yield lambda share, words: bar.update(100 * share - bar.n)
+
+
+def _perceptual(args) -> PerceptualDistance | None:
+    if args.lpips or available("alex"):
+        return PerceptualDistance("alex", backbone=args.lpips, side=64)
+    print("No LPIPS backbone is at hand (set KOOPMAN_LPIPS or give --lpips): LPIPS is left out.", file=sys.stderr)
+    return None
+
+
+def _fidelity(bench, args, command: str, progress) -> str:
+    """The tables of the part; the figures go into the card and a file where asked."""
+    f = measure_fidelity(
+        bench.model, bench.teacher, args.seeds, perceptual=_perceptual(args), scrub_seeds=min(args.seeds, 200),
+        progress=lambda done, n: progress(done / n, "held-out noises"),
+    )  # fmt: skip
+    figures = rounded(asdict(f))
     if args.write:
         from analysis.shipping import write_metrics
 
-        command = f"python -m analysis.evaluate hkd --model {bench.name} --seeds {args.seeds}"
-        write_metrics(args.models, bench, {"command": command, **rounded(asdict(f))})
+        write_metrics(args.models, bench, {"command": command, **figures})
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return fidelity_tables(f)
+
+
+def parts_of(text: str) -> list[str]:
+    """The parts that are asked for, in the order of the page."""
+    asked = [p.strip() for p in text.split(",")]
+    if not set(asked) <= set(COUNTS):
+        raise UserError(f"--parts takes {', '.join(COUNTS)}, separated by commas; not {text!r}.")
+    return [p for p in COUNTS if p in asked]
+
+
+def evaluate_hkd(args) -> int:
+    """Measure, print, and write where asked, part by part."""
+    parts = parts_of(args.parts)
+    if args.json and FIDELITY not in parts:
+        raise UserError("--json holds the figures of the part fidelity: ask for that part too.")
+    bench = ModelLibrary(args.models).get(args.model)
+    if bench.teacher is None and (args.sheet or set(parts) & set(TEACHERS)):
+        raise UserError(
+            f"The teacher of {bench.name} is not in {args.models}: put its .teacher.safetensors there, or ask for "
+            f"--parts {','.join(p for p in COUNTS if p not in TEACHERS)}."
+        )
+    page = args.results or (RESULTS if args.models == MODELS_DIR else args.models / RESULTS.name)
+    if args.write:
+        result_pages.read_page(page)  # refused now, not after the measurement
+    for part in parts:
+        option = COUNTS[part][0]
+        count = getattr(args, option.replace("-", "_"))
+        command = f"python -m analysis.evaluate hkd --model {bench.name} --parts {part} --{option} {count}"
+        with _bar(f"{bench.name} {part}") as progress:
+            if part == FIDELITY:
+                body = _fidelity(bench, args, command, progress)
+            else:
+                body = MEASURED[part](bench, count, progress)
+        text = result_pages.section(bench.name, part, command, body)
+        print(text, flush=True)
+        if args.write:
+            result_pages.write_section(page, bench.name, part, text)
     if args.sheet:
         best, mine = paired_samples(bench.model, bench.teacher, range(32))
         rows = [x[low : low + 16] for low in (0, 16) for x in (best, mine)]
         save_grid(args.sheet, torch.cat(rows), columns=16)
-    if args.json:
-        args.json.write_text(json.dumps(rounded(asdict(f)), indent=1) + "\n")
     return 0
 
 
@@ -93,17 +129,26 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("what", choices=("hkd",))
     parser.add_argument("--model", default=None, help="name of a model in --models")
     parser.add_argument("--models", type=Path, default=MODELS_DIR)
-    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--parts", default=",".join(COUNTS), help="which tables, separated by commas; all by default")
+    for part, (option, count, low, high) in COUNTS.items():
+        words = f"of the part {part}, {low:,} to {high:,}; {count:,} by default"
+        parser.add_argument(f"--{option}", type=int, default=count, help=words)
     parser.add_argument("--lpips", type=Path, default=None, help="AlexNet backbone file (npz, safetensors or pth)")
-    parser.add_argument("--json", type=Path, default=None, help="also write the figures here")
+    parser.add_argument("--json", type=Path, default=None, help="also write the figures of the part fidelity here")
     parser.add_argument(
         "--sheet", type=Path, default=None, help="PNG: rows of teacher, student, same noises (seeds 0-31)"
     )
-    parser.add_argument("--write", action="store_true", help="put the figures into the model's card")
+    parser.add_argument("--write", action="store_true", help="put the tables on the page, fidelity into the card")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=None,
+        help="the page; docs/results.md, or results.md in --models if that is given",
+    )
     args = parser.parse_args(argv)
     try:
-        if not 1 <= args.seeds <= 1_000_000:
-            raise UserError("--seeds must lie between 1 and 1,000,000.")
+        for option, _, low, high in COUNTS.values():
+            whole(getattr(args, option.replace("-", "_")), low, high, f"--{option}")
         return evaluate_hkd(args)
     except (UserError, ValueError, RuntimeError) as e:
         print(f"analysis.evaluate: {e}", file=sys.stderr)

@@ -1,9 +1,9 @@
 """What a mode is, and what the picture becomes when its eigenvalue is another one.
 
 A mode is (entry, pair k, row i, column j), named by its entry and its flat index k h w + i w + j. In the complex form
-w = z_2k + i z_2k+1 it moves as w(tau) = e^((alpha - i beta) (tau - 1)) w(T) (reference section 3). What a mode "does"
-to the picture is the decoder's answer to its absence, D(z) - D(z without it): the decoder is not linear, so these
-pictures do not add up (inferred; the paper shows bands, not modes).
+w = z_2k + i z_2k+1 it moves as w(tau) = e^((alpha - i beta) (tau - 1)) w(T) (docs/method.md, "Operator"). What a mode
+"does" to the picture is the decoder's answer to its absence, D(z) - D(z without it): the decoder is not linear, so
+these pictures do not add up (inferred; the paper shows bands, not modes).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from analysis.errors import UserError
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 from koopman_core.operator import evolve_pairs
 
-LARGEST_EXPONENT = 8.0  # over the whole span tau: 1 -> 0 nothing grows by more than e^8 = 2981 (reference section 6)
+LARGEST_EXPONENT = 8.0  # over the span tau: 1 -> 0 nothing grows by more than e^8 = 2981 (docs/method.md, "Operator")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class ModeEnergy:
 def mode_energy(
     z: Sequence[Tensor], entries: Sequence[SpectrumEntry], entry: int, indices: Sequence[int], tau: Tensor
 ) -> ModeEnergy:
-    """Energy of a group of modes over time, e^(2 alpha (tau - 1)) r^2 (reference section 10, item 1).
+    """Energy of a group of modes over time, e^(2 alpha (tau - 1)) r^2 (docs/method.md, "Cumulative effect").
 
     Args:
         z: E(x_T) of one seed, (1, C_l, h_l, w_l) a level.

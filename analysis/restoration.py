@@ -133,7 +133,7 @@ def inpaint(f, picture: Tensor, mask: Tensor, steps: int, seeds: Sequence[int], 
 
 
 def colour_matrix() -> Tensor:
-    """Q, orthogonal float64 (3, 3), column 0 = the luma weights at unit length (reference section 12).
+    """Q, orthogonal float64 (3, 3), column 0 = the luma weights at unit length (docs/method.md, "Restoration").
 
     The orthogonal factor of a QR of the identity with that column; the sign makes the column sum positive.
     """

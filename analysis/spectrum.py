@@ -1,8 +1,8 @@
 """Koopman spectra: sorting modes, bands as masks, summaries.
 
 A mode is (entry, pair k, row i, column j) with eigenvalues alpha +- i beta; entries are the encoder's skips in order
-and the bottleneck. Bands follow hkd.md section 9: per entry, modes are ranked by alpha (or |alpha|), a band is a range
-of ranks, and the masks of one set of edges partition the modes.
+and the bottleneck. Bands (docs/method.md, "Bands"): per entry, modes are ranked by alpha (or |alpha|), a band is a
+range of ranks, and the masks of one set of edges partition the modes.
 """
 
 from __future__ import annotations

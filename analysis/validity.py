@@ -1,7 +1,7 @@
 """How linear is the learned space? E(x_t) along the teacher's trajectories against the evolved E(x_T).
 
-The published loss never asks for it, and in a prototype it did not hold (reference section 19). Everything here is a
-measurement of ours (inferred), with two yardsticks: the identity (A = 0), and the best alpha and beta that any
+The published loss never asks for it, so it is measured, not assumed (docs/results.md). Everything here is a measurement
+of ours (docs/method.md, "Linearity"), with two yardsticks: the identity (A = 0), and the best alpha and beta that any
 operator of this form could have on the very same trajectories.
 """
 

@@ -166,7 +166,7 @@ class Workbench(EffectQuestions, EditQuestions):
 
     @torch.inference_mode()
     def mask_bands(self, request: MaskRequest) -> MaskResult:
-        """Weigh bands of modes and decode: x_B = D({P_B exp((tau(eps) - 1) A) E(x_T)}) (hkd.md section 9)."""
+        """Weigh bands of modes and decode: x_B = D({P_B exp((tau(eps) - 1) A) E(x_T)}) (docs/method.md, "Bands")."""
         label = self._label(request.label)
         if request.entries and request.entries[-1] >= len(self.entries):
             raise UserError(f"This model has levels 0 to {len(self.entries) - 1}: choose among them.")

@@ -4,9 +4,9 @@ Distance (paper D.4): d(x, y) = lambda1 * MSE + lambda2 * LPIPS with lambda1 = 1
 
 - `published` (paper sections 3.2, 3.3, algorithm 1): mean of d(f(x_t, t), x_eps) over t = T and times drawn uniformly
   from the stored grid.
-- `path` (ours, reference section 19): the evolved state at any s <= t must decode to the teacher's denoised state
-  there, d(D(exp((tau_s - tau_t) A) E(x_t)), D_teacher(x_s; sigma_s)); s = eps means the picture itself. The decoder is
-  not told s, so time can enter through A alone. `published` is its special case s = eps.
+- `path` (ours; docs/method.md, "Objectives"): the evolved state at any s <= t must decode to the teacher's denoised
+  state there, d(D(exp((tau_s - tau_t) A) E(x_t)), D_teacher(x_s; sigma_s)); s = eps means the picture itself. The
+  decoder is not told s, so time can enter through A alone. `published` is its special case s = eps.
 
 Ablation (paper table 3) by switches: `KoopmanConfig.evolved` = "none" or "bottleneck", and `only_T`.
 """

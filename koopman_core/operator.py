@@ -55,7 +55,7 @@ def _warp(name: str):
 
 
 def evolve_pairs(z: Tensor, alpha: Tensor, beta: Tensor, delta: Tensor | float) -> Tensor:
-    """exp(delta * A) z for the block-diagonal A (paper eq. of section 3.2; closed form in reference section 3).
+    """exp(delta * A) z for the block-diagonal A (paper, section 3.2; docs/method.md, "Operator").
 
     Args:
         z: (B, C, h, w), channels (2k, 2k+1) form pair k.

@@ -31,7 +31,7 @@ def weights_of(bench, region="lower-left-triangle", bands=(2,)):
 
 @torch.no_grad()
 def literal(model, z, other, weights, ratio, tau):
-    """Reference section 11 word for word: evolve to tau, mix there, evolve to eps, decode."""
+    """docs/method.md, "Editing", word for word: evolve to tau, mix there, evolve to eps, decode."""
     z, other = model.evolve(z, 1.0, tau), model.evolve(other, 1.0, tau)
     mixed = [a + ratio * w * (b - a) for a, b, w in zip(z, other, weights, strict=True)]
     return model.decode(model.evolve(mixed, tau, 0.0))

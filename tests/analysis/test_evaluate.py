@@ -39,22 +39,69 @@ def test_figures_are_means_over_held_out_noises(models):
 
 def test_command_prints_and_writes_the_card(models, tmp_path, capsys):
     shutil.copytree(models, tmp_path / "m")
-    arguments = ["hkd", "--model", "shapes", "--models", str(tmp_path / "m"), "--seeds", "3"]
+    arguments = ["hkd", "--model", "shapes", "--models", str(tmp_path / "m"), "--parts", "fidelity", "--seeds", "3"]
     assert (
         evaluate.main([*arguments, "--write", "--json", str(tmp_path / "f.json"), "--sheet", str(tmp_path / "s.png")])
         == 0
     )
-    assert Image.open(tmp_path / "s.png").size == (16 * 50, 4 * 50)  # 16 pixels enlarged 3 times, and a border
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.size == (16 * 50, 4 * 50)  # 16 pixels enlarged 3 times, and a border
     out, err = capsys.readouterr()
     assert "student, one call" in out and "LPIPS is left out" in err
     figures = json.loads((tmp_path / "f.json").read_text())
     card = ModelLibrary(tmp_path / "m").info("shapes").card
     assert card["metrics"]["one_step"] == figures["one_step"] and card["name"] == "shapes"
     assert json.loads((tmp_path / "m" / "shapes.hkd.json").read_text()) == card
+    assert card["metrics"]["command"] == "python -m analysis.evaluate hkd --model shapes --parts fidelity --seeds 3"
+    page = (tmp_path / "m" / "results.md").read_text()  # beside the models, since they are not the shipped ones
+    assert out.strip() in page and f"`{card['metrics']['command']}`" in page
+
+
+def test_every_part_goes_on_the_page_once_and_in_order(models, tmp_path, capsys):
+    page = tmp_path / "results.md"
+    page.write_text("# Results\n\nBy hand.\n")
+    counts = {"fidelity": "seeds=1", "bands": "band-seeds=2", "attribution": "scenes=8", "linearity": "trajectories=2"}
+    counts["editing"] = "pairs=2"
+    arguments = ["hkd", "--model", "shapes", "--models", str(tmp_path / "m"), "--results", str(page), "--write"]
+    arguments += [f"--{c}" for c in counts.values()]
+    shutil.copytree(models, tmp_path / "m")
+    assert evaluate.main(arguments) == 0
+    out = capsys.readouterr().out
+    made = page.read_text()
+    places = []
+    for part, count in counts.items():
+        command = f"`python -m analysis.evaluate hkd --model shapes --parts {part} --{count.replace('=', ' ')}`"
+        assert out.count(f"## shapes: {part}\n\n{command}\n") == made.count(f"## shapes: {part}\n\n{command}\n") == 1
+        places.append(made.index(command))
+    assert places == sorted(places) and made.startswith("# Results\n\nBy hand.\n")
+    card = (tmp_path / "m" / "shapes.hkd.json").read_text()
+    assert evaluate.main([*arguments, "--parts", "editing,bands"]) == 0  # again: nothing changes
+    again = capsys.readouterr().out
+    assert page.read_text() == made and again.index("shapes: bands") < again.index("shapes: editing")
+    assert "fidelity" not in again and (tmp_path / "m" / "shapes.hkd.json").read_text() == card
+
+
+def test_a_broken_page_is_refused_before_anything_is_measured(models, tmp_path, capsys, monkeypatch):
+    (tmp_path / "r.md").write_text("<!-- begin shapes bands -->\n")
+    monkeypatch.setattr(evaluate, "MEASURED", {})
+    monkeypatch.delattr(evaluate, "measure_fidelity")
+    arguments = ["hkd", "--models", str(models), "--model", "shapes", "--results", str(tmp_path / "r.md"), "--write"]
+    assert evaluate.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "r.md: The page begins shapes bands and never ends it" in err
+
+
+def test_parts_without_a_teacher(models, capsys):
+    few = ["--parts", "bands,attribution", "--band-seeds", "2"]
+    assert evaluate.main(["hkd", "--models", str(models), "--model", "many", *few]) == 0
+    assert "## many: bands" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments,words", [
     (["--model", "none"], "no such model"), (["--seeds", "0"], "--seeds"), (["--model", "many"], "teacher"),
+    (["--model", "many", "--parts", "linearity"], "bands,attribution,editing"), (["--parts", "mood"], "--parts takes"),
+    (["--parts", ""], "--parts takes"), (["--pairs", "1"], "--pairs must be a whole number from 2"),
+    (["--band-seeds", "65"], "--band-seeds"), (["--parts", "bands", "--json", "x"], "--json holds"),
 ])  # fmt: skip
 def test_mistakes_get_one_sentence(models, arguments, words, capsys):
     assert evaluate.main(["hkd", "--models", str(models), *arguments]) == 2
