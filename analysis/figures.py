@@ -27,7 +27,7 @@ MAX_LINE_POINTS = 400
 ERROR_FLOOR = 1e-6  # a logarithmic axis has no zero
 
 
-def _figure(height: int, **layout) -> go.Figure:
+def empty_figure(height: int, **layout) -> go.Figure:
     """An empty figure in the house layout."""
     figure = go.Figure()
     figure.update_layout(
@@ -80,7 +80,7 @@ def eigenvalue_plane(
     place = np.stack([np.arange(total), *np.unravel_index(np.arange(total), entry.alpha.shape)], axis=1).astype(
         np.int32
     )
-    figure = _figure(560, dragmode="zoom", uirevision=entry.name, modebar={"orientation": "v"})
+    figure = empty_figure(560, dragmode="zoom", uirevision=entry.name, modebar={"orientation": "v"})
     for b, name in enumerate(band_names(len(edges) + 1, order)):
         picked = shown[bands[shown] == b]
         both = np.concatenate([picked, picked])
@@ -128,7 +128,7 @@ def position_map(
     """
     largest = float(np.abs(values).max()) or 1.0
     heading = {"text": title, "font": {"size": 14}, "x": 0.5, "y": 0.98, "yanchor": "top"}
-    figure = _figure(260, title=heading)
+    figure = empty_figure(260, title=heading)
     figure.update_layout(margin={"l": 44, "r": 8, "t": 28, "b": 44})
     figure.add_heatmap(
         z=np.asarray(values, dtype=np.float32),
@@ -155,7 +155,7 @@ def position_map(
 
 def sorted_real_parts(result: SpectrumResult) -> go.Figure:
     """Sorted alpha of every level against the share of modes below: levels of any size can be compared."""
-    figure = _figure(340, uirevision="sorted")
+    figure = empty_figure(340, uirevision="sorted")
     for i, entry in enumerate(result.entries):
         alpha = np.sort(entry.alpha, axis=None)
         at = np.unique(np.linspace(0, alpha.size - 1, min(alpha.size, MAX_LINE_POINTS)).astype(int))
@@ -186,7 +186,7 @@ def error_curve(trajectory: TrajectoryResult) -> go.Figure:
     """
     if trajectory.mse is None:
         raise ValueError("There is no teacher to compare with: load the model's teacher first.")
-    figure = _figure(300, uirevision="error", showlegend=True)
+    figure = empty_figure(300, uirevision="error", showlegend=True)
     curves = [("MSE ([-1, 1] scale)", trajectory.mse, BLUE, "circle", "solid")]
     if trajectory.lpips is not None:
         curves.append(("LPIPS (Alex)", trajectory.lpips, ORANGE, "diamond", "dash"))

@@ -6,16 +6,27 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from analysis import ModelLibrary
+from analysis.uploads import MAX_BYTES
+from ui.compare import build_compare
+from ui.downloads import build_downloads
+from ui.edit import build_edit
+from ui.effects import build_effects
 from ui.endpoints import add_endpoints
+from ui.endpoints_editing import add_edit_endpoints
+from ui.endpoints_effects import add_effect_endpoints
+from ui.endpoints_recipe import add_recipe_endpoints
 from ui.generate import build_generate
 from ui.guard import Limits
+from ui.own_model import build_own_model
 from ui.plots import PLOTLY_ROUTE
+from ui.recipe_panel import build_recipe_panel
+from ui.restore import build_restore
 from ui.source import build_source
 from ui.spectrum import build_spectrum
 from ui.theme import HEADER, STYLE_SHEET, theme
 
 DEFAULT_SEED = 12
-QUEUE_SIZE = 16
+QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
 
 
 def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
@@ -29,15 +40,29 @@ def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
         UserError: the default model cannot be used.
     """
     with gr.Blocks(title="Koopman Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as demo:
+        # first, or a tab's handler of the same name would take the endpoint's
+        for add in (add_endpoints, add_effect_endpoints, add_edit_endpoints, add_recipe_endpoints):
+            add(library)
         gr.HTML(HEADER)
         source = build_source(library, seed)
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab("Generate & trajectory", id="generate"):
-                shown, wire_trajectory = build_generate(library, source)
+                shown, wire_trajectory, generated = build_generate(library, source)
             with gr.Tab("Spectrum", id="spectrum"):
-                build_spectrum(library, source, shown)
+                banded = build_spectrum(library, source, shown)
+            with gr.Tab("Cumulative effect", id="effects") as page:
+                build_effects(library, source, shown, page)
+            with gr.Tab("Edit", id="edit") as page:
+                edited = build_edit(library, source, shown, page)
+            with gr.Tab("Restore", id="restore") as page:
+                restored = build_restore(library, source, shown, page)
+            with gr.Tab("Compare", id="compare") as page:
+                build_compare(library, source, page)
         wire_trajectory()
-        add_endpoints(library)
+        build_downloads(library, source, generated.outputs[0], banded.outputs)
+        # after all tabs, whose own answers to another model come first
+        build_recipe_panel(library, source, tabs, [generated, banded, edited, restored])
+        build_own_model(library, source)
     # not open to direct posts: every question to a model waits in the one queue
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
     return demo
@@ -57,7 +82,7 @@ def launch_options() -> dict:
         "run_history": False,
         "show_error": False,
         "strict_cors": True,
-        "max_file_size": "4mb",
+        "max_file_size": MAX_BYTES,  # own models; pictures and recipes are held to their own limits
         "state_session_capacity": 256,
         "footer_links": ["api"],
         "app_kwargs": {"middleware": [Middleware(Limits)], "routes": [PLOTLY_ROUTE]},

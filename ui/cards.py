@@ -11,6 +11,8 @@ import numpy as np
 from analysis.figures import BAND_COLOURS, band_names
 from analysis.library import ModelInfo
 from analysis.requests import MaskResult, SpectrumEntryResult
+from analysis.results_effects import ModeResult
+from ui.pictures import figure_html, row_html
 
 GLYPHS = ("●", "◆", "▲", "■", "✚", "✖", "★", "⬢", "▼")  # the plane's markers, in its order
 MAX_DEPTH, MAX_ITEMS, MAX_TEXT = 4, 60, 600
@@ -65,31 +67,69 @@ def one_line(info: ModelInfo) -> str:
     return f"{info.side} × {info.side} pictures, {info.parameters / 1e6:.1f} M parameters{classes}"
 
 
+def times(factor: float) -> str:
+    """By how much a difference was magnified."""
+    return f"magnified × {factor:.3g}" if factor < 100 else f"magnified × {factor:,.0f}"
+
+
 def _duration(value: float, unit: str = "τ") -> str:
     return "∞" if not math.isfinite(value) else f"{value:.3g} {unit}"
 
 
-def mode_card(entry: SpectrumEntryResult, flat: int) -> str:
-    """One mode in words: where it is, how fast it grows or fades, how fast it turns."""
-    k, i, j = (int(n) for n in np.unravel_index(flat, entry.alpha.shape))
-    alpha, beta = float(entry.alpha[k, i, j]), abs(float(entry.beta[k, i, j]))
-    half_life = math.log(2) / abs(alpha) if alpha else math.inf
-    period = 2 * math.pi / beta if beta else math.inf
+def _place(level: str, index: int, shape: tuple[int, int, int]) -> list[tuple[str, str]]:
+    k, i, j = (int(n) for n in np.unravel_index(index, shape))
+    return [("level", f"{html.escape(level)}, pair {k}"), ("place (i, j)", f"row {i}, column {j}")]
+
+
+def _rates(alpha: float, beta: float, half_life: float, period: float) -> list[tuple[str, str]]:
     change = "doubles" if alpha < 0 else "halves"
-    rows = [
-        ("level", f"{html.escape(entry.name)}, pair {k}"),
-        ("place (i, j)", f"row {i}, column {j}"),
+    return [
         ("α", f"{alpha:+.4f} per unit τ"),
-        ("β", f"±{beta:.4f} rad per unit τ"),
+        ("β", f"±{abs(beta):.4f} rad per unit τ"),
         ("half-life ln 2 / |α|", f"{change} every {_duration(half_life)}"),
         ("period 2π / |β|", _duration(period)),
-        ("noise → picture", f"× {math.exp(-alpha):.3g}, turned by {math.degrees(beta):.1f}°"),
+        ("noise → picture", f"× {math.exp(-alpha):.3g}, turned by {math.degrees(abs(beta)):.1f}°"),
     ]
-    body = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows)
-    return f'<div class="ks-card" data-mode="{flat}"><h4>Mode {flat:,}</h4><table>{body}</table></div>'
 
 
-def selection_card(entry: SpectrumEntryResult, chosen: Sequence[int], bands: np.ndarray, order: str) -> str:
+def _share(result: ModeResult) -> tuple[str, str]:
+    return "share of energy", f"{100 * result.share[0]:.2g} % at noise, {100 * result.share[-1]:.2g} % at the picture"
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    return f"<table>{''.join(f'<tr><th>{name}</th><td>{value}</td></tr>' for name, value in rows)}</table>"
+
+
+def mode_card(entry: SpectrumEntryResult, flat: int, result: ModeResult | None = None) -> str:
+    """One mode in words: where it is, how fast it grows or fades, how fast it turns.
+
+    Args:
+        entry: its level.
+        flat: its index there.
+        result: the Workbench's answer about it, once it is there: with the energy, and with the rates at which it
+            really moves.
+    """
+    if result is None:
+        alpha, beta = float(entry.alpha.flat[flat]), abs(float(entry.beta.flat[flat]))
+        rates = alpha, beta, math.log(2) / abs(alpha) if alpha else math.inf, 2 * math.pi / beta if beta else math.inf
+    else:
+        rates = tuple(float(v[0]) for v in (result.alpha, result.beta, result.half_life, result.period))
+    rows = _place(entry.name, flat, entry.alpha.shape) + _rates(*rates) + ([_share(result)] if result else [])
+    return f'<div class="ks-card" data-mode="{flat}"><h4>Mode {flat:,}</h4>{_table(rows)}</div>'
+
+
+def _span(values: np.ndarray, unit: str = "τ") -> str:
+    low, middle, high = (_duration(float(v), unit) for v in (values.min(), np.median(values), values.max()))
+    return f"{middle} (from {low} to {high})"
+
+
+def selection_card(
+    entry: SpectrumEntryResult,
+    chosen: Sequence[int],
+    bands: np.ndarray,
+    order: str,
+    result: ModeResult | None = None,
+) -> str:
     """Counts of a box or lasso selection.
 
     Args:
@@ -97,6 +137,7 @@ def selection_card(entry: SpectrumEntryResult, chosen: Sequence[int], bands: np.
         chosen: flat indices.
         bands: band number of every mode of the level.
         order: "alpha" or "abs".
+        result: the Workbench's answer about the group, once it is there.
     """
     picked = np.asarray(chosen, dtype=np.int64)
     count = int(bands.max()) + 1 if bands.size else 1
@@ -111,9 +152,30 @@ def selection_card(entry: SpectrumEntryResult, chosen: Sequence[int], bands: np.
         ("α, mean ± sd", f"{alpha.mean():+.4f} ± {alpha.std():.4f}"),
         ("|β|, mean ± sd", f"{beta.mean():.4f} ± {beta.std():.4f}"),
     ]
-    body = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows)
+    if result is not None:
+        places = len(set(zip(result.row.tolist(), result.column.tolist(), strict=True)))
+        rows += [
+            ("pairs, places", f"{len(set(result.pair.tolist())):,} pairs at {places:,} places"),
+            ("half-life, median", _span(result.half_life)),
+            ("period, median", _span(result.period)),
+            _share(result),
+        ]
     title = f"{len(picked):,} modes of {html.escape(entry.name)}"
-    return f'<div class="ks-card"><h4>{title}</h4><table>{body}</table></div>'
+    return f'<div class="ks-card"><h4>{title}</h4>{_table(rows)}</div>'
+
+
+def contribution(result: ModeResult, model: str, seed: int) -> str:
+    """The picture with and without a mode or group, and what it adds, magnified by the stated factor."""
+    what = "this mode" if len(result.index) == 1 else f"these {len(result.index):,} modes"
+    none = "nothing to see: the picture is the same" if result.mse == 0 else ""
+    name = f"{model}-seed{seed}-{result.name.replace(' ', '')}-contribution.png"
+    return row_html(
+        figure_html(result.full, "All modes", f"seed {seed}"),
+        figure_html(result.without, f"Without {what}", f"MSE {result.mse:.3g}"),
+        figure_html(
+            result.contribution, "What it adds", none or f"{times(result.magnification)}, grey = nothing", name
+        ),
+    )
 
 
 def _glyph(band: int) -> str:

@@ -7,12 +7,14 @@ from collections.abc import Callable
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import ModelLibrary
+from analysis import ModelLibrary, recipes
+from analysis.recipe_settings import Settings
 from analysis.requests import MAX_SEED, MAX_STEPS, MIN_STEPS, GenerateRequest, TrajectoryRequest
 from ui.cards import facts, heading, model_card
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
+from ui.keep import Opens, keep_bar, keep_value
 from ui.latest import Latest, Superseded
-from ui.pictures import figure_html
+from ui.pictures import figure_html, strip
 from ui.plots import player, player_value
 from ui.source import Source, fitting_label, usable_seed
 
@@ -33,16 +35,17 @@ class GenerateTab:
         self.latest = Latest()
 
     def picture(self, model: str, seed: int | None, label: int) -> tuple:
-        """Big picture and its cost."""
+        """Big picture, its cost, and what can be kept of it."""
         if seed is None:  # the box was cleared to type another number
-            return gr.skip(), gr.skip()
-        label = fitting_label(self.library, model, label)
-        result = self.library.get(model).generate(GenerateRequest((seed,), label))
-        picture = figure_html(
-            result.pictures[0], f"seed {seed}", model, download=f"{model}-seed{seed}.png", css="ks-hero"
-        )
+            return gr.skip(), gr.skip(), gr.skip()
+        bench = self.library.get(model)
+        request = GenerateRequest((seed,), fitting_label(self.library, model, label))
+        result = bench.generate(request)
+        picture = figure_html(result.pictures[0], f"seed {seed}", bench.name, css="ks-hero")
         calls = "network call" if result.nfe == 1 else "network calls"
-        return picture, facts((str(result.nfe), calls), (f"{1000 * result.seconds:.0f} ms", "on this machine"))
+        cost = facts((str(result.nfe), calls), (f"{1000 * result.seconds:.0f} ms", "on this machine"))
+        recipe = recipes.describe(request, bench)
+        return picture, cost, keep_value(result.pictures[0], recipe, f"{bench.name}-seed{seed}")
 
     def sheet(self, model: str, label: int, first: int) -> list:
         """SHEET pictures with their seeds, from seed `first` on."""
@@ -59,13 +62,18 @@ class GenerateTab:
 
     def trajectory(self, model: str, seed: int, label: int, steps: int, progress=None) -> tuple:
         """Player value and what it cost."""
-        label = fitting_label(self.library, model, label)
-        result = self.library.get(model).trajectory(TrajectoryRequest(seed, label, steps), progress)
+        bench = self.library.get(model)
+        request = TrajectoryRequest(seed, fitting_label(self.library, model, label), steps)
+        result = bench.trajectory(request, progress)
         levels = len(result.sigma)
         costs = [("1", f"encoding and {levels} decodings: the Koopman path")]
         if result.nfe_teacher:
             costs.append((str(result.nfe_teacher), f"network calls: the teacher's path, Heun on {levels} levels"))
-        return player_value(result, model, seed), facts(*costs)
+        return (
+            player_value(result, bench.name, seed),
+            facts(*costs),
+            keep_value(strip(result.koopman), recipes.describe(request, bench), f"{bench.name}-seed{seed}-trajectory"),
+        )
 
     def watched_trajectory(
         self, model: str, seed: int | None, label: int, steps: int, request: gr.Request, progress=PROGRESS
@@ -80,10 +88,10 @@ class GenerateTab:
         try:
             self.latest.check(request.session_hash, key)
             if not usable_seed(seed):  # `picture` says so
-                return gr.skip(), gr.skip()
+                return (gr.skip(),) * 3
             return self.trajectory(model, seed, label, steps, report)
         except Superseded:
-            return gr.skip(), gr.skip()
+            return (gr.skip(),) * 3
 
     def wish(self, model: str, seed: int | None, label: int, steps: int, request: gr.Request) -> None:
         """Note what the visitor wants, ahead of the queue."""
@@ -97,24 +105,26 @@ class GenerateTab:
         return min(max(int(first), 0) + int(event.index) % SHEET, MAX_SEED)
 
 
-def build_generate(library: ModelLibrary, source: Source) -> tuple[Dependency, Callable[[], None]]:
+def build_generate(library: ModelLibrary, source: Source) -> tuple[Dependency, Callable[[], None], Opens]:
     """Lay the tab out and wire it.
 
     Returns:
-        The event "another picture is shown", to which other tabs attach what follows from it, and a function that
-        attaches the trajectory: to be called last, so that quick answers do not wait for the teacher.
+        The event "another picture is shown", to which other tabs attach what follows from it; a function that
+        attaches the trajectory: to be called last, so that quick answers do not wait for the teacher; and how the tab
+        takes up a recipe, whose first output is the slider of the teacher's steps.
     """
     tab = GenerateTab(library)
     model_name, _, label = source.start
     thumbnails = tab.sheet(model_name, label, 0)  # before the picture, whose time is shown: the first call is slow
-    picture, cost = tab.picture(*source.start)
-    played, costs = tab.trajectory(*source.start, DEFAULT_STEPS)
+    picture, cost, kept = tab.picture(*source.start)
+    played, costs, kept_path = tab.trajectory(*source.start, DEFAULT_STEPS)
     gr.HTML(INTRO)
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
             with gr.Column(elem_classes="ks-panel", min_width=0):
                 hero = gr.HTML(picture, elem_id="hero")
                 numbers = gr.HTML(cost, elem_id="hero-facts")
+                keep = keep_bar(kept, elem_id="keep-picture")
             with gr.Column(elem_classes="ks-panel", min_width=0):
                 gr.HTML(heading("More seeds", "click one to look at it"))
                 gallery = gr.Gallery(
@@ -127,6 +137,7 @@ def build_generate(library: ModelLibrary, source: Source) -> tuple[Dependency, C
                 gr.HTML(heading("From noise to picture", "move the slider or press play"))
                 film = player(played, elem_id="player")
                 total = gr.HTML(costs, elem_id="trajectory-facts")
+                keep_path = keep_bar(kept_path, elem_id="keep-trajectory")
             steps = gr.Slider(
                 MIN_STEPS, MAX_STEPS, DEFAULT_STEPS, step=1, label="Teacher's steps", elem_id="steps",
                 info="noise levels of the Karras grid; the teacher calls its network about twice a level",
@@ -138,22 +149,33 @@ def build_generate(library: ModelLibrary, source: Source) -> tuple[Dependency, C
     quiet = {**MODEL_QUEUE, **PRIVATE, "show_progress": "hidden"}
     # Gradio 6.31 answers a deferred "always_last" listener by firing its whole event again, so two of them on one event
     # keep each other going for ever: each event has one at most, and the rest is attached to its success.
-    changed = [source.model.input, source.seed.change, source.label.input]
+    changed = source.another_picture
     wanted = [*source.inputs, steps]
     ahead = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
     gr.on([*changed, steps.release], guarded(tab.wish), wanted, None, **ahead)
-    shown = gr.on(changed, guarded(tab.picture), source.inputs, [hero, numbers], trigger_mode="always_last", **quiet)
+    shown = gr.on(
+        changed, guarded(tab.picture), source.inputs, [hero, numbers, keep], trigger_mode="always_last", **quiet
+    )
     gr.on(
-        [source.model.input, source.label.input], guarded(tab.sheet), [source.model, source.label, first], gallery,
+        [*source.another_model, source.label.input], guarded(tab.sheet), [source.model, source.label, first], gallery,
         trigger_mode="multiple", **quiet,
     )  # fmt: skip
-    source.model.input(guarded(lambda name: model_card(library.info(name))), source.model, about, **ahead)
+    gr.on(source.another_model, guarded(lambda name: model_card(library.info(name))), source.model, about, **ahead)
     other.click(guarded(tab.next_sheet), [source.model, source.label, first], [gallery, first], **quiet)
     gallery.select(guarded(tab.choose), [first, source.locked], source.seed, show_progress="hidden", **PRIVATE)
 
-    def wire_trajectory() -> None:
-        slow = {"trigger_mode": "always_last", "show_progress_on": film, **MODEL_QUEUE, **PRIVATE}
-        shown.success(guarded(tab.watched_trajectory), wanted, [film, total], **slow)
-        steps.release(guarded(tab.watched_trajectory), wanted, [film, total], **slow)
+    seen = [film, total, keep_path]
+    slow = {"trigger_mode": "always_last", "show_progress_on": film, **MODEL_QUEUE, **PRIVATE}
 
-    return shown, wire_trajectory
+    def wire_trajectory() -> None:
+        shown.success(guarded(tab.watched_trajectory), wanted, seen, **slow)
+        steps.release(guarded(tab.watched_trajectory), wanted, seen, **slow)
+
+    def fill(settings: Settings) -> tuple:
+        return (settings.steps if settings.kind == "trajectory" else gr.skip(),)
+
+    def rerun(filled: Dependency) -> None:
+        wished = filled.success(guarded(tab.wish), wanted, None, **ahead)
+        wished.success(guarded(tab.watched_trajectory), wanted, seen, **slow)
+
+    return shown, wire_trajectory, Opens(("generate", "trajectory"), "generate", [steps], fill, rerun)

@@ -9,10 +9,13 @@ from collections.abc import Callable
 
 import gradio as gr
 
+from analysis import uploads
 from analysis.errors import UserError
 
 UNEXPECTED = "Something went wrong here and was written to the server's log: try other settings, or reload the page."
-MAX_BODY_BYTES = 8 * 2**20  # no request of ours is longer; pictures that people bring are at most 4 MB
+MAX_BODY_BYTES = 8 * 2**20  # no question of ours is longer; pictures that people bring are at most 4 MB
+UPLOAD_PATH = "/gradio_api/upload"
+MAX_UPLOAD_BYTES = uploads.MAX_BYTES + 2**20  # a model, and what the form puts around it
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}  # one model, one question at a time
 PRIVATE = {"api_visibility": "private"}
 
@@ -51,16 +54,17 @@ class Limits:
         (b"content-security-policy", b"frame-ancestors 'self'; object-src 'none'; base-uri 'self'"),
     )
 
-    def __init__(self, app, max_bytes: int = MAX_BODY_BYTES):
-        self.app, self.max_bytes = app, max_bytes
+    def __init__(self, app, max_bytes: int = MAX_BODY_BYTES, max_upload: int = MAX_UPLOAD_BYTES):
+        self.app, self.max_bytes, self.max_upload = app, max_bytes, max_upload
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        most = self.max_upload if scope["path"].endswith(UPLOAD_PATH) else self.max_bytes
         claimed = dict(scope["headers"]).get(b"content-length", b"0")
-        if not claimed.isdigit() or int(claimed) > self.max_bytes:
-            await self._refuse(send)
+        if not claimed.isdigit() or int(claimed) > most:
+            await self._refuse(send, most)
             return
         got, started = 0, False
 
@@ -68,7 +72,7 @@ class Limits:
             nonlocal got
             message = await receive()
             got += len(message.get("body", b""))
-            if got > self.max_bytes:
+            if got > most:
                 raise TooLong
             return message
 
@@ -83,11 +87,11 @@ class Limits:
             await self.app(scope, counted, with_headers)
         except TooLong:
             if not started:
-                await self._refuse(send)
+                await self._refuse(send, most)
 
     @staticmethod
-    async def _refuse(send) -> None:
-        text = b'{"error": "The request is longer than 8 MB: send less."}'
+    async def _refuse(send, most: int) -> None:
+        text = b'{"error": "The request is longer than %d MB: send less."}' % (most // 2**20)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode())]
         await send({"type": "http.response.start", "status": 413, "headers": headers})
         await send({"type": "http.response.body", "body": text})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gradio as gr
+from gradio.events import Dependency
 
 from analysis import ModelLibrary, UserError
 from analysis.requests import MAX_SEED
@@ -14,21 +16,51 @@ from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 
 NO_CLASS = -1
 DICE = "() => Math.floor(Math.random() * 100000)"  # short enough to read aloud
+NEXT = "(count) => (count || 0) + 1"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Attributes: model, seed, label, locked: the components; start: their first values (model, seed, label)."""
+    """The components of the bar.
+
+    Attributes:
+        model, seed, label, locked: what the visitor sees.
+        line: one line about the model.
+        moves: unseen; a count that grows when the program sets the model, the seed and the class (an opened recipe).
+            Not a gr.State: only the listeners of a component run one after another, in the order of their attachment.
+        start: the first values of model, seed, label.
+    """
 
     model: gr.Dropdown
     seed: gr.Number
     label: gr.Dropdown
     locked: gr.Checkbox
+    line: gr.HTML
+    moves: gr.Number
     start: tuple[str, int, int]
 
     @property
     def inputs(self) -> list:
         return [self.model, self.seed, self.label]
+
+    @property
+    def another_model(self) -> list:
+        """For `gr.on`: a model was chosen, by hand or by the program."""
+        return [self.model.input, self.moves.change]
+
+    @property
+    def another_picture(self) -> list:
+        """For `gr.on`: model, seed or class changed, by hand or by the program."""
+        return [*self.another_model, self.seed.change, self.label.input]
+
+    @property
+    def targets(self) -> list:
+        """What `moved` gives the values of."""
+        return [self.model, self.seed, self.label, self.line]
+
+    def announce(self, event: Dependency) -> None:
+        """Let everything follow an event that set `targets`: one step later, when all of them can be read."""
+        event.success(None, self.moves, self.moves, js=NEXT, **PRIVATE)
 
 
 def readable(library: ModelLibrary) -> list[str]:
@@ -49,6 +81,22 @@ def readable(library: ModelLibrary) -> list[str]:
     return good
 
 
+def model_choices(library: ModelLibrary, own: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """The models for a dropdown: the readable ones, then those of a visitor's own that are still loaded.
+
+    Args:
+        library: the models.
+        own: keys of the visitor's own models.
+    """
+    found = [(name, name) for name in readable(library)]
+    for key in own:
+        try:
+            found.append((library.get(key).name, key))
+        except UserError:  # forgotten meanwhile
+            continue
+    return found
+
+
 def usable_seed(seed) -> bool:
     """Whether a seed can be drawn from; None is a box that was cleared to type another number."""
     return isinstance(seed, int) and 0 <= seed <= MAX_SEED
@@ -64,17 +112,27 @@ def _line(text: str) -> str:
     return f'<p class="ks-line">{html.escape(text)}</p>'
 
 
+def class_choices(library: ModelLibrary, model: str) -> list[tuple[str, int]]:
+    """The classes of a model for a dropdown, none first."""
+    return [("no class", NO_CLASS), *((name, i) for i, name in enumerate(library.get(model).classes))]
+
+
+def moved(library: ModelLibrary, model: str, seed: int, label: int) -> tuple:
+    """Values of `Source.targets` that set the bar; the label must be one of the model's own."""
+    classes = class_choices(library, model)
+    return (
+        model,
+        seed,
+        gr.update(choices=classes, value=label, visible=len(classes) > 1),
+        _line(one_line(library.info(model))),
+    )
+
+
 def build_source(library: ModelLibrary, seed: int) -> Source:
     """The bar above the tabs."""
 
-    def choices(model: str) -> list[tuple[str, int]]:
-        return [("no class", NO_CLASS), *((name, i) for i, name in enumerate(library.get(model).classes))]
-
-    def describe(model: str):
-        classes = choices(model)
-        return gr.update(choices=classes, value=NO_CLASS, visible=len(classes) > 1), _line(
-            one_line(library.info(model))
-        )
+    def describe(model: str) -> tuple:
+        return moved(library, model, seed, NO_CLASS)[2:]
 
     names = readable(library)
     first = names[0]
@@ -83,7 +141,8 @@ def build_source(library: ModelLibrary, seed: int) -> Source:
             model = gr.Dropdown(names, value=first, label="Model", elem_id="model", filterable=False)
             line = gr.HTML(_line(one_line(library.info(first))))
         label = gr.Dropdown(
-            choices(first), value=NO_CLASS, label="Class", elem_id="label", visible=len(choices(first)) > 1,
+            class_choices(library, first), value=NO_CLASS, label="Class", elem_id="label",
+            visible=len(class_choices(library, first)) > 1,
             scale=2, min_width=150, filterable=False,
         )  # fmt: skip
         # no minimum and maximum: Gradio's own check would answer once for every listener
@@ -91,7 +150,8 @@ def build_source(library: ModelLibrary, seed: int) -> Source:
         with gr.Column(scale=1, min_width=150, elem_classes="ks-dice"):
             dice = gr.Button("New seed", elem_id="dice", size="md")
             locked = gr.Checkbox(label="keep this seed", value=False, elem_id="lock", container=False)
-    source = Source(model, number, label, locked, (first, seed, NO_CLASS))
+    moves = gr.Number(0, precision=0, visible="hidden")
+    source = Source(model, number, label, locked, line, moves, (first, seed, NO_CLASS))
     dice.click(None, None, number, js=DICE, **PRIVATE)
     locked.input(
         guarded(lambda on: (gr.update(interactive=not on), gr.update(interactive=not on))),

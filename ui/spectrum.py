@@ -7,10 +7,13 @@ import functools
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import ModelLibrary, figures
+from analysis import ModelLibrary, UserError, figures, recipes
+from analysis.recipe_settings import Settings
 from analysis.requests import MaskRequest, SpectrumEntryResult, SpectrumResult
-from ui.cards import EMPTY_MODE, band_table, heading, mode_card, selection_card
+from ui.cards import EMPTY_MODE, band_table, heading, mode_card, selection_card, times
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
+from ui.keep import Opens, keep_bar, keep_value
+from ui.mode_panel import ModePanel, build_mode_panel
 from ui.pictures import figure_html, row_html
 from ui.plots import plot, points
 from ui.source import Source, fitting_label, usable_seed
@@ -36,6 +39,7 @@ class SpectrumTab:
 
     def __init__(self, library: ModelLibrary):
         self.library = library
+        self.panel = ModePanel(library)
         self.spectrum = functools.lru_cache(maxsize=8)(self._spectrum)
 
     def _spectrum(self, model: str) -> SpectrumResult:
@@ -71,23 +75,25 @@ class SpectrumTab:
         return gr.update(choices=[("mean over pairs", MEAN), *((f"pair {k}", k) for k in range(count))], value=value)
 
     def masked(self, model, seed, label, low, high, small, middle, large, order, levels) -> tuple:
-        """Full, masked and difference side by side, and the table of bands."""
+        """Full, masked and difference side by side, the table of bands, and what can be kept."""
         if not usable_seed(seed):
-            return gr.skip(), gr.skip()
+            return (gr.skip(),) * 3
         known = len(self.spectrum(model).entries)
+        bench = self.library.get(model)
         request = MaskRequest(
             seed, fitting_label(self.library, model, label), (low, high), (small, middle, large), order,
             tuple(i for i in levels or () if i < known),
         )  # fmt: skip
-        result = self.library.get(model).mask_bands(request)
+        result = bench.mask_bands(request)
         same = result.mse == 0
-        shown = "none yet: lower a band" if same else f"magnified × {result.magnification:.3g}, grey = no change"
+        shown = "none yet: lower a band" if same else f"{times(result.magnification)}, grey = no change"
         pictures = row_html(
-            figure_html(result.full, "All modes", f"seed {seed}", f"{model}-seed{seed}.png"),
-            figure_html(result.masked, "Kept bands", f"MSE {result.mse:.4f}", f"{model}-seed{seed}-masked.png"),
+            figure_html(result.full, "All modes", f"seed {seed}"),
+            figure_html(result.masked, "Kept bands", f"MSE {result.mse:.4f}"),
             figure_html(result.difference, "Difference", shown),
         )
-        return pictures, band_table(result, request.gains, order)
+        kept = keep_value(result.masked, recipes.describe(request, bench), f"{bench.name}-seed{seed}-bands")
+        return pictures, band_table(result, request.gains, order), kept
 
     def move_bands(self, moved: str, mark, level, model, seed, label, low, high, *rest) -> tuple:
         """An edge or the order changed: the other edge gives way, plane and pictures follow.
@@ -109,6 +115,7 @@ class SpectrumTab:
             self.pairs(model, level),
             EMPTY_MODE,
             None,
+            [],
         )
 
     def open_model(self, model: str, level: int, low: float, high: float, order: str) -> tuple:
@@ -128,7 +135,7 @@ class SpectrumTab:
         chosen = points(event, 2 * entry.alpha.size)
         found = [p for p in chosen if p < entry.alpha.size][:1]
         if not found:
-            return (gr.skip(),) * 6
+            return (gr.skip(),) * 7
         mark = found[0]
         pair = mark // (entry.alpha.shape[1] * entry.alpha.shape[2])
         return (
@@ -137,31 +144,51 @@ class SpectrumTab:
             self.pairs(model, level, pair),
             mode_card(entry, mark),
             mark,
+            [mark],
         )
 
-    def select(self, model, level, low, high, order, event: gr.EventData) -> str:
-        """Points were selected: how many of each band."""
+    def select(self, model, level, low, high, order, event: gr.EventData) -> tuple[str, list[int]]:
+        """Points were selected: how many of each band, and which."""
         entry = self.entry(model, level)
         chosen = points(event, entry.alpha.size)
         if not chosen:
-            return EMPTY_MODE
-        return selection_card(entry, chosen, figures.bands_of(entry, (low, high), order), order)
+            return EMPTY_MODE, []
+        return selection_card(entry, chosen, figures.bands_of(entry, (low, high), order), order), chosen
+
+    def contributions(self, model, seed, label, level, low, high, order, chosen) -> tuple:
+        """What the chosen modes do: see `ModePanel.show`."""
+        return self.panel.show(model, seed, label, self.entry(model, level), (low, high), order, chosen or [])
+
+    def fill(self, settings: Settings) -> tuple:
+        """A recipe's bands as values of the two edges, the three retentions, the order and the levels.
+
+        Raises:
+            UserError: another number of bands than the page has.
+        """
+        if len(settings.edges) != 2:
+            raise UserError(
+                f"This recipe has {len(settings.edges) + 1} bands and the page shows three: use /recipe instead."
+            )
+        return (*settings.edges, *settings.gains, settings.order, list(settings.entries))
 
 
-def build_spectrum(library: ModelLibrary, source: Source, shown_event: Dependency) -> None:
+def build_spectrum(library: ModelLibrary, source: Source, shown_event: Dependency) -> Opens:
     """Lay the tab out and wire it.
 
     Args:
         library: the models.
         source: what is looked at.
         shown_event: "another picture is shown".
+
+    Returns:
+        How the tab takes up a recipe of masked bands.
     """
     tab = SpectrumTab(library)
     model, seed, label = source.start
     entries = tab.spectrum(model).entries
     start = entries[-1].index
     alpha_json, beta_json = tab.maps(model, start, MEAN)
-    pictures, table = tab.masked(model, seed, label, LOW, HIGH, 1.0, 1.0, 1.0, "alpha", [])
+    pictures, table, kept = tab.masked(model, seed, label, LOW, HIGH, 1.0, 1.0, 1.0, "alpha", [])
     gr.HTML(INTRO)
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
@@ -170,12 +197,14 @@ def build_spectrum(library: ModelLibrary, source: Source, shown_event: Dependenc
                 info="every skip connection and the bottleneck; mean ± spread of α", elem_classes="ks-levels",
             )  # fmt: skip
             card = gr.HTML(EMPTY_MODE, elem_id="mode")
-        with gr.Column(scale=5, min_width=320), gr.Column(elem_classes="ks-panel", min_width=0):
-            gr.HTML(heading("Eigenvalues", "click a point; drag to zoom, double-click to undo"))
-            plane = plot(
-                tab.plane(model, start, LOW, HIGH, "alpha", None), clickable=True, modebar=True, elem_id="plane",
-                label="Eigenvalues in the complex plane",
-            )  # fmt: skip
+        with gr.Column(scale=5, min_width=320):
+            with gr.Column(elem_classes="ks-panel", min_width=0):
+                gr.HTML(heading("Eigenvalues", "click a point; drag to zoom, double-click to undo"))
+                plane = plot(
+                    tab.plane(model, start, LOW, HIGH, "alpha", None), clickable=True, modebar=True, elem_id="plane",
+                    label="Eigenvalues in the complex plane",
+                )  # fmt: skip
+            mode_pictures, mode_curves = build_mode_panel()
         with gr.Column(scale=4, min_width=300), gr.Column(elem_classes="ks-panel", min_width=0):
             gr.HTML(heading("Where in the picture"))
             pair = gr.Dropdown(label="Channel pair", elem_id="pair", **_plain(tab.pairs(model, start)))
@@ -206,6 +235,7 @@ def build_spectrum(library: ModelLibrary, source: Source, shown_event: Dependenc
         with gr.Column(scale=8, min_width=320, elem_classes="ks-results"):
             with gr.Column(elem_classes="ks-panel", min_width=0):
                 triptych = gr.HTML(pictures, elem_id="triptych")
+                keep = keep_bar(kept, elem_id="keep-bands")
                 bands = gr.HTML(table, elem_id="bands")
             with gr.Row():
                 order = gr.Radio(
@@ -221,22 +251,25 @@ def build_spectrum(library: ModelLibrary, source: Source, shown_event: Dependenc
         lines = plot(
             figures.sorted_real_parts(tab.spectrum(model)).to_json(), elem_id="lines", label="Sorted α by level"
         )
-    mark = gr.State(None)
+    mark, chosen = gr.State(None), gr.State([])
 
     live = {"trigger_mode": "always_last", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     where = [source.model, level, low, high, order]
-    opened = [plane, alpha_map, beta_map, pair, card, mark]
+    opened = [plane, alpha_map, beta_map, pair, card, mark, chosen]
     weighing = [*source.inputs, low, high, *gains, order, levels]
-    shown = [triptych, bands]
+    shown = [triptych, bands, keep]
+    wondering = [*source.inputs, level, low, high, order, chosen]
+    told = [card, mode_pictures, mode_curves]
     # "multiple": only one listener of an event may be "always_last" (see ui/generate.py)
     seldom = {**live, "trigger_mode": "multiple"}
-    after = source.model.input(guarded(tab.open_model), where, [level, levels, lines, *opened], **seldom)
-    after.success(guarded(tab.masked), weighing, shown, **live)
-    shown_event.success(guarded(tab.masked), weighing, shown, **live)
-    level.input(guarded(tab.open_level), where, opened, **live)
+    after = gr.on(source.another_model, guarded(tab.open_model), where, [level, levels, lines, *opened], **seldom)
+    asked = [event.success(guarded(tab.masked), weighing, shown, **live) for event in (after, shown_event)]
+    asked.append(level.input(guarded(tab.open_level), where, opened, **live))
     pair.input(guarded(tab.maps), [source.model, level, pair, mark], [alpha_map, beta_map], **live)
-    plane.select(guarded(tab.click), where, opened, **live)
-    plane.apply(guarded(tab.select), where, card, **live)
+    asked.append(plane.select(guarded(tab.click), where, opened, **live))
+    asked.append(plane.apply(guarded(tab.select), where, [card, chosen], **live))
+    for event in asked:  # words at once, pictures as soon as they are there
+        event.success(guarded(tab.contributions), wondering, told, **live)
     for edge, moved in ((low, "low"), (high, "high"), (order, "low")):
         edge.input(
             guarded(functools.partial(tab.move_bands, moved)),
@@ -246,8 +279,14 @@ def build_spectrum(library: ModelLibrary, source: Source, shown_event: Dependenc
         )
     gr.on([levels.input, *(g.input for g in gains)], guarded(tab.masked), weighing, shown, **live)
     for button, values in presets:
-        chosen = button.click(None, None, gains, js=f"() => {list(values)}", **PRIVATE)
-        chosen.success(guarded(tab.masked), weighing, shown, **live)
+        pressed = button.click(None, None, gains, js=f"() => {list(values)}", **PRIVATE)
+        pressed.success(guarded(tab.masked), weighing, shown, **live)
+
+    def rerun(filled: Dependency) -> None:
+        inputs, outputs = [mark, level, *weighing], [low, high, plane, *shown]
+        filled.success(guarded(functools.partial(tab.move_bands, "low")), inputs, outputs, **seldom)
+
+    return Opens(("mask_bands",), "spectrum", [low, high, *gains, order, levels], tab.fill, rerun)
 
 
 def _plain(update: dict) -> dict:

@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from analysis import ModelLibrary, UserError
+from analysis import ModelLibrary, UserError, recipes
+from analysis.requests import GenerateRequest, TrajectoryRequest
 
 
 def test_names_default_first(models):
@@ -52,3 +53,61 @@ def test_a_card_cannot_lead_out_of_the_folder(models, tmp_path):
     shutil.copy(models / "shapes.teacher.safetensors", tmp_path / "shapes.teacher.safetensors")
     koopman_core.save(model, tmp_path / "m" / "x.hkd.safetensors", {"teacher": "../shapes"})
     assert ModelLibrary(tmp_path / "m").get("x").teacher is None
+
+
+# recipes find their model
+
+
+def test_a_recipe_finds_its_weights_whatever_they_are_called(models, tmp_path):
+    library = ModelLibrary(models)
+    recipe = recipes.describe(GenerateRequest((1,)), library.get("many"))
+    assert library.find(recipe) == "many"
+    assert library.find(recipe.model_copy(update={"model": "shapes"})) == "many"
+    (tmp_path / "m").mkdir()
+    shutil.copy(models / "many.hkd.safetensors", tmp_path / "m" / "renamed.hkd.safetensors")
+    (tmp_path / "m" / "broken.hkd.safetensors").write_bytes(b"no model")
+    assert ModelLibrary(tmp_path / "m").find(recipe) == "renamed"
+
+
+def test_a_recipe_without_its_weights_or_teacher(models, tmp_path):
+    library = ModelLibrary(models)
+    recipe = recipes.describe(TrajectoryRequest(1, -1, 4), library.get("shapes"))
+    with pytest.raises(UserError, match="weights are not here"):
+        library.find(recipe.model_copy(update={"checkpoint": "0" * 64}))
+    (tmp_path / "m").mkdir()
+    shutil.copy(models / "shapes.hkd.safetensors", tmp_path / "m")
+    alone = ModelLibrary(tmp_path / "m")
+    with pytest.raises(UserError, match="teacher"):
+        alone.find(recipe)
+    assert alone.find(recipe.model_copy(update={"teacher": None})) == "shapes"
+
+
+# a visitor's own models
+
+
+def test_own_models_are_used_by_key_and_never_listed(models):
+    library = ModelLibrary(models)
+    key = library.own.add(models / "many.hkd.safetensors")
+    assert library.names() == ["shapes", "many"] and key not in str(library.names())
+    bench = library.get(key)
+    assert bench.name == "own-many" and library.get(key) is bench
+    info = library.info(key)
+    assert (info.name, info.side, info.classes) == ("own-many", 16, ("a", "b", "c"))
+    recipe = recipes.describe(GenerateRequest((1,)), bench)
+    assert key not in recipes.to_json(recipe)  # a recipe that is shown around gives nothing away
+    assert library.find(recipe, (key,)) == key and library.find(recipe) == "many"
+
+
+@pytest.mark.parametrize("key", ["own-", "own-many", "own-many-0000000000000000", "own-../../x"])
+def test_guessed_keys_open_nothing(models, key):
+    library = ModelLibrary(models)
+    library.own.add(models / "many.hkd.safetensors")
+    for ask in (library.get, library.info):
+        with pytest.raises(UserError, match="not loaded any more"):
+            ask(key)
+
+
+def test_a_model_in_the_folder_may_be_called_own(models, tmp_path):
+    (tmp_path / "m").mkdir()
+    shutil.copy(models / "many.hkd.safetensors", tmp_path / "m" / "own-many.hkd.safetensors")
+    assert ModelLibrary(tmp_path / "m").get("own-many").name == "own-many"

@@ -29,7 +29,10 @@ def picture(text: str) -> np.ndarray:
 
 def test_only_the_documented_endpoints_are_offered(client):
     offered = set(client.view_api(return_format="dict", print_info=False)["named_endpoints"])
-    assert offered == {"/models", "/generate", "/trajectory", "/spectrum", "/mask_bands"}
+    assert offered == {
+        "/models", "/generate", "/trajectory", "/spectrum", "/mask_bands", "/cumulative_effect", "/mode", "/linearity",
+        "/attribution", "/surgery", "/edit", "/inpaint", "/colorize", "/recipe", "/describe",
+    }  # fmt: skip
 
 
 def test_models_lists_readable_models_default_first(client):

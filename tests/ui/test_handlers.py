@@ -95,7 +95,7 @@ def test_a_superseded_trajectory_is_left_early(library):
     tab.watched_trajectory("tiny", 5, NO_CLASS, 8, request, progress)
     assert len(seen) == 1
     seen.clear()
-    played, _ = tab.watched_trajectory("tiny", 99, NO_CLASS, 8, request, progress)
+    played, *_ = tab.watched_trajectory("tiny", 99, NO_CLASS, 8, request, progress)
     assert len(seen) == 8 and json.loads(played)["seed"] == 99
 
 
@@ -131,7 +131,7 @@ def test_a_cleared_seed_box_changes_nothing(library):
 
 
 def test_the_frames_arrive_whole(library):
-    played, costs = GenerateTab(library).trajectory("tiny", 1, NO_CLASS, 6)
+    played, costs, _ = GenerateTab(library).trajectory("tiny", 1, NO_CLASS, 6)
     value = json.loads(played)
     assert len(value["sigma"]) == 6 and len(value["tracks"]) == 3 and value["side"] == 16
     assert ">11<" in costs  # 2 * 6 - 1 calls, counted
@@ -146,7 +146,7 @@ def test_an_edge_pushes_the_other_one(library, moved, expected):
 def test_levels_of_another_model_are_ignored(library):
     tab = SpectrumTab(library)
     assert tab.entry("tiny", 99).name == "bottleneck"
-    shown, table = tab.masked("tiny", 0, NO_CLASS, 0.3, 0.6, 1, 1, 1, "alpha", [0, 99])
+    shown, table, _ = tab.masked("tiny", 0, NO_CLASS, 0.3, 0.6, 1, 1, 1, "alpha", [0, 99])
     assert shown.count("<img") == 3 and table.count("<tr>") == 4
 
 
@@ -154,8 +154,8 @@ def test_a_click_marks_one_mode_and_opens_its_pair(library):
     tab = SpectrumTab(library)
     entry = tab.entry("tiny", 0)
     flat = entry.alpha.size - 1
-    plane, alpha, _, pair, card, mark = tab.click("tiny", 0, 0.3, 0.6, "alpha", event({"points": [flat]}))
-    assert mark == flat and f'data-mode="{flat}"' in card
+    plane, alpha, _, pair, card, mark, chosen = tab.click("tiny", 0, 0.3, 0.6, "alpha", event({"points": [flat]}))
+    assert chosen == [mark] == [flat] and f'data-mode="{flat}"' in card
     assert json.loads(plane)["data"][-1]["name"] == "chosen mode"
     assert pair["value"] == entry.alpha.shape[0] - 1
     assert len(json.loads(alpha)["data"]) == 2  # the map and the ring
@@ -166,10 +166,11 @@ def test_a_selection_is_counted_by_band(library):
     entry = tab.entry("tiny", 0)
     bands = figures.bands_of(entry, (0.3, 0.6)).ravel()
     chosen = [*np.flatnonzero(bands == 0)[:3].tolist(), *np.flatnonzero(bands == 2)[:2].tolist()]
-    card = tab.select("tiny", 0, 0.3, 0.6, "alpha", event({"points": chosen}))
+    card, kept = tab.select("tiny", 0, 0.3, 0.6, "alpha", event({"points": chosen}))
+    assert kept == chosen
     assert "5 modes of skip 0" in card
     assert "<td>3</td>" in card and "<td>0</td>" in card and "<td>2</td>" in card
-    assert tab.select("tiny", 0, 0.3, 0.6, "alpha", event({"points": []})) == cards.EMPTY_MODE
+    assert tab.select("tiny", 0, 0.3, 0.6, "alpha", event({"points": []})) == (cards.EMPTY_MODE, [])
 
 
 # HTML
@@ -215,7 +216,7 @@ def test_frames_lie_side_by_side():
 # requests that are too long
 
 
-def call_limits(headers, chunks, limit=10):
+def call_limits(headers, chunks, limit=10, path="/gradio_api/queue/join"):
     """One request through the middleware; the messages it sends."""
     sent, todo = [], list(chunks)
 
@@ -232,7 +233,9 @@ def call_limits(headers, chunks, limit=10):
         sent.append(message)
 
     with pytest.raises(StopIteration):  # nothing here waits for anything, so one step runs it to its end
-        Limits(app, limit)({"type": "http", "headers": headers}, receive, send).send(None)
+        Limits(app, limit, max_upload=2 * limit)(
+            {"type": "http", "path": path, "headers": headers}, receive, send
+        ).send(None)
     return sent
 
 
@@ -250,3 +253,10 @@ def test_limits(headers, chunks, status):
     sent = call_limits(headers, chunks)
     assert sent[0]["status"] == status
     assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"] or status == 413
+
+
+def test_only_uploads_may_be_long():
+    chunks = [b"12345", b"67890", b"1"]
+    assert call_limits([], chunks, path="/gradio_api/upload")[0]["status"] == 200
+    assert call_limits([], chunks, path="/gradio_api/upload_progress")[0]["status"] == 413
+    assert call_limits([], [*chunks, b"0123456789"], path="/gradio_api/upload")[0]["status"] == 413

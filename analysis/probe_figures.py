@@ -1,0 +1,183 @@
+"""Plotly figures of linearity, DMD, attribution and band labels; the same look and rules as `analysis.figures`."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.effect_figures import curve, over_time, ribbon
+from analysis.effect_words import compared, percent
+from analysis.figures import (
+    BAND_COLOURS,
+    BAND_SYMBOLS,
+    BLUE,
+    ERROR_FLOOR,
+    GREY,
+    MAX_MODES,
+    ORANGE,
+    VERMILION,
+    band_names,
+    empty_figure,
+)
+from analysis.probes import EVERYTHING
+from analysis.requests import SpectrumEntryResult
+from analysis.results_effects import AttributionResult, BandLabelsResult, LinearityResult
+
+OPERATOR_STYLES = {  # name -> what it is called, colour, dash, marker
+    "learned": ("learned α, β", BLUE, "solid", "circle"),
+    "identity": ("standing still (A = 0)", GREY, "dot", "square"),
+    "fitted": ("best fit of this form", ORANGE, "dash", "diamond"),
+}
+ERROR_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+SIGNS = {1: "▲", 0: "·", -1: "▼"}  # more, as much, less than between two unrelated scenes
+
+
+def linearity_curves(result: LinearityResult, level: int) -> go.Figure:
+    """Relative error of three operators at one level over time, on a logarithmic axis.
+
+    The start is left out: there all three are 0 by definition.
+
+    Args:
+        result: of a linearity check.
+        level: which latent.
+    """
+    figure = empty_figure(360, uirevision=f"linearity {level}")
+    tau, sigma = result.tau[1:], result.sigma[1:]
+    learned, spread = result.learned[level, 1:], result.spread[level, 1:]
+    if np.isfinite(spread).all():
+        low = np.maximum(learned - spread, ERROR_FLOOR)
+        ribbon(figure, tau, low, learned + spread, OPERATOR_STYLES["learned"][1])
+    for key, (name, colour, dash, symbol) in OPERATOR_STYLES.items():
+        values = np.maximum(getattr(result, key)[level, 1:], ERROR_FLOOR)
+        curve(figure, tau, values, name, colour, dash, symbol, ".3g", sigma)
+    figure.add_hline(y=1, line={"color": VERMILION, "width": 1.5, "dash": "dot"})
+    figure.add_annotation(
+        x=0.01, xref="paper", y=0, yref="y", text="1 = no better than predicting nothing", showarrow=False,
+        xanchor="left", yanchor="bottom", font={"size": 12}, opacity=0.8,
+    )  # fmt: skip
+    over_time(figure, result.tau, result.sigma)
+    figure.update_yaxes(
+        title={"text": "relative error of latents (log)", "standoff": 10}, type="log", tickvals=ERROR_TICKS
+    )
+    return figure
+
+
+def linearity_pictures(result: LinearityResult) -> go.Figure:
+    """Error of the decoded pictures, D(evolved E(x_T)) against D(E(x_t)), of three operators over time.
+
+    Raises:
+        ValueError: pictures were not measured.
+    """
+    if result.mse is None:
+        raise ValueError("Pictures were not measured: ask for the check with decoded pictures.")
+    figure = empty_figure(360, uirevision="linearity pictures")
+    for key, (name, colour, dash, symbol) in OPERATOR_STYLES.items():
+        values = np.maximum(result.mse[key][1:], ERROR_FLOOR)
+        curve(figure, result.tau[1:], values, name, colour, dash, symbol, ".3g", result.sigma[1:])
+    over_time(figure, result.tau, result.sigma)
+    figure.update_yaxes(
+        title={"text": "MSE of pictures on [-1, 1] (log)", "standoff": 10}, type="log", exponentformat="power", dtick=1
+    )
+    return figure
+
+
+def dmd_plane(entry: SpectrumEntryResult, result: LinearityResult) -> go.Figure:
+    """Learned eigenvalues of a level and those of exact DMD on the teacher's latents; marker area by amplitude.
+
+    Args:
+        entry: the learned spectrum of one level.
+        result: a linearity check with DMD.
+
+    Raises:
+        ValueError: there is no DMD.
+    """
+    if result.dmd is None:
+        raise ValueError(
+            "There is no DMD in this result: ask for a rank of 1 or more, on a model with the karras warp."
+        )
+    found, step = result.dmd[entry.index], abs(float(result.tau[1] - result.tau[0]))
+    figure = empty_figure(400, uirevision=f"dmd {entry.name}")
+    shown = np.arange(entry.alpha.size)
+    if len(shown) > MAX_MODES:
+        shown = np.sort(np.random.default_rng(0).choice(len(shown), MAX_MODES, replace=False))
+    alpha, beta = entry.alpha.ravel()[shown], np.abs(entry.beta.ravel()[shown])
+    figure.add_scattergl(
+        x=np.concatenate([alpha, alpha]), y=np.concatenate([beta, -beta]), mode="markers",
+        name=f"learned ({entry.alpha.size:,})", marker={"color": BLUE, "symbol": "circle", "size": 5, "opacity": 0.35},
+        hovertemplate="learned α %{x:.3f}, β %{y:.3f}<extra></extra>",
+    )  # fmt: skip
+    largest = max(float(found.amplitude.max(initial=0)), 1e-30)
+    figure.add_scatter(
+        x=np.float32(found.alpha), y=np.float32(found.beta), mode="markers", customdata=np.float32(found.amplitude),
+        name=f"exact DMD ({len(found.alpha)})",
+        marker={
+            "color": VERMILION, "symbol": "diamond-open", "line": {"width": 2.5},
+            "size": 9 + 13 * np.sqrt(np.float32(found.amplitude) / largest),
+        },
+        hovertemplate="DMD α %{x:.3f}, β %{y:.3f}, amplitude %{customdata:.3g}<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(title="α, growth rate (per unit τ)", zeroline=True, zerolinewidth=2)
+    figure.update_yaxes(title=f"β (rad per unit τ); DMD sees |β| < {np.pi / step:.3g}", zeroline=True)
+    return figure
+
+
+def attribution_map(result: AttributionResult, of: str = "bands", order: str = "alpha") -> go.Figure:
+    """Which band or level sees which factor: numbers are shares, colours are distances from the baseline row.
+
+    The baseline (two unrelated scenes, `everything`) comes first. A triangle says that the 95 % intervals of the share
+    and of the baseline do not meet; a dot that they do.
+
+    Args:
+        result: of an attribution.
+        of: "bands" or "levels".
+        order: of the bands.
+    """
+    share, low, high = (getattr(result, name) for name in (of, f"{of}_low", f"{of}_high"))
+    columns = band_names(share.shape[1], order) if of == "bands" else list(result.names)
+    base = result.rows.index(EVERYTHING) if EVERYTHING in result.rows else None
+    rows = sorted(range(len(result.rows)), key=lambda f: f != base)
+    zero = share[base] if base is not None else np.full(share.shape[1], 1 / share.shape[1])
+    difference = 100 * (share[rows] - zero)
+    signs = compared(result, of)
+    text = [
+        ["no pair" if np.isnan(share[f, c]) else percent(share[f, c]) + (f" {SIGNS[signs[f][c]]}" if f != base else "")
+         for c in range(share.shape[1])]
+        for f in rows
+    ]  # fmt: skip
+    names = [f"<b>{EVERYTHING}</b><br>(baseline)" if f == base else result.rows[f] for f in rows]
+    hover = np.stack([100 * share[rows], 100 * low[rows], 100 * high[rows], np.broadcast_to(
+        result.pairs[rows][:, None], share.shape)], axis=-1)  # fmt: skip
+    largest = max(float(np.nanmax(np.abs(difference), initial=0)), 1.0)
+    figure = empty_figure(90 + 38 * len(rows), uirevision=f"attribution {of}")
+    figure.add_heatmap(
+        z=np.float32(np.nan_to_num(difference)), x=columns, y=names, text=text, texttemplate="%{text}",
+        customdata=np.float32(hover), colorscale="RdBu", reversescale=True, zmin=-largest, zmax=largest, xgap=2, ygap=2,
+        showscale=False,
+        hovertemplate="%{y}, %{x}<br>%{customdata[0]:.1f} % of the latent difference, 95 % interval "
+        "%{customdata[1]:.1f} to %{customdata[2]:.1f} %<br>%{customdata[3]:.0f} pairs<extra></extra>",
+    )  # fmt: skip
+    figure.update_layout(margin={"l": 96, "r": 8, "t": 16, "b": 60})
+    figure.update_xaxes(
+        title="red: above the baseline, blue: below", showgrid=False, zeroline=False, title_font_size=12
+    )
+    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False)
+    return figure
+
+
+def radial_power_curves(result: BandLabelsResult, order: str = "alpha") -> go.Figure:
+    """Fourier power of what each band adds to the picture, by frequency; a dotted line marks each band's centroid."""
+    figure = empty_figure(360, uirevision="radial power")
+    names = band_names(len(result.power), order)
+    for b, name in enumerate(names):
+        figure.add_scatter(
+            x=np.float32(result.frequency), y=np.float32(np.maximum(result.power[b], 1e-12)), mode="lines+markers",
+            name=name, line={"color": BAND_COLOURS[b], "width": 2}, marker={"symbol": BAND_SYMBOLS[b], "size": 8},
+            hovertemplate=f"{name}: power %{{y:.3g}} at %{{x:.3f}} cycles per pixel<extra></extra>",
+        )  # fmt: skip
+        if np.isfinite(result.centroid[b]):
+            figure.add_vline(
+                x=float(result.centroid[b]), line={"color": BAND_COLOURS[b], "width": 2, "dash": "dot"}, opacity=0.8
+            )
+    figure.update_xaxes(title="frequency (cycles per pixel); dotted: each band's centroid", rangemode="tozero")
+    figure.update_yaxes(title={"text": "power (log)", "standoff": 10}, type="log", exponentformat="power", dtick=1)
+    return figure

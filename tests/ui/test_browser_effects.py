@@ -1,0 +1,80 @@
+"""Tab "Cumulative effect" and the mode panel in a real browser, on a page of their own."""
+
+from __future__ import annotations
+
+import socket
+
+import gradio as gr
+import pytest
+
+from tests.ui.test_browser import WAIT, wait_for
+from ui.app import launch_options
+from ui.effects import build_effects
+from ui.generate import build_generate
+from ui.source import build_source
+from ui.spectrum import build_spectrum
+
+
+@pytest.fixture(scope="module")
+def page(library, browser):
+    with gr.Blocks() as demo:
+        source = build_source(library, 12)
+        with gr.Tabs():
+            with gr.Tab("Generate", id="generate"):
+                shown = build_generate(library, source)[0]
+            with gr.Tab("Spectrum", id="spectrum"):
+                build_spectrum(library, source, shown)
+            with gr.Tab("Effects", id="effects") as tab:
+                build_effects(library, source, shown, tab)
+    demo.queue(max_size=16, default_concurrency_limit=1, api_open=False)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    _, address, _ = demo.launch(
+        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
+    )
+    page, complaints = browser.new_page(viewport={"width": 1440, "height": 1000}), []
+    page.set_default_timeout(WAIT)
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+    page.goto(address)
+    yield page
+    page.close()
+    demo.close(verbose=False)
+    assert complaints == []
+
+
+def test_chosen_modes_show_what_they_do(page):
+    page.get_by_role("tab", name="Spectrum").click()
+    wait_for(page, "() => document.querySelector('#plane .ks-plot')?._fullData?.length >= 3")
+    page.evaluate(
+        """() => { const div = document.querySelector('#plane .ks-plot');
+          const points = [0, 1, 2].map(i => ({customdata: div._fullData[0].customdata[i]}));
+          div.emit('plotly_selected', {points}); }"""
+    )
+    page.wait_for_selector("#mode-pictures >> text=Without these 3 modes")
+    page.wait_for_selector("#mode-curves .main-svg")
+    wait_for(page, "() => document.querySelector('#mode').innerText.includes('share of energy')")
+    page.locator("#level label").first.click()
+    page.wait_for_selector("#mode-pictures >> text=Choose one or more")
+
+
+def test_curves_follow_and_a_measurement_runs(page):
+    page.get_by_role("tab", name="Effects").click()
+    page.wait_for_selector("#effect-levels .main-svg")
+    page.locator("#effect-kind label").nth(1).click()
+    page.wait_for_selector("#effect-words >> text=holds most energy")
+    page.locator("#seed input").fill("4")
+    page.wait_for_selector("#effect-words >> text=seeds 4 to 7")
+    page.get_by_role("tab", name="How linear is it?").click()
+    page.locator("#linearity-start").click()
+    page.wait_for_selector("#linearity-dmd .main-svg")
+    assert "seeds 4 to 7" in page.locator("#linearity-words").inner_text()
+    wait_for(page, "() => document.querySelector('#linearity-stop').disabled")
+    page.get_by_role("tab", name="Change the spectrum").click()
+    page.wait_for_selector("#surgery-pictures >> text=seed 4")
+    before = page.locator("#surgery-pictures img").nth(1).get_attribute("src")
+    page.locator("#surgery-alpha-shift input[type=range]").focus()
+    page.keyboard.press("Home")
+    wait_for(page, "old => document.querySelectorAll('#surgery-pictures img')[1].src !== old", before)
+    page.locator("#surgery-reset").click()
+    wait_for(page, "old => document.querySelectorAll('#surgery-pictures img')[1].src === old", before)

@@ -1,0 +1,100 @@
+"""A recipe in a real browser: copied, saved inside a PNG, opened again on a page that showed something else."""
+
+from __future__ import annotations
+
+import base64
+import io
+import socket
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis import recipes
+from analysis.requests import TrajectoryRequest
+from ui.app import launch_options
+from ui.compare import build_compare
+from ui.generate import build_generate
+from ui.recipe_panel import build_recipe_panel
+from ui.source import build_source
+
+WAIT = 60_000  # milliseconds; a busy machine is slow
+
+
+@pytest.fixture(scope="module")
+def page(browser, library):
+    """A page of the source bar, the first tab, Compare and the recipe panel."""
+    with gr.Blocks(analytics_enabled=False) as demo:
+        source = build_source(library, 12)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Generate", id="generate"):
+                _, wire, opens = build_generate(library, source)
+            with gr.Tab("Compare", id="compare") as compare:
+                build_compare(library, source, compare)
+        wire()
+        build_recipe_panel(library, source, tabs, [opens])
+    demo.queue(api_open=False)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    _, url, _ = demo.launch(
+        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
+    )
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.set_default_timeout(WAIT)
+    page.complaints = []
+    page.on("pageerror", lambda e: page.complaints.append(str(e)))
+    page.goto(url)
+    page.wait_for_selector("#player .ks-curve .main-svg")
+    yield page
+    page.close()
+    demo.close(verbose=False)
+
+
+def test_a_recipe_is_copied_without_a_clipboard_of_the_page(page, library):
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
+    page.evaluate("document.addEventListener('copy', () => { window.copied = String(document.activeElement.value); })")
+    page.locator("#keep-picture .ks-copy-recipe").click()
+    page.wait_for_function("() => document.querySelector('#keep-picture .ks-kept').textContent === 'copied'")
+    recipe = recipes.from_json(page.evaluate("window.copied"))
+    assert recipe.settings.seeds == [12] and library.find(recipe) == "tiny"
+
+
+def test_a_saved_png_opens_where_it_was_made(page, library, tmp_path):
+    with page.expect_download() as download:
+        page.locator("#keep-picture .ks-save-picture").click()
+    download.value.save_as(tmp_path / "kept.png")
+    assert download.value.suggested_filename == "tiny-seed12.png"
+    # somewhere else meanwhile: another model, seed and number of steps
+    recipe = recipes.describe(TrajectoryRequest(5, -1, 6), library.get("tiny"))
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_role("button", name="Open a recipe").click()
+    page.locator("#recipe-text textarea").fill(recipes.to_json(recipe))
+    page.locator("#recipe-open").click()
+    page.wait_for_function("() => document.querySelector('#player .ks-now')?.textContent.includes('level 6 of 6')")
+    assert page.get_by_role("tab", name="Generate").get_attribute("aria-selected") == "true"
+    assert page.locator("#seed input").input_value() == "5"
+    with page.expect_file_chooser() as chooser:
+        page.locator("#recipe-file").click()
+    chooser.value.set_files(tmp_path / "kept.png")
+    page.wait_for_function("() => document.querySelector('#hero').textContent.includes('seed 12')")
+    source = page.locator("#hero img").get_attribute("src")
+    shown = base64.b64decode(source.split(",")[1])
+    saved = Image.open(tmp_path / "kept.png")
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(shown))), np.asarray(saved))
+    assert page.complaints == []
+
+
+def test_a_grid_is_stopped_and_keeps_what_it_has(page):
+    page.get_by_role("tab", name="Compare").click()
+    page.wait_for_function("() => document.querySelectorAll('#compare-pictures img').length === 3")
+    page.locator("#grid-make").click()
+    page.wait_for_function("() => document.querySelectorAll('#grid-page img').length >= 2")
+    page.locator("#grid-stop").click()
+    page.wait_for_function("() => /Stopped|Nothing/.test(document.querySelector('#grid-status').textContent)")
+    assert page.locator("#grid-page img").count() >= 2
+    with page.expect_download() as download:
+        page.locator("#grid-save").click()
+    assert download.value.suggested_filename == "grid-bands-large-seed.png"
+    assert page.complaints == []

@@ -1,0 +1,104 @@
+"""HTTP endpoints for recipes: a described result is made again, and a question is described."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from pydantic import ValidationError
+
+from analysis import ModelLibrary, UserError, recipes
+from analysis.recipe_settings import KINDS
+from ui.guard import MODEL_QUEUE, guarded
+from ui.pictures import png_base64
+
+
+def _is_picture(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim in (3, 4) and value.shape[-1] == 3
+
+
+def _plain(value: Any) -> Any:
+    """Anything in a result as JSON; what is not finite becomes null."""
+    if is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (bool, int, str)) or value is None:
+        return value
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def _answer(result: Any) -> tuple[dict, dict]:
+    """Pictures (base64 PNG, or a list of them) and everything else of a Workbench's result, by name."""
+    pictures, numbers = {}, {}
+    for field in fields(result):
+        value = getattr(result, field.name)
+        if _is_picture(value):
+            pictures[field.name] = png_base64(value) if value.ndim == 3 else [png_base64(p) for p in value]
+        else:
+            numbers[field.name] = _plain(value)
+    return pictures, numbers
+
+
+class RecipeEndpoints:
+    """One method an endpoint; the docstring is what callers read."""
+
+    def __init__(self, library: ModelLibrary):
+        self.library = library
+
+    def recipe(self, recipe: str = "") -> dict:
+        """Make a described result again, bit for bit on the machine that made it first.
+
+        recipe: JSON text, as “Save recipe” or /describe gives it, at most 64 kB; its checksum finds the model.
+        Returns kind, model, pictures (by name: base64 PNG, or a list of them), numbers (everything else of the
+        result; null where there is none).
+        """
+        checked = recipes.from_json(recipe)
+        name = self.library.find(checked)
+        pictures, numbers = _answer(recipes.replay(checked, self.library.get(name)))
+        return {"kind": checked.kind, "model": name, "pictures": pictures, "numbers": numbers}
+
+    def describe(self, model: str = "", settings: dict = {"kind": "generate", "seeds": [0], "label": -1}) -> str:  # noqa: B006
+        """The recipe of a question.
+
+        model: name, "" for the default. settings: "kind" (generate, trajectory, mask_bands, edit, inpaint or colorize)
+        and every field of that kind, as in the "settings" of a saved recipe; pictures are base64 PNG. Returns the
+        recipe as JSON text for /recipe and for the page.
+        """
+        kinds = {k.model_fields["kind"].annotation.__args__[0]: k for k in KINDS}
+        kind = settings.get("kind") if isinstance(settings, dict) else None
+        if not isinstance(kind, str) or kind not in kinds:
+            raise UserError(f'The settings need a "kind": one of {", ".join(kinds)}.')
+        bench = self.library.get(model)
+        try:
+            text = json.dumps(settings)
+            if len(text) > recipes.MAX_BYTES:
+                raise UserError(f"The settings have more than {recipes.MAX_BYTES // 1024} kB: use smaller pictures.")
+            request = kinds[kind].model_validate_json(text).request()
+        except RecursionError:
+            raise UserError("The settings are nested too deeply: give exactly the fields of their kind.") from None
+        except ValidationError as e:
+            # only names of ours are told back
+            named = [str(part) for part in e.errors()[0]["loc"] if isinstance(part, int) or part in FIELDS]
+            where = ".".join(named) or "an unknown field"
+            raise UserError(
+                f"The settings of {kind} cannot be used (look at: {where}): give exactly its fields, in range."
+            ) from None
+        return recipes.to_json(recipes.describe(request, bench))
+
+
+FIELDS = {name for kind in KINDS for name in kind.model_fields}
+
+
+def add_recipe_endpoints(library: ModelLibrary) -> None:
+    """Register `/recipe` and `/describe` with the page under construction."""
+    endpoints = RecipeEndpoints(library)
+    for name in ("recipe", "describe"):
+        gr.api(guarded(getattr(endpoints, name)), api_name=name, **MODEL_QUEUE)

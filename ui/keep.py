@@ -1,0 +1,113 @@
+"""Under a result: its recipe to copy or save, and its picture as a PNG that carries the recipe."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gradio as gr
+import numpy as np
+from gradio.events import Dependency
+
+from analysis import recipes
+from analysis.recipe_settings import Settings
+from ui.plots import JS_DIR
+
+LONGEST_NAME = 80
+TYPES = {
+    "csv": "text/csv",
+    "gif": "image/gif",
+    "html": "text/html",
+    "npz": "application/octet-stream",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+}
+_BAR = """<div class="ks-keep" hidden>
+<button type="button" class="ks-copy-recipe" title="Text that makes this result again">Copy recipe</button>
+<button type="button" class="ks-save-recipe" title="The same text as a file">Save recipe</button>
+<button type="button" class="ks-save-picture" title="The picture with the recipe inside">Save PNG</button>
+<output class="ks-kept" aria-live="polite"></output>
+<textarea class="ks-recipe-text" aria-label="Recipe, to be copied by hand" rows="6" readonly hidden></textarea>
+</div>"""
+
+
+@dataclass(frozen=True)
+class Opens:
+    """How a tab takes up a recipe. Model, seed and class are set by the recipe's panel, the rest by the tab.
+
+    Attributes:
+        kinds: of `analysis.recipe_settings` that this tab shows.
+        tab: id of the gr.Tab to be selected.
+        outputs: components that are filled.
+        fill: the settings as one value or update an output; pure, may raise UserError.
+        rerun: attaches to an event, by its `success`, what computes the result from the filled controls.
+    """
+
+    kinds: tuple[str, ...]
+    tab: str
+    outputs: list
+    fill: Callable[[Settings], tuple]
+    rerun: Callable[[Dependency], None]
+
+
+def file_stem(name: str) -> str:
+    """A file name that every system takes, without its ending."""
+    return re.sub(r"[^0-9A-Za-z._-]+", "-", name)[:LONGEST_NAME].strip("._-") or "picture"
+
+
+def _script(name: str) -> str:
+    return "\n".join((JS_DIR / part).read_text(encoding="utf-8") for part in ("save.js", name))
+
+
+def keep_bar(value: str | None = None, **kwargs) -> gr.HTML:
+    """A slim row of buttons as a component; nothing is shown while the value is empty. Value: `keep_value(...)`."""
+    return gr.HTML(value, html_template=_BAR, js_on_load=_script("keep.js"), **kwargs)
+
+
+def keep_value(picture: np.ndarray, recipe: recipes.Recipe, name: str) -> str:
+    """What the row offers, as the JSON that its script reads.
+
+    Args:
+        picture: uint8 (H, W, 3), (H, W, 1) or (H, W).
+        recipe: what makes it.
+        name: of the files, without an ending; unusual characters are replaced.
+    """
+    buffer = io.BytesIO()
+    grey = picture.ndim == 3 and picture.shape[-1] == 1
+    recipes.save_png(picture[..., 0] if grey else picture, recipe, buffer)
+    return json.dumps(
+        {
+            "recipe": recipes.to_json(recipe),
+            "png": base64.b64encode(buffer.getvalue()).decode("ascii"),
+            "name": file_stem(name),
+        }
+    )
+
+
+def saver(**kwargs) -> gr.HTML:
+    """What saves files that the server makes on demand, and says so. Value: `saved_file(...)`."""
+    word = '<output class="ks-kept" aria-live="polite"></output>'
+    return gr.HTML(html_template=word, js_on_load=_script("saver.js"), **kwargs)
+
+
+def saved_file(data: bytes, name: str, ending: str) -> str:
+    """A file for `saver`, saved once by the browser; nothing is written on the server.
+
+    Args:
+        data: its content.
+        name: without its ending; unusual characters are replaced.
+        ending: one of `TYPES`.
+    """
+    return json.dumps(
+        {
+            "name": f"{file_stem(name)}.{ending}",
+            "type": TYPES[ending],
+            "data": base64.b64encode(data).decode("ascii"),
+            "stamp": secrets.token_hex(8),
+        }
+    )

@@ -1,0 +1,139 @@
+"""Measurements that take seconds to minutes: asked by a button, told by a bar, stopped by another button."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import gradio as gr
+from gradio.components import Component
+from gradio.events import Dependency
+
+from analysis import UserError
+from ui.guard import PRIVATE, guarded
+from ui.latest import Latest, Superseded
+
+# not the queue of the quick answers: a slider must not wait for a measurement
+LONG_QUEUE = {"concurrency_id": "long", "concurrency_limit": 1}
+PATIENCE = 300.0  # seconds
+PROGRESS = gr.Progress()  # Gradio sees it as a default argument and fills in the visitor's own
+STOPPED = '<p class="ks-line" role="status">Stopped. What was shown before is kept.</p>'
+Report = Callable[[float, str], None]
+
+
+def deadline(seconds: float, report: Report | None = None) -> Report:
+    """A progress callback that gives up after so many seconds from now.
+
+    Args:
+        seconds: how long the work may take.
+        report: a further callback.
+
+    Raises:
+        UserError: from the callback, when time is up.
+    """
+    end = time.monotonic() + seconds
+
+    def watch(share: float, what: str) -> None:
+        if time.monotonic() > end:
+            raise UserError(f"This takes longer than {seconds:.0f} s here: ask for fewer seeds, pairs or steps.")
+        if report is not None:
+            report(share, what)
+
+    return watch
+
+
+class LongRun:
+    """One kind of measurement: which of its runs each visitor still wants."""
+
+    def __init__(self, patience: float = PATIENCE):
+        self.patience = patience
+        self._latest = Latest()
+
+    def ask(self, session: str | None, key: Hashable) -> None:
+        """A visitor wants this run, and no earlier one."""
+        self._latest.wish(session, key)
+
+    def stop(self, session: str | None) -> None:
+        """A visitor wants none."""
+        self._latest.wish(session, None)
+
+    def report(self, session: str | None, key: Hashable, progress: gr.Progress) -> Report:
+        """What the measurement calls after every step.
+
+        Raises:
+            Superseded: at once and from the callback, when the visitor does not want this run any more.
+            UserError: from the callback, when it takes too long.
+        """
+        self._latest.check(session, key)
+
+        def step(share: float, what: str) -> None:
+            self._latest.check(session, key)
+            progress(share, desc=what)
+
+        return deadline(self.patience, step)
+
+
+@dataclass(frozen=True)
+class RunButtons:
+    """Attributes: start, stop: the two buttons of a run."""
+
+    start: gr.Button
+    stop: gr.Button
+
+
+def run_buttons(text: str, name: str) -> RunButtons:
+    """A button that starts and one that stops, which can be pressed while something runs."""
+    with gr.Row(elem_classes="ks-buttons"):
+        start = gr.Button(text, size="md", variant="primary", elem_id=f"{name}-start", min_width=190, scale=0)
+        stop = gr.Button("Cancel", size="md", interactive=False, elem_id=f"{name}-stop", min_width=90, scale=0)
+    return RunButtons(start, stop)
+
+
+def wire_run(
+    run: LongRun,
+    buttons: RunButtons,
+    measure: Callable,
+    inputs: Sequence[Component],
+    outputs: Sequence[Component],
+) -> Dependency:
+    """Connect a run: wish noted, buttons swapped, measured, buttons swapped back.
+
+    Args:
+        run: who wants what.
+        buttons: of the run.
+        measure: called with the inputs' values and a `Report`; one value an output comes back.
+        inputs: its inputs; their values are the run's key.
+        outputs: its outputs; progress is shown on the first, and a word when the run was stopped.
+
+    Returns:
+        The event "it was measured, or stopped".
+    """
+
+    def start(request: gr.Request, *values):
+        run.ask(request.session_hash, _key(values))
+        return gr.update(interactive=False), gr.update(interactive=True)
+
+    def watched(request: gr.Request, progress=PROGRESS, *values):
+        try:
+            return measure(*values, run.report(request.session_hash, _key(values), progress))
+        except Superseded:
+            return STOPPED, *(gr.skip() for _ in outputs[1:])
+
+    def stop(request: gr.Request) -> None:
+        run.stop(request.session_hash)
+
+    swap = {"queue": False, "show_progress": "hidden", **PRIVATE}
+    pair = [buttons.start, buttons.stop]
+    asked = buttons.start.click(guarded(start), list(inputs), pair, **swap)
+    done = asked.success(
+        guarded(watched), list(inputs), list(outputs), show_progress_on=outputs[0], **LONG_QUEUE, **PRIVATE
+    )
+    done.then(lambda: (gr.update(interactive=True), gr.update(interactive=False)), None, pair, **swap)
+    buttons.stop.click(guarded(stop), None, None, **swap)
+    return done
+
+
+def _key(values: Sequence) -> str:
+    """Values of controls as something that can be compared, whatever a browser sent."""
+    return repr(values)

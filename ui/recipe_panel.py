@@ -1,0 +1,136 @@
+"""Panel "Open a recipe": a text or a file that describes a result sets the page so that it makes that result again."""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections.abc import Sequence
+
+import gradio as gr
+
+from analysis import ModelLibrary, UserError, Workbench, recipes
+from analysis.recipe_settings import Settings
+from analysis.requests import GenerateRequest
+from ui.guard import MODEL_QUEUE, PRIVATE, guarded
+from ui.keep import Opens
+from ui.source import Source, moved
+
+WORDS = {
+    "generate": "a generated picture",
+    "trajectory": "a trajectory",
+    "mask_bands": "bands kept or removed",
+    "edit": "an edit",
+    "inpaint": "a filled hole",
+    "colorize": "colours made up",
+}
+INFO = "JSON that “Copy recipe” or “Save recipe” gave, or a PNG that “Save PNG” wrote"
+PNG = b"\x89PNG"
+
+
+class RecipePanel:
+    """The handlers; each can be called without a page.
+
+    Args:
+        library: the models.
+        opens: how each tab takes up its kinds.
+    """
+
+    def __init__(self, library: ModelLibrary, opens: Sequence[Opens]):
+        self.library, self.opens = library, tuple(opens)
+        self._asks = itertools.count(1)
+
+    def open_text(self, text: str | None, model: str, moves: int) -> tuple:
+        """A pasted recipe; see `open`."""
+        if not (text or "").strip():
+            raise UserError("Paste a recipe first, or choose a file.")
+        return self.open(recipes.from_json(text), model, moves)
+
+    def open_file(self, path: str | None, model: str, moves: int) -> tuple:
+        """An uploaded JSON or PNG file, which Gradio has put into its own folder; see `open`."""
+        if not path:
+            raise UserError("Choose a recipe's .json or .png file.")
+        with open(path, "rb") as file:
+            data = file.read(recipes.MAX_PNG_BYTES + 1)
+        return self.open(recipes.read_png(data) if data[:4] == PNG else recipes.from_json(data), model, moves)
+
+    def open(self, recipe: recipes.Recipe, model: str, moves: int) -> tuple:
+        """Values of `Source.targets`, what is to be filled, and one line about it.
+
+        Args:
+            recipe: a checked one.
+            model: what the visitor looks at now; may be a model of his own.
+            moves: the source bar's count.
+        """
+        if not any(recipe.kind in o.kinds for o in self.opens):
+            raise UserError(f"No tab of this page shows {WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.")
+        name = self.library.find(recipe, (model,))
+        settings = recipe.settings
+        seeds = getattr(settings, "seeds", None) or [settings.seed]
+        bench = self.library.get(name)
+        known = len(bench.classes)
+        if settings.label >= known:
+            raise UserError(f"The recipe asks for class {settings.label}, but its model has {known}: it was changed.")
+        bar = moved(self.library, name, seeds[0], settings.label)
+        return *bar, (int(moves or 0) + 1, settings), _line(recipe, bench, len(seeds))
+
+    def fill(self, pending: tuple[int, Settings] | None, moves: int | None) -> tuple:
+        """The tab to select, one count a tab that grows when its result is to be made, and all filled controls."""
+        tab, asks, filled = gr.skip(), [], []
+        for opens in self.opens:
+            # another move has come since, or it was none of a recipe's
+            mine = pending is not None and pending[0] == moves and pending[1].kind in opens.kinds
+            asks.append(next(self._asks) if mine else gr.skip())
+            filled += opens.fill(pending[1]) if mine else [gr.skip()] * len(opens.outputs)
+            tab = gr.update(selected=opens.tab) if mine else tab
+        return tab, *asks, *filled
+
+
+def _line(recipe: recipes.Recipe, bench: Workbench, pictures: int) -> str:
+    """What was opened, and what may keep it from being equal."""
+    text = f"Opened {WORDS.get(recipe.kind, recipe.kind)} of the model {bench.name}."
+    if pictures > 1:
+        text += f" It has {pictures} pictures; the first is shown, /recipe gives all."
+    here = recipes.describe(GenerateRequest((0,)), bench).torch
+    if recipe.torch != here:
+        text += f" It was made with torch {recipe.torch}; under {here} the last digits may differ."
+    return f'<p class="ks-line" role="status">{html.escape(text)}</p>'
+
+
+def build_recipe_panel(library: ModelLibrary, source: Source, tabs: gr.Tabs, opens: Sequence[Opens]) -> None:
+    """Lay the panel out and wire it; to be called after all tabs, whose own answers to another model come first.
+
+    Args:
+        library: the models.
+        source: the bar that is set.
+        tabs: where the right tab is selected.
+        opens: how each tab takes up its kinds.
+    """
+    panel = RecipePanel(library, opens)
+    with gr.Accordion("Open a recipe", open=False, elem_id="open-recipe"):
+        text = gr.Textbox(label="Recipe", info=INFO, lines=4, max_lines=12, elem_id="recipe-text")
+        with gr.Row(elem_classes="ks-buttons"):
+            go = gr.Button("Open this text", size="sm", variant="primary", elem_id="recipe-open")
+            file = gr.UploadButton(
+                "Open a file (.json, .png)", size="sm", file_types=[".json", ".png"], elem_id="recipe-file"
+            )
+        status = gr.HTML(elem_id="recipe-status")
+    pending = gr.State(None)
+    asks = [gr.State(0) for _ in opens]
+
+    quiet = {**MODEL_QUEUE, **PRIVATE, "show_progress": "hidden"}
+    opened = [*source.targets, pending, status]
+    source.announce(go.click(guarded(panel.open_text), [text, source.model, source.moves], opened, **quiet))
+    source.announce(file.upload(guarded(panel.open_file), [file, source.model, source.moves], opened, **quiet))
+    outputs = [tabs, *asks, *itertools.chain.from_iterable(o.outputs for o in opens)]
+    # queued, or the states in it would not tell that they changed; not behind the models, whose turn comes after it
+    source.moves.change(
+        guarded(panel.fill),
+        [pending, source.moves],
+        outputs,
+        trigger_mode="multiple",
+        show_progress="hidden",
+        **PRIVATE,
+    )
+    for ask, tab in zip(asks, opens, strict=True):
+        # the tab attaches what makes its result
+        tab.rerun(ask.change(guarded(lambda: None), None, None, queue=False, show_progress="hidden", **PRIVATE))
