@@ -1,6 +1,7 @@
 """What the student is asked for: the published objective, and ours along the path.
 
 Distance (paper D.4): d(x, y) = lambda1 * MSE + lambda2 * LPIPS with lambda1 = 10^(-3 progress), lambda2 = 1.
+With lambda1 near 0 nothing but LPIPS is left, which hardly sees a fine grid of dots: `lambda1_final` keeps more of MSE.
 
 - `published` (paper sections 3.2, 3.3, algorithm 1): mean of d(f(x_t, t), x_eps) over t = T and times drawn uniformly
   from the stored grid.
@@ -36,6 +37,7 @@ class StudentConfig:
         share_T: share of the samples that start at T (the paper: one of its five times).
         share_eps: `path` only: share of the samples whose target is the final picture.
         only_T: supervise t = T alone (the paper's rows without L_t-consist).
+        lambda1_final: weight of MSE at the end of the run, in (0, 1]; it falls from 1 by equal factors.
         lambda2: weight of LPIPS, 0 turns it off (then no backbone is needed).
         lpips_net, lpips_side: backbone "alex" or "vgg", and the side that pictures are enlarged to.
         operator_lr: learning rate of A.
@@ -45,6 +47,7 @@ class StudentConfig:
     share_T: float = 0.5
     share_eps: float = 0.34
     only_T: bool = False
+    lambda1_final: float = 1e-3
     lambda2: float = 1.0
     lpips_net: str = "alex"
     lpips_side: int = 64
@@ -55,11 +58,13 @@ class StudentConfig:
             raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, not {self.objective!r}.")
         if not (0 <= self.share_T <= 1 and 0 <= self.share_eps <= 1 and self.lambda2 >= 0 and self.operator_lr > 0):
             raise ValueError("share_T and share_eps must lie in [0, 1]; lambda2 and operator_lr must not be negative.")
+        if not 0 < self.lambda1_final <= 1:
+            raise ValueError("lambda1_final must lie in (0, 1]: 0.001 is the paper's.")
 
 
-def lambda1(progress: Tensor) -> Tensor:
-    """10^(-3 progress): 1 at the start, 1e-3 at the end (paper D.4)."""
-    return 10.0 ** (-3.0 * progress)
+def lambda1(progress: Tensor, final: float = 1e-3) -> Tensor:
+    """final^progress: 1 at the start, `final` at the end; 10^(-3 progress) in the paper (D.4)."""
+    return final**progress
 
 
 class StudentTask(Task):
@@ -110,7 +115,7 @@ class StudentTask(Task):
         z = self.model.evolve(self.model.encode(x, sigma, labels), torch.zeros(()), delta)
         out = self.model.decode(z, labels)
         mse = (out - target).square().mean()
-        loss = lambda1(progress) * mse
+        loss = lambda1(progress, self.config.lambda1_final) * mse
         parts = {"mse": mse}
         if self.config.lambda2 > 0:
             parts["lpips"] = self.perceptual(out, target).mean()

@@ -38,6 +38,9 @@ def draw(t, n=400, seed=0):
 
 def test_lambda1_falls_from_one_to_a_thousandth():
     assert [float(lambda1(torch.tensor(p))) for p in (0.0, 1 / 3, 1.0)] == pytest.approx([1, 0.1, 0.001])
+    assert [float(lambda1(torch.tensor(p), 0.25)) for p in (0.0, 0.5, 1.0)] == pytest.approx([1, 0.5, 0.25])
+    with pytest.raises(ValueError, match="lambda1_final"):
+        StudentConfig(lambda1_final=0.0)
 
 
 def test_published_aims_at_the_picture_from_every_time(world):
