@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-NAMES = ("one_step", "evolve", "training")
+NAMES = ("one_step", "evolve", "slider", "training", "flow")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,160 @@
+"""A trained flow: network, preconditioning, and the path it belongs to; loading and saving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path as FilePath
+
+import torch
+from torch import Tensor, nn
+
+from flow_core.fields import Prediction
+from flow_core.networks import PictureNet, PointConfig, PointNet
+from flow_core.paths import Path, make_path, over
+from foundation import checkpoints
+from foundation.settings import SettingsError, build
+from foundation.unet import UNetConfig
+
+PREDICTS = ("x1", "x1+eps", "velocity")
+KIND, SUFFIX = "flow", ".flow.safetensors"
+MODELS_DIR = FilePath(__file__).resolve().parent.parent / "assets" / "models"
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """What a network was trained to say, and on which path.
+
+    Attributes:
+        path: "icfm", "otcfm", "sbcfm", "idff".
+        sigma: noise of the path.
+        coupling: "independent", "exact", "entropic", or "" for the path's own.
+        predicts: "x1", "x1+eps" (a second head, for the score of dependent couplings), "velocity".
+        data_std: root mean square deviation of the data, for preconditioning.
+    """
+
+    path: str = "idff"
+    sigma: float = 0.2
+    coupling: str = ""
+    predicts: str = "x1"
+    data_std: float = 1.0
+
+    def __post_init__(self) -> None:
+        path = self.make_path()
+        if self.predicts not in PREDICTS:
+            raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, not {self.predicts!r}.")
+        if self.predicts == "x1" and path.sigma > 0 and not path.independent:
+            raise ValueError(
+                f"With sigma above 0 and {path.coupling} coupling the score needs a head of its own: "
+                "set predicts = 'x1+eps'."
+            )
+        if not 1e-3 <= self.data_std <= 1e3:
+            raise ValueError(f"data_std must be from 0.001 to 1000, not {self.data_std!r}.")
+
+    def make_path(self) -> Path:
+        return make_path(self.path, self.sigma, self.coupling)
+
+
+class FlowModel(nn.Module):
+    """(x, t) -> Prediction.
+
+    Preconditioning is that of Gaussian data of std `data_std` on independent noise, whose posterior is known: x1_hat =
+    c_skip x + c_out F with c_skip = t data_std^2 / c, c_out = data_std sqrt(V0 / c), c = t^2 data_std^2 + V0 = Var(x).
+    The network F thus sees and gives numbers of unit size, and errors of x1_hat vanish with the noise (inferred, after
+    Karras et al. 2022). Velocities are scaled by sqrt(1 + data_std^2); eps is of unit size already.
+
+    Args:
+        flow: what is predicted, on which path.
+        network: `PointConfig` or `UNetConfig`.
+    """
+
+    def __init__(self, flow: FlowConfig, network: PointConfig | UNetConfig):
+        super().__init__()
+        self.flow, self.path, self.config = flow, flow.make_path(), network
+        heads = 2 if flow.predicts == "x1+eps" else 1
+        self.net: nn.Module
+        self.net = (PointNet if isinstance(network, PointConfig) else PictureNet)(network, heads)
+        self.card: dict = {}
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        c = self.config
+        return (c.dims,) if isinstance(c, PointConfig) else (c.channels, c.resolution, c.resolution)
+
+    def scales(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """c_in, c_skip, c_out of x1_hat at t, of its shape."""
+        v0, var = self.path.noise_variance(t), self.flow.data_std**2
+        c = t**2 * var + v0
+        return c.rsqrt(), t * var / c, (var * v0 / c).sqrt()
+
+    def raw(self, x: Tensor, t: Tensor, *extras: Tensor) -> tuple[Tensor, ...]:
+        """F, of unit size: x (B, *dim), t (B,) -> one (B, *dim) for each head."""
+        level = self.path.noise_variance(t).sqrt() / t.clamp_min(1e-6)
+        return self.net(over(self.scales(t)[0], x) * x, t, level, *extras)
+
+    def forward(self, x: Tensor, t: Tensor | float, *extras: Tensor) -> Prediction:
+        """x (B, *dim), t scalar or (B,) in [0, 1); extras: class labels for pictures."""
+        t = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+        t = t.expand(len(x)) if t.ndim == 0 else t
+        out = self.raw(x, t, *extras)
+        if self.flow.predicts == "velocity":
+            return Prediction(velocity=(1 + self.flow.data_std**2) ** 0.5 * out[0])
+        _, skip, scale = self.scales(over(t, x))
+        return Prediction(x1=skip * x + scale * out[0], eps=out[1] if len(out) > 1 else None)
+
+
+def save_tensors(model: FlowModel, state: dict[str, Tensor], path: str | FilePath, dtype=torch.float16) -> None:
+    """Write weights (an EMA) under the model's configuration and card; `load` reads them back."""
+    part = "points" if isinstance(model.config, PointConfig) else "unet"
+    network = asdict(model.config) if part == "points" else model.config.to_dict()
+    config = {"flow": asdict(model.flow), part: network}
+    checkpoints.save(path, state, kind=KIND, config=config, card=model.card, dtype=dtype)
+
+
+def save(model: FlowModel, path: str | FilePath, card: dict | None = None, dtype=torch.float16) -> None:
+    """Write a model with its card."""
+    if card is not None:
+        model.card = card
+    save_tensors(model, model.state_dict(), path, dtype)
+
+
+def _make(config: dict) -> FlowModel:
+    flow = build(FlowConfig, config.get("flow"), "flow")
+    if "points" in config:
+        network = build(PointConfig, config["points"], "points")
+    else:
+        network = build(UNetConfig, config.get("unet"), "unet")
+        sizes: Sequence[int] = (network.resolution, network.base, network.embedding // 8, *network.multipliers)
+        if max(sizes) > 512 or len(network.multipliers) > 6 or network.blocks > 8 or network.channels > 4:
+            raise ValueError("the network is larger than this program loads (resolution and base 512, 6 levels)")
+    return FlowModel(flow, network)
+
+
+def load(name_or_path: str | FilePath) -> FlowModel:
+    """A shipped flow by name, or any checkpoint file of ours.
+
+    Raises:
+        CheckpointError: with a sentence that says what is wrong.
+    """
+    path = FilePath(name_or_path)
+    if path.suffix != ".safetensors":
+        path = MODELS_DIR / f"{name_or_path}{SUFFIX}"
+        if not path.is_file():
+            known = ", ".join(sorted(p.name.removesuffix(SUFFIX) for p in MODELS_DIR.glob(f"*{SUFFIX}"))) or "none"
+            raise checkpoints.CheckpointError(
+                f"There is no flow {str(name_or_path)!r}: give a .safetensors file or one of {known}."
+            )
+    header = checkpoints.peek(path)
+    if header.kind != KIND:
+        raise checkpoints.CheckpointError(
+            f"{path.name} holds a {header.kind!r:.40} checkpoint, but a {KIND!r} one is needed."
+        )
+    try:
+        with torch.device("meta"):  # shapes are compared before memory is taken
+            model = _make(header.config)
+    except (SettingsError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
+        raise checkpoints.CheckpointError(f"{path.name} has a configuration that cannot be built: {e}") from None
+    model.load_state_dict(checkpoints.load_tensors(path, checkpoints.expected_shapes(model), kind=KIND), assign=True)
+    model.card = header.card
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,218 @@
+"""Probability paths from noise (t = 0) to data (t = 1): x_t = t x1 + (1 - t) x0 + std(t) eps, eps ~ N(0, I).
+
+A path says how far x_t strays from the straight line and how x0 and x1 are paired. I-CFM, OT-CFM and SB-CFM: Tong et
+al. 2023, arXiv 2302.00482; IDFF: arXiv 2409.14599. Times are scalar or (B,) and float64 stays float64.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+COUPLINGS = ("independent", "exact", "entropic")
+SINKHORN_ROUNDS, SINKHORN_ERROR = 1000, 1e-3
+
+
+def over(t: Tensor | float, x: Tensor) -> Tensor:
+    """A time, scalar or (B,), with as many axes as x (B, *dim), so that the two multiply."""
+    t = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+    return t if t.ndim == 0 else t.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def exact_plan(x0: Tensor, x1: Tensor) -> Tensor:
+    """The optimal transport plan between two batches of one size for the squared distance, which is a permutation.
+
+    Args:
+        x0: (B, *dim).
+        x1: (B, *dim).
+
+    Returns:
+        int64 (B,): x0[i] goes to x1[plan[i]].
+    """
+    cost = torch.cdist(x0.flatten(1).double(), x1.flatten(1).double()).square()
+    return torch.from_numpy(linear_sum_assignment(cost.cpu().numpy())[1]).to(x1.device)
+
+
+def entropic_plan(x0: Tensor, x1: Tensor, regularisation: float) -> Tensor:
+    """Logarithm of the entropic plan: minimises <plan, |x0 - x1|^2> + regularisation KL(plan | uniform).
+
+    Sinkhorn's iteration on logarithms; it ends when every row holds 1/B to `SINKHORN_ERROR` of that, or after
+    `SINKHORN_ROUNDS` rounds (a small regularisation converges slowly).
+
+    Returns:
+        float64 (B, B); columns sum to 1/B exactly, rows nearly.
+    """
+    kernel = -torch.cdist(x0.flatten(1).double(), x1.flatten(1).double()).square() / regularisation
+    uniform = -math.log(len(x0))
+    rows = columns = torch.zeros(len(x0), dtype=torch.float64, device=x0.device)
+    for _ in range(SINKHORN_ROUNDS):
+        rows = uniform - (kernel + columns).logsumexp(1)
+        columns = uniform - (kernel + rows[:, None]).logsumexp(0)
+        plan = kernel + rows[:, None] + columns
+        if float((plan.logsumexp(1) - uniform).abs().max()) < SINKHORN_ERROR:
+            break
+    return plan
+
+
+@dataclass(frozen=True)
+class Path:
+    """What the four paths share.
+
+    Attributes:
+        sigma: noise on the line, finite, >= 0; how it enters `std` is the subclass's.
+        coupling: how a batch of x0 is paired with one of x1; "" is the path's own choice.
+    """
+
+    sigma: float = 0.0
+    coupling: str = ""
+    allowed: ClassVar[tuple[str, ...]] = COUPLINGS
+    least: ClassVar[str] = "cannot be negative"
+    bridge: ClassVar[bool] = False  # whether x_t given its ends is a Brownian bridge
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.sigma, int | float) and not isinstance(self.sigma, bool)
+        if not number or not math.isfinite(self.sigma) or self.sigma < 0:
+            raise ValueError(f"sigma must be a finite number and {self.least}, not {self.sigma!r}.")
+        object.__setattr__(self, "sigma", float(self.sigma))
+        if not self.coupling:
+            object.__setattr__(self, "coupling", self.allowed[0])
+        if self.coupling not in self.allowed:
+            raise ValueError(
+                f"{type(self).__name__} pairs by {' or '.join(self.allowed)} coupling, not {self.coupling!r}."
+            )
+
+    @property
+    def independent(self) -> bool:
+        """Whether x0 ~ N(0, I) knows nothing of x1: then one data prediction gives the score too."""
+        return self.coupling == "independent"
+
+    def mean(self, x0: Tensor, x1: Tensor, t: Tensor | float) -> Tensor:
+        """Mean of x_t given both ends: t x1 + (1 - t) x0."""
+        t = over(t, x1)
+        return t * x1 + (1 - t) * x0
+
+    def std(self, t: Tensor) -> Tensor:
+        """Standard deviation of x_t given both ends, of the shape of t."""
+        raise NotImplementedError
+
+    def sample(self, x0: Tensor, x1: Tensor, t: Tensor | float, eps: Tensor) -> Tensor:
+        """x_t for given ends and noise, all (B, *dim)."""
+        return self.mean(x0, x1, t) + self.std(over(t, x1)) * eps
+
+    def field(self, x0: Tensor, x1: Tensor, x: Tensor, t: Tensor | float) -> Tensor:
+        """Velocity of x = x_t given both ends: x1 - x0 + (std'/std)(x - mean) (reference section 3.1)."""
+        raise NotImplementedError
+
+    def pull(self, t: Tensor) -> Tensor:
+        """Factor p of the score in v = (x1_hat - x)/(1 - t) - p score: std^2/(1 - t) + (std^2)'/2.
+
+        For std = sigma sqrt(t (1 - t)) it is sigma^2/2 at every t (reference section 3.3).
+        """
+        raise NotImplementedError
+
+    def noise_variance(self, t: Tensor) -> Tensor:
+        """V0, the variance of x_t given x1 alone for independent x0 ~ N(0, I): (1 - t)^2 + std^2."""
+        return (1 - t) ** 2 + self.std(t) ** 2
+
+    def couple(self, x0: Tensor, x1: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Pairs a batch: int64 (B,), x0[i] belongs to x1[index[i]]; the generator serves the entropic plan only."""
+        if self.independent:
+            return torch.arange(len(x1), device=x1.device)
+        if self.coupling == "exact" or self.sigma == 0:
+            return exact_plan(x0, x1)
+        # the Schroedinger bridge of a Brownian motion of variance sigma^2 a unit of time
+        plan = entropic_plan(x0, x1, 2 * self.sigma**2)
+        return torch.multinomial(plan.softmax(1), 1, generator=generator)[:, 0]
+
+
+class _Straight(Path):
+    def std(self, t: Tensor) -> Tensor:
+        """Constant: sigma."""
+        return torch.full_like(torch.as_tensor(t), self.sigma)
+
+    def field(self, x0: Tensor, x1: Tensor, x: Tensor, t: Tensor | float) -> Tensor:
+        """x1 - x0 at every x and t."""
+        del x, t
+        return x1 - x0
+
+    def pull(self, t: Tensor) -> Tensor:
+        """sigma^2 / (1 - t)."""
+        return self.sigma**2 / (1 - t)
+
+
+class ICFM(_Straight):
+    """Independent conditional flow matching: constant std sigma, x0 and x1 independent.
+
+    With sigma > 0 the law at t = 0 is N(0, (1 + sigma^2) I), and at t = 1 that of the data blurred by sigma.
+    """
+
+    allowed = ("independent",)
+
+
+class OTCFM(_Straight):
+    """Optimal-transport conditional flow matching: as I-CFM, paired by the exact plan of each minibatch."""
+
+    allowed = ("exact",)
+
+
+class _Bridge(Path):
+    bridge = True
+    least = "above 0 (a path without noise is I-CFM's: choose that one)"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sigma == 0:
+            raise ValueError(f"sigma must be a finite number and {self.least}, not {self.sigma!r}.")
+
+    def std(self, t: Tensor) -> Tensor:
+        """The Brownian bridge's: sigma sqrt(t (1 - t))."""
+        return self.sigma * (t * (1 - t)).sqrt()
+
+    def field(self, x0: Tensor, x1: Tensor, x: Tensor, t: Tensor | float) -> Tensor:
+        """x1 - x0 + (1 - 2t) / (2t (1 - t)) (x - mean), t inside (0, 1)."""
+        s = over(t, x)
+        return x1 - x0 + (1 - 2 * s) / (2 * s * (1 - s)) * (x - self.mean(x0, x1, t))
+
+    def pull(self, t: Tensor) -> Tensor:
+        """sigma^2 / 2."""
+        return torch.full_like(torch.as_tensor(t), self.sigma**2 / 2)
+
+    def noise_variance(self, t: Tensor) -> Tensor:
+        """(1 - t)(1 - t + sigma^2 t): without the root, whose slope is infinite at t = 0."""
+        return (1 - t) * (1 - t + self.sigma**2 * t)
+
+
+class SBCFM(_Bridge):
+    """Schroedinger-bridge conditional flow matching; the plan is exact by default, its limit for small sigma."""
+
+    allowed = ("exact", "entropic")
+
+
+class IDFF(_Bridge):
+    """IDFF's path (reference section 2): the bridge, independent by default (2025 code) or paired (2024 code)."""
+
+    allowed = COUPLINGS
+
+
+PATHS: dict[str, type[Path]] = {"icfm": ICFM, "otcfm": OTCFM, "sbcfm": SBCFM, "idff": IDFF}
+
+
+def make_path(name: str, sigma: float, coupling: str = "") -> Path:
+    """A path by name.
+
+    Args:
+        name: "icfm", "otcfm", "sbcfm", "idff".
+        sigma: its noise.
+        coupling: "independent", "exact", "entropic", or "" for the path's own.
+
+    Raises:
+        ValueError: unknown name, or a sigma or coupling that the path does not take.
+    """
+    if name not in PATHS:
+        raise ValueError(f"path must be one of {', '.join(PATHS)}, not {name!r}.")
+    return PATHS[name](sigma, coupling)

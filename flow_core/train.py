@@ -1,0 +1,99 @@
+"""Training: `python -m flow_core.train {toy} --config FILE [--resume]`, and a generator that trains in the browser.
+
+Every key of the TOML file can be overridden: `--training.images=2000`. Runs under `accelerate launch -m` unchanged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foundation.settings import SettingsError
+
+if TYPE_CHECKING:
+    from foundation.training import Task, TrainingConfig
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code: 2 for a mistake that a sentence explains."""
+    from flow_core import recipes
+
+    parser = argparse.ArgumentParser(prog="flow_core.train", description=__doc__, allow_abbrev=False)
+    parser.add_argument("command", choices=tuple(recipes.RUN))
+    parser.add_argument("--config", type=Path, required=True, help="TOML file, see flow_core/configs/")
+    parser.add_argument("--resume", action="store_true", help="continue from the state in the run's folder")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    args, overrides = parser.parse_known_args(argv)
+    try:
+        return recipes.RUN[args.command](args.config, overrides, resume=args.resume, quiet=args.quiet)
+    except (SettingsError, ValueError, FileNotFoundError, FloatingPointError) as e:
+        print(f"flow_core.train: {e}", file=sys.stderr)
+        return 2
+
+
+def train_live(task: Task, config: TrainingConfig, every: int = 25) -> Iterator[tuple[int, float]]:
+    """Train a small task in this process, a few steps at a time, without a folder.
+
+    While the caller holds a pair, and after the end or `close()`, the task has its averaged (EMA) weights, so that
+    it can be shown at any moment. Everything random follows from config.seed.
+
+    Args:
+        task: network and loss, on the CPU.
+        config: images, batch, learning rate, optimizer, EMA; the rest is for long runs.
+        every: steps from one pair to the next.
+
+    Yields:
+        (steps done, mean loss since the last pair); the last pair comes after the last step.
+
+    Raises:
+        FloatingPointError: the loss is NaN or infinite.
+    """
+    import torch
+
+    from foundation.optimizers import make_optimizers
+    from foundation.randomness import mix_seed
+    from foundation.training import swapped
+
+    steps, total, n = -(-config.images // config.batch), 0.0, 0
+    optimizers = make_optimizers(task.parameter_groups(config.lr), config.optimizer, config.beta2)
+    groups = [(g, g["lr"]) for o in optimizers for g in o.param_groups]
+    params = task.trainable_state()
+    ema = {k: p.detach().clone() for k, p in params.items()}
+    generator = torch.Generator().manual_seed(mix_seed(config.seed, 4))
+    task.train()
+    try:
+        for step in range(steps):
+            images = step * config.batch
+            drawn = task.draw(step, config.batch, generator)
+            loss = task(torch.tensor(images / config.images), *drawn)["loss"]
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(params.values(), config.clip, foreach=True)
+            for group, lr in groups:
+                group["lr"] = lr * config.lr_factor(images)
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            images += config.batch
+            halflife = max(min(config.ema_halflife, images * config.ema_rampup), 1e-8)
+            share = 1 - 0.5 ** (config.batch / halflife)
+            torch._foreach_lerp_(list(ema.values()), [p.detach() for p in params.values()], share)
+            total, n = total + float(loss.detach()), n + 1
+            if not math.isfinite(total):
+                raise FloatingPointError("The loss became NaN or infinite: lower the learning rate.")
+            if n == every or step == steps - 1:
+                with swapped(params, ema):
+                    yield step + 1, total / n
+                total, n = 0.0, 0
+    finally:
+        with torch.no_grad():
+            for k, p in params.items():
+                p.copy_(ema[k])
+        task.eval()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

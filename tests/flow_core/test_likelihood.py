@@ -1,0 +1,101 @@
+"""Likelihood against exact densities, the trace estimate, bits."""
+
+import math
+
+import pytest
+import torch
+
+from flow_core.fields import Prediction
+from flow_core.likelihood import dequantise, log_likelihood, picture_bits
+from flow_core.mixtures import GaussianMixture
+from flow_core.paths import ICFM, IDFF
+from flow_core.samplers import Diverged
+
+WORLD = GaussianMixture(torch.tensor([[2.0, 0], [-1, 1.5], [0, -2]]), torch.tensor([0.6, 0.8, 1.0]))
+PATHS = [IDFF(0.2), IDFF(0.5), ICFM(0.0)]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=str)
+def test_it_is_the_density_of_a_mixture(path):
+    x = torch.cat([WORLD.sample(40, torch.Generator().manual_seed(0)), torch.tensor([[4.0, 4.0], [-5, 0]])])
+    got = log_likelihood(WORLD.oracle(path), path, x, steps=24)
+    # what is read is the density of x blurred by what is left of the noise at the end
+    end = 1 - 1e-3
+    blurred = WORLD.noisy_log_prob(end * x.double(), end, path.noise_variance(torch.tensor(end, dtype=torch.float64)))
+    torch.testing.assert_close(got.log_prob, blurred + 2 * math.log(end), rtol=0, atol=2e-3)
+    torch.testing.assert_close(got.log_prob[:40], WORLD.log_prob(x[:40]), rtol=0, atol=5e-3)
+    torch.testing.assert_close(got.bits_per_dim, -got.log_prob / (2 * math.log(2)))
+    assert (got.nfe, got.derivatives) == (96, 192)
+
+
+def test_finer_steps_come_closer():
+    path, x = IDFF(0.2), WORLD.sample(20, torch.Generator().manual_seed(1))
+    errors = [
+        float(
+            (log_likelihood(WORLD.oracle(path), path, x, steps=n, end=1 - e).log_prob - WORLD.log_prob(x)).abs().max()
+        )
+        for n, e in ((8, 1e-2), (24, 1e-3), (48, 1e-4))
+    ]
+    assert errors[0] > 3 * errors[1] > 9 * errors[2]
+
+
+def test_the_estimate_is_exact_where_the_jacobian_is_a_multiple_of_one():
+    world, path = GaussianMixture(torch.zeros(1, 5), 0.7), IDFF(0.3)
+    x = world.sample(10, torch.Generator().manual_seed(0))
+    exact = log_likelihood(world.oracle(path), path, x, steps=12)
+    one = log_likelihood(world.oracle(path), path, x, steps=12, probes=1, generator=torch.Generator().manual_seed(4))
+    torch.testing.assert_close(exact.log_prob, one.log_prob, rtol=1e-9, atol=1e-9)
+    assert exact.derivatives == 5 * one.derivatives
+
+
+def test_the_estimate_is_unbiased_and_its_probes_come_from_the_generator():
+    path, x = IDFF(0.5), WORLD.sample(12, torch.Generator().manual_seed(2))
+    want = log_likelihood(WORLD.oracle(path), path, x, steps=6).log_prob
+
+    def estimate(seed, probes=1):
+        generator = torch.Generator().manual_seed(seed)
+        return log_likelihood(WORLD.oracle(path), path, x, steps=6, probes=probes, generator=generator).log_prob
+
+    assert torch.equal(estimate(1), estimate(1)) and not torch.equal(estimate(1), estimate(2))
+    draws = torch.stack([estimate(s) for s in range(25)])
+    error = (draws.mean(0) - want) / (draws.std(0) / 25**0.5 + 1e-9)
+    assert float(error.square().mean()) < 2.5
+    assert float((estimate(0, 30) - want).square().mean()) < 0.3 * float((draws - want).square().mean())
+
+
+def test_many_dimensions_take_one_probe_and_pictures_keep_their_shape():
+    world, path = GaussianMixture(torch.zeros(1, 3 * 4 * 4), 0.5), IDFF(0.2)
+    x = world.sample(3, torch.Generator().manual_seed(0)).reshape(3, 3, 4, 4)
+
+    def oracle(y, t):
+        return Prediction(world.oracle(path)(y.flatten(1), t).x1.view_as(y))
+
+    got = log_likelihood(oracle, path, x, steps=12)
+    torch.testing.assert_close(got.log_prob, world.log_prob(x.flatten(1)), rtol=0, atol=0.05)
+    assert got.latent.shape == x.shape and got.derivatives == got.nfe == 48
+
+
+def test_bits_of_pictures():
+    world = GaussianMixture(torch.zeros(1, 1), 1.0)
+    got = log_likelihood(world.oracle(IDFF(0.2)), IDFF(0.2), torch.zeros(1, 1, dtype=torch.float64), steps=24)
+    # a density of one N(0, 1) at 0, in steps of 2/255
+    assert float(picture_bits(got)) == pytest.approx(-math.log2(2 / 255 / math.sqrt(2 * math.pi)), abs=2e-3)
+    x = torch.linspace(-1, 1, 256)
+    noisy = dequantise(x, torch.Generator().manual_seed(0))
+    # the noise fills the gaps between the levels and no more
+    assert 0.9 / 255 < float((noisy - x).abs().max()) <= 1 / 255 + 1e-7
+
+
+def test_refusals():
+    x = torch.zeros(2, 2)
+    with pytest.raises(ValueError, match="probes must be from 0"):
+        log_likelihood(WORLD.oracle(IDFF(0.2)), IDFF(0.2), x, probes=-1)
+    with pytest.raises(ValueError, match="steps must be a whole number"):
+        log_likelihood(WORLD.oracle(IDFF(0.2)), IDFF(0.2), x, steps=0)
+    with pytest.raises(Diverged, match="on its way back"):
+        log_likelihood(lambda y, t: Prediction(x1=-1e3 * y), IDFF(0.2), x + 1, steps=8)
+
+
+def test_it_works_in_inference_mode():
+    with torch.inference_mode():
+        log_likelihood(WORLD.oracle(IDFF(0.2)), IDFF(0.2), torch.zeros(2, 2), steps=2)

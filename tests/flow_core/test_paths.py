@@ -1,0 +1,126 @@
+"""Paths against an independent recomputation with numpy, for every sigma and shape; couplings; refusals."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from flow_core.paths import ICFM, IDFF, OTCFM, PATHS, SBCFM, entropic_plan, exact_plan, make_path, over
+
+SHAPES = [(4, 2), (3, 1, 4, 5), (2, 7), (3, 1)]
+CASES = [
+    (name, sigma)
+    for name in PATHS
+    for sigma in (0.0, 1e-3, 0.2, 1.0, 3)
+    if not (name in ("sbcfm", "idff") and sigma == 0)
+]
+
+
+def ends(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=shape) for _ in range(3)] + [rng.uniform(0.01, 0.99, size=shape[0])]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name,sigma", CASES)
+def test_every_path_is_its_formula(name, sigma, shape):
+    x0, x1, eps, t = ends(shape)
+    path = make_path(name, sigma)
+    a, b, e, s = (torch.from_numpy(v) for v in (x0, x1, eps, t))
+    got = path.sample(a, b, s, e)
+    field = path.field(a, b, got, s)
+    for i in range(shape[0]):  # one sample at a time, plain numbers
+        tau = float(t[i])
+        std = sigma if name in ("icfm", "otcfm") else sigma * math.sqrt(tau * (1 - tau))
+        x = tau * x1[i] + (1 - tau) * x0[i] + std * eps[i]
+        np.testing.assert_allclose(got[i].numpy(), x, rtol=1e-13, atol=1e-13)
+        # the derivative of mean + std eps in t, by a central difference
+        h = 1e-5 * min(tau, 1 - tau)
+
+        def at(u, i=i):
+            noise = sigma if name in ("icfm", "otcfm") else sigma * math.sqrt(u * (1 - u))
+            return u * x1[i] + (1 - u) * x0[i] + noise * eps[i]
+
+        np.testing.assert_allclose(field[i].numpy(), (at(tau + h) - at(tau - h)) / (2 * h), rtol=1e-5, atol=1e-6)
+        assert float(path.std(s)[i]) == pytest.approx(std, rel=1e-14)
+        assert float(path.noise_variance(s)[i]) == pytest.approx((1 - tau) ** 2 + std**2, rel=1e-13)
+        # std^2/(1 - t) + (std^2)'/2
+        rate = 0.0 if name in ("icfm", "otcfm") else sigma**2 * (1 - 2 * tau)
+        assert float(path.pull(s)[i]) == pytest.approx(std**2 / (1 - tau) + rate / 2, rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_one_time_for_all_is_the_same_time_for_each(name):
+    x0, x1, eps, _ = (torch.from_numpy(v) for v in ends((3, 2, 2)))
+    path, each = make_path(name, 0.5), torch.full((3,), 0.3, dtype=torch.float64)
+    torch.testing.assert_close(path.sample(x0, x1, torch.tensor(0.3), eps), path.sample(x0, x1, each, eps))
+    assert over(0.3, x0).shape == () and over(each, x0).shape == (3, 1, 1)
+
+
+@pytest.mark.parametrize("name", ["sbcfm", "idff"])
+def test_a_bridge_starts_and_ends_on_its_ends(name):
+    x0, x1, eps, _ = (torch.from_numpy(v) for v in ends((3, 2)))
+    path = make_path(name, 0.7)
+    assert torch.equal(path.sample(x0, x1, torch.tensor(0.0), eps), x0)
+    assert torch.equal(path.sample(x0, x1, torch.tensor(1.0), eps), x1)
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("sigma", [-1, math.nan, math.inf, "x", None, True])
+def test_bad_sigma_is_refused_with_a_sentence(name, sigma):
+    with pytest.raises(ValueError, match=r"sigma must be a finite number and .*, not .*\."):
+        make_path(name, sigma)
+
+
+def test_a_bridge_without_noise_names_the_other_path():
+    for path in (SBCFM, IDFF):
+        with pytest.raises(ValueError, match="I-CFM"):
+            path(0.0)
+
+
+def test_names_and_couplings_are_checked():
+    with pytest.raises(ValueError, match="one of icfm, otcfm, sbcfm, idff"):
+        make_path("ddpm", 0.1)
+    with pytest.raises(ValueError, match="OTCFM pairs by exact coupling"):
+        OTCFM(0.1, "independent")
+    with pytest.raises(ValueError, match="SBCFM pairs by exact or entropic"):
+        SBCFM(0.1, "independent")
+    assert [make_path(n, 0.1).coupling for n in PATHS] == ["independent", "exact", "exact", "independent"]
+
+
+def test_the_exact_plan_is_the_best_permutation():
+    generator = torch.Generator().manual_seed(1)
+    x0, x1 = torch.randn(6, 3, generator=generator), 2 * torch.randn(6, 3, generator=generator)
+    plan = exact_plan(x0, x1)
+    best = min(
+        itertools.permutations(range(6)),
+        key=lambda p: sum(float((x0[i] - x1[j]).square().sum()) for i, j in enumerate(p)),
+    )
+    assert plan.tolist() == list(best)
+    assert torch.equal(OTCFM(0.0).couple(x0, x1), plan) and torch.equal(SBCFM(0.1).couple(x0, x1), plan)
+    assert ICFM().couple(x0, x1).tolist() == list(range(6))
+
+
+def test_the_entropic_plan_has_its_marginals_and_its_form():
+    generator = torch.Generator().manual_seed(2)
+    x0, x1 = torch.randn(8, 2, generator=generator), torch.randn(8, 2, generator=generator) + 1
+    plan = entropic_plan(x0, x1, 0.5).exp()
+    torch.testing.assert_close(plan.sum(0), torch.full((8,), 1 / 8, dtype=torch.float64))
+    torch.testing.assert_close(plan.sum(1), torch.full((8,), 1 / 8, dtype=torch.float64), rtol=2e-3, atol=0)
+    # an entropic plan is a product a_i exp(-c_ij / r) b_j: every 2 x 2 minor of plan * exp(c / r) vanishes
+    scaled = (plan * (torch.cdist(x0, x1).double().square() / 0.5).exp()).log()
+    minor = scaled[1:, 1:] - scaled[:1, 1:] - scaled[1:, :1] + scaled[0, 0]
+    assert float(minor.abs().max()) < 1e-5
+    # little regularisation: the permutation of the exact plan
+    assert torch.equal(entropic_plan(x0, x1, 0.01).argmax(1), exact_plan(x0, x1))
+
+
+def test_entropic_pairs_are_drawn_from_the_plan_by_the_generator():
+    x0, x1 = torch.randn(50, 2), torch.randn(50, 2)
+    path = IDFF(0.5, "entropic")
+    draw = [path.couple(x0, x1, torch.Generator().manual_seed(s)) for s in (3, 3, 4)]
+    assert torch.equal(draw[0], draw[1]) and not torch.equal(draw[0], draw[2])
+    far = torch.tensor([[-50.0, 0], [50, 0]])
+    assert IDFF(1.0, "entropic").couple(far, far.flip(0)).tolist() == [1, 0]
