@@ -23,13 +23,14 @@ from ui.edit_handlers import (
     fill,
     of_reference,
 )
-from ui.editing_cards import EDIT_PLACEHOLDER, history_strip, seen_script
+from ui.editing_cards import EDIT_PLACEHOLDER, history_strip
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.history import History
 from ui.keep import Opens, keep_bar
 from ui.painting import canvas
 from ui.source import DICE, NO_CLASS, Source, class_choices
 from ui.uploads import picture_chooser
+from ui.visible import seen_script
 
 INTRO = """<p class="ks-intro">Some modes of a <b>reference</b> are mixed into the picture of your seed, in a part of
 it. The control mixes <b>all</b> modes at the same ratio and place: only beside it can be seen what choosing bands

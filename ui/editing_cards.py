@@ -20,11 +20,6 @@ _CLICKS = """element.addEventListener("click", (event) => {
 });"""
 
 
-def seen_script(name: str) -> str:
-    """JavaScript for `js=`: the first input becomes whether the element of this id is on the screen."""
-    return f"(seen, ...rest) => [Boolean(document.querySelector('#{name}')?.offsetParent), ...rest]"
-
-
 def _row(css: str, *figures: str) -> str:
     return f'<div class="{css}">{"".join(figures)}</div>'
 

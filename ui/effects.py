@@ -17,6 +17,7 @@ from ui.long_runs import LongRun, run_buttons, wire_run
 from ui.plots import plot
 from ui.source import Source, fitting_label, usable_seed
 from ui.surgery import NEUTRAL, Surgery, band_choices, build_surgery
+from ui.visible import seen_script
 
 LOW, HIGH = 0.33, 0.67
 SEEDS, MAX_SEEDS = 4, 16
@@ -33,12 +34,6 @@ FORMULAS = {
 INTRO = """<p class="ks-intro">Between noise and picture nothing is called but a matrix exponential, so it can be said
 exactly how much every band of modes and every level has moved by any time.</p>"""
 ASK = '<p class="ks-line">Not measured yet: it leaves out one band or level at a time and decodes.</p>'
-# the last input says whether the part is on the screen: what nobody sees is not computed
-SEEN = """async (...values) => {{
-  await new Promise((done) => setTimeout(done, 30));
-  const part = document.querySelector('#{name}');
-  return [Boolean(part && part.offsetParent), ...values.slice(1)];
-}}"""
 
 
 class EffectsTab:
@@ -168,18 +163,18 @@ def build_effects(library: ModelLibrary, source: Source, shown_event: Dependency
             build_labels(checks, source, shown_event, low, high, order)
         with gr.Tab("Change the spectrum", id="surgery") as operate:
             controls = build_surgery(surgery, source, LOW, HIGH)
-    seen = gr.Checkbox(value=True, visible=False)  # filled in by SEEN
+    seen = gr.Checkbox(value=True, visible=False)  # filled in by seen_script
 
     live = {"trigger_mode": "always_last", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     seldom = {**live, "trigger_mode": "multiple"}  # only one listener of an event may be "always_last"
     shared = [seen, *source.inputs, low, high, order]
     effect = {
         "fn": guarded(tab.curves), "inputs": [*shared, kind, count], "outputs": [formulas, bands, levels, told],
-        "js": SEEN.format(name="effect-bands"),
+        "js": seen_script("effect-bands"),
     }  # fmt: skip
     operation = {
         "fn": guarded(surgery.operate), "inputs": [*shared, *controls.inputs], "outputs": controls.outputs,
-        "js": SEEN.format(name="surgery-pictures"),
+        "js": seen_script("surgery-pictures"),
     }  # fmt: skip
     gr.on(source.another_model, guarded(tab.another_model), source.model, controls.levels, **seldom)
     moved = [shown_event]

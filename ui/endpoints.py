@@ -19,15 +19,17 @@ from ui.pictures import png_base64
 from ui.source import readable
 
 
-def _pngs(stack: np.ndarray | None) -> list[str] | None:
+def pngs(stack: np.ndarray | None) -> list[str] | None:
+    """A stack of pictures as base64 PNG."""
     return None if stack is None else [png_base64(p) for p in stack]
 
 
-def _list(values: np.ndarray | None) -> list | None:
+def listed(values: np.ndarray | None) -> list | None:
+    """An array as nested lists."""
     return None if values is None else values.tolist()
 
 
-def _tuple(values: Any, what: str) -> tuple:
+def as_tuple(values: Any, what: str) -> tuple:
     """A JSON list as a tuple; the requests check what is in it."""
     if not isinstance(values, (list, tuple)):
         raise UserError(f"{what} must be a list.")
@@ -61,8 +63,8 @@ class Endpoints:
         model: name, "" for the default. seeds: 1 to 64 whole numbers. label: class index, -1 for none. Returns
         pictures (base64 PNG, in the order of the seeds), nfe (network calls a picture), seconds.
         """
-        result = self.library.get(model).generate(GenerateRequest(_tuple(seeds, "The seeds"), label))
-        return {"pictures": _pngs(result.pictures), "nfe": result.nfe, "seconds": result.seconds}
+        result = self.library.get(model).generate(GenerateRequest(as_tuple(seeds, "The seeds"), label))
+        return {"pictures": pngs(result.pictures), "nfe": result.nfe, "seconds": result.seconds}
 
     def trajectory(self, model: str = "", seed: int = 0, label: int = -1, steps: int = 18) -> dict:
         """One noise followed to its picture, Koopman path beside teacher.
@@ -73,14 +75,14 @@ class Endpoints:
         """
         r = self.library.get(model).trajectory(TrajectoryRequest(seed, label, steps))
         return {
-            "sigma": _list(r.sigma),
-            "tau": _list(r.tau),
-            "koopman": _pngs(r.koopman),
-            "denoised": _pngs(r.denoised),
-            "state": _pngs(r.state),
+            "sigma": listed(r.sigma),
+            "tau": listed(r.tau),
+            "koopman": pngs(r.koopman),
+            "denoised": pngs(r.denoised),
+            "state": pngs(r.state),
             "final": None if r.final is None else png_base64(r.final),
-            "mse": _list(r.mse),
-            "lpips": _list(r.lpips),
+            "mse": listed(r.mse),
+            "lpips": listed(r.lpips),
             "nfe_model": r.nfe_model,
             "nfe_teacher": r.nfe_teacher,
         }
@@ -106,8 +108,8 @@ class Endpoints:
             "levels": levels,
             "level": entry.index,
             "name": entry.name,
-            "alpha": _list(entry.alpha),
-            "beta": _list(entry.beta),
+            "alpha": listed(entry.alpha),
+            "beta": listed(entry.beta),
             "warp": result.warp,
         }
 
@@ -129,8 +131,8 @@ class Endpoints:
         each band, mse.
         """
         request = MaskRequest(
-            seed, label, _tuple(edges, "The band edges"), _tuple(gains, "The retentions"), order,
-            _tuple(() if levels is None else levels, "The levels"),
+            seed, label, as_tuple(edges, "The band edges"), as_tuple(gains, "The retentions"), order,
+            as_tuple(() if levels is None else levels, "The levels"),
         )  # fmt: skip
         r = self.library.get(model).mask_bands(request)
         return {
@@ -138,8 +140,8 @@ class Endpoints:
             "masked": png_base64(r.masked),
             "difference": png_base64(r.difference),
             "magnification": r.magnification,
-            "share": _list(r.share),
-            "modes": _list(r.modes),
+            "share": listed(r.share),
+            "modes": listed(r.modes),
             "mse": r.mse,
         }
 

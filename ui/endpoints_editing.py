@@ -11,7 +11,7 @@ from analysis import ModelLibrary
 from analysis.editing import EditNumbers
 from analysis.requests_editing import ColorizeRequest, EditRequest, InpaintRequest, RestoreResult
 from analysis.restoration import HoleNumbers
-from ui.endpoints import _list, _pngs, _tuple
+from ui.endpoints import as_tuple, listed, pngs
 from ui.guard import MODEL_QUEUE, guarded
 from ui.pictures import png_base64
 from ui.uploads import limit_decoders, open_base64, open_mask_base64, side_of
@@ -28,8 +28,8 @@ def _restored(result: RestoreResult, frames: bool) -> dict:
     return {
         "picture": png_base64(result.picture),
         "given": png_base64(result.given),
-        "frames": _pngs(result.frames) if frames is True else [],
-        "sigma": _list(result.sigma),
+        "frames": pngs(result.frames) if frames is True else [],
+        "sigma": listed(result.sigma),
         "nfe": result.nfe,
         "numbers": _numbers(result.numbers),
     }
@@ -82,8 +82,8 @@ class EditEndpoints:
             encoding,
             noise_seed,
             tau,
-            _tuple(edges, "The band edges"),
-            _tuple(bands, "The bands"),
+            as_tuple(edges, "The band edges"),
+            as_tuple(bands, "The bands"),
             order,
             ratio,
             region,
@@ -96,7 +96,7 @@ class EditEndpoints:
             "control": png_base64(r.control),
             "reference": png_base64(r.reference),
             "encoded": png_base64(r.encoded),
-            "strip": _pngs(r.strip),
+            "strip": pngs(r.strip),
             "strip_ratios": list(r.strip_ratios),
             "sigma": r.sigma,
             "share": r.share,

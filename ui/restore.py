@@ -11,7 +11,6 @@ from analysis import ModelLibrary
 from analysis.requests_editing import InpaintRequest
 from analysis.restoration import MAX_STEPS
 from ui.cards import heading
-from ui.editing_cards import seen_script
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.keep import Opens, keep_bar
 from ui.painting import HOLES, canvas, hole
@@ -31,6 +30,7 @@ from ui.restore_handlers import (
 )  # fmt: skip
 from ui.source import DICE, Source
 from ui.uploads import picture_chooser
+from ui.visible import seen_script
 
 RUN_QUEUE = {"concurrency_id": "restore", "concurrency_limit": 1}  # the model is locked for one step at a time only
 INTRO = """<p class="ks-intro">The model fills the hole of a picture, or gives a grey picture colours: noise is added,
