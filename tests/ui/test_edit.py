@@ -167,7 +167,8 @@ OUTPUTS = (
 
 def test_a_slider_that_is_still_moving_is_one_step(tab, monkeypatch):
     clock = iter([10.0, 11.0, 11.5, 20.0, 20.5])
-    monkeypatch.setattr(edit_handlers.time, "monotonic", lambda: next(clock))
+    # only this module's clock: threads of other tests read the real one
+    monkeypatch.setattr(edit_handlers, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     past, last = FRESH
     counts = []
     for change in ({}, {"ratio": 60}, {"ratio": 70}, {"ratio": 80}, {"tau": 0.3, "ratio": 80}):
