@@ -1,8 +1,8 @@
 """What moves a sample: exact velocity, score, momentum, the published drift, the marginal-preserving family.
 
-Everything follows from what the network says of one state (reference sections 3 and 4). t = 0 is noise, t = 1 data, and
-no formula here is evaluated at t = 1. A drift is called as `drift(network, x, t)`, so that whoever holds the counted
-network knows every call.
+Everything follows from what the network says of one state; numbers in brackets are the lines of docs/flow.md, "Velocity
+and score". t = 0 is noise, t = 1 data, and no formula here is evaluated at t = 1. A drift is called as
+`drift(network, x, t)`, so that whoever holds the counted network knows every call.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Network(CountedCalls):
 def score(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
     """grad log p_t.
 
-    From the eps head, -eps_hat / std (section 3.2; at t = 0, where that is 0/0, the source's own score -x), else
-    (t x1_hat - x) / V0 for independent x0 ~ N(0, I) (section 3.4).
+    From the eps head, -eps_hat / std (2; at t = 0, where that is 0/0, the source's own score -x), else
+    (t x1_hat - x) / V0 for independent x0 ~ N(0, I) (4).
 
     Raises:
         ValueError: x0 depends on x1 and the network has no eps head.
@@ -76,7 +76,7 @@ def score(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
 
 
 def velocity(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
-    """The marginal velocity v = (x1_hat - x)/(1 - t) - pull(t) score (section 3.3)."""
+    """The marginal velocity v = (x1_hat - x)/(1 - t) - pull(t) score (3)."""
     if p.velocity is not None:
         return p.velocity
     t = over(t, x)
@@ -105,12 +105,12 @@ def data_prediction(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> 
 
 
 def eps_prediction(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
-    """eps_hat = -std score (section 3.2)."""
+    """eps_hat = -std score (2)."""
     return p.eps if p.eps is not None else -path.std(over(t, x)) * score(path, x, t, p)
 
 
 def eps_given_start(path: Path, x: Tensor, t: Tensor | float, x1: Tensor, x0: Tensor) -> Tensor:
-    """eps_hat where x0 was given to the network (next-frame flows): (x - t x1_hat - (1 - t) x0) / std (section 3.5).
+    """eps_hat where x0 was given to the network (next-frame flows): (x - t x1_hat - (1 - t) x0) / std (5).
 
     0/0 at t = 0: start there with `Preserving(path, None)`, the bridge.
     """
@@ -161,9 +161,10 @@ class Exact:
 
 @dataclass(frozen=True)
 class Preserving:
-    """dx = [v + eta score] dt + sqrt(2 eta) dW, which has the marginals of the path for every eta >= 0 (section 4).
+    """dx = [v + eta score] dt + sqrt(2 eta) dW, which has the marginals of the path for every eta >= 0.
 
-    A known family: stochastic interpolants (arXiv 2303.08797), SiT (arXiv 2401.08740).
+    docs/flow.md, "Marginal-preserving family". Known from stochastic interpolants (arXiv 2303.08797) and SiT (arXiv
+    2401.08740).
 
     Attributes:
         gamma1: eta = gamma1 std^2, the first-order Langevin-enhanced IDFF; None is eta = pull(t), the Brownian-bridge
@@ -224,7 +225,7 @@ class MomentumODE:
     """dx = [v + (gamma1 - 1/2) std^2 xi^1 + gamma2 std^2 xi^2 + gamma3 std^2 xi^3] dt, without noise.
 
     The published momentum on the exact velocity. It does not keep the marginals; at gamma1 = 1/2 alone it is the plain
-    flow (section 4).
+    flow (docs/flow.md, "Momentum").
 
     Attributes:
         gammas: one to three weights; their number is the order.
@@ -243,10 +244,11 @@ class MomentumODE:
 
 @dataclass(frozen=True)
 class Published:
-    """The drift of the public code (2025; section 5), with the true score in place of its column sums.
+    """The drift of the public code of 2025, with the true score in place of its column sums.
 
     w = sqrt(1 - (gamma1 + gamma2 + gamma3) std^2) (x1_hat - x)/(1 - t) + the momentum of `MomentumODE`. The term
-    -pull(t) score is missing there, so the marginals are not kept even at gamma1 = 1/2.
+    -pull(t) score is missing there, so the marginals are not kept even at gamma1 = 1/2 (docs/flow.md, "Published
+    drift").
     """
 
     path: Path

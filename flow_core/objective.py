@@ -1,4 +1,4 @@
-"""Losses of flow models (reference section 6), and the task that the training loop runs."""
+"""Losses of flow models (docs/flow.md, "Networks and losses"), and the task that the training loop runs."""
 
 from __future__ import annotations
 

@@ -105,13 +105,16 @@ class Path:
         return self.mean(x0, x1, t) + self.std(over(t, x1)) * eps
 
     def field(self, x0: Tensor, x1: Tensor, x: Tensor, t: Tensor | float) -> Tensor:
-        """Velocity of x = x_t given both ends: x1 - x0 + (std'/std)(x - mean) (reference section 3.1)."""
+        """Velocity of x = x_t given both ends: x1 - x0 + (std'/std)(x - mean).
+
+        (1) of docs/flow.md, "Velocity and score".
+        """
         raise NotImplementedError
 
     def pull(self, t: Tensor) -> Tensor:
         """Factor p of the score in v = (x1_hat - x)/(1 - t) - p score: std^2/(1 - t) + (std^2)'/2.
 
-        For std = sigma sqrt(t (1 - t)) it is sigma^2/2 at every t (reference section 3.3).
+        For std = sigma sqrt(t (1 - t)) it is sigma^2/2 at every t: (3) of docs/flow.md, "Velocity and score".
         """
         raise NotImplementedError
 
@@ -194,7 +197,7 @@ class SBCFM(_Bridge):
 
 
 class IDFF(_Bridge):
-    """IDFF's path (reference section 2): the bridge, independent by default (2025 code) or paired (2024 code)."""
+    """IDFF's path (docs/flow.md, "Paths"): the bridge, independent as in the code of 2025, or paired as in 2024's."""
 
     allowed = COUPLINGS
 

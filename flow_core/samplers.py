@@ -236,7 +236,7 @@ def step_noise(seeds: Sequence[int], shape: Sequence[int], steps: int) -> Callab
 def multistep(
     network: Predict, x: Tensor, path: Path, nfe: int, *, spacing: Spacing = uniform_grid, callback=None
 ) -> SampleResult:
-    """Second-order multistep on x1_hat, one call a step (reference section 7; twin of DPM-Solver++(2M)).
+    """Second-order multistep on x1_hat, one call a step (docs/flow.md, "Samplers"; twin of DPM-Solver++(2M)).
 
     Between two times the exact flow for a constant x1_hat is x/s + (t/s)' x1_hat, with s the standard deviation of the
     noise in x_t: sqrt(V0) for independent ends, 1 - t otherwise (exact for sigma = 0). In lambda = log(t / s) the last

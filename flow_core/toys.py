@@ -1,9 +1,9 @@
 """Two-dimensional densities with exact values everywhere: five named ones, and what a user draws.
 
 The curved ones are Gaussian mixtures with so many components along the curve (closer together than their std) that
-they are smooth, so sampler, density, posterior and score are exact. Scales follow the public code (reference
-section 8): 8 Gaussians on a circle of radius 5 with covariance sqrt(.1) I, the checkerboard on [-4, 4]^2 with cells of
-side 2, moons of radius 3 with std .6, five arms of a pinwheel.
+they are smooth, so sampler, density, posterior and score are exact (docs/flow.md, "Worlds with known answers"). Scales
+follow the public code of IDFF: 8 Gaussians on a circle of radius 5 with covariance sqrt(.1) I, the checkerboard on
+[-4, 4]^2 with cells of side 2, moons of radius 3 with std .6, five arms of a pinwheel.
 """
 
 from __future__ import annotations

@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMED = re.compile(r'docs/method\.md,\s+"([^"]+)"')
+NAMED = re.compile(r'docs/(method|flow)\.md,\s+"([^"]+)"')
+PACKAGES = ("analysis", "koopman_core", "flow_core", "foundation")
 
 
 def sources():
-    folders = ("analysis", "koopman_core", "foundation", "tests/analysis", "tests/koopman_core", "tests/foundation")
+    folders = (*PACKAGES, *(f"tests/{name}" for name in PACKAGES))
     return [p for folder in folders for p in sorted((ROOT / folder).glob("*.py"))]
 
 
@@ -17,14 +18,16 @@ def headings(page):
 
 
 def test_docstrings_name_sections_that_exist():
-    there = headings(ROOT / "docs" / "method.md")
-    named = {(p.name, section) for p in sources() for section in NAMED.findall(p.read_text())}
-    assert named and {n for n in named if n[1] not in there} == set()
+    there = {(page, section) for page in ("method", "flow") for section in headings(ROOT / "docs" / f"{page}.md")}
+    named = {(p.name, *found) for p in sources() for found in NAMED.findall(" ".join(p.read_text().split()))}
+    assert {page for _, page, _ in named} == {"method", "flow"}
+    assert {n for n in named if n[1:] not in there} == set()
 
 
 def test_no_page_is_named_that_a_reader_does_not_have():
-    strangers = re.compile(r"hkd\.md|[Rr]eference,? section")
-    assert [p.name for p in sources() if strangers.search(p.read_text())] == []
+    strangers = re.compile(r"(hkd|idff)\.md|[Rr]eference,? section|method's reference")
+    here = Path(__file__).name
+    assert [p.name for p in sources() if p.name != here and strangers.search(p.read_text())] == []
 
 
 def test_links_between_the_pages_lead_somewhere():

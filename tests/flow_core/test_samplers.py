@@ -115,8 +115,8 @@ def test_a_callback_may_stop():
         samplers.euler(WORLD.oracle(PATH), start(), Exact(PATH), 5, callback=stop)
 
 
-def test_multistep_is_the_reference_for_a_path_without_noise():
-    """Section 7 with 1 - t as the noise's scale, written out step by step."""
+def test_multistep_is_the_formula_for_a_path_without_noise():
+    """docs/flow.md, "Samplers", with 1 - t as the noise's scale, written out step by step."""
     path, x, n = OTCFM(0.0), start(), 7
 
     def network(y, t):

@@ -42,9 +42,11 @@ def test_plain_http_as_the_page_has_it(url):
     first, second = (shlex.split(line) for line in re.search(r"```sh\n(.*?)\n```", PAGE, re.S)[1].splitlines())
     body, address = first[first.index("-d") + 1].encode(), first[-1].replace(ADDRESS, url.rstrip("/"))
     request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
-    event = json.load(urllib.request.urlopen(request, timeout=60))["event_id"]
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        event = json.load(reply)["event_id"]
     address = second[-1].replace(ADDRESS, url.rstrip("/")).replace("EVENT_ID", event)
-    answer = urllib.request.urlopen(address, timeout=120).read().decode()
+    with urllib.request.urlopen(address, timeout=120) as reply:
+        answer = reply.read().decode()
     assert "event: complete" in answer
     data = json.loads(re.search(r"event: complete\ndata: (.*)", answer)[1])
     assert len(data[0]["pictures"]) == 2
