@@ -1,7 +1,7 @@
-"""Measurements of shipped models: `python -m analysis.evaluate hkd --model NAME [--parts bands,editing] [--write]`.
+"""Measurements of shipped models: `python -m analysis.evaluate {hkd,series} --model NAME [--parts A,B] [--write]`.
 
-Prints tables. --write also puts them on the page of results, and the figures of the part fidelity into the model's card
-(inside the checkpoint and beside it).
+Prints tables. --write also puts them on the page of results, and the figures of the part fidelity (hkd) or forecast
+(series) into the model's card (inside the checkpoint and beside it).
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from pathlib import Path
 
 import torch
 
-from analysis import result_pages
+from analysis import result_pages, series_parts
 from analysis.errors import UserError
 from analysis.fidelity import measure_fidelity, paired_samples
 from analysis.library import ModelLibrary
 from analysis.requests import whole
 from analysis.result_parts import MEASURED
 from analysis.result_tables import fidelity_tables
+from flow_core import series_model
+from flow_core.series_recipe import ship
+from flow_core.worlds import open_world
 from foundation.perceptual import PerceptualDistance, available
 from koopman_core.model import MODELS_DIR
 from koopman_core.recipes import save_grid
@@ -35,6 +38,11 @@ COUNTS = {
     "attribution": ("scenes", 256, 8, 512),
     "linearity": ("trajectories", 64, 2, 64),
     "editing": ("pairs", 200, 2, 100_000),
+}
+SERIES_COUNTS = {
+    "forecast": ("members", 20, 2, 200),
+    "statistics": ("frames", 1000, 16, 100_000),
+    "samplers": ("starts", 200, 2, 5000),
 }
 TEACHERS = (FIDELITY, "linearity")
 RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
@@ -81,12 +89,34 @@ def _fidelity(bench, args, command: str, progress) -> str:
     return fidelity_tables(f)
 
 
-def parts_of(text: str) -> list[str]:
-    """The parts that are asked for, in the order of the page."""
-    asked = [p.strip() for p in text.split(",")]
-    if not set(asked) <= set(COUNTS):
-        raise UserError(f"--parts takes {', '.join(COUNTS)}, separated by commas; not {text!r}.")
-    return [p for p in COUNTS if p in asked]
+def parts_of(text: str | None, counts: dict = COUNTS) -> list[str]:
+    """The parts that are asked for, in the order of the page; all without a text."""
+    asked = list(counts) if text is None else [p.strip() for p in text.split(",")]
+    if not set(asked) <= set(counts):
+        raise UserError(f"--parts takes {', '.join(counts)}, separated by commas; not {text!r}.")
+    return [p for p in counts if p in asked]
+
+
+def _page(args) -> Path:
+    """Where the tables go; with --write refused now, not after the measurement."""
+    page = args.results or (RESULTS if args.models == MODELS_DIR else args.models / RESULTS.name)
+    if args.write:
+        result_pages.read_page(page)
+    return page
+
+
+def _command(args, name: str, part: str, counts: dict) -> tuple[str, int]:
+    """What prints this part again, and how many of its units there are."""
+    option = counts[part][0]
+    count = getattr(args, option.replace("-", "_"))
+    return f"python -m analysis.evaluate {args.what} --model {name} --parts {part} --{option} {count}", count
+
+
+def _tell(args, page: Path, name: str, part: str, command: str, body: str) -> None:
+    text = result_pages.section(name, part, command, body)
+    print(text, flush=True)
+    if args.write:
+        result_pages.write_section(page, name, part, text)
 
 
 def evaluate_hkd(args) -> int:
@@ -100,22 +130,15 @@ def evaluate_hkd(args) -> int:
             f"The teacher of {bench.name} is not in {args.models}: put its .teacher.safetensors there, or ask for "
             f"--parts {','.join(p for p in COUNTS if p not in TEACHERS)}."
         )
-    page = args.results or (RESULTS if args.models == MODELS_DIR else args.models / RESULTS.name)
-    if args.write:
-        result_pages.read_page(page)  # refused now, not after the measurement
+    page = _page(args)
     for part in parts:
-        option = COUNTS[part][0]
-        count = getattr(args, option.replace("-", "_"))
-        command = f"python -m analysis.evaluate hkd --model {bench.name} --parts {part} --{option} {count}"
+        command, count = _command(args, bench.name, part, COUNTS)
         with _bar(f"{bench.name} {part}") as progress:
             if part == FIDELITY:
                 body = _fidelity(bench, args, command, progress)
             else:
                 body = MEASURED[part](bench, count, progress)
-        text = result_pages.section(bench.name, part, command, body)
-        print(text, flush=True)
-        if args.write:
-            result_pages.write_section(page, bench.name, part, text)
+        _tell(args, page, bench.name, part, command, body)
     if args.sheet:
         best, mine = paired_samples(bench.model, bench.teacher, range(32))
         rows = [x[low : low + 16] for low in (0, 16) for x in (best, mine)]
@@ -123,14 +146,37 @@ def evaluate_hkd(args) -> int:
     return 0
 
 
+def evaluate_series(args) -> int:
+    """The same for a next-step model of a time-series world."""
+    parts = parts_of(args.parts, SERIES_COUNTS)
+    if args.json or args.sheet or args.lpips:
+        raise UserError("--json, --sheet and --lpips are for hkd models: leave them out.")
+    if args.model is None:
+        raise UserError("--model names the series model to measure: lorenz, alanine or sst_sites.")
+    model = series_model.load(args.model, args.models)
+    world = open_world(model.frame.world, model.frame.history)
+    if world.fingerprint() != model.card.get("data", {}).get("fingerprint"):
+        print("The data differ from those that the model was trained on.", file=sys.stderr)
+    name, page = str(model.card.get("name", model.frame.world)), _page(args)
+    for part in parts:
+        command, count = _command(args, name, part, SERIES_COUNTS)
+        with _bar(f"{name} {part}") as progress:
+            body, figures = series_parts.MEASURED[part](model, world, count, progress)
+        _tell(args, page, name, part, command, body)
+        if args.write and figures:
+            model.card["metrics"] = {"command": command, **rounded(figures)}
+            ship(model, args.models)
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="analysis.evaluate", description=__doc__)
-    parser.add_argument("what", choices=("hkd",))
+    parser.add_argument("what", choices=("hkd", "series"))
     parser.add_argument("--model", default=None, help="name of a model in --models")
     parser.add_argument("--models", type=Path, default=MODELS_DIR)
-    parser.add_argument("--parts", default=",".join(COUNTS), help="which tables, separated by commas; all by default")
-    for part, (option, count, low, high) in COUNTS.items():
+    parser.add_argument("--parts", default=None, help="which tables, separated by commas; all by default")
+    for part, (option, count, low, high) in (COUNTS | SERIES_COUNTS).items():
         words = f"of the part {part}, {low:,} to {high:,}; {count:,} by default"
         parser.add_argument(f"--{option}", type=int, default=count, help=words)
     parser.add_argument("--lpips", type=Path, default=None, help="AlexNet backbone file (npz, safetensors or pth)")
@@ -138,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--sheet", type=Path, default=None, help="PNG: rows of teacher, student, same noises (seeds 0-31)"
     )
-    parser.add_argument("--write", action="store_true", help="put the tables on the page, fidelity into the card")
+    parser.add_argument("--write", action="store_true", help="put the tables on the page, figures into the card")
     parser.add_argument(
         "--results",
         type=Path,
@@ -147,9 +193,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     try:
-        for option, _, low, high in COUNTS.values():
+        for option, _, low, high in (COUNTS | SERIES_COUNTS).values():
             whole(getattr(args, option.replace("-", "_")), low, high, f"--{option}")
-        return evaluate_hkd(args)
+        return (evaluate_hkd if args.what == "hkd" else evaluate_series)(args)
     except (UserError, ValueError, RuntimeError) as e:
         print(f"analysis.evaluate: {e}", file=sys.stderr)
         return 2

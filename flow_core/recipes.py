@@ -13,6 +13,7 @@ from flow_core.model import FlowConfig, FlowModel, save_tensors
 from flow_core.networks import PointConfig
 from flow_core.objective import Draw, FlowTask, ObjectiveConfig
 from flow_core.samplers import heun
+from flow_core.series_recipe import run_series
 from flow_core.toys import Toy, toy
 from foundation import noise
 from foundation.settings import read_settings
@@ -98,4 +99,4 @@ def run_toy(config: Path, overrides: list[str], *, resume: bool, quiet: bool) ->
     return 0
 
 
-RUN = {"toy": run_toy}
+RUN = {"toy": run_toy, "series": run_series}

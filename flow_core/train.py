@@ -1,4 +1,4 @@
-"""Training: `python -m flow_core.train {toy} --config FILE [--resume]`, and a generator that trains in the browser.
+"""Training: `python -m flow_core.train {toy,series} --config FILE [--resume]`, and a generator for live training.
 
 Every key of the TOML file can be overridden: `--training.images=2000`. Runs under `accelerate launch -m` unchanged.
 """

@@ -1,0 +1,254 @@
+"""A next-step flow for a time-series world: given a window of frames and the season, it draws the next frame.
+
+    model = load("lorenz")
+    forecast = model.forecast(history, context, horizon=20, members=10, nfe=4, method="multistep", seed=0)
+
+What flows is the change from the last frame, in units of its spread over the training part, from independent noise; so
+every field and sampler of 2-D flows serves here too. (The published next-frame flow starts at the last frame instead.)
+On the torus the change is the one the short way round, the last frame enters by cosines and sines, and the sum is
+wrapped: a change of more than half a turn in one step is the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path as FilePath
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flow_core import samplers
+from flow_core.fields import Exact, MomentumODE, Preserving, Published
+from flow_core.model import MODELS_DIR, FlowConfig, FlowModel
+from flow_core.networks import PointConfig
+from flow_core.series_metrics import wrap
+from flow_core.series_net import ConditionedNet, FrameConfig
+from flow_core.world import World
+from foundation import checkpoints, noise
+from foundation.randomness import derived_seed
+from foundation.settings import SettingsError, build
+
+KIND, SUFFIX = "series", ".series.safetensors"
+METHODS = (*samplers.SAMPLERS, "multistep", "bridge", "matched", "momentum", "published")
+MAX_NUMBERS = 50_000_000  # of a forecast: members x starts x horizon x dimensions
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Attributes: members = float32 (M, N, L, D), normalised; nfe, derivatives = network calls a frame, counted."""
+
+    members: np.ndarray
+    nfe: int
+    derivatives: int
+
+
+class SeriesModel(FlowModel):
+    """(x, t, condition) -> Prediction of the scaled change to the next frame.
+
+    Args:
+        flow: a path with independent noise, predicting x1.
+        network: size of the MLP; its dims are those of a frame.
+        frame: what a window looks like.
+    """
+
+    def __init__(self, flow: FlowConfig, network: PointConfig, frame: FrameConfig):
+        if flow.predicts != "x1" or not flow.make_path().independent:
+            raise ValueError("A next-step flow predicts x1 on a path with independent noise: path 'icfm' or 'idff'.")
+        if network.dims != frame.dims:
+            raise ValueError(f"The network has {network.dims} dims, but a frame {frame.dims}.")
+        super().__init__(flow, network)
+        self.frame = frame
+        self.net = ConditionedNet(network, frame.condition)
+        self.register_buffer("center", torch.zeros(frame.dims))  # of a change, over the training part
+        self.register_buffer("scale", torch.ones(frame.dims))
+
+    def changes(self, before: Tensor, after: Tensor) -> Tensor:
+        """From one frame to another, the short way round on the torus."""
+        return wrap(after - before) if self.frame.geometry == "torus" else after - before
+
+    def fit_scale(self, history: Tensor, target: Tensor) -> None:
+        """Take mean and spread of a change from training windows (N, H, D) and targets (N, D)."""
+        changes = self.changes(history[:, -1], target)
+        self.center.copy_(changes.mean(0))
+        self.scale.copy_(changes.std(0).clamp_min(1e-6))
+
+    def target(self, history: Tensor, target: Tensor) -> Tensor:
+        """The x1 that a pair stands for, (N, D) of unit size."""
+        return (self.changes(history[:, -1], target) - self.center) / self.scale
+
+    def advance(self, history: Tensor, x1: Tensor) -> Tensor:
+        """The inverse of `target`: the next frame, (N, D)."""
+        after = history[:, -1] + self.center + self.scale * x1
+        return wrap(after) if self.frame.geometry == "torus" else after
+
+    def condition(self, history: Tensor, context: Tensor) -> Tensor:
+        """What the network is told: last frame, changes before it in units of `scale`, context; (N, C)."""
+        last = history[:, -1]
+        if self.frame.geometry == "torus":
+            turns = [k * last for k in range(1, self.frame.harmonics + 1)]
+            last = torch.cat([f(a) for a in turns for f in (torch.cos, torch.sin)], 1)
+        before = self.changes(history[:, :-1], history[:, 1:]) / self.scale
+        return torch.cat([last, before.flatten(1), context], 1)
+
+    def draw(
+        self, condition: Tensor, start: Tensor, nfe: int, method: str, gammas: tuple[float, ...] = (), seeds=()
+    ) -> samplers.SampleResult:
+        """One change for each condition (N, C), from noise `start` (N, D); arguments as in `forecast`.
+
+        `seeds`, one a row, are of the noise inside the methods "bridge" and "matched".
+        """
+
+        def network(x: Tensor, t: Tensor):
+            return self(x, t, condition)
+
+        if method == "multistep":
+            return samplers.multistep(network, start, self.path, nfe)
+        if method in ("bridge", "matched"):
+            drift = Preserving(self.path, gammas[0] if method == "matched" else None)
+            steps = samplers.step_noise(seeds, start.shape[1:], nfe)
+            return samplers.euler_maruyama(network, start, drift, nfe, draw=steps)
+        if method in ("momentum", "published"):
+            drift = (MomentumODE if method == "momentum" else Published)(self.path, gammas)
+            return samplers.euler(network, start, drift, nfe)
+        return samplers.SAMPLERS[method](network, start, Exact(self.path), nfe)
+
+    @torch.no_grad()
+    def forecast(
+        self,
+        history: np.ndarray,
+        context: np.ndarray | None = None,
+        horizon: int = 1,
+        members: int = 1,
+        nfe: int = 4,
+        method: str = "euler",
+        seed: int = 0,
+        *,
+        gammas: tuple[float, ...] = (),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Forecast:
+        """An ensemble of rollouts, each fed with its own frames.
+
+        Noise belongs to (seed, member, row): it is the same for every method and for any other members or rows.
+
+        Args:
+            history: (N, H, D) normalised windows, oldest first.
+            context: (N, L, C) of the frames to come; None where the world has none.
+            horizon: frames to draw, L.
+            members: rollouts from each window.
+            nfe: network calls a frame, counted.
+            method: one of `METHODS`; the Runge-Kutta ones, "euler" first, and "multistep" follow the exact flow;
+                "bridge" and "matched" add matched noise, "momentum" and "published" the paper's momentum.
+            seed: of the noise.
+            gammas: one to three weights for "momentum" and "published", one (>= 0) for "matched".
+            progress: called with (frames done, horizon); may raise to stop.
+
+        Raises:
+            ValueError: a setting out of range, or shapes that do not fit the model.
+            samplers.Diverged: rollouts left every reasonable range.
+        """
+        start = torch.as_tensor(np.asarray(history, np.float32))
+        context = np.zeros((len(start), max(horizon, 0), 0), np.float32) if context is None else context
+        ahead = torch.as_tensor(np.asarray(context, np.float32))
+        self._check(start, ahead, horizon, members, method, gammas)
+        n, dims = len(start), self.frame.dims
+        rows = [derived_seed(seed, m, row) for m in range(members) for row in range(n)]
+        drawn = noise(rows, (horizon, dims))
+        window, ahead = start.repeat(members, 1, 1), ahead.repeat(members, 1, 1)
+        out = np.empty((members * n, horizon, dims), np.float32)
+        spent = None
+        for k in range(horizon):
+            inside = [derived_seed(s, k + 1) for s in rows] if method in ("bridge", "matched") else ()
+            spent = self.draw(self.condition(window, ahead[:, k]), drawn[:, k], nfe, method, gammas, inside)
+            frame = self.advance(window, spent.x)
+            if not bool((frame.abs() <= samplers.LIMIT).all()):
+                raise samplers.Diverged(
+                    f"The rollouts diverged at frame {k + 1} of {horizon}: use more network calls, lower the momentum "
+                    "weights (gamma), or forecast fewer frames."
+                )
+            out[:, k] = frame.numpy()
+            window = torch.cat([window[:, 1:], frame[:, None]], 1)
+            if progress is not None:
+                progress(k + 1, horizon)
+        return Forecast(out.reshape(members, n, horizon, dims), spent.nfe, spent.derivatives)
+
+    def _check(self, history: Tensor, context: Tensor, horizon, members, method, gammas) -> None:
+        for name, value, high in (("horizon", horizon, 100_000), ("members", members, 1000)):
+            if type(value) is not int or not 1 <= value <= high:
+                raise ValueError(f"{name} must be a whole number from 1 to {high:,}, not {value!r}.")
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}.")
+        most = {"momentum": 3, "published": 3, "matched": 1}.get(method, 0)
+        if not min(most, 1) <= len(gammas) <= most:
+            raise ValueError(f"The method {method!r} takes {f'1 to {most}' if most else 'no'} gammas, not {gammas!r}.")
+        f = self.frame
+        if history.ndim != 3 or history.shape[1:] != (f.history, f.dims) or not len(history):
+            raise ValueError(f"History must be of shape (N, {f.history}, {f.dims}), not {tuple(history.shape)}.")
+        if context.shape != (len(history), horizon, f.context):
+            raise ValueError(
+                f"Context must be of shape ({len(history)}, {horizon}, {f.context}), not {tuple(context.shape)}."
+            )
+        if not (bool(torch.isfinite(history).all()) and bool(torch.isfinite(context).all())):
+            raise ValueError("History and context must be finite.")
+        if members * len(history) * horizon * f.dims > MAX_NUMBERS:
+            raise ValueError("The forecast is too large: lower members, horizon or the number of starts.")
+
+
+def make(world: World, spec: str, flow: FlowConfig, network: PointConfig, harmonics: int, seed: int = 0) -> SeriesModel:
+    """An untrained model for a vector world, its scales fitted on the training part, weights drawn from the seed.
+
+    Raises:
+        ValueError: a world of fields.
+    """
+    if len(world.shape) != 1:
+        raise ValueError(
+            f"{world.title} is a world of fields, with {len(world.windows('train'))} training frames: a next-step flow "
+            "is made for vector worlds only (lorenz, alanine, sst_sites)."
+        )
+    dims = world.shape[0]
+    frame = FrameConfig(spec, world.history, dims, world.context_size, world.geometry, harmonics)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = SeriesModel(flow, PointConfig(dims, network.width, network.depth, network.frequencies), frame)
+    train = world.windows("train")
+    model.fit_scale(torch.from_numpy(train.history), torch.from_numpy(train.target))
+    return model
+
+
+def save(model: SeriesModel, path: str | FilePath, card: dict | None = None) -> None:
+    """Write a model with its card, in float32: a deterministic world shows the rounding of float16."""
+    if card is not None:
+        model.card = card
+    config = {"flow": asdict(model.flow), "points": asdict(model.config), "series": asdict(model.frame)}
+    checkpoints.save(path, model.state_dict(), kind=KIND, config=config, card=model.card)
+
+
+def load(name_or_path: str | FilePath, folder: FilePath = MODELS_DIR) -> SeriesModel:
+    """A model of `folder` by name, or any checkpoint file of ours.
+
+    Raises:
+        CheckpointError: with a sentence that says what is wrong.
+    """
+    path = FilePath(name_or_path)
+    if path.suffix != ".safetensors":
+        path = FilePath(folder) / f"{name_or_path}{SUFFIX}"
+        if not path.is_file():
+            known = ", ".join(sorted(p.name.removesuffix(SUFFIX) for p in path.parent.glob(f"*{SUFFIX}"))) or "none"
+            raise checkpoints.CheckpointError(
+                f"There is no series model {str(name_or_path)!r}: give a .safetensors file or one of {known}."
+            )
+    header = checkpoints.peek(path)
+    if header.kind != KIND:
+        raise checkpoints.CheckpointError(
+            f"{path.name} holds a {header.kind!r:.40} checkpoint, but a {KIND!r} one is needed."
+        )
+    try:
+        with torch.device("meta"):  # shapes are compared before memory is taken
+            parts = (FlowConfig, "flow"), (PointConfig, "points"), (FrameConfig, "series")
+            model = SeriesModel(*(build(cls, header.config.get(name), name) for cls, name in parts))
+    except (SettingsError, ValueError, TypeError, RuntimeError, OverflowError) as e:
+        raise checkpoints.CheckpointError(f"{path.name} has a configuration that cannot be built: {e}") from None
+    model.load_state_dict(checkpoints.load_tensors(path, checkpoints.expected_shapes(model), kind=KIND), assign=True)
+    model.card = header.card
+    return model.eval().requires_grad_(False)
