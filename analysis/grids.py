@@ -55,7 +55,7 @@ class Cell:
     reference: int = 1
     ratio: float = 0.5
     time: float = 0.5
-    mixed: tuple[int, ...] = (2,)
+    mixed: tuple[int, ...] = (0,)
     region: str = "whole"
     noise: int = 0
     steps: int = 18

@@ -14,7 +14,9 @@ from ui.effects import build_effects
 from ui.endpoints import add_endpoints
 from ui.endpoints_editing import add_edit_endpoints
 from ui.endpoints_effects import add_effect_endpoints
+from ui.endpoints_flow import add_flow_endpoints
 from ui.endpoints_recipe import add_recipe_endpoints
+from ui.flow_lab import build_flow_lab
 from ui.generate import build_generate
 from ui.guard import Limits
 from ui.own_model import build_own_model
@@ -25,7 +27,7 @@ from ui.source import build_source
 from ui.spectrum import build_spectrum
 from ui.theme import HEADER, STYLE_SHEET, theme
 
-DEFAULT_SEED = 12
+DEFAULT_SEED = 2
 QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
 
 
@@ -43,6 +45,7 @@ def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
         # first, or a tab's handler of the same name would take the endpoint's
         for add in (add_endpoints, add_effect_endpoints, add_edit_endpoints, add_recipe_endpoints):
             add(library)
+        add_flow_endpoints()
         gr.HTML(HEADER)
         source = build_source(library, seed)
         with gr.Tabs() as tabs:
@@ -58,6 +61,8 @@ def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
                 restored = build_restore(library, source, shown, page)
             with gr.Tab("Compare", id="compare") as page:
                 build_compare(library, source, page)
+            with gr.Tab("Flow lab", id="flow") as page:
+                build_flow_lab(page)
         wire_trajectory()
         build_downloads(library, source, generated.outputs[0], banded.outputs)
         # after all tabs, whose own answers to another model come first

@@ -54,7 +54,7 @@ class EditEndpoints:
         noise_seed: int = 0,
         tau: float = 0.5,
         edges: list[float] = [1 / 3, 2 / 3],  # noqa: B006
-        bands: list[int] = [2],  # noqa: B006
+        bands: list[int] = [0],  # noqa: B006
         order: str = "alpha",
         ratio: float = 0.5,
         region: str = "lower-left-triangle",

@@ -100,7 +100,7 @@ def test_a_value_out_of_range_is_a_sentence(tab, change):
 
 def test_the_pictures_are_the_workbenchs(tab, library):
     pictures, numbers, sigma, keep, hint = tab.show(*values(reference="scene", other=8))
-    request = EditRequest(3, -1, "scene", 8, edges=(0.33, 0.67), region="lower-half")
+    request = EditRequest(3, -1, "scene", 8, edges=(0.33, 0.67), bands=tuple(FIRST["bands"]), region="lower-half")
     result = library.get("tiny").edit(request)
     for shown in (result.original, result.edited, result.control, result.reference, result.encoded, *result.strip):
         assert data_uri(shown) in pictures

@@ -31,7 +31,7 @@ def test_only_the_documented_endpoints_are_offered(client):
     offered = set(client.view_api(return_format="dict", print_info=False)["named_endpoints"])
     assert offered == {
         "/models", "/generate", "/trajectory", "/spectrum", "/mask_bands", "/cumulative_effect", "/mode", "/linearity",
-        "/attribution", "/surgery", "/edit", "/inpaint", "/colorize", "/recipe", "/describe",
+        "/attribution", "/surgery", "/edit", "/inpaint", "/colorize", "/recipe", "/describe", "/flow_2d", "/train_toy",
     }  # fmt: skip
 
 

@@ -1,0 +1,54 @@
+"""Tab "Flow lab" in a real browser, on a page of its own: the first view, stepping back, and a stopped training."""
+
+from __future__ import annotations
+
+import socket
+
+import gradio as gr
+import pytest
+
+from tests.ui.test_browser import WAIT, wait_for
+from ui.app import launch_options
+from ui.flow_lab import build_flow_lab
+
+
+@pytest.fixture(scope="module")
+def page(browser):
+    with gr.Blocks() as demo, gr.Tabs():
+        with gr.Tab("Other", id="other"):
+            gr.HTML("")
+        with gr.Tab("Flow lab", id="flow") as tab:
+            build_flow_lab(tab)
+    demo.queue(max_size=16, default_concurrency_limit=1, api_open=False)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    _, address, _ = demo.launch(
+        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
+    )
+    page, complaints = browser.new_page(viewport={"width": 1440, "height": 1000}), []
+    page.set_default_timeout(WAIT)
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+    page.goto(address)
+    yield page
+    page.close()
+    demo.close(verbose=False)
+    assert complaints == []
+
+
+def test_four_flows_that_can_be_stepped_and_a_training_that_can_be_stopped(page):
+    page.get_by_role("tab", name="Flow lab").click()
+    wait_for(page, "() => document.querySelectorAll('#flow-player .main-svg').length >= 8")
+    points = """() => JSON.stringify([...document.querySelectorAll('#flow-player .ks-flow-plot')]
+      .map(plot => plot.data[2].x[0]))"""
+    arrived = page.evaluate(points)
+    page.locator("#flow-player .ks-back").click()
+    wait_for(page, "() => document.querySelector('.ks-flow-player').dataset.time === '0.800'")
+    assert page.evaluate(points) != arrived
+    assert "has the least MMD²" in page.locator("#flow-words").inner_text()
+
+    page.locator("#flow-train-start").click()
+    page.wait_for_selector("#flow-train-preview .main-svg")
+    page.locator("#flow-train-stop").click()
+    page.wait_for_selector("#flow-train-status >> text=/Stopped: \\d+ of 2,000 steps/")
+    page.wait_for_selector("#flow-player >> text=net trained here")

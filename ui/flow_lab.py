@@ -1,0 +1,261 @@
+"""Tab "Flow lab": flows in two dimensions side by side from the same noise, sweeps, and nets that train here."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import gradio as gr
+
+from analysis import UserError
+from analysis.flow_bench import FlowBench
+from analysis.flow_figures import gamma_figure, nfe_figure
+from analysis.requests_flow import (
+    BRIDGES,
+    DRAWN,
+    MAX_GAMMA,
+    MAX_NFE,
+    MAX_POINTS,
+    MAX_SIGMA,
+    MOMENTUM,
+    Flow2DRequest,
+    SweepRequest,
+)
+from analysis.results_flow import Flow2DResult
+from flow_core.toys import TOYS
+from ui.cards import heading
+from ui.flow_player import Panel, flow_player, flow_value
+from ui.flow_training import build_training, cells_of, own_net
+from ui.flow_words import (
+    ASK,
+    INTRO,
+    MOMENTUM_WORDS,
+    PATH_NAMES,
+    SAMPLER_NAMES,
+    net_words,
+    numbers,
+    setting_name,
+    sweep_words,
+    verdict,
+)
+from ui.guard import MODEL_QUEUE, PRIVATE, guarded
+from ui.long_runs import LongRun, run_buttons, wire_run
+from ui.plots import plot
+from ui.source import DICE, usable_seed
+
+LETTERS = "ABCD"
+DENSITIES = [*((name, name) for name in TOYS), ("my drawing", DRAWN)]
+START = (("otcfm", "euler"), ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"))
+NFE, SIGMA0, GAMMAS, POINTS = 5, 0.2, (0.2, -0.5, 0.0), 1024  # the gammas of the public code's best picture
+PER_SETTING = 8
+SWEEP_POINTS, GAMMA_SLIDER = 1024, 20
+
+
+class FlowLab:
+    """The handlers; each can be called without a page."""
+
+    def __init__(self, bench: FlowBench):
+        self.bench = bench
+        self.run = LongRun()
+
+    def requests(self, density, seed, points, grid, net, drawing, own, *settings) -> list[Flow2DRequest | str | None]:
+        """The questions that the controls ask: a sentence where one cannot be asked, None where none is shown.
+
+        Args:
+            density, seed, points, grid: of all settings.
+            net: "auto" (own, shipped, or closed form) or "oracle".
+            drawing: the painted cells as text of 0 and 1.
+            own: nets that the visitor trained, (what they were trained on, key).
+            *settings: of each: shown, path, sampler, nfe, sigma0, gamma1, gamma2, gamma3.
+        """
+        asked: list[Flow2DRequest | str | None] = []
+        cells = cells_of(drawing) if density == DRAWN else None
+        for k in range(0, len(settings), PER_SETTING):
+            shown, path, sampler, nfe, sigma0, *gammas = settings[k : k + PER_SETTING]
+            if not shown:
+                asked.append(None)
+                continue
+            chosen = own_net(own, density, drawing, path, sigma0, self.bench.trained) if net == "auto" else None
+            try:
+                request = Flow2DRequest(
+                    density, cells, path, sampler, nfe, grid, sigma0, *gammas, seed=seed, points=points,
+                    net=chosen or net,
+                )  # fmt: skip
+            except UserError as e:
+                request = str(e)
+            asked.append(request)
+        return asked
+
+    def flows(self, *values) -> tuple:
+        """The player's value and what follows from the numbers; arguments as `requests`."""
+        if not usable_seed(values[1]):
+            return gr.skip(), gr.skip()
+        panels: list[Panel | None] = []
+        done: dict[str, Flow2DResult] = {}
+        for k, asked in enumerate(self.requests(*values)):
+            title = LETTERS[k]
+            if asked is None:
+                panels.append(None)
+                continue
+            if isinstance(asked, str):
+                panels.append(Panel(title, "", None, "", asked))
+                continue
+            title = f"{title}: {setting_name(asked)}"
+            try:
+                done[LETTERS[k]] = result = self.bench.flow_2d(asked)
+                panels.append(Panel(title, net_words(result.net), result, numbers(result)))
+            except UserError as e:
+                panels.append(Panel(title, "", None, "", str(e)))
+        return flow_value(panels), verdict(done)
+
+    def sweep(self, *values) -> tuple:
+        """A sentence and two figures; arguments as `requests`, and a `Report` as the last."""
+        *values, report = values
+        if not usable_seed(values[1]):
+            return (gr.skip(),) * 3
+        values[2] = min(values[2], SWEEP_POINTS)
+        asked = [r for r in self.requests(*values) if r is not None]
+        told = next((r for r in asked if isinstance(r, str)), None)
+        if told is not None:
+            raise UserError(told)
+        if not asked:
+            raise UserError("No setting is shown: tick at least one.")
+        result = self.bench.sweep(SweepRequest(tuple(asked)), report)
+        names = [setting_name(r) for r in asked]
+        names = [f"{LETTERS[k]}: {n}" if names.count(n) > 1 else n for k, n in enumerate(names)]
+        return (
+            sweep_words(result, names, asked[0]),
+            gr.update(value=nfe_figure(result, names).to_json(), visible=True),
+            gr.update(
+                value=gamma_figure(result, names).to_json() if len(result.gammas) else None,
+                visible=bool(len(result.gammas)),
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Controls of one setting, in the order of `FlowLab.requests`."""
+
+    shown: gr.Checkbox
+    path: gr.Dropdown
+    sampler: gr.Dropdown
+    nfe: gr.Slider
+    sigma0: gr.Slider
+    gammas: tuple[gr.Slider, ...]
+
+    @property
+    def inputs(self) -> list:
+        return [self.shown, self.path, self.sampler, self.nfe, self.sigma0, *self.gammas]
+
+
+def read_by(path: str, sampler: str) -> list[dict]:
+    """Which of sigma0 and the three gammas a path and a sampler read: the others are hidden."""
+    first, more = sampler in MOMENTUM, sampler in ("published", "momentum")
+    return [gr.update(visible=v) for v in (path in BRIDGES, first, more, more)]
+
+
+def _setting(letter: str, path: str, sampler: str) -> Setting:
+    name = letter.lower()
+    sigma_seen, *gammas_seen = (u["visible"] for u in read_by(path, sampler))
+    with gr.Column(elem_classes="ks-panel", min_width=230):
+        shown = gr.Checkbox(True, label=f"{letter}", info="show this setting", elem_id=f"flow-shown-{name}")
+        paths = gr.Dropdown(
+            [(t, p) for p, t in PATH_NAMES.items()], value=path, label="Path", info="how noise and data are joined",
+            elem_id=f"flow-path-{name}", filterable=False, min_width=100,
+        )  # fmt: skip
+        samplers = gr.Dropdown(
+            [(t, s) for s, t in SAMPLER_NAMES.items()], value=sampler, label="Sampler", info="how it is followed",
+            elem_id=f"flow-sampler-{name}", filterable=False, min_width=100,
+        )  # fmt: skip
+        nfe = gr.Slider(
+            1, MAX_NFE, NFE, step=1, label="NFE", info="network calls, 1 to 50", elem_id=f"flow-nfe-{name}",
+            buttons=["reset"],
+        )  # fmt: skip
+        sigma0 = gr.Slider(
+            0.05, MAX_SIGMA, SIGMA0, step=0.05, label="σ₀", info="noise of the path; shipped nets: 0.2",
+            elem_id=f"flow-sigma-{name}", buttons=["reset"], visible=sigma_seen,
+        )  # fmt: skip
+        words = ("first order; the term vanishes at 0.5", "second order", "third order")
+        gammas = tuple(
+            gr.Slider(
+                -GAMMA_SLIDER, GAMMA_SLIDER, value, step=0.1, label=f"γ{'₁₂₃'[k]}", info=words[k],
+                elem_id=f"flow-gamma{k + 1}-{name}", buttons=["reset"], visible=gammas_seen[k],
+            )
+            for k, value in enumerate(GAMMAS)
+        )  # fmt: skip
+    return Setting(shown, paths, samplers, nfe, sigma0, gammas)
+
+
+assert GAMMA_SLIDER <= MAX_GAMMA
+
+
+def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> None:
+    """Lay the tab out and wire it.
+
+    Args:
+        page: the tab itself: nothing is computed before it is opened.
+        bench: answers the questions; the one of the process by default.
+    """
+    lab = FlowLab(bench or FlowBench.shared())
+    gr.HTML(INTRO)
+    with gr.Row():
+        density = gr.Dropdown(
+            DENSITIES, value=TOYS[0], label="Density", info="where the points shall arrive", elem_id="flow-density",
+            filterable=False, min_width=150,
+        )  # fmt: skip
+        every = gr.Slider(
+            1, MAX_NFE, NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="flow-nfe-all",
+            buttons=["reset"], min_width=170,
+        )  # fmt: skip
+        points = gr.Slider(
+            64, MAX_POINTS, POINTS, step=64, label="Points", info="64 to 2048; 400 are drawn", elem_id="flow-points",
+            buttons=["reset"], min_width=170,
+        )  # fmt: skip
+        grid = gr.Radio(
+            ["uniform", "cosine"], value="uniform", label="Steps", info="cosine: dense at both ends",
+            elem_id="flow-grid", min_width=150,
+        )  # fmt: skip
+        net = gr.Radio(
+            [("trained net if there is one", "auto"), ("exact oracle", "oracle")], value="auto", label="Network",
+            info="the oracle is the closed form: a perfect net", elem_id="flow-net", min_width=230,
+        )  # fmt: skip
+        with gr.Column(min_width=120, scale=0):
+            seed = gr.Number(0, label="Noise seed", precision=0, minimum=0, elem_id="flow-seed", min_width=110)
+            dice = gr.Button("New noise", size="sm", elem_id="flow-dice", min_width=110)
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("Side by side", "the same noise in all; grey: the exact density"))
+        player = flow_player(elem_id="flow-player")
+        told = gr.HTML(elem_id="flow-words")
+    with gr.Row(elem_classes="ks-flow-settings"):
+        settings = [_setting(letter, *start) for letter, start in zip(LETTERS, START, strict=True)]
+    gr.HTML(MOMENTUM_WORDS)
+    own, drawing = gr.State(()), gr.State("")
+    shared = [density, seed, points, grid, net, drawing, own]
+    inputs = [*shared, *(c for s in settings for c in s.inputs)]
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("Sweep", "the settings above over NFE, and those with momentum over γ₁"))
+        buttons = run_buttons("Sweep", "flow-sweep")
+        words = gr.HTML(ASK, elem_id="flow-sweep-words", elem_classes="ks-told")
+        with gr.Row():
+            figures = []
+            for of, label in (("nfe", "MMD² over network calls"), ("gamma", "MMD² over gamma1")):
+                with gr.Column(scale=1, min_width=300):
+                    figures.append(plot(None, visible=False, elem_id=f"flow-sweep-{of}", label=label))
+
+    live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
+    again = functools.partial(dict, fn=guarded(lab.flows), inputs=inputs, outputs=[player, told])
+    looks = [page.select, density.input, points.input, grid.input, net.input, seed.change]
+    for s in settings:
+        looks += [s.shown.input, s.nfe.input, s.sigma0.input, *(g.input for g in s.gammas)]
+        for chooser in (s.path, s.sampler):
+            chosen = chooser.input(read_by, [s.path, s.sampler], [s.sigma0, *s.gammas], **live)
+            chosen.success(**again(), **live)
+    gr.on(looks, **again(), trigger_mode="always_last", **live)
+    spread = every.input(lambda n: [n] * len(settings), every, [s.nfe for s in settings], **live)
+    spread.success(**again(), **live)
+    dice.click(None, None, seed, js=DICE, **PRIVATE)
+    wire_run(lab.run, buttons, lab.sweep, inputs, [words, *figures])
+    trained, painted = build_training(lab.bench, density, drawing, own)
+    trained.success(**again(), **live)
+    painted.success(**again(), **live)
