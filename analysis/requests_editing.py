@@ -89,7 +89,7 @@ class EditRequest:
     noise_seed: int = 0
     tau: float = 0.5
     edges: tuple[float, ...] = (1 / 3, 2 / 3)
-    bands: tuple[int, ...] = (0,)  # what was measured to bring the most detail for its change of layout: docs/results.md
+    bands: tuple[int, ...] = (0,)  # the most detail for its change of layout, by docs/results.md
     order: str = "alpha"
     ratio: float = 0.5
     region: str = "lower-left-triangle"
