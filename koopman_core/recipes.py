@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 from dataclasses import asdict, dataclass
@@ -67,8 +68,18 @@ def training_pool(data: DataConfig, folder: Path) -> tuple[np.ndarray, np.ndarra
     pictures = np.concatenate([dataset.pictures(part) for part in parts])
     labels = np.concatenate([dataset.batch(part)[1].numpy() for part in parts]) if dataset.classes else np.full(n, -1)
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(cache, pictures=pictures, labels=labels)
-    keyfile.write_text(key)
+    # under names of its own first: every process of a run gets here
+    for path, mode, write in (
+        (cache, "wb", lambda f: np.savez(f, pictures=pictures, labels=labels)),
+        (keyfile, "w", lambda f: f.write(key)),
+    ):
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with open(part, mode) as f:
+                write(f)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
     return pictures, labels.astype(np.int64), about
 
 

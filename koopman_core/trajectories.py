@@ -101,15 +101,23 @@ def write_trajectories(
     _replace(path, lambda f: f.write(json.dumps(index).encode()))
     made = 0
     for shard in range(worker, config.shards, workers):
-        if (folder / f"final-{shard:05d}.npy").exists():
+        if _rows(folder / f"final-{shard:05d}.npy") >= _size(config, shard):
             continue
         made += _write_shard(teacher, config, folder, shard, shape, progress)
     return made
 
 
+def _size(config: TrajectoryConfig, shard: int) -> int:
+    """Trajectories of a shard; the last one may be short, and grows when more are asked for."""
+    return min(config.shard_size, config.count - shard * config.shard_size)
+
+
+def _rows(path: Path) -> int:
+    return len(np.load(path, mmap_mode="r")) if path.exists() else 0
+
+
 def _write_shard(teacher, config, folder, shard, shape, progress) -> int:
-    start = shard * config.shard_size
-    n = min(config.shard_size, config.count - start)
+    start, n = shard * config.shard_size, _size(config, shard)
     grid = karras_sigmas(config.steps)
     paths = np.empty((n, 2, config.steps, *shape), np.float32)
     finals = np.empty((n, *shape), np.float32)

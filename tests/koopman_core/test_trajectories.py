@@ -1,6 +1,7 @@
 """Stored trajectories: contents against a fresh sampler run, resume, many workers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,19 @@ def test_more_can_be_added_later(teacher, tmp_path):
     write_trajectories(teacher, TrajectoryConfig(count=3, steps=4, shard_size=3, batch=2, seed=50), tmp_path)
     assert write_trajectories(teacher, CONFIG, tmp_path) == 4
     assert len(Trajectories(tmp_path)) == 7
+
+
+def test_a_short_last_shard_grows(teacher, tmp_path):
+    write_trajectories(teacher, CONFIG, tmp_path / "grown")  # 3 + 3 + 1
+    more = replace(CONFIG, count=9)
+    assert write_trajectories(teacher, more, tmp_path / "grown") == 3
+    write_trajectories(teacher, more, tmp_path / "at once")
+    rows, last = np.arange(9), np.full(9, 3)
+    for got, want in zip(*(
+        (data.finals(rows), data.states(rows, last))
+        for data in (Trajectories(tmp_path / "grown"), Trajectories(tmp_path / "at once"))
+    ), strict=True):  # fmt: skip
+        assert torch.equal(got, want)
 
 
 def test_disk_need_is_what_is_written(teacher, tmp_path):
