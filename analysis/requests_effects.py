@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis.effects import KINDS
 from analysis.errors import UserError
+from analysis.fidelity import FIRST_SEED
 from analysis.probes import ROWS
 from analysis.requests import MAX_SEED, edges_of, real, several, whole
 from analysis.spectrum import ORDERS
@@ -197,7 +198,7 @@ class AttributionRequest:
     edges: tuple[float, ...] = THIRDS
     order: str = "alpha"
     rows: tuple[str, ...] = ()
-    seed: int = 0
+    seed: int = FIRST_SEED  # scenes that no training run has seen
     draws: int = 1000
 
     def __post_init__(self) -> None:

@@ -144,16 +144,16 @@ class EffectEndpoints:
         edges: list[float] = THIRDS,
         order: str = "alpha",
         rows: list[str] = [],  # noqa: B006
-        seed: int = 0,
+        seed: int = AttributionRequest.seed,
     ) -> dict:
         """Which band and which level sees which factor of drawn scenes.
 
         pairs: of scenes that differ in one factor, 8 to 128. sigma: noise level to encode at, 0.002 (clean) to 80.
         carried: compare after the flow to the picture. edges, order: of the bands. rows: factors, [] for all;
         "everything" (two unrelated scenes) is what the others are to be compared with. seed: of scenes, noise and
-        bootstrap. Returns rows, names of the levels, pairs that differ, share [row][level][band] of
-        the squared latent difference; bands [row][band] and levels [row][level] with bands_low, bands_high, levels_low,
-        levels_high: 95 % bootstrap intervals.
+        bootstrap; scenes below 2,000,000,000 may have been trained on. Returns rows, names of the levels, pairs that
+        differ, share [row][level][band] of the squared latent difference; bands [row][band] and levels [row][level]
+        with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals.
         """
         request = AttributionRequest(pairs, sigma, carried, edges, order, rows, seed)
         real(request.pairs, 8, MAX_PAIRS, "The number of pairs")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from analysis import UserError, Workbench, effects, probes
+from analysis.fidelity import FIRST_SEED
 from analysis.requests import MAX_SEED
 from analysis.requests_effects import (
     AttributionRequest,
@@ -144,7 +145,7 @@ def test_linearity_needs_a_teacher_and_dmd_an_even_grid():
 
 
 def test_attribution(bench):
-    request = AttributionRequest(pairs=8, sigma=1.0, rows=("place", "colour"), draws=100)
+    request = AttributionRequest(pairs=8, sigma=1.0, rows=("place", "colour"), draws=100, seed=0)
     with pytest.raises(KeyboardInterrupt):
         bench.attribution(request, progress=stop)
     r = bench.attribution(request)
@@ -157,8 +158,10 @@ def test_attribution(bench):
         a, b = (bench.model.encode(probes.draw_scenes(x, 16) + level, 1.0) for x in (before, after))
     squares = torch.stack([(x - y).square().sum((1, 2, 3)) for x, y in zip(a, b, strict=True)], 1)
     np.testing.assert_allclose(r.levels[0], (squares / squares.sum(1, keepdim=True)).mean(0), rtol=1e-3)
-    assert AttributionRequest().rows == probes.ROWS
-    carried = bench.attribution(AttributionRequest(pairs=8, sigma=1.0, carried=True, rows=("place",), draws=100))
+    assert AttributionRequest().rows == probes.ROWS and AttributionRequest().seed == FIRST_SEED
+    carried = bench.attribution(
+        AttributionRequest(pairs=8, sigma=1.0, carried=True, rows=("place",), draws=100, seed=0)
+    )
     assert np.abs(carried.levels[0] - r.levels[0]).max() > 1e-4
 
 
