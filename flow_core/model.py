@@ -13,12 +13,13 @@ from flow_core.fields import Prediction
 from flow_core.networks import PictureNet, PointConfig, PointNet
 from flow_core.paths import Path, make_path, over
 from foundation import checkpoints
-from foundation.settings import SettingsError, build
+from foundation.models import MODELS_DIR as MODELS_DIR
+from foundation.models import find_model, load_model
+from foundation.settings import build
 from foundation.unet import UNetConfig
 
 PREDICTS = ("x1", "x1+eps", "velocity")
 KIND, SUFFIX = "flow", ".flow.safetensors"
-MODELS_DIR = FilePath(__file__).resolve().parent.parent / "assets" / "models"
 
 
 @dataclass(frozen=True)
@@ -137,24 +138,4 @@ def load(name_or_path: str | FilePath) -> FlowModel:
     Raises:
         CheckpointError: with a sentence that says what is wrong.
     """
-    path = FilePath(name_or_path)
-    if path.suffix != ".safetensors":
-        path = MODELS_DIR / f"{name_or_path}{SUFFIX}"
-        if not path.is_file():
-            known = ", ".join(sorted(p.name.removesuffix(SUFFIX) for p in MODELS_DIR.glob(f"*{SUFFIX}"))) or "none"
-            raise checkpoints.CheckpointError(
-                f"There is no flow {str(name_or_path)!r}: give a .safetensors file or one of {known}."
-            )
-    header = checkpoints.peek(path)
-    if header.kind != KIND:
-        raise checkpoints.CheckpointError(
-            f"{path.name} holds a {header.kind!r:.40} checkpoint, but a {KIND!r} one is needed."
-        )
-    try:
-        with torch.device("meta"):  # shapes are compared before memory is taken
-            model = _make(header.config)
-    except (SettingsError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
-        raise checkpoints.CheckpointError(f"{path.name} has a configuration that cannot be built: {e}") from None
-    model.load_state_dict(checkpoints.load_tensors(path, checkpoints.expected_shapes(model), kind=KIND), assign=True)
-    model.card = header.card
-    return model.eval().requires_grad_(False)
+    return load_model(find_model(name_or_path, SUFFIX, "flow"), KIND, _make)

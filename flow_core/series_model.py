@@ -21,14 +21,15 @@ from torch import Tensor
 
 from flow_core import samplers
 from flow_core.fields import Exact, MomentumODE, Preserving, Published
-from flow_core.model import MODELS_DIR, FlowConfig, FlowModel
+from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from flow_core.series_metrics import wrap
 from flow_core.series_net import ConditionedNet, FrameConfig
 from flow_core.world import World
 from foundation import checkpoints, noise
+from foundation.models import MODELS_DIR, find_model, load_model
 from foundation.randomness import derived_seed
-from foundation.settings import SettingsError, build
+from foundation.settings import build
 
 KIND, SUFFIX = "series", ".series.safetensors"
 METHODS = (*samplers.SAMPLERS, "multistep", "bridge", "matched", "momentum", "published")
@@ -230,25 +231,9 @@ def load(name_or_path: str | FilePath, folder: FilePath = MODELS_DIR) -> SeriesM
     Raises:
         CheckpointError: with a sentence that says what is wrong.
     """
-    path = FilePath(name_or_path)
-    if path.suffix != ".safetensors":
-        path = FilePath(folder) / f"{name_or_path}{SUFFIX}"
-        if not path.is_file():
-            known = ", ".join(sorted(p.name.removesuffix(SUFFIX) for p in path.parent.glob(f"*{SUFFIX}"))) or "none"
-            raise checkpoints.CheckpointError(
-                f"There is no series model {str(name_or_path)!r}: give a .safetensors file or one of {known}."
-            )
-    header = checkpoints.peek(path)
-    if header.kind != KIND:
-        raise checkpoints.CheckpointError(
-            f"{path.name} holds a {header.kind!r:.40} checkpoint, but a {KIND!r} one is needed."
-        )
-    try:
-        with torch.device("meta"):  # shapes are compared before memory is taken
-            parts = (FlowConfig, "flow"), (PointConfig, "points"), (FrameConfig, "series")
-            model = SeriesModel(*(build(cls, header.config.get(name), name) for cls, name in parts))
-    except (SettingsError, ValueError, TypeError, RuntimeError, OverflowError) as e:
-        raise checkpoints.CheckpointError(f"{path.name} has a configuration that cannot be built: {e}") from None
-    model.load_state_dict(checkpoints.load_tensors(path, checkpoints.expected_shapes(model), kind=KIND), assign=True)
-    model.card = header.card
-    return model.eval().requires_grad_(False)
+
+    def make(config: dict) -> SeriesModel:
+        parts = (FlowConfig, "flow"), (PointConfig, "points"), (FrameConfig, "series")
+        return SeriesModel(*(build(cls, config.get(name), name) for cls, name in parts))
+
+    return load_model(find_model(name_or_path, SUFFIX, "series model", folder), KIND, make)

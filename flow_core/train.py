@@ -5,34 +5,25 @@ Every key of the TOML file can be overridden: `--training.images=2000`. Runs und
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from foundation.settings import SettingsError
+from foundation.commands import training_command
 
 if TYPE_CHECKING:
     from foundation.training import Task, TrainingConfig
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line; returns the exit code: 2 for a mistake that a sentence explains."""
+def _runs() -> Mapping:
     from flow_core import recipes
 
-    parser = argparse.ArgumentParser(prog="flow_core.train", description=__doc__, allow_abbrev=False)
-    parser.add_argument("command", choices=tuple(recipes.RUN))
-    parser.add_argument("--config", type=Path, required=True, help="TOML file, see flow_core/configs/")
-    parser.add_argument("--resume", action="store_true", help="continue from the state in the run's folder")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args, overrides = parser.parse_known_args(argv)
-    try:
-        return recipes.RUN[args.command](args.config, overrides, resume=args.resume, quiet=args.quiet)
-    except (SettingsError, ValueError, FileNotFoundError, FloatingPointError) as e:
-        print(f"flow_core.train: {e}", file=sys.stderr)
-        return 2
+    return recipes.RUN
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code: 2 for a mistake that a sentence explains."""
+    return training_command("flow_core.train", __doc__, ("toy", "series"), _runs, argv)
 
 
 def train_live(task: Task, config: TrainingConfig, every: int = 25) -> Iterator[tuple[int, float]]:

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from foundation import checkpoints
-from foundation.settings import SettingsError, build
+from foundation.models import MODELS_DIR as MODELS_DIR
+from foundation.models import find_model, load_model
+from foundation.settings import build
 from foundation.unet import UNet, UNetConfig
 from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, c_in, c_noise, expand
 from koopman_core.operator import ALPHA_MAX, WARPS, KoopmanOperator, tau_of_sigma
 
 EVOLVED = ("all", "bottleneck", "none")
-MODELS_DIR = Path(__file__).resolve().parent.parent / "assets" / "models"
 
 
 @dataclass(frozen=True)
@@ -148,23 +149,6 @@ class KoopmanDiffusion(nn.Module):
         ]
 
 
-def _load(path: Path, kind: str, make):
-    header = checkpoints.peek(path)
-    if header.kind != kind:
-        raise checkpoints.CheckpointError(
-            f"{path.name} holds a {header.kind!r} checkpoint, but a {kind!r} one is needed."
-        )
-    try:
-        with torch.device("meta"):  # shapes are compared before memory is taken
-            model = make(header.config)
-    except (SettingsError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
-        raise checkpoints.CheckpointError(f"{path.name} has a configuration that cannot be built: {e}") from None
-    state = checkpoints.load_tensors(path, checkpoints.expected_shapes(model), kind=kind)
-    model.load_state_dict(state, assign=True)
-    model.card = header.card
-    return model.eval().requires_grad_(False)
-
-
 def _bounded_network(values) -> UNetConfig:
     """A network configuration from a file, refused when it asks for more than a laptop could hold."""
     config = build(UNetConfig, values, "network")
@@ -180,19 +164,6 @@ def _bounded_network(values) -> UNetConfig:
     return config
 
 
-def _find(name_or_path: str | Path, suffix: str) -> Path:
-    path = Path(name_or_path)
-    if path.suffix == ".safetensors":
-        return path
-    found = MODELS_DIR / f"{name_or_path}{suffix}.safetensors"
-    if not found.is_file():
-        known = sorted(p.name.removesuffix(f"{suffix}.safetensors") for p in MODELS_DIR.glob(f"*{suffix}.safetensors"))
-        raise checkpoints.CheckpointError(
-            f"There is no model {str(name_or_path)!r}: give a .safetensors file or one of {', '.join(known) or 'none'}."
-        )
-    return found
-
-
 def load(name_or_path: str | Path) -> KoopmanDiffusion:
     """A shipped HKD model by name ("shapes"), or any checkpoint file of ours.
 
@@ -204,12 +175,13 @@ def load(name_or_path: str | Path) -> KoopmanDiffusion:
         koopman = build(KoopmanConfig, config.get("koopman"), "koopman")
         return KoopmanDiffusion(_bounded_network(config.get("network")), koopman)
 
-    return _load(_find(name_or_path, ".hkd"), "hkd", make)
+    return load_model(find_model(name_or_path, ".hkd.safetensors", "model"), "hkd", make)
 
 
 def load_teacher(name_or_path: str | Path) -> EDM:
     """A shipped teacher by name, or any teacher checkpoint of ours. Raises CheckpointError."""
-    return _load(_find(name_or_path, ".teacher"), "teacher", lambda config: EDM(_bounded_network(config)))
+    path = find_model(name_or_path, ".teacher.safetensors", "model")
+    return load_model(path, "teacher", lambda config: EDM(_bounded_network(config)))
 
 
 def save(model: KoopmanDiffusion | EDM, path: str | Path, card: dict | None = None, dtype=torch.float16) -> None:

@@ -1,0 +1,43 @@
+"""The command line that both packages' training commands share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from foundation.settings import SettingsError
+
+
+def training_command(
+    prog: str,
+    description: str,
+    names: tuple[str, ...],
+    runs: Callable[[], Mapping[str, Callable[..., int]]],
+    argv: list[str] | None = None,
+) -> int:
+    """Parse and run `PROG NAME --config FILE [--resume] [--quiet] [--section.key=value ...]`.
+
+    Args:
+        prog: "package.train".
+        description: for --help.
+        names: of the commands.
+        runs: gives the command of each name; called after parsing, so that --help does not wait for imports.
+        argv: arguments; the program's own by default.
+
+    Returns:
+        The exit code: 2 for a mistake that a sentence explains.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description=description, allow_abbrev=False)
+    parser.add_argument("command", choices=names)
+    folder = f"{prog.split('.')[0]}/configs/"
+    parser.add_argument("--config", type=Path, required=True, help=f"TOML file, see {folder}")
+    parser.add_argument("--resume", action="store_true", help="continue from the state in the run's folder")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    args, overrides = parser.parse_known_args(argv)
+    try:
+        return runs()[args.command](args.config, overrides, resume=args.resume, quiet=args.quiet)
+    except (SettingsError, ValueError, FileNotFoundError, FloatingPointError) as e:
+        print(f"{prog}: {e}", file=sys.stderr)
+        return 2

@@ -1,0 +1,68 @@
+"""Models in files: found by name, rebuilt from their header and loaded strictly, whatever kind they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from foundation import checkpoints
+from foundation.locations import ASSETS
+from foundation.settings import SettingsError
+
+MODELS_DIR = ASSETS / "models"  # what ships
+M = TypeVar("M", bound=nn.Module)
+
+
+def find_model(name_or_path: str | Path, suffix: str, what: str, folder: str | Path = MODELS_DIR) -> Path:
+    """The file of a model.
+
+    Args:
+        name_or_path: a name in `folder`, or the path of any .safetensors file, which is not looked at here.
+        suffix: of this kind's files, ".hkd.safetensors" for example.
+        what: what to call this kind of model in the sentence.
+        folder: where names are looked up.
+
+    Raises:
+        CheckpointError: no such name; the sentence lists those that there are.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".safetensors":
+        return path
+    path = Path(folder) / f"{name_or_path}{suffix}"
+    if not path.is_file():
+        known = ", ".join(sorted(p.name.removesuffix(suffix) for p in path.parent.glob(f"*{suffix}"))) or "none"
+        raise checkpoints.CheckpointError(
+            f"There is no {what} {str(name_or_path)!r}: give a .safetensors file or one of {known}."
+        )
+    return path
+
+
+def load_model(path: Path, kind: str, make: Callable[[dict], M]) -> M:
+    """A model in eval mode, without gradients, its card as attribute `card`.
+
+    Args:
+        path: of the checkpoint.
+        kind: that it must hold.
+        make: header's config -> the network; called on the meta device.
+
+    Raises:
+        CheckpointError: with a sentence that says what is wrong.
+    """
+    header = checkpoints.peek(path)
+    if header.kind != kind:
+        raise checkpoints.CheckpointError(
+            f"{path.name} holds a {header.kind!r:.40} checkpoint, but a {kind!r} one is needed."
+        )
+    try:
+        with torch.device("meta"):  # shapes are compared before memory is taken
+            model = make(header.config)
+    except (SettingsError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
+        raise checkpoints.CheckpointError(f"{path.name} has a configuration that cannot be built: {e}") from None
+    state = checkpoints.load_tensors(path, checkpoints.expected_shapes(model), kind=kind)
+    model.load_state_dict(state, assign=True)
+    model.card = header.card
+    return model.eval().requires_grad_(False)
