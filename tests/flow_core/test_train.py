@@ -151,6 +151,9 @@ def test_the_command_trains_exports_and_resumes(run, capsys, monkeypatch):
     assert "640 points" in out and "MMD^2 to held-out data" in out
     model = flow_core.load(run / "out" / "flow.safetensors")
     assert model.card["name"] == "small" and model.card["points_seen"] == 640 and str(run) not in str(model.card)
+    measured = recipes.toy_fit(model, toy(model.card["data"]["name"]))  # of the file's own, rounded weights
+    for name, value in measured.items():
+        assert model.card["metrics"][name] == pytest.approx(value, rel=0.1, abs=1e-4)
     assert main(["toy", "--config", str(run / "toy.toml"), "--quiet"]) == 2
     assert "add --resume" in capsys.readouterr().err
     assert main(["toy", "--config", str(run / "toy.toml"), "--quiet", "--resume", "--training.images=768"]) == 0
