@@ -1,4 +1,4 @@
-"""Log-likelihood through the probability-flow ODE: log p_1(x) = log p_0(x_0) - int_0^1 div v dt.
+"""Log-likelihood through the probability-flow ODE: log p_1(x) = log p_0(x_0) - int_0^1 div v dt, p_0 the path's start.
 
 Chen et al. 2018 (arXiv 1806.07366); trace estimate: Grathwohl et al. 2019 (arXiv 1810.01367).
 """
@@ -88,7 +88,8 @@ def log_likelihood(
             state, change = state + h * moved, change + h * spread
             if not bool((state.abs() <= LIMIT).all()):
                 raise Diverged("The flow diverged on its way back to noise: use more steps, or a better trained model.")
-    source = -0.5 * state.double().flatten(1).square().sum(1) - dims / 2 * math.log(2 * math.pi)
+    var = path.start_std**2
+    source = -0.5 * state.double().flatten(1).square().sum(1) / var - dims / 2 * math.log(2 * math.pi * var)
     log_prob = source + change + dims * math.log(end)  # change = int_end^0 div v dt
     return Likelihood(log_prob, -log_prob / (dims * math.log(2)), state, f.calls, f.derivatives)
 

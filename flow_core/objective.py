@@ -12,7 +12,7 @@ from flow_core.model import FlowModel
 from flow_core.paths import over
 from foundation.training import Task
 
-WEIGHTS = ("balanced", "plain")
+WEIGHTS = ("balanced", "plain", "velocity")
 T_MIN, T_MAX = 1e-4, 1 - 1e-4  # the conditional velocity of a bridge is infinite at both ends
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, ...]]
@@ -24,7 +24,9 @@ class ObjectiveConfig:
 
     Attributes:
         weight: of the x1 loss: "balanced" divides the squared error by c_out^2, so that every t asks the network for
-            numbers of one size (ours); "plain" is the mean squared error (the public code's, up to a factor).
+            numbers of one size (ours); "plain" is the mean squared error (the public code's, up to a factor);
+            "velocity", for sigma = 0 alone, divides it by (1 - t)^2, which is the squared error of the velocity: the
+            regression of conditional flow matching, with a network that says x1.
         eps_weight: of the eps head's mean squared error.
     """
 
@@ -47,10 +49,12 @@ def draw_times(n: int, generator: torch.Generator) -> Tensor:
 def x1_loss(model: FlowModel, x: Tensor, t: Tensor, x1: Tensor, eps: Tensor, config: ObjectiveConfig, *extras) -> dict:
     """Parts of the x1 (and eps) loss as scalars, "loss" their sum; x = x_t of x1 and eps, all (B, *dim), t (B,)."""
     out = model.raw(x, t, *extras)
-    _, skip, scale = model.scales(over(t, x))
+    c_in, skip, scale = model.scales(over(t, x))
     error = (x1 - skip * x) / scale - out[0]
     if config.weight == "plain":
         error = scale * error
+    elif config.weight == "velocity":  # scale / (1 - t) without the division: sqrt(V0) = 1 - t where sigma = 0
+        error = model.flow.data_std * c_in * error
     parts = {"x1": error.square().mean()}
     if len(out) > 1:
         parts["eps"] = (out[1] - eps).square().mean()
@@ -67,15 +71,27 @@ def velocity_loss(model: FlowModel, x: Tensor, t: Tensor, u: Tensor, *extras: Te
 class FlowTask(Task):
     """Trains a flow model on data that a function draws.
 
+    A coupled x1 takes its extras along. Where these are class labels, transport within a minibatch of all classes
+    pairs each class with a part of the noise of its own: given the class, x0 is then not N(0, I), from which samplers
+    start it. Several workers each couple their own share of the batch.
+
     Args:
         model: network and path.
         draw_data: (n, generator) -> x1 (n, *dim) float32, and what else the network takes, e.g. labels (n,).
         config: weights of the loss.
+
+    Raises:
+        ValueError: the weight "velocity" on a path with noise, where it is not the error of the velocity.
     """
 
     def __init__(self, model: FlowModel, draw_data: Draw, config: ObjectiveConfig | None = None):
         super().__init__()
         self.model, self.draw_data, self.config = model, draw_data, config or ObjectiveConfig()
+        if self.config.weight == "velocity" and model.path.sigma > 0:
+            raise ValueError(
+                "weight = 'velocity' is the error of the velocity only on a path without noise: "
+                "set flow.sigma to 0, or objective.weight to 'balanced'."
+            )
 
     def draw(self, step: int, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         x1, *extras = self.draw_data(n, generator)

@@ -91,6 +91,11 @@ class Path:
         """Whether x0 ~ N(0, I) knows nothing of x1: then one data prediction gives the score too."""
         return self.coupling == "independent"
 
+    @property
+    def start_std(self) -> float:
+        """Standard deviation of the law at t = 0, where samplers start: 1 on a bridge, sqrt(1 + sigma^2) elsewhere."""
+        return math.sqrt(1 + float(self.std(torch.zeros((), dtype=torch.float64))) ** 2)
+
     def mean(self, x0: Tensor, x1: Tensor, t: Tensor | float) -> Tensor:
         """Mean of x_t given both ends: t x1 + (1 - t) x0."""
         t = over(t, x1)

@@ -9,6 +9,7 @@ import torch
 
 from flow_core.distances import MMD
 from flow_core.fields import Exact
+from flow_core.images_recipe import run_images
 from flow_core.model import FlowConfig, FlowModel, save, save_tensors
 from flow_core.networks import PointConfig
 from flow_core.objective import Draw, FlowTask, ObjectiveConfig
@@ -61,7 +62,7 @@ def toy_task(
 def toy_fit(model: FlowModel, density: Toy) -> dict[str, float]:
     """How well a model fits: unbiased squared MMD of its flow at `FIT_NFE` calls, and of data, to held-out data."""
     reference = MMD(density.sample(FIT_POINTS, FIT_SEED))
-    start = noise(range(FIT_SEED, FIT_SEED + FIT_POINTS), (2,))
+    start = model.path.start_std * noise(range(FIT_SEED, FIT_SEED + FIT_POINTS), (2,))
     samples = heun(model, start, Exact(model.path), FIT_NFE).x
     return {
         "mmd2": reference.unbiased(samples),
@@ -105,4 +106,4 @@ def run_toy(config: Path, overrides: list[str], *, resume: bool, quiet: bool) ->
     return 0
 
 
-RUN = {"toy": run_toy, "series": run_series}
+RUN = {"toy": run_toy, "images": run_images, "series": run_series}

@@ -130,7 +130,7 @@ def euler(
 
     Args:
         network: (x, t) -> Prediction; t is 0-dim of x's dtype.
-        x: (B, *dim) standard normal noise.
+        x: (B, *dim) the path's `start_std` (1 but for I-CFM and OT-CFM with sigma > 0) times standard normal noise.
         drift: from flow_core.fields.
         nfe: calls to spend, from 1.
         spacing: steps -> grid.

@@ -1,13 +1,18 @@
-"""The command line that both packages' training commands share."""
+"""The command line that both packages' training commands share, and what it says of a run."""
 
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foundation.settings import SettingsError
+
+if TYPE_CHECKING:
+    from foundation.training import TrainingResult
 
 
 def training_command(
@@ -41,3 +46,18 @@ def training_command(
     except (SettingsError, ValueError, FileNotFoundError, FloatingPointError) as e:
         print(f"{prog}: {e}", file=sys.stderr)
         return 2
+
+
+def device_sentence() -> str:
+    """What this runs on."""
+    import torch  # only here: --help does not wait for it
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+
+
+def report(what: str, result: TrainingResult) -> None:
+    """The last line of a run."""
+    end = "finished" if result.finished else "stopped; go on with --resume"
+    print(f"{what}: {result.images:,} images in {result.seconds / 60:.1f} minutes, {end}")

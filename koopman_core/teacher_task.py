@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foundation.picture_data import draw_pictures
 from foundation.training import Task
 from koopman_core.edm import EDM, draw_training_sigma, edm_loss
 
@@ -37,17 +38,11 @@ class TeacherTask(Task):
         self.pictures, self.labels = pictures, labels
 
     def draw(self, step: int, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        index = torch.randint(len(self.pictures), (n,), generator=generator).numpy()
-        x = torch.from_numpy(self.pictures[index]).permute(0, 3, 1, 2).float() / 127.5 - 1
-        if self.config.flip:
-            mirrored = torch.rand(n, generator=generator) < 0.5
-            x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
-        labels = torch.from_numpy(self.labels[index])
-        dropped = torch.rand(n, generator=generator) < self.config.label_dropout
-        labels = torch.where(dropped, torch.full_like(labels, -1), labels)
-        sigma = draw_training_sigma(n, generator, self.config.sigma_mean, self.config.sigma_std)
+        c = self.config
+        x, labels = draw_pictures(self.pictures, self.labels, n, generator, flip=c.flip, label_dropout=c.label_dropout)
+        sigma = draw_training_sigma(n, generator, c.sigma_mean, c.sigma_std)
         eps = torch.randn(x.shape, generator=generator)
-        return x.contiguous(), labels, sigma, eps
+        return x, labels, sigma, eps
 
     def forward(self, progress, x, labels, sigma, eps) -> dict[str, Tensor]:
         return {"loss": edm_loss(self.model, x, sigma, eps, labels).mean()}

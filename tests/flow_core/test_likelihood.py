@@ -28,6 +28,14 @@ def test_it_is_the_density_of_a_mixture(path):
     assert (got.nfe, got.derivatives) == (96, 192)
 
 
+def test_a_path_with_noise_at_its_ends_gives_the_blurred_density():
+    """I-CFM with sigma > 0 starts from N(0, (1 + sigma^2) I) and ends at the data blurred by sigma."""
+    path, x = ICFM(0.3), WORLD.sample(40, torch.Generator().manual_seed(0))
+    blurred = GaussianMixture(WORLD.means, (WORLD.stds**2 + 0.3**2).sqrt())
+    got = log_likelihood(WORLD.oracle(path), path, x, steps=24)
+    torch.testing.assert_close(got.log_prob, blurred.log_prob(x), rtol=0, atol=5e-3)
+
+
 def test_finer_steps_come_closer():
     path, x = IDFF(0.2), WORLD.sample(20, torch.Generator().manual_seed(1))
     errors = [

@@ -51,6 +51,15 @@ def test_every_path_is_its_formula(name, sigma, shape):
         assert float(path.pull(s)[i]) == pytest.approx(std**2 / (1 - tau) + rate / 2, rel=1e-12, abs=1e-15)
 
 
+@pytest.mark.parametrize("name,sigma", CASES)
+def test_the_law_at_the_start_has_its_spread(name, sigma):
+    x0, eps = (torch.randn(4000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(s)) for s in (0, 1))
+    path = make_path(name, sigma)
+    x = path.sample(x0, torch.full_like(x0, 7.0), torch.tensor(0.0), eps)
+    assert path.start_std == pytest.approx(float(x.std()), rel=0.04)
+    assert path.start_std == pytest.approx(math.sqrt(1 + sigma**2) if name in ("icfm", "otcfm") else 1.0, rel=1e-14)
+
+
 @pytest.mark.parametrize("name", PATHS)
 def test_one_time_for_all_is_the_same_time_for_each(name):
     x0, x1, eps, _ = (torch.from_numpy(v) for v in ends((3, 2, 2)))
