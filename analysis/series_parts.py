@@ -5,10 +5,15 @@ Each answers with tables and verdicts as text, and with the figures that go into
 
 from __future__ import annotations
 
-from analysis import series_statistics, series_tables
+from pathlib import Path
+
+from analysis import series_fields, series_in_sample, series_statistics, series_tables
 from analysis.series_scores import METHOD, NFE, Progress, measure_forecast, measure_samplers
 from flow_core.series_model import SeriesModel
 from flow_core.world import World
+from foundation.models import MODELS_DIR
+
+IN_SAMPLE = "in-sample"  # the only part of a world whose test is its training, and of no other
 
 
 def forecast(model: SeriesModel, world: World, members: int, progress: Progress = None) -> tuple[str, dict]:
@@ -25,6 +30,7 @@ def forecast(model: SeriesModel, world: World, members: int, progress: Progress 
 def statistics(model: SeriesModel, world: World, frames: int, progress: Progress = None) -> tuple[str, dict]:
     """Text of the world's own statistics; nothing for the card."""
     measured = series_statistics.MEASURED.get(world.name)
+    measured = series_fields.fields_text if world.mask is not None else measured
     if measured is None:
         return f"Not applicable: there are no long-run statistics for {world.title}.", {}
     return measured(model, world, frames, progress), {}
@@ -35,4 +41,11 @@ def samplers(model: SeriesModel, world: World, most: int, progress: Progress = N
     return series_tables.samplers_text(measure_samplers(model, world, most, progress)), {}
 
 
-MEASURED = {"forecast": forecast, "statistics": statistics, "samplers": samplers}
+def in_sample(
+    model: SeriesModel, world: World, rollouts: int, progress: Progress = None, folder: Path = MODELS_DIR
+) -> tuple[str, dict]:
+    """Text, and the figures for the card; `folder` holds the model that was trained without its test frames."""
+    return series_in_sample.in_sample_text(model, world, rollouts, folder, progress)
+
+
+MEASURED = {"forecast": forecast, "statistics": statistics, "samplers": samplers, IN_SAMPLE: in_sample}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from flow_core.baselines import KINDS, fit_baseline, torus_members
-from flow_core.series_metrics import Interval, Scores, crps, crps_gaussian, gaussian_scores, scores
+from flow_core.series_metrics import Interval, Scores, crps, crps_gaussian, gaussian_scores, scores, weighted_mean
 from flow_core.series_model import SeriesModel
 from flow_core.world import Rollouts, World
 from foundation.bootstrap import bootstrap
@@ -21,7 +21,7 @@ from foundation.bootstrap import bootstrap
 Progress = Callable[[float, str], None] | None
 METHOD, NFE = "multistep", 8  # of every forecast but those of the part samplers
 STARTS = 200  # of the forecasts, at most about
-BLOCK_FRAMES = {"lorenz": 200, "alanine": 200, "sst_sites": 60}  # neighbours that are resampled together
+BLOCK_FRAMES = {"lorenz": 200, "alanine": 200, "sst": 6, "sst_sites": 60}  # neighbours that are resampled together
 MODEL = "this model"
 
 
@@ -75,33 +75,39 @@ def starts(world: World, split: str, horizon: int, most: int | None = None) -> t
     return world.rollouts(split, horizon, stride), stride
 
 
+def by_lead(score: np.ndarray, world: World) -> np.ndarray:
+    """Scores (N, L, *shape) of every number to those of every lead (N, L), cells by their area."""
+    n, leads = score.shape[:2]
+    return weighted_mean(score.reshape(n * leads, *score.shape[2:]), world.weights).reshape(n, leads)
+
+
 def measure_forecast(model: SeriesModel, world: World, members: int, progress: Progress = None) -> ForecastScores:
     """Ensembles over the world's horizon from the test part, beside the baselines."""
     r, stride = starts(world, "test", world.horizon)
-    block, period = block_of(world, stride, world.horizon), world.period
+    block, period, weights = block_of(world, stride, world.horizon), world.period, world.weights
     tick = None if progress is None else lambda done, of: progress(done / of, "forecasts")
     made = model.forecast(r.history, r.context, world.horizon, members, NFE, METHOD, progress=tick).members
-    rows = {MODEL: scores(made, r.truth, period=period, block=block)}
-    single = {MODEL: crps(made, r.truth, fair=True, period=period).mean(-1)}
+    rows = {MODEL: scores(made, r.truth, weights=weights, period=period, block=block)}
+    single = {MODEL: by_lead(crps(made, r.truth, fair=True, period=period), world)}
     for kind in KINDS:
         if world.geometry == "torus":
             if kind == "damped persistence":
                 continue
             other = torus_members(world, r, kind, members)
             rows[kind] = scores(other, r.truth, period=period, block=block)
-            single[kind] = crps(other, r.truth, fair=True, period=period).mean(-1)
+            single[kind] = by_lead(crps(other, r.truth, fair=True, period=period), world)
         else:
             fitted = fit_baseline(world, kind)
             mean = fitted.mean(r.history)
-            rows[kind] = gaussian_scores(mean, fitted.std, r.truth, block=block)
-            single[kind] = crps_gaussian(mean, fitted.std, r.truth).mean(-1)
+            rows[kind] = gaussian_scores(mean, fitted.std, r.truth, weights=weights, block=block)
+            single[kind] = by_lead(crps_gaussian(mean, fitted.std, r.truth), world)
     reference = KINDS[2] if KINDS[2] in single else min(KINDS[:2], key=lambda k: single[k].mean())
     gap = single[MODEL] - single[reference]
-    by_lead = [paired(gap[:, k], block) for k in range(gap.shape[1])]
+    leads = [paired(gap[:, k], block) for k in range(gap.shape[1])]
     overall = {k: paired((single[MODEL] - v).mean(1), block) for k, v in single.items() if k != MODEL}
     return ForecastScores(
         rows, {k: v.mean(0) for k, v in single.items()}, reference, overall,
-        np.array([[d.value, d.low, d.high] for d in by_lead]), members, max(1, len(r) // block),
+        np.array([[d.value, d.low, d.high] for d in leads]), members, max(1, len(r) // block),
     )  # fmt: skip
 
 
@@ -156,7 +162,8 @@ def measure_samplers(
         made = model.forecast(r.history, r.context, 1, SAMPLER_MEMBERS, nfe, method, gammas=gammas)
         if made.nfe != nfe:
             raise RuntimeError(f"{method} spent {made.nfe} calls, not {nfe}.")
-        return crps(made.members, r.truth, fair=True, period=world.period).mean((1, 2)), made.derivatives
+        single = crps(made.members, r.truth, fair=True, period=world.period)
+        return weighted_mean(single, world.weights), made.derivatives
 
     block = block_of(world, parts["test"][1], 1)
     beyond: dict[int, list] = {k: [] for k in ORDERS[1:]}

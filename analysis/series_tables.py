@@ -11,6 +11,8 @@ from analysis.series_scores import WITHOUT, ForecastScores, SamplerScores, order
 from flow_core.series_metrics import Interval, Scores
 from flow_core.world import World
 
+FEW_BLOCKS = 10  # below it block-bootstrap intervals are too narrow, see `Scores.blocks`
+
 
 def interval(v: Interval | None, form: str = ".4f") -> str:
     """A figure with its interval."""
@@ -78,8 +80,19 @@ def forecast_text(f: ForecastScores, world: World, nfe: int, method: str) -> str
             ["lead, frames", *map(str, leads)],
             [*by_lead, [f"this model less {f.reference}", *gaps]],
         ),
-        verdict(forecast_verdict(f, world), spread_verdict(first.ssr, ideal)),
+        verdict(*few_verdict(f.blocks), forecast_verdict(f, world), spread_verdict(first.ssr, ideal)),
     ])  # fmt: skip
+
+
+def few_verdict(blocks: int) -> tuple[str, ...]:
+    """A caution, to be read first, where the test part is too short for its intervals; nothing elsewhere."""
+    if blocks >= FEW_BLOCKS:
+        return ()
+    stretches = "one independent stretch" if blocks == 1 else f"{blocks} independent stretches"
+    return (
+        f"The starts of the test part make up {stretches}, where a bootstrap needs {FEW_BLOCKS} or more: the intervals "
+        "are too narrow, and no difference here is settled, whichever way it points.",
+    )
 
 
 def forecast_verdict(f: ForecastScores, world: World) -> str:
@@ -91,7 +104,8 @@ def forecast_verdict(f: ForecastScores, world: World) -> str:
     absent = " (the better of the two baselines there; damped persistence is not defined on the torus)"
     rest_of = {k: d for k, d in f.differences.items() if k != f.reference}
     others = [f"{name} ({interval(d, '+.4f')})" for name, d in rest_of.items() if d.high >= 0]
-    also = f"It does not beat {', '.join(others)}." if others else "It beats every other baseline too."
+    too = " too" if sign(f.difference) < 0 else ""
+    also = f"It does not beat {', '.join(others)}." if others else f"It beats every other baseline{too}."
     relative = f.difference.value / float(np.mean(f.by_lead[f.reference]))
     return (
         f"Over all leads the forecast {word} {f.reference}{absent if world.geometry == 'torus' else ''}: difference in "
@@ -131,7 +145,7 @@ def samplers_text(s: SamplerScores) -> str:
         "Momentum weights gamma1, gamma2, gamma3 with the lowest score on the validation part, and in brackets the "
         "backward passes a frame, each worth about two calls, which are not in the number of calls.",
         grid(["weights", *map(str, s.nfe)], chosen),
-        verdict(momentum_verdict(s), multistep_verdict(s)),
+        verdict(*few_verdict(s.blocks), momentum_verdict(s), multistep_verdict(s)),
     ])  # fmt: skip
 
 
@@ -188,10 +202,6 @@ def multistep_verdict(s: SamplerScores) -> str:
         f"The multistep, without weights to choose, is better than Euler at {better} and worse at {worse}. The "
         f"published first order is better than the multistep at {over[0]} and worse at {over[1]}."
     )
-
-
-def _settled(differences: Sequence[Interval], nfes: Sequence[int], which: int) -> list[int]:
-    return [n for n, d in zip(nfes, differences, strict=True) if sign(d) == which]
 
 
 def _calls(nfes: Sequence[int]) -> str:

@@ -6,11 +6,13 @@
 What flows is the change from the last frame, in units of its spread over the training part, from independent noise; so
 every field and sampler of 2-D flows serves here too. (The published next-frame flow starts at the last frame instead.)
 On the torus the change is the one the short way round, the last frame enters by cosines and sines, and the sum is
-wrapped: a change of more than half a turn in one step is the other way round.
+wrapped: a change of more than half a turn in one step is the other way round. Of fields the coefficients of the leading
+EOFs flow, and what these leave follows a Gaussian process of its own (`flow_core.eofs`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path as FilePath
@@ -19,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flow_core import samplers
+from flow_core import eofs, samplers
 from flow_core.fields import Exact, MomentumODE, Preserving, Published
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig
@@ -33,12 +35,12 @@ from foundation.settings import build
 
 KIND, SUFFIX = "series", ".series.safetensors"
 METHODS = (*samplers.SAMPLERS, "multistep", "bridge", "matched", "momentum", "published")
-MAX_NUMBERS = 50_000_000  # of a forecast: members x starts x horizon x dimensions
+MAX_NUMBERS = 50_000_000  # of a forecast: members x starts x horizon x numbers of a frame
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Attributes: members = float32 (M, N, L, D), normalised; nfe, derivatives = network calls a frame, counted."""
+    """Attributes: members = float32 (M, N, L, *shape), normalised; nfe, derivatives = calls a frame, counted."""
 
     members: np.ndarray
     nfe: int
@@ -50,7 +52,7 @@ class SeriesModel(FlowModel):
 
     Args:
         flow: a path with independent noise, predicting x1.
-        network: size of the MLP; its dims are those of a frame.
+        network: size of the MLP; its dims are those of a frame, of a field the number of EOFs.
         frame: what a window looks like.
     """
 
@@ -61,9 +63,14 @@ class SeriesModel(FlowModel):
             raise ValueError(f"The network has {network.dims} dims, but a frame {frame.dims}.")
         super().__init__(flow, network)
         self.frame = frame
-        self.net = ConditionedNet(network, frame.condition)
+        self.net = ConditionedNet(network, frame.condition, frame.numbered)
         self.register_buffer("center", torch.zeros(frame.dims))  # of a change, over the training part
         self.register_buffer("scale", torch.ones(frame.dims))
+        self.eofs = eofs.Eofs(frame.dims, frame.field) if frame.field else None
+
+    def coordinates(self, frames: Tensor) -> Tensor:
+        """Frames (..., *shape) as the numbers that flow, (..., D): themselves, or coefficients of a field's EOFs."""
+        return frames if self.eofs is None else self.eofs.project(frames)
 
     def changes(self, before: Tensor, after: Tensor) -> Tensor:
         """From one frame to another, the short way round on the torus."""
@@ -134,7 +141,7 @@ class SeriesModel(FlowModel):
         Noise belongs to (seed, member, row): it is the same for every method and for any other members or rows.
 
         Args:
-            history: (N, H, D) normalised windows, oldest first.
+            history: (N, H, *shape) normalised windows, oldest first.
             context: (N, L, C) of the frames to come; None where the world has none.
             horizon: frames to draw, L.
             members: rollouts from each window.
@@ -153,11 +160,12 @@ class SeriesModel(FlowModel):
         context = np.zeros((len(start), max(horizon, 0), 0), np.float32) if context is None else context
         ahead = torch.as_tensor(np.asarray(context, np.float32))
         self._check(start, ahead, horizon, members, method, gammas)
-        n, dims = len(start), self.frame.dims
+        n, dims, shape = len(start), self.frame.dims, self.frame.shape
         rows = [derived_seed(seed, m, row) for m in range(members) for row in range(n)]
-        drawn = noise(rows, (horizon, dims))
-        window, ahead = start.repeat(members, 1, 1), ahead.repeat(members, 1, 1)
-        out = np.empty((members * n, horizon, dims), np.float32)
+        drawn = self.path.start_std * noise(rows, (horizon, dims))
+        window, ahead = self.coordinates(start).repeat(members, 1, 1), ahead.repeat(members, 1, 1)
+        rest = None if self.eofs is None else start[:, -1].repeat(members, 1, 1, 1) - self.eofs.lift(window[:, -1])
+        out = np.empty((members * n, horizon, *shape), np.float32)
         spent = None
         for k in range(horizon):
             inside = [derived_seed(s, k + 1) for s in rows] if method in ("bridge", "matched") else ()
@@ -168,11 +176,15 @@ class SeriesModel(FlowModel):
                     f"The rollouts diverged at frame {k + 1} of {horizon}: use more network calls, lower the momentum "
                     "weights (gamma), or forecast fewer frames."
                 )
-            out[:, k] = frame.numpy()
+            if self.eofs is None:
+                out[:, k] = frame.numpy()
+            else:
+                rest = self.eofs.next_rest(rest, [derived_seed(s, 0, k) for s in rows])
+                out[:, k] = (self.eofs.lift(frame) + rest).numpy()
             window = torch.cat([window[:, 1:], frame[:, None]], 1)
             if progress is not None:
                 progress(k + 1, horizon)
-        return Forecast(out.reshape(members, n, horizon, dims), spent.nfe, spent.derivatives)
+        return Forecast(out.reshape(members, n, horizon, *shape), spent.nfe, spent.derivatives)
 
     def _check(self, history: Tensor, context: Tensor, horizon, members, method, gammas) -> None:
         for name, value, high in (("horizon", horizon, 100_000), ("members", members, 1000)):
@@ -184,36 +196,51 @@ class SeriesModel(FlowModel):
         if not min(most, 1) <= len(gammas) <= most:
             raise ValueError(f"The method {method!r} takes {f'1 to {most}' if most else 'no'} gammas, not {gammas!r}.")
         f = self.frame
-        if history.ndim != 3 or history.shape[1:] != (f.history, f.dims) or not len(history):
-            raise ValueError(f"History must be of shape (N, {f.history}, {f.dims}), not {tuple(history.shape)}.")
+        if history.shape[1:] != (f.history, *f.shape) or not len(history):
+            want = ", ".join(map(str, f.shape))
+            raise ValueError(f"History must be of shape (N, {f.history}, {want}), not {tuple(history.shape)}.")
         if context.shape != (len(history), horizon, f.context):
             raise ValueError(
                 f"Context must be of shape ({len(history)}, {horizon}, {f.context}), not {tuple(context.shape)}."
             )
         if not (bool(torch.isfinite(history).all()) and bool(torch.isfinite(context).all())):
             raise ValueError("History and context must be finite.")
-        if members * len(history) * horizon * f.dims > MAX_NUMBERS:
+        if members * len(history) * horizon * math.prod(f.shape) > MAX_NUMBERS:
             raise ValueError("The forecast is too large: lower members, horizon or the number of starts.")
 
 
-def make(world: World, spec: str, flow: FlowConfig, network: PointConfig, harmonics: int, seed: int = 0) -> SeriesModel:
-    """An untrained model for a vector world, its scales fitted on the training part, weights drawn from the seed.
+def make(
+    world: World, spec: str, flow: FlowConfig, network: PointConfig, harmonics: int, seed: int = 0, modes: int = 0
+) -> SeriesModel:
+    """An untrained model, its scales and EOFs fitted on the training part, weights drawn from the seed.
+
+    Args:
+        world, spec: the world, and the name that opens it.
+        flow, network: of `SeriesModel`.
+        harmonics: of `FrameConfig`.
+        seed: of the weights.
+        modes: EOFs of a world of fields; 0 for a vector world.
 
     Raises:
-        ValueError: a world of fields.
+        ValueError: a world of fields without modes, or a vector world with some.
     """
-    if len(world.shape) != 1:
+    if (len(world.shape) == 1) != (modes == 0):
         raise ValueError(
-            f"{world.title} is a world of fields, with {len(world.windows('train'))} training frames: a next-step flow "
-            "is made for vector worlds only (lorenz, alanine, sst_sites)."
+            f"{world.title} is a world of fields: say by series.modes how many of its EOFs are to flow."
+            if modes == 0
+            else f"{world.title} is a vector world: series.modes is for fields, set it to 0."
         )
-    dims = world.shape[0]
-    frame = FrameConfig(spec, world.history, dims, world.context_size, world.geometry, harmonics)
+    dims, field = modes or world.shape[0], world.shape if modes else ()
+    patterns = eofs.fit(world, modes) if modes else None
+    numbered = len(world.segments[0].values) if world.in_sample else 0
+    frame = FrameConfig(spec, world.history, dims, world.context_size, world.geometry, harmonics, field, numbered)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SeriesModel(flow, PointConfig(dims, network.width, network.depth, network.frequencies), frame)
+    if patterns is not None:
+        model.eofs = patterns
     train = world.windows("train")
-    model.fit_scale(torch.from_numpy(train.history), torch.from_numpy(train.target))
+    model.fit_scale(*(model.coordinates(torch.from_numpy(a)) for a in (train.history, train.target)))
     return model
 
 

@@ -13,7 +13,7 @@ from flow_core.baselines import fit_baseline, torus_members
 from flow_core.model import FlowConfig
 from flow_core.networks import PointConfig
 from flow_core.objective import Draw, FlowTask, ObjectiveConfig
-from flow_core.series_metrics import crps, crps_gaussian
+from flow_core.series_metrics import crps, crps_gaussian, weighted_mean
 from flow_core.worlds import World, open_world
 from foundation.settings import read_settings
 from foundation.training import TrainingConfig, train
@@ -25,11 +25,19 @@ CHECK_STARTS, CHECK_MEMBERS, CHECK_NFE = 500, 20, 5
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Attributes: world = spec of flow_core.worlds; history = frames, 0 for the world's own; harmonics = of angles."""
+    """What is learned.
+
+    Attributes:
+        world: spec of flow_core.worlds.
+        history: frames, 0 for the world's own.
+        harmonics: of angles.
+        modes: EOFs of a field that flow; 0 for vector worlds.
+    """
 
     world: str = "lorenz"
     history: int = 0
     harmonics: int = 2
+    modes: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,9 +52,8 @@ class RunConfig:
 def series_draw(model: series_model.SeriesModel, world: World) -> Draw:
     """Pairs of the training part, drawn at random with replacement: (change, condition)."""
     train_windows = world.windows("train")
-    history, target, context = (
-        torch.from_numpy(a) for a in (train_windows.history, train_windows.target, train_windows.context)
-    )
+    history, target = (model.coordinates(torch.from_numpy(a)) for a in (train_windows.history, train_windows.target))
+    context = torch.from_numpy(train_windows.context)
     x1, condition = model.target(history, target), model.condition(history, context)
 
     def draw(n: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
@@ -63,10 +70,11 @@ def validation_check(model: series_model.SeriesModel, world: World) -> tuple[flo
     made = model.forecast(r.history, r.context, 1, CHECK_MEMBERS, CHECK_NFE)
     mine = crps(made.members, r.truth, fair=True, period=world.period)
     if world.geometry == "torus":
-        other = torus_members(world, r, "persistence", CHECK_MEMBERS)
-        return float(mine.mean()), float(crps(other, r.truth, fair=True, period=world.period).mean())
-    last = fit_baseline(world, "persistence", 1)
-    return float(mine.mean()), float(crps_gaussian(last.mean(r.history), last.std, r.truth).mean())
+        other = crps(torus_members(world, r, "persistence", CHECK_MEMBERS), r.truth, fair=True, period=world.period)
+    else:
+        last = fit_baseline(world, "persistence", 1)
+        other = crps_gaussian(last.mean(r.history), last.std, r.truth)
+    return tuple(float(weighted_mean(score, world.weights).mean()) for score in (mine, other))
 
 
 def run_series(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
@@ -78,7 +86,9 @@ def run_series(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
     s = read_settings(config, overrides, sections)
     out, data = Path(s["run"].out), s["series"]
     world = open_world(data.world, data.history or None)
-    model = series_model.make(world, data.world, s["flow"], s["network"], data.harmonics, s["training"].seed)
+    model = series_model.make(
+        world, data.world, s["flow"], s["network"], data.harmonics, s["training"].seed, data.modes
+    )
     task = FlowTask(model, series_draw(model, world), s["objective"])
     recipe = {k: asdict(v) for k, v in s.items() if k != "run"}
 
@@ -98,7 +108,7 @@ def run_series(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
         model.load_state_dict(kept)
 
     identity = {"task": "series", "network": asdict(s["network"]), "flow": asdict(model.flow)}
-    identity |= {"frame": asdict(model.frame)}
+    identity |= {"frame": asdict(model.frame) | {"field": list(model.frame.field)}}  # as JSON gives it back
     result = train(task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, quiet=quiet)
     fill(result.ema, result.images, result.seconds)
     mine, other = validation_check(model.eval(), world)

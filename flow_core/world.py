@@ -140,6 +140,11 @@ class World:
         return self.segments[0].context.shape[1]
 
     @property
+    def in_sample(self) -> bool:
+        """Whether training and test are the same frames; their context is then k / T of frame k."""
+        return any("train" in s.splits and s.splits["train"] == s.splits.get("test") for s in self.segments)
+
+    @property
     def period(self) -> float | None:
         """For `series_metrics`: 2 pi on the torus, else None."""
         return 2 * np.pi if self.geometry == "torus" else None

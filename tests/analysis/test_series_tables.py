@@ -48,6 +48,19 @@ def test_a_verdict_on_all_leads_names_no_others():
     assert text.endswith("It does not beat persistence (+0.0100 [-0.1000, +0.1000]).")
 
 
+def test_a_forecast_that_beats_only_the_others_is_not_said_to_beat_them_too():
+    for difference, words in ((BELOW, "every other baseline too."), (ACROSS, "It beats every other baseline.")):
+        assert tables.forecast_verdict(forecast(difference, [BELOW]), line()).endswith(words)
+
+
+@pytest.mark.parametrize("blocks,words", [(1, "one independent stretch,"), (9, "9 independent stretches,")])
+def test_few_blocks_are_told_first(blocks, words):
+    (text,) = tables.few_verdict(blocks)
+    assert words in text and "no difference here is settled" in text and not tables.few_verdict(10)
+    whole = tables.forecast_text(forecast(BELOW, [BELOW]), line(), 8, "multistep")  # of 6 blocks
+    assert whole.index("6 independent stretches") < whole.index("the forecast beats")
+
+
 @pytest.mark.parametrize("ssr,words", [
     (Interval(0.9, 0.8, 1.0), "fits the error"), (Interval(0.5, 0.4, 0.6), "too narrow"),
     (Interval(1.5, 1.2, 1.8), "too wide"),

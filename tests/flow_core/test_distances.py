@@ -86,3 +86,17 @@ def test_kernel_density():
 def test_refusals(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("bandwidths", [(1.0,), (0.4, 1.3)])
+def test_sums_over_frequencies_are_sums_over_pairs(monkeypatch, bandwidths):
+    g = torch.Generator().manual_seed(2)
+    x, y = 3 * torch.randn(130, 2, generator=g) + 1, 5 * torch.randn(90, 2, generator=g) - torch.tensor([9.0, 0.0])
+    pairs = [distances.mmd2_unbiased(a, b, bandwidths) for a, b in ((x, y), (x, x), (x, 40 * y))]
+    monkeypatch.setattr(distances, "MANY_PAIRS", 1)
+    far = []
+    real = distances._spectral_sum
+    monkeypatch.setattr(distances, "_spectral_sum", lambda *a: far.append(a[-1]) or real(*a))
+    frequencies = [distances.mmd2_unbiased(a, b, bandwidths) for a, b in ((x, y), (x, x), (x, 40 * y))]
+    assert frequencies == pytest.approx(pairs, abs=1e-12)
+    assert far and max(far) <= distances.MAX_REACH * min(bandwidths), "points far out are summed by pairs"

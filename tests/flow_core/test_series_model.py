@@ -13,7 +13,7 @@ from flow_core.model import FlowConfig
 from flow_core.networks import PointConfig
 from flow_core.series_model import METHODS, SeriesModel
 from flow_core.series_net import ConditionedNet, FrameConfig
-from flow_core.world import Segment, World
+from flow_core.world import SPLITS, Segment, World
 from foundation import checkpoints, noise
 from foundation.randomness import derived_seed
 
@@ -98,7 +98,32 @@ def test_scales_are_those_of_the_changes_in_training(geometry):
     assert torch.equal(next(m.parameters()), next(again.parameters()))
 
 
-def test_fields_are_refused():
+def test_a_network_that_knows_the_frame_by_its_number():
+    torch.manual_seed(0)
+    net = ConditionedNet(PointConfig(dims=2, width=8, depth=1, frequencies=0), 3, 5)
+    x, t, c = torch.randn(5, 2), torch.rand(5), torch.randn(5, 3)
+    c[:, -1] = torch.arange(5) / 5  # of frame k
+    with torch.no_grad():
+        h = torch.cat([x, t[:, None], c, net.memory.weight], 1)
+        torch.testing.assert_close(net(x, t, t, c)[0], net.head(torch.nn.functional.silu(net.body[0](h))))
+        far = torch.cat([c[:, :2], torch.tensor([[7.0]] * 5)], 1)
+        assert torch.isfinite(net(x, t, t, far)[0]).all()  # beyond the last frame: its vector
+
+
+def test_only_a_world_that_tests_on_its_training_frames_is_numbered():
+    world = small_world()
+    told = (np.arange(60, dtype=np.float32) / 60)[:, None]
+    segment = Segment(world.segments[0].values, np.arange(60) * 1.0, told, dict.fromkeys(SPLITS, (0, 60)))
+    same = replace(world, segments=(segment,))
+    assert same.in_sample and not world.in_sample
+    for w, numbered in ((same, 60), (world, 0)):
+        m = series_model.make(w, "x", FlowConfig(), NET, 2)
+        assert m.frame.numbered == numbered and (m.net.memory is not None) == bool(numbered)
+    numbers = np.rint(same.windows("train").context[:, 0] * 60).astype(int)
+    assert numbers.tolist() == list(range(3, 60))
+
+
+def test_fields_need_modes():
     with pytest.raises(ValueError, match="world of fields"):
         series_model.make(small_world(shape=(2, 2)), "sst", FlowConfig(), NET, 2)
 

@@ -99,7 +99,8 @@ def test_an_export_on_the_way_leaves_the_training_weights_alone(run):
 
 @pytest.mark.parametrize(
     "override,words",
-    [("--series.world=sst", "world of fields"), ("--flow.coupling=exact", "set predicts"),
+    [("--series.world=sst", "world of fields"), ("--series.modes=2", "is a vector world"),
+     ("--flow.coupling=exact", "set predicts"),
      ("--flow.predicts=velocity", "predicts x1"), ("--series.season=1", "Unknown key")],
 )  # fmt: skip
 def test_mistakes_get_one_sentence(run, override, words, capsys):
@@ -121,10 +122,10 @@ def test_shipped_models_are_small_and_forecast(path):
     assert json.loads(path.with_suffix(".json").read_text()) == model.card and model.card["kind"] == "series"
     assert path.name == f"{model.card['name']}.series.safetensors"
     f = model.frame
-    history = np.zeros((2, f.history, f.dims), np.float32)
+    history = np.zeros((2, f.history, *f.shape), np.float32)
     made = model.forecast(history, np.zeros((2, 3, f.context), np.float32), 3, 4, 2, "multistep").members
     assert np.isfinite(made).all() and np.ptp(made) > 0
 
 
-def test_three_models_ship():
-    assert {p.name.split(".")[0] for p in SHIPPED} >= {"lorenz", "alanine", "sst_sites"}
+def test_five_models_ship():
+    assert {p.name.split(".")[0] for p in SHIPPED} >= {"lorenz", "alanine", "alanine_in_sample", "sst", "sst_sites"}
