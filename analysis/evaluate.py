@@ -1,7 +1,7 @@
-"""Measurements of shipped models: `python -m analysis.evaluate {hkd,series} --model NAME [--parts A,B] [--write]`.
+"""Measurements of shipped models: `python -m analysis.evaluate {hkd,flow,series} --model NAME [--parts A,B] [--write]`.
 
-Prints tables. --write also puts them on the page of results, and the figures of the part fidelity (hkd) or forecast
-(series) into the model's card (inside the checkpoint and beside it).
+Prints tables. --write also puts them on the page of results, and the figures of the part fidelity (hkd), forecast or
+in-sample (series) into the model's card (inside the checkpoint and beside it).
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from pathlib import Path
 
 import torch
 
-from analysis import result_pages, series_parts
+from analysis import flow_parts, result_pages, series_parts
 from analysis.errors import UserError
 from analysis.fidelity import measure_fidelity, paired_samples
+from analysis.generated import distribution_text, measure_distribution
 from analysis.library import ModelLibrary
 from analysis.requests import whole
 from analysis.result_parts import MEASURED
 from analysis.result_tables import fidelity_tables
+from flow_core import model as flow_model
 from flow_core import series_model
 from flow_core.series_recipe import ship
 from flow_core.worlds import open_world
@@ -31,6 +33,7 @@ from koopman_core.model import MODELS_DIR
 from koopman_core.recipes import save_grid
 
 FIDELITY = "fidelity"
+DISTRIBUTION = "distribution"  # hours on a CPU, so only where --fid or --parts asks for it
 # part -> the option that says how many, its default, smallest and largest number
 COUNTS = {
     FIDELITY: ("seeds", 1000, 1, 1_000_000),
@@ -38,13 +41,20 @@ COUNTS = {
     "attribution": ("scenes", 256, 8, 512),
     "linearity": ("trajectories", 64, 2, 64),
     "editing": ("pairs", 200, 2, 100_000),
+    DISTRIBUTION: ("fid", 10_000, 2, 1_000_000),
 }
 SERIES_COUNTS = {
     "forecast": ("members", 20, 2, 200),
     "statistics": ("frames", 1000, 16, 100_000),
     "samplers": ("starts", 200, 2, 5000),
+    series_parts.IN_SAMPLE: ("rollouts", 10, 1, 100),
 }
-TEACHERS = (FIDELITY, "linearity")
+FLOW_COUNTS = {
+    "quality": ("quality-seeds", 10, 2, 1000),
+    "momentum": ("momentum-seeds", 10, 2, 1000),
+}
+FID_OPTIONS = ("fid-runs", "fid-reference")
+TEACHERS = (FIDELITY, "linearity", DISTRIBUTION)
 RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
 
 
@@ -81,17 +91,33 @@ def _fidelity(bench, args, command: str, progress) -> str:
     )  # fmt: skip
     figures = rounded(asdict(f))
     if args.write:
-        from analysis.shipping import write_metrics
-
-        write_metrics(args.models, bench, {"command": command, **figures})
+        _into_card(args, bench, {"command": command, **figures}, keep=(DISTRIBUTION,))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
     return fidelity_tables(f)
 
 
+def _into_card(args, bench, figures: dict, keep: tuple[str, ...] | None = None) -> None:
+    """Figures into the card, beside those of the other parts; `keep` names which of them stay, all by default."""
+    from analysis.shipping import write_metrics
+
+    there = bench.model.card.get("metrics", {})
+    write_metrics(args.models, bench, {k: v for k, v in there.items() if keep is None or k in keep} | figures)
+
+
+def _distribution(bench, args, command: str, progress) -> str:
+    """The table of the part; its figures go into the card where asked."""
+    d = measure_distribution(
+        bench, args.fid, runs=args.fid_runs or 1, reference_count=args.fid_reference, progress=progress
+    )
+    if args.write:
+        _into_card(args, bench, {DISTRIBUTION: {"command": command, **rounded(d.figures())}})
+    return distribution_text(d)
+
+
 def parts_of(text: str | None, counts: dict = COUNTS) -> list[str]:
-    """The parts that are asked for, in the order of the page; all without a text."""
-    asked = list(counts) if text is None else [p.strip() for p in text.split(",")]
+    """The parts that are asked for, in the order of the page; without a text all but `distribution`."""
+    asked = [p for p in counts if p != DISTRIBUTION] if text is None else [p.strip() for p in text.split(",")]
     if not set(asked) <= set(counts):
         raise UserError(f"--parts takes {', '.join(counts)}, separated by commas; not {text!r}.")
     return [p for p in counts if p in asked]
@@ -109,7 +135,11 @@ def _command(args, name: str, part: str, counts: dict) -> tuple[str, int]:
     """What prints this part again, and how many of its units there are."""
     option = counts[part][0]
     count = getattr(args, option.replace("-", "_"))
-    return f"python -m analysis.evaluate {args.what} --model {name} --parts {part} --{option} {count}", count
+    options = [(option, count)]
+    if part == DISTRIBUTION:
+        options += [(o, v) for o in FID_OPTIONS if (v := getattr(args, o.replace("-", "_"))) is not None]
+    asked = " ".join(f"--{o} {v}" for o, v in options)
+    return f"python -m analysis.evaluate {args.what} --model {name} --parts {part} {asked}", count
 
 
 def _tell(args, page: Path, name: str, part: str, command: str, body: str) -> None:
@@ -122,6 +152,10 @@ def _tell(args, page: Path, name: str, part: str, command: str, body: str) -> No
 def evaluate_hkd(args) -> int:
     """Measure, print, and write where asked, part by part."""
     parts = parts_of(args.parts)
+    if args.fid is None:
+        args.fid = COUNTS[DISTRIBUTION][1]
+    elif args.parts is None:
+        parts.append(DISTRIBUTION)
     if args.json and FIDELITY not in parts:
         raise UserError("--json holds the figures of the part fidelity: ask for that part too.")
     bench = ModelLibrary(args.models).get(args.model)
@@ -134,8 +168,8 @@ def evaluate_hkd(args) -> int:
     for part in parts:
         command, count = _command(args, bench.name, part, COUNTS)
         with _bar(f"{bench.name} {part}") as progress:
-            if part == FIDELITY:
-                body = _fidelity(bench, args, command, progress)
+            if part in (FIDELITY, DISTRIBUTION):
+                body = (_fidelity if part == FIDELITY else _distribution)(bench, args, command, progress)
             else:
                 body = MEASURED[part](bench, count, progress)
         _tell(args, page, bench.name, part, command, body)
@@ -148,20 +182,22 @@ def evaluate_hkd(args) -> int:
 
 def evaluate_series(args) -> int:
     """The same for a next-step model of a time-series world."""
-    parts = parts_of(args.parts, SERIES_COUNTS)
+    parts_of(args.parts, SERIES_COUNTS)  # a mistake is told before anything is loaded
     if args.json or args.sheet or args.lpips:
         raise UserError("--json, --sheet and --lpips are for hkd models: leave them out.")
     if args.model is None:
-        raise UserError("--model names the series model to measure: lorenz, alanine or sst_sites.")
+        raise UserError("--model names the series model to measure, lorenz for example.")
     model = series_model.load(args.model, args.models)
     world = open_world(model.frame.world, model.frame.history)
     if world.fingerprint() != model.card.get("data", {}).get("fingerprint"):
         print("The data differ from those that the model was trained on.", file=sys.stderr)
     name, page = str(model.card.get("name", model.frame.world)), _page(args)
-    for part in parts:
+    fitting = {p: c for p, c in SERIES_COUNTS.items() if (p == series_parts.IN_SAMPLE) == world.in_sample}
+    for part in parts_of(args.parts, fitting):
         command, count = _command(args, name, part, SERIES_COUNTS)
+        more = {"folder": args.models} if part == series_parts.IN_SAMPLE else {}
         with _bar(f"{name} {part}") as progress:
-            body, figures = series_parts.MEASURED[part](model, world, count, progress)
+            body, figures = series_parts.MEASURED[part](model, world, count, progress, **more)
         _tell(args, page, name, part, command, body)
         if args.write and figures:
             model.card["metrics"] = {"command": command, **rounded(figures)}
@@ -169,16 +205,46 @@ def evaluate_series(args) -> int:
     return 0
 
 
+def evaluate_flow(args) -> int:
+    """The same for one flow, several with commas between, or all of --models."""
+    parts_of(args.parts, FLOW_COUNTS)
+    if args.json or args.sheet or args.lpips:
+        raise UserError("--json, --sheet and --lpips are for hkd models: leave them out.")
+    if args.model is None:
+        raise UserError("--model names the flow to measure, toy-8gaussians for example, or all.")
+    names = [n.strip() for n in args.model.split(",")]
+    if names == ["all"]:
+        names = sorted(p.name.removesuffix(flow_model.SUFFIX) for p in args.models.glob(f"*{flow_model.SUFFIX}"))
+    if not names:
+        raise UserError(f"There is no flow in {args.models}: give --models the folder of {flow_model.SUFFIX} files.")
+    page = _page(args)
+    flows = [flow_model.load(flow_model.find_model(n, flow_model.SUFFIX, "flow", args.models)) for n in names]
+    for asked, model in zip(names, flows, strict=True):  # a wrong name is told before anything is measured
+        name = str(model.card.get("name", Path(asked).name.split(".")[0]))
+        fitting = {p: FLOW_COUNTS[p] for p in flow_parts.parts_for(model)}
+        for part in list(fitting) if args.parts is None else parts_of(args.parts, FLOW_COUNTS):
+            command, count = _command(args, name, part, FLOW_COUNTS)
+            with _bar(f"{name} {part}") as progress:
+                body = flow_parts.MEASURED[part](model, count, progress)
+            _tell(args, page, name, part, command, body)
+    return 0
+
+
+EVALUATE = {"hkd": evaluate_hkd, "flow": evaluate_flow, "series": evaluate_series}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="analysis.evaluate", description=__doc__)
-    parser.add_argument("what", choices=("hkd", "series"))
-    parser.add_argument("--model", default=None, help="name of a model in --models")
+    parser.add_argument("what", choices=tuple(EVALUATE))
+    parser.add_argument("--model", default=None, help="name of a model in --models; flow takes several, and all")
     parser.add_argument("--models", type=Path, default=MODELS_DIR)
-    parser.add_argument("--parts", default=None, help="which tables, separated by commas; all by default")
-    for part, (option, count, low, high) in (COUNTS | SERIES_COUNTS).items():
+    parser.add_argument("--parts", default=None, help=f"which tables, by commas; all but {DISTRIBUTION} by default")
+    for part, (option, count, low, high) in (COUNTS | FLOW_COUNTS | SERIES_COUNTS).items():
         words = f"of the part {part}, {low:,} to {high:,}; {count:,} by default"
-        parser.add_argument(f"--{option}", type=int, default=count, help=words)
+        parser.add_argument(f"--{option}", type=int, default=None if part == DISTRIBUTION else count, help=words)
+    parser.add_argument("--fid-runs", type=int, default=None, help=f"{DISTRIBUTION} again with other seeds, 1 to 100")
+    parser.add_argument("--fid-reference", type=int, default=None, help="training pictures; all, of shapes 50,000")
     parser.add_argument("--lpips", type=Path, default=None, help="AlexNet backbone file (npz, safetensors or pth)")
     parser.add_argument("--json", type=Path, default=None, help="also write the figures of the part fidelity here")
     parser.add_argument(
@@ -193,9 +259,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     try:
-        for option, _, low, high in (COUNTS | SERIES_COUNTS).values():
-            whole(getattr(args, option.replace("-", "_")), low, high, f"--{option}")
-        return (evaluate_hkd if args.what == "hkd" else evaluate_series)(args)
+        for option, _, low, high in (COUNTS | FLOW_COUNTS | SERIES_COUNTS).values():
+            if (value := getattr(args, option.replace("-", "_"))) is not None:
+                whole(value, low, high, f"--{option}")
+        if args.fid_runs is not None:
+            whole(args.fid_runs, 1, 100, "--fid-runs")
+        return EVALUATE[args.what](args)
     except (UserError, ValueError, RuntimeError) as e:
         print(f"analysis.evaluate: {e}", file=sys.stderr)
         return 2

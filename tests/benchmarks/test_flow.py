@@ -1,5 +1,6 @@
-"""The flow benchmark on nets of a few steps: cached training, choice of gammas, the table."""
+"""The flow benchmark on nets of a few steps: cached training, choices on the validation, the table, the ratio."""
 
+import dataclasses
 import math
 import sys
 import types
@@ -7,61 +8,116 @@ import types
 import pytest
 import torch
 
-from benchmarks import flow
-from flow_core.distances import MMD
+from benchmarks import flow, flow_methods, flow_nets
+from flow_core.distances import MMD, mmd2_biased, mmd2_unbiased
+from flow_core.fields import Exact
+from flow_core.samplers import Diverged, euler
 from flow_core.toys import toy
+from foundation import noise
+from foundation.student import ratio_interval
 
-PLAN = flow.Plan(
-    densities=("8gaussians",), seeds=2, steps=4, batch=16, width=8, points=32, validation=16, nfes=(1, 3), target=3
-)
+PLAN = flow_nets.Plan(
+    densities=("8gaussians",), seeds=2, steps=4, batch=16, width=8, points=32, reference=48, validation=16,
+    nfes=(1, 3), target=3,
+)  # fmt: skip
+CHOSEN = {"order 1": 1, "order 2": 2, "order 3": 3, "matched noise": 1, flow_methods.GRID: 1}
 
 
 @pytest.fixture
-def few_gammas(monkeypatch):
+def few_choices(monkeypatch):
     monkeypatch.setattr(flow, "GAMMAS", ((0.5, 1.0), (0.1,), (0.1,)))
+    monkeypatch.setattr(flow_methods, "EXPONENTS", (1.0, 2.0))
 
 
-def test_the_whole_measurement(tmp_path, few_gammas, capsys):
+def test_the_whole_measurement(tmp_path, few_choices, capsys):
     measured = flow.measure(PLAN, tmp_path, report=lambda line: None)
     files = sorted(tmp_path.iterdir())
-    assert len(files) == len(flow.NETS) * PLAN.seeds
+    assert len(files) == len(flow_nets.NETS) * PLAN.seeds
     names = {m.name for m in measured}
-    assert names == {"data", *flow.rows(flow.peer_matcher() is not None)} and set(flow.OURS) < names
+    assert names == {"data", *flow_methods.rows(flow_nets.peer_matcher() is not None)} and set(flow.OURS) < names
     for m in measured:
-        assert len(m.values) == 2 and all(math.isfinite(v) for v in m.values)
-        assert len(m.gammas) == {"1": 1, "2": 2, "3": 3, "e": 1}.get(m.name[-1] if "published" in m.name else
-                                                                  "e" if "matched" in m.name else "", 0)  # fmt: skip
+        assert len(m.values) == len(m.biased) == 2 and all(map(math.isfinite, (*m.values, *m.biased)))
+        assert len(m.chosen) == next((n for words, n in CHOSEN.items() if m.name.endswith(words)), 0)
     stamps = [f.stat().st_mtime_ns for f in files]
-    again = flow.measure(PLAN, tmp_path, report=lambda line: None)
-    assert again == measured and [f.stat().st_mtime_ns for f in files] == stamps, "trained once"
+    files[0].unlink()
+    assert flow.measure(PLAN, tmp_path, report=lambda line: None) == measured, "a stopped run goes on, to the same"
+    assert [f.stat().st_mtime_ns for f in files[1:]] == stamps[1:] and files[0].exists(), "the others trained once"
     flow.show(measured, PLAN)
     out = capsys.readouterr().out
-    name, ratio = flow.best_of_ours(measured, "8gaussians", 3)
-    assert f"{name}, {ratio:.2f} of Euler OT-CFM" in out and out.count("| 8gaussians |") == len(names)
+    best = flow.best_of_ours(measured, "8gaussians", 3)
+    base = next(m for m in measured if m.name == flow.BASELINE and m.nfe == 3)
+    ratio, low, high = ratio_interval(best.values, base.values)
+    assert f"over that of {flow.BASELINE}: {ratio:.2f}, 95 % interval [{low:.2f}, {high:.2f}]" in out
+    assert out.count("| 8gaussians |") == len(names) and f"validation: {best.name}\n" in out
 
 
-def test_the_best_of_ours_is_the_smallest_of_ours():
-    values = dict.fromkeys(flow.rows(False), 1.0) | {flow.BASELINE: 4.0, flow.OURS[1]: 0.5, "oracle, multistep": 0.1}
-    measured = [flow.Measured("d", n, 5, (), (v, v)) for n, v in values.items()]
-    assert flow.best_of_ours(measured, "d", 5) == (flow.OURS[1], 0.125)
+def test_a_cell_by_hand(tmp_path, few_choices):
+    m = next(c for c in flow.measure(PLAN, tmp_path, print) if c.name == flow.BASELINE and c.nfe == 3)
+    density = toy("8gaussians")
+    for i in range(2):
+        net = flow_nets.trained("OT-CFM", density, i, PLAN, tmp_path)
+        x = euler(net, noise(flow._seeds(2, i, 32), (2,)), Exact(net.path), 3).x
+        data = density.sample(48, 20_000 + i)
+        assert m.values[i] == pytest.approx(mmd2_unbiased(x, data), abs=1e-12)
+        assert m.biased[i] == pytest.approx(mmd2_biased(x, data[:32]), abs=1e-12)
 
 
-def test_gammas_are_chosen_on_validation_and_impossible_ones_never(monkeypatch):
+def cells(values):
+    return [flow.Measured("d", n, 5, (), v, (t, t + 0.1), (t, t)) for n, (v, t) in values.items()]
+
+
+def test_the_best_of_ours_is_chosen_by_the_validation_and_not_by_the_test(capsys):
+    values = dict.fromkeys(flow_methods.rows(False), (1.0, 1.0)) | {
+        flow.BASELINE: (9.0, 4.0), flow.OURS[1]: (0.2, 1.5), flow.OURS[2]: (0.3, 0.5), "oracle, multistep": (0.1, 0.1)
+    }  # fmt: skip
+    assert flow.best_of_ours(cells(values), "d", 5).name == flow.OURS[1]
+    plan = dataclasses.replace(PLAN, densities=("d",), nfes=(5,), target=5)
+    flow.show(cells(values), plan)
+    assert f"0.40 of {flow.BASELINE}: reached" in capsys.readouterr().out
+    flow.show(cells(values | {flow.OURS[1]: (0.2, 1.7)}), plan)
+    assert f"0.40 of {flow.BASELINE}: missed" in capsys.readouterr().out
+
+
+def test_choices_are_made_on_validation_noise_and_impossible_ones_never(monkeypatch):
     density = toy("8gaussians")
     monkeypatch.setattr(flow, "GAMMAS", ((0.5, 1e6), (0.1,), (0.1,)))
-    row = flow.Row("oracle", flow._published, 1)
-    references = [MMD(density.sample(64, 1))]
-    assert flow.choose_gammas(row, [density.density.oracle(flow.IDFF_PATH)], 3, references, 64) == (0.5,)
+    nets = {"oracle": [density.density.oracle(flow.IDFF_PATH)]}
+    v = flow.Validation(nets, [MMD(density.sample(64, 1))], 64)
+    assert v.choose(flow.Row("oracle", flow_methods._published, 1), 3) == (0.5,)
     asked = []
 
-    def method(net, seeds, nfe, gammas):
-        asked.append((seeds, gammas))
-        return types.SimpleNamespace(x=torch.full((2, 2), sum(gammas)))
+    def method(net, seeds, nfe, chosen):
+        asked.append((seeds, chosen))
+        return types.SimpleNamespace(x=torch.full((2, 2), sum(chosen)), nfe=nfe)
 
     reference = [types.SimpleNamespace(unbiased=lambda x: float((x[0, 0] - 0.6) ** 2))]
-    assert flow.choose_gammas(flow.Row("oracle", method, 2), [None], 3, reference, 8) == (0.5, 0.1)
-    assert {s for s, _ in asked} == {flow._seeds(1, 0, 8)}
+    v = flow.Validation({"oracle": [None]}, reference, 8)
+    assert v.choose(flow.Row("oracle", method, 2), 3) == (0.5, 0.1)
+    assert {s for s, _ in asked} == {flow._seeds(1, 0, 8)} and len(asked) == len(set(asked)), "nothing asked twice"
+    v.choose(flow.Row("oracle", method, 1), 3)
+    assert len(asked) == 4
     assert not set(flow._seeds(1, 0, 4096)) & set(flow._seeds(2, 0, 4096)), "test noise is not validation noise"
+
+
+def test_a_row_that_diverges_on_the_test_is_infinite(tmp_path, few_choices, monkeypatch):
+    def method(net, seeds, nfe, chosen):
+        if len(seeds) == PLAN.points:
+            raise Diverged("gone")
+        return types.SimpleNamespace(x=noise(seeds, (2,)), nfe=nfe)
+
+    monkeypatch.setattr(flow, "rows", lambda peer: {flow.BASELINE: flow.Row("oracle", method)})
+    monkeypatch.setattr(flow, "trained", lambda *asked: None)
+    assert [m.values for m in flow.measure(PLAN, tmp_path, print)[1:]] == [(math.inf, math.inf)] * 2
+
+
+def test_a_method_that_spends_other_calls_is_told():
+    row = flow.Row("oracle", lambda net, seeds, nfe, chosen: types.SimpleNamespace(x=None, nfe=nfe + 1))
+    with pytest.raises(RuntimeError, match="spent 4 network calls, not 3"):
+        flow._samples(row, None, range(2), 3, ())
+
+
+def test_the_power_grid():
+    assert flow_methods._power_grid(2.0)(4).tolist() == [0, 1 / 16, 1 / 4, 9 / 16, 1]
 
 
 def test_the_peer_is_used_where_it_is_installed(tmp_path, monkeypatch):
@@ -77,6 +133,6 @@ def test_the_peer_is_used_where_it_is_installed(tmp_path, monkeypatch):
     package.__spec__, module.ExactOptimalTransportConditionalFlowMatcher = object(), Matcher
     monkeypatch.setitem(sys.modules, "torchcfm", package)
     monkeypatch.setitem(sys.modules, "torchcfm.conditional_flow_matching", module)
-    assert f"{flow.PEER} net, Euler" in flow.rows(True)
-    model = flow.trained(flow.PEER, toy("8gaussians"), 0, PLAN, tmp_path)
-    assert model.flow.predicts == "velocity" and model.card["name"] == flow.PEER
+    assert f"{flow_nets.PEER} net, Euler" in flow_methods.rows(True)
+    model = flow_nets.trained(flow_nets.PEER, toy("8gaussians"), 0, PLAN, tmp_path)
+    assert model.flow.predicts == "velocity" and model.card["name"] == flow_nets.PEER
