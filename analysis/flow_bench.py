@@ -13,12 +13,12 @@ from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.flow_clouds import NOISE, STEPS, W2_POINTS, sentences
+from analysis.flow_follow import follow
 from analysis.flow_nets import Net
 from analysis.flow_training import Training
 from analysis.requests_flow import MAX_POINTS, Flow2DRequest, SweepRequest
 from analysis.results_flow import CloudNumbers, Flow2DResult, SweepResult
-from flow_core.fields import Exact, MomentumODE, Preserving, Published
-from flow_core.samplers import GRIDS, SAMPLERS, SampleResult, euler, euler_maruyama, multistep, step_noise
+from flow_core.samplers import SampleResult
 from foundation import noise
 from foundation.randomness import MAX_SEED, derived_seed
 
@@ -69,22 +69,11 @@ class FlowBench(Training):
             return None
 
     def _sample(self, request: Flow2DRequest, net: Net, callback=None) -> SampleResult:
-        start = _seeds(request, NOISE)
-        common = {"spacing": GRIDS[request.grid], "callback": callback}
-        x, predict, path, nfe = _noise(start), net.predict, net.path, request.nfe
         if request.sampler == "taylor2" and request.path == "sbcfm":
             raise UserError("Taylor-2 needs a net without an eps head, and this path has one: choose heun or rk4.")
         with sentences():
-            if request.sampler in SAMPLERS:
-                return SAMPLERS[request.sampler](predict, x, Exact(path), nfe, **common)
-            if request.sampler == "multistep":
-                return multistep(predict, x, path, nfe, **common)
-            if request.sampler in ("published", "momentum"):
-                kind = Published if request.sampler == "published" else MomentumODE
-                return euler(predict, x, kind(path, request.gammas), nfe, **common)
-            drift = Preserving(path, request.gamma1 if request.sampler == "matched" else None)
-            draw = step_noise(_seeds(request, STEPS), (2,), nfe)
-            return euler_maruyama(predict, x, drift, nfe, draw=draw, **common)
+            start = _noise(_seeds(request, NOISE))
+            return follow(net.predict, start, net.path, request, lambda: _seeds(request, STEPS), callback)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Sweeps

@@ -1,0 +1,66 @@
+"""Tab "Flow images" in a real browser, on a page of its own: the first view, stepping back, and another sampler."""
+
+from __future__ import annotations
+
+import socket
+
+import gradio as gr
+import pytest
+
+from analysis.picture_bench import PictureBench
+from tests.ui.test_browser import WAIT, wait_for
+from ui.app import launch_options
+from ui.flow_images import build_flow_images
+
+
+@pytest.fixture(scope="module")
+def bench(flows_folder) -> PictureBench:
+    return PictureBench(flows_folder)
+
+
+@pytest.fixture(scope="module")
+def page(browser, bench):
+    with gr.Blocks() as demo, gr.Tabs():
+        with gr.Tab("Other", id="other"):
+            gr.HTML("")
+        with gr.Tab("Flow images", id="images") as tab:
+            build_flow_images(tab, bench)
+    demo.queue(max_size=16, default_concurrency_limit=1, api_open=False)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    _, address, _ = demo.launch(
+        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
+    )
+    page, complaints = browser.new_page(viewport={"width": 1440, "height": 1000}), []
+    page.set_default_timeout(WAIT)
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+    page.goto(address)
+    yield page
+    page.close()
+    demo.close(verbose=False)
+    assert complaints == []
+
+
+def test_four_flows_that_can_be_stepped_and_changed(page, bench):
+    assert bench._nets == {}  # nothing is loaded before the tab is opened
+    page.get_by_role("tab", name="Flow images").click()
+    title = "document.querySelectorAll('#images-player figcaption b')[1]?.textContent"
+    wait_for(page, f"() => {title} === 'B: IDFF, Euler'")
+    wait_for(page, "() => document.querySelector('#images-words').innerText.includes('ends nearest')")
+
+    drawn = """() => JSON.stringify([...document.querySelectorAll('#images-player canvas')].map(c => c.toDataURL()))"""
+    arrived = page.evaluate(drawn)
+    page.locator("#images-player .ks-back").click()
+    wait_for(page, "() => document.querySelector('.ks-image-player').dataset.time === '0.800'")
+    assert page.evaluate(drawn) != arrived
+    assert "start of step 5 of 5" in page.locator("#images-player .ks-image-at").first.inner_text()
+
+    page.locator("#images-nfe-b input[type=number]").fill("2")
+    page.locator("#images-nfe-b input[type=number]").press("Tab")
+    wait_for(page, "() => document.querySelectorAll('#images-player .ks-image-at')[1].innerText.includes('2 of 2')")
+    page.locator("#images-data input").click()
+    page.get_by_role("option", name="cifar10").click()  # it has classes, and no net of OT-CFM
+    page.wait_for_selector("#images-player >> text=no net for cifar10 on the path otcfm")
+    page.locator("#images-label input").click()
+    assert page.get_by_role("option", name="<b>ship</b>").count() == 1  # text, not markup

@@ -1,0 +1,99 @@
+"""The HTTP endpoint of flows of pictures: what it returns, its limits, and that hostile calls get one sentence."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from analysis import UserError
+from analysis.picture_bench import PictureBench
+from analysis.requests_pictures import FlowPicturesRequest
+from tests.ui.test_endpoints import assert_sentence, picture
+from ui import endpoints_images
+from ui.app import launch_options
+from ui.endpoints_images import ImageEndpoints, add_images_endpoints
+
+
+@pytest.fixture(scope="module")
+def bench(flows_folder) -> PictureBench:
+    return PictureBench(flows_folder)
+
+
+@pytest.fixture(scope="module")
+def client(bench):
+    with gr.Blocks() as demo:
+        add_images_endpoints(bench)
+    demo.queue(api_open=False)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    _, address, _ = demo.launch(
+        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
+    )
+    yield Client(address, verbose=False)
+    demo.close(verbose=False)
+
+
+def test_flow_images(client, bench):
+    assert set(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == {"/flow_images"}
+    out = client.predict(
+        sampler="published", gamma1=0.2, gamma2=0.1, nfe=3, seeds=[1, 4], steps=True, distance=True,
+        api_name="/flow_images",
+    )  # fmt: skip
+    request = FlowPicturesRequest(sampler="published", gamma1=0.2, gamma2=0.1, nfe=3, seeds=(1, 4))
+    r, d = bench.flow_pictures(request), bench.distance(request)
+    assert (out["nfe"], out["derivatives"], out["net"]) == (3, r.derivatives, "images-shapes") and r.derivatives == 2
+    assert np.array_equal(np.stack([picture(p) for p in out["pictures"]]), r.pictures)
+    for name, frames in (("x1_hat", r.predictions), ("states", r.states)):
+        assert np.array_equal(np.stack([[picture(p) for p in row] for row in out[name]]), frames)
+    assert np.array_equal(np.stack([picture(p) for p in out["exact"]]), d.exact)
+    assert np.allclose(out["distance"]["mse"], d.mse) and (out["distance"]["lpips"] is None) == (d.lpips is None)
+
+
+def test_defaults_are_enough(client):
+    out = client.predict(api_name="/flow_images")
+    assert len(out["pictures"]) == 1 and all(out[k] is None for k in ("x1_hat", "states", "exact", "distance"))
+
+
+def test_equal_pictures_have_no_decibels(bench, monkeypatch):
+    made = bench.flow_pictures(FlowPicturesRequest(seeds=(0,))).pictures
+    monkeypatch.setattr(bench, "exact", lambda request, report=None: made)
+    out = ImageEndpoints(bench).flow_images(distance=True)
+    assert out["distance"]["mse"] == [0] and out["distance"]["psnr"] == [None]
+    json.dumps(out, allow_nan=False)
+
+
+def test_a_call_that_lasts_too_long_is_given_up(bench, monkeypatch):
+    monkeypatch.setattr(endpoints_images, "PATIENCE", -1)
+    with pytest.raises(UserError, match="longer than"):
+        ImageEndpoints(bench).flow_images(seeds=[77], distance=True)
+
+
+HOSTILE = [
+    ({"nfe": 0}, "network calls"),
+    ({"nfe": 10**30}, "network calls"),
+    ({"seeds": []}, "seeds"),
+    ({"seeds": [0] * 9}, "seeds"),
+    ({"seeds": [1e300]}, "seed"),
+    ({"gamma1": 1e6}, "gamma1"),
+    ({"gamma3": 1.0, "sampler": "published", "nfe": 50, "seeds": [0, 1, 2]}, "fewer calls"),
+    ({"data": "../../etc/passwd"}, "choose one of"),
+    ({"path": "otcfm", "sampler": "bridge"}, "has none"),
+    ({"label": 3}, "class"),
+    ({"steps": "yes"}, "true or false"),
+    ({"steps": True, "nfe": 50, "seeds": [0] * 8}, "at most 256"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), HOSTILE, ids=lambda v: str(v)[:40])
+def test_a_hostile_call_gets_one_sentence(client, arguments, words):
+    with pytest.raises(AppError) as caught:
+        client.predict(**arguments, api_name="/flow_images")
+    assert_sentence(str(caught.value))
+    assert words in str(caught.value)
