@@ -15,7 +15,10 @@ from ui.endpoints import add_endpoints
 from ui.endpoints_editing import add_edit_endpoints
 from ui.endpoints_effects import add_effect_endpoints
 from ui.endpoints_flow import add_flow_endpoints
+from ui.endpoints_images import add_images_endpoints
 from ui.endpoints_recipe import add_recipe_endpoints
+from ui.endpoints_series import add_series_endpoints
+from ui.flow_images import build_flow_images
 from ui.flow_lab import build_flow_lab
 from ui.generate import build_generate
 from ui.guard import Limits
@@ -26,6 +29,7 @@ from ui.restore import build_restore
 from ui.source import build_source
 from ui.spectrum import build_spectrum
 from ui.theme import HEADER, STYLE_SHEET, theme
+from ui.time_series import build_time_series
 
 DEFAULT_SEED = 2
 QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
@@ -46,6 +50,8 @@ def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
         for add in (add_endpoints, add_effect_endpoints, add_edit_endpoints, add_recipe_endpoints):
             add(library)
         add_flow_endpoints()
+        add_images_endpoints()
+        add_series_endpoints()
         gr.HTML(HEADER)
         source = build_source(library, seed)
         with gr.Tabs() as tabs:
@@ -63,6 +69,10 @@ def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
                 build_compare(library, source, page)
             with gr.Tab("Flow lab", id="flow") as page:
                 build_flow_lab(page)
+            with gr.Tab("Flow images", id="images") as page:
+                build_flow_images(page)
+            with gr.Tab("Time series", id="series") as page:
+                build_time_series(page)
         wire_trajectory()
         build_downloads(library, source, generated.outputs[0], banded.outputs)
         # after all tabs, whose own answers to another model come first

@@ -1,0 +1,53 @@
+"""Tab "Time series" in a real browser, on a page of its own: the first look, another world, and its horizon."""
+
+from __future__ import annotations
+
+import socket
+
+import gradio as gr
+import pytest
+
+from tests.analysis.series_benches import bench_on
+from tests.ui.test_browser import WAIT, wait_for
+from ui.app import launch_options
+from ui.time_series import build_time_series
+
+
+@pytest.fixture(scope="module")
+def page(browser, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        bench = bench_on(tmp_path_factory.mktemp("series"), patch)
+        with gr.Blocks() as demo, gr.Tabs():
+            with gr.Tab("Other", id="other"):
+                gr.HTML("")
+            with gr.Tab("Time series", id="series") as tab:
+                build_time_series(tab, bench)
+        demo.queue(max_size=16, default_concurrency_limit=1, api_open=False)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        _, address, _ = demo.launch(
+            server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
+        )
+        page, complaints = browser.new_page(viewport={"width": 1440, "height": 1000}), []
+        page.set_default_timeout(WAIT)
+        page.on("pageerror", lambda e: complaints.append(str(e)))
+        page.goto(address)
+        yield page
+        page.close()
+        demo.close(verbose=False)
+        assert complaints == []
+
+
+def test_two_worlds_and_a_shorter_horizon(page):
+    page.get_by_role("tab", name="Time series").click()
+    wait_for(page, "() => document.querySelector('#series-plane .main-svg')")
+    page.locator("#series-model input").click()
+    page.get_by_role("option", name="Small world (small)").click()
+    page.wait_for_selector("#series-words >> text=of the held-out part")
+    horizon = page.locator("#series-horizon input[type=number]")
+    wait_for(page, "() => document.querySelector('#series-horizon input[type=number]').value === '3'")
+    assert page.locator("#series-plane").is_hidden()
+    horizon.fill("2")
+    horizon.blur()
+    page.wait_for_selector("#series-numbers >> text=20 members of 2 frames")

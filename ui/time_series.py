@@ -1,0 +1,203 @@
+"""Tab "Time series": ensemble forecasts beside what really came, and free runs beside the real series."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from analysis import UserError
+from analysis.requests_flow import MOMENTUM
+from analysis.requests_series import (
+    MAX_FRAMES,
+    MAX_HORIZON,
+    MAX_MEMBERS,
+    MAX_NFE,
+    METHODS,
+    MIN_FRAMES,
+    MIN_MEMBERS,
+    ForecastRequest,
+    LongRunRequest,
+)
+from analysis.series_bench import SeriesBench
+from analysis.series_figures import MAP_NAMES, error_figure, fan_figure, map_figure, plane_figure
+from analysis.series_long_figures import echo_figure, joint_figure, marginal_figure, spectrum_figure
+from analysis.series_scores import METHOD, NFE
+from ui.cards import heading
+from ui.flow_words import SAMPLER_NAMES
+from ui.guard import MODEL_QUEUE, PRIVATE, guarded
+from ui.long_runs import LongRun, run_buttons, wire_run
+from ui.plots import plot
+from ui.source import DICE, usable_seed
+from ui.time_series_words import ASK, INTRO, choices, long_words, numbers, problem, time_span, unit_of_scores, verdict
+
+START, MEMBERS, FRAMES, GAMMA = 0.3, 20, 500, 0.5
+PATIENCE = 30.0  # seconds a forecast of the page may take
+OUTPUTS, RUN_FIGURES = 6 + len(MAP_NAMES), 3
+
+
+class TimeSeries:
+    """The handlers; each can be called without a page."""
+
+    def __init__(self, bench: SeriesBench):
+        self.bench = bench
+        self.run = LongRun()
+
+    def another_world(self, model, known, start, members, nfe, method, gamma1, seed) -> tuple:
+        """The name of the world shown, the horizon's slider, and a forecast of the usual horizon, as `forecast` has it.
+
+        All at once: a second listener would be sent the old horizon, which the slider of the new world may refuse.
+        Nothing is done for the world that is shown already.
+        """
+        if model == known or not usable_seed(seed):
+            return (gr.skip(),) * (2 + OUTPUTS)
+        shown = self.forecast(model, start, 0, members, nfe, method, gamma1, seed, 0)
+        try:
+            at = self.bench.open(model)
+        except UserError:  # the forecast says it
+            return "", gr.skip(), *shown
+        info = f"frames of {time_span(at.world.dt, at.world.time_unit)} each, 1 to {at.bound}"
+        return model, gr.update(maximum=at.bound, value=at.usual, info=info), *shown
+
+    def forecast(self, model, start, horizon, members, nfe, method, gamma1, seed, lead) -> tuple:
+        """Numbers, verdict, fan, plane, error by lead, the map's lead and four maps."""
+        if not usable_seed(seed):
+            return (gr.skip(),) * OUTPUTS
+        try:
+            asked = ForecastRequest(model, start, horizon, members, nfe, method, (gamma1,), seed)
+            result, bound = self.bench.forecast(asked, PATIENCE), self.bench.open(model).bound
+        except UserError as e:
+            return (
+                "",
+                problem(str(e), self.bench.models),
+                *(gr.update(visible=False) for _ in range(OUTPUTS - 2)),
+            )
+        fields = result.maps is not None
+        last = len(result.times)
+        lead = lead if type(lead) is int and 1 <= lead <= last else last
+        return (
+            numbers(result),
+            verdict(result),
+            _shown(fan_figure(result)),
+            _shown(None if result.plane is None else plane_figure(result)),
+            _shown(error_figure(result, unit_of_scores(result))),
+            gr.update(visible=fields, maximum=bound, value=lead, info=f"frames after the start, 1 to {last}"),
+            *(_shown(map_figure(result, what, lead) if fields else None) for what in MAP_NAMES),
+        )
+
+    def free_runs(self, model, frames, report) -> tuple:
+        """A sentence, marginals, spectrum or joint histogram, autocorrelation."""
+        result = self.bench.long_run(LongRunRequest(model, frames), report)
+        middle = joint_figure(result) if result.joint is not None else spectrum_figure(result)
+        figures = (marginal_figure(result), middle, echo_figure(result))
+        return long_words(result), *(_shown(f) for f in figures)
+
+
+def _shown(figure) -> dict:
+    """A plot with this figure, or hidden."""
+    return gr.update(value=None if figure is None else figure.to_json(), visible=figure is not None)
+
+
+def reads_gamma(method: str) -> dict:
+    """Whether the slider of gamma1 is shown."""
+    return gr.update(visible=method in MOMENTUM)
+
+
+def forgotten() -> tuple:
+    """No free runs of the world that was left."""
+    return ASK, *(_shown(None) for _ in range(RUN_FIGURES))
+
+
+def build_time_series(page: gr.Tab, bench: SeriesBench | None = None) -> None:
+    """Lay the tab out and wire it.
+
+    Args:
+        page: the tab itself: nothing is computed, and no data is opened, before it is looked at.
+        bench: answers the questions; the one of the process by default.
+    """
+    tab = TimeSeries(bench or SeriesBench.shared())
+    gr.HTML(INTRO)
+    models = tab.bench.models
+    with gr.Row():
+        with gr.Column(scale=2, min_width=280):
+            model = gr.Dropdown(
+                choices(models), value=models[0].name if models else None, label="World",
+                info="with the model that ships for it", elem_id="series-model", filterable=False,
+            )  # fmt: skip
+        start = gr.Slider(
+            0, 1, START, step=0.001, label="Start", info="where in the held-out part, 0 to 1", elem_id="series-start",
+            buttons=["reset"], min_width=200,
+        )  # fmt: skip
+        horizon = gr.Slider(
+            1, MAX_HORIZON, 1, step=1, label="Horizon", info="frames", elem_id="series-horizon", buttons=[],
+            min_width=200,
+        )  # fmt: skip
+        members = gr.Slider(
+            MIN_MEMBERS, MAX_MEMBERS, MEMBERS, step=1, label="Members", info="of the ensemble, 2 to 50",
+            elem_id="series-members", buttons=["reset"], min_width=200,
+        )  # fmt: skip
+    with gr.Row():
+        method = gr.Dropdown(
+            [(SAMPLER_NAMES[m], m) for m in METHODS], value=METHOD, label="Method", info="how the flow is followed",
+            elem_id="series-method", filterable=False, min_width=200,
+        )  # fmt: skip
+        nfe = gr.Slider(
+            1, MAX_NFE, NFE, step=1, label="NFE", info="network calls a frame, 1 to 50", elem_id="series-nfe",
+            buttons=["reset"], min_width=200,
+        )  # fmt: skip
+        gamma = gr.Slider(
+            -100, 100, GAMMA, step=0.5, label="γ₁", info="momentum weight; without noise it vanishes at 0.5",
+            elem_id="series-gamma", buttons=["reset"], min_width=200, visible=False,
+        )  # fmt: skip
+        with gr.Column(min_width=120, scale=0):
+            seed = gr.Number(0, label="Noise seed", precision=0, minimum=0, elem_id="series-seed", min_width=110)
+            dice = gr.Button("New noise", size="sm", elem_id="series-dice", min_width=110)
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("Forecast", "black or white: what really came; dotted: the last frame that the model saw"))
+        facts = gr.HTML(elem_id="series-numbers")
+        words = gr.HTML(elem_id="series-words", elem_classes="ks-told")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                fan = plot(None, elem_id="series-fan", label="Members, their bands, truth and baselines over time")
+            with gr.Column(scale=2, min_width=320):
+                plane = plot(None, visible=False, elem_id="series-plane", label="Two variables against each other")
+                error = plot(None, elem_id="series-error", label="Error by lead time")
+        lead = gr.Slider(
+            1, MAX_HORIZON, 1, step=1, label="Lead of the maps", info="frames after the start", visible=False,
+            elem_id="series-lead", buttons=[],
+        )  # fmt: skip
+        with gr.Row():
+            maps = []
+            for what, title in MAP_NAMES.items():
+                with gr.Column(min_width=300):
+                    maps.append(plot(None, visible=False, elem_id=f"series-map-{what}", label=title))
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("Free runs", "does the model live in the same world for long?"))
+        frames = gr.Slider(
+            MIN_FRAMES, MAX_FRAMES, FRAMES, step=1, label="Frames", elem_id="series-frames", buttons=["reset"],
+            info="of each of 16 runs, 64 to 2000; fewer where the season ends before", min_width=200,
+        )  # fmt: skip
+        buttons = run_buttons("Run free", "series-run")
+        told = gr.HTML(ASK, elem_id="series-run-words", elem_classes="ks-told")
+        with gr.Row():
+            figures = []
+            for of, label in (("marginals", "Marginals"), ("spectrum", "Spectrum or joint histogram"),
+                              ("echoes", "Autocorrelation")):  # fmt: skip
+                with gr.Column(min_width=300):
+                    figures.append(plot(None, visible=False, elem_id=f"series-run-{of}", label=label))
+
+    known = gr.State("")
+    live = {"show_progress": "minimal", "show_progress_on": words, **MODEL_QUEUE, **PRIVATE}
+    settings = [members, nfe, method, gamma, seed]
+    outputs = [facts, words, fan, plane, error, lead, *maps]
+    gr.on(
+        [page.select, model.input], guarded(tab.another_world), [model, known, start, *settings],
+        [known, horizon, *outputs], **live,
+    )  # fmt: skip
+    method.input(reads_gamma, method, gamma, queue=False, show_progress="hidden", **PRIVATE)
+    moved = [s.release for s in (start, horizon, members, nfe, gamma, lead)]
+    gr.on(
+        [*moved, method.input, seed.change], guarded(tab.forecast), [model, start, horizon, *settings, lead], outputs,
+        trigger_mode="always_last", **live,
+    )  # fmt: skip
+    dice.click(None, None, seed, js=DICE, **PRIVATE)
+    model.input(forgotten, None, [told, *figures], queue=False, show_progress="hidden", **PRIVATE)
+    wire_run(tab.run, buttons, tab.free_runs, [model, frames], [told, *figures])
