@@ -22,7 +22,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--models", metavar="DIR", help="folder with *.hkd.safetensors models (default: the shipped ones)"
     )
-    parser.add_argument("--public", action="store_true", help="allow a --host that other machines can reach")
+    parser.add_argument(
+        "--public", action="store_true", help="strangers may come: smaller limits, stricter headers, and any --host"
+    )
     args = parser.parse_args(argv)
     if not 1 <= args.port <= 65535:
         parser.error("--port must be a whole number from 1 to 65535.")
@@ -91,14 +93,20 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         library = ModelLibrary(args.models) if args.models else ModelLibrary()
+        if args.public:
+            from ui import public
+
+            public.close_doors(library)
         print("Making the first picture and its trajectory ...", flush=True)
         demo = build_app(library)
     except UserError as e:
         return fail(str(e))
+    options = launch_options()
     if args.public:
-        print(exposure(args.host, args.port, library.names()), flush=True)
+        options = public.restrict(demo, options)
+        print(public.exposure(reached(args.host, args.port), demo, library.names()), flush=True)
     print(f"Koopman Studio: {address(args.host, args.port)} (stop with Ctrl+C)", flush=True)
-    demo.launch(server_name=args.host, server_port=args.port, quiet=True, **launch_options())
+    demo.launch(server_name=args.host, server_port=args.port, quiet=True, **options)
     return 0
 
 
@@ -108,16 +116,10 @@ def address(host: str, port: int) -> str:
     return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
 
 
-def exposure(host: str, port: int, models: list[str]) -> str:
-    """What --public lets others do."""
-    if is_loopback(host):
-        return f"--public changes nothing with --host {host}: only this machine can connect (try 0.0.0.0)."
-    return (
-        f"PUBLIC: everyone who can reach {host}:{port} can open the page and the HTTP endpoints without a "
-        "password, use this machine's processor through one queue, and read the cards and spectra of: "
-        f"{', '.join(models)}. Files and settings of this machine are not offered. Put a proxy with TLS and a "
-        "login in front for more than a lecture."
-    )
+def reached(host: str, port: int) -> str:
+    """Where others reach the app."""
+    there = f"{host}:{port}"
+    return f"{there} (this machine only, or through a proxy of yours)" if is_loopback(host) else there
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import koopman_core
 from analysis.errors import UserError
 from analysis.recipes import Recipe, checksum
 from analysis.uploads import PREFIX, OwnModels
-from analysis.workbench import Workbench
+from analysis.workbench import Workbench, class_names
 from foundation import checkpoints
 from koopman_core.model import MODELS_DIR
 
@@ -71,9 +71,10 @@ class ModelLibrary:
             header = checkpoints.peek(self._path(name))
         except checkpoints.CheckpointError as e:
             raise UserError(str(e)) from None
-        network = header.config.get("network", {})
-        classes = tuple(str(c) for c in header.card.get("data", {}).get("classes", ()))
-        return ModelInfo(name, header.card, header.parameters, int(network.get("resolution", 0)), classes)
+        network = header.config.get("network")
+        side = network.get("resolution") if isinstance(network, dict) else None
+        side = side if isinstance(side, int) else 0  # a damaged file is refused when it is opened
+        return ModelInfo(name, header.card, header.parameters, side, class_names(header.card))
 
     def get(self, name: str | None = None) -> Workbench:
         """The workbench of a model, loaded at its first use.
@@ -89,9 +90,10 @@ class ModelLibrary:
             if name not in self._benches:
                 try:
                     model = koopman_core.load(path)
-                    teacher_path = self.folder / f"{model.card.get('teacher', name)}.teacher.safetensors"
-                    same_folder = teacher_path.parent == self.folder and teacher_path.is_file()
-                    teacher = koopman_core.load_teacher(teacher_path) if same_folder else None
+                    wanted = f"{model.card.get('teacher', name)}.teacher.safetensors"
+                    # compared with what is there: a name from a file opens nothing
+                    there = next((p for p in self.folder.glob("*.teacher.safetensors") if p.name == wanted), None)
+                    teacher = koopman_core.load_teacher(there) if there else None
                 except checkpoints.CheckpointError as e:
                     raise UserError(str(e)) from None
                 self._benches[name] = Workbench(model, teacher, name)

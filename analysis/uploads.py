@@ -92,7 +92,7 @@ class OwnModels:
     A key holds 64 random bits and is told to its visitor only, so nobody else can use the model.
 
     Args:
-        most: models in memory.
+        most: models in memory; 0 takes none.
         lifetime: seconds since the last use.
         clock: what tells the time.
     """
@@ -102,6 +102,11 @@ class OwnModels:
         self._kept: OrderedDict[str, _Own] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def open(self) -> bool:
+        """Whether any are taken."""
+        return self._most > 0
+
     def __len__(self) -> int:
         with self._lock:
             self._forget()
@@ -109,6 +114,8 @@ class OwnModels:
 
     def add(self, model: str | Path, teacher: str | Path | None = None) -> str:
         """Load a model, and return its key. Raises UserError; see `load_model`."""
+        if not self.open:
+            raise UserError("Models of visitors are not taken here: start the app on your own machine for yours.")
         # from the file's name, without anything that could be markup
         stem = re.sub(r"[^0-9A-Za-z_-]+", "-", Path(model).name.split(".")[0])[:32].strip("-_") or "model"
         loaded = load_model(model, teacher, f"{PREFIX}{stem}")

@@ -40,6 +40,13 @@ from koopman_core.model import KoopmanDiffusion
 CACHE_BYTES = 256 * 2**20
 
 
+def class_names(card: dict) -> tuple[str, ...]:
+    """The classes that a card names; () where it names none or is not of our making."""
+    data = card.get("data")
+    names = data.get("classes") if isinstance(data, dict) else None
+    return tuple(str(name) for name in names) if isinstance(names, (list, tuple)) else ()
+
+
 class Workbench(EffectQuestions, EditQuestions):
     """Questions about one HKD model.
 
@@ -68,9 +75,8 @@ class Workbench(EffectQuestions, EditQuestions):
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the class labels, () for an unconditional model."""
-        names = self.model.card.get("data", {}).get("classes") or []
-        n = self.model.config.classes
-        return tuple(str(name) for name in names) if len(names) == n else tuple(f"class {i}" for i in range(n))
+        names, n = class_names(self.model.card), self.model.config.classes
+        return names if len(names) == n else tuple(f"class {i}" for i in range(n))
 
     def _label(self, label) -> int:
         n = self.model.config.classes

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-NAMES = ("one_step", "evolve", "slider", "training", "flow")
+NAMES = ("one_step", "evolve", "slider", "training", "flow", "startup", "soak")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -115,6 +115,7 @@ def _metadata(path: Path, raw) -> dict:
         meta = json.loads(raw["__metadata__"][METADATA_KEY])
         if not isinstance(meta, dict):
             raise TypeError("not a table")
+        json.dumps(meta, ensure_ascii=False).encode()  # half a character could be read, and shown to nobody
     except (KeyError, TypeError, ValueError, RecursionError):
         raise CheckpointError(
             f"{path.name} carries no Koopman Studio header: save it with foundation.checkpoints.save."

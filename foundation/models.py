@@ -61,7 +61,8 @@ def load_model(path: Path, kind: str, make: Callable[[dict], M]) -> M:
         with torch.device("meta"):  # shapes are compared before memory is taken
             model = make(header.config)
     except (SettingsError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
-        raise checkpoints.CheckpointError(f"{path.name} has a configuration that cannot be built: {e}") from None
+        why = str(e).rstrip(".")[:300]
+        raise checkpoints.CheckpointError(f"{path.name} has a configuration that cannot be built: {why}.") from None
     state = checkpoints.load_tensors(path, checkpoints.expected_shapes(model), kind=kind)
     model.load_state_dict(state, assign=True)
     model.card = header.card

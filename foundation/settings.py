@@ -31,13 +31,13 @@ def read_settings(path: str | Path, overrides: Sequence[str], sections: dict[str
         raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as e:
         raise SettingsError(f"{path} cannot be read ({e.strerror}): give --config an existing TOML file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+    except (ValueError, RecursionError) as e:  # also a number of many thousand digits, and lists in lists in lists
         raise SettingsError(f"{path} is not valid TOML: {e}.") from None
     for item in overrides:
         key, eq, value = item.removeprefix("--").partition("=")
         section, dot, name = key.partition(".")
         if not (eq and dot and name):
-            raise SettingsError(f"{item!r} is not an override: write section.key=value.")
+            raise SettingsError(f"{item!r:.80} is not an override: write section.key=value.")
         table = raw.setdefault(section, {})
         if isinstance(table, dict):
             table[name] = _value(value)
@@ -50,7 +50,7 @@ def read_settings(path: str | Path, overrides: Sequence[str], sections: dict[str
 def _value(text: str):
     try:
         return tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -89,9 +89,9 @@ def test_only_broken_models_is_a_sentence(kept_environment, tmp_path, capsys):
     assert "can be read" in capsys.readouterr().err
 
 
-def test_exposure_names_what_is_open():
-    assert "without a password" in app.exposure("0.0.0.0", 7860, ["shapes"])
-    assert "only this machine" in app.exposure("127.0.0.1", 7860, ["shapes"])
+def test_where_others_reach_it():
+    assert app.reached("0.0.0.0", 7860) == "0.0.0.0:7860"
+    assert app.reached("127.0.0.1", 7860).startswith("127.0.0.1:7860 (this machine only")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from ui.endpoints_series import add_series_endpoints
 from ui.flow_images import build_flow_images
 from ui.flow_lab import build_flow_lab
 from ui.generate import build_generate
+from ui.glossary import build_glossary
 from ui.guard import Limits
 from ui.own_model import build_own_model
 from ui.plots import PLOTLY_ROUTE
@@ -30,6 +31,7 @@ from ui.source import build_source
 from ui.spectrum import build_spectrum
 from ui.theme import HEADER, STYLE_SHEET, theme
 from ui.time_series import build_time_series
+from ui.tour import build_tour
 
 DEFAULT_SEED = 2
 QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
@@ -53,6 +55,7 @@ def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
         add_images_endpoints()
         add_series_endpoints()
         gr.HTML(HEADER)
+        wire_tour = build_tour(library)
         source = build_source(library, seed)
         with gr.Tabs() as tabs:
             with gr.Tab("Generate & trajectory", id="generate"):
@@ -68,7 +71,7 @@ def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
             with gr.Tab("Compare", id="compare") as page:
                 build_compare(library, source, page)
             with gr.Tab("Flow lab", id="flow") as page:
-                build_flow_lab(page)
+                look_again = build_flow_lab(page)
             with gr.Tab("Flow images", id="images") as page:
                 build_flow_images(page)
             with gr.Tab("Time series", id="series") as page:
@@ -76,8 +79,11 @@ def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
         wire_trajectory()
         build_downloads(library, source, generated.outputs[0], banded.outputs)
         # after all tabs, whose own answers to another model come first
-        build_recipe_panel(library, source, tabs, [generated, banded, edited, restored])
-        build_own_model(library, source)
+        filling = build_recipe_panel(library, source, tabs, [generated, banded, edited, restored])
+        wire_tour(source, tabs, filling, look_again)
+        if library.own.open:
+            build_own_model(library, source)
+        build_glossary()
     # not open to direct posts: every question to a model waits in the one queue
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
     return demo

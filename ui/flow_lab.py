@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import gradio as gr
+from gradio.events import Dependency
 
 from analysis import UserError
 from analysis.flow_bench import FlowBench
@@ -190,12 +192,15 @@ def _setting(letter: str, path: str, sampler: str) -> Setting:
 assert GAMMA_SLIDER <= MAX_GAMMA
 
 
-def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> None:
+def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> Callable[[Dependency], None]:
     """Lay the tab out and wire it.
 
     Args:
         page: the tab itself: nothing is computed before it is opened.
         bench: answers the questions; the one of the process by default.
+
+    Returns:
+        What attaches a new look at the controls to an event that set them, by its `success`.
     """
     lab = FlowLab(bench or FlowBench.shared())
     gr.HTML(INTRO)
@@ -259,3 +264,4 @@ def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> None:
     trained, painted = build_training(lab.bench, density, drawing, own)
     trained.success(**again(), **live)
     painted.success(**again(), **live)
+    return lambda event: event.success(**again(), **live)

@@ -9,7 +9,7 @@ from gradio.events import Dependency
 
 from analysis import ModelLibrary, recipes
 from analysis.recipe_settings import Settings
-from analysis.requests import MAX_SEED, MAX_STEPS, MIN_STEPS, GenerateRequest, TrajectoryRequest
+from analysis.requests import MAX_SEED, MAX_STEPS, MIN_STEPS, GenerateRequest, TrajectoryRequest, TrajectoryResult
 from ui.cards import facts, heading, model_card
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.keep import Opens, keep_bar, keep_value
@@ -25,6 +25,18 @@ INTRO = """<p class="ks-intro">A Koopman model turns noise into a picture with <
 latent space time is a matrix exponential: every moment between noise and picture can be read off, not only the end.</p>
 <p class="ks-formula">x(t) = D( e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp; E encoder, D decoder, A one
 2×2 block [α, β; −β, α] a mode &nbsp;·&nbsp; τ = 1 at noise (σ = 80), τ = 0 at the picture (σ = 0.002)</p>"""
+
+
+def seen_words(result: TrajectoryResult) -> str:
+    """What the page shows, in one sentence of its own numbers; none without a teacher."""
+    if not result.nfe_teacher:
+        return ""
+    lpips = "" if result.lpips is None else f"LPIPS {result.lpips[-1]:.3f}, "
+    return (
+        f'<p class="ks-verdict">One network call made this picture; from the same noise the teacher needs '
+        f"{result.nfe_teacher}. Between it and the teacher's last denoised state: {lpips}mean squared error "
+        f"{result.mse[-1]:.3f}.</p>"
+    )
 
 
 class GenerateTab:
@@ -71,7 +83,7 @@ class GenerateTab:
             costs.append((str(result.nfe_teacher), f"network calls: the teacher's path, Heun on {levels} levels"))
         return (
             player_value(result, bench.name, seed),
-            facts(*costs),
+            seen_words(result) + facts(*costs),
             keep_value(strip(result.koopman), recipes.describe(request, bench), f"{bench.name}-seed{seed}-trajectory"),
         )
 

@@ -20,7 +20,7 @@ from analysis.requests import MAX_STEPS
 from ui.cards import heading
 from ui.guard import PRIVATE, guarded
 from ui.keep import saved_file, saver
-from ui.long_runs import LONG_QUEUE, PATIENCE
+from ui.long_runs import LONG_QUEUE, PATIENCE, allowed
 from ui.pictures import data_uri
 from ui.source import fitting_label, readable
 
@@ -96,13 +96,14 @@ class GridPanel:
         grid = self.grid(kind, x, across, y, down, base)
         made = Made(grid, ((None,) * len(grid.across),) * grid.rows)
         yield self.page(made), made, _status(made)
-        end = time.monotonic() + self.patience
+        patience = allowed(self.patience)
+        end = time.monotonic() + patience
         for i, j, cell in grids.make(grid, self.library.get):
             rows = [list(row) for row in made.cells]
             rows[i][j] = cell
             made = Made(grid, tuple(map(tuple, rows)))
             if time.monotonic() > end and made.done < made.total:
-                yield self.page(made), made, _line(f"Stopped after {self.patience:.0f} s; what was made is kept.")
+                yield self.page(made), made, _line(f"Stopped after {patience:.0f} s; what was made is kept.")
                 return
             yield self.page(made), made, _status(made)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import sys
 import traceback
 from collections.abc import Callable
@@ -64,7 +65,7 @@ class Limits:
         most = self.max_upload if scope["path"].endswith(UPLOAD_PATH) else self.max_bytes
         claimed = dict(scope["headers"]).get(b"content-length", b"0")
         if not claimed.isdigit() or int(claimed) > most:
-            await self._refuse(send, most)
+            await self._too_long(send, most)
             return
         got, started = 0, False
 
@@ -87,11 +88,14 @@ class Limits:
             await self.app(scope, counted, with_headers)
         except TooLong:
             if not started:
-                await self._refuse(send, most)
+                await self._too_long(send, most)
 
-    @staticmethod
-    async def _refuse(send, most: int) -> None:
-        text = b'{"error": "The request is longer than %d MB: send less."}' % (most // 2**20)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode())]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
+    async def _too_long(self, send, most: int) -> None:
+        await self.refuse(send, 413, f"The request is longer than {most // 2**20} MB: send less.")
+
+    async def refuse(self, send, status: int, sentence: str) -> None:
+        """Answer with a sentence; what was asked is not looked at."""
+        text = json.dumps({"error": sentence}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode()), *self.HEADERS]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": text})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -22,16 +23,31 @@ STOPPED = '<p class="ks-line" role="status">Stopped. What was shown before is ke
 Report = Callable[[float, str], None]
 
 
+class _Ceiling:
+    seconds = math.inf
+
+
+def limit_patience(seconds: float) -> None:
+    """No deadline of this process is longer, from now on."""
+    _Ceiling.seconds = seconds
+
+
+def allowed(seconds: float) -> float:
+    """So many seconds, or less where `limit_patience` says so."""
+    return min(seconds, _Ceiling.seconds)
+
+
 def deadline(seconds: float, report: Report | None = None) -> Report:
     """A progress callback that gives up after so many seconds from now.
 
     Args:
-        seconds: how long the work may take.
+        seconds: how long the work may take, see `allowed`.
         report: a further callback.
 
     Raises:
         UserError: from the callback, when time is up.
     """
+    seconds = allowed(seconds)
     end = time.monotonic() + seconds
 
     def watch(share: float, what: str) -> None:

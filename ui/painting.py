@@ -18,7 +18,8 @@ from ui.pictures import data_uri
 from ui.plots import JS_DIR
 
 HOLES = ("centre square", "left half", "random dots")
-_PAINTER = """<div class="ks-painter"><canvas role="img" aria-label="{label}"></canvas><div class="ks-tools">
+_PAINTER = """<div class="ks-painter"><canvas role="application" tabindex="0"
+aria-label="{label}; arrow keys move, space paints"></canvas><div class="ks-tools">
 <button type="button" aria-pressed="true">Paint</button><button type="button" aria-pressed="false">Erase</button>
 <label>size <input type="range" min="1" max="12" value="5" aria-label="Size of the brush, pixels"></label>
 <button type="button" class="ks-clear">Clear</button></div></div>"""

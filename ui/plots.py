@@ -52,9 +52,12 @@ def plot(value: str | None = None, *, clickable=False, modebar=False, label="plo
         label: what a screen reader says.
         **kwargs: of gr.HTML.
     """
+    # a figure for a screen reader, or something to be reached by Tab and moved through by the arrows
+    kind = 'role="application" tabindex="0"' if clickable else 'role="img"'
+    label += "; left and right arrow choose a mode" if clickable else ""
     return gr.HTML(
         value,
-        html_template=f'<div class="ks-plot" role="img" aria-label="{html.escape(label)}"></div>',
+        html_template=f'<div class="ks-plot" {kind} aria-label="{html.escape(label)}"></div>',
         js_on_load=_script("plot.js"),
         head=HEAD,
         clickable=clickable,

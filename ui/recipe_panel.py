@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import gradio as gr
+from gradio.events import Dependency
 
 from analysis import ModelLibrary, UserError, Workbench, recipes
 from analysis.recipe_settings import Settings
@@ -85,6 +87,14 @@ class RecipePanel:
         return tab, *asks, *filled
 
 
+@dataclass(frozen=True)
+class Filling:
+    """Attributes: pending, what `RecipePanel.fill` takes; now, attaches it to an event that does not move the bar."""
+
+    pending: gr.State
+    now: Callable[[Dependency], object]
+
+
 def _line(recipe: recipes.Recipe, bench: Workbench, pictures: int) -> str:
     """What was opened, and what may keep it from being equal."""
     text = f"Opened {WORDS.get(recipe.kind, recipe.kind)} of the model {bench.name}."
@@ -96,7 +106,7 @@ def _line(recipe: recipes.Recipe, bench: Workbench, pictures: int) -> str:
     return f'<p class="ks-line" role="status">{html.escape(text)}</p>'
 
 
-def build_recipe_panel(library: ModelLibrary, source: Source, tabs: gr.Tabs, opens: Sequence[Opens]) -> None:
+def build_recipe_panel(library: ModelLibrary, source: Source, tabs: gr.Tabs, opens: Sequence[Opens]) -> Filling:
     """Lay the panel out and wire it; to be called after all tabs, whose own answers to another model come first.
 
     Args:
@@ -104,6 +114,9 @@ def build_recipe_panel(library: ModelLibrary, source: Source, tabs: gr.Tabs, ope
         source: the bar that is set.
         tabs: where the right tab is selected.
         opens: how each tab takes up its kinds.
+
+    Returns:
+        How the tour fills the same controls.
     """
     panel = RecipePanel(library, opens)
     with gr.Accordion("Open a recipe", open=False, elem_id="open-recipe"):
@@ -123,14 +136,10 @@ def build_recipe_panel(library: ModelLibrary, source: Source, tabs: gr.Tabs, ope
     source.announce(file.upload(guarded(panel.open_file), [file, source.model, source.moves], opened, **quiet))
     outputs = [tabs, *asks, *itertools.chain.from_iterable(o.outputs for o in opens)]
     # queued, or the states in it would not tell that they changed; not behind the models, whose turn comes after it
-    source.moves.change(
-        guarded(panel.fill),
-        [pending, source.moves],
-        outputs,
-        trigger_mode="multiple",
-        show_progress="hidden",
-        **PRIVATE,
-    )
+    fill = {"fn": guarded(panel.fill), "inputs": [pending, source.moves], "outputs": outputs}
+    later = {"trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
+    source.moves.change(**fill, **later)
     for ask, tab in zip(asks, opens, strict=True):
         # the tab attaches what makes its result
         tab.rerun(ask.change(guarded(lambda: None), None, None, queue=False, show_progress="hidden", **PRIVATE))
+    return Filling(pending, lambda event: event.success(**fill, **later))

@@ -20,6 +20,7 @@ from ui.editing_cards import done_line, hole_numbers, progress_line, restore_pic
 from ui.guard import guarded
 from ui.keep import keep_value
 from ui.latest import Latest, Superseded
+from ui.long_runs import allowed
 from ui.painting import canvas_value, hole, painted
 from ui.pictures import figure_html
 from ui.source import fitting_label, usable_seed
@@ -150,7 +151,7 @@ class RestoreTab:
         known = request.picture if request.truth else None
         given = _given(request)
         messages: queue.SimpleQueue = queue.SimpleQueue()
-        leave, end = threading.Event(), time.monotonic() + PATIENCE
+        leave, end = threading.Event(), time.monotonic() + allowed(PATIENCE)
 
         def progress(share: float, picture: np.ndarray) -> None:
             messages.put((share, picture))

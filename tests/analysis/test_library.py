@@ -55,6 +55,22 @@ def test_a_card_cannot_lead_out_of_the_folder(models, tmp_path):
     assert ModelLibrary(tmp_path / "m").get("x").teacher is None
 
 
+@pytest.mark.parametrize(
+    "card",
+    [{"data": None}, {"data": [1]}, {"data": {"classes": 3}}, {"data": {"classes": None}}, {"teacher": "x" * 5000},
+     {"teacher": "\x00"}, {"teacher": None}, {"teacher": ["shapes"]}],
+    ids=lambda c: str(c)[:30],
+)  # fmt: skip
+def test_a_card_that_is_not_of_our_making(models, tmp_path, card):
+    import koopman_core
+
+    model = koopman_core.load(models / "many.hkd.safetensors")
+    koopman_core.save(model, tmp_path / "x.hkd.safetensors", card)
+    library = ModelLibrary(tmp_path)
+    assert library.info("x").classes == () and library.info("x").side == 16
+    assert library.get().classes == ("class 0", "class 1", "class 2") and library.get().teacher is None
+
+
 # recipes find their model
 
 

@@ -124,3 +124,11 @@ def test_forgotten_after_a_time_without_use(models):
     with pytest.raises(UserError, match="not loaded any more"):
         own.find(key)
     assert len(own) == 0
+
+
+def test_none_are_taken_where_none_are_wanted(models):
+    own = OwnModels(most=0)
+    assert not own.open and OwnModels().open
+    with pytest.raises(UserError, match="not taken here"):
+        own.add(models / "many.hkd.safetensors")
+    assert len(own) == 0

@@ -229,6 +229,11 @@ def test_metadata_is_not_ours(good, meta):
     refused(good, "no Koopman Studio header")
 
 
+def test_half_a_character_in_a_header_is_refused(good):
+    """Python reads it, and then no answer can hold it."""
+    refused(edited_meta(good, card={"name": "\ud800"}), "no Koopman Studio header")
+
+
 def test_a_plain_safetensors_file(tmp_path):
     safetensors.torch.save_file({"a": torch.zeros(3)}, tmp_path / "x.safetensors")
     refused(tmp_path / "x.safetensors", "no Koopman Studio header")

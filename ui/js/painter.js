@@ -6,7 +6,8 @@ const canvas = find("canvas"), size = find("input"), clear = find(".ks-clear");
 const [brush, eraser] = element.querySelectorAll("[aria-pressed]");
 const CELL = 8; // canvas pixels a pixel of the picture
 const PAINT = "rgba(230, 159, 0, 0.82)"; // Okabe and Ito's orange
-let side = 0, mask = [], picture = null, painting = false, before = "", last = null;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+let side = 0, mask = [], picture = null, painting = false, before = "", last = null, cursor = null;
 
 function draw() {
   const context = canvas.getContext("2d");
@@ -17,6 +18,12 @@ function draw() {
   mask.forEach((on, k) => {
     if (on) context.fillRect((k % side) * CELL, Math.floor(k / side) * CELL, CELL, CELL);
   });
+  if (!cursor) return;
+  context.lineWidth = 2;
+  for (const [colour, grown] of [["#000", 2], ["#fff", 0]]) { // to be seen on any picture
+    context.strokeStyle = colour;
+    context.strokeRect((cursor[0] - 0.5) * CELL - grown, (cursor[1] - 0.5) * CELL - grown, CELL + 2 * grown, CELL + 2 * grown);
+  }
 }
 
 // Pixels whose centre lies under a round brush of so many pixels across.
@@ -65,6 +72,20 @@ for (const end of ["pointerup", "pointercancel"]) {
     painting = false;
   });
 }
+// Without a pointer: the arrows move a cursor, the space bar dabs.
+canvas.addEventListener("keydown", (event) => {
+  const by = ARROWS[event.key];
+  if (!side || (!by && event.key !== " ")) return;
+  event.preventDefault();
+  cursor = (cursor || [side / 2 - 0.5, side / 2 - 0.5]).map((c, k) => Math.max(0.5, Math.min(side - 0.5, c + (by ? by[k] : 0))));
+  if (!by) dab(...cursor);
+  draw();
+  if (!by) tell();
+});
+canvas.addEventListener("blur", () => {
+  cursor = null;
+  draw();
+});
 for (const [one, other] of [[brush, eraser], [eraser, brush]]) {
   one.addEventListener("click", () => {
     one.setAttribute("aria-pressed", "true");

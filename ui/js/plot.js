@@ -8,6 +8,23 @@ if (props.modebar) config.displayModeBar = true;
 const chosen = (event) =>
   [...new Set(event.points.filter((p) => p.customdata).map((p) => Number(p.customdata[0])))];
 
+// From the keyboard: the arrows go from mode to mode in the order of their real parts, beginning at 0.
+function arrows(event) {
+  const by = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20 }[event.key];
+  if (!by) return;
+  event.preventDefault();
+  const real = new Map();
+  div._fullData.forEach((trace) => {
+    (trace.customdata || []).forEach((place, i) => real.set(Number(place[0]), trace.x[i]));
+  });
+  const modes = [...real.keys()].sort((a, b) => real.get(a) - real.get(b) || a - b);
+  const last = modes.indexOf(div.chosen), right = modes.findIndex((k) => real.get(k) >= 0);
+  const next = last >= 0 ? last + by : by < 0 ? right - 1 : right;
+  div.chosen = modes[Math.max(0, Math.min(modes.length - 1, next))];
+  clearTimeout(div.waiting); // one answer for a held key
+  div.waiting = setTimeout(() => trigger("select", { points: [div.chosen] }), 150);
+}
+
 function wire() {
   if (div.wired) return;
   div.wired = true;
@@ -15,8 +32,9 @@ function wire() {
   if (!props.clickable) return;
   div.on("plotly_click", (event) => {
     const points = chosen(event).slice(0, 1);
-    if (points.length) trigger("select", { points });
+    if (points.length) trigger("select", { points: [(div.chosen = points[0])] });
   });
+  div.addEventListener("keydown", arrows);
   div.on("plotly_selected", (event) => { if (event) trigger("apply", { points: chosen(event) }); });
 }
 

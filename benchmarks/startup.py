@@ -1,0 +1,84 @@
+"""From `python app.py` to the first picture in a browser, in parts. Target: 10 s on two processors.
+
+The browser, headless Chromium, is open already, as a visitor's is. Where there is none, the first answer of /generate
+counts instead. Nothing is warm but the files in the system's cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import statistics
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+
+from benchmarks.serving import Served, load, served
+from benchmarks.timing import print_table
+
+RUNS = 3
+TARGET = 10.0  # seconds
+PARTS = ("import", "models and first picture", "server", "page")
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+@contextlib.contextmanager
+def watcher() -> Iterator[tuple[str, Callable[[str], None]]]:
+    """What stands for a visitor, and a function that opens the page's address and returns when a picture is there."""
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        found = None
+    if found is None:
+        yield "first answer of /generate", _first_answer
+        return
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+
+        def look(url: str) -> None:
+            page = browser.new_page(viewport={"width": 1440, "height": 1000})
+            page.goto(url, timeout=300_000)
+            page.wait_for_function(
+                "() => { const i = document.querySelector('#hero img'); return i && i.complete && i.naturalWidth > 0 }",
+                timeout=300_000,
+            )
+            page.close()
+
+        yield "first picture in Chromium", look
+        browser.close()
+
+
+def _first_answer(url: str) -> None:
+    call = f"{url}gradio_api/call/generate"
+    request = urllib.request.Request(call, b'{"data": ["", [0], -1]}', {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=300) as answer:
+        event = json.load(answer)["event_id"]
+    with urllib.request.urlopen(f"{call}/{event}", timeout=300) as answer:
+        if b"event: complete" not in answer.read():
+            raise RuntimeError("/generate did not answer")
+
+
+def parts(app: Served, end: float) -> list[float]:
+    """Seconds of each part and in all, from what the app told and when the picture was there."""
+    marks = [0.0, app.when("Making the first picture"), app.when("Koopman Studio:"), app.when("the server answers")]
+    marks.append(end - app.started)
+    return [b - a for a, b in zip(marks[:-1], marks[1:], strict=True)] + [marks[-1]]
+
+
+def run() -> None:
+    """Several starts one after another; the median counts."""
+    before, rows = load(), []
+    with watcher() as (what, look):
+        for _ in range(RUNS):
+            with served() as app:
+                look(app.url)
+                rows.append(parts(app, time.monotonic()))
+    median = [statistics.median(column) for column in zip(*rows, strict=True)]
+    lines = [[f"run {i + 1}", *(f"{s:.1f}" for s in r), ""] for i, r in enumerate(rows)]
+    lines.append(["median", *(f"{s:.1f}" for s in median), "yes" if median[-1] <= TARGET else "no"])
+    columns = ["", *(f"{p}, s" for p in PARTS), "in all, s", f"at most {TARGET:.0f} s"]
+    print_table(f"Start until the {what}; {before}", columns, lines)

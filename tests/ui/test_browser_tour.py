@@ -1,0 +1,115 @@
+"""The tour in a real browser, from the first lesson to the last: every answer is given by moving something."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ui.test_browser import visit, wait_for
+
+REPLY = "() => document.querySelector('#tour-reply').innerText"
+
+
+@pytest.fixture(scope="module")
+def toured(browser, url):
+    page, complaints, _ = visit(browser, url)
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def go_on(page, number: int, tab: str) -> None:
+    page.locator("#tour-next").click()
+    page.wait_for_selector(f"#tour-words >> text={number} of 6")
+    wait_for(
+        page,
+        """tab => [...document.querySelectorAll('[role=tab][aria-selected=true]')]
+          .some(button => button.innerText.trim() === tab)""",
+        tab,
+    )
+
+
+def check(page, words: str) -> None:
+    page.locator("#tour-check").click()
+    wait_for(page, f"words => ({REPLY})().includes(words)", words)
+
+
+def test_it_is_closed_until_it_is_asked_for(toured):
+    assert toured.locator("#tour-next").count() == 0 or not toured.locator("#tour-next").is_visible()
+    button = toured.get_by_role("button", name="Take the tour")
+    button.focus()
+    toured.keyboard.press("Enter")
+    toured.wait_for_selector("#tour-next >> text=Start")
+    assert not toured.locator("#tour-check").is_visible()
+
+
+def test_a_trajectory_is_stopped_by_the_slider(toured):
+    go_on(toured, 1, "Generate & trajectory")
+    wait_for(toured, "() => document.querySelector('#player .ks-player').dataset.level === '17'")
+    check(toured, "drag it towards the noise")
+    toured.get_by_role("slider", name="Noise level").focus()
+    toured.keyboard.press("Home")
+    check(toured, "You stopped at level 1 of 18")
+
+
+def test_linearity_is_guessed_and_measured(toured):
+    go_on(toured, 2, "Cumulative effect")
+    wait_for(
+        toured,
+        """() => [...document.querySelectorAll('#effect-parts [role=tab][aria-selected=true]')]
+          .some(button => button.innerText.includes('linear'))""",
+    )
+    toured.locator("#tour-guess input[type=range]").focus()
+    toured.keyboard.press("Home")
+    check(toured, "You guessed 0.00. Measured: from")
+
+
+def test_a_mode_is_chosen_by_the_keyboard(toured):
+    go_on(toured, 3, "Spectrum")
+    wait_for(toured, "() => document.querySelector('#plane .ks-plot')?._fullData?.length >= 3")
+    check(toured, "Choose one point")
+    toured.locator("#plane .ks-plot").focus()
+    toured.keyboard.press("ArrowLeft")  # the first one left of 0
+    toured.wait_for_selector("#mode .ks-card[data-mode]")
+    check(toured, "it grows")
+    assert "That agrees." in toured.locator("#tour-reply").inner_text()
+
+
+def test_a_band_is_taken_away(toured):
+    go_on(toured, 4, "Spectrum")
+    check(toured, "exactly one")
+    toured.locator("#gain-middle input[type=range]").focus()
+    toured.keyboard.press("Home")
+    wait_for(toured, "() => document.querySelector('#bands').innerText.includes('× 0.00')")
+    check(toured, "You took middle α")
+
+
+def test_a_single_band_is_ticked(toured):
+    go_on(toured, 5, "Edit")
+    wait_for(toured, "() => document.querySelector('#edit-ratio input[type=number]').value === '90'")
+    wait_for(toured, "() => document.querySelectorAll('#edit-bands input:checked').length === 3")
+    check(toured, "exactly one band")
+    for band in (0, 1):
+        toured.locator("#edit-bands input").nth(band).uncheck()
+    check(toured, "You took largest α")
+
+
+def test_flows_are_compared_and_the_tour_ends(toured):
+    go_on(toured, 6, "Flow lab")
+    wait_for(toured, "() => document.querySelectorAll('#flow-player .ks-flow:not([hidden]) .main-svg').length >= 6")
+    assert "OT-CFM, Euler" in toured.locator("#flow-player").inner_text()
+    assert not toured.locator("#flow-player .ks-flow").nth(3).is_visible()
+    toured.locator("#tour-choice input").nth(1).check()
+    check(toured, "With 5 network calls")
+    toured.locator("#tour-next").click()
+    wait_for(toured, "() => !document.querySelector('#tour-next')?.offsetParent")
+
+
+def test_it_goes_on_where_it_was_closed(toured):
+    toured.get_by_role("button", name="Take the tour").click()
+    go_on(toured, 1, "Generate & trajectory")
+    toured.locator("#tour-close").click()
+    wait_for(toured, "() => !document.querySelector('#tour-next')?.offsetParent")
+    toured.get_by_role("button", name="Take the tour").click()
+    toured.wait_for_selector("#tour-words >> text=1 of 6")
+    toured.locator("#tour-back").click()
+    toured.wait_for_selector("#tour-words >> text=Six short lessons")
