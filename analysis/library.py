@@ -16,7 +16,6 @@ from foundation import checkpoints
 from koopman_core.model import MODELS_DIR
 
 SUFFIX = ".hkd.safetensors"
-ORDER = ("cifar10", "shapes", "shapes-published")
 
 
 @dataclass(frozen=True)

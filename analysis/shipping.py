@@ -1,4 +1,4 @@
-"""Putting a trained run among the shipped models: `python -m analysis.shipping STUDENT TEACHER [--models DIR]`.
+"""Putting a trained run among the shipped models: `python -m analysis.shipping {STUDENT TEACHER, FLOW} [--models DIR]`.
 
 Copies the checkpoints under their card's names and writes each card beside its file as JSON.
 """
@@ -10,15 +10,17 @@ import json
 import sys
 from pathlib import Path
 
+import flow_core
 import koopman_core
+from flow_core import model as flow_model
 from foundation import checkpoints
 from koopman_core.model import MODELS_DIR
 
 LARGEST_FILE = 16_000_000
 
 
-def _write(model, path: Path, card: dict) -> None:
-    koopman_core.save(model, path, card)
+def _write(model, path: Path, card: dict, save=koopman_core.save) -> None:
+    save(model, path, card)
     if path.stat().st_size > LARGEST_FILE:
         path.unlink()
         raise ValueError(f"{path.name} would be larger than {LARGEST_FILE / 1e6:.0f} MB: ship a smaller network.")
@@ -37,6 +39,14 @@ def ship(student: Path, teacher: Path, folder: Path, teacher_note: str = "") -> 
     return files
 
 
+def ship_flow(flow: Path, folder: Path) -> list[Path]:
+    """One flow of points or pictures into `folder`; returns the file written."""
+    model = flow_core.load(flow)
+    path = folder / f"{model.card['name']}{flow_model.SUFFIX}"
+    _write(model, path, model.card, flow_model.save)
+    return [path]
+
+
 def write_metrics(folder: Path, bench, metrics: dict) -> None:
     """Measured figures into a model's card, in the checkpoint and beside it."""
     path = Path(folder) / f"{bench.name}.hkd.safetensors"
@@ -46,13 +56,18 @@ def write_metrics(folder: Path, bench, metrics: dict) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="analysis.shipping", description=__doc__)
-    parser.add_argument("student", type=Path)
-    parser.add_argument("teacher", type=Path)
+    parser.add_argument("run", type=Path, help="checkpoint of a student, or of a flow")
+    parser.add_argument("teacher", type=Path, nargs="?", help="the student's; a flow has none")
     parser.add_argument("--models", type=Path, default=MODELS_DIR)
     parser.add_argument("--teacher-note", default="", help="for its card: what the recipe alone does not tell")
     args = parser.parse_args(argv)
     try:
-        for path in ship(args.student, args.teacher, args.models, args.teacher_note):
+        is_flow = checkpoints.peek(args.run).kind == flow_model.KIND
+        if is_flow == bool(args.teacher):
+            raise ValueError("a flow stands alone; a student needs its teacher's file as the second argument.")
+        note = args.teacher_note
+        files = ship_flow(args.run, args.models) if is_flow else ship(args.run, args.teacher, args.models, note)
+        for path in files:
             print(f"{path}  {path.stat().st_size / 1e6:.1f} MB  sha256 {checkpoints.sha256(path)[:16]}")
     except (ValueError, KeyError, OSError) as e:
         print(f"analysis.shipping: {e}", file=sys.stderr)

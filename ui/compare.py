@@ -102,13 +102,15 @@ def _side(library: ModelLibrary, source: Source, letter: str, seed: int) -> Side
         gr.HTML(heading(letter, "the grid below starts from here" if letter == "A" else ""))
         with gr.Row():
             model = gr.Dropdown(
-                readable(library), value=first, label="Model", elem_id=f"model-{name}", scale=3, min_width=150,
-                filterable=False,
+                readable(library), value=first, label="Model", info="which network answers",
+                elem_id=f"model-{name}", scale=3, min_width=150, filterable=False,
             )  # fmt: skip
-            number = gr.Number(seed, label="Seed", precision=0, elem_id=f"seed-{name}", scale=2, min_width=90)
+            number = gr.Number(
+                seed, label="Seed", info="picks the noise", precision=0, elem_id=f"seed-{name}", scale=2, min_width=90
+            )
             kind = gr.Dropdown(
-                classes, value=label, label="Class", visible=len(classes) > 1, elem_id=f"label-{name}", scale=2,
-                min_width=110, filterable=False,
+                classes, value=label, label="Class", info="what shall be made", visible=len(classes) > 1,
+                elem_id=f"label-{name}", scale=2, min_width=110, filterable=False,
             )  # fmt: skip
         with gr.Accordion("Bands", open=False, elem_id=f"bands-{name}"):
             edge = "share of modes below"

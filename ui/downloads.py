@@ -136,8 +136,8 @@ def build_downloads(
             spectrum = gr.Button("Spectrum (NPZ)", size="sm", min_width=120, elem_id="export-npz")
         with gr.Row():
             what = gr.Dropdown(
-                list(FIGURES), value=FIGURES[0][1], label="Figure", elem_id="export-what", scale=4, min_width=220,
-                filterable=False,
+                list(FIGURES), value=FIGURES[0][1], label="Figure", info="what is drawn", elem_id="export-what",
+                scale=4, min_width=220, filterable=False,
             )  # fmt: skip
             level = gr.Dropdown(
                 start["choices"], value=start["value"], label="Level", info="of the figure and the report",

@@ -61,17 +61,26 @@ def build_edit(library: ModelLibrary, source: Source, shown_event: Dependency, p
             with gr.Column(elem_classes="ks-panel", min_width=0):
                 gr.HTML(heading("Reference", "what is brought in"))
                 reference = gr.Radio(
-                    REFERENCES, value="seed", show_label=False, container=False, elem_id="edit-reference"
+                    REFERENCES,
+                    value="seed",
+                    label="Reference",
+                    show_label=False,
+                    container=False,
+                    elem_id="edit-reference",
                 )
                 with gr.Row():
                     with gr.Column(min_width=120) as number_box:
                         other = gr.Number(
-                            DEFAULT.reference_seed, label="Reference seed", precision=0, elem_id="edit-other"
+                            DEFAULT.reference_seed,
+                            label="Reference seed",
+                            info="picks its noise",
+                            precision=0,
+                            elem_id="edit-other",
                         )
                         dice = gr.Button("Another", size="sm", elem_id="edit-dice")
                     other_label = gr.Dropdown(
-                        classes, value=NO_CLASS, label="Its class", visible=len(classes) > 1, filterable=False,
-                        elem_id="edit-other-label", min_width=120,
+                        classes, value=NO_CLASS, label="Its class", info="of the reference", visible=len(classes) > 1,
+                        filterable=False, elem_id="edit-other-label", min_width=120,
                     )  # fmt: skip
                 with gr.Column(visible=False, min_width=0) as chooser_box:
                     chooser = picture_chooser(library, source, "edit")
@@ -104,16 +113,21 @@ def build_edit(library: ModelLibrary, source: Source, shown_event: Dependency, p
                 with gr.Row():
                     order = gr.Radio(
                         [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
-                        elem_id="edit-order", min_width=180, scale=3,
+                        info="what bands are cut from", elem_id="edit-order", min_width=180, scale=3,
                     )  # fmt: skip
                     noise_seed = gr.Number(
-                        DEFAULT.noise_seed, label="Seed of added noise", precision=0, elem_id="edit-noise",
-                        min_width=120, scale=2,
+                        DEFAULT.noise_seed, label="Seed of added noise", info="0 to 4294967295", precision=0,
+                        elem_id="edit-noise", min_width=120, scale=2,
                     )  # fmt: skip
             with gr.Column(elem_classes="ks-panel", min_width=0):
                 gr.HTML(heading("Where"))
                 region = gr.Radio(
-                    REGIONS, value=DEFAULT.region, show_label=False, container=False, elem_id="edit-region"
+                    REGIONS,
+                    value=DEFAULT.region,
+                    label="Where",
+                    show_label=False,
+                    container=False,
+                    elem_id="edit-region",
                 )
                 with gr.Column(visible=False, min_width=0) as canvas_box:
                     paper = canvas(

@@ -131,7 +131,14 @@ def build_effects(library: ModelLibrary, source: Source, shown_event: Dependency
     with gr.Tabs(elem_id="effect-parts"):
         with gr.Tab("Over time", id="over-time") as over_time:
             with gr.Row():
-                kind = gr.Radio(KINDS, value="displacement", label="Share of", elem_id="effect-kind", min_width=260)
+                kind = gr.Radio(
+                    KINDS,
+                    value="displacement",
+                    label="Share of",
+                    info="what is summed over a band",
+                    elem_id="effect-kind",
+                    min_width=260,
+                )
                 count = gr.Slider(
                     1, MAX_SEEDS, SEEDS, step=1, label="Seeds", elem_id="effect-seeds", buttons=["reset"],
                     info="averaged, from the current one on, 1 to 16; the ribbon is ± one standard deviation",

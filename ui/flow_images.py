@@ -253,7 +253,9 @@ def build_flow_images(page: gr.Tab, bench: PictureBench | None = None) -> None:
             elem_id="images-grid", min_width=150,
         )  # fmt: skip
         with gr.Column(min_width=120, scale=0):
-            seed = gr.Number(0, label="Noise seed", precision=0, minimum=0, elem_id="images-seed", min_width=110)
+            seed = gr.Number(
+                0, label="Noise seed", info="of the first", precision=0, minimum=0, elem_id="images-seed", min_width=110
+            )
             dice = gr.Button("New noise", size="sm", elem_id="images-dice", min_width=110)
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Side by side", "the same noise in all; move the slider or press play"))

@@ -226,7 +226,9 @@ def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> Callable[[De
             info="the oracle is the closed form: a perfect net", elem_id="flow-net", min_width=230,
         )  # fmt: skip
         with gr.Column(min_width=120, scale=0):
-            seed = gr.Number(0, label="Noise seed", precision=0, minimum=0, elem_id="flow-seed", min_width=110)
+            seed = gr.Number(
+                0, label="Noise seed", info="from 0", precision=0, minimum=0, elem_id="flow-seed", min_width=110
+            )
             dice = gr.Button("New noise", size="sm", elem_id="flow-dice", min_width=110)
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Side by side", "the same noise in all; grey: the exact density"))

@@ -166,7 +166,9 @@ def build_training(
                     100, 6000, STEPS, step=100, label="Steps", info="of 256 points, 100 to 6000",
                     elem_id="flow-train-steps", buttons=["reset"], min_width=140,
                 )  # fmt: skip
-                seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="flow-train-seed", min_width=80)
+                seed = gr.Number(
+                    0, label="Seed", info="from 0", precision=0, minimum=0, elem_id="flow-train-seed", min_width=80
+                )
             with gr.Row(elem_classes="ks-buttons"):
                 start = gr.Button("Train", variant="primary", elem_id="flow-train-start", min_width=120, scale=0)
                 stop = gr.Button("Stop", interactive=False, elem_id="flow-train-stop", min_width=90, scale=0)

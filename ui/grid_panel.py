@@ -193,7 +193,7 @@ def build_grid_panel(library: ModelLibrary, side: Sequence[Component]) -> None:
         with gr.Row():
             kind = gr.Dropdown(
                 [(title, key) for key, title in KINDS.items()], value="bands", label="What a cell shows",
-                elem_id="grid-kind", min_width=220, filterable=False,
+                info="one kind for the whole grid", elem_id="grid-kind", min_width=220, filterable=False,
             )  # fmt: skip
             axes = [
                 gr.Dropdown(

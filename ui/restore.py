@@ -62,12 +62,21 @@ def build_restore(library: ModelLibrary, source: Source, shown_event: Dependency
         with gr.Column(scale=4, min_width=300):
             with gr.Column(elem_classes="ks-panel", min_width=0):
                 gr.HTML(heading("Picture"))
-                origin = gr.Radio(ORIGINS, value="seed", show_label=False, container=False, elem_id="restore-origin")
+                origin = gr.Radio(
+                    ORIGINS, value="seed", label="Picture", show_label=False, container=False, elem_id="restore-origin"
+                )
                 with gr.Column(visible=False, min_width=0) as chooser_box:
                     chooser = picture_chooser(library, source, "restore")
             with gr.Column(elem_classes="ks-panel", min_width=0):
                 gr.HTML(heading("What is unknown"))
-                task = gr.Radio(TASKS, value="inpaint", show_label=False, container=False, elem_id="restore-task")
+                task = gr.Radio(
+                    TASKS,
+                    value="inpaint",
+                    label="What is unknown",
+                    show_label=False,
+                    container=False,
+                    elem_id="restore-task",
+                )
                 with gr.Column(min_width=0) as hole_box:
                     paper = canvas(start, first_hole, elem_id="restore-canvas", label="Paint what is to be made up")
                     with gr.Row(elem_classes="ks-buttons"):

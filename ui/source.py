@@ -138,15 +138,20 @@ def build_source(library: ModelLibrary, seed: int) -> Source:
     first = names[0]
     with gr.Row(elem_classes="ks-source"):
         with gr.Column(scale=5, min_width=260):
-            model = gr.Dropdown(names, value=first, label="Model", elem_id="model", filterable=False)
+            model = gr.Dropdown(
+                names, value=first, label="Model", info="which network answers", elem_id="model", filterable=False
+            )
             line = gr.HTML(_line(one_line(library.info(first))))
         label = gr.Dropdown(
-            class_choices(library, first), value=NO_CLASS, label="Class", elem_id="label",
+            class_choices(library, first), value=NO_CLASS, label="Class", info="what shall be made", elem_id="label",
             visible=len(class_choices(library, first)) > 1,
             scale=2, min_width=150, filterable=False,
         )  # fmt: skip
         # no minimum and maximum: Gradio's own check would answer once for every listener
-        number = gr.Number(seed, label="Seed (picks the noise)", precision=0, elem_id="seed", scale=2, min_width=150)
+        number = gr.Number(
+            seed, label="Seed", info="picks the noise; 0 to 4294967295", precision=0, elem_id="seed", scale=2,
+            min_width=150,
+        )  # fmt: skip
         with gr.Column(scale=1, min_width=150, elem_classes="ks-dice"):
             dice = gr.Button("New seed", elem_id="dice", size="md")
             locked = gr.Checkbox(label="keep this seed", value=False, elem_id="lock", container=False)

@@ -207,7 +207,9 @@ def build_spectrum(library: ModelLibrary, source: Source, shown_event: Dependenc
             mode_pictures, mode_curves = build_mode_panel()
         with gr.Column(scale=4, min_width=300), gr.Column(elem_classes="ks-panel", min_width=0):
             gr.HTML(heading("Where in the picture"))
-            pair = gr.Dropdown(label="Channel pair", elem_id="pair", **_plain(tab.pairs(model, start)))
+            pair = gr.Dropdown(
+                label="Channel pair", info="whose maps are drawn", elem_id="pair", **_plain(tab.pairs(model, start))
+            )
             alpha_map = plot(alpha_json, elem_id="alpha-map", label="α over positions")
             beta_map = plot(beta_json, elem_id="beta-map", label="β over positions")
     with gr.Row():

@@ -113,7 +113,9 @@ def build_surgery(tab: Surgery, source: Source, low: float, high: float) -> Surg
     with gr.Row():
         with gr.Column(scale=4, min_width=300, elem_classes="ks-panel"):
             gr.HTML(heading("Other eigenvalues", "pictures follow at once"))
-            band = gr.Radio(band_choices("alpha"), value=0, label="Band", elem_id="surgery-band")
+            band = gr.Radio(
+                band_choices("alpha"), value=0, label="Band", info="whose rates are changed", elem_id="surgery-band"
+            )
             rates = [
                 gr.Slider(
                     -most, most, value, step=step, label=text, info=info, elem_id=f"surgery-{name}", buttons=["reset"]

@@ -148,7 +148,9 @@ def build_time_series(page: gr.Tab, bench: SeriesBench | None = None) -> None:
             elem_id="series-gamma", buttons=["reset"], min_width=200, visible=False,
         )  # fmt: skip
         with gr.Column(min_width=120, scale=0):
-            seed = gr.Number(0, label="Noise seed", precision=0, minimum=0, elem_id="series-seed", min_width=110)
+            seed = gr.Number(
+                0, label="Noise seed", info="from 0", precision=0, minimum=0, elem_id="series-seed", min_width=110
+            )
             dice = gr.Button("New noise", size="sm", elem_id="series-dice", min_width=110)
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Forecast", "black or white: what really came; dotted: the last frame that the model saw"))

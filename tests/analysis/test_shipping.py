@@ -2,8 +2,13 @@
 
 import json
 
+import torch
+
+import flow_core
 import koopman_core
 from analysis import shipping
+from flow_core.model import FlowConfig
+from tests.analysis.picture_flows import random_flow
 
 
 def test_ship_and_refuse(models, tmp_path, capsys, monkeypatch):
@@ -19,3 +24,20 @@ def test_ship_and_refuse(models, tmp_path, capsys, monkeypatch):
     assert "ship a smaller network" in capsys.readouterr().err
     assert shipping.main([str(models / "many.hkd.safetensors"), str(teacher), "--models", str(tmp_path)]) == 2
     assert "was trained from" in capsys.readouterr().err
+
+
+def test_a_flow_alone(models, tmp_path, capsys):
+    source = tmp_path / "flow.safetensors"
+    model = random_flow(FlowConfig("idff", 0.2, data_std=0.5), 0)
+    flow_core.save(model, source, {"name": "images-small", "data": {"classes": []}})
+    into = tmp_path / "shipped"
+    into.mkdir()
+    assert shipping.main([str(source), "--models", str(into)]) == 0
+    assert "images-small.flow.safetensors" in capsys.readouterr().out
+    assert json.loads((into / "images-small.flow.json").read_text()) == model.card
+    shipped = flow_core.load(into / "images-small.flow.safetensors")
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(shipped.state_dict()[name], tensor.half().float())
+    assert shipping.main([str(source), str(models / "shapes.teacher.safetensors"), "--models", str(into)]) == 2
+    assert shipping.main([str(models / "shapes.hkd.safetensors"), "--models", str(into)]) == 2
+    assert "a flow stands alone" in capsys.readouterr().err
