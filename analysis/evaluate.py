@@ -52,6 +52,7 @@ SERIES_COUNTS = {
 FLOW_COUNTS = {
     "quality": ("quality-seeds", 10, 2, 1000),
     "momentum": ("momentum-seeds", 10, 2, 1000),
+    flow_parts.PICTURES: ("picture-seeds", 64, 8, 10_000),
 }
 FID_OPTIONS = ("fid-runs", "fid-reference")
 TEACHERS = (FIDELITY, "linearity", DISTRIBUTION)
@@ -224,8 +225,9 @@ def evaluate_flow(args) -> int:
         fitting = {p: FLOW_COUNTS[p] for p in flow_parts.parts_for(model)}
         for part in list(fitting) if args.parts is None else parts_of(args.parts, FLOW_COUNTS):
             command, count = _command(args, name, part, FLOW_COUNTS)
+            more = {"name": name, "folder": args.models} if part == flow_parts.PICTURES else {}
             with _bar(f"{name} {part}") as progress:
-                body = flow_parts.MEASURED[part](model, count, progress)
+                body = flow_parts.MEASURED[part](model, count, progress, **more)
             _tell(args, page, name, part, command, body)
     return 0
 

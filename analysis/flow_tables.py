@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from analysis.flow_scores import (
     ASSIGNED,
@@ -123,11 +123,16 @@ def momentum_text(m: Momentum) -> str:
     ])  # fmt: skip
 
 
-def momentum_verdict(m: Momentum, family: str) -> str:
+def momentum_verdict(m: Momentum, family: str, grids: Mapping[str, Sequence[float]] | None = None) -> str:
     """Whether a family's momentum helps: better than the exact Euler flow and than the family without momentum.
 
     It hurts where it is worse than either: the published drift leaves out a term of the velocity, which is no
     momentum, so that being worse than Euler alone may be the fault of that.
+
+    Args:
+        m: what was measured.
+        family: of it.
+        grids: family -> first weights that were tried; those of flows in the plane by default.
     """
     said, helped, hurt = [], False, False
     for r in (r for r in m.rows if r.family == family):
@@ -145,15 +150,15 @@ def momentum_verdict(m: Momentum, family: str) -> str:
         (True, True): "momentum helps at some numbers of calls and hurts at others",
     }[helped, hurt]  # fmt: skip
     used = sorted({g[0] for r in m.rows if r.family == family for g in r.gammas})
+    tried = grids[family] if grids else MATCHED if family == "matched noise" else GAMMAS
     return (
         f"{family.capitalize()}: {word} (helps = better than the exact Euler flow and than the same drift without "
         f"momentum, hurts = worse than either, by paired 95 % intervals not corrected for their number): "
-        f"{'; '.join(said)}. The gamma1 chosen: {', '.join(f'{g:g}' for g in used)}{_edges(family, used)}."
+        f"{'; '.join(said)}. The gamma1 chosen: {', '.join(f'{g:g}' for g in used)}{_edges(tried, used)}."
     )
 
 
-def _edges(family: str, used: Sequence[float]) -> str:
-    tried = MATCHED if family == "matched noise" else GAMMAS
+def _edges(tried: Sequence[float], used: Sequence[float]) -> str:
     ends = [f"{g:g}" for g in used if g == max(tried) or (g == min(tried) and g < 0)]
     return f" (at the end of those tried, so that the best may lie beyond: {', '.join(ends)})" if ends else ""
 

@@ -1,9 +1,11 @@
 """The parts of an evaluation of a flow, and the command around them."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from analysis import evaluate, flow_parts, flow_scores, flow_tables
+from analysis import evaluate, flow_parts, flow_scores, flow_tables, picture_law, picture_scores
 from flow_core.model import FlowConfig, FlowModel, save
 from flow_core.toys import toy
 from foundation.unet import UNetConfig
@@ -32,7 +34,10 @@ def test_what_a_part_does_not_fit():
     assert "Not applicable: momentum" in flow_parts.momentum(straight, 2)
     with torch.device("meta"):
         pictures = FlowModel(FlowConfig(), UNetConfig())
-    assert flow_parts.parts_for(pictures) == ()
+    assert flow_parts.parts_for(pictures) == ("pictures",)
+    assert "Not applicable: this part is of flows of pictures" in flow_parts.pictures(
+        straight, 8, name="straight", folder=Path()
+    )
     assert flow_parts.quality(pictures, 2) == flow_parts.momentum(pictures, 2) == (
         "Not applicable: this part is of flows in the plane."
     )  # fmt: skip
@@ -65,6 +70,7 @@ def test_the_command_prints_and_writes_every_flow(folder, capsys):
 @pytest.mark.parametrize("arguments,words", [
     (["--model", "none"], "There is no flow 'none'"), ([], "--model names"), (["--parts", "bands"], "--parts takes"),
     (["--model", "tiny", "--quality-seeds", "1"], "--quality-seeds must"),
+    (["--model", "tiny", "--picture-seeds", "7"], "--picture-seeds must"),
     (["--model", "tiny", "--json", "x"], "leave them out"), (["--model", "tiny,none"], "There is no flow 'none'"),
 ])  # fmt: skip
 def test_mistakes_get_one_sentence(folder, arguments, words, capsys):
@@ -76,3 +82,16 @@ def test_mistakes_get_one_sentence(folder, arguments, words, capsys):
 def test_an_empty_folder_is_told(tmp_path, capsys):
     assert evaluate.main(["flow", "--models", str(tmp_path), "--model", "all"]) == 2
     assert "There is no flow in" in capsys.readouterr().err
+
+
+def test_the_command_measures_the_pair_of_picture_nets(flows_folder, monkeypatch, capsys):
+    true = picture_scores.measure_pictures
+    monkeypatch.setattr(flow_parts, "measure_pictures", lambda *a: true(*a, nfes=(1, 2)))
+    monkeypatch.setattr(picture_scores, "GRIDS", {"published drift": (0.5,), "matched noise": (0.0,)})
+    monkeypatch.setattr(picture_law, "open_dataset", lambda *a: pytest.fail("no data is named in these cards"))
+    arguments = ["flow", "--models", str(flows_folder), "--picture-seeds", "8", "--model", "images-shapes"]
+    assert evaluate.main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "## images-shapes: pictures\n" in out and "No distance to data" in out
+    assert "`python -m analysis.evaluate flow --model images-shapes --parts pictures --picture-seeds 8`" in out
+    assert "| OT-CFM, exact flow, Euler |" in out and "| IDFF, bridge |" in out
