@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
@@ -71,17 +70,11 @@ def library(models_folder) -> ModelLibrary:
 @pytest.fixture(scope="session")
 def url(library) -> str:
     """Address of the running app."""
-    from ui.app import build_app, launch_options
+    from tests.ui.serving import served
+    from ui.app import build_app
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    demo = build_app(library)
-    _, address, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
-    )
-    yield address
-    demo.close(verbose=False)
+    with served(build_app(library)) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")  # closed before other modules: playwright keeps an event loop running

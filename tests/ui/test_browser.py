@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from tests.ui.serving import WAIT
 from ui.app import DEFAULT_SEED
 
-WAIT = 60_000  # milliseconds; a busy machine draws WebGL slowly
 RANGE = "() => document.querySelector('#plane .ks-plot')._fullLayout.xaxis.range"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import socket
 import time
 
 import gradio as gr
@@ -11,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.ui.serving import WAIT, served
 from ui.edit import build_edit
 from ui.generate import build_generate
 from ui.restore import build_restore
 from ui.source import build_source
 
-WAIT = 60_000  # milliseconds
 RED = """() => { const canvas = document.querySelector("#restore-canvas canvas");
   const [r, g] = canvas.getContext("2d").getImageData(1, 1, 1, 1).data; return r > 240 && g < 20; }"""
 SHOWN = "k => document.querySelectorAll(`${k[0]} img`)[k[1]]?.src"
@@ -24,8 +23,6 @@ SHOWN = "k => document.querySelectorAll(`${k[0]} img`)[k[1]]?.src"
 
 @pytest.fixture(scope="module")
 def address(library):
-    from ui.app import launch_options
-
     with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
         source = build_source(library, 12)
         with gr.Tabs():
@@ -36,14 +33,8 @@ def address(library):
             with gr.Tab("Restore", id="restore") as restore:
                 build_restore(library, source, shown, restore)
     demo.queue(default_concurrency_limit=1)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    _, url, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
-    )
-    yield url
-    demo.close(verbose=False)
+    with served(demo) as url:
+        yield url
 
 
 @pytest.fixture

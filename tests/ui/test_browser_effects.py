@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-
 import gradio as gr
 import pytest
 
-from tests.ui.test_browser import WAIT, wait_for
-from ui.app import launch_options
+from tests.ui.serving import on_page
+from tests.ui.test_browser import wait_for
 from ui.effects import build_effects
 from ui.generate import build_generate
 from ui.source import build_source
@@ -26,21 +24,8 @@ def page(library, browser):
                 build_spectrum(library, source, shown)
             with gr.Tab("Effects", id="effects") as tab:
                 build_effects(library, source, shown, tab)
-    demo.queue(max_size=16, default_concurrency_limit=1, api_open=False)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    _, address, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
-    )
-    page, complaints = browser.new_page(viewport={"width": 1440, "height": 1000}), []
-    page.set_default_timeout(WAIT)
-    page.on("pageerror", lambda e: complaints.append(str(e)))
-    page.goto(address)
-    yield page
-    page.close()
-    demo.close(verbose=False)
-    assert complaints == []
+    with on_page(browser, demo) as page:
+        yield page
 
 
 def test_chosen_modes_show_what_they_do(page):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-
 import gradio as gr
 import pytest
 
 from analysis.picture_bench import PictureBench
-from tests.ui.test_browser import WAIT, wait_for
-from ui.app import launch_options
+from tests.ui.serving import on_page
+from tests.ui.test_browser import wait_for
 from ui.flow_images import build_flow_images
 
 
@@ -25,21 +23,8 @@ def page(browser, bench):
             gr.HTML("")
         with gr.Tab("Flow images", id="images") as tab:
             build_flow_images(tab, bench)
-    demo.queue(max_size=16, default_concurrency_limit=1, api_open=False)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    _, address, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
-    )
-    page, complaints = browser.new_page(viewport={"width": 1440, "height": 1000}), []
-    page.set_default_timeout(WAIT)
-    page.on("pageerror", lambda e: complaints.append(str(e)))
-    page.goto(address)
-    yield page
-    page.close()
-    demo.close(verbose=False)
-    assert complaints == []
+    with on_page(browser, demo) as page:
+        yield page
 
 
 def test_four_flows_that_can_be_stepped_and_changed(page, bench):

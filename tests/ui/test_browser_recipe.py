@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import socket
 
 import gradio as gr
 import numpy as np
@@ -13,13 +12,11 @@ from PIL import Image
 
 from analysis import recipes
 from analysis.requests import TrajectoryRequest
-from ui.app import launch_options
+from tests.ui.serving import WAIT, served
 from ui.compare import build_compare
 from ui.generate import build_generate
 from ui.recipe_panel import build_recipe_panel
 from ui.source import build_source
-
-WAIT = 60_000  # milliseconds; a busy machine is slow
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +32,15 @@ def page(browser, library):
         wire()
         build_recipe_panel(library, source, tabs, [opens])
     demo.queue(api_open=False)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    _, url, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
-    )
-    page = browser.new_page(viewport={"width": 1440, "height": 1000})
-    page.set_default_timeout(WAIT)
-    page.complaints = []
-    page.on("pageerror", lambda e: page.complaints.append(str(e)))
-    page.goto(url)
-    page.wait_for_selector("#player .ks-curve .main-svg")
-    yield page
-    page.close()
-    demo.close(verbose=False)
+    with served(demo) as url:
+        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+        page.set_default_timeout(WAIT)
+        page.complaints = []
+        page.on("pageerror", lambda e: page.complaints.append(str(e)))
+        page.goto(url)
+        page.wait_for_selector("#player .ks-curve .main-svg")
+        yield page
+        page.close()
 
 
 def test_a_recipe_is_copied_without_a_clipboard_of_the_page(page, library):

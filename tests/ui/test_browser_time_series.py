@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-
 import gradio as gr
 import pytest
 
 from tests.analysis.series_benches import bench_on
-from tests.ui.test_browser import WAIT, wait_for
-from ui.app import launch_options
+from tests.ui.serving import on_page
+from tests.ui.test_browser import wait_for
 from ui.time_series import build_time_series
 
 
@@ -22,21 +20,8 @@ def page(browser, tmp_path_factory):
                 gr.HTML("")
             with gr.Tab("Time series", id="series") as tab:
                 build_time_series(tab, bench)
-        demo.queue(max_size=16, default_concurrency_limit=1, api_open=False)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        _, address, _ = demo.launch(
-            server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
-        )
-        page, complaints = browser.new_page(viewport={"width": 1440, "height": 1000}), []
-        page.set_default_timeout(WAIT)
-        page.on("pageerror", lambda e: complaints.append(str(e)))
-        page.goto(address)
-        yield page
-        page.close()
-        demo.close(verbose=False)
-        assert complaints == []
+        with on_page(browser, demo) as page:
+            yield page
 
 
 def test_two_worlds_and_a_shorter_horizon(page):

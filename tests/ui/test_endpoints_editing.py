@@ -5,17 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import json
-import socket
 
-import gradio as gr
 import numpy as np
 import pytest
-from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
 from analysis.requests_editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.restoration import HoleNumbers
+from tests.ui.serving import client_of
 from ui.endpoints_editing import EditEndpoints, _numbers, add_edit_endpoints
 from ui.painting import hole
 from ui.pictures import png_base64
@@ -28,18 +26,9 @@ CAT_TEXT, HOLE_TEXT = png_base64(CAT), png_base64(HOLE[..., None])
 
 @pytest.fixture(scope="module")
 def client(library):
-    from ui.app import launch_options
 
-    with gr.Blocks(analytics_enabled=False) as demo:
-        add_edit_endpoints(library)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    _, url, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
-    )
-    yield Client(url, verbose=False)
-    demo.close(verbose=False)
+    with client_of(lambda: add_edit_endpoints(library)) as client:
+        yield client
 
 
 def picture(text: str) -> np.ndarray:

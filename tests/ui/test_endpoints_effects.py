@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import socket
 from types import SimpleNamespace
 
-import gradio as gr
 import numpy as np
 import pytest
-from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from analysis import UserError, Workbench
@@ -17,9 +14,9 @@ from analysis.requests_effects import AttributionRequest, EffectRequest, Lineari
 from foundation.unet import UNetConfig
 from koopman_core.model import KoopmanDiffusion
 from tests.ui.conftest import SIZE
+from tests.ui.serving import client_of
 from tests.ui.test_endpoints import assert_sentence, picture
 from ui import endpoints_effects
-from ui.app import launch_options
 from ui.endpoints_effects import EffectEndpoints, add_effect_endpoints, plain
 
 
@@ -30,17 +27,8 @@ def endpoints(library):
 
 @pytest.fixture(scope="module")
 def client(library):
-    with gr.Blocks() as demo:
-        add_effect_endpoints(library)
-    demo.queue(api_open=False)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    _, address, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
-    )
-    yield Client(address, verbose=False)
-    demo.close(verbose=False)
+    with client_of(lambda: add_effect_endpoints(library)) as client:
+        yield client
 
 
 def test_five_endpoints_whose_defaults_are_enough(client):

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-import socket
 
-import gradio as gr
 import numpy as np
 import pytest
-from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from analysis.flow_bench import FlowBench
 from analysis.requests_flow import Flow2DRequest
+from tests.ui.serving import client_of
 from tests.ui.test_endpoints import assert_sentence
 from ui import endpoints_flow
-from ui.app import launch_options
 from ui.endpoints_flow import FlowEndpoints, add_flow_endpoints
 
 
 @pytest.fixture(scope="module")
 def client():
-    with gr.Blocks() as demo:
-        add_flow_endpoints()
-    demo.queue(api_open=False)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    _, address, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
-    )
-    yield Client(address, verbose=False)
-    demo.close(verbose=False)
+    with client_of(add_flow_endpoints) as client:
+        yield client
 
 
 def test_two_endpoints(client):

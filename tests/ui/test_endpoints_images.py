@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import socket
 
-import gradio as gr
 import numpy as np
 import pytest
-from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from analysis import UserError
 from analysis.picture_bench import PictureBench
 from analysis.requests_pictures import FlowPicturesRequest
+from tests.ui.serving import client_of
 from tests.ui.test_endpoints import assert_sentence, picture
 from ui import endpoints_images
-from ui.app import launch_options
 from ui.endpoints_images import ImageEndpoints, add_images_endpoints
 
 
@@ -27,17 +24,8 @@ def bench(flows_folder) -> PictureBench:
 
 @pytest.fixture(scope="module")
 def client(bench):
-    with gr.Blocks() as demo:
-        add_images_endpoints(bench)
-    demo.queue(api_open=False)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    _, address, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
-    )
-    yield Client(address, verbose=False)
-    demo.close(verbose=False)
+    with client_of(lambda: add_images_endpoints(bench)) as client:
+        yield client
 
 
 def test_flow_images(client, bench):

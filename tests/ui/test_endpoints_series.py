@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import socket
 
-import gradio as gr
 import numpy as np
 import pytest
-from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from analysis.requests_series import ForecastRequest
 from tests.analysis.series_benches import bench_on
+from tests.ui.serving import client_of
 from tests.ui.test_endpoints import assert_sentence
-from ui.app import launch_options
 from ui.endpoints_series import SeriesEndpoints, add_series_endpoints
 
 
@@ -27,17 +24,8 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(bench):
-    with gr.Blocks() as demo:
-        add_series_endpoints(bench)
-    demo.queue(api_open=False)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    _, address, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
-    )
-    yield Client(address, verbose=False)
-    demo.close(verbose=False)
+    with client_of(lambda: add_series_endpoints(bench)) as client:
+        yield client
 
 
 def test_one_endpoint(client):
