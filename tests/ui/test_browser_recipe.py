@@ -66,10 +66,12 @@ def test_a_saved_png_opens_where_it_was_made(page, library, tmp_path):
     page.wait_for_function("() => document.querySelector('#player .ks-now')?.textContent.includes('level 6 of 6')")
     assert page.get_by_role("tab", name="Generate").get_attribute("aria-selected") == "true"
     assert page.locator("#seed input").input_value() == "5"
+    page.get_by_role("tab", name="Compare").click()
     with page.expect_file_chooser() as chooser:
         page.locator("#recipe-file").click()
     chooser.value.set_files(tmp_path / "kept.png")
     page.wait_for_function("() => document.querySelector('#hero').textContent.includes('seed 12')")
+    page.wait_for_selector("[role=tab][aria-selected=true]:has-text('Generate')")  # the last that a recipe sets
     source = page.locator("#hero img").get_attribute("src")
     shown = base64.b64decode(source.split(",")[1])
     saved = Image.open(tmp_path / "kept.png")

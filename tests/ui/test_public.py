@@ -126,9 +126,9 @@ def test_the_server_keeps_to_it(stranger):
     assert getattr(caught.value, "code", 413) == 413
 
 
-def test_every_question_waits_in_one_of_two_queues(stranger):
+def test_every_question_waits_in_one_of_three_queues(stranger):
     asked = [fn for fn in stranger[1].fns.values() if fn.api_visibility == "public"]
-    assert len(asked) > 10 and {fn.concurrency_id for fn in asked} == {"model", "long"}
+    assert len(asked) > 10 and {fn.concurrency_id for fn in asked} == {"model", "long", "exact"}
     assert {fn.concurrency_limit for fn in asked} == {1} and all(fn.queue for fn in asked)
 
 
