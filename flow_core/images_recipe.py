@@ -20,7 +20,7 @@ from flow_core.series_recipe import VERSION
 from foundation import checkpoints, noise
 from foundation.commands import device_sentence, report
 from foundation.models import find_model
-from foundation.picture_data import DataConfig, draw_pictures, save_grid, training_pool
+from foundation.picture_data import DataConfig, draw_pictures, save_grid, told_labels, training_pool
 from foundation.settings import SettingsError, read_settings
 from foundation.training import TrainingConfig, train
 from foundation.unet import UNetConfig, count_parameters
@@ -93,18 +93,6 @@ def picture_draw(pictures: np.ndarray, labels: np.ndarray, config: ImagesConfig)
     )
 
 
-def _labels(labels: np.ndarray, classes: int) -> np.ndarray:
-    """What the network is told: nothing where it has no classes."""
-    if not classes:
-        return np.full_like(labels, -1)
-    if labels.max() >= classes:
-        raise SettingsError(
-            f"The data has {labels.max() + 1} classes, but the network {classes}: set network.classes to "
-            f"{labels.max() + 1}, or to 0 for a network without classes."
-        )
-    return labels
-
-
 def run_images(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
     """Train a flow on pictures."""
     sections = {
@@ -122,7 +110,7 @@ def run_images(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
         model = FlowModel(FlowConfig(**asdict(s["flow"])), network)
     start = start_from(model, s["images"].start) if s["images"].start else {}
     pictures, labels, about = training_pool(s["data"], out)
-    task = FlowTask(model, picture_draw(pictures, _labels(labels, network.classes), s["images"]), s["objective"])
+    task = FlowTask(model, picture_draw(pictures, told_labels(labels, network.classes), s["images"]), s["objective"])
     print(
         f"images: {count_parameters(model):,} parameters, {len(pictures):,} pictures, {device_sentence()}", flush=True
     )

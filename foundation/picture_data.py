@@ -61,6 +61,22 @@ def training_pool(data: DataConfig, folder: Path) -> tuple[np.ndarray, np.ndarra
     return pictures, labels.astype(np.int64), about
 
 
+def told_labels(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Labels of a pool as a network with so many classes is told them: -1, nothing, where it has none.
+
+    Raises:
+        SettingsError: the data has more classes than the network.
+    """
+    if not classes:
+        return np.full_like(labels, -1)
+    if labels.max() >= classes:
+        raise SettingsError(
+            f"The data has {labels.max() + 1} classes, but the network {classes}: set network.classes to "
+            f"{labels.max() + 1}, or to 0 for a network without classes."
+        )
+    return labels
+
+
 def draw_pictures(
     pictures: np.ndarray, labels: np.ndarray, n: int, generator: torch.Generator, *, flip: bool, label_dropout: float
 ) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ import torch
 import foundation
 from foundation.commands import device_sentence, report
 from foundation.perceptual import PerceptualDistance
-from foundation.picture_data import DataConfig, save_grid, training_pool
+from foundation.picture_data import DataConfig, save_grid, told_labels, training_pool
 from foundation.settings import SettingsError, read_settings
 from foundation.training import TrainingConfig, can_compile, train
 from foundation.unet import UNetConfig, count_parameters
@@ -46,7 +46,7 @@ def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     pictures, labels, about = training_pool(s["data"], out)
     torch.manual_seed(s["training"].seed)
     model = EDM(s["network"])
-    task = TeacherTask(model, pictures, labels, s["teacher"])
+    task = TeacherTask(model, pictures, told_labels(labels, s["network"].classes), s["teacher"])
     print(
         f"teacher: {count_parameters(model):,} parameters, {len(pictures):,} pictures, {device_sentence()}", flush=True
     )

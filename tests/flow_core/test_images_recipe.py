@@ -196,14 +196,6 @@ def test_a_flow_is_no_teacher(run, tmp_path, capsys):
     assert "holds a 'flow' checkpoint, but a 'teacher' one" in capsys.readouterr().err
 
 
-def test_labels_fit_the_network():
-    labels = np.array([0, 4, 2])
-    assert images_recipe._labels(labels, 0).tolist() == [-1, -1, -1]
-    assert images_recipe._labels(labels, 5) is labels
-    with pytest.raises(ValueError, match="The data has 5 classes, but the network 3"):
-        images_recipe._labels(labels, 3)
-
-
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("images*.toml")), ids=lambda p: p.stem)
 def test_every_settings_file_is_valid_and_has_its_teachers_network(path):
     s = read_settings(path, [], SECTIONS)

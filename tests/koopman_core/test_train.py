@@ -125,6 +125,18 @@ def test_resume_goes_on_where_it_was(run, capsys):
     assert "40 images" in capsys.readouterr().out
 
 
+def test_a_teacher_without_classes_learns_from_pictures_with_labels(run, tmp_path, monkeypatch):
+    pool = recipes.training_pool
+
+    def labelled(data, folder):
+        pictures, labels, about = pool(data, folder)
+        return pictures, np.arange(len(labels)) % 3, about
+
+    monkeypatch.setattr(recipes, "training_pool", labelled)
+    command = ["teacher", "--config", str(run / "teacher.toml"), "--quiet", *FAST, f"--run.out={tmp_path}"]
+    assert main([*command, "--training.images=8"]) == 0
+
+
 def test_student_of_another_teacher_is_refused(run, tmp_path, capsys):
     teacher = koopman_core.load_teacher(run / "teacher" / "teacher.safetensors")
     with torch.no_grad():
