@@ -50,7 +50,7 @@ def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     print(
         f"teacher: {count_parameters(model):,} parameters, {len(pictures):,} pictures, {device_sentence()}", flush=True
     )
-    recipe = {k: asdict(v) for k, v in s.items()}
+    recipe = {k: asdict(v) for k, v in s.items() if k != "run"}
     recipe["data"]["spec"] = about["spec"]  # a path of this machine belongs in no card
 
     def export(ema: dict, images: int, seconds: float) -> None:
