@@ -29,8 +29,8 @@ from flow_core import series_model
 from flow_core.series_recipe import ship
 from flow_core.worlds import open_world
 from foundation.perceptual import PerceptualDistance, available
+from foundation.picture_data import save_grid
 from koopman_core.model import MODELS_DIR
-from koopman_core.recipes import save_grid
 
 FIDELITY = "fidelity"
 DISTRIBUTION = "distribution"  # hours on a CPU, so only where --fid or --parts asks for it

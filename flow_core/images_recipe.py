@@ -16,9 +16,8 @@ from flow_core.fields import Exact
 from flow_core.model import FlowConfig, FlowModel, save_tensors
 from flow_core.objective import Draw, FlowTask, ObjectiveConfig
 from flow_core.samplers import Diverged, heun
-from flow_core.series_recipe import VERSION
 from foundation import checkpoints, noise
-from foundation.commands import device_sentence, report
+from foundation.commands import VERSION, device_sentence, report
 from foundation.models import find_model
 from foundation.picture_data import DataConfig, draw_pictures, save_grid, told_labels, training_pool
 from foundation.settings import SettingsError, read_settings

@@ -17,11 +17,11 @@ from flow_core.samplers import heun
 from flow_core.series_recipe import run_series
 from flow_core.toys import Toy, toy
 from foundation import noise
+from foundation.commands import VERSION
 from foundation.settings import read_settings
 from foundation.training import TrainingConfig, train
 from foundation.unet import count_parameters
 
-VERSION = "0.1"
 FIT_POINTS, FIT_NFE, FIT_SEED = 2048, 99, 1_000_000
 FIT_WORDS = (
     f"{FIT_POINTS} points of the exact flow by Heun at NFE {FIT_NFE} against {FIT_POINTS} held-out points, "

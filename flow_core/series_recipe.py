@@ -15,11 +15,11 @@ from flow_core.networks import PointConfig
 from flow_core.objective import Draw, FlowTask, ObjectiveConfig
 from flow_core.series_metrics import crps, crps_gaussian, weighted_mean
 from flow_core.worlds import World, open_world
+from foundation.commands import VERSION
 from foundation.settings import read_settings
 from foundation.training import TrainingConfig, train
 from foundation.unet import count_parameters
 
-VERSION = "0.1"
 CHECK_STARTS, CHECK_MEMBERS, CHECK_NFE = 500, 20, 5
 
 

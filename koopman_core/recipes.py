@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import foundation
-from foundation.commands import device_sentence, report
+from foundation.commands import VERSION, device_sentence, report
 from foundation.perceptual import PerceptualDistance
 from foundation.picture_data import DataConfig, save_grid, told_labels, training_pool
 from foundation.settings import SettingsError, read_settings
@@ -22,8 +22,6 @@ from koopman_core.model import load as load_student
 from koopman_core.objective import StudentConfig, StudentTask
 from koopman_core.teacher_task import TeacherConfig, TeacherTask
 from koopman_core.trajectories import Trajectories, TrajectoryConfig, disk_bytes, fingerprint, write_trajectories
-
-VERSION = "0.1"
 
 
 @dataclass(frozen=True)

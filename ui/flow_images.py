@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import gradio as gr
 
@@ -28,18 +28,19 @@ from ui.flow_images_words import (
     sweep_words,
     verdict,
 )
-from ui.flow_lab import LETTERS, read_by
-from ui.flow_words import PATH_NAMES, SAMPLER_NAMES
+from ui.flow_settings import LETTERS, NFE, Setting, asked_of, read_by, setting_column, told_apart
+from ui.flow_words import PATH_NAMES
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
-from ui.images_player import ImagePanel, images_player, images_value, tiled
+from ui.images_player import images_player, images_value, tiled
 from ui.latest import Superseded
 from ui.long_runs import PROGRESS, LongRun, run_buttons, wire_run
 from ui.pictures import figure_html, row_html
 from ui.plots import plot
 from ui.source import DICE, NO_CLASS, usable_seed
+from ui.time_bar import Panel
 
 START = (("otcfm", "euler"), ("idff", "euler"), ("idff", "published"), ("idff", "multistep"))
-NFE, PICTURES, GAMMAS, GAMMA_SLIDER = 5, 4, (0.2, 0.0, 0.0), 20
+PICTURES, GAMMAS = 4, (0.2, 0.0, 0.0)
 PER_SETTING, SWEEP_PICTURES = 7, 6
 # a fine resolution takes long: neither a slider nor a sweep shall wait for it
 EXACT_QUEUE = {"concurrency_id": "exact", "concurrency_limit": 1}
@@ -93,20 +94,20 @@ class FlowImages:
         """The player's value, and that the distances follow; arguments as `requests`."""
         if not usable_seed(values[4]):
             return gr.skip(), gr.skip()
-        panels: list[ImagePanel | None] = []
+        panels: list[Panel | None] = []
         for letter, asked in zip(LETTERS, self.requests(*values), strict=True):
             if asked is None:
                 panels.append(None)
             elif isinstance(asked, str):
-                panels.append(ImagePanel(letter, "", None, "", asked))
+                panels.append(Panel(letter, "", None, "", asked))
             else:
                 title = f"{letter}: {setting_name(asked, with_momentum=False)}"
                 try:
                     result = self.bench.flow_pictures(asked)
                     note = ", ".join(filter(None, (f"net {result.net}", momentum(asked))))
-                    panels.append(ImagePanel(title, note, result, cost(result)))
+                    panels.append(Panel(title, note, result, cost(result)))
                 except UserError as e:
-                    panels.append(ImagePanel(title, "", None, "", str(e)))
+                    panels.append(Panel(title, "", None, "", str(e)))
         return images_value(panels), WAIT
 
     def distances(self, *values) -> tuple:
@@ -154,34 +155,13 @@ class FlowImages:
         if not usable_seed(values[4]):
             return gr.skip(), gr.skip()
         values[2] = 1  # dearer settings are gaps there, not mistakes
-        asked = [r for r in self.requests(*values) if r is not None]
-        for told in asked:
-            if isinstance(told, str):
-                raise UserError(told)
-        if not asked:
-            raise UserError("No setting is shown: tick at least one.")
+        asked = asked_of(self.requests(*values))
         seeds = tuple(range(asked[0].seeds[0], asked[0].seeds[0] + SWEEP_PICTURES))
         asked = [replace(r, nfe=1, seeds=seeds) for r in asked]
         result = self.bench.sweep(PictureSweepRequest(tuple(asked)), report)
-        names = [setting_name(r) for r in asked]
-        names = [f"{LETTERS[k]}: {n}" if names.count(n) > 1 else n for k, n in enumerate(names)]
+        names = told_apart([setting_name(r) for r in asked])
         figure = gr.update(value=calls_figure(result, names).to_json(), visible=True)
         return sweep_words(result, names, asked[0]), figure
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Controls of one setting, in the order of `FlowImages.requests`."""
-
-    shown: gr.Checkbox
-    path: gr.Dropdown
-    sampler: gr.Dropdown
-    nfe: gr.Slider
-    gammas: tuple[gr.Slider, ...]
-
-    @property
-    def inputs(self) -> list:
-        return [self.shown, self.path, self.sampler, self.nfe, *self.gammas]
 
 
 def gammas_read(sampler: str) -> list[dict]:
@@ -190,31 +170,12 @@ def gammas_read(sampler: str) -> list[dict]:
 
 
 def _setting(letter: str, path: str, sampler: str) -> Setting:
-    name = letter.lower()
-    seen = [u["visible"] for u in gammas_read(sampler)]
-    with gr.Column(elem_classes="ks-panel", min_width=230):
-        shown = gr.Checkbox(True, label=f"{letter}", info="show this setting", elem_id=f"images-shown-{name}")
-        paths = gr.Dropdown(
-            [(PATH_NAMES[p], p) for p in PATHS], value=path, label="Net", info="trained on this path",
-            elem_id=f"images-path-{name}", filterable=False, min_width=100,
-        )  # fmt: skip
-        samplers = gr.Dropdown(
-            [(t, s) for s, t in SAMPLER_NAMES.items()], value=sampler, label="Sampler", info="how it is followed",
-            elem_id=f"images-sampler-{name}", filterable=False, min_width=100,
-        )  # fmt: skip
-        nfe = gr.Slider(
-            1, MAX_NFE, NFE, step=1, label="NFE", info="network calls, 1 to 50", elem_id=f"images-nfe-{name}",
-            buttons=["reset"],
-        )  # fmt: skip
-        words = ("first order; the term vanishes at 0.5", "second order: a derivative a call", "third: two a call")
-        gammas = tuple(
-            gr.Slider(
-                -GAMMA_SLIDER, GAMMA_SLIDER, value, step=0.1, label=f"γ{'₁₂₃'[k]}", info=words[k],
-                elem_id=f"images-gamma{k + 1}-{name}", buttons=["reset"], visible=seen[k],
-            )
-            for k, value in enumerate(GAMMAS)
-        )  # fmt: skip
-    return Setting(shown, paths, samplers, nfe, gammas)
+    paths = gr.Dropdown(
+        [(PATH_NAMES[p], p) for p in PATHS], value=path, label="Net", info="trained on this path",
+        elem_id=f"images-path-{letter.lower()}", filterable=False, min_width=100, render=False,
+    )  # fmt: skip
+    orders = ("first order; the term vanishes at 0.5", "second order: a derivative a call", "third: two a call")
+    return setting_column("images", letter, path, sampler, paths=paths, orders=orders, gammas=GAMMAS, sigma0=False)
 
 
 def build_flow_images(page: gr.Tab, bench: PictureBench | None = None) -> None:

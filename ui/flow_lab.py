@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import gradio as gr
 from gradio.events import Dependency
@@ -13,27 +12,23 @@ from analysis import UserError
 from analysis.flow_bench import FlowBench
 from analysis.flow_figures import gamma_figure, nfe_figure
 from analysis.requests_flow import (
-    BRIDGES,
     DRAWN,
-    MAX_GAMMA,
     MAX_NFE,
     MAX_POINTS,
-    MAX_SIGMA,
-    MOMENTUM,
     Flow2DRequest,
     SweepRequest,
 )
 from analysis.results_flow import Flow2DResult
 from flow_core.toys import TOYS
 from ui.cards import heading
-from ui.flow_player import Panel, flow_player, flow_value
+from ui.flow_player import flow_player, flow_value
+from ui.flow_settings import LETTERS, NFE, Setting, asked_of, read_by, setting_column, told_apart
 from ui.flow_training import build_training, cells_of, own_net
 from ui.flow_words import (
     ASK,
     INTRO,
     MOMENTUM_WORDS,
     PATH_NAMES,
-    SAMPLER_NAMES,
     net_words,
     numbers,
     setting_name,
@@ -44,13 +39,13 @@ from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.long_runs import LongRun, run_buttons, wire_run
 from ui.plots import plot
 from ui.source import DICE, usable_seed
+from ui.time_bar import Panel
 
-LETTERS = "ABCD"
 DENSITIES = [*((name, name) for name in TOYS), ("my drawing", DRAWN)]
 START = (("otcfm", "euler"), ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"))
-NFE, SIGMA0, GAMMAS, POINTS = 5, 0.2, (0.2, -0.5, 0.0), 1024  # the gammas of the public code's best picture
+GAMMAS, POINTS = (0.2, -0.5, 0.0), 1024  # the gammas of the public code's best picture
 PER_SETTING = 8
-SWEEP_POINTS, GAMMA_SLIDER = 1024, 20
+SWEEP_POINTS = 1024
 
 
 class FlowLab:
@@ -116,15 +111,9 @@ class FlowLab:
         if not usable_seed(values[1]):
             return (gr.skip(),) * 3
         values[2] = min(values[2], SWEEP_POINTS)
-        asked = [r for r in self.requests(*values) if r is not None]
-        told = next((r for r in asked if isinstance(r, str)), None)
-        if told is not None:
-            raise UserError(told)
-        if not asked:
-            raise UserError("No setting is shown: tick at least one.")
+        asked = asked_of(self.requests(*values))
         result = self.bench.sweep(SweepRequest(tuple(asked)), report)
-        names = [setting_name(r) for r in asked]
-        names = [f"{LETTERS[k]}: {n}" if names.count(n) > 1 else n for k, n in enumerate(names)]
+        names = told_apart([setting_name(r) for r in asked])
         return (
             sweep_words(result, names, asked[0]),
             gr.update(value=nfe_figure(result, names).to_json(), visible=True),
@@ -135,61 +124,13 @@ class FlowLab:
         )
 
 
-@dataclass(frozen=True)
-class Setting:
-    """Controls of one setting, in the order of `FlowLab.requests`."""
-
-    shown: gr.Checkbox
-    path: gr.Dropdown
-    sampler: gr.Dropdown
-    nfe: gr.Slider
-    sigma0: gr.Slider
-    gammas: tuple[gr.Slider, ...]
-
-    @property
-    def inputs(self) -> list:
-        return [self.shown, self.path, self.sampler, self.nfe, self.sigma0, *self.gammas]
-
-
-def read_by(path: str, sampler: str) -> list[dict]:
-    """Which of sigma0 and the three gammas a path and a sampler read: the others are hidden."""
-    first, more = sampler in MOMENTUM, sampler in ("published", "momentum")
-    return [gr.update(visible=v) for v in (path in BRIDGES, first, more, more)]
-
-
 def _setting(letter: str, path: str, sampler: str) -> Setting:
-    name = letter.lower()
-    sigma_seen, *gammas_seen = (u["visible"] for u in read_by(path, sampler))
-    with gr.Column(elem_classes="ks-panel", min_width=230):
-        shown = gr.Checkbox(True, label=f"{letter}", info="show this setting", elem_id=f"flow-shown-{name}")
-        paths = gr.Dropdown(
-            [(t, p) for p, t in PATH_NAMES.items()], value=path, label="Path", info="how noise and data are joined",
-            elem_id=f"flow-path-{name}", filterable=False, min_width=100,
-        )  # fmt: skip
-        samplers = gr.Dropdown(
-            [(t, s) for s, t in SAMPLER_NAMES.items()], value=sampler, label="Sampler", info="how it is followed",
-            elem_id=f"flow-sampler-{name}", filterable=False, min_width=100,
-        )  # fmt: skip
-        nfe = gr.Slider(
-            1, MAX_NFE, NFE, step=1, label="NFE", info="network calls, 1 to 50", elem_id=f"flow-nfe-{name}",
-            buttons=["reset"],
-        )  # fmt: skip
-        sigma0 = gr.Slider(
-            0.05, MAX_SIGMA, SIGMA0, step=0.05, label="σ₀", info="noise of the path; shipped nets: 0.2",
-            elem_id=f"flow-sigma-{name}", buttons=["reset"], visible=sigma_seen,
-        )  # fmt: skip
-        words = ("first order; the term vanishes at 0.5", "second order", "third order")
-        gammas = tuple(
-            gr.Slider(
-                -GAMMA_SLIDER, GAMMA_SLIDER, value, step=0.1, label=f"γ{'₁₂₃'[k]}", info=words[k],
-                elem_id=f"flow-gamma{k + 1}-{name}", buttons=["reset"], visible=gammas_seen[k],
-            )
-            for k, value in enumerate(GAMMAS)
-        )  # fmt: skip
-    return Setting(shown, paths, samplers, nfe, sigma0, gammas)
-
-
-assert GAMMA_SLIDER <= MAX_GAMMA
+    paths = gr.Dropdown(
+        [(t, p) for p, t in PATH_NAMES.items()], value=path, label="Path", info="how noise and data are joined",
+        elem_id=f"flow-path-{letter.lower()}", filterable=False, min_width=100, render=False,
+    )  # fmt: skip
+    orders = ("first order; the term vanishes at 0.5", "second order", "third order")
+    return setting_column("flow", letter, path, sampler, paths=paths, orders=orders, gammas=GAMMAS, sigma0=True)
 
 
 def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> Callable[[Dependency], None]:

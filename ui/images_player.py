@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import gradio as gr
 import numpy as np
 
-from analysis.results_pictures import FlowPicturesResult
 from ui.pictures import data_uri, strip
-from ui.plots import JS_DIR
+from ui.time_bar import Panel, player_html, script_of
 
-PANELS = 4
 MAX_FRAMES = 13  # moments sent of one setting: more of them, noisy as they are, would weigh megabytes
 COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4}  # of so many pictures
 _TRACK = '<div><canvas width="32" height="32" role="img"></canvas><span>{}</span></div>'
@@ -22,34 +18,12 @@ _TRACKS = _TRACK.format("x̂₁, the picture it expects") + _TRACK.format("x<sub
 _PANEL = f"""<figure class="ks-flow"><figcaption><b></b><span></span></figcaption>
 <div class="ks-image-tracks">{_TRACKS}</div><output class="ks-line ks-image-at"></output>
 <div class="ks-flow-numbers"></div></figure>"""
-_PLAYER = f"""<div class="ks-player ks-image-player">
-<div class="ks-controls">
-<button type="button" class="ks-play">▶ Play</button>
-<button type="button" class="ks-back" aria-label="One step back, towards noise">‹</button>
-<button type="button" class="ks-forward" aria-label="One step on, towards the picture">›</button>
-<span class="ks-end">noise</span>
-<input type="range" class="ks-time" min="0" max="1000" value="1000" aria-label="Time, from noise to picture">
-<span class="ks-end">picture</span>
-</div>
-<output class="ks-now"></output>
-<div class="ks-flows">{_PANEL * PANELS}</div>
-</div>"""
-
-
-@dataclass(frozen=True)
-class ImagePanel:
-    """One setting. Attributes: title, note; result, None with a sentence in `problem`; numbers = HTML below."""
-
-    title: str
-    note: str
-    result: FlowPicturesResult | None
-    numbers: str
-    problem: str = ""
+_PLAYER = player_html("ks-image-player", "the picture", _PANEL)
 
 
 def images_player(value: str | None = None, **kwargs) -> gr.HTML:
     """The component. Value: `images_value(...)`."""
-    script = "\n".join((JS_DIR / part).read_text(encoding="utf-8") for part in ("time_bar.js", "images_player.js"))
+    script = script_of("time_bar.js", "images_player.js")
     return gr.HTML(value, html_template=_PLAYER, js_on_load=script, **kwargs)
 
 
@@ -67,16 +41,15 @@ def shown_steps(count: int) -> list[int]:
     return sorted({round(k) for k in np.linspace(0, count - 1, min(count, MAX_FRAMES))})
 
 
-def images_value(panels: Sequence[ImagePanel | None]) -> str:
+def images_value(panels: Sequence[Panel | None]) -> str:
     """Settings as the JSON that the player's script reads; None leaves a place empty."""
     return json.dumps([None if p is None else _panel(p) for p in panels])
 
 
-def _panel(panel: ImagePanel) -> dict:
-    about = {"title": panel.title, "note": panel.note, "numbers": panel.numbers}
-    r = panel.result
+def _panel(panel: Panel) -> dict:
+    about, r = panel.about(), panel.result
     if r is None:
-        return about | {"numbers": f'<p class="ks-line">{html.escape(panel.problem)}</p>', "tracks": None}
+        return about | {"tracks": None}
     # at t = 1 nothing is expected any more: the picture is there
     expected = np.concatenate([r.predictions, r.pictures[None]])
     steps = shown_steps(len(r.times))

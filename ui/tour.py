@@ -22,7 +22,8 @@ from analysis.lessons import LESSONS, Lesson
 from analysis.requests import MaskRequest, TrajectoryRequest
 from analysis.requests_effects import LinearityRequest
 from analysis.requests_flow import DRAWN, Flow2DRequest
-from ui.flow_lab import LETTERS, PER_SETTING, read_by
+from ui.flow_lab import PER_SETTING
+from ui.flow_settings import LETTERS, read_by
 from ui.flow_words import setting_name
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.long_runs import deadline

@@ -19,9 +19,10 @@ from analysis.requests_pictures import FlowPicturesRequest
 from analysis.results_pictures import PictureSweepResult
 from ui.flow_images import START, FlowImages, build_flow_images, gammas_read
 from ui.flow_images_words import sweep_words
-from ui.images_player import MAX_FRAMES, ImagePanel, images_value, shown_steps, tiled
+from ui.images_player import MAX_FRAMES, images_value, shown_steps, tiled
 from ui.latest import Superseded
 from ui.long_runs import deadline
+from ui.time_bar import Panel
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,7 @@ def test_a_long_run_sends_some_of_its_moments():
 
 
 def test_a_sentence_is_escaped():
-    assert "&lt;script&gt;" in json.loads(images_value([ImagePanel("A", "", None, "", "<script>")]))[0]["numbers"]
+    assert "&lt;script&gt;" in json.loads(images_value([Panel("A", "", None, "", "<script>")]))[0]["numbers"]
 
 
 def test_a_page_without_models_says_how_to_get_one(tmp_path):

@@ -12,11 +12,13 @@ import torch
 from analysis import UserError
 from analysis.flow_bench import FlowBench
 from analysis.requests_flow import DRAWN, PATHS, SAMPLERS
-from ui.flow_lab import START, FlowLab, read_by
-from ui.flow_player import Panel, flow_value
+from ui.flow_lab import START, FlowLab
+from ui.flow_player import flow_value
+from ui.flow_settings import read_by
 from ui.flow_training import SIDE, Trainer, cells_of, own_net, ring
 from ui.flow_words import PATH_NAMES, SAMPLER_NAMES
 from ui.latest import Superseded
+from ui.time_bar import Panel
 
 PLAIN = ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"), ("idff", "bridge")
 

@@ -1,11 +1,9 @@
 // Flows under one time slider. props.value = JSON {trace, panels: [{title, note, numbers, times, x, y, figure} or null]}.
 // Between two times of a grid a point moves on a straight line: that is what a step of Euler's method does.
 
-const find = (selector) => element.querySelector(selector);
-const slider = find(".ks-time"), play = find(".ks-play"), now = find(".ks-now");
-const boxes = [...element.querySelectorAll(".ks-flow")];
-const WHOLE_RUN_MS = 4000, FRAME_MS = 60, TICKS = 1000;
-let run = null, clock = null, at = 1, stops = [0, 1];
+const now = element.querySelector(".ks-now"), boxes = [...element.querySelectorAll(".ks-flow")];
+const bar = timeBar(show, { playing: "Play from noise to data", marks: element.querySelector(".ks-flow-player") });
+let run = null;
 
 function place(panel, t) {
   const last = panel.times.length - 1;
@@ -17,43 +15,11 @@ function place(panel, t) {
 }
 
 function show(t) {
-  if (!run) return;
-  at = Math.max(0, Math.min(1, t));
-  slider.value = Math.round(at * TICKS);
-  slider.setAttribute("aria-valuetext", `time ${at.toFixed(2)}`);
-  now.textContent = `t = ${at.toFixed(3)}`;
-  find(".ks-flow-player").dataset.time = at.toFixed(3);
-  run.panels.forEach((panel, i) => {
+  now.textContent = `t = ${t.toFixed(3)}`;
+  (run ? run.panels : []).forEach((panel, i) => {
     const plot = boxes[i].querySelector(".ks-flow-plot");
-    if (panel && panel.figure && plot.data) Plotly.restyle(plot, place(panel, at), [run.trace]);
+    if (panel && panel.figure && plot.data) Plotly.restyle(plot, place(panel, t), [run.trace]);
   });
-}
-
-function stop() {
-  clearInterval(clock);
-  clock = null;
-  play.textContent = "▶ Play";
-  play.setAttribute("aria-label", "Play from noise to data");
-}
-
-function start() {
-  if (!run) return;
-  if (at >= 1) show(0);
-  play.textContent = "❚❚ Pause";
-  play.setAttribute("aria-label", "Pause");
-  const begun = performance.now(), from = at;
-  clock = setInterval(() => {
-    show(from + (performance.now() - begun) / WHOLE_RUN_MS);
-    if (at >= 1) stop();
-  }, FRAME_MS);
-}
-
-// To the next or the last time of any grid.
-function step(by) {
-  stop();
-  const near = 1e-6;
-  const next = by > 0 ? stops.find((t) => t > at + near) : [...stops].reverse().find((t) => t < at - near);
-  show(next === undefined ? (by > 0 ? 1 : 0) : next);
 }
 
 function draw() {
@@ -62,7 +28,7 @@ function draw() {
     const plot = boxes[i].querySelector(".ks-flow-plot");
     plot.hidden = !(panel && panel.figure);
     if (plot.hidden) return;
-    const figure = themed(panel.figure), moved = place(panel, at);
+    const figure = themed(panel.figure), moved = place(panel, bar.at);
     figure.data[run.trace] = { ...figure.data[run.trace], x: moved.x[0], y: moved.y[0] };
     // a plane is square: on a narrow page a lower plot leaves no gap
     if (plot.clientWidth > 0) figure.layout.height = Math.min(figure.layout.height, plot.clientWidth + 12);
@@ -78,10 +44,10 @@ function draw() {
 
 function load() {
   if (!props.value) return;
-  stop();
+  bar.stop();
   run = JSON.parse(props.value);
   const times = run.panels.filter((p) => p && p.figure).flatMap((p) => p.times);
-  stops = [...new Set(times.map((t) => Number(t.toFixed(9))))].sort((a, b) => a - b);
+  bar.stops = [...new Set(times.map((t) => Number(t.toFixed(9))))].sort((a, b) => a - b);
   boxes.forEach((box, i) => {
     const panel = run.panels[i];
     box.hidden = !panel;
@@ -90,14 +56,11 @@ function load() {
     box.querySelector("span").textContent = panel.note;
     box.querySelector(".ks-flow-numbers").innerHTML = panel.numbers;
   });
-  at = 1;
+  bar.at = 1;
   draw();
-  show(1);
+  bar.set(1);
 }
 
-slider.addEventListener("input", () => { stop(); show(Number(slider.value) / TICKS); });
-play.addEventListener("click", () => (clock ? stop() : start()));
-find(".ks-back").addEventListener("click", () => step(-1));
-find(".ks-forward").addEventListener("click", () => step(1));
+bar.stop();
 load();
 watch("value", load);
