@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from analysis import inception
-from analysis.inception import Inception, NetworkMissing, available, network_path, prepared, resampling
+from analysis.inception import Inception, NetworkMissing, available, compiled, network_path, prepared, resampling
 from foundation import noise
+from foundation.training import can_compile
 
 
 @pytest.fixture
@@ -74,3 +75,40 @@ def test_the_network():
     network.batch = 2
     torch.testing.assert_close(network(pixels), features, rtol=1e-4, atol=1e-4)
     assert network(pixels[:0]).shape == (0, 2048)
+
+
+def scripted(path):
+    """A small net with a batch norm, as a TorchScript file."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=8), torch.nn.BatchNorm2d(4), torch.nn.ReLU()).eval()
+    net[1].running_mean.uniform_(-1, 1)
+    torch.jit.trace(
+        torch.nn.Sequential(net, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()), torch.zeros(2, 3, 299, 299)
+    ).save(path)
+    return path
+
+
+@pytest.mark.skipif(not can_compile("auto"), reason="there is no C++ compiler")
+def test_the_compiled_network_answers_the_same(tmp_path):
+    path = scripted(tmp_path / "net.pt")
+    x = noise(range(3), (3, 299, 299))
+    fast = compiled(path, 4)
+    assert fast is not None
+    torch.testing.assert_close(fast(x), torch.jit.load(path)(x), rtol=1e-5, atol=1e-5)
+
+
+def test_without_a_compiler_the_slow_network_goes_on(tmp_path, monkeypatch):
+    path = scripted(tmp_path / "net.pt")
+    monkeypatch.setattr(inception, "SHA256", inception.checkpoints.sha256(path))
+    monkeypatch.setattr(inception, "can_compile", lambda _: True)
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail("not at once"))
+    network = Inception(path, "cpu", batch=2, compile_after=1)
+    pixels = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    first = network(pixels)
+
+    def broken(*_, **__):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    torch.testing.assert_close(network(pixels), first, rtol=0, atol=0)
+    torch.testing.assert_close(network(pixels), first, rtol=0, atol=0)
