@@ -9,11 +9,16 @@ With lambda1 near 0 nothing but LPIPS is left, which hardly sees a fine grid of 
   state there, d(D(exp((tau_s - tau_t) A) E(x_t)), D_teacher(x_s; sigma_s)); s = eps means the picture itself. The
   decoder is not told s, so time can enter through A alone. `published` is its special case s = eps.
 
+Latent consistency (`latent_weights`, with `path`; ours) asks for the linear law itself, level by level: the evolved
+latent is to be the latent that the encoder makes of the teacher's state there, exp((tau_s - tau_t) A) E(x_t) = E(x_s).
+Its error is relative, mean square over mean square, and the right side is held still, or both could shrink to nothing.
+
 Ablation (paper table 3) by switches: `KoopmanConfig.evolved` = "none" or "bottleneck", and `only_T`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +27,7 @@ from torch import Tensor
 
 from foundation.perceptual import PerceptualDistance
 from foundation.training import Task
+from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.trajectories import Trajectories
 
@@ -41,6 +47,7 @@ class StudentConfig:
         lambda2: weight of LPIPS, 0 turns it off (then no backbone is needed).
         lpips_net, lpips_side: backbone "alex" or "vgg", and the side that pictures are enlarged to.
         operator_lr: learning rate of A.
+        latent_weights: weights of latent consistency, one a resolution of the network, fine to coarse; () for none.
     """
 
     objective: str = "path"
@@ -52,6 +59,7 @@ class StudentConfig:
     lpips_net: str = "alex"
     lpips_side: int = 64
     operator_lr: float = 2e-2
+    latent_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -60,6 +68,10 @@ class StudentConfig:
             raise ValueError("share_T and share_eps must lie in [0, 1]; lambda2 and operator_lr must not be negative.")
         if not 0 < self.lambda1_final <= 1:
             raise ValueError("lambda1_final must lie in (0, 1]: 0.001 is the paper's.")
+        if self.latent_weights and self.objective != "path":
+            raise ValueError("latent_weights belong to the objective path: latents are compared along it.")
+        if not all(0 <= w < math.inf for w in self.latent_weights):
+            raise ValueError("latent_weights must not be negative.")
 
 
 def lambda1(progress: Tensor, final: float = 1e-3) -> Tensor:
@@ -88,9 +100,17 @@ class StudentTask(Task):
             raise ValueError("lambda2 > 0 needs a perceptual distance: give a backbone, or set student.lambda2=0.")
         self.model, self.config, self.perceptual = model, config, perceptual
         self.trajectories = trajectories
+        sides = [h for _, h, _ in model.config.skip_shapes()]
+        levels = sorted(set(sides), reverse=True)
+        if config.latent_weights and len(config.latent_weights) != len(levels):
+            raise ValueError(f"latent_weights must be {len(levels)} numbers, for {', '.join(map(str, levels))} pixels.")
+        # of each latent: its resolution's weight, shared evenly among the latents of that resolution
+        self._latent_weights = (
+            [config.latent_weights[levels.index(h)] / sides.count(h) for h in sides] if config.latent_weights else []
+        )
 
     def draw(self, step: int, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """(x_t, sigma_t, delta = tau_s - tau_t, target, labels) for n samples."""
+        """(x_t, sigma_t, delta = tau_s - tau_t, target, labels) for n samples; x_s, sigma_s too with latent weights."""
         data, c = self.trajectories, self.config
         last = len(data.sigmas) - 1
         rows = torch.randint(len(data), (n,), generator=generator).numpy()
@@ -109,9 +129,16 @@ class StudentTask(Task):
         tau = self.model.tau(data.sigmas)
         tau_s = torch.where(final, 0.0, tau[torch.from_numpy(np.minimum(s, last))])
         delta = (tau_s - tau[torch.from_numpy(t)]).float()
-        return data.states(rows, t), sigma.float(), delta, target, data.labels(rows)
+        drawn = data.states(rows, t), sigma.float(), delta, target, data.labels(rows)
+        if not self._latent_weights:
+            return drawn
+        at_s, sigma_s = data.states(rows, np.minimum(s, last)), data.sigmas[torch.from_numpy(np.minimum(s, last))]
+        if bool(final.any()):
+            at_s[final] = target[final]
+            sigma_s[final] = SIGMA_MIN
+        return *drawn, at_s, sigma_s.float()
 
-    def forward(self, progress, x, sigma, delta, target, labels) -> dict[str, Tensor]:
+    def forward(self, progress, x, sigma, delta, target, labels, at_s=None, sigma_s=None) -> dict[str, Tensor]:
         z = self.model.evolve(self.model.encode(x, sigma, labels), torch.zeros(()), delta)
         out = self.model.decode(z, labels)
         mse = (out - target).square().mean()
@@ -120,6 +147,16 @@ class StudentTask(Task):
         if self.config.lambda2 > 0:
             parts["lpips"] = self.perceptual(out, target).mean()
             loss = loss + self.config.lambda2 * parts["lpips"]
+        if self._latent_weights:
+            with torch.no_grad():
+                wanted = self.model.encode(at_s, sigma_s, labels)
+            errors = (
+                w * (a - b).square().mean() / b.square().mean()
+                for w, a, b in zip(self._latent_weights, z, wanted, strict=True)
+                if w > 0
+            )
+            parts["latent"] = sum(errors, mse.new_zeros(()))
+            loss = loss + parts["latent"]
         return {"loss": loss, **parts}
 
     def parameter_groups(self, lr: float) -> list[dict]:

@@ -88,6 +88,50 @@ def test_loss_is_its_formula(world):
     assert float(parts["loss"]) == pytest.approx(10**-1.5 * want, rel=1e-4)
 
 
+def test_latent_consistency_is_its_formula(world):
+    weights = (0.5, 2.0)
+    t = task(world, objective="path", share_eps=0.4, latent_weights=weights)
+    plain = task(world, objective="path", share_eps=0.4)
+    x, sigma, delta, target, labels, at_s, sigma_s = t.draw(0, 40, torch.Generator().manual_seed(1))
+    for a, b in zip((x, sigma, delta, target), plain.draw(0, 40, torch.Generator().manual_seed(1)), strict=False):
+        assert torch.equal(a, b)  # the term draws nothing of its own
+    for operator in t.model.operators:
+        torch.nn.init.normal_(operator.a, std=0.3)
+    tau_s = t.model.tau(sigma_s)
+    torch.testing.assert_close(tau_s - t.model.tau(sigma), delta.double(), atol=1e-6, rtol=0)
+    last = sigma_s < 0.0021  # at the end the state is the picture, or the last state of the grid
+    assert bool(last.any()) and bool((~last).any())
+    with torch.no_grad():
+        plain.model.load_state_dict(t.model.state_dict())
+        base = plain(torch.tensor(0.5), x, sigma, delta, target, labels)["loss"]
+        got = t(torch.tensor(0.5), x, sigma, delta, target, labels, at_s, sigma_s)
+        moved = t.model.evolve(t.model.encode(x, sigma, labels), t.model.tau(sigma), tau_s)
+        wanted = t.model.encode(at_s, sigma_s, labels)
+        by_side = {8: [], 4: []}
+        for a, b in zip(moved, wanted, strict=True):
+            by_side[a.shape[-1]].append(float((a - b).double().norm() ** 2 / b.double().norm() ** 2))
+    want = sum(w * sum(e) / len(e) for w, e in zip(weights, (by_side[8], by_side[4]), strict=True))
+    assert float(got["latent"]) == pytest.approx(want, rel=1e-4)
+    assert float(got["loss"] - base) == pytest.approx(want, rel=1e-4)
+
+
+def test_latent_consistency_compares_with_the_teachers_state(world):
+    """At s = t nothing is left of it, and the state at s is the one of which the target is the denoised one."""
+    t = task(world, objective="path", share_eps=0.0, latent_weights=(1.0, 1.0))
+    x, sigma, delta, target, labels, at_s, sigma_s = t.draw(0, 60, torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        torch.testing.assert_close(world[0](at_s, sigma_s), target, rtol=1e-3, atol=1e-3)
+        same = delta == 0
+        assert int(same.sum()) > 3
+        part = [v[same] for v in (x, sigma, delta, target, labels, at_s, sigma_s)]
+        assert float(t(torch.tensor(0.0), *part)["latent"]) < 1e-9
+
+
+def test_latent_weights_that_do_not_fit(world):
+    with pytest.raises(ValueError, match="2 numbers, for 8, 4 pixels"):
+        task(world, objective="path", latent_weights=(1.0,))
+
+
 @pytest.mark.parametrize("evolved,groups", [("all", 2), ("bottleneck", 2), ("none", 1)])
 def test_operators_have_their_own_rate_unless_frozen(world, evolved, groups):
     t = task(world, koopman=KoopmanConfig(evolved=evolved), operator_lr=0.5)
@@ -110,7 +154,16 @@ def test_training_lowers_the_loss_and_moves_the_spectrum(world, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"objective": "both"}, {"share_T": 1.5}, {"share_eps": -0.1}, {"operator_lr": 0.0}, {"lambda2": -1.0}]
+    "bad",
+    [
+        {"objective": "both"},
+        {"share_T": 1.5},
+        {"share_eps": -0.1},
+        {"operator_lr": 0.0},
+        {"lambda2": -1.0},
+        {"latent_weights": (-1.0,)},
+        {"latent_weights": (1.0,), "objective": "published"},
+    ],
 )
 def test_bad_settings_are_refused(bad):
     with pytest.raises(ValueError):
