@@ -22,6 +22,7 @@ from analysis.fidelity import measure_fidelity, paired_samples
 from analysis.generated import distribution_text, measure_distribution
 from analysis.library import ModelLibrary
 from analysis.requests import whole
+from analysis.result_pages import RESULTS
 from analysis.result_parts import MEASURED
 from analysis.result_tables import fidelity_tables
 from flow_core import model as flow_model
@@ -56,7 +57,6 @@ FLOW_COUNTS = {
 }
 FID_OPTIONS = ("fid-runs", "fid-reference")
 TEACHERS = (FIDELITY, "linearity", DISTRIBUTION)
-RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
 
 
 def rounded(value, digits: int = 5):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,8 @@ class Row:
 def place(folder: Path, name: str, key: dict) -> Path:
     """The file of a row: its name, and a digest of what it says of itself."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return Path(folder) / f"{name}-{digest[:12]}.safetensors"
+    plain = re.sub(r"[^\w.+-]", "_", name)[:80]  # a name may come from a card
+    return Path(folder) / f"{plain}-{digest[:12]}.safetensors"
 
 
 def collect(

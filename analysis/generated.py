@@ -156,6 +156,11 @@ def measure_distribution(
     before += reference_count
     makes = makers(bench, getattr(network, "device", "cpu"))
     checksums = {"teacher": checksum(bench.teacher), "student": checksum(bench.model)}
+    # students of one teacher share its row
+    names = {
+        "teacher": str(bench.teacher.card.get("name", f"{bench.name}-teacher")),
+        "student": f"{bench.name}-student",
+    }
     found: dict[str, list[float]] = {maker: [] for maker in MAKERS}
     kids: dict[str, Interval] = {}
     for run in range(runs):
@@ -166,7 +171,7 @@ def measure_distribution(
                 "labels": "mix_seed(seed, 8) % classes" if bench.model.config.classes else None,
             }  # fmt: skip
             row: Row = feature_cache.collect(
-                feature_cache.place(folder, f"{bench.name}-{maker}", key), key, count,
+                feature_cache.place(folder, names[maker], key), key, count,
                 lambda low, high, make=makes[maker], first=first: make(range(first + low, first + high)),
                 network, batch=BATCH, progress=tell(f"{maker}, run {run + 1}", before),
             )  # fmt: skip

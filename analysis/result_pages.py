@@ -19,7 +19,9 @@ import re
 from pathlib import Path
 
 from analysis.errors import UserError
+from foundation.models import MODELS_DIR
 
+RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
 NAME = re.compile(r"[\w.+-]+")
 MARKER = re.compile(r"<!-- (begin|end) (\S+) (\S+) -->")
 NEARLY = re.compile(r"\s*<!--\s*(begin|end)\b")

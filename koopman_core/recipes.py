@@ -143,13 +143,15 @@ class StudentInput:
     start: str = ""
 
 
+STUDENT_SECTIONS = {
+    "input": StudentInput, "koopman": KoopmanConfig, "student": StudentConfig, "training": TrainingConfig,
+    "run": RunConfig,
+}  # fmt: skip
+
+
 def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
     """Train an HKD student from its teacher's weights and stored trajectories."""
-    sections = {
-        "input": StudentInput, "koopman": KoopmanConfig, "student": StudentConfig,
-        "training": TrainingConfig, "run": RunConfig,
-    }  # fmt: skip
-    s = read_settings(config, overrides, sections)
+    s = read_settings(config, overrides, STUDENT_SECTIONS)
     out, c = Path(s["run"].out), s["student"]
     teacher = load_teacher(s["input"].teacher).requires_grad_(True)
     data = Trajectories(s["input"].trajectories)
