@@ -14,9 +14,13 @@ section depends on when it was made: the same figures give the same page.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import tempfile
 from pathlib import Path
+
+from filelock import FileLock
 
 from analysis.errors import UserError
 from foundation.models import MODELS_DIR
@@ -117,12 +121,19 @@ def write_section(path: str | Path, model: str, part: str, text: str) -> None:
         UserError: as `with_section` and `read_page`, or a file that cannot be written.
     """
     path = Path(path)
-    changed = with_section(read_page(path), model, part, text)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_text(changed, encoding="utf-8")
-        os.replace(unfinished, path)
-    except OSError as e:
-        raise UserError(f"{path.name} cannot be written ({e}): give --results another file.") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with _alone(path):
+        changed = with_section(read_page(path), model, part, text)
+        try:
+            unfinished.write_text(changed, encoding="utf-8")
+            os.replace(unfinished, path)
+        except OSError as e:
+            raise UserError(f"{path.name} cannot be written ({e}): give --results another file.") from None
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def _alone(path: Path) -> FileLock:
+    """Two measurements that end at one moment write one after the other; the lock lies with the temporary files."""
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir()) / f"koopman-results-{digest}.lock", timeout=60)

@@ -1,5 +1,7 @@
 """The page of results: sections replaced in place, everything else left alone, broken pages refused."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from analysis.errors import UserError
@@ -81,3 +83,10 @@ def test_a_new_page_is_made_and_an_unwritable_one_told(tmp_path):
     (tmp_path / "latin.md").write_bytes(b"\xe9")
     with pytest.raises(UserError, match="cannot be read"):
         write_section(tmp_path / "latin.md", "shapes", "bands", "x")
+
+
+def test_two_at_one_moment_lose_nothing(tmp_path):
+    page = tmp_path / "r.md"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: write_section(page, f"m{i}", "bands", "x"), range(24)))
+    assert all(f"<!-- begin m{i} bands -->" in page.read_text() for i in range(24))
