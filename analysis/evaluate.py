@@ -21,6 +21,8 @@ from analysis.errors import UserError
 from analysis.fidelity import measure_fidelity, paired_samples
 from analysis.generated import distribution_text, measure_distribution
 from analysis.library import ModelLibrary
+from analysis.neighbour_tables import memory_text, neighbours_png
+from analysis.neighbours import SHOWN, measure_memory
 from analysis.requests import whole
 from analysis.result_pages import RESULTS
 from analysis.result_parts import MEASURED
@@ -35,6 +37,7 @@ from koopman_core.model import MODELS_DIR
 
 FIDELITY = "fidelity"
 DISTRIBUTION = "distribution"  # hours on a CPU, so only where --fid or --parts asks for it
+MEMORY = "memory"  # takes the pictures that the model was trained on, so only where --parts asks for it
 # part -> the option that says how many, its default, smallest and largest number
 COUNTS = {
     FIDELITY: ("seeds", 1000, 1, 1_000_000),
@@ -43,6 +46,7 @@ COUNTS = {
     "linearity": ("trajectories", 64, 2, 64),
     "editing": ("pairs", 200, 2, 100_000),
     DISTRIBUTION: ("fid", 10_000, 2, 1_000_000),
+    MEMORY: ("pictures", 200, SHOWN, 10_000),
 }
 SERIES_COUNTS = {
     "forecast": ("members", 20, 2, 200),
@@ -56,7 +60,8 @@ FLOW_COUNTS = {
     flow_parts.PICTURES: ("picture-seeds", 64, 8, 10_000),
 }
 FID_OPTIONS = ("fid-runs", "fid-reference")
-TEACHERS = (FIDELITY, "linearity", DISTRIBUTION)
+ON_REQUEST = (DISTRIBUTION, MEMORY)
+TEACHERS = (FIDELITY, "linearity", DISTRIBUTION, MEMORY)
 
 
 def rounded(value, digits: int = 5):
@@ -116,9 +121,18 @@ def _distribution(bench, args, command: str, progress) -> str:
     return distribution_text(d)
 
 
+def _memory(bench, args, command: str, progress) -> str:
+    """The tables of the part; its sheet goes into a file where asked."""
+    m = measure_memory(bench, args.pictures, perceptual=_perceptual(args), progress=progress)
+    if args.sheet_neighbours:
+        args.sheet_neighbours.parent.mkdir(parents=True, exist_ok=True)
+        args.sheet_neighbours.write_bytes(neighbours_png(m))
+    return memory_text(m)
+
+
 def parts_of(text: str | None, counts: dict = COUNTS) -> list[str]:
-    """The parts that are asked for, in the order of the page; without a text all but `distribution`."""
-    asked = [p for p in counts if p != DISTRIBUTION] if text is None else [p.strip() for p in text.split(",")]
+    """The parts that are asked for, in the order of the page; without a text all but `distribution` and `memory`."""
+    asked = [p for p in counts if p not in ON_REQUEST] if text is None else [p.strip() for p in text.split(",")]
     if not set(asked) <= set(counts):
         raise UserError(f"--parts takes {', '.join(counts)}, separated by commas; not {text!r}.")
     return [p for p in counts if p in asked]
@@ -159,6 +173,8 @@ def evaluate_hkd(args) -> int:
         parts.append(DISTRIBUTION)
     if args.json and FIDELITY not in parts:
         raise UserError("--json holds the figures of the part fidelity: ask for that part too.")
+    if args.sheet_neighbours and MEMORY not in parts:
+        raise UserError("--sheet-neighbours is made by the part memory: ask for that part too.")
     bench = ModelLibrary(args.models).get(args.model)
     if bench.teacher is None and (args.sheet or set(parts) & set(TEACHERS)):
         raise UserError(
@@ -166,13 +182,11 @@ def evaluate_hkd(args) -> int:
             f"--parts {','.join(p for p in COUNTS if p not in TEACHERS)}."
         )
     page = _page(args)
+    own = {FIDELITY: _fidelity, DISTRIBUTION: _distribution, MEMORY: _memory}
     for part in parts:
         command, count = _command(args, bench.name, part, COUNTS)
         with _bar(f"{bench.name} {part}") as progress:
-            if part in (FIDELITY, DISTRIBUTION):
-                body = (_fidelity if part == FIDELITY else _distribution)(bench, args, command, progress)
-            else:
-                body = MEASURED[part](bench, count, progress)
+            body = own[part](bench, args, command, progress) if part in own else MEASURED[part](bench, count, progress)
         _tell(args, page, bench.name, part, command, body)
     if args.sheet:
         best, mine = paired_samples(bench.model, bench.teacher, range(32))
@@ -181,11 +195,15 @@ def evaluate_hkd(args) -> int:
     return 0
 
 
+def _without_hkd_options(args) -> None:
+    if args.json or args.sheet or args.sheet_neighbours or args.lpips:
+        raise UserError("--json, --sheet, --sheet-neighbours and --lpips are for hkd models: leave them out.")
+
+
 def evaluate_series(args) -> int:
     """The same for a next-step model of a time-series world."""
     parts_of(args.parts, SERIES_COUNTS)  # a mistake is told before anything is loaded
-    if args.json or args.sheet or args.lpips:
-        raise UserError("--json, --sheet and --lpips are for hkd models: leave them out.")
+    _without_hkd_options(args)
     if args.model is None:
         raise UserError("--model names the series model to measure, lorenz for example.")
     model = series_model.load(args.model, args.models)
@@ -209,8 +227,7 @@ def evaluate_series(args) -> int:
 def evaluate_flow(args) -> int:
     """The same for one flow, several with commas between, or all of --models."""
     parts_of(args.parts, FLOW_COUNTS)
-    if args.json or args.sheet or args.lpips:
-        raise UserError("--json, --sheet and --lpips are for hkd models: leave them out.")
+    _without_hkd_options(args)
     if args.model is None:
         raise UserError("--model names the flow to measure, toy-8gaussians for example, or all.")
     names = [n.strip() for n in args.model.split(",")]
@@ -241,7 +258,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("what", choices=tuple(EVALUATE))
     parser.add_argument("--model", default=None, help="name of a model in --models; flow takes several, and all")
     parser.add_argument("--models", type=Path, default=MODELS_DIR)
-    parser.add_argument("--parts", default=None, help=f"which tables, by commas; all but {DISTRIBUTION} by default")
+    parser.add_argument(
+        "--parts", default=None, help=f"which tables, by commas; all but {' and '.join(ON_REQUEST)} by default"
+    )
     for part, (option, count, low, high) in (COUNTS | FLOW_COUNTS | SERIES_COUNTS).items():
         words = f"of the part {part}, {low:,} to {high:,}; {count:,} by default"
         parser.add_argument(f"--{option}", type=int, default=None if part == DISTRIBUTION else count, help=words)
@@ -251,6 +270,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, default=None, help="also write the figures of the part fidelity here")
     parser.add_argument(
         "--sheet", type=Path, default=None, help="PNG: rows of teacher, student, same noises (seeds 0-31)"
+    )
+    parser.add_argument(
+        "--sheet-neighbours", type=Path, default=None, help=f"PNG of the part {MEMORY}: pictures and their nearest"
     )
     parser.add_argument("--write", action="store_true", help="put the tables on the page, figures into the card")
     parser.add_argument(

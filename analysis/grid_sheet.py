@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def grid_sheet(
     line = TEXT + 6
     rows, columns = len(pictures), len(across)
     longest = max((_font().getlength(str(d)) for d in [*down, y]), default=0) if down else 0
-    left = MARGIN + (min(int(longest), 3 * cell) + MARGIN if down else 0)
+    left = MARGIN + (min(math.ceil(longest), 3 * cell) + MARGIN if down else 0)
     top = MARGIN + line * (2 if x else 1)
     width = left + columns * (cell + MARGIN)
     below = _wrapped(caption, width - 2 * MARGIN)
