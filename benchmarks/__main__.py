@@ -6,20 +6,33 @@ import argparse
 import importlib
 import sys
 
-NAMES = ("one_step", "evolve", "slider", "training", "flow", "startup", "soak")
+from analysis.errors import UserError
+
+NAMES = ("cost", "evolve", "slider", "training", "flow", "features", "startup", "soak")
+WRITTEN = ("cost",)  # those with a section on the page of results
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; all when none is given")
+    parser.add_argument("--write", action="store_true", help=f"put {', '.join(WRITTEN)} on the page of results too")
     args = parser.parse_args(argv)
     unknown = [n for n in args.names if n not in NAMES]
     if unknown:
         print(f"benchmarks: there is no {unknown[0]!r}: choose any of {', '.join(NAMES)}.", file=sys.stderr)
         return 2
-    for name in args.names or NAMES:
-        importlib.import_module(f"benchmarks.{name}").run()
+    names = args.names or NAMES
+    if args.write and not set(names) & set(WRITTEN):
+        print(f"benchmarks: only {', '.join(WRITTEN)} can be written to the page: leave --write out.", file=sys.stderr)
+        return 2
+    try:
+        for name in names:
+            options = {"write": args.write} if name in WRITTEN else {}
+            importlib.import_module(f"benchmarks.{name}").run(**options)
+    except UserError as e:
+        print(f"benchmarks: {e}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,9 +83,10 @@ class PeerTask(FlowTask):
 
 def peer_matcher():
     """torchcfm's exact OT matcher where the package is installed, else None."""
-    if importlib.util.find_spec("torchcfm") is None:
+    try:
+        module = importlib.import_module("torchcfm.conditional_flow_matching")
+    except ImportError:  # a folder of that name on the path is no package
         return None
-    module = importlib.import_module("torchcfm.conditional_flow_matching")
     return module.ExactOptimalTransportConditionalFlowMatcher(sigma=0.0)
 
 

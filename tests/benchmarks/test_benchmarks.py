@@ -5,16 +5,56 @@ from types import SimpleNamespace
 import torch
 
 from analysis import Workbench
+from analysis.errors import UserError
+from analysis.inception import NetworkMissing
 from benchmarks import __main__ as command
-from benchmarks import slider
+from benchmarks import features, slider, timing
 from benchmarks.evolve import assemble
-from benchmarks.timing import print_table, side_by_side
+from benchmarks.timing import Ratio, print_table, ratio, side_by_side, timed_rounds
 from koopman_core.operator import KoopmanOperator
 
 
 def test_unknown_name(capsys):
     assert command.main(["nothing"]) == 2
     assert "choose any of" in capsys.readouterr().err
+
+
+def test_only_what_has_a_section_is_asked_to_write(monkeypatch, capsys):
+    asked = []
+    fake = lambda name: SimpleNamespace(run=lambda **options: asked.append((name, options)))  # noqa: E731
+    monkeypatch.setattr(command.importlib, "import_module", fake)
+    assert command.main(["evolve", "cost", "--write"]) == 0
+    assert command.main([]) == 0
+    assert asked[:2] == [("benchmarks.evolve", {}), ("benchmarks.cost", {"write": True})]
+    assert ("benchmarks.cost", {"write": False}) in asked and len(asked) == 2 + len(command.NAMES)
+    assert command.main(["evolve", "--write"]) == 2 and "leave --write out" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_told_in_a_sentence(monkeypatch, capsys):
+    def run(**options):
+        raise UserError("There is no such model.")
+
+    monkeypatch.setattr(command.importlib, "import_module", lambda name: SimpleNamespace(run=run))
+    assert command.main(["cost"]) == 2
+    assert capsys.readouterr().err == "benchmarks: There is no such model.\n"
+
+
+def test_a_quick_function_is_called_again_until_its_time_is_up(monkeypatch):
+    now, called = [0.0], []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+
+    def spend(name, seconds):
+        called.append(name)
+        now[0] += seconds
+
+    both = {"quick": lambda: spend("quick", 0.25), "slow": lambda: spend("slow", 2.0)}
+    seconds = timed_rounds(both, rounds=2, warmup=1, at_least=1.0)
+    assert called == ["quick"] * 4 + ["slow"] + (["quick"] * 4 + ["slow"]) * 2
+    assert seconds == {"quick": [0.25, 0.25], "slow": [2.0, 2.0]}
+
+
+def test_ratios_are_taken_round_by_round():
+    assert ratio([2.0, 30.0, 8.0, 20.0, 50.0], [1.0, 10.0, 2.0, 4.0, 10.0]) == Ratio(4.0, 3.0, 5.0)
 
 
 def test_rounds_are_interleaved_and_warm_up_is_not_counted():
@@ -54,3 +94,18 @@ def test_moves_are_timed_and_encodings_counted():
 
     found = slider.measure(bench, ask, ["a", "b", "c"])
     assert asked == ["a", "b", "c"] and len(found.milliseconds) == len(found.computing) == 2 and found.encodes == 1
+
+
+def test_features_are_compared_in_every_form(monkeypatch, capsys):
+    forms = {"slow": lambda x: x.flatten(1), "fast": lambda x: x.flatten(1) + 1e-3}
+    monkeypatch.setattr(features, "alternatives", lambda: forms)
+    features.run(rounds=2)
+    out = capsys.readouterr().out
+    assert "| slow | 1.00 (1.00 to 1.00) | 0.0e+00 |" in out and "| 1.0e-03 |" in out
+
+    def none():
+        raise NetworkMissing("there is no network here")
+
+    monkeypatch.setattr(features, "alternatives", none)
+    features.run()
+    assert capsys.readouterr().out == "features: there is no network here\n"

@@ -1,0 +1,52 @@
+"""Inception features on a CPU: the published file as it is, in channels_last, and compiled (what FID uses here)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from analysis.inception import BATCH, SIDE, Inception, NetworkMissing, compiled, network_path
+from benchmarks.timing import print_table, ratio, timed_rounds
+from foundation import noise
+from foundation.training import can_compile
+
+ROUNDS = 5
+
+
+def alternatives(batch: int = BATCH) -> dict[str, Callable[[Tensor], Tensor]]:
+    """The network in each form, as functions of (batch, 3, 299, 299).
+
+    Raises:
+        NetworkMissing: there is no file.
+    """
+    path = network_path()
+    Inception(path, "cpu")  # checks the file
+    load = lambda: torch.jit.load(path, map_location="cpu").eval()  # noqa: E731
+    found: dict[str, Callable[[Tensor], Tensor]] = {
+        "TorchScript file": load(),
+        "the same, channels_last": load().to(memory_format=torch.channels_last),
+    }
+    fast = compiled(path, batch) if can_compile("auto") else None
+    return found | ({"compiled": fast} if fast else {})
+
+
+def run(rounds: int = ROUNDS) -> None:
+    """Measure and print."""
+    try:
+        forms = alternatives()
+    except NetworkMissing as e:
+        print(f"features: {e}")
+        return
+    x = noise(range(BATCH), (3, SIDE, SIDE)).clamp(-1, 1)
+    base, *_ = forms
+    with torch.inference_mode():
+        wanted = forms[base](x)
+        apart = {name: float((f(x) - wanted).abs().max()) for name, f in forms.items()}
+        seconds = timed_rounds({name: lambda f=f: f(x) for name, f in forms.items()}, rounds)
+    rows = []
+    for name in forms:
+        r = ratio(seconds[base], seconds[name])
+        rows.append([name, f"{r.median:.2f} ({r.low:.2f} to {r.high:.2f})", f"{apart[name]:.1e}"])
+    print_table(f"Inception features, batch {BATCH}", ["form", "times as fast", "largest difference"], rows)
