@@ -1,6 +1,7 @@
 """The settings inside a recipe: one strict pydantic model a kind of question, mirroring its request dataclass.
 
-A new question joins by one class here, in `KINDS`. Pictures travel as base64 PNG.
+A new question joins by one class here, in `KINDS`; those about flows are in `recipe_settings_flow`. Pictures travel as
+base64 PNG.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ _Text = Annotated[str, Field(max_length=40_000)]
 Rgb = Annotated[_Text, AfterValidator(lambda t: (extract(t), t)[1])]
 Grey = Annotated[_Text, AfterValidator(lambda t: (extract(t, "L"), t)[1])]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$")]
 
 
 class Strict(BaseModel):
@@ -109,6 +111,11 @@ class Settings(Strict):
         self.request()  # what the request refuses (falling edges, a missing mask) is refused here
         return self
 
+    @classmethod
+    def name(cls) -> str:
+        """The kind."""
+        return cls.model_fields["kind"].annotation.__args__[0]
+
     def request(self) -> Any:
         """The frozen request dataclass, ready to ask. Raises UserError."""
         values = {}
@@ -123,7 +130,7 @@ class Settings(Strict):
     @classmethod
     def of(cls, request: Any) -> Settings:
         """The settings of a request."""
-        values: dict[str, Any] = {"kind": cls.model_fields["kind"].annotation.__args__[0]}
+        values: dict[str, Any] = {"kind": cls.name()}
         for name in cls.model_fields:
             if name != "kind":
                 value = getattr(request, name)

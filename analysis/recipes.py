@@ -13,19 +13,21 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, Union
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar, Union
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pydantic import Field, ValidationError
+from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from analysis.errors import UserError
-from analysis.recipe_settings import KINDS, EditSettings, Settings, Sha256, Strict, TrajectorySettings, open_png
+from analysis.recipe_settings import KINDS, EditSettings, Name, Settings, Sha256, Strict, TrajectorySettings, open_png
+from analysis.recipe_settings_flow import FLOW_KINDS
 
 PROGRAM = "0.1.0"  # of pyproject.toml; a test compares
+TORCH = torch.__version__
 VERSION = 1  # of this format
 MAX_BYTES = 64 * 1024
 MAX_PNG_BYTES = 4 * 2**20
@@ -33,33 +35,65 @@ MAX_PNG_PIXELS = 4_000_000
 KEY = "koopman-studio-recipe"  # of the PNG's text chunk
 
 Release = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$")]
-Name = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$")]
 
 
-class Recipe(Strict):
-    """Everything that a result depends on.
+class Made(Strict):
+    """What every recipe says.
 
     Attributes:
         version: of the format.
         program, torch: releases that made it; told, not checked, since only one machine promises equal bits.
-        model: name of the model, for people.
-        checkpoint, teacher: checksums of the weights, see `checksum`; teacher only where the result needs it.
-        settings: the question.
     """
 
     version: Literal[VERSION]
     program: Release
     torch: Release
-    model: Name
-    checkpoint: Sha256
-    teacher: Sha256 | None
-    settings: Annotated[Union[KINDS], Field(discriminator="kind")]  # noqa: UP007 (a tuple cannot be joined by |)
 
     @property
     def kind(self) -> str:
         return self.settings.kind
 
 
+class Recipe(Made):
+    """Everything that a result of a `Workbench` depends on.
+
+    Attributes:
+        model: name of the model, for people.
+        checkpoint, teacher: checksums of the weights, see `checksum`; teacher only where the result needs it.
+        settings: the question.
+    """
+
+    model: Name
+    checkpoint: Sha256
+    teacher: Sha256 | None
+    settings: Annotated[Union[KINDS], Field(discriminator="kind")]  # noqa: UP007 (a tuple cannot be joined by |)
+
+
+class FlowRecipe(Made):
+    """Everything that results of flows depend on; see `analysis.flow_recipes`.
+
+    Attributes:
+        nets: names and checksums of all nets that are called; none where all flows are closed forms.
+        settings: the question.
+    """
+
+    nets: Annotated[dict[Name, Sha256], Field(max_length=8)]
+    settings: Annotated[Union[FLOW_KINDS], Field(discriminator="kind")]  # noqa: UP007
+
+
+FAMILIES = ("recipe of a model", "recipe of flows")
+
+
+def _family(data: Any) -> str:
+    """Which of the two a recipe is, told by its kind; what is neither is a bad one of the first."""
+    settings = data.get("settings") if isinstance(data, dict) else None
+    kind = settings.get("kind") if isinstance(settings, dict) else None
+    return FAMILIES[kind in [k.name() for k in FLOW_KINDS]]
+
+
+_EITHER = Annotated[Recipe, Tag(FAMILIES[0])] | Annotated[FlowRecipe, Tag(FAMILIES[1])]
+_READ: TypeAdapter[Recipe | FlowRecipe] = TypeAdapter(Annotated[_EITHER, Discriminator(_family)])
+_Any = TypeVar("_Any", Recipe, FlowRecipe)
 _checksums: WeakKeyDictionary[torch.nn.Module, str] = WeakKeyDictionary()
 
 
@@ -70,8 +104,10 @@ def checksum(model: torch.nn.Module) -> str:
     on. Remembered for each model object, since weights do not change while they are looked at.
     """
     if model not in _checksums:
-        koopman = getattr(model, "koopman", None)
-        config = {"network": model.config.to_dict(), "koopman": asdict(koopman) if is_dataclass(koopman) else None}
+        network = model.config.to_dict() if hasattr(model.config, "to_dict") else asdict(model.config)
+        parts = {name: getattr(model, name, None) for name in ("koopman", "flow", "frame")}
+        # "koopman" in any case: the checksums in older recipes live on
+        config = {"network": network, "koopman": None} | {k: asdict(v) for k, v in parts.items() if is_dataclass(v)}
         digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
         for name, tensor in sorted(model.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -89,19 +125,36 @@ def describe(request: Any, workbench) -> Recipe:
     kind = next((k for k in KINDS if type(request) is k.REQUEST), None)
     if kind is None:
         raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
+    settings = settings_of(kind, request)
+    return made(
+        Recipe,
+        model=re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model",
+        checkpoint=checksum(workbench.model),
+        teacher=checksum(workbench.teacher) if workbench.teacher and _needs_teacher(settings) else None,
+        settings=settings,
+    )
+
+
+def settings_of(kind: type[Settings], request: Any) -> Settings:
+    """The settings of a request of this kind.
+
+    Raises:
+        UserError: what cannot be in a recipe.
+    """
     try:
-        settings = kind.of(request)
-        return _small(
-            Recipe(
-                version=VERSION,
-                program=PROGRAM,
-                torch=torch.__version__,
-                model=re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model",
-                checkpoint=checksum(workbench.model),
-                teacher=checksum(workbench.teacher) if workbench.teacher and _needs_teacher(settings) else None,
-                settings=settings,
-            )
-        )
+        return kind.of(request)
+    except ValidationError as e:
+        raise UserError(_sentence(e)) from None
+
+
+def made(recipe: type[_Any], **fields) -> _Any:
+    """A recipe that is made here and now of these fields.
+
+    Raises:
+        UserError: out of range, or too large.
+    """
+    try:
+        return _small(recipe(version=VERSION, program=PROGRAM, torch=TORCH, **fields))
     except ValidationError as e:
         raise UserError(_sentence(e)) from None
 
@@ -111,7 +164,7 @@ def _needs_teacher(settings: Settings) -> bool:
     return ode or isinstance(settings, TrajectorySettings)
 
 
-def _small(recipe: Recipe) -> Recipe:
+def _small(recipe: _Any) -> _Any:
     if len(to_json(recipe).encode()) > MAX_BYTES:
         raise UserError(f"The recipe would be larger than {MAX_BYTES // 1024} kB: use smaller pictures.")
     return recipe
@@ -120,7 +173,7 @@ def _small(recipe: Recipe) -> Recipe:
 def _sentence(error: ValidationError) -> str:
     """The first complaint, without anything that the file's author could have put in to be shown."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"] if part not in FAMILIES)
     text = f"{where}: {first['msg']}" if where else first["msg"]
     text = re.sub(r"[^\w .,:;'()\[\]=+-]", "", text, flags=re.ASCII)[:200]
     return f"This recipe cannot be used ({text}): take one that this program saved, unchanged."
@@ -130,12 +183,12 @@ def _sentence(error: ValidationError) -> str:
 # JSON and PNG
 
 
-def to_json(recipe: Recipe) -> str:
+def to_json(recipe: Recipe | FlowRecipe) -> str:
     """ASCII JSON, one line a field; floats keep every bit."""
     return recipe.model_dump_json(indent=1)
 
 
-def from_json(data: str | bytes) -> Recipe:
+def from_json(data: str | bytes) -> Recipe | FlowRecipe:
     """A checked recipe.
 
     Raises:
@@ -148,12 +201,12 @@ def from_json(data: str | bytes) -> Recipe:
     if len(data) > MAX_BYTES:
         raise UserError(f"A recipe has at most {MAX_BYTES // 1024} kB: take one that this program saved.")
     try:
-        return Recipe.model_validate_json(bytes(data))
+        return _READ.validate_json(bytes(data))
     except ValidationError as e:
         raise UserError(_sentence(e)) from None
 
 
-def save_png(picture: np.ndarray, recipe: Recipe, target: str | Path | BinaryIO) -> None:
+def save_png(picture: np.ndarray, recipe: Recipe | FlowRecipe, target: str | Path | BinaryIO) -> None:
     """Write uint8 (H, W, 3) or (H, W) as PNG with its recipe inside.
 
     Args:
@@ -164,7 +217,7 @@ def save_png(picture: np.ndarray, recipe: Recipe, target: str | Path | BinaryIO)
     Image.fromarray(picture).save(target, format="PNG", pnginfo=info)
 
 
-def read_png(data: bytes) -> Recipe:
+def read_png(data: bytes) -> Recipe | FlowRecipe:
     """The recipe inside a PNG that `save_png` wrote; no pixel is decoded.
 
     Raises:

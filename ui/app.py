@@ -32,6 +32,7 @@ from ui.spectrum import build_spectrum
 from ui.theme import HEADER, STYLE_SHEET, theme
 from ui.time_series import build_time_series
 from ui.tour import build_tour
+from ui.visitors import HEAD, Shares
 
 DEFAULT_SEED = 2
 QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
@@ -71,16 +72,17 @@ def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
             with gr.Tab("Compare", id="compare") as page:
                 build_compare(library, source, page)
             with gr.Tab("Flow lab", id="flow") as page:
-                look_again = build_flow_lab(page)
+                flows = build_flow_lab(page)
             with gr.Tab("Flow images", id="images") as page:
-                build_flow_images(page)
+                flowed = build_flow_images(page)
             with gr.Tab("Time series", id="series") as page:
-                build_time_series(page)
+                forecast = build_time_series(page)
         wire_trajectory()
         build_downloads(library, source, generated.outputs[0], banded.outputs)
         # after all tabs, whose own answers to another model come first
-        filling = build_recipe_panel(library, source, tabs, [generated, banded, edited, restored])
-        wire_tour(source, tabs, filling, look_again)
+        opens = [generated, banded, edited, restored, flows, flowed, forecast]
+        filling = build_recipe_panel(library, source, tabs, [o for o in opens if o is not None])
+        wire_tour(source, tabs, filling, flows.rerun)
         if library.own.open:
             build_own_model(library, source)
         build_glossary()
@@ -94,6 +96,7 @@ def launch_options() -> dict:
     return {
         "theme": theme(),
         "css_paths": [str(STYLE_SHEET)],
+        "head": HEAD,
         "share": False,
         "ssr_mode": False,
         "mcp_server": False,
@@ -106,5 +109,5 @@ def launch_options() -> dict:
         "max_file_size": MAX_BYTES,  # own models; pictures and recipes are held to their own limits
         "state_session_capacity": 256,
         "footer_links": ["api"],
-        "app_kwargs": {"middleware": [Middleware(Limits)], "routes": [PLOTLY_ROUTE]},
+        "app_kwargs": {"middleware": [Middleware(Limits), Middleware(Shares)], "routes": [PLOTLY_ROUTE]},
     }

@@ -113,9 +113,13 @@ def _side(library: ModelLibrary, source: Source, letter: str, seed: int) -> Side
                 elem_id=f"label-{name}", scale=2, min_width=110, filterable=False,
             )  # fmt: skip
         with gr.Accordion("Bands", open=False, elem_id=f"bands-{name}"):
-            edge = "share of modes below"
-            low = gr.Slider(0, 1, LOW, step=0.01, label="Lower edge", info=edge, elem_id=f"low-{name}")
-            high = gr.Slider(0, 1, HIGH, step=0.01, label="Upper edge", info=edge, elem_id=f"high-{name}")
+            low, high = (
+                gr.Slider(
+                    0, 1, value, step=0.01, label=f"{edge} edge", info="share of modes below",
+                    elem_id=f"{part}-{name}", buttons=["reset"],
+                )
+                for edge, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH))
+            )  # fmt: skip
             gains = [
                 gr.Slider(
                     0, 2, 1, step=0.05, label=f"Keep {size} α", info="0 removes, 1 keeps, 2 doubles",
@@ -158,6 +162,7 @@ def build_compare(library: ModelLibrary, source: Source, opened: gr.Tab) -> None
     looks = [opened.select]
     for side in (a, b):
         looks += [side.seed.change, side.label.input, *(c.input for c in side.rest)]
+        looks += [c.release for c in side.rest if isinstance(c, gr.Slider)]  # what Gradio's reset button tells
         chosen = side.model.input(guarded(tab.classes), side.model, side.label, **live)
         taken = side.take.click(guarded(tab.side_of), source.inputs, [side.model, side.seed, side.label], **live)
         for event in (chosen, taken):

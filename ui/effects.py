@@ -96,7 +96,9 @@ class EffectsTab:
     @staticmethod
     def edges(moved: str, low: float, high: float) -> tuple[float, float]:
         """The edge that is held ("low" or "high") pushes the other one."""
-        return (low, high) if low <= high else (low, low) if moved == "low" else (high, high)
+        if low <= high:  # one that may be moving again is left alone
+            return gr.skip(), gr.skip()
+        return (low, low) if moved == "low" else (high, high)
 
     def another_model(self, model: str) -> dict:
         """The levels of another model, none ticked."""
@@ -185,17 +187,21 @@ def build_effects(library: ModelLibrary, source: Source, shown_event: Dependency
     }  # fmt: skip
     gr.on(source.another_model, guarded(tab.another_model), source.model, controls.levels, **seldom)
     moved = [shown_event]
+    # "release" too: it is what Gradio's reset button tells
     for edge, name in ((low, "low"), (high, "high")):
-        moved.append(edge.input(functools.partial(tab.edges, name), [low, high], [low, high], **live))
+        pushed = functools.partial(tab.edges, name)
+        moved.append(gr.on([edge.input, edge.release], pushed, [low, high], [low, high], **live))
     moved.append(order.input(lambda o: gr.update(choices=band_choices(o)), order, controls.band, **live))
     for event in moved:
         event.success(**effect, **live)
         event.success(**operation, **seldom)
-    for event in (page.select, over_time.select, kind.input, count.input):
+    for event in (page.select, over_time.select, kind.input):
         event(**effect, **live)
+    gr.on([count.input, count.release], **effect, **live)
     for event in (page.select, operate.select):
         event(**operation, **seldom)
-    gr.on([c.input for c in controls.inputs], **operation, **live)
+    rates = [c.release for c in controls.inputs if isinstance(c, gr.Slider)]
+    gr.on([*(c.input for c in controls.inputs), *rates], **operation, **live)
     back = controls.reset.click(None, None, controls.rates, js=f"() => {list(NEUTRAL)}", **PRIVATE)
     back.success(**operation, **live)
     wire_run(tab.run, buttons, tab.decoded, [*source.inputs, low, high, order, count], [seen_words, *decoded])

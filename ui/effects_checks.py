@@ -157,8 +157,9 @@ def build_linearity(checks: Checks, source: Source, shown_event: Dependency) -> 
             old = gr.HTML(elem_id="linearity-older")
             words = gr.HTML(ASK_LINEAR, elem_id="linearity-words", elem_classes="ks-told")
             level = gr.Dropdown(
-                [], label="Level", visible=False, elem_id="linearity-level", interactive=True, filterable=False
-            )
+                [], label="Level", visible=False, elem_id="linearity-level", interactive=True, filterable=False,
+                info="whose learned eigenvalues stand beside those of exact DMD",
+            )  # fmt: skip
             with gr.Row():
                 with gr.Column(scale=1, min_width=300):
                     curves = plot(None, visible=False, elem_id="linearity-curves", label="Relative error over time")

@@ -12,7 +12,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from analysis import ModelLibrary, UserError, recipes
+from analysis.flow_recipes import FlowBenches
 from analysis.recipe_settings import KINDS
+from analysis.recipe_settings_flow import FLOW_KINDS, OfPictures, OfPlane
+from analysis.requests_series import ForecastRequest
+from ui.endpoints_flow import FlowEndpoints
+from ui.endpoints_images import ImageEndpoints
+from ui.endpoints_series import SeriesEndpoints
+from ui.flow_settings import LETTERS
 from ui.guard import MODEL_QUEUE, guarded
 from ui.pictures import png_base64
 
@@ -50,33 +57,51 @@ def _answer(result: Any) -> tuple[dict, dict]:
 class RecipeEndpoints:
     """One method an endpoint; the docstring is what callers read."""
 
-    def __init__(self, library: ModelLibrary):
-        self.library = library
+    def __init__(self, library: ModelLibrary, flows: FlowBenches | None = None):
+        self.library, self.flows = library, flows or FlowBenches.shared()
 
     def recipe(self, recipe: str = "") -> dict:
         """Make a described result again, bit for bit on the machine that made it first.
 
         recipe: JSON text, as “Save recipe” or /describe gives it, at most 64 kB; its checksum finds the model.
         Returns kind, model, pictures (by name: base64 PNG, or a list of them), numbers (everything else of the
-        result; null where there is none).
+        result; null where there is none). Of a flow's recipe: model is the names of its nets; pictures and numbers are
+        those of /flow_2d or /flow_images by letter of the setting, or numbers those of /forecast.
         """
         checked = recipes.from_json(recipe)
+        if isinstance(checked, recipes.FlowRecipe):
+            return self._flows(checked)
         name = self.library.find(checked)
         pictures, numbers = _answer(recipes.replay(checked, self.library.get(name)))
         return {"kind": checked.kind, "model": name, "pictures": pictures, "numbers": numbers}
 
+    def _flows(self, recipe: recipes.FlowRecipe) -> dict:
+        request = self.flows.check(recipe)
+        about = {"kind": recipe.kind, "model": ", ".join(recipe.nets)}
+        if isinstance(request, ForecastRequest):
+            return about | {"pictures": {}, "numbers": SeriesEndpoints(self.flows.series).forecast(**vars(request))}
+        plane, images = FlowEndpoints(self.flows.plane).flow_2d, ImageEndpoints(self.flows.pictures).flow_images
+        ask = plane if recipe.kind == "flow_2d" else images
+        shown = zip(LETTERS, request.settings, strict=False)
+        answers = {letter: ask(**vars(setting)) for letter, setting in shown if setting is not None}
+        pictures = {letter: answer.pop("pictures") for letter, answer in answers.items() if "pictures" in answer}
+        return about | {"pictures": pictures, "numbers": answers}
+
     def describe(self, model: str = "", settings: dict = {"kind": "generate", "seeds": [0], "label": -1}) -> str:  # noqa: B006
         """The recipe of a question.
 
-        model: name, "" for the default. settings: "kind" (generate, trajectory, mask_bands, edit, inpaint or colorize)
-        and every field of that kind, as in the "settings" of a saved recipe; pictures are base64 PNG. Returns the
-        recipe as JSON text for /recipe and for the page.
+        model: name, "" for the default and for flows. settings: "kind" (generate, trajectory, mask_bands, edit,
+        inpaint, colorize, flow_2d, flow_images or forecast) and every field of that kind, as in the "settings" of a
+        saved recipe; pictures are base64 PNG. Returns the recipe as JSON text for /recipe and for the page.
         """
-        kinds = {k.model_fields["kind"].annotation.__args__[0]: k for k in KINDS}
+        kinds = {k.name(): k for k in (*KINDS, *FLOW_KINDS)}
         kind = settings.get("kind") if isinstance(settings, dict) else None
         if not isinstance(kind, str) or kind not in kinds:
             raise UserError(f'The settings need a "kind": one of {", ".join(kinds)}.')
-        bench = self.library.get(model)
+        flows = kinds[kind] in FLOW_KINDS
+        if flows and model != "":
+            raise UserError("Flows are of no model of this list, their settings name the nets: leave the model empty.")
+        bench = None if flows else self.library.get(model)
         try:
             text = json.dumps(settings)
             if len(text) > recipes.MAX_BYTES:
@@ -91,14 +116,14 @@ class RecipeEndpoints:
             raise UserError(
                 f"The settings of {kind} cannot be used (look at: {where}): give exactly its fields, in range."
             ) from None
-        return recipes.to_json(recipes.describe(request, bench))
+        return recipes.to_json(self.flows.describe(request) if flows else recipes.describe(request, bench))
 
 
-FIELDS = {name for kind in KINDS for name in kind.model_fields}
+FIELDS = {name for kind in (*KINDS, *FLOW_KINDS, OfPlane, OfPictures) for name in kind.model_fields}
 
 
-def add_recipe_endpoints(library: ModelLibrary) -> None:
+def add_recipe_endpoints(library: ModelLibrary, flows: FlowBenches | None = None) -> None:
     """Register `/recipe` and `/describe` with the page under construction."""
-    endpoints = RecipeEndpoints(library)
+    endpoints = RecipeEndpoints(library, flows)
     for name in ("recipe", "describe"):
         gr.api(guarded(getattr(endpoints, name)), api_name=name, **MODEL_QUEUE)

@@ -6,10 +6,12 @@ import functools
 from dataclasses import replace
 
 import gradio as gr
+from gradio.events import Dependency
 
 from analysis import UserError
 from analysis.picture_bench import EXACT_NFE, TRAIN, PictureBench
 from analysis.picture_figures import calls_figure
+from analysis.recipe_settings import Settings
 from analysis.requests import MAX_SEED, whole
 from analysis.requests_flow import MAX_NFE
 from analysis.requests_pictures import MAX_PICTURES, PATHS, FlowPicturesRequest, PictureSweepRequest
@@ -28,10 +30,12 @@ from ui.flow_images_words import (
     sweep_words,
     verdict,
 )
+from ui.flow_kept import filled, in_a_row, side_kept
 from ui.flow_settings import LETTERS, NFE, Setting, asked_of, read_by, setting_column, told_apart
 from ui.flow_words import PATH_NAMES
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.images_player import images_player, images_value, tiled
+from ui.keep import Opens, keep_bar
 from ui.latest import Superseded
 from ui.long_runs import PROGRESS, LongRun, run_buttons, wire_run
 from ui.pictures import figure_html, row_html
@@ -91,11 +95,12 @@ class FlowImages:
         return asked
 
     def flows(self, *values) -> tuple:
-        """The player's value, and that the distances follow; arguments as `requests`."""
+        """The player's value, that the distances follow, and what can be kept; arguments as `requests`."""
         if not usable_seed(values[4]):
-            return gr.skip(), gr.skip()
+            return (gr.skip(),) * 3
         panels: list[Panel | None] = []
-        for letter, asked in zip(LETTERS, self.requests(*values), strict=True):
+        requests = self.requests(*values)
+        for letter, asked in zip(LETTERS, requests, strict=True):
             if asked is None:
                 panels.append(None)
             elif isinstance(asked, str):
@@ -108,7 +113,7 @@ class FlowImages:
                     panels.append(Panel(title, note, result, cost(result)))
                 except UserError as e:
                     panels.append(Panel(title, "", None, "", str(e)))
-        return images_value(panels), WAIT
+        return images_value(panels), WAIT, side_kept(requests, panels, self.bench)
 
     def distances(self, *values) -> tuple:
         """What the numbers say, and the pictures of the exact flows; arguments as `requests`, and a `Report` last."""
@@ -178,19 +183,22 @@ def _setting(letter: str, path: str, sampler: str) -> Setting:
     return setting_column("images", letter, path, sampler, paths=paths, orders=orders, gammas=GAMMAS, sigma0=False)
 
 
-def build_flow_images(page: gr.Tab, bench: PictureBench | None = None) -> None:
+def build_flow_images(page: gr.Tab, bench: PictureBench | None = None) -> Opens | None:
     """Lay the tab out and wire it.
 
     Args:
         page: the tab itself: nothing is computed before it is opened.
         bench: answers the questions; the one of the process by default.
+
+    Returns:
+        How the tab takes up a recipe; None where there is no model for it.
     """
     tab = FlowImages(bench or PictureBench.shared())
     gr.HTML(INTRO)
     kinds = tab.bench.kinds
     if not kinds:
         gr.HTML(NONE, elem_id="images-none")
-        return
+        return None
     with gr.Row():
         data = gr.Dropdown(
             [k.data for k in kinds], value=kinds[0].data, label="Data", info="what the nets have learned",
@@ -221,6 +229,7 @@ def build_flow_images(page: gr.Tab, bench: PictureBench | None = None) -> None:
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Side by side", "the same noise in all; move the slider or press play"))
         player = images_player(elem_id="images-player")
+        keep = keep_bar(elem_id="images-keep")
     with gr.Row(elem_classes="ks-flow-settings"):
         settings = [_setting(letter, *start) for letter, start in zip(LETTERS, START, strict=True)]
     with gr.Column(elem_classes="ks-panel", min_width=0):
@@ -237,7 +246,7 @@ def build_flow_images(page: gr.Tab, bench: PictureBench | None = None) -> None:
 
     live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     ahead = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
-    again = functools.partial(dict, fn=guarded(tab.flows), inputs=inputs, outputs=[player, told])
+    again = functools.partial(dict, fn=guarded(tab.flows), inputs=inputs, outputs=[player, told, keep])
     measure = functools.partial(
         dict, fn=guarded(tab.watched_distances), inputs=inputs, outputs=[told, exact], show_progress_on=told,
         trigger_mode="always_last",
@@ -254,9 +263,24 @@ def build_flow_images(page: gr.Tab, bench: PictureBench | None = None) -> None:
     shown.append(data.input(guarded(tab.classes), [data, label], label, **live))
     first, *others = shown
     first.success(**measure(), **EXACT_QUEUE, **PRIVATE)
-    for chosen in others:  # their other controls are set: now it can be looked at
-        wished = chosen.success(guarded(tab.wish), inputs, None, **ahead)
+
+    def rerun(event: Dependency) -> None:
+        """The controls are set: now they can be looked at."""
+        wished = event.success(guarded(tab.wish), inputs, None, **ahead)
         seen = wished.success(**again(), trigger_mode="always_last", **live)
         seen.success(**measure(), **EXACT_QUEUE, **PRIVATE)
+
+    for chosen in others:
+        rerun(chosen)
     dice.click(None, None, seed, js=DICE, **PRIVATE)
     wire_run(tab.run, buttons, tab.sweep, inputs, [words, figure])
+
+    def fill(recipe: Settings) -> tuple:
+        request = recipe.request()
+        first = request.asked[0]
+        count = in_a_row(first.seeds)
+        classes = tab.classes(first.data, first.label)
+        return first.data, classes, count, first.nfe, first.grid, first.seeds[0], *filled(settings, request)
+
+    outputs = [data, label, pictures, every, grid, seed, *(c for s in settings for c in s.inputs)]
+    return Opens(("flow_images",), "images", outputs, fill, rerun)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import json
 
 import gradio as gr
 from gradio.events import Dependency
@@ -11,6 +11,7 @@ from gradio.events import Dependency
 from analysis import UserError
 from analysis.flow_bench import FlowBench
 from analysis.flow_figures import gamma_figure, nfe_figure
+from analysis.recipe_settings import Settings
 from analysis.requests_flow import (
     DRAWN,
     MAX_NFE,
@@ -21,8 +22,9 @@ from analysis.requests_flow import (
 from analysis.results_flow import Flow2DResult
 from flow_core.toys import TOYS
 from ui.cards import heading
+from ui.flow_kept import drawn_bits, filled, nets_after, opened_nets, side_kept
 from ui.flow_player import flow_player, flow_value
-from ui.flow_settings import LETTERS, NFE, Setting, asked_of, read_by, setting_column, told_apart
+from ui.flow_settings import LETTERS, NFE, Setting, asked_of, read_by, setting_column, told_apart, within
 from ui.flow_training import build_training, cells_of, own_net
 from ui.flow_words import (
     ASK,
@@ -36,6 +38,7 @@ from ui.flow_words import (
     verdict,
 )
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
+from ui.keep import Opens, keep_bar
 from ui.long_runs import LongRun, run_buttons, wire_run
 from ui.plots import plot
 from ui.source import DICE, usable_seed
@@ -84,12 +87,13 @@ class FlowLab:
         return asked
 
     def flows(self, *values) -> tuple:
-        """The player's value and what follows from the numbers; arguments as `requests`."""
+        """The player's value, what follows from the numbers, and what can be kept; arguments as `requests`."""
         if not usable_seed(values[1]):
-            return gr.skip(), gr.skip()
+            return (gr.skip(),) * 3
         panels: list[Panel | None] = []
         done: dict[str, Flow2DResult] = {}
-        for k, asked in enumerate(self.requests(*values)):
+        requests = self.requests(*values)
+        for k, asked in enumerate(requests):
             title = LETTERS[k]
             if asked is None:
                 panels.append(None)
@@ -103,7 +107,7 @@ class FlowLab:
                 panels.append(Panel(title, net_words(result.net), result, numbers(result)))
             except UserError as e:
                 panels.append(Panel(title, "", None, "", str(e)))
-        return flow_value(panels), verdict(done)
+        return flow_value(panels), verdict(done), side_kept(requests, panels, self.bench)
 
     def sweep(self, *values) -> tuple:
         """A sentence and two figures; arguments as `requests`, and a `Report` as the last."""
@@ -133,7 +137,7 @@ def _setting(letter: str, path: str, sampler: str) -> Setting:
     return setting_column("flow", letter, path, sampler, paths=paths, orders=orders, gammas=GAMMAS, sigma0=True)
 
 
-def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> Callable[[Dependency], None]:
+def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> Opens:
     """Lay the tab out and wire it.
 
     Args:
@@ -141,8 +145,10 @@ def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> Callable[[De
         bench: answers the questions; the one of the process by default.
 
     Returns:
-        What attaches a new look at the controls to an event that set them, by its `success`.
+        How the tab takes up a recipe; its `rerun` is a new look at the controls after any event that set them.
     """
+    from ui.tour import part_of_page  # here: the tour knows this tab
+
     lab = FlowLab(bench or FlowBench.shared())
     gr.HTML(INTRO)
     with gr.Row():
@@ -175,10 +181,11 @@ def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> Callable[[De
         gr.HTML(heading("Side by side", "the same noise in all; grey: the exact density"))
         player = flow_player(elem_id="flow-player")
         told = gr.HTML(elem_id="flow-words")
+        keep = keep_bar(elem_id="flow-keep")
     with gr.Row(elem_classes="ks-flow-settings"):
         settings = [_setting(letter, *start) for letter, start in zip(LETTERS, START, strict=True)]
     gr.HTML(MOMENTUM_WORDS)
-    own, drawing = gr.State(()), gr.State("")
+    own, drawing, opened = gr.State(()), gr.State(""), gr.State(())
     shared = [density, seed, points, grid, net, drawing, own]
     inputs = [*shared, *(c for s in settings for c in s.inputs)]
     with gr.Column(elem_classes="ks-panel", min_width=0):
@@ -192,19 +199,45 @@ def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> Callable[[De
                     figures.append(plot(None, visible=False, elem_id=f"flow-sweep-{of}", label=label))
 
     live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
-    again = functools.partial(dict, fn=guarded(lab.flows), inputs=inputs, outputs=[player, told])
-    looks = [page.select, density.input, points.input, grid.input, net.input, seed.change]
+    again = functools.partial(dict, fn=guarded(lab.flows), inputs=inputs, outputs=[player, told, keep])
+    # of sliders "release" too: it is what Gradio's reset button tells
+    looks = [page.select, density.input, points.input, points.release, grid.input, net.input, seed.change]
     for s in settings:
-        looks += [s.shown.input, s.nfe.input, s.sigma0.input, *(g.input for g in s.gammas)]
+        looks += [s.shown.input, *(e for c in (s.nfe, s.sigma0, *s.gammas) for e in (c.input, c.release))]
         for chooser in (s.path, s.sampler):
             chosen = chooser.input(read_by, [s.path, s.sampler], [s.sigma0, *s.gammas], **live)
             chosen.success(**again(), **live)
     gr.on(looks, **again(), trigger_mode="always_last", **live)
-    spread = every.input(lambda n: [n] * len(settings), every, [s.nfe for s in settings], **live)
+    every_nfe = [s.nfe for s in settings]
+    spread = gr.on([every.input, every.release], lambda n: [n] * len(settings), every, every_nfe, **live)
     spread.success(**again(), **live)
     dice.click(None, None, seed, js=DICE, **PRIVATE)
     wire_run(lab.run, buttons, lab.sweep, inputs, [words, *figures])
     trained, painted = build_training(lab.bench, density, drawing, own)
     trained.success(**again(), **live)
     painted.success(**again(), **live)
-    return lambda event: event.success(**again(), **live)
+    paper = part_of_page("flow-paper")
+
+    def fill(recipe: Settings) -> tuple:
+        request = recipe.request()
+        first, bits, (chosen, nets) = request.asked[0], drawn_bits(request.asked[0]), opened_nets(request)
+        paint = (bits, json.dumps(json.loads(paper.value) | {"mask": bits})) if bits else (gr.skip(),) * 2
+        common = (first.density, first.nfe, within(points, first.points), first.grid, chosen, first.seed)
+        return *common, *paint, nets, *filled(settings, request)
+
+    def rerun(event: Dependency) -> None:
+        event.success(guarded(nets_after), [own, opened], [own, opened], **live).success(**again(), **live)
+
+    outputs = [
+        density,
+        every,
+        points,
+        grid,
+        net,
+        seed,
+        drawing,
+        paper,
+        opened,
+        *(c for s in settings for c in s.inputs),
+    ]
+    return Opens(("flow_2d",), "flow", outputs, fill, rerun)

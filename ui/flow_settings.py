@@ -28,15 +28,52 @@ class Setting:
     gammas: tuple[gr.Slider, ...]
 
     @property
+    def numbers(self) -> dict[str, gr.Slider]:
+        """Sliders that not every path and sampler reads, by the field that they ask for."""
+        sigma = {} if self.sigma0 is None else {"sigma0": self.sigma0}
+        return sigma | {f"gamma{k}": slider for k, slider in enumerate(self.gammas, 1)}
+
+    @property
     def inputs(self) -> list:
-        sigma = [] if self.sigma0 is None else [self.sigma0]
-        return [self.shown, self.path, self.sampler, self.nfe, *sigma, *self.gammas]
+        return [self.shown, self.path, self.sampler, self.nfe, *self.numbers.values()]
+
+    def filled(self, request) -> list:
+        """Values of `inputs` that ask this question; of None, only that nothing is shown.
+
+        Raises:
+            UserError: a number that is read lies beyond its slider.
+        """
+        if request is None:
+            return [False, *[gr.skip()] * (len(self.inputs) - 1)]
+        fields = ("sigma0", "gamma1", "gamma2", "gamma3")
+        seen = dict(zip(fields, read_by(request.path, request.sampler), strict=True))
+        values = [True, request.path, request.sampler, request.nfe]
+        for name, slider in self.numbers.items():
+            value = getattr(request, name)
+            if seen[name]["visible"]:
+                within(slider, value)
+            values.append(seen[name] | ({"value": value} if slider.minimum <= value <= slider.maximum else {}))
+        return values
 
 
 def read_by(path: str, sampler: str) -> list[dict]:
     """Which of sigma0 and the three gammas a path and a sampler read: the others are hidden."""
     first, more = sampler in MOMENTUM, sampler in ("published", "momentum")
     return [gr.update(visible=v) for v in (path in BRIDGES, first, more, more)]
+
+
+def within(slider: gr.Slider, value: float) -> float:
+    """A number of a recipe that a slider can show.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if not slider.minimum <= value <= slider.maximum:
+        raise UserError(
+            f"The recipe has {slider.label} = {value:g}, and on this page it goes from {slider.minimum:g} to "
+            f"{slider.maximum:g}: ask /recipe for its result."
+        )
+    return value
 
 
 def setting_column(

@@ -153,6 +153,7 @@ def build_generate(library: ModelLibrary, source: Source) -> tuple[Dependency, C
             steps = gr.Slider(
                 MIN_STEPS, MAX_STEPS, DEFAULT_STEPS, step=1, label="Teacher's steps", elem_id="steps",
                 info="noise levels of the Karras grid; the teacher calls its network about twice a level",
+                buttons=["reset"],
             )  # fmt: skip
     first = gr.State(0)
     with gr.Accordion("About this model", open=False, elem_id="about"):

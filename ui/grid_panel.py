@@ -20,6 +20,7 @@ from analysis.requests import MAX_STEPS
 from ui.cards import heading
 from ui.guard import PRIVATE, guarded
 from ui.keep import saved_file, saver
+from ui.latest import Latest, Superseded
 from ui.long_runs import LONG_QUEUE, PATIENCE, allowed
 from ui.pictures import data_uri
 from ui.source import fitting_label, readable
@@ -54,6 +55,7 @@ class GridPanel:
 
     def __init__(self, library: ModelLibrary, patience: float = PATIENCE):
         self.library, self.patience = library, patience
+        self._latest = Latest()
 
     def axes(self, kind: str, x: str, y: str) -> tuple:
         """Choices of both directions for a kind of picture; what does not matter to it gives way."""
@@ -107,11 +109,30 @@ class GridPanel:
                 return
             yield self.page(made), made, _status(made)
 
-    def stopped(self, made: Made | None) -> str:
-        """One line after the visitor stopped a grid."""
-        if made is None or made.done == made.total:
-            return _line("Nothing is being made.")
-        return _line(f"Stopped: {made.done} of {made.total} cells are kept.")
+    def ask(self, request: gr.Request, *values) -> None:
+        """A visitor wants this grid, and no earlier one; arguments as `make`."""
+        self._latest.wish(request.session_hash, repr(values))
+
+    def grown(self, request: gr.Request, *values) -> Iterator[tuple]:
+        """`make`, until its visitor wants it no more: then the last line says so, and no later one can hide it."""
+        made = None
+        for page, grown, line in self.make(*values):
+            try:
+                self._latest.check(request.session_hash, repr(values))
+            except Superseded:
+                yield (
+                    gr.skip(),
+                    gr.skip(),
+                    _line(f"Stopped: {made.done if made else 0} of {grown.total} cells are kept."),
+                )
+                return
+            made = grown
+            yield page, made, line
+
+    def stop(self, made: Made | None, request: gr.Request) -> str:
+        """A visitor wants none; one line where nothing is being made, else the grid itself tells its end."""
+        self._latest.wish(request.session_hash, None)
+        return _line("Nothing is being made.") if made is None or made.done == made.total else gr.skip()
 
     def page(self, made: Made) -> str:
         """A grid as a table of pictures."""
@@ -200,6 +221,7 @@ def build_grid_panel(library: ModelLibrary, side: Sequence[Component]) -> None:
                     choices=update["choices"],
                     value=update["value"],
                     label=text,
+                    info="the parameter that changes",
                     elem_id=f"grid-{name}",
                     min_width=180,
                     filterable=False,
@@ -236,11 +258,11 @@ def build_grid_panel(library: ModelLibrary, side: Sequence[Component]) -> None:
                 )  # fmt: skip
                 mixed = gr.CheckboxGroup(
                     [("smallest α", 0), ("middle α", 1), ("largest α", 2)], value=[2], label="Bands mixed in",
-                    min_width=220,
+                    info="of an edit, by rank of α", min_width=220,
                 )  # fmt: skip
                 region = gr.Dropdown(
                     [(r.replace("-", " "), r) for r in REGIONS if r != "painted"], value="whole", label="Region",
-                    filterable=False, min_width=160,
+                    info="where an edit reaches", filterable=False, min_width=160,
                 )  # fmt: skip
         with gr.Row(elem_classes="ks-buttons"):
             go = gr.Button("Make the grid", variant="primary", size="md", elem_id="grid-make", min_width=140)
@@ -259,6 +281,7 @@ def build_grid_panel(library: ModelLibrary, side: Sequence[Component]) -> None:
         axis.input(guarded(tab.usual), axis, text, **quick)
         other.success(guarded(tab.usual), axis, text, **quick)
     asked = [kind, x, across, y, down, reference, ratio, tau, mixed, region, noise, steps, *side]
-    making = go.click(_each(tab.make), asked, [page, made, status], show_progress="hidden", **LONG_QUEUE, **PRIVATE)
-    stop.click(guarded(tab.stopped), made, status, cancels=[making], **quick)
+    wished = go.click(guarded(tab.ask), asked, None, **quick)
+    wished.success(_each(tab.grown), asked, [page, made, status], show_progress="hidden", **LONG_QUEUE, **PRIVATE)
+    stop.click(guarded(tab.stop), made, status, **quick)
     save.click(guarded(tab.save), made, saved, **quick)

@@ -39,6 +39,21 @@ def guarded(fn: Callable) -> Callable:
     return safe
 
 
+async def refuse(send, status: int, sentence: str, headers: tuple = ()) -> None:
+    """Answer a request with a sentence, where Gradio's page and client look for it; what was asked is not looked at.
+
+    Args:
+        send: of the ASGI call.
+        status: of HTTP.
+        sentence: what is wrong, and the cure.
+        headers: further ones.
+    """
+    text = json.dumps({"error": sentence}).encode()
+    told = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": told})
+    await send({"type": "http.response.body", "body": text})
+
+
 class TooLong(Exception):
     """A request body over the limit."""
 
@@ -94,8 +109,5 @@ class Limits:
         await self.refuse(send, 413, f"The request is longer than {most // 2**20} MB: send less.")
 
     async def refuse(self, send, status: int, sentence: str) -> None:
-        """Answer with a sentence; what was asked is not looked at."""
-        text = json.dumps({"error": sentence}).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode()), *self.HEADERS]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": text})
+        """`refuse`, with the headers that every answer has."""
+        await refuse(send, status, sentence, self.HEADERS)

@@ -38,7 +38,7 @@ _BAR = """<div class="ks-keep" hidden>
 
 @dataclass(frozen=True)
 class Opens:
-    """How a tab takes up a recipe. Model, seed and class are set by the recipe's panel, the rest by the tab.
+    """How a tab takes up a recipe. The bar's model, seed and class are set by the recipe's panel, the rest by the tab.
 
     Attributes:
         kinds: of `analysis.recipe_settings` that this tab shows.
@@ -69,7 +69,7 @@ def keep_bar(value: str | None = None, **kwargs) -> gr.HTML:
     return gr.HTML(value, html_template=_BAR, js_on_load=_script("keep.js"), **kwargs)
 
 
-def keep_value(picture: np.ndarray, recipe: recipes.Recipe, name: str) -> str:
+def keep_value(picture: np.ndarray, recipe: recipes.Recipe | recipes.FlowRecipe, name: str) -> str:
     """What the row offers, as the JSON that its script reads.
 
     Args:

@@ -19,8 +19,9 @@ from analysis.uploads import OwnModels
 from ui import uploads
 from ui.guard import UPLOAD_PATH, Limits
 from ui.long_runs import limit_patience
+from ui.visitors import WAITING, Shares
 
-QUEUE_SIZE = 24  # questions that wait at once, of all visitors
+QUEUE_SIZE = 48  # questions that wait at once, of all visitors; another model asks for eleven
 PATIENCE = 60.0  # seconds that one measurement may take
 BODY_BYTES = 6 * 2**20  # a picture of 4 MB as base64
 FILE_BYTES = uploads.MAX_BYTES
@@ -108,7 +109,7 @@ def restrict(demo: gr.Blocks, options: dict) -> dict:
     return options | {
         "max_file_size": FILE_BYTES,
         "state_session_capacity": SESSIONS,
-        "app_kwargs": options["app_kwargs"] | {"middleware": [Middleware(PublicLimits)]},
+        "app_kwargs": options["app_kwargs"] | {"middleware": [Middleware(PublicLimits), Middleware(Shares)]},
     }
 
 
@@ -124,8 +125,8 @@ def exposure(where: str, demo: gr.Blocks, models: list[str]) -> str:
     return f"""PUBLIC. Everyone who can reach {where} can, without a password:
   open the page and call {endpoints};
   read cards and spectra of: {", ".join(models)}.
-Limits: {QUEUE_SIZE} questions wait at once, one after another is answered, a measurement gives up after
-  {PATIENCE:.0f} s; a request has at most {BODY_BYTES // 2**20} MB, a picture {FILE_BYTES // 2**20} MB,
+Limits: {QUEUE_SIZE} questions wait at once, {WAITING} of one visitor, one after another is answered, a measurement
+  gives up after {PATIENCE:.0f} s; a request has at most {BODY_BYTES // 2**20} MB, a picture {FILE_BYTES // 2**20} MB,
   all uploads of an hour {UPLOADS_AN_HOUR // 2**20} MB; nobody can bring a model.
 Files and settings of this machine are not offered. For more than a lecture put a proxy with TLS and a login before
 it."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import ModelLibrary, UserError, Workbench, recipes
+from analysis import ModelLibrary, UserError, recipes
+from analysis.flow_recipes import FlowBenches
 from analysis.recipe_settings import Settings
-from analysis.requests import GenerateRequest
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.keep import Opens
 from ui.source import Source, moved
@@ -24,6 +24,9 @@ WORDS = {
     "edit": "an edit",
     "inpaint": "a filled hole",
     "colorize": "colours made up",
+    "flow_2d": "flows in the plane",
+    "flow_images": "flows of pictures",
+    "forecast": "a forecast",
 }
 INFO = "JSON that “Copy recipe” or “Save recipe” gave, or a PNG that “Save PNG” wrote"
 PNG = b"\x89PNG"
@@ -35,10 +38,11 @@ class RecipePanel:
     Args:
         library: the models.
         opens: how each tab takes up its kinds.
+        flows: who answers questions about flows; those of the process by default.
     """
 
-    def __init__(self, library: ModelLibrary, opens: Sequence[Opens]):
-        self.library, self.opens = library, tuple(opens)
+    def __init__(self, library: ModelLibrary, opens: Sequence[Opens], flows: FlowBenches | None = None):
+        self.library, self.opens, self.flows = library, tuple(opens), flows or FlowBenches.shared()
         self._asks = itertools.count(1)
 
     def open_text(self, text: str | None, model: str, moves: int) -> tuple:
@@ -55,16 +59,23 @@ class RecipePanel:
             data = file.read(recipes.MAX_PNG_BYTES + 1)
         return self.open(recipes.read_png(data) if data[:4] == PNG else recipes.from_json(data), model, moves)
 
-    def open(self, recipe: recipes.Recipe, model: str, moves: int) -> tuple:
-        """Values of `Source.targets`, what is to be filled, and one line about it.
+    def open(self, recipe: recipes.Recipe | recipes.FlowRecipe, model: str, moves: int) -> tuple:
+        """Values of `Source.targets`, what is to be filled and at which count of moves, and one line about it.
+
+        Flows are of none of the bar's models: it stays where it is.
 
         Args:
             recipe: a checked one.
             model: what the visitor looks at now; may be a model of his own.
             moves: the source bar's count.
         """
-        if not any(recipe.kind in o.kinds for o in self.opens):
+        tab = next((o for o in self.opens if recipe.kind in o.kinds), None)
+        if tab is None:
             raise UserError(f"No tab of this page shows {WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.")
+        if isinstance(recipe, recipes.FlowRecipe):
+            self.flows.check(recipe)
+            tab.fill(recipe.settings)  # what it cannot show is told before anything is set
+            return *[gr.skip()] * 4, (int(moves or 0), recipe.settings), _line(recipe)
         name = self.library.find(recipe, (model,))
         settings = recipe.settings
         seeds = getattr(settings, "seeds", None) or [settings.seed]
@@ -73,7 +84,7 @@ class RecipePanel:
         if settings.label >= known:
             raise UserError(f"The recipe asks for class {settings.label}, but its model has {known}: it was changed.")
         bar = moved(self.library, name, seeds[0], settings.label)
-        return *bar, (int(moves or 0) + 1, settings), _line(recipe, bench, len(seeds))
+        return *bar, (int(moves or 0) + 1, settings), _line(recipe, f" of the model {bench.name}", len(seeds))
 
     def fill(self, pending: tuple[int, Settings] | None, moves: int | None) -> tuple:
         """The tab to select, one count a tab that grows when its result is to be made, and all filled controls."""
@@ -95,18 +106,19 @@ class Filling:
     now: Callable[[Dependency], object]
 
 
-def _line(recipe: recipes.Recipe, bench: Workbench, pictures: int) -> str:
+def _line(recipe: recipes.Recipe | recipes.FlowRecipe, of: str = "", pictures: int = 1) -> str:
     """What was opened, and what may keep it from being equal."""
-    text = f"Opened {WORDS.get(recipe.kind, recipe.kind)} of the model {bench.name}."
+    text = f"Opened {WORDS.get(recipe.kind, recipe.kind)}{of}."
     if pictures > 1:
         text += f" It has {pictures} pictures; the first is shown, /recipe gives all."
-    here = recipes.describe(GenerateRequest((0,)), bench).torch
-    if recipe.torch != here:
-        text += f" It was made with torch {recipe.torch}; under {here} the last digits may differ."
+    if recipe.torch != recipes.TORCH:
+        text += f" It was made with torch {recipe.torch}; under {recipes.TORCH} the last digits may differ."
     return f'<p class="ks-line" role="status">{html.escape(text)}</p>'
 
 
-def build_recipe_panel(library: ModelLibrary, source: Source, tabs: gr.Tabs, opens: Sequence[Opens]) -> Filling:
+def build_recipe_panel(
+    library: ModelLibrary, source: Source, tabs: gr.Tabs, opens: Sequence[Opens], flows: FlowBenches | None = None
+) -> Filling:
     """Lay the panel out and wire it; to be called after all tabs, whose own answers to another model come first.
 
     Args:
@@ -114,11 +126,12 @@ def build_recipe_panel(library: ModelLibrary, source: Source, tabs: gr.Tabs, ope
         source: the bar that is set.
         tabs: where the right tab is selected.
         opens: how each tab takes up its kinds.
+        flows: as in `RecipePanel`.
 
     Returns:
         How the tour fills the same controls.
     """
-    panel = RecipePanel(library, opens)
+    panel = RecipePanel(library, opens, flows)
     with gr.Accordion("Open a recipe", open=False, elem_id="open-recipe"):
         text = gr.Textbox(label="Recipe", info=INFO, lines=4, max_lines=12, elem_id="recipe-text")
         with gr.Row(elem_classes="ks-buttons"):
@@ -132,13 +145,18 @@ def build_recipe_panel(library: ModelLibrary, source: Source, tabs: gr.Tabs, ope
 
     quiet = {**MODEL_QUEUE, **PRIVATE, "show_progress": "hidden"}
     opened = [*source.targets, pending, status]
-    source.announce(go.click(guarded(panel.open_text), [text, source.model, source.moves], opened, **quiet))
-    source.announce(file.upload(guarded(panel.open_file), [file, source.model, source.moves], opened, **quiet))
     outputs = [tabs, *asks, *itertools.chain.from_iterable(o.outputs for o in opens)]
     # queued, or the states in it would not tell that they changed; not behind the models, whose turn comes after it
     fill = {"fn": guarded(panel.fill), "inputs": [pending, source.moves], "outputs": outputs}
     later = {"trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
     source.moves.change(**fill, **later)
+    for event in (
+        go.click(guarded(panel.open_text), [text, source.model, source.moves], opened, **quiet),
+        file.upload(guarded(panel.open_file), [file, source.model, source.moves], opened, **quiet),
+    ):
+        # at once where the bar stays; where it moves one step later, when all its new values can be read
+        here = event.success(**fill, **later)
+        here.success(guarded(lambda count: count[0]), pending, source.moves, show_progress="hidden", **PRIVATE)
     for ask, tab in zip(asks, opens, strict=True):
         # the tab attaches what makes its result
         tab.rerun(ask.change(guarded(lambda: None), None, None, queue=False, show_progress="hidden", **PRIVATE))

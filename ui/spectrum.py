@@ -101,11 +101,11 @@ class SpectrumTab:
         Args:
             moved: "low" or "high", the edge that the user holds.
         """
+        given = (gr.skip(), gr.skip())  # an edge that may be moving again is left alone
         if low > high:
-            low, high = (low, low) if moved == "low" else (high, high)
-        order = rest[3]
-        plane = self.plane(model, level, low, high, order, mark)
-        return (low, high, plane, *self.masked(model, seed, label, low, high, *rest))
+            given = low, high = (low, low) if moved == "low" else (high, high)
+        plane = self.plane(model, level, low, high, rest[3], mark)
+        return (*given, plane, *self.masked(model, seed, label, low, high, *rest))
 
     def open_level(self, model: str, level: int, low: float, high: float, order: str) -> tuple:
         """Another level: plane, maps, pair choices, nothing marked."""
@@ -215,15 +215,20 @@ def build_spectrum(library: ModelLibrary, source: Source, shown_event: Dependenc
     with gr.Row():
         with gr.Column(scale=4, min_width=300, elem_classes="ks-panel"):
             gr.HTML(heading("Keep or remove bands", "pictures follow at once"))
-            low = gr.Slider(0, 1, LOW, step=0.01, label="Lower edge", info="share of modes below", elem_id="low")
-            high = gr.Slider(0, 1, HIGH, step=0.01, label="Upper edge", info="share of modes below", elem_id="high")
-            names = (("smallest α", "small"), ("middle α", "middle"), ("largest α", "large"))
+            low, high = (
+                gr.Slider(
+                    0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below", buttons=["reset"],
+                    elem_id=part,
+                )
+                for name, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH))
+            )  # fmt: skip
             gains = [
                 gr.Slider(
-                    0, 2, 1, step=0.05, label=f"Keep {name}", info="0 removes, 1 keeps, 2 doubles", elem_id=f"gain-{i}"
+                    0, 2, 1, step=0.05, label=f"Keep {name}", info="0 removes, 1 keeps, 2 doubles", buttons=["reset"],
+                    elem_id=f"gain-{i}",
                 )
-                for name, i in names
-            ]
+                for name, i in (("smallest α", "small"), ("middle α", "middle"), ("largest α", "large"))
+            ]  # fmt: skip
             with gr.Row(elem_classes="ks-buttons"):
                 presets = [
                     (gr.Button(text, size="sm", min_width=70, elem_id=f"only-{i}"), values)
@@ -272,20 +277,18 @@ def build_spectrum(library: ModelLibrary, source: Source, shown_event: Dependenc
     asked.append(plane.apply(guarded(tab.select), where, [card, chosen], **live))
     for event in asked:  # words at once, pictures as soon as they are there
         event.success(guarded(tab.contributions), wondering, told, **live)
-    for edge, moved in ((low, "low"), (high, "high"), (order, "low")):
-        edge.input(
-            guarded(functools.partial(tab.move_bands, moved)),
-            [mark, level, *weighing],
-            [low, high, plane, *shown],
-            **live,
-        )
-    gr.on([levels.input, *(g.input for g in gains)], guarded(tab.masked), weighing, shown, **live)
+    inputs, outputs = [mark, level, *weighing], [low, high, plane, *shown]
+    # "release" too: it is what Gradio's reset button tells
+    edges = ([low.input, low.release], "low"), ([high.input, high.release], "high")
+    for events, moved in (*edges, ([order.input], "low")):
+        gr.on(events, guarded(functools.partial(tab.move_bands, moved)), inputs, outputs, **live)
+    weighed = [levels.input, *(e for g in gains for e in (g.input, g.release))]
+    gr.on(weighed, guarded(tab.masked), weighing, shown, **live)
     for button, values in presets:
         pressed = button.click(None, None, gains, js=f"() => {list(values)}", **PRIVATE)
         pressed.success(guarded(tab.masked), weighing, shown, **live)
 
     def rerun(filled: Dependency) -> None:
-        inputs, outputs = [mark, level, *weighing], [low, high, plane, *shown]
         filled.success(guarded(functools.partial(tab.move_bands, "low")), inputs, outputs, **seldom)
 
     return Opens(("mask_bands",), "spectrum", [low, high, *gains, order, levels], tab.fill, rerun)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gradio as gr
+from gradio.events import Dependency
 
 from analysis import UserError
+from analysis.flow_sheets import forecast_sheet
+from analysis.recipe_settings import Settings
+from analysis.requests import whole
 from analysis.requests_flow import MOMENTUM
 from analysis.requests_series import (
     MAX_FRAMES,
@@ -17,13 +23,16 @@ from analysis.requests_series import (
     ForecastRequest,
     LongRunRequest,
 )
+from analysis.results_series import ForecastResult
 from analysis.series_bench import SeriesBench
 from analysis.series_figures import MAP_NAMES, error_figure, fan_figure, map_figure, plane_figure
 from analysis.series_long_figures import echo_figure, joint_figure, marginal_figure, spectrum_figure
 from analysis.series_scores import METHOD, NFE
 from ui.cards import heading
+from ui.flow_kept import described
 from ui.flow_words import SAMPLER_NAMES
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
+from ui.keep import Opens, keep_bar, keep_value
 from ui.long_runs import LongRun, run_buttons, wire_run
 from ui.plots import plot
 from ui.source import DICE, usable_seed
@@ -31,7 +40,7 @@ from ui.time_series_words import ASK, INTRO, choices, long_words, numbers, probl
 
 START, MEMBERS, FRAMES, GAMMA = 0.3, 20, 500, 0.5
 PATIENCE = 30.0  # seconds a forecast of the page may take
-OUTPUTS, RUN_FIGURES = 6 + len(MAP_NAMES), 3
+OUTPUTS, RUN_FIGURES = 7 + len(MAP_NAMES), 3
 
 
 class TimeSeries:
@@ -51,37 +60,50 @@ class TimeSeries:
             return (gr.skip(),) * (2 + OUTPUTS)
         shown = self.forecast(model, start, 0, members, nfe, method, gamma1, seed, 0)
         try:
-            at = self.bench.open(model)
+            return model, self.horizons(model), *shown
         except UserError:  # the forecast says it
             return "", gr.skip(), *shown
+
+    def horizons(self, model: str, horizon: int = 0) -> dict:
+        """The horizon's slider of a world, at this horizon or the usual one (0).
+
+        Raises:
+            UserError: no such world, or not so far.
+        """
+        at = self.bench.open(model)
+        whole(horizon, 0, at.bound, "The horizon")
         info = f"frames of {time_span(at.world.dt, at.world.time_unit)} each, 1 to {at.bound}"
-        return model, gr.update(maximum=at.bound, value=at.usual, info=info), *shown
+        return gr.update(maximum=at.bound, value=horizon or at.usual, info=info)
 
     def forecast(self, model, start, horizon, members, nfe, method, gamma1, seed, lead) -> tuple:
-        """Numbers, verdict, fan, plane, error by lead, the map's lead and four maps."""
+        """Numbers, verdict, what can be kept, fan, plane, error by lead, the map's lead and four maps."""
         if not usable_seed(seed):
             return (gr.skip(),) * OUTPUTS
         try:
             asked = ForecastRequest(model, start, horizon, members, nfe, method, (gamma1,), seed)
             result, bound = self.bench.forecast(asked, PATIENCE), self.bench.open(model).bound
         except UserError as e:
-            return (
-                "",
-                problem(str(e), self.bench.models),
-                *(gr.update(visible=False) for _ in range(OUTPUTS - 2)),
-            )
+            hidden = (gr.update(visible=False) for _ in range(OUTPUTS - 3))
+            return "", problem(str(e), self.bench.models), "", *hidden
         fields = result.maps is not None
         last = len(result.times)
         lead = lead if type(lead) is int and 1 <= lead <= last else last
         return (
             numbers(result),
             verdict(result),
+            self.kept(asked, result),
             _shown(fan_figure(result)),
             _shown(None if result.plane is None else plane_figure(result)),
             _shown(error_figure(result, unit_of_scores(result))),
             gr.update(visible=fields, maximum=bound, value=lead, info=f"frames after the start, 1 to {last}"),
             *(_shown(map_figure(result, what, lead) if fields else None) for what in MAP_NAMES),
         )
+
+    def kept(self, request: ForecastRequest, result: ForecastResult) -> str:
+        """What can be kept of a forecast."""
+        recipe = described(replace(request, horizon=len(result.times)), self.bench)
+        name = f"{result.model}-start{result.start}-seed{request.seed}"
+        return keep_value(forecast_sheet(result), recipe, name) if recipe else ""
 
     def free_runs(self, model, frames, report) -> tuple:
         """A sentence, marginals, spectrum or joint histogram, autocorrelation."""
@@ -106,12 +128,15 @@ def forgotten() -> tuple:
     return ASK, *(_shown(None) for _ in range(RUN_FIGURES))
 
 
-def build_time_series(page: gr.Tab, bench: SeriesBench | None = None) -> None:
+def build_time_series(page: gr.Tab, bench: SeriesBench | None = None) -> Opens:
     """Lay the tab out and wire it.
 
     Args:
         page: the tab itself: nothing is computed, and no data is opened, before it is looked at.
         bench: answers the questions; the one of the process by default.
+
+    Returns:
+        How the tab takes up a recipe.
     """
     tab = TimeSeries(bench or SeriesBench.shared())
     gr.HTML(INTRO)
@@ -156,6 +181,7 @@ def build_time_series(page: gr.Tab, bench: SeriesBench | None = None) -> None:
         gr.HTML(heading("Forecast", "black or white: what really came; dotted: the last frame that the model saw"))
         facts = gr.HTML(elem_id="series-numbers")
         words = gr.HTML(elem_id="series-words", elem_classes="ks-told")
+        keep = keep_bar(elem_id="series-keep")
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
                 fan = plot(None, elem_id="series-fan", label="Members, their bands, truth and baselines over time")
@@ -189,17 +215,28 @@ def build_time_series(page: gr.Tab, bench: SeriesBench | None = None) -> None:
     known = gr.State("")
     live = {"show_progress": "minimal", "show_progress_on": words, **MODEL_QUEUE, **PRIVATE}
     settings = [members, nfe, method, gamma, seed]
-    outputs = [facts, words, fan, plane, error, lead, *maps]
+    outputs = [facts, words, keep, fan, plane, error, lead, *maps]
     gr.on(
         [page.select, model.input], guarded(tab.another_world), [model, known, start, *settings],
         [known, horizon, *outputs], **live,
     )  # fmt: skip
     method.input(reads_gamma, method, gamma, queue=False, show_progress="hidden", **PRIVATE)
     moved = [s.release for s in (start, horizon, members, nfe, gamma, lead)]
-    gr.on(
-        [*moved, method.input, seed.change], guarded(tab.forecast), [model, start, horizon, *settings, lead], outputs,
-        trigger_mode="always_last", **live,
-    )  # fmt: skip
+    again = {"fn": guarded(tab.forecast), "inputs": [model, start, horizon, *settings, lead], "outputs": outputs}
+    gr.on([*moved, method.input, seed.change], **again, trigger_mode="always_last", **live)
     dice.click(None, None, seed, js=DICE, **PRIVATE)
     model.input(forgotten, None, [told, *figures], queue=False, show_progress="hidden", **PRIVATE)
     wire_run(tab.run, buttons, tab.free_runs, [model, frames], [told, *figures])
+
+    def fill(asked: Settings) -> tuple:
+        if len(asked.request().weights) > 1:
+            raise UserError("This page has γ₁ alone, the recipe has more momentum weights: ask /recipe for its result.")
+        # the world is shown already: the tab, when it is selected, shall not choose the usual horizon
+        world = (asked.model, asked.model, asked.start, tab.horizons(asked.model, asked.horizon))
+        weight = reads_gamma(asked.method) | {"value": asked.gammas[0]}
+        return *world, asked.members, asked.nfe, asked.method, weight, asked.seed, *forgotten()
+
+    def rerun(event: Dependency) -> None:
+        event.success(**again, **live)
+
+    return Opens(("forecast",), "series", [model, known, start, horizon, *settings, told, *figures], fill, rerun)

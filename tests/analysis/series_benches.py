@@ -34,10 +34,10 @@ def field(frames=120):
     )  # fmt: skip
 
 
-class FieldModel:
+class FieldModel(torch.nn.Module):
     """Persistence with noise, in the place of a model of fields."""
 
-    frame, card = SimpleNamespace(history=2), {}
+    frame, card, config = SimpleNamespace(history=2), {}, PointConfig(2, 8, 1, 1)
 
     def forecast(self, history, context, horizon, members, nfe, method, seed=0, *, gammas=(), progress=None):
         noise = np.random.default_rng(seed).standard_normal((members, len(history), horizon, *history.shape[2:]))

@@ -13,11 +13,18 @@ from hypothesis import strategies as st
 from PIL.PngImagePlugin import PngInfo
 
 from analysis import recipes
+from analysis.recipe_settings import KINDS
+from analysis.recipe_settings_flow import FLOW_KINDS
 from analysis.requests import GenerateRequest, MaskRequest, TrajectoryRequest
 from analysis.requests_editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.requests_flow import DRAWN, Flow2DRequest
+from analysis.requests_pictures import FlowPicturesRequest
+from analysis.requests_series import ForecastRequest
+from analysis.requests_side import SideBySideRequest
 from foundation.settings import SettingsError, read_settings
 from foundation.training import TrainingConfig
 from foundation.unet import UNetConfig
+from tests.analysis.flow_benches import tiny_benches
 from tests.hostile.judge import judged
 from tests.hostile.strategies import NUMBERS, fuzz, mutated, other_fields, png
 
@@ -29,12 +36,22 @@ REQUESTS = (
     GenerateRequest((0, 1)), TrajectoryRequest(1, steps=4), MaskRequest(1, entries=(0,)), ColorizeRequest(PICTURE),
     EditRequest(0, reference="picture", picture=PICTURE, region="painted", mask=MASK), InpaintRequest(PICTURE, MASK),
 )  # fmt: skip
+FLOWS = (
+    SideBySideRequest((Flow2DRequest(DRAWN, ((0, 1), (1, 1)), net="oracle"), None)),
+    SideBySideRequest((FlowPicturesRequest(), FlowPicturesRequest(path="otcfm"))), ForecastRequest("small"),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def written(library) -> dict[str, dict]:
+def benches(flows_folder, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        yield tiny_benches(flows_folder, tmp_path_factory.mktemp("series"), patch)
+
+
+@pytest.fixture(scope="module")
+def written(library, benches) -> dict[str, dict]:
     """An honest recipe of each kind."""
-    found = [recipes.describe(r, library.get("tiny")) for r in REQUESTS]
+    found = [recipes.describe(r, library.get("tiny")) for r in REQUESTS] + [benches.describe(r) for r in FLOWS]
     return {r.kind: json.loads(recipes.to_json(r)) for r in found}
 
 
@@ -44,8 +61,8 @@ def in_a_png(text: str) -> bytes:
     return png(8, pnginfo=info)
 
 
-@pytest.mark.parametrize("kind", ["generate", "trajectory", "mask_bands", "edit", "inpaint", "colorize"])
-def test_recipes_with_other_fields(library, written, kind):
+@pytest.mark.parametrize("kind", [k.name() for k in (*KINDS, *FLOW_KINDS)])
+def test_recipes_with_other_fields(library, benches, written, kind):
     @fuzz(30)
     @given(value=other_fields(written[kind]), packed=st.booleans())
     def every(value, packed):
@@ -53,7 +70,8 @@ def test_recipes_with_other_fields(library, written, kind):
         read = (lambda: recipes.read_png(in_a_png(text))) if packed else (lambda: recipes.from_json(text))
         recipe = judged(read, check=lambda recipe: recipe.settings.request())
         if recipe is not None:
-            judged(lambda: library.find(recipe))
+            flows = isinstance(recipe, recipes.FlowRecipe)
+            judged(lambda: repr(benches.check(recipe)) if flows else library.find(recipe))
 
     every()
 

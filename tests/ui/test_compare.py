@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
@@ -108,10 +109,26 @@ def test_the_grid_as_a_file(library):
             panel.save(nothing)
 
 
-def test_stopping_says_how_far_it_came(library):
-    panel, steps = GridPanel(library), steps_of(library)
-    assert "3 of 4 cells are kept" in panel.stopped(steps[3][1])
-    assert "Nothing is being made" in panel.stopped(None) and "Nothing" in panel.stopped(steps[-1][1])
+def test_stopping_is_said_last_and_says_how_far_it_came(library):
+    panel, whole = GridPanel(library), steps_of(library)
+    me, other = SimpleNamespace(session_hash="me"), SimpleNamespace(session_hash="other")
+    asked = ("bands", "large", "0, 2", "seed", "1..2", *FIXED, *A)
+    panel.ask(me, *asked)
+    steps = panel.grown(me, *asked)
+    shown = [(page, line) for page, _, line in whole]
+    assert [next(steps)[::2] for _ in range(3)] == shown[:3]
+    assert "Nothing is being made" in panel.stop(None, other)  # of somebody else
+    assert panel.stop(whole[2][1], me) == gr.skip()
+    *kept, line = next(steps)
+    assert kept == [gr.skip()] * 2 and "Stopped: 2 of 4 cells are kept" in line and list(steps) == []
+    assert "Nothing is being made" in panel.stop(whole[-1][1], me)
+    panel.ask(me, *asked)
+    panel.stop(None, me)  # while it waits in the queue
+    assert [line for *_, line in panel.grown(me, *asked)] == [
+        '<p class="ks-line" role="status">Stopped: 0 of 4 cells are kept.</p>'
+    ]
+    panel.ask(me, *asked)
+    assert [step[::2] for step in panel.grown(me, *asked)] == shown
 
 
 def test_directions_follow_the_kind_of_picture(library):

@@ -74,7 +74,7 @@ def test_seeds_end_where_there_are_no_more():
 
 def test_an_edge_pushes_the_other_one():
     assert EffectsTab.edges("low", 0.8, 0.3) == (0.8, 0.8) and EffectsTab.edges("high", 0.8, 0.3) == (0.3, 0.3)
-    assert EffectsTab.edges("low", 0.1, 0.3) == (0.1, 0.3)
+    assert EffectsTab.edges("low", 0.1, 0.3) == (gr.skip(), gr.skip())  # one that may be moving is left alone
 
 
 def test_pictures_without_a_part_can_be_stopped(library):

@@ -13,12 +13,23 @@ from PIL import Image
 from analysis import UserError, recipes
 from analysis.requests import GenerateRequest, TrajectoryRequest
 from analysis.requests_editing import EditRequest
+from analysis.requests_flow import Flow2DRequest
+from analysis.requests_pictures import FlowPicturesRequest
+from analysis.requests_series import ForecastRequest
+from analysis.requests_side import SideBySideRequest
+from tests.analysis.flow_benches import tiny_benches
 from ui.endpoints_recipe import RecipeEndpoints, _plain, add_recipe_endpoints
 
 
+@pytest.fixture(scope="module")
+def benches(flows_folder, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        yield tiny_benches(flows_folder, tmp_path_factory.mktemp("series"), patch)
+
+
 @pytest.fixture
-def endpoints(library):
-    return RecipeEndpoints(library)
+def endpoints(library, benches):
+    return RecipeEndpoints(library, benches)
 
 
 def pixels(text):
@@ -52,6 +63,58 @@ def test_describe_and_recipe_are_inverse(library, endpoints):
     expected = library.get("tiny-classes").generate(GenerateRequest((3, 9), 1)).pictures
     assert np.array_equal(np.stack([pixels(p) for p in out["pictures"]["pictures"]]), expected)
     assert json.loads(endpoints.describe())["model"] == "tiny"
+
+
+def test_flows_in_the_plane_come_back(endpoints, benches):
+    asked = Flow2DRequest(points=16, nfe=2, net="oracle"), None, Flow2DRequest(points=16, sampler="heun", nfe=3)
+    text = recipes.to_json(benches.describe(SideBySideRequest(asked)))
+    out = endpoints.recipe(text)
+    assert (out["kind"], out["model"], out["pictures"]) == ("flow_2d", "toy-8gaussians", {})
+    assert list(out["numbers"]) == ["A", "C"]
+    expected = benches.plane.flow_2d(asked[2])
+    assert np.array_equal(np.float32(out["numbers"]["C"]["points"]), expected.points)
+    assert out["numbers"]["C"]["numbers"]["mmd2"] == expected.numbers.mmd2 and out["numbers"]["A"]["nfe"] == 2
+    assert endpoints.describe("", json.loads(text)["settings"]) == text
+    json.dumps(out, allow_nan=False)
+
+
+def test_flows_of_pictures_come_back(endpoints, benches):
+    asked = FlowPicturesRequest(path="otcfm", nfe=2, seeds=(3, 9))
+    text = recipes.to_json(benches.describe(SideBySideRequest((None, asked))))
+    out = endpoints.recipe(text)
+    assert (out["kind"], out["model"], list(out["pictures"])) == ("flow_images", "images-shapes-otcfm", ["B"])
+    expected = benches.pictures.flow_pictures(asked).pictures
+    assert np.array_equal(np.stack([pixels(p) for p in out["pictures"]["B"]]), expected)
+    assert out["numbers"]["B"]["nfe"] == 2 and "pictures" not in out["numbers"]["B"]
+    assert endpoints.describe("", json.loads(text)["settings"]) == text
+
+
+def test_a_forecast_comes_back(endpoints, benches):
+    asked = ForecastRequest("small", 0.25, 2, 3, 2)
+    text = recipes.to_json(benches.describe(asked))
+    out = endpoints.recipe(text)
+    assert (out["kind"], out["model"], out["pictures"]) == ("forecast", "small", {})
+    assert np.array_equal(np.float32(out["numbers"]["mean"]), np.float32(benches.series.forecast(asked).mean))
+    assert endpoints.describe("", json.loads(text)["settings"]) == text
+
+
+FORECAST = {
+    "kind": "forecast", "model": "small", "start": 0.5, "horizon": 2, "members": 3, "nfe": 2, "method": "euler",
+    "gammas": [0.5], "seed": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "words"),
+    [
+        ("tiny", {}, "leave the model empty"), ("", {"members": 1}, "look at: members"), ("", {"x": 1}, "unknown"),
+        ("", {"model": "tall"}, "no such series model"), ("", {"model": "../x"}, "look at: model"),
+        ("", {"kind": "flow_images"}, "look at"), ("", {"kind": "flow_2d"}, "look at"),
+    ],
+)  # fmt: skip
+def test_flows_that_cannot_be_described(endpoints, model, changes, words):
+    with pytest.raises(UserError, match=words):
+        endpoints.describe(model, FORECAST | changes)
 
 
 def test_what_is_not_finite_is_null():

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis import UserError
+from analysis import UserError, recipes
 from analysis.picture_bench import PictureBench
 from analysis.requests_flow import SAMPLERS
 from analysis.requests_pictures import FlowPicturesRequest
@@ -79,12 +79,14 @@ def test_one_bad_setting_does_not_hide_the_others(tab):
     assert panels[2]["tracks"] is None and "this path has none" in panels[2]["numbers"]
     assert "D ends nearest" in tab.distances(*values, None)[0]
     hidden = [False if i >= 5 and (i - 5) % 7 == 0 else v for i, v in enumerate(controls(*START))]
-    assert "No setting can be run" in tab.distances(*hidden, None)[0]
+    assert "No setting can be run" in tab.distances(*hidden, None)[0] and tab.flows(*hidden)[2] == ""
+    kept = recipes.from_json(json.loads(tab.flows(*values)[2])["recipe"]).settings.request()
+    assert kept.settings == (None, None, None, tab.requests(*values)[3])
 
 
 def test_a_seed_that_is_being_typed_changes_nothing(tab):
     for seed in (None, -1, 2**40):
-        assert tab.flows(*controls(*START, seed=seed)) == (gr.skip(), gr.skip())
+        assert tab.flows(*controls(*START, seed=seed)) == (gr.skip(),) * 3
     assert tab.requests(*controls(*START, seed=2**32 - 1, pictures=8))[0].seeds[-1] == 2**32 - 1
 
 
@@ -160,6 +162,6 @@ def test_a_sentence_is_escaped():
 
 def test_a_page_without_models_says_how_to_get_one(tmp_path):
     with gr.Blocks() as demo, gr.Tab("Flow images") as page:
-        build_flow_images(page, PictureBench(tmp_path))
+        assert build_flow_images(page, PictureBench(tmp_path)) is None
     told = [b.value for b in demo.blocks.values() if getattr(b, "elem_id", "") == "images-none"]
     assert len(told) == 1 and "flow_core.train images" in told[0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis import UserError
+from analysis import UserError, recipes
 from analysis.flow_bench import FlowBench
 from analysis.requests_flow import DRAWN, PATHS, SAMPLERS
 from ui.flow_lab import START, FlowLab
@@ -36,7 +36,7 @@ def controls(*settings, density="8gaussians", points=64, net="oracle", drawing="
 
 
 def test_four_settings_from_one_noise(lab):
-    value, words = lab.flows(*controls(*PLAIN))
+    value, words, _ = lab.flows(*controls(*PLAIN))
     panels = json.loads(value)["panels"]
     assert [p["title"][0] for p in panels] == list("ABCD") and panels[1]["title"] == "B: IDFF, published momentum"
     for p in panels:
@@ -58,8 +58,11 @@ def test_one_bad_setting_does_not_hide_the_others(lab):
     panels = json.loads(lab.flows(*values)[0])["panels"]
     assert panels[2] is None and panels[0]["figure"] and panels[3]["figure"]
     assert panels[1]["figure"] is None and "gamma1 must be a number from -100 to 100." in panels[1]["numbers"]
+    kept = recipes.from_json(json.loads(lab.flows(*values)[2])["recipe"]).settings.request()
+    assert kept.settings == tuple(lab.requests(*values)[k] if k in (0, 3) else None for k in range(4))
     hidden = [False if i >= 7 and (i - 7) % 8 == 0 else v for i, v in enumerate(controls(*PLAIN))]
-    assert "No setting can be run" in lab.flows(*hidden)[1]
+    _, words, keep = lab.flows(*hidden)
+    assert "No setting can be run" in words and keep == ""
 
 
 def test_a_sentence_is_escaped():

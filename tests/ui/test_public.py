@@ -19,11 +19,13 @@ from starlette.testclient import TestClient
 
 from analysis import ModelLibrary, UserError
 from tests.ui.test_browser import visit, wait_for
-from ui import long_runs, public
+from tests.ui.test_visitors import join
+from ui import long_runs, public, visitors
 from ui.app import DEFAULT_SEED, build_app, launch_options
 from ui.guard import UPLOAD_PATH
 from ui.long_runs import deadline
 from ui.public import BODY_BYTES, FILE_BYTES, POLICY, PublicLimits
+from ui.visitors import WAITING
 
 
 async def _read(request) -> PlainTextResponse:
@@ -138,6 +140,13 @@ def test_what_is_exposed_is_told(stranger):
     assert "without a password" in said and "0.0.0.0:7860" in said
     assert "/generate" in said and "/edit" in said and "tiny, broken, tiny-classes" in said
     assert f"{public.QUEUE_SIZE} questions" in said and f"{public.PATIENCE:.0f} s" in said
+    assert f"{WAITING} of one visitor" in said
+
+
+def test_a_visitor_has_a_share_here_too(stranger, monkeypatch):
+    monkeypatch.setattr(visitors, "waiting", lambda queue, visitor: WAITING)
+    status, _, headers = join(stranger[0], "greedy")
+    assert status == 429 and headers["x-frame-options"] == "DENY"
 
 
 def test_the_whole_page_works_under_the_policy(stranger, browser):

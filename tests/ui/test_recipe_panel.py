@@ -12,6 +12,9 @@ from PIL import Image
 
 from analysis import UserError, recipes
 from analysis.requests import GenerateRequest, MaskRequest, TrajectoryRequest
+from analysis.requests_flow import Flow2DRequest
+from analysis.requests_side import SideBySideRequest
+from ui.flow_lab import build_flow_lab
 from ui.generate import GenerateTab, build_generate
 from ui.keep import Opens, keep_value
 from ui.recipe_panel import RecipePanel, build_recipe_panel
@@ -27,10 +30,10 @@ def opens(library):
         shown, wire, generate = build_generate(library, source)
         spectrum = build_spectrum(library, source, shown)
         wire()
-        with gr.Tabs() as tabs:
-            pass
-        build_recipe_panel(library, source, tabs, [generate, spectrum])
-    return [generate, spectrum]
+        with gr.Tabs() as tabs, gr.Tab("Flow lab") as page:
+            flows = build_flow_lab(page)
+        build_recipe_panel(library, source, tabs, [generate, spectrum, flows])
+    return [generate, spectrum, flows]
 
 
 @pytest.fixture
@@ -66,8 +69,8 @@ def test_a_trajectory_is_made_again_bit_for_bit(library, panel):
     model, seed, label, _, pending, _ = panel.open(recipe, "tiny-classes", 0)
     tab, *values = panel.fill(pending, 1)
     assert tab["selected"] == "generate"
-    asks, (steps, *bands) = values[:2], values[2:]
-    assert isinstance(asks[0], int) and asks[1] == gr.skip() and all(b == gr.skip() for b in bands)
+    asks, (steps, *others) = values[:3], values[3:]
+    assert isinstance(asks[0], int) and asks[1:] == [gr.skip()] * 2 and all(v == gr.skip() for v in others)
     _, _, kept = GenerateTab(library).trajectory(model, seed, label["value"], steps)
     replayed = recipes.replay(recipe, library.get("tiny")).koopman
     assert np.array_equal(pixels(kept), np.concatenate(list(replayed), axis=1))
@@ -79,12 +82,40 @@ def test_bands_are_filled_as_they_were(library, panel):
     model, seed, label, _, pending, _ = panel.open(recipe, "tiny", 0)
     tab, *values = panel.fill(pending, 1)
     assert tab["selected"] == "spectrum"
-    low, high, small, middle, large, order, levels = plain(values[3:])
+    low, high, small, middle, large, order, levels = plain(values[4:11])
     assert (low, high, small, middle, large, order, list(levels)) == (0.2, 0.7, 0.0, 1.5, 1.0, "abs", [0, 2])
     _, _, kept = SpectrumTab(library).masked(
         model, seed, label["value"], low, high, small, middle, large, order, levels
     )
     assert np.array_equal(pixels(kept), recipes.replay(recipe, library.get("tiny")).masked)
+
+
+def test_flows_are_opened_and_the_bar_stays(library, panel):
+    question = SideBySideRequest((Flow2DRequest(nfe=4, points=64, net="oracle"),))
+    recipe = panel.flows.describe(question)
+    *bar, pending, said = panel.open(recipe, "tiny", 6)
+    assert bar == [gr.skip()] * 4 and pending == (6, recipe.settings) and "Opened flows in the plane." in said
+    tab, *values = panel.fill(pending, 6)
+    assert tab["selected"] == "flow" and values[:2] == [gr.skip()] * 2 and isinstance(values[2], int)
+    assert values[11] == "8gaussians" and all(v == gr.skip() for v in values[3:11])
+    assert all(v == gr.skip() for v in panel.fill(pending, 7))  # the bar has moved since
+    assert "torch 1.0" in panel.open(recipe.model_copy(update={"torch": "1.0"}), "tiny", 6)[-1]
+
+
+def test_flows_that_cannot_be_opened_are_a_sentence(library, panel):
+    def recipe(**changes):
+        return panel.flows.describe(SideBySideRequest((Flow2DRequest(points=64, **changes),)))
+
+    other = recipe().model_copy(update={"nets": {"toy-8gaussians": "0" * 64}})
+    far = recipe(sampler="published", gamma1=90)
+    cases = [
+        (lambda: panel.open(other, "tiny", 0), "“toy-8gaussians”.*weights are not here"),
+        (lambda: panel.open(far, "tiny", 0), "from -20 to 20"),
+        (lambda: RecipePanel(library, panel.opens[:2]).open(far, "tiny", 0), "No tab of this page shows flows"),
+    ]
+    for ask, words in cases:
+        with pytest.raises(UserError, match=words):
+            ask()
 
 
 def test_a_png_and_a_json_file(library, panel, tmp_path):

@@ -31,7 +31,7 @@ def tab(tmp_path_factory):
 
 
 def named(outputs) -> dict:
-    names = ("numbers", "words", "fan", "plane", "error", "lead", "mean", "truth", "less", "spread")
+    names = ("numbers", "words", "keep", "fan", "plane", "error", "lead", "mean", "truth", "less", "spread")
     return dict(zip(names, outputs, strict=True))
 
 
@@ -79,7 +79,7 @@ def test_what_cannot_be_is_told_in_the_place_of_the_figures(tab, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(SeriesModel, "forecast", diverge)
         out = named(tab.forecast("small", 0.123, 2, *SETTINGS, 0))
-    assert "forecast &lt;fewer&gt; frames." in out["words"] and not out["fan"]["visible"]
+    assert "forecast &lt;fewer&gt; frames." in out["words"] and not out["fan"]["visible"] and out["keep"] == ""
     first = dataclasses.replace(tab.bench.info("lorenz"), needs="Put x.csv there.")
     monkeypatch.setattr(type(tab.bench), "info", lambda self, name="": first)
     monkeypatch.setattr(tab.bench, "_opened", {})
@@ -87,6 +87,7 @@ def test_what_cannot_be_is_told_in_the_place_of_the_figures(tab, monkeypatch):
     known, horizon, *out = tab.another_world("lorenz", "small", 0.3, *SETTINGS)
     assert known == "" and horizon == gr.skip()
     assert "Put x.csv there. These worlds are at hand: Small world; Small field; Small world." in out[1]
+    assert out[2] == ""
     assert words.choices(tab.bench.models) == [
         ("Small world (alanine)", "alanine"),
         ("Small field", "field"),

@@ -1,0 +1,130 @@
+"""Recipes of flows in a real browser: saved in a tab of flows, opened while another one is looked at."""
+
+from __future__ import annotations
+
+import gradio as gr
+import pytest
+
+from analysis import recipes
+from analysis.requests_flow import DRAWN, Flow2DRequest
+from analysis.requests_pictures import FlowPicturesRequest
+from analysis.requests_series import ForecastRequest
+from analysis.requests_side import SideBySideRequest
+from tests.analysis.flow_benches import tiny_benches
+from tests.ui.serving import on_page
+from tests.ui.test_browser import wait_for
+from ui.flow_images import build_flow_images
+from ui.flow_lab import build_flow_lab
+from ui.generate import build_generate
+from ui.recipe_panel import build_recipe_panel
+from ui.source import build_source
+from ui.time_series import build_time_series
+
+CROSS = tuple(tuple(int(k in (15, 16) or j in (15, 16)) for j in range(32)) for k in range(32))
+
+
+@pytest.fixture(scope="module")
+def flows(flows_folder, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        yield tiny_benches(flows_folder, tmp_path_factory.mktemp("series"), patch)
+
+
+@pytest.fixture(scope="module")
+def page(browser, library, flows):
+    """A page of the source bar, the first tab, those of flows and the recipe panel."""
+    with gr.Blocks(analytics_enabled=False) as demo:
+        source = build_source(library, 12)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Generate", id="generate"):
+                _, wire, opens = build_generate(library, source)
+            with gr.Tab("Flow lab", id="flow") as tab:
+                plane = build_flow_lab(tab, flows.plane)
+            with gr.Tab("Flow images", id="images") as tab:
+                images = build_flow_images(tab, flows.pictures)
+            with gr.Tab("Time series", id="series") as tab:
+                series = build_time_series(tab, flows.series)
+        wire()
+        build_recipe_panel(library, source, tabs, [opens, plane, images, series], flows)
+    with on_page(browser, demo) as page:
+        page.wait_for_selector("#hero img")
+        page.get_by_role("button", name="Open a recipe").click()
+        # without a clipboard the text that would be copied stands in the page
+        page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
+        yield page
+
+
+KEPT = """([keep, text]) => {
+  const bar = document.querySelector(`#${keep} .ks-keep`);
+  if (!bar || bar.hidden) return false;
+  bar.querySelector('.ks-copy-recipe').click();
+  return bar.querySelector('.ks-recipe-text').value === text;
+}"""
+
+
+def opened(page, text: str, tab: str, keep: str) -> None:
+    """Open a recipe and wait for its tab, and for a result whose own recipe is equal."""
+    page.locator("#recipe-text textarea").fill(text)
+    page.locator("#recipe-open").click()
+    page.wait_for_selector(f"[role=tab][aria-selected=true]:has-text('{tab}')")
+    wait_for(page, KEPT, [keep, text])
+
+
+def control(page, name: str, kind: str = "input[type=number]") -> str:
+    return page.locator(f"#{name} {kind}").first.input_value()
+
+
+def test_flows_in_the_plane(page, flows):
+    common = {"density": DRAWN, "drawing": CROSS, "net": "oracle", "seed": 7, "points": 128, "grid": "cosine"}
+    settings = (
+        Flow2DRequest(path="icfm", sampler="heun", nfe=6, **common), None,
+        Flow2DRequest(path="idff", sampler="published", nfe=3, sigma0=0.35, gamma1=-1.5, gamma2=0.3, **common),
+    )  # fmt: skip
+    text = recipes.to_json(flows.describe(SideBySideRequest((*settings, None))))
+    opened(page, text, "Flow lab", "flow-keep")
+    assert page.locator("#seed input").input_value() == "12"  # the bar stays
+    assert (control(page, "flow-seed"), control(page, "flow-points"), control(page, "flow-nfe-c")) == ("7", "128", "3")
+    assert control(page, "flow-gamma1-c") == "-1.5" and page.locator("#flow-gamma3-a").is_hidden()
+    assert page.locator("#flow-paper canvas").get_attribute("data-painted") == str(sum(map(sum, CROSS)))
+    shown = page.locator("#flow-player .ks-flow")
+    assert [shown.nth(k).is_visible() for k in range(4)] == [True, False, True, False]
+
+
+def test_flows_of_pictures(page, flows):
+    asked = {"data": "cifar10", "label": 1, "seeds": (3, 4, 5), "path": "idff"}
+    settings = (FlowPicturesRequest(nfe=2, **asked), FlowPicturesRequest(sampler="matched", nfe=4, gamma1=2.5, **asked))
+    text = recipes.to_json(flows.describe(SideBySideRequest((None, *settings, None))))
+    opened(page, text, "Flow images", "images-keep")
+    assert (control(page, "images-label", "input"), control(page, "images-pictures")) == ("<b>ship</b>", "3")
+    assert control(page, "images-gamma1-c") == "2.5"
+    page.wait_for_selector("#images-words >> text=ends nearest")
+
+
+def test_forecasts(page, flows):
+    for model, horizon in (("alanine", 2), ("small", 5), ("small", 1)):
+        request = ForecastRequest(model, 0.7, horizon, 4, 3, "published", (1.5,), 9)
+        opened(page, recipes.to_json(flows.describe(request)), "Time series", "series-keep")
+        page.wait_for_selector(f"#series-numbers >> text=4 members of {horizon} frame")
+        assert control(page, "series-horizon") == str(horizon) and control(page, "series-gamma") == "1.5"
+
+
+def test_a_saved_picture_opens_again(page, tmp_path):
+    with page.expect_download() as download:
+        page.locator("#series-keep .ks-save-picture").click()
+    download.value.save_as(tmp_path / "kept.png")
+    page.locator("#series-members input[type=number]").fill("7")
+    page.locator("#series-members input[type=number]").press("Tab")
+    page.wait_for_selector("#series-numbers >> text=7 members")
+    page.get_by_role("tab", name="Generate").click()
+    with page.expect_file_chooser() as chooser:
+        page.locator("#recipe-file").click()
+    chooser.value.set_files(tmp_path / "kept.png")
+    page.wait_for_selector("[role=tab][aria-selected=true]:has-text('Time series')")
+    page.wait_for_selector("#series-numbers >> text=4 members of 1 frame")
+
+
+def test_what_cannot_be_opened_changes_nothing(page, flows):
+    text = recipes.to_json(flows.describe(ForecastRequest("small"))).replace('"small"', '"tall"')
+    page.locator("#recipe-text textarea").fill(text)
+    page.locator("#recipe-open").click()
+    page.wait_for_selector("text=There is no such series model")
+    assert control(page, "series-members") == "4"

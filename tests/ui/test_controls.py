@@ -1,0 +1,86 @@
+"""Every control of the page tells what it is for, and every slider can be brought back to where it began."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import gradio as gr
+import pytest
+
+from tests.ui.test_browser import open_spectrum, visit, wait_for
+from ui.app import build_app
+
+INPUTS = (gr.Slider, gr.Number, gr.Dropdown, gr.Radio, gr.CheckboxGroup, gr.Checkbox, gr.Textbox)
+FREE = {"series-horizon", "series-lead"}  # their ranges move: where they began may be outside
+
+
+@pytest.fixture(scope="module")
+def demo(library) -> gr.Blocks:
+    return build_app(library)
+
+
+def sliders(demo) -> list[gr.Slider]:
+    return [part for part in demo.blocks.values() if isinstance(part, gr.Slider)]
+
+
+def test_every_slider_has_a_reset(demo):
+    found = sliders(demo)
+    without = {s.elem_id or s.label for s in found if "reset" not in (s.buttons or ())}
+    assert len(found) > 60 and without <= FREE
+
+
+def test_what_follows_a_slider_follows_its_reset(demo):
+    """Gradio's reset button tells "release" and "change", not "input"."""
+    heard = defaultdict(set)
+    for fn in demo.fns.values():
+        for part, event in fn.targets:
+            heard[part].add(event)
+    following = [s for s in sliders(demo) if heard[s._id]]
+    deaf = {s.elem_id for s in following if not heard[s._id] & {"release", "change"}}
+    assert len(following) > 30 and deaf == set()
+
+
+def test_every_input_has_a_line_that_explains_it(demo):
+    """Those without a label of their own stand below a heading, or beside a word."""
+    found = [p for p in demo.blocks.values() if isinstance(p, INPUTS) and p.label and p.show_label and p.container]
+    without = {p.elem_id or p.label for p in found if not (p.info or "").strip()}
+    assert len(found) > 100 and without == set()
+
+
+def reset(page, name: str) -> None:
+    page.locator(f"#{name} button.reset-button").click()
+
+
+def test_pictures_follow_a_reset(browser, url):
+    page, complaints, _ = visit(browser, url)
+    open_spectrum(page)
+    shown = "() => document.querySelectorAll('#triptych img')[1].src"
+    first = page.evaluate(shown)
+    page.locator("#gain-small input[type=range]").focus()
+    page.keyboard.press("Home")
+    wait_for(page, f"old => ({shown})() !== old", first)
+    reset(page, "gain-small")
+    wait_for(page, f"old => ({shown})() === old", first)
+    edge = "() => document.querySelector('#low input[type=number]').value"
+    counts = "() => document.querySelector('#plane .ks-plot')._fullData[0].name"
+    began = page.evaluate(counts)
+    page.locator("#low input[type=range]").focus()
+    page.keyboard.press("End")
+    wait_for(page, "() => document.querySelector('#high input[type=number]').value === '1'")
+    wait_for(page, f"old => ({counts})() !== old", began)
+    reset(page, "low")
+    wait_for(page, f"old => ({counts})() === old", began)
+    assert page.evaluate(edge) == "0.33"
+
+    page.get_by_role("tab", name="Compare").click()
+    page.wait_for_selector("#compare-pictures img")
+    page.locator("#bands-b").get_by_role("button", name="Bands").click()
+    second = "() => document.querySelectorAll('#compare-pictures img')[1].src"
+    first = page.evaluate(second)
+    page.locator("#gain-smallest-b input[type=range]").focus()
+    page.keyboard.press("Home")
+    wait_for(page, f"old => ({second})() !== old", first)
+    reset(page, "gain-smallest-b")
+    wait_for(page, f"old => ({second})() === old", first)
+    page.close()
+    assert complaints == []
