@@ -18,6 +18,7 @@ from ui.endpoints_flow import add_flow_endpoints
 from ui.endpoints_images import add_images_endpoints
 from ui.endpoints_recipe import add_recipe_endpoints
 from ui.endpoints_series import add_series_endpoints
+from ui.examples import example_row
 from ui.flow_images import build_flow_images
 from ui.flow_lab import build_flow_lab
 from ui.generate import build_generate
@@ -57,6 +58,7 @@ def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
         add_series_endpoints()
         gr.HTML(HEADER)
         wire_tour = build_tour(library)
+        examples = example_row(library)
         source = build_source(library, seed)
         with gr.Tabs() as tabs:
             with gr.Tab("Generate & trajectory", id="generate"):
@@ -81,14 +83,31 @@ def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
         build_downloads(library, source, generated.outputs[0], banded.outputs)
         # after all tabs, whose own answers to another model come first
         opens = [generated, banded, edited, restored, flows, flowed, forecast]
-        filling = build_recipe_panel(library, source, tabs, [o for o in opens if o is not None])
+        opens = [o for o in opens if o is not None]
+        filling = build_recipe_panel(library, source, tabs, opens, examples=examples)
         wire_tour(source, tabs, filling, flows.rerun)
         if library.own.open:
             build_own_model(library, source)
         build_glossary()
+    _tell_few(demo, source.moves)
     # not open to direct posts: every question to a model waits in the one queue
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
     return demo
+
+
+def _tell_few(demo: gr.Blocks, place: gr.Component) -> None:
+    """Events that show no progress keep their state on one component, not on each of their outputs.
+
+    Gradio's page visits every component that any event has kept a state on at every step of every event, and looks each
+    up in the whole tree: measured with all 300 outputs, that took most of the time between a click and its answer.
+
+    Args:
+        demo: the page, complete.
+        place: a component that is not seen.
+    """
+    for fn in demo.fns.values():
+        if fn.show_progress == "hidden" and fn.outputs:
+            fn.show_progress_on = [place]
 
 
 def launch_options() -> dict:

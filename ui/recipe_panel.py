@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import itertools
 from collections.abc import Callable, Sequence
@@ -11,8 +12,10 @@ import gradio as gr
 from gradio.events import Dependency
 
 from analysis import ModelLibrary, UserError, recipes
+from analysis.examples import EXAMPLES, recipe_of
 from analysis.flow_recipes import FlowBenches
 from analysis.recipe_settings import Settings
+from ui.examples import ExampleRow, words_of
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.keep import Opens
 from ui.source import Source, moved
@@ -58,6 +61,11 @@ class RecipePanel:
         with open(path, "rb") as file:
             data = file.read(recipes.MAX_PNG_BYTES + 1)
         return self.open(recipes.read_png(data) if data[:4] == PNG else recipes.from_json(data), model, moves)
+
+    def open_example(self, number: int, model: str, moves: int) -> tuple:
+        """An example of `analysis.examples`; see `open`. The line says what to look at."""
+        *opened, _ = self.open(recipe_of(EXAMPLES[number], self.library, self.flows), model, moves)
+        return *opened, words_of(number)
 
     def open(self, recipe: recipes.Recipe | recipes.FlowRecipe, model: str, moves: int) -> tuple:
         """Values of `Source.targets`, what is to be filled and at which count of moves, and one line about it.
@@ -117,7 +125,12 @@ def _line(recipe: recipes.Recipe | recipes.FlowRecipe, of: str = "", pictures: i
 
 
 def build_recipe_panel(
-    library: ModelLibrary, source: Source, tabs: gr.Tabs, opens: Sequence[Opens], flows: FlowBenches | None = None
+    library: ModelLibrary,
+    source: Source,
+    tabs: gr.Tabs,
+    opens: Sequence[Opens],
+    flows: FlowBenches | None = None,
+    examples: ExampleRow | None = None,
 ) -> Filling:
     """Lay the panel out and wire it; to be called after all tabs, whose own answers to another model come first.
 
@@ -127,6 +140,7 @@ def build_recipe_panel(
         tabs: where the right tab is selected.
         opens: how each tab takes up its kinds.
         flows: as in `RecipePanel`.
+        examples: a row of buttons to be wired, too.
 
     Returns:
         How the tour fills the same controls.
@@ -150,13 +164,19 @@ def build_recipe_panel(
     fill = {"fn": guarded(panel.fill), "inputs": [pending, source.moves], "outputs": outputs}
     later = {"trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
     source.moves.change(**fill, **later)
-    for event in (
-        go.click(guarded(panel.open_text), [text, source.model, source.moves], opened, **quiet),
-        file.upload(guarded(panel.open_file), [file, source.model, source.moves], opened, **quiet),
-    ):
+    here = [source.model, source.moves]
+    events = [
+        go.click(guarded(panel.open_text), [text, *here], opened, **quiet),
+        file.upload(guarded(panel.open_file), [file, *here], opened, **quiet),
+    ]
+    if examples is not None:
+        told = [*opened[:-1], examples.told]
+        for i, button in enumerate(examples.buttons):
+            events.append(button.click(guarded(functools.partial(panel.open_example, i)), here, told, **quiet))
+    for event in events:
         # at once where the bar stays; where it moves one step later, when all its new values can be read
-        here = event.success(**fill, **later)
-        here.success(guarded(lambda count: count[0]), pending, source.moves, show_progress="hidden", **PRIVATE)
+        filled = event.success(**fill, **later)
+        filled.success(guarded(lambda count: count[0]), pending, source.moves, show_progress="hidden", **PRIVATE)
     for ask, tab in zip(asks, opens, strict=True):
         # the tab attaches what makes its result
         tab.rerun(ask.change(guarded(lambda: None), None, None, queue=False, show_progress="hidden", **PRIVATE))

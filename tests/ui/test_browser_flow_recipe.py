@@ -6,6 +6,7 @@ import gradio as gr
 import pytest
 
 from analysis import recipes
+from analysis.examples import EXAMPLES
 from analysis.requests_flow import DRAWN, Flow2DRequest
 from analysis.requests_pictures import FlowPicturesRequest
 from analysis.requests_series import ForecastRequest
@@ -13,6 +14,7 @@ from analysis.requests_side import SideBySideRequest
 from tests.analysis.flow_benches import tiny_benches
 from tests.ui.serving import on_page
 from tests.ui.test_browser import wait_for
+from ui.examples import example_row
 from ui.flow_images import build_flow_images
 from ui.flow_lab import build_flow_lab
 from ui.generate import build_generate
@@ -33,6 +35,7 @@ def flows(flows_folder, tmp_path_factory):
 def page(browser, library, flows):
     """A page of the source bar, the first tab, those of flows and the recipe panel."""
     with gr.Blocks(analytics_enabled=False) as demo:
+        examples = example_row(library)
         source = build_source(library, 12)
         with gr.Tabs() as tabs:
             with gr.Tab("Generate", id="generate"):
@@ -44,7 +47,7 @@ def page(browser, library, flows):
             with gr.Tab("Time series", id="series") as tab:
                 series = build_time_series(tab, flows.series)
         wire()
-        build_recipe_panel(library, source, tabs, [opens, plane, images, series], flows)
+        build_recipe_panel(library, source, tabs, [opens, plane, images, series], flows, examples)
     with on_page(browser, demo) as page:
         page.wait_for_selector("#hero img")
         page.get_by_role("button", name="Open a recipe").click()
@@ -128,3 +131,16 @@ def test_what_cannot_be_opened_changes_nothing(page, flows):
     page.locator("#recipe-open").click()
     page.wait_for_selector("text=There is no such series model")
     assert control(page, "series-members") == "4"
+
+
+def test_an_example_opens_its_tab_and_says_what_to_look_at(page):
+    page.get_by_role("tab", name="Generate").click()
+    page.get_by_role("button", name="Examples").click()
+    assert page.locator("#example-edit").count() == 0  # of a model that is not here
+    example = next(e for e in EXAMPLES if e.key == "five-calls")
+    page.locator("#example-five-calls").click()
+    page.wait_for_selector("[role=tab][aria-selected=true]:has-text('Flow lab')")
+    assert example.words in page.locator("#example-words").inner_text()
+    wait_for(page, "() => document.querySelector('#flow-keep .ks-keep')?.hidden === false")
+    assert [control(page, f"flow-nfe-{letter}") for letter in "abcd"] == ["5"] * 4
+    assert page.complaints == []

@@ -40,6 +40,13 @@ def test_what_follows_a_slider_follows_its_reset(demo):
     assert len(following) > 30 and deaf == set()
 
 
+def test_events_that_show_no_progress_keep_their_state_in_one_place(demo):
+    """What Gradio's page does at every step of an event grows with the places that hold one."""
+    asked = [fn for fn in demo.fns.values() if fn.fn is not None and fn.targets]
+    places = {part._id for fn in asked for part in (fn.show_progress_on or fn.outputs)}
+    assert len(asked) > 150 and len(places) < 30
+
+
 def test_every_input_has_a_line_that_explains_it(demo):
     """Those without a label of their own stand below a heading, or beside a word."""
     found = [p for p in demo.blocks.values() if isinstance(p, INPUTS) and p.label and p.show_label and p.container]

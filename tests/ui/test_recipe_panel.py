@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from analysis import UserError, recipes
+from analysis.examples import EXAMPLES
 from analysis.requests import GenerateRequest, MaskRequest, TrajectoryRequest
 from analysis.requests_flow import Flow2DRequest
 from analysis.requests_side import SideBySideRequest
@@ -180,3 +181,12 @@ def test_opens_is_frozen():
 def test_a_class_of_no_class_model_is_none(library, panel):
     recipe = recipe_of(library, "tiny", GenerateRequest((4,)))
     assert panel.open(recipe, "tiny-classes", 0)[2]["value"] == NO_CLASS
+
+
+def test_an_example_is_opened_as_a_recipe_is(panel):
+    numbers = {e.key: i for i, e in enumerate(EXAMPLES)}
+    *bar, (moves, settings), words = panel.open_example(numbers["five-calls"], "tiny", 4)
+    assert all(v == gr.skip() for v in bar) and moves == 4 and settings.kind == "flow_2d"
+    assert "<b>Five calls in the plane.</b> The same noise" in words
+    with pytest.raises(UserError, match="needs the model shapes"):
+        panel.open_example(numbers["doubled"], "tiny", 4)

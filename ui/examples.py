@@ -1,0 +1,44 @@
+"""Row "Examples": questions worth a first look, one click each, opened the way a recipe is."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+import gradio as gr
+
+from analysis import ModelLibrary
+from analysis.examples import EXAMPLES
+
+LABEL = f"Examples ({len(EXAMPLES)}, one click each)"
+INTRO = '<p class="ks-line">Each opens its tab with everything set. Then move what you like.</p>'
+
+
+@dataclass(frozen=True)
+class ExampleRow:
+    """Attributes: buttons, as many as there are examples; told, where what to look at is said."""
+
+    buttons: tuple[gr.Button, ...]
+    told: gr.HTML
+
+
+def example_row(library: ModelLibrary) -> ExampleRow:
+    """Lay the row out, closed; those whose model is not here are left out of sight. `build_recipe_panel` wires it."""
+    there = library.names()
+    with gr.Accordion(LABEL, open=False, elem_id="examples"):
+        with gr.Row(elem_classes="ks-buttons"):
+            buttons = tuple(
+                gr.Button(
+                    e.title, size="sm", min_width=150, elem_id=f"example-{e.key}",
+                    visible=not e.model or e.model in there,
+                )
+                for e in EXAMPLES
+            )  # fmt: skip
+        told = gr.HTML(INTRO, elem_id="example-words")
+    return ExampleRow(buttons, told)
+
+
+def words_of(number: int) -> str:
+    """What to look at in an example that was opened."""
+    e = EXAMPLES[number]
+    return f'<p class="ks-line" role="status"><b>{html.escape(e.title)}.</b> {html.escape(e.words)}</p>'
