@@ -60,13 +60,35 @@ def file_stem(name: str) -> str:
     return re.sub(r"[^0-9A-Za-z._-]+", "-", name)[:LONGEST_NAME].strip("._-") or "picture"
 
 
-def _script(name: str) -> str:
-    return "\n".join((JS_DIR / part).read_text(encoding="utf-8") for part in ("save.js", name))
+_VISIT = """<div><p class="ks-line">What you look at for a while is kept here until you leave the page.</p>
+<div class="ks-history" role="group" aria-label="Results of this visit"></div></div>"""
+
+
+def _script(*names: str) -> str:
+    return "\n".join((JS_DIR / name).read_text(encoding="utf-8") for name in names)
 
 
 def keep_bar(value: str | None = None, **kwargs) -> gr.HTML:
     """A slim row of buttons as a component; nothing is shown while the value is empty. Value: `keep_value(...)`."""
-    return gr.HTML(value, html_template=_BAR, js_on_load=_script("keep.js"), **kwargs)
+    return gr.HTML(value, html_template=_BAR, js_on_load=_script("kept.js", "save.js", "keep.js"), **kwargs)
+
+
+def visit_strip(**kwargs) -> gr.HTML:
+    """The results that this page has shown for a while, in the browser's memory alone; a click triggers `select`.
+
+    Read it with `kept_recipe`.
+    """
+    return gr.HTML(html_template=_VISIT, js_on_load=_script("kept.js", "visit.js"), **kwargs)
+
+
+def kept_recipe(event: gr.EventData) -> recipes.Recipe | recipes.FlowRecipe:
+    """The recipe of a `select` of `visit_strip`, checked: anything may come from a browser.
+
+    Raises:
+        UserError: it is none.
+    """
+    data = event._data if isinstance(event._data, dict) else {}
+    return recipes.from_json(data.get("recipe"))
 
 
 def keep_value(picture: np.ndarray, recipe: recipes.Recipe | recipes.FlowRecipe, name: str) -> str:
@@ -92,7 +114,7 @@ def keep_value(picture: np.ndarray, recipe: recipes.Recipe | recipes.FlowRecipe,
 def saver(**kwargs) -> gr.HTML:
     """What saves files that the server makes on demand, and says so. Value: `saved_file(...)`."""
     word = '<output class="ks-kept" aria-live="polite"></output>'
-    return gr.HTML(html_template=word, js_on_load=_script("saver.js"), **kwargs)
+    return gr.HTML(html_template=word, js_on_load=_script("save.js", "saver.js"), **kwargs)
 
 
 def saved_file(data: bytes, name: str, ending: str) -> str:

@@ -17,7 +17,7 @@ from analysis.flow_recipes import FlowBenches
 from analysis.recipe_settings import Settings
 from ui.examples import ExampleRow, words_of
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
-from ui.keep import Opens
+from ui.keep import Opens, kept_recipe, visit_strip
 from ui.source import Source, moved
 
 WORDS = {
@@ -61,6 +61,10 @@ class RecipePanel:
         with open(path, "rb") as file:
             data = file.read(recipes.MAX_PNG_BYTES + 1)
         return self.open(recipes.read_png(data) if data[:4] == PNG else recipes.from_json(data), model, moves)
+
+    def open_kept(self, model: str, moves: int, event: gr.EventData) -> tuple:
+        """A result of this visit; see `open`."""
+        return self.open(kept_recipe(event), model, moves)
 
     def open_example(self, number: int, model: str, moves: int) -> tuple:
         """An example of `analysis.examples`; see `open`. The line says what to look at."""
@@ -146,6 +150,9 @@ def build_recipe_panel(
         How the tour fills the same controls.
     """
     panel = RecipePanel(library, opens, flows)
+    with gr.Accordion("Results of this visit", open=False, elem_id="visit"):
+        visit = visit_strip(elem_id="visit-results")
+        again = gr.HTML(elem_id="visit-status")
     with gr.Accordion("Open a recipe", open=False, elem_id="open-recipe"):
         text = gr.Textbox(label="Recipe", info=INFO, lines=4, max_lines=12, elem_id="recipe-text")
         with gr.Row(elem_classes="ks-buttons"):
@@ -169,6 +176,7 @@ def build_recipe_panel(
         go.click(guarded(panel.open_text), [text, *here], opened, **quiet),
         file.upload(guarded(panel.open_file), [file, *here], opened, **quiet),
     ]
+    events.append(visit.select(guarded(panel.open_kept), here, [*opened[:-1], again], **quiet))
     if examples is not None:
         told = [*opened[:-1], examples.told]
         for i, button in enumerate(examples.buttons):

@@ -13,8 +13,6 @@ from foundation.settings import read_settings
 from foundation.training import TrainingConfig
 from foundation.unet import UNetConfig
 from koopman_core import recipes
-from koopman_core.model import KoopmanConfig
-from koopman_core.objective import StudentConfig
 from koopman_core.teacher_task import TeacherConfig
 from koopman_core.train import main
 from koopman_core.trajectories import TrajectoryConfig
@@ -24,8 +22,7 @@ SECTIONS = {
     "teacher": {"data": recipes.DataConfig, "network": UNetConfig, "teacher": TeacherConfig,
                 "training": TrainingConfig, "run": recipes.RunConfig},
     "trajectories": {"teacher": recipes.TeacherFile, "trajectories": TrajectoryConfig, "run": recipes.RunConfig},
-    "student": {"input": recipes.StudentInput, "koopman": KoopmanConfig, "student": StudentConfig,
-                "training": TrainingConfig, "run": recipes.RunConfig},
+    "student": recipes.STUDENT_SECTIONS,
 }  # fmt: skip
 FAST = ["--training.batch=8", "--training.images_per_log=8", "--training.compile=off", "--training.precision=fp32",
         "--training.warmup=0"]  # fmt: skip
@@ -34,7 +31,7 @@ FAST = ["--training.batch=8", "--training.images_per_log=8", "--training.compile
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
 def test_every_settings_file_is_valid(path):
     kind = path.stem.rsplit("_", 1)[1]
-    read_settings(path, [], SECTIONS["student" if kind == "published" else kind])
+    read_settings(path, [], SECTIONS["student" if kind in ("published", "ablation") else kind])
 
 
 def test_the_papers_networks_are_the_papers():

@@ -13,6 +13,7 @@ from PIL import Image
 from analysis import recipes
 from analysis.requests import TrajectoryRequest
 from tests.ui.serving import WAIT, served
+from tests.ui.test_browser import wait_for
 from ui.compare import build_compare
 from ui.generate import build_generate
 from ui.recipe_panel import build_recipe_panel
@@ -90,4 +91,22 @@ def test_a_grid_is_stopped_and_keeps_what_it_has(page):
     with page.expect_download() as download:
         page.locator("#grid-save").click()
     assert download.value.suggested_filename == "grid-bands-large-seed.png"
+    assert page.complaints == []
+
+
+def test_what_was_looked_at_can_be_looked_at_again(page):
+    page.get_by_role("tab", name="Generate").click()
+    page.locator("#visit button").first.click()
+    kept = "() => [...document.querySelectorAll('#visit-results button')].map(b => b.title)"
+    seed = page.locator("#seed input")
+    for number in ("41", "42"):
+        seed.fill(number)
+        seed.press("Enter")
+        wait_for(page, f"n => ({kept})().some(t => t.endsWith('-seed' + n))", number)
+    page.get_by_role("button", name="Open tiny-seed41 again", exact=True).click()
+    wait_for(page, "() => document.querySelector('#seed input').value === '41'")
+    page.wait_for_function("() => document.querySelector('#visit-status').textContent.includes('Opened')")
+    # it is kept once, however often it is shown, and is the newest again
+    wait_for(page, f"() => ({kept})().slice(0, 2).includes('tiny-seed41')")
+    assert page.evaluate(kept).count("tiny-seed41") == 1
     assert page.complaints == []

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import io
 import json
+from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
@@ -190,3 +191,12 @@ def test_an_example_is_opened_as_a_recipe_is(panel):
     assert "<b>Five calls in the plane.</b> The same noise" in words
     with pytest.raises(UserError, match="needs the model shapes"):
         panel.open_example(numbers["doubled"], "tiny", 4)
+
+
+def test_a_result_of_the_visit_is_opened_again(library, panel):
+    text = recipes.to_json(recipe_of(library, "tiny", GenerateRequest((5,))))
+    clicked = SimpleNamespace(_data={"recipe": text})
+    assert panel.open_kept("tiny", 2, clicked)[1] == panel.open_text(text, "tiny", 2)[1] == 5
+    for bad in (None, [], {"recipe": None}, {"recipe": {"a": 1}}, {"recipe": "{}"}, {"recipe": "x" * 70_000}):
+        with pytest.raises(UserError):
+            panel.open_kept("tiny", 2, SimpleNamespace(_data=bad))

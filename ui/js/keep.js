@@ -2,7 +2,8 @@
 
 const find = (selector) => element.querySelector(selector);
 const bar = find(".ks-keep"), word = find(".ks-kept"), text = find(".ks-recipe-text");
-let kept = null, clock = null;
+const PATIENCE = 1500; // milliseconds that a result is looked at before it counts as one; a slider passes by many
+let kept = null, clock = null, later = null;
 
 function say(what) {
   clearTimeout(clock);
@@ -40,6 +41,9 @@ function load() {
   bar.hidden = kept === null;
   text.hidden = true;
   word.textContent = "";
+  clearTimeout(later);
+  const shown = kept; // in a tab that is not looked at it counts for nothing
+  if (shown) later = setTimeout(() => { if (bar.offsetParent) window.ksVisit.add(shown); }, PATIENCE);
 }
 
 find(".ks-copy-recipe").addEventListener("click", copy);
