@@ -142,7 +142,7 @@ def build_edit(library: ModelLibrary, source: Source, shown_event: Dependency, p
                 numbers = gr.HTML(elem_id="edit-numbers")
                 keep = keep_bar(elem_id="edit-keep")
             with gr.Column(elem_classes="ks-panel", min_width=0):
-                gr.HTML(heading("Results of this visit", "click one to go back to it"))
+                gr.HTML(heading("Edits of this visit", "click one to go back to it"))
                 with gr.Row(elem_classes="ks-buttons"):
                     undo = gr.Button("↶ Undo", size="sm", min_width=80, interactive=False, elem_id="edit-undo")
                     redo = gr.Button("↷ Redo", size="sm", min_width=80, interactive=False, elem_id="edit-redo")
