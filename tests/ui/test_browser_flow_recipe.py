@@ -143,4 +143,3 @@ def test_an_example_opens_its_tab_and_says_what_to_look_at(page):
     assert example.words in page.locator("#example-words").inner_text()
     wait_for(page, "() => document.querySelector('#flow-keep .ks-keep')?.hidden === false")
     assert [control(page, f"flow-nfe-{letter}") for letter in "abcd"] == ["5"] * 4
-
