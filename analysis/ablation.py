@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,8 +28,9 @@ from analysis.requests import whole
 from analysis.requests_effects import LinearityRequest
 from analysis.result_pages import RESULTS
 from analysis.workbench import Workbench
+from foundation.commands import resumable
 from foundation.perceptual import PerceptualDistance
-from foundation.settings import SettingsError, build, read_settings
+from foundation.settings import build, read_settings
 from koopman_core.recipes import STUDENT_SECTIONS, run_student
 
 FOLDER = Path("runs/ablation")
@@ -151,7 +151,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="the page")
     args = parser.parse_args(argv)
     groups = args.groups.split(",")
-    try:
+
+    def work() -> None:
         if not set(groups) <= set(ROWS):
             raise UserError(f"--groups takes {', '.join(ROWS)}, separated by commas; not {args.groups!r}.")
         for name, least, most in (("images", 1, 10**9), ("noises", 2, 10**6), ("seeds", 1, 100), ("fid", 2, 10**6)):
@@ -165,17 +166,9 @@ def main(argv: list[str] | None = None) -> int:
             asked = f"python -m analysis.ablation --trajectories DIR --groups {group} --images {plan.images}"
             asked += f" --noises {plan.noises}" + (f" --fid {plan.fid}" if plan.fid else "")
             asked += f" --fid-reference {plan.reference}" if plan.reference else ""
-            said = result_pages.section("ablation", group, asked, text)
-            print(said, flush=True)
-            if args.write:
-                result_pages.write_section(args.results, "ablation", group, said)
-    except (UserError, SettingsError, ValueError, RuntimeError, FileNotFoundError) as e:
-        print(f"analysis.ablation: {e}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("analysis.ablation: stopped; the same command goes on.", file=sys.stderr)
-        return 130
-    return 0
+            result_pages.publish("ablation", group, asked, text, args.results if args.write else None)
+
+    return resumable("analysis.ablation", work, (ValueError, RuntimeError, FileNotFoundError))
 
 
 if __name__ == "__main__":

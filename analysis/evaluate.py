@@ -138,11 +138,12 @@ def parts_of(text: str | None, counts: dict = COUNTS) -> list[str]:
     return [p for p in counts if p in asked]
 
 
-def _page(args) -> Path:
-    """Where the tables go; with --write refused now, not after the measurement."""
+def _page(args) -> Path | None:
+    """Where the tables go with --write, refused now, not after the measurement; None without."""
+    if not args.write:
+        return None
     page = args.results or (RESULTS if args.models == MODELS_DIR else args.models / RESULTS.name)
-    if args.write:
-        result_pages.read_page(page)
+    result_pages.read_page(page)
     return page
 
 
@@ -155,13 +156,6 @@ def _command(args, name: str, part: str, counts: dict) -> tuple[str, int]:
         options += [(o, v) for o in FID_OPTIONS if (v := getattr(args, o.replace("-", "_"))) is not None]
     asked = " ".join(f"--{o} {v}" for o, v in options)
     return f"python -m analysis.evaluate {args.what} --model {name} --parts {part} {asked}", count
-
-
-def _tell(args, page: Path, name: str, part: str, command: str, body: str) -> None:
-    text = result_pages.section(name, part, command, body)
-    print(text, flush=True)
-    if args.write:
-        result_pages.write_section(page, name, part, text)
 
 
 def evaluate_hkd(args) -> int:
@@ -187,7 +181,7 @@ def evaluate_hkd(args) -> int:
         command, count = _command(args, bench.name, part, COUNTS)
         with _bar(f"{bench.name} {part}") as progress:
             body = own[part](bench, args, command, progress) if part in own else MEASURED[part](bench, count, progress)
-        _tell(args, page, bench.name, part, command, body)
+        result_pages.publish(bench.name, part, command, body, page)
     if args.sheet:
         best, mine = paired_samples(bench.model, bench.teacher, range(32))
         rows = [x[low : low + 16] for low in (0, 16) for x in (best, mine)]
@@ -217,7 +211,7 @@ def evaluate_series(args) -> int:
         more = {"folder": args.models} if part == series_parts.IN_SAMPLE else {}
         with _bar(f"{name} {part}") as progress:
             body, figures = series_parts.MEASURED[part](model, world, count, progress, **more)
-        _tell(args, page, name, part, command, body)
+        result_pages.publish(name, part, command, body, page)
         if args.write and figures:
             model.card["metrics"] = {"command": command, **rounded(figures)}
             ship(model, args.models)
@@ -245,7 +239,7 @@ def evaluate_flow(args) -> int:
             more = {"name": name, "folder": args.models} if part == flow_parts.PICTURES else {}
             with _bar(f"{name} {part}") as progress:
                 body = flow_parts.MEASURED[part](model, count, progress, **more)
-            _tell(args, page, name, part, command, body)
+            result_pages.publish(name, part, command, body, page)
     return 0
 
 

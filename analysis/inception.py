@@ -96,6 +96,22 @@ def prepared(pixels: Tensor) -> Tensor:
     return (height @ pixels.float() @ width.T - 128) / 128
 
 
+def checked_path(path: str | Path | None = None) -> Path:
+    """As `network_path`, and it is that network.
+
+    Raises:
+        NetworkMissing: there is none.
+        UserError: another file.
+    """
+    path = network_path(path)
+    if checkpoints.sha256(path) != SHA256:  # asked before the file is opened: TorchScript is a program
+        raise UserError(
+            f"{path.name} is not the Inception network of 2015-12-05 (its sha256 begins with another number than "
+            f"{SHA256[:12]}), and FID is defined by no other: {CURE}."
+        )
+    return path
+
+
 class Inception:
     """The network: bytes in, features out. float32 throughout, also where a GPU would round to less.
 
@@ -118,12 +134,7 @@ class Inception:
         batch: int = BATCH,
         compile_after: int | None = COMPILE_AFTER,
     ):
-        path = network_path(path)
-        if checkpoints.sha256(path) != SHA256:  # asked before the file is opened: TorchScript is a program
-            raise UserError(
-                f"{path.name} is not the Inception network of 2015-12-05 (its sha256 begins with another number than "
-                f"{SHA256[:12]}), and FID is defined by no other: {CURE}."
-            )
+        path = checked_path(path)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.batch = batch
         network = torch.jit.load(path, map_location=self.device).eval()

@@ -11,7 +11,6 @@ goes on.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from analysis.feature_cache import FOLDER, Row
 from analysis.inception import Inception
 from analysis.requests import whole
 from analysis.result_tables import grid, span
+from foundation.commands import resumable
 from foundation.datasets import ImageDataset, open_dataset
 
 MOST = 50_000  # pictures of a procedural set; those of a stored one are all taken
@@ -112,7 +112,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--network", type=Path, default=None, help=f"the Inception file; or set {inception.VARIABLE}")
     parser.add_argument("--cache", type=Path, default=FOLDER)
     args = parser.parse_args(argv)
-    try:
+
+    def work() -> None:
         network, data = Inception(args.network), open_dataset(args.spec, args.size, "train")
         other = open_dataset(args.spec, args.size, args.against) if args.against else None
         with _bar(f"{data.name} {data.split}") as progress:
@@ -123,13 +124,8 @@ def main(argv: list[str] | None = None) -> int:
                 count = min(args.against_count, len(other))
                 other_row = reference(other, network, count, folder=args.cache, progress=progress)
             print(compared(data, row, other, other_row))
-    except ValueError as e:  # UserError and DataError among them
-        print(f"analysis.reference: {e}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("analysis.reference: stopped; the same command goes on.", file=sys.stderr)
-        return 130
-    return 0
+
+    return resumable("analysis.reference", work)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,12 @@ def one_of(value, allowed: tuple[str, ...], what: str) -> str:
     return value
 
 
+def check_noise(sampler: str, gamma1: float) -> None:
+    """Raises UserError: matched noise of a negative gamma1."""
+    if sampler == "matched" and gamma1 < 0:
+        raise UserError("Matched noise needs gamma1 of at least 0: its noise has the variance 2 gamma1 sigma_t^2.")
+
+
 def drawing_of(value) -> tuple[tuple[float, ...], ...]:
     """A table of weights of 0 or more, row 0 at the top, 2 to 128 a side and not empty, as nested tuples."""
     try:
@@ -116,8 +122,7 @@ class Flow2DRequest:
             points=whole(self.points, 16, MAX_POINTS, "The number of points"),
             **gammas,
         )
-        if self.sampler == "matched" and self.gamma1 < 0:
-            raise UserError("Matched noise needs gamma1 of at least 0: its noise has the variance 2 gamma1 sigma_t^2.")
+        check_noise(self.sampler, self.gamma1)
 
     @property
     def gammas(self) -> tuple[float, ...]:

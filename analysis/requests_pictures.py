@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from analysis.errors import UserError
 from analysis.requests import MAX_SEED, real, several, whole
-from analysis.requests_flow import MAX_GAMMA, MAX_NFE, MOMENTUM, SAMPLERS, Flow2DRequest, one_of
+from analysis.requests_flow import MAX_GAMMA, MAX_NFE, MOMENTUM, SAMPLERS, Flow2DRequest, check_noise, one_of
 from flow_core.samplers import GRIDS
 
 PATHS = ("idff", "otcfm")
@@ -60,8 +60,7 @@ class FlowPicturesRequest:
         }
         for name, value in clean.items():
             object.__setattr__(self, name, value)
-        if self.sampler == "matched" and self.gamma1 < 0:
-            raise UserError("Matched noise needs gamma1 of at least 0: its noise has the variance 2 gamma1 sigma_t^2.")
+        check_noise(self.sampler, self.gamma1)
         if self.work > MAX_WORK:
             raise UserError(
                 f"This costs about as much as {self.work:,} network calls for one picture, and at most {MAX_WORK} are "

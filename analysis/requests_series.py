@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from analysis.errors import UserError
 from analysis.requests import MAX_SEED, real, several, whole
-from analysis.requests_flow import MAX_GAMMA, MOMENTUM, one_of
+from analysis.requests_flow import MAX_GAMMA, MOMENTUM, check_noise, one_of
 from analysis.series_scores import METHOD, NFE
 from flow_core.series_model import METHODS as METHODS
 
@@ -61,8 +61,7 @@ class ForecastRequest:
             "gammas": tuple(real(g, -MAX_GAMMA, MAX_GAMMA, "Each momentum weight") for g in gammas),
             "seed": whole(self.seed, 0, MAX_SEED, "The seed"),
         }
-        if clean["method"] == "matched" and clean["gammas"][0] < 0:
-            raise UserError("Matched noise needs gamma1 of at least 0: its noise has the variance 2 gamma1 sigma_t^2.")
+        check_noise(clean["method"], clean["gammas"][0])
         for name, value in clean.items():
             object.__setattr__(self, name, value)
 

@@ -133,6 +133,18 @@ def write_section(path: str | Path, model: str, part: str, text: str) -> None:
             unfinished.unlink(missing_ok=True)
 
 
+def publish(model: str, part: str, command: str, body: str, page: str | Path | None = None) -> None:
+    """Print a section, and put it on a page where one is given.
+
+    Raises:
+        UserError: as `write_section`.
+    """
+    text = section(model, part, command, body)
+    print(text, flush=True)
+    if page is not None:
+        write_section(page, model, part, text)
+
+
 def _alone(path: Path) -> FileLock:
     """Two measurements that end at one moment write one after the other; the lock lies with the temporary files."""
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]

@@ -251,7 +251,4 @@ def run(
         f"Nets of {'; '.join(_sizes(*pair) for pair in pairs)}.",
         table_of(lines),
     ])  # fmt: skip
-    text = result_pages.section(*SECTION, COMMAND, body)
-    print(text, flush=True)
-    if write:
-        result_pages.write_section(page, *SECTION, text)
+    result_pages.publish(*SECTION, COMMAND, body, page if write else None)

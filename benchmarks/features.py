@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from analysis.inception import BATCH, SIDE, Inception, NetworkMissing, compiled, network_path
+from analysis.inception import BATCH, SIDE, NetworkMissing, checked_path, compiled
 from benchmarks.timing import print_table, ratio, timed_rounds
 from foundation import noise
 from foundation.training import can_compile
@@ -21,12 +21,11 @@ def alternatives(batch: int = BATCH) -> dict[str, Callable[[Tensor], Tensor]]:
     Raises:
         NetworkMissing: there is no file.
     """
-    path = network_path()
-    Inception(path, "cpu")  # checks the file
-    load = lambda: torch.jit.load(path, map_location="cpu").eval()  # noqa: E731
+    path = checked_path()
+    plain, last = (torch.jit.load(path, map_location="cpu").eval() for _ in range(2))
     found: dict[str, Callable[[Tensor], Tensor]] = {
-        "TorchScript file": load(),
-        "the same, channels_last": load().to(memory_format=torch.channels_last),
+        "TorchScript file": plain,
+        "the same, channels_last": last.to(memory_format=torch.channels_last),
     }
     fast = compiled(path, batch) if can_compile("auto") else None
     return found | ({"compiled": fast} if fast else {})

@@ -23,11 +23,10 @@ from analysis.errors import UserError
 from benchmarks.serving import load
 from benchmarks.timing import Ratio, print_table, ratio, timed_rounds
 from foundation.settings import read_settings
-from foundation.training import TrainingConfig, can_compile, fast_bf16
+from foundation.training import can_compile, fast_bf16
 from foundation.unet import UNetConfig, count_parameters
 from koopman_core import recipes
 from koopman_core.edm import EDM, draw_training_sigma, edm_loss
-from koopman_core.teacher_task import TeacherConfig
 
 CONFIG = Path(recipes.__file__).parent / "configs" / "shapes_teacher.toml"
 BATCH = 64
@@ -179,9 +178,7 @@ def run(
         settings: of the peer.
     """
     if config is None:
-        sections = {"data": recipes.DataConfig, "network": UNetConfig, "teacher": TeacherConfig,
-                    "training": TrainingConfig, "run": recipes.RunConfig}  # fmt: skip
-        config = read_settings(CONFIG, [], sections)["network"]
+        config = read_settings(CONFIG, [], recipes.TEACHER_SECTIONS)["network"]
     bf16 = fast_bf16(torch.device("cpu"))
     steps, sizes, ours = steps_of(config, batch, can_compile("auto") if compiled is None else compiled, bf16, settings)
     if not bf16:

@@ -50,6 +50,25 @@ def training_command(
         return 2
 
 
+def resumable(prog: str, work: Callable[[], None], mistakes: tuple[type[Exception], ...] = (ValueError,)) -> int:
+    """Do work that keeps what it has; returns the exit code: 2 for a mistake, 130 when it was stopped by Ctrl-C.
+
+    Args:
+        prog: what says a mistake's sentence.
+        work: what is done.
+        mistakes: that it may raise, told in their own sentence; those for users are ValueErrors.
+    """
+    try:
+        work()
+    except mistakes as e:
+        print(f"{prog}: {e}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{prog}: stopped; the same command goes on.", file=sys.stderr)
+        return 130
+    return 0
+
+
 def device_sentence() -> str:
     """What this runs on."""
     import torch  # only here: --help does not wait for it

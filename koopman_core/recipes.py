@@ -33,13 +33,14 @@ class RunConfig:
     compile: str = "auto"
 
 
+TEACHER_SECTIONS = {
+    "data": DataConfig, "network": UNetConfig, "teacher": TeacherConfig, "training": TrainingConfig, "run": RunConfig,
+}  # fmt: skip
+
+
 def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
     """Train an EDM teacher."""
-    sections = {
-        "data": DataConfig, "network": UNetConfig, "teacher": TeacherConfig,
-        "training": TrainingConfig, "run": RunConfig,
-    }  # fmt: skip
-    s = read_settings(config, overrides, sections)
+    s = read_settings(config, overrides, TEACHER_SECTIONS)
     out = Path(s["run"].out)
     pictures, labels, about = training_pool(s["data"], out)
     torch.manual_seed(s["training"].seed)

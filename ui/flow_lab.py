@@ -147,8 +147,6 @@ def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> Opens:
     Returns:
         How the tab takes up a recipe; its `rerun` is a new look at the controls after any event that set them.
     """
-    from ui.tour import part_of_page  # here: the tour knows this tab
-
     lab = FlowLab(bench or FlowBench.shared())
     gr.HTML(INTRO)
     with gr.Row():
@@ -213,10 +211,9 @@ def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> Opens:
     spread.success(**again(), **live)
     dice.click(None, None, seed, js=DICE, **PRIVATE)
     wire_run(lab.run, buttons, lab.sweep, inputs, [words, *figures])
-    trained, painted = build_training(lab.bench, density, drawing, own)
+    trained, painted, paper = build_training(lab.bench, density, drawing, own)
     trained.success(**again(), **live)
     painted.success(**again(), **live)
-    paper = part_of_page("flow-paper")
 
     def fill(recipe: Settings) -> tuple:
         request = recipe.request()

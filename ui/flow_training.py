@@ -134,7 +134,7 @@ def _status(look: TrainStep, words: str, kept: bool = False) -> str:
 
 def build_training(
     bench: FlowBench, density: Component, drawing: Component, own: Component
-) -> tuple[Dependency, Dependency]:
+) -> tuple[Dependency, Dependency, Component]:
     """Lay the part out and wire it.
 
     Args:
@@ -144,7 +144,7 @@ def build_training(
         own: state, the visitor's nets.
 
     Returns:
-        The events "a net was trained, or stopped" and "something was drawn".
+        The events "a net was trained, or stopped" and "something was drawn"; and what is drawn on.
     """
     trainer = Trainer(bench)
     with gr.Row():
@@ -211,4 +211,4 @@ def build_training(
     trained.then(lambda: (gr.update(interactive=True), gr.update(interactive=False)), None, [start, stop], **swap)
     stop.click(halt, None, None, **swap)
     drew = paper.apply(guarded(trainer.stroke), None, [drawing, density], **swap)
-    return trained, drew
+    return trained, drew, paper

@@ -165,7 +165,7 @@ def build_recipe_panel(
     asks = [gr.State(0) for _ in opens]
 
     quiet = {**MODEL_QUEUE, **PRIVATE, "show_progress": "hidden"}
-    opened = [*source.targets, pending, status]
+    bar = [*source.targets, pending]
     outputs = [tabs, *asks, *itertools.chain.from_iterable(o.outputs for o in opens)]
     # queued, or the states in it would not tell that they changed; not behind the models, whose turn comes after it
     fill = {"fn": guarded(panel.fill), "inputs": [pending, source.moves], "outputs": outputs}
@@ -173,12 +173,12 @@ def build_recipe_panel(
     source.moves.change(**fill, **later)
     here = [source.model, source.moves]
     events = [
-        go.click(guarded(panel.open_text), [text, *here], opened, **quiet),
-        file.upload(guarded(panel.open_file), [file, *here], opened, **quiet),
+        go.click(guarded(panel.open_text), [text, *here], [*bar, status], **quiet),
+        file.upload(guarded(panel.open_file), [file, *here], [*bar, status], **quiet),
     ]
-    events.append(visit.select(guarded(panel.open_kept), here, [*opened[:-1], again], **quiet))
+    events.append(visit.select(guarded(panel.open_kept), here, [*bar, again], **quiet))
     if examples is not None:
-        told = [*opened[:-1], examples.told]
+        told = [*bar, examples.told]
         for i, button in enumerate(examples.buttons):
             events.append(button.click(guarded(functools.partial(panel.open_example, i)), here, told, **quiet))
     for event in events:

@@ -10,17 +10,14 @@ from PIL import Image
 import koopman_core
 from foundation import noise
 from foundation.settings import read_settings
-from foundation.training import TrainingConfig
 from foundation.unet import UNetConfig
 from koopman_core import recipes
-from koopman_core.teacher_task import TeacherConfig
 from koopman_core.train import main
 from koopman_core.trajectories import TrajectoryConfig
 
 CONFIGS = Path(recipes.__file__).parent / "configs"
 SECTIONS = {
-    "teacher": {"data": recipes.DataConfig, "network": UNetConfig, "teacher": TeacherConfig,
-                "training": TrainingConfig, "run": recipes.RunConfig},
+    "teacher": recipes.TEACHER_SECTIONS,
     "trajectories": {"teacher": recipes.TeacherFile, "trajectories": TrajectoryConfig, "run": recipes.RunConfig},
     "student": recipes.STUDENT_SECTIONS,
 }  # fmt: skip
