@@ -88,26 +88,42 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as e:
         return fail(f"{args.host} is not an address of this machine ({e.strerror}): choose another --host.")
 
-    from analysis import ModelLibrary, UserError
-    from ui.app import build_app, launch_options
+    from ui.starting import no_garbage
 
-    try:
-        library = ModelLibrary(args.models) if args.models else ModelLibrary()
-        if args.public:
-            from ui import public
+    with no_garbage():
+        from analysis import UserError
 
-            public.close_doors(library)
-        print("Making the first picture and its trajectory ...", flush=True)
-        demo = build_app(library)
-    except UserError as e:
-        return fail(str(e))
-    options = launch_options()
-    if args.public:
-        options = public.restrict(demo, options)
-        print(public.exposure(reached(args.host, args.port), demo, library.names()), flush=True)
+        try:
+            demo, options = page(args)
+        except UserError as e:
+            return fail(str(e))
     print(f"Koopman Studio: {address(args.host, args.port)} (stop with Ctrl+C)", flush=True)
     demo.launch(server_name=args.host, server_port=args.port, quiet=True, **options)
     return 0
+
+
+def page(args: argparse.Namespace) -> tuple:
+    """The page, its first picture made, and the arguments of its `launch`.
+
+    Raises:
+        UserError: the default model cannot be used.
+    """
+    from analysis import ModelLibrary
+    from ui.starting import first_trajectory, no_stubs
+
+    library = ModelLibrary(args.models) if args.models else ModelLibrary()
+    print("Making the first picture and its trajectory ...", flush=True)
+    with first_trajectory(library), no_stubs():
+        from ui import public
+        from ui.app import build_app, launch_options
+
+    if args.public:
+        public.close_doors(library)
+    demo, options = build_app(library), launch_options()
+    if args.public:
+        options = public.restrict(demo, options)
+        print(public.exposure(reached(args.host, args.port), demo, library.names()), flush=True)
+    return demo, options
 
 
 def address(host: str, port: int) -> str:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 BANDWIDTHS = (1.0,)  # of the public code's figure
@@ -115,6 +114,8 @@ def wasserstein2(x: Tensor, y: Tensor) -> float:
     x, y = _points(x, 1), _points(y, 1)
     if len(x) != len(y) or len(x) > MAX_ASSIGNED:
         raise ValueError(f"Exact assignment takes two clouds of one size, at most {MAX_ASSIGNED:,} points.")
+    from scipy.optimize import linear_sum_assignment  # only here: it takes a while to import
+
     cost = torch.cdist(x, y).square().numpy()
     return math.sqrt(float(cost[linear_sum_assignment(cost)].mean()))
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 COUPLINGS = ("independent", "exact", "entropic")
@@ -35,6 +34,8 @@ def exact_plan(x0: Tensor, x1: Tensor) -> Tensor:
         int64 (B,): x0[i] goes to x1[plan[i]].
     """
     cost = torch.cdist(x0.flatten(1).double(), x1.flatten(1).double()).square()
+    from scipy.optimize import linear_sum_assignment  # only here: it takes a while to import
+
     return torch.from_numpy(linear_sum_assignment(cost.cpu().numpy())[1]).to(x1.device)
 
 

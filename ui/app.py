@@ -26,16 +26,17 @@ from ui.glossary import build_glossary
 from ui.guard import Limits
 from ui.own_model import build_own_model
 from ui.plots import PLOTLY_ROUTE
+from ui.quick_page import QuickPage
 from ui.recipe_panel import build_recipe_panel
 from ui.restore import build_restore
 from ui.source import build_source
 from ui.spectrum import build_spectrum
+from ui.starting import DEFAULT_SEED
 from ui.theme import HEADER, STYLE_SHEET, theme
 from ui.time_series import build_time_series
 from ui.tour import build_tour
 from ui.visitors import HEAD, Shares
 
-DEFAULT_SEED = 2
 QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
 
 
@@ -128,5 +129,8 @@ def launch_options() -> dict:
         "max_file_size": MAX_BYTES,  # own models; pictures and recipes are held to their own limits
         "state_session_capacity": 256,
         "footer_links": ["api"],
-        "app_kwargs": {"middleware": [Middleware(Limits), Middleware(Shares)], "routes": [PLOTLY_ROUTE]},
+        "app_kwargs": {
+            "middleware": [Middleware(Limits), Middleware(Shares), Middleware(QuickPage)],
+            "routes": [PLOTLY_ROUTE],
+        },
     }

@@ -17,9 +17,9 @@ from ui.latest import Latest, Superseded
 from ui.pictures import figure_html, strip
 from ui.plots import player, player_value
 from ui.source import Source, fitting_label, usable_seed
+from ui.starting import DEFAULT_STEPS
 
 SHEET = 12
-DEFAULT_STEPS = 18
 PROGRESS = gr.Progress()  # Gradio sees it as a default argument and fills in the visitor's own
 INTRO = """<p class="ks-intro">A Koopman model turns noise into a picture with <b>one</b> network call, because in its
 latent space time is a matrix exponential: every moment between noise and picture can be read off, not only the end.</p>

@@ -19,7 +19,7 @@ from analysis.uploads import OwnModels
 from ui import uploads
 from ui.guard import UPLOAD_PATH, Limits
 from ui.long_runs import limit_patience
-from ui.visitors import WAITING, Shares
+from ui.visitors import WAITING
 
 QUEUE_SIZE = 48  # questions that wait at once, of all visitors; another model asks for eleven
 PATIENCE = 60.0  # seconds that one measurement may take
@@ -106,10 +106,12 @@ def restrict(demo: gr.Blocks, options: dict) -> dict:
         options: of `ui.app.launch_options`.
     """
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
+    of_app = options["app_kwargs"]
+    middleware = [Middleware(PublicLimits) if m.cls is Limits else m for m in of_app["middleware"]]
     return options | {
         "max_file_size": FILE_BYTES,
         "state_session_capacity": SESSIONS,
-        "app_kwargs": options["app_kwargs"] | {"middleware": [Middleware(PublicLimits), Middleware(Shares)]},
+        "app_kwargs": of_app | {"middleware": middleware},
     }
 
 

@@ -225,6 +225,11 @@ def test_nothing_sticks_out(lasting):
     assert 250 < box["width"] <= 400
 
 
+def test_the_list_of_events_is_not_watched_for_changes(page):
+    assert page.evaluate("window.gradio_config.dependencies.constructor.name") == "Events"
+    assert page.evaluate("window.gradio_config.dependencies.length") > 200
+
+
 def test_a_thumbnail_chooses_its_seed_and_everything_follows(page):
     hero, player = page.locator("#hero img").get_attribute("src"), frame(page)
     page.locator("#sheet button.thumbnail-item").nth(3).click()
