@@ -24,11 +24,16 @@ BATCH = 50
 
 @dataclass(frozen=True)
 class Distance:
-    """Means over pictures. Attributes: mse on [-1, 1]; psnr in dB; lpips, None without a backbone."""
+    """Means over pictures.
+
+    Attributes: mse on [-1, 1]; psnr in dB; lpips, None without a backbone; contrast of the one over that of the other,
+    `metrics.contrast`, above 1 where the first is the stronger.
+    """
 
     mse: float
     psnr: float
     lpips: float | None
+    contrast: float
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,12 @@ class _Mean:
         x = x.clamp(-1, 1)
         y = y.clamp(-1, 1)
         lpips = self.perceptual(x, y).double() if self.perceptual else torch.full((len(x),), torch.nan)
-        self.rows.append(torch.stack([metrics.mse(x, y), metrics.psnr(x, y), lpips], 1))
+        figures = [metrics.mse(x, y), metrics.psnr(x, y), lpips, metrics.contrast(x), metrics.contrast(y)]
+        self.rows.append(torch.stack(figures, 1))
 
     def result(self) -> Distance:
-        mse, psnr, lpips = torch.cat(self.rows).mean(0).tolist()
-        return Distance(mse, psnr, lpips if self.perceptual else None)
+        mse, psnr, lpips, mine, other = torch.cat(self.rows).mean(0).tolist()
+        return Distance(mse, psnr, lpips if self.perceptual else None, mine / other if other else float("nan"))
 
 
 @torch.inference_mode()

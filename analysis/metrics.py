@@ -28,6 +28,11 @@ def psnr(x: Tensor, y: Tensor) -> Tensor:
     return 10.0 * torch.log10(DATA_RANGE**2 / mse(x, y))
 
 
+def contrast(x: Tensor) -> Tensor:
+    """Root-mean-square contrast of pictures (B, C, H, W): standard deviation over channels and pixels; (B,) float64."""
+    return x.detach().cpu().double().flatten(1).std(1, correction=0)
+
+
 def ssim(x: Tensor, y: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004) by scikit-image, averaged over channels.
 

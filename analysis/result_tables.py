@@ -43,12 +43,12 @@ def _interval(v: Interval, form: str = ".3g") -> str:
 
 
 def _cells(d: Distance) -> list[str]:
-    return [NOT_DEFINED if d.lpips is None else f"{d.lpips:.4f}", f"{d.psnr:.2f}", f"{d.mse:.5f}"]
+    return [NOT_DEFINED if d.lpips is None else f"{d.lpips:.4f}", f"{d.psnr:.2f}", f"{d.mse:.5f}", f"{d.contrast:.3f}"]
 
 
 def fidelity_tables(f: Fidelity) -> str:
     """Student against teacher, along the path, and a summary of the spectrum."""
-    distances = ["LPIPS (Alex, 64 px)", "PSNR, dB", "MSE"]
+    distances = ["LPIPS (Alex, 64 px)", "PSNR, dB", "MSE", "contrast, ratio"]
     return "\n\n".join([
         f"{f.seeds} held-out noises.",
         grid(["against the teacher's 35-call sample", *distances], [

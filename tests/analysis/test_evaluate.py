@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -19,6 +20,11 @@ def no_backbone(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
 
+def spread(x):
+    """Mean over pictures of the standard deviation of their values."""
+    return float(np.mean([np.std(picture.numpy()) for picture in x]))
+
+
 def test_figures_are_means_over_held_out_noises(models):
     bench = ModelLibrary(models).get("shapes")
     f = measure_fidelity(bench.model, bench.teacher, 4, scrub_seeds=4, scrub_steps=5)
@@ -32,6 +38,7 @@ def test_figures_are_means_over_held_out_noises(models):
     assert f.one_step.mse == pytest.approx(float(metrics.mse(one, best).mean()), rel=1e-4)
     assert f.one_step.psnr == pytest.approx(float(metrics.psnr(one, best).mean()), rel=1e-4)
     assert f.zero_operator.mse == pytest.approx(float(metrics.mse(zero, best).mean()), rel=1e-4)
+    assert f.one_step.contrast == pytest.approx(spread(one) / spread(best), rel=1e-4)
     assert f.yardstick.mse < f.one_step.mse
     assert [row.sigma for row in f.scrub] == pytest.approx(karras_sigmas(5).tolist())
     assert f.one_step.lpips is None

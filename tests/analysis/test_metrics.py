@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.metrics import frequency_centroid, mse, psnr, radial_power, ssim, to_uint8
+from analysis.metrics import contrast, frequency_centroid, mse, psnr, radial_power, ssim, to_uint8
 
 
 def pictures(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -19,6 +19,12 @@ def wave(height: int, width: int, rows: int, columns: int, phase: float = 0.3) -
     """A cosine with `rows` and `columns` whole cycles over the picture, (1, 1, H, W) float64."""
     i, j = torch.meshgrid(torch.arange(height).double(), torch.arange(width).double(), indexing="ij")
     return torch.cos(2 * math.pi * (rows * i / height + columns * j / width) + phase)[None, None]
+
+
+def test_contrast_is_the_spread_of_a_pictures_values():
+    x = torch.stack([0.1 * pictures(3, 8, 8, seed=5), pictures(3, 8, 8, seed=6), torch.full((3, 8, 8), 0.3)])
+    assert contrast(x).tolist() == pytest.approx([np.std(p.double().numpy()) for p in x], abs=1e-12)
+    assert contrast(2 * x - 1).tolist() == pytest.approx((2 * contrast(x)).tolist(), abs=1e-6)
 
 
 def test_mse_and_psnr():

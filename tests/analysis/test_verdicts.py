@@ -25,14 +25,15 @@ def cells(table):
 
 def test_fidelity_without_lpips():
     f = Fidelity(
-        7, Distance(0.01, 20.0, None), Distance(0.02, 21.0, 0.5), Distance(1.0, 3.0, 0.25),
-        (ScrubRow(80.0, Distance(0.5, 1.0, 0.125)),), (EntrySummary("skip 0", (2, 3, 4), 0.1, 0.2, 0.3, 0.4, 0.5),),
+        7, Distance(0.01, 20.0, None, 1.12), Distance(0.02, 21.0, 0.5, 1.0), Distance(1.0, 3.0, 0.25, 0.5),
+        (ScrubRow(80.0, Distance(0.5, 1.0, 0.125, 0.9876)),),
+        (EntrySummary("skip 0", (2, 3, 4), 0.1, 0.2, 0.3, 0.4, 0.5),),
     )  # fmt: skip
     words, students, path, spectrum = result_tables.fidelity_tables(f).split("\n\n")
     assert words == "7 held-out noises."
-    assert cells(students)[1] == ["student, one call", "n/a", "20.00", "0.01000"]
-    assert cells(students)[2][1:] == ["0.5000", "21.00", "0.02000"] and cells(students)[3][1] == "0.2500"
-    assert cells(path)[1] == ["80", "0.1250", "1.00", "0.50000"]
+    assert cells(students)[1] == ["student, one call", "n/a", "20.00", "0.01000", "1.120"]
+    assert cells(students)[2][1:] == ["0.5000", "21.00", "0.02000", "1.000"] and cells(students)[3][1] == "0.2500"
+    assert cells(path)[1] == ["80", "0.1250", "1.00", "0.50000", "0.988"]
     assert cells(spectrum)[1] == ["skip 0", "2x3x4", "+0.100", "0.200", "0.30", "0.400", "0.50"]
 
 
