@@ -19,6 +19,7 @@ import koopman_core
 from analysis import result_pages
 from analysis.ablation_rows import FROM, ROWS, Figures, Plan, Row
 from analysis.ablation_tables import ablation_text
+from analysis.distribution import sample_name
 from analysis.errors import UserError
 from analysis.feature_cache import FOLDER as FEATURES
 from analysis.fidelity import FIRST_SEED, measure_fidelity
@@ -28,7 +29,7 @@ from analysis.requests import whole
 from analysis.requests_effects import LinearityRequest
 from analysis.result_pages import RESULTS
 from analysis.workbench import Workbench
-from foundation.commands import resumable
+from foundation.commands import percent_bar, resumable
 from foundation.perceptual import PerceptualDistance
 from foundation.settings import build, read_settings
 from koopman_core.recipes import STUDENT_SECTIONS, run_student
@@ -73,13 +74,23 @@ def train_row(plan: Plan, row: Row, seed: int, folder: Path, report=print) -> Pa
     return path
 
 
-def measure(plan: Plan, path: Path, seed: int, perceptual: PerceptualDistance, features: Path = FEATURES) -> Figures:
+def measure(
+    plan: Plan,
+    path: Path,
+    seed: int,
+    perceptual: PerceptualDistance,
+    features: Path = FEATURES,
+    remembered: dict | None = None,
+    report=print,
+) -> Figures:
     """All figures of one student, from `figures.json` beside it as far as they are there.
 
     Args:
         path: its checkpoint.
         seed: of its training.
         features: folder of the Inception features.
+        remembered: of `measure_fidelity`.
+        report: called with a sentence before every long step.
     """
     model, teacher = koopman_core.load(path), koopman_core.load_teacher(plan.teacher)
     bench = Workbench(model, teacher, path.parent.name)
@@ -87,8 +98,11 @@ def measure(plan: Plan, path: Path, seed: int, perceptual: PerceptualDistance, f
     kept = path.with_name("figures.json")
     found = json.loads(kept.read_text()) if kept.exists() else {}
     if found.get("key") != key:
+        report(f"{bench.name}: comparing with the teacher, {plan.noises} noises")
         scrub = min(100, max(1, plan.noises // 5))
-        f = measure_fidelity(model, teacher, plan.noises, perceptual=perceptual, scrub_seeds=scrub)
+        f = measure_fidelity(
+            model, teacher, plan.noises, perceptual=perceptual, scrub_seeds=scrub, remembered=remembered
+        )
         few = tuple(range(FIRST_SEED, FIRST_SEED + min(16, plan.noises)))
         law = bench.linearity(LinearityRequest(few, decoded=False, dmd_rank=0))
         sides: dict[int, list[float]] = {}
@@ -101,10 +115,15 @@ def measure(plan: Plan, path: Path, seed: int, perceptual: PerceptualDistance, f
             "linear": {str(side): statistics.fmean(v) for side, v in sides.items()},
             "growing": sum(int((a > 0).sum()) for a in alpha) / sum(a.numel() for a in alpha),
         }  # fmt: skip
-        kept.write_text(json.dumps(found, indent=1))
+        part = kept.with_suffix(".part")  # a file that is there is whole
+        part.write_text(json.dumps(found, indent=1))
+        part.replace(kept)
     fid = None
     if plan.fid:
-        fid = measure_distribution(bench, plan.fid, reference_count=plan.reference, folder=features).fid["student"][0]
+        with percent_bar(f"{bench.name}: {sample_name('FID', plan.fid)}") as progress:
+            fid = measure_distribution(
+                bench, plan.fid, reference_count=plan.reference, folder=features, progress=progress
+            ).fid["student"][0]
     names = ("lpips", "psnr", "zero", "scrub", "growing")
     return Figures(
         seed, fid=fid, linear={int(k): v for k, v in found["linear"].items()}, **{n: found[n] for n in names}
@@ -123,13 +142,13 @@ def run(
         report: called with a sentence before every long step.
     """
     perceptual = PerceptualDistance("alex", backbone=plan.lpips, side=64)
+    remembered: dict = {}  # rows share the teacher
     out = []
     for row in ROWS[group]:
         found = []
         for seed in range(seeds or row.seeds):
             path = train_row(plan, row, seed, folder, report)
-            report(f"{path.parent.name}: measuring")
-            found.append(measure(plan, path, seed, perceptual))
+            found.append(measure(plan, path, seed, perceptual, remembered=remembered, report=report))
         out.append((row, found))
     return out
 
@@ -144,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--noises", type=int, default=Plan.noises, help="of the comparison with the teacher")
     parser.add_argument("--seeds", type=int, default=None, help="trainings a row; 2 for the paper's rows, else 1")
     parser.add_argument("--fid", type=int, default=None, help="pictures a run; without it there is no FID")
-    parser.add_argument("--fid-reference", type=int, default=None, help="training pictures; all, of shapes 50,000")
+    parser.add_argument("--fid-reference", type=int, default=None, help="training pictures; all, of shapes 10,000")
     parser.add_argument("--lpips", type=Path, default=None, help="AlexNet backbone file (npz, safetensors or pth)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the runs")
     parser.add_argument("--write", action="store_true", help="put the tables on the page")

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from flow_core import model as flow_model
 from flow_core import series_model
 from flow_core.series_recipe import ship
 from flow_core.worlds import open_world
+from foundation.commands import percent_bar
 from foundation.perceptual import PerceptualDistance, available
 from foundation.picture_data import save_grid
 from koopman_core.model import MODELS_DIR
@@ -71,15 +70,6 @@ def rounded(value, digits: int = 5):
     if isinstance(value, dict):
         return {k: rounded(v, digits) for k, v in value.items()}
     return [rounded(v, digits) for v in value] if isinstance(value, (list, tuple)) else value
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[float, str], None]]:
-    """A progress bar over shares of the whole."""
-    from tqdm import tqdm
-
-    with tqdm(total=100, desc=what, unit="%", mininterval=5.0, bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
-        yield lambda share, words: bar.update(100 * share - bar.n)
 
 
 def _perceptual(args) -> PerceptualDistance | None:
@@ -179,7 +169,7 @@ def evaluate_hkd(args) -> int:
     own = {FIDELITY: _fidelity, DISTRIBUTION: _distribution, MEMORY: _memory}
     for part in parts:
         command, count = _command(args, bench.name, part, COUNTS)
-        with _bar(f"{bench.name} {part}") as progress:
+        with percent_bar(f"{bench.name} {part}") as progress:
             body = own[part](bench, args, command, progress) if part in own else MEASURED[part](bench, count, progress)
         result_pages.publish(bench.name, part, command, body, page)
     if args.sheet:
@@ -209,7 +199,7 @@ def evaluate_series(args) -> int:
     for part in parts_of(args.parts, fitting):
         command, count = _command(args, name, part, SERIES_COUNTS)
         more = {"folder": args.models} if part == series_parts.IN_SAMPLE else {}
-        with _bar(f"{name} {part}") as progress:
+        with percent_bar(f"{name} {part}") as progress:
             body, figures = series_parts.MEASURED[part](model, world, count, progress, **more)
         result_pages.publish(name, part, command, body, page)
         if args.write and figures:
@@ -237,7 +227,7 @@ def evaluate_flow(args) -> int:
         for part in list(fitting) if args.parts is None else parts_of(args.parts, FLOW_COUNTS):
             command, count = _command(args, name, part, FLOW_COUNTS)
             more = {"name": name, "folder": args.models} if part == flow_parts.PICTURES else {}
-            with _bar(f"{name} {part}") as progress:
+            with percent_bar(f"{name} {part}") as progress:
                 body = flow_parts.MEASURED[part](model, count, progress, **more)
             result_pages.publish(name, part, command, body, page)
     return 0
@@ -259,7 +249,7 @@ def main(argv: list[str] | None = None) -> int:
         words = f"of the part {part}, {low:,} to {high:,}; {count:,} by default"
         parser.add_argument(f"--{option}", type=int, default=None if part == DISTRIBUTION else count, help=words)
     parser.add_argument("--fid-runs", type=int, default=None, help=f"{DISTRIBUTION} again with other seeds, 1 to 100")
-    parser.add_argument("--fid-reference", type=int, default=None, help="training pictures; all, of shapes 50,000")
+    parser.add_argument("--fid-reference", type=int, default=None, help="training pictures; all, of shapes 10,000")
     parser.add_argument("--lpips", type=Path, default=None, help="AlexNet backbone file (npz, safetensors or pth)")
     parser.add_argument("--json", type=Path, default=None, help="also write the figures of the part fidelity here")
     parser.add_argument(

@@ -81,6 +81,28 @@ class _Mean:
         return Distance(mse, psnr, lpips if self.perceptual else None, mine / other if other else float("nan"))
 
 
+@dataclass(frozen=True)
+class TeacherSide:
+    """What the teacher makes of a batch of noises.
+
+    Attributes: best = its 35-call samples; short = its 19-call samples; path = its denoised states on a grid.
+    """
+
+    best: Tensor
+    short: Tensor
+    path: list[Tensor]
+
+
+def _teacher_side(teacher: EDM, x: Tensor, labels: Tensor | None, steps: int) -> TeacherSide:
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        return teacher(x, sigma, labels)
+
+    path: list[Tensor] = []
+    short = heun_sample(denoise, x, karras_sigmas(steps), lambda i, s, state, d: path.append(d)).x
+    best = heun_sample(denoise, x, karras_sigmas(18)).x
+    return TeacherSide(best, short if steps == 10 else heun_sample(denoise, x, karras_sigmas(10)).x, path)
+
+
 @torch.inference_mode()
 def paired_samples(model: KoopmanDiffusion, teacher: EDM, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
     """The teacher's 35-call samples and the student's pictures from the same noises, (n, C, H, W) each, no class."""
@@ -97,6 +119,7 @@ def measure_fidelity(
     perceptual: PerceptualDistance | None = None,
     scrub_seeds: int = 200,
     scrub_steps: int = 10,
+    remembered: dict[tuple, TeacherSide] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fidelity:
     """Student against teacher.
@@ -105,6 +128,7 @@ def measure_fidelity(
         seeds: noises for the final picture.
         perceptual: LPIPS; None leaves it out.
         scrub_seeds: noises for the comparison along the path.
+        remembered: what the teacher made, for its next student; filled and looked up here; twelve pictures a noise.
         progress: called with (noises done, seeds).
     """
     one, yard, zero = _Mean(perceptual), _Mean(perceptual), _Mean(perceptual)
@@ -116,22 +140,18 @@ def measure_fidelity(
         x = SIGMA_MAX * noise(batch, shape)
         classes = model.config.classes
         labels = torch.tensor([label_of(s, classes) for s in batch]) if classes else None
-
-        def denoise(x: Tensor, sigma: Tensor, labels=labels) -> Tensor:
-            return teacher(x, sigma, labels)
-
-        best = heun_sample(denoise, x, karras_sigmas(18)).x
-        path: list[Tensor] = []
-        short = heun_sample(denoise, x, grid, lambda i, s, state, d, path=path: path.append(d))
+        key = (batch, scrub_steps)
+        made = remembered.get(key) if remembered is not None else None
+        if made is None:
+            made = _teacher_side(teacher, x, labels, scrub_steps)
+        if remembered is not None:
+            remembered[key] = made
         z = model.encode(x, SIGMA_MAX, labels)
-        one.add(model.decode(model.evolve(z, 1.0, 0.0), labels), best)
-        zero.add(model.decode(z, labels), best)  # exp(0) is the identity: unevolved latents are those of A = 0
-        if scrub_steps == 10:
-            yard.add(short.x, best)
-        else:
-            yard.add(heun_sample(denoise, x, karras_sigmas(10)).x, best)
+        one.add(model.decode(model.evolve(z, 1.0, 0.0), labels), made.best)
+        zero.add(model.decode(z, labels), made.best)  # exp(0) is the identity: unevolved latents are those of A = 0
+        yard.add(made.short, made.best)
         if low < scrub_seeds:
-            for tau, target, mean in zip(model.tau(grid), path, scrub, strict=True):
+            for tau, target, mean in zip(model.tau(grid), made.path, scrub, strict=True):
                 mean.add(model.decode(model.evolve(z, 1.0, tau), labels), target)
         if progress is not None:
             progress(min(low + BATCH, seeds), seeds)

@@ -134,7 +134,7 @@ def measure_distribution(
         bench: a model with its teacher.
         count: pictures of each, 2 to 1,000,000.
         runs: how often, each time with other seeds.
-        reference_count: training pictures; default: `reference.size_of` (all, of shapes 50,000).
+        reference_count: training pictures; default: `reference.size_of` (all, of shapes 10,000).
         network: the features; default: `Inception()`.
         folder: where they are kept.
         progress: called with (share, words); may raise to stop.

@@ -4,7 +4,7 @@
     python -m analysis.reference cifar10 --against test    # a check: FID-10k of real pictures, about 3.15 on CIFAR-10
 
 The training pictures are taken in a fixed random order (the first 10,000 serve KID), as stored, not mirrored. Of the
-procedural shapes there is no whole: 50,000 of them are taken, the training pool's first. Ctrl-C stops; the same command
+procedural shapes there is no whole: 10,000 of them are taken, the training pool's first. Ctrl-C stops; the same command
 goes on.
 """
 
@@ -27,7 +27,7 @@ from analysis.result_tables import grid, span
 from foundation.commands import resumable
 from foundation.datasets import ImageDataset, open_dataset
 
-MOST = 50_000  # pictures of a procedural set; those of a stored one are all taken
+MOST = 10_000  # pictures of a procedural set, which has no whole; those of a stored one are all taken
 KNOWN = {("cifar10", 32, 50_000, 10_000): "about 3.15"}  # of FID, test against training set, by the published detector
 
 
@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="analysis.reference", description=__doc__.partition("\n")[0])
     parser.add_argument("spec", help="data set: shapes, cifar10, fashion, folder:PATH ...")
     parser.add_argument("--size", type=int, default=32, help="side of the pictures in pixels")
-    parser.add_argument("--count", type=int, default=None, help="pictures; default: all (of shapes 50,000)")
+    parser.add_argument("--count", type=int, default=None, help="pictures; default: all (of shapes 10,000)")
     parser.add_argument("--against", choices=("train", "test"), default=None, help="a split to compare with")
     parser.add_argument("--against-count", type=int, default=10_000, help="pictures of that split, at most")
     parser.add_argument("--network", type=Path, default=None, help=f"the Inception file; or set {inception.VARIABLE}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,15 @@ def resumable(prog: str, work: Callable[[], None], mistakes: tuple[type[Exceptio
         print(f"{prog}: stopped; the same command goes on.", file=sys.stderr)
         return 130
     return 0
+
+
+@contextmanager
+def percent_bar(what: str) -> Iterator[Callable[[float, str], None]]:
+    """A progress bar over shares of the whole, to be called with (share, words); of the words nothing is shown."""
+    from tqdm import tqdm
+
+    with tqdm(total=100, desc=what, unit="%", mininterval=5.0, bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
+        yield lambda share, words: bar.update(100 * share - bar.n)
 
 
 def device_sentence() -> str:

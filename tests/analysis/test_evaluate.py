@@ -44,6 +44,20 @@ def test_figures_are_means_over_held_out_noises(models):
     assert f.one_step.lpips is None
 
 
+def test_what_the_teacher_made_serves_the_next_student(models):
+    bench = ModelLibrary(models).get("shapes")
+    remembered = {}
+    f = measure_fidelity(bench.model, bench.teacher, 4, scrub_seeds=2, scrub_steps=5, remembered=remembered)
+
+    def none(*_):
+        pytest.fail("the teacher was asked again")
+
+    assert measure_fidelity(bench.model, none, 4, scrub_seeds=2, scrub_steps=5, remembered=remembered) == f
+    assert measure_fidelity(bench.model, bench.teacher, 4, scrub_seeds=2, scrub_steps=5) == f  # nothing is kept unasked
+    with pytest.raises(pytest.fail.Exception):  # another grid is another question
+        measure_fidelity(bench.model, none, 4, scrub_seeds=2, scrub_steps=6, remembered=remembered)
+
+
 def test_command_prints_and_writes_the_card(models, tmp_path, capsys):
     shutil.copytree(models, tmp_path / "m")
     arguments = ["hkd", "--model", "shapes", "--models", str(tmp_path / "m"), "--parts", "fidelity", "--seeds", "3"]
