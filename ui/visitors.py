@@ -43,6 +43,9 @@ class Shares:
         messages = await _whole(receive)
         asked, blocks = _json(messages), scope["app"].get_blocks()
         visitor = asked.get("session_hash")
+        if visitor == "":  # Gradio fails on it
+            await refuse(send, 400, "session_hash is empty: give this session a name, or leave it out.")
+            return
         if not isinstance(visitor, str) or not visitor:
             visitor = None  # Gradio names each of its questions anew
         elif self._entering[visitor] + waiting(blocks._queue, visitor) >= self.most:

@@ -120,6 +120,8 @@ def test_a_nameless_visitor_is_told_by_gradio(page):
     address, held = page
     held.free()
     assert join(address, None)[0] == 400
+    status, told, _ = join(address, "")
+    assert status == 400 and "give this session a name" in told["error"]
     for body in (
         b"",
         b"no json",
