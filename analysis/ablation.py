@@ -131,7 +131,7 @@ def measure(
 
 
 def run(
-    plan: Plan, group: str, folder: Path, seeds: int | None = None, report=print
+    plan: Plan, group: str, folder: Path, seeds: int | None = None, report=print, remembered: dict | None = None
 ) -> list[tuple[Row, list[Figures]]]:
     """Every row of a group, trained and measured.
 
@@ -140,9 +140,10 @@ def run(
         folder: of the runs.
         seeds: trainings a row, instead of the row's own number.
         report: called with a sentence before every long step.
+        remembered: of `measure_fidelity`, for all groups, which share the teacher.
     """
     perceptual = PerceptualDistance("alex", backbone=plan.lpips, side=64)
-    remembered: dict = {}  # rows share the teacher
+    remembered = {} if remembered is None else remembered
     out = []
     for row in ROWS[group]:
         found = []
@@ -180,8 +181,10 @@ def main(argv: list[str] | None = None) -> int:
         if args.write:
             result_pages.read_page(args.results)
         plan = Plan(args.teacher, args.trajectories, args.images, args.noises, args.fid, args.fid_reference, args.lpips)
+        remembered: dict = {}
         for group in groups:
-            text = ablation_text(group, run(plan, group, args.folder, args.seeds), plan)
+            found = run(plan, group, args.folder, args.seeds, remembered=remembered)
+            text = ablation_text(group, found, plan)
             asked = f"python -m analysis.ablation --trajectories DIR --groups {group} --images {plan.images}"
             asked += f" --noises {plan.noises}" + (f" --fid {plan.fid}" if plan.fid else "")
             asked += f" --fid-reference {plan.reference}" if plan.reference else ""

@@ -141,9 +141,7 @@ def measure_fidelity(
         classes = model.config.classes
         labels = torch.tensor([label_of(s, classes) for s in batch]) if classes else None
         key = (batch, scrub_steps)
-        made = remembered.get(key) if remembered is not None else None
-        if made is None:
-            made = _teacher_side(teacher, x, labels, scrub_steps)
+        made = (remembered or {}).get(key) or _teacher_side(teacher, x, labels, scrub_steps)
         if remembered is not None:
             remembered[key] = made
         z = model.encode(x, SIGMA_MAX, labels)

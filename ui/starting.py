@@ -7,9 +7,10 @@ import gc
 import inspect
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from analysis import ModelLibrary, UserError
-from analysis.requests import TrajectoryRequest
+if TYPE_CHECKING:
+    from analysis import ModelLibrary
 
 DEFAULT_SEED = 2
 DEFAULT_STEPS = 18  # levels of the teacher's grid
@@ -59,6 +60,8 @@ def first_trajectory(library: ModelLibrary) -> Iterator[None]:
 
     Where the default model cannot be used nothing is done: the page's own question for it says why.
     """
+    from analysis import UserError  # only here: torch is imported without a look for garbage, too
+    from analysis.requests import TrajectoryRequest
 
     def work() -> None:
         with contextlib.suppress(UserError):
