@@ -31,8 +31,8 @@ class Row:
     paper: float | None = None
 
 
-def _latent(*weights: float) -> tuple[str, ...]:
-    return (*PATH, f"--student.latent_weights=[{','.join(map(str, weights))}]")
+def _latent(*weights: float, scale: str = "energy") -> tuple[str, ...]:
+    return (*PATH, f"--student.latent_weights=[{','.join(map(str, weights))}]", f"--student.latent_scale={scale}")
 
 
 ROWS = {
@@ -54,6 +54,7 @@ ROWS = {
         Row("latent_16", "0.3 at 16 pixels", _latent(0.3, 0, 0)),
         Row("latent_8", "0.3 at 8 pixels", _latent(0, 0.3, 0)),
         Row("latent_4", "0.3 at 4 pixels", _latent(0, 0, 0.3)),
+        Row("latent_var", "0.1 at 16, 8 and 4 pixels, over the variance", _latent(0.1, 0.1, 0.1, scale="variance")),
     ),
 }
 
@@ -68,8 +69,9 @@ class Figures:
         zero: LPIPS of the same with A = 0.
         scrub: LPIPS of the Koopman path to the teacher's denoised state, mean over the levels sigma >= `FROM`.
         linear: side of the latents in pixels -> relative error of the linear law in its latent space, mean over times.
+        apart: the same of what differs between the trajectories (`validity.Linearity.differences`).
         growing: share of the pairs that have alpha > 0, so that they shrink on the way to the picture.
-        fid: FID of so many pictures as were asked for; None when not asked for.
+        fid, kid: FID and KID of so many pictures as were asked for; None when not asked for.
     """
 
     seed: int
@@ -78,8 +80,10 @@ class Figures:
     zero: float
     scrub: float
     linear: dict[int, float]
+    apart: dict[int, float]
     growing: float
     fid: float | None
+    kid: float | None
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,13 @@ def _paper(rows: Found, plan: Plan) -> list[str]:
     named.sort(key=lambda pair: -pair[0].paper)
     out = [order_verdict(named, lambda f: f.lpips, "LPIPS to the teacher")]
     if plan.fid:
-        out.insert(0, order_verdict(named, lambda f: f.fid, sample_name("FID", plan.fid)))
+        means = [_mean(found, lambda f: f.fid) for _, found in named]
+        apart = f" The paper's rows lie within {100 * (max(means) / min(means) - 1):.1f} % of one another."
+        out = [
+            order_verdict(named, lambda f: f.fid, sample_name("FID", plan.fid)) + apart,
+            order_verdict(named, lambda f: f.kid, sample_name("KID", plan.fid)),
+            *out,
+        ]
     by_key = {row.key: found for row, found in rows}
     full, path = by_key["full"], by_key["path"]
 
@@ -92,12 +98,19 @@ def _latent(rows: Found, plan: Plan) -> list[str]:
             f"{_mean(found, lambda f, s=side: f.linear[s]):.2f}"
             for side in sides
         )
+        apart = ", ".join(
+            f"{_mean(plain, lambda f, s=side: f.apart[s]):.2f} to {_mean(found, lambda f, s=side: f.apart[s]):.2f}"
+            for side in sides
+        )
         cost = _mean(found, lambda f: f.lpips) / _mean(plain, lambda f: f.lpips)
-        out.append(f"{row.words}: relative error of the linear law, {moved}; LPIPS of the picture {cost:.2f} times.")
+        out.append(
+            f"{row.words}: relative error of the linear law, {moved}; of what differs between pictures {apart}; "
+            f"LPIPS of the picture {cost:.2f} times."
+        )
     reached = [
         f"{side} pixels"
         for side in sides
-        if any(_mean(found, lambda f, s=side: f.linear[s]) <= LINEAR for _, found in asked)
+        if any(_mean(found, lambda f, s=side: max(f.linear[s], f.apart[s])) <= LINEAR for _, found in asked)
     ]
     out.append(f"Levels that become linear (relative error up to {LINEAR}) in any row: {', '.join(reached) or 'none'}.")
     return out
@@ -118,7 +131,8 @@ def ablation_text(group: str, rows: Found, plan: Plan) -> str:
     head = [
         "", "trainings", "LPIPS to the teacher", "PSNR, dB", "LPIPS with A = 0",
         f"LPIPS of the path, sigma >= {FROM:g}",
-        "error of the linear law at " + " / ".join(f"{s}" for s in sides) + " pixels", "alpha > 0",
+        "error of the linear law at " + " / ".join(f"{s}" for s in sides) + " pixels", "of what differs",
+        "alpha > 0",
     ]  # fmt: skip
     table = []
     for row, found in rows:
@@ -126,20 +140,22 @@ def ablation_text(group: str, rows: Found, plan: Plan) -> str:
             row.words, str(len(found)), _cell([f.lpips for f in found], ".4f"), _cell([f.psnr for f in found], ".2f"),
             _cell([f.zero for f in found], ".4f"), _cell([f.scrub for f in found], ".4f"),
             " / ".join(f"{_mean(found, lambda f, s=s: f.linear[s]):.2f}" for s in sides),
+            " / ".join(f"{_mean(found, lambda f, s=s: f.apart[s]):.2f}" for s in sides),
             f"{100 * _mean(found, lambda f: f.growing):.0f} %",
         ]  # fmt: skip
         if plan.fid:
             cells.append(_cell([f.fid for f in found], ".2f"))
+            cells.append(_cell([1000 * f.kid for f in found], ".2f"))
         if group == "paper":
             cells.append(NOT_DEFINED if row.paper is None else f"{row.paper:.2f}")
         table.append(cells)
-    head += [sample_name("FID", plan.fid)] if plan.fid else []
+    head += [sample_name("FID", plan.fid), sample_name("KID", plan.fid) + " x 1000"] if plan.fid else []
     head += ["paper, CIFAR-10, FID-50k"] if group == "paper" else []
     intro = (
         f"Each row was trained on {plan.images:,} samples of the same trajectories, from the same teacher's weights "
         f"and with the same settings but the ones named; {plan.noises} held-out noises. Of several trainings: mean "
         "[least, most]. The latents' error is relative, over the teacher's trajectories, mean over levels of that "
-        "size and times."
+        "size and times; then the same with the mean over the trajectories taken off."
     )
     verdicts = "\n".join(f"- **Verdict.** {text}" for text in VERDICTS[group](rows, plan))
     return "\n\n".join([intro, grid(head, table), verdicts])

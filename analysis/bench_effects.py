@@ -216,6 +216,8 @@ class EffectQuestions:
             tau=found.tau.numpy(),
             sigma=sigmas.numpy(),
             **arrays(found.errors),
+            differences=arrays(found.differences),
+            common=None if found.common is None else found.common.numpy(),
             spread=found.spread.numpy(),
             fitted_alpha=tuple(e.alpha.numpy() for e in found.fitted),
             fitted_beta=tuple(e.beta.numpy() for e in found.fitted),

@@ -20,7 +20,7 @@ from analysis.requests import MaskRequest, SpectrumEntryResult, TrajectoryReques
 from analysis.requests_editing import EditRequest
 from analysis.requests_effects import LinearityRequest
 from analysis.requests_flow import Flow2DRequest, SweepRequest
-from analysis.verdicts import LINEAR, overall_errors
+from analysis.verdicts import LINEAR, linear_levels, overall_errors
 from analysis.workbench import Workbench
 
 Report = Callable[[float, str], None]
@@ -84,18 +84,18 @@ def outline(bench: Workbench, request: TrajectoryRequest, level: int | None, rep
 
 
 def linear(bench: Workbench, request: LinearityRequest, guess: float, report: Report | None = None) -> Reply:
-    """Lesson 2: the relative error of the operator along the teacher's trajectory.
+    """Lesson 2: the relative error of the operator along the teacher's trajectories, of what differs between them.
 
     Args:
         bench: the model, with its teacher.
-        request: which trajectories.
+        request: which trajectories; of one alone its own error is taken.
         guess: in [0, 1].
         report: progress, may raise to stop.
     """
     result = bench.linearity(request, report)
-    errors = overall_errors(result.learned)
+    errors = overall_errors(result.learned if result.differences is None else result.differences["learned"])
     low, high = int(errors.argmin()), int(errors.argmax())
-    linear = [name for name, e in zip(result.names, errors, strict=True) if e <= LINEAR]
+    linear = linear_levels(result)
     verdict = (
         f"linear to within {LINEAR:.0%} at {listed(linear)}" if linear else f"not linear to within {LINEAR:.0%} at any"
     )

@@ -63,13 +63,14 @@ LESSONS = (
             "make one long one.",
             "From the noise on this holds by construction.",
             "Whether the encoder, shown the teacher's noisy state at a later moment, finds itself on the same line is "
-            "another question, and it can be measured: an error of 0 is linear, 1 is no better than predicting zeros.",
+            "another question, and it can be measured, on what differs between trajectories: an error of 0 is linear, "
+            "1 is no better than predicting the same latent for all.",
         ),
         "effects",
         "guess",
-        LinearityRequest((SEED,), steps=8, dmd_rank=0),
-        "Guess this error with the slider below, then press Check, which measures it on one trajectory. The tab's own "
-        "button does so for more of them, level by level.",
+        LinearityRequest(tuple(range(SEED, SEED + 4)), steps=8, dmd_rank=0),
+        "Guess this error with the slider below, then press Check, which measures it on four trajectories. The tab's "
+        "own button does so for more of them, level by level.",
     ),
     Lesson(
         "Reading the spectrum",

@@ -12,6 +12,7 @@ from analysis.figures import (
     BAND_SYMBOLS,
     BLUE,
     ERROR_FLOOR,
+    GREEN,
     GREY,
     MAX_MODES,
     ORANGE,
@@ -33,7 +34,7 @@ SIGNS = {1: "▲", 0: "·", -1: "▼"}  # more, as much, less than between two u
 
 
 def linearity_curves(result: LinearityResult, level: int) -> go.Figure:
-    """Relative error of three operators at one level over time, on a logarithmic axis.
+    """Relative error of three operators at one level over time, and of what differs between trajectories; log axis.
 
     The start is left out: there all three are 0 by definition.
 
@@ -50,6 +51,9 @@ def linearity_curves(result: LinearityResult, level: int) -> go.Figure:
     for key, (name, colour, dash, symbol) in OPERATOR_STYLES.items():
         values = np.maximum(getattr(result, key)[level, 1:], ERROR_FLOOR)
         curve(figure, tau, values, name, colour, dash, symbol, ".3g", sigma)
+    if result.differences is not None:
+        values = np.maximum(result.differences["learned"][level, 1:], ERROR_FLOOR)
+        curve(figure, tau, values, "learned, of what differs", GREEN, "longdash", "triangle-up", ".3g", sigma)
     figure.add_hline(y=1, line={"color": VERMILION, "width": 1.5, "dash": "dot"})
     figure.add_annotation(
         x=0.01, xref="paper", y=0, yref="y", text="1 = no better than predicting nothing", showarrow=False,

@@ -92,6 +92,12 @@ def linearity(bench: Workbench, trajectories: int, progress: Progress = None) ->
         "learned operator / identity (A = 0) / best alpha and beta of this form on these very trajectories.",
         result_tables.linearity_table(r),
     ]
+    if r.differences is not None:
+        texts += [
+            "The same of what differs between the trajectories, their mean taken off: 1 is no better than that mean. "
+            "Last, the share of the latents' energy that is in the mean.",
+            result_tables.differences_table(r),
+        ]
     if r.dmd is None:
         dmd = "Exact DMD is not applicable: this model's time is not evenly sampled by the teacher's grid."
         return "\n\n".join([*texts, dmd, _verdict(verdicts.linearity_verdict(r))])

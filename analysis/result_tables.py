@@ -137,6 +137,21 @@ def linearity_table(r: LinearityResult) -> str:
     return grid(["level: learned / identity / fitted", *(f"sigma {r.sigma[t]:.3g}" for t in times)], rows)
 
 
+def differences_table(r: LinearityResult) -> str:
+    """The same of what differs between the trajectories, and the share that does not; several must be there."""
+    times = shown_times(len(r.sigma))
+    rows = [
+        [
+            name,
+            *(" / ".join(f"{r.differences[k][level, t]:.3f}" for k in OPERATORS) for t in times),
+            f"{r.common[level, times].mean():.2f}",
+        ]
+        for level, name in enumerate(r.names)
+    ]
+    head = ["level: learned / identity / fitted", *(f"sigma {r.sigma[t]:.3g}" for t in times), "energy in common"]
+    return grid(head, rows)
+
+
 def leading_rates(level) -> list[complex]:
     """The strongest DMD eigenvalues of a `DMDLevel`, one of each conjugate pair, at most three."""
     rates = [complex(a, b) for a, b in zip(level.alpha, level.beta, strict=True)]

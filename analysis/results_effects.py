@@ -124,6 +124,9 @@ class LinearityResult:
         tau, sigma: (n,), index 0 = T.
         learned, identity, fitted: (L, n), root of summed squares over trajectories; fitted = the best alpha and beta
             of this form, by complex least squares on the same trajectories (`validity.fit_modes`).
+        differences: {"learned", "identity", "fitted"} -> (L, n), the same of what differs between the trajectories
+            (`validity.Linearity`); None for one.
+        common: (L, n) share of the latents' energy that all trajectories have in common; None for one.
         spread: (L, n) standard deviation over trajectories of the learned one (NaN for one).
         fitted_alpha, fitted_beta: per level (C/2, h, w).
         mse, lpips: {"learned", "identity", "fitted"} -> (n,), D(evolved) against D(E(x_t)); None if not measured.
@@ -136,6 +139,8 @@ class LinearityResult:
     learned: np.ndarray
     identity: np.ndarray
     fitted: np.ndarray
+    differences: dict[str, np.ndarray] | None
+    common: np.ndarray | None
     spread: np.ndarray
     fitted_alpha: tuple[np.ndarray, ...]
     fitted_beta: tuple[np.ndarray, ...]

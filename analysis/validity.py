@@ -23,6 +23,7 @@ OPERATORS = ("learned", "identity", "fitted")
 BATCH = 8
 ROUNDS = 40  # of Gauss-Newton; most modes settle in about ten
 SETTLED = 1e-12  # of a mode's squared gain: a smaller gain in the fit does not show
+NOTHING = 1e-12  # of a latent's energy: a smaller share is rounding
 MODES_AT_ONCE = 16_384
 Progress = Callable[[float, str], None] | None
 
@@ -72,11 +73,39 @@ class Moments:
         cross: (N, n) complex128, sum of w(t) conj w(T).
         start: (N,) sum of |w(T)|^2.
         power: (n,) sum over modes too of |w(t)|^2.
+        total: (N, n) complex128, sum of w(t).
     """
 
     cross: Tensor
     start: Tensor
     power: Tensor
+    total: Tensor
+
+    @classmethod
+    def empty(cls, modes: int, times: int) -> Moments:
+        many = torch.zeros(2, modes, times, dtype=torch.complex128)
+        return cls(many[0], torch.zeros(modes).double(), torch.zeros(times).double(), many[1])
+
+    def add(self, t: int, now: Tensor, first: Tensor) -> None:
+        """Take in w(t) and w(T) of some trajectories, (B, N) complex128 each; T has the index 0."""
+        self.cross[:, t] += (now * first.conj()).sum(0)
+        self.power[t] += now.abs().square().sum()
+        self.total[:, t] += now.sum(0)
+        if t == 0:
+            self.start += first.abs().square().sum(0)
+
+    def about_the_mean(self, count: int) -> Moments:
+        """Those of what is left when every w(t) has lost its mean over the `count` trajectories.
+
+        The law is linear, so it has to hold for that too.
+        """
+        first = self.total[:, :1]
+        return Moments(
+            self.cross - self.total * first.conj() / count,
+            (self.start - first[:, 0].abs().square() / count).clamp_min(0),
+            (self.power - self.total.abs().square().sum(0) / count).clamp_min(0),
+            torch.zeros_like(self.total),
+        )
 
     def error(self, alpha: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
         """(n,) root of sum |w(t) - g w(T)|^2 over sum |w(t)|^2, g = e^((alpha - i beta) delta)."""
@@ -181,6 +210,9 @@ class Linearity:
         tau: (n,) times.
         errors: by operator ("learned", "identity", "fitted"), (L, n): the root of the squared distance over the
             squared norm of E(x_t), both summed over trajectories. 0 = linear, 1 = no better than predicting 0.
+        differences: the same of what differs between the trajectories, the mean over them taken off everything: 1 = no
+            better than predicting that mean. NaN where nothing differs; None for one trajectory.
+        common: (L, n) share of the latents' energy that is in their mean over the trajectories; None for one.
         spread: (L, n) standard deviation over trajectories of the learned operator's relative error.
         fitted: the spectrum of the best fit.
         mse: by operator, (n,) between D(E(x_t)) and D(evolved E(x_T)); None if not asked for.
@@ -190,6 +222,8 @@ class Linearity:
     names: tuple[str, ...]
     tau: Tensor
     errors: dict[str, Tensor]
+    differences: dict[str, Tensor] | None
+    common: Tensor | None
     spread: Tensor
     fitted: tuple[SpectrumEntry, ...]
     mse: dict[str, Tensor] | None
@@ -238,17 +272,11 @@ def measure_linearity(
                 if progress is not None:
                     progress(done / total, what)
 
-    sums = [
-        Moments(torch.zeros(e.alpha.numel(), n, dtype=torch.complex128), torch.zeros(e.alpha.numel()).double(),
-                torch.zeros(n).double()) for e in entries
-    ]  # fmt: skip
+    sums = [Moments.empty(e.alpha.numel(), n) for e in entries]
     single = torch.zeros(len(entries), n, len(states), dtype=torch.float64)
     for rows, t, _, first, z in walk("latents along the trajectories"):
         for level, (evolved, now) in enumerate(zip(evolve_with(first, entries, float(delta[t])), z, strict=True)):
-            w, w0 = as_complex(now), as_complex(first[level])
-            sums[level].cross[:, t] += (w * w0.conj()).sum(0)
-            sums[level].power[t] += w.abs().square().sum()
-            sums[level].start += w0.abs().square().sum(0) * (t == 0)
+            sums[level].add(t, as_complex(now), as_complex(first[level]))
             norm = now.double().flatten(1).norm(dim=1)
             single[level, t, rows] = (evolved - now).double().flatten(1).norm(dim=1) / norm.clamp_min(1e-300)
     fitted = []
@@ -257,10 +285,19 @@ def measure_linearity(
         fitted.append(replace(e, alpha=alpha, beta=beta))
     still = [replace(e, alpha=torch.zeros_like(e.alpha), beta=torch.zeros_like(e.beta)) for e in entries]
     spectra = dict(zip(OPERATORS, (entries, still, fitted), strict=True))
-    errors = {
-        name: torch.stack([m.error(e.alpha, e.beta, delta) for m, e in zip(sums, of, strict=True)])
-        for name, of in spectra.items()
-    }
+
+    def judged(by: Sequence[Moments]) -> dict[str, Tensor]:
+        return {
+            name: torch.stack([m.error(e.alpha, e.beta, delta) for m, e in zip(by, of, strict=True)])
+            for name, of in spectra.items()
+        }
+
+    errors, differences, common = judged(sums), None, None
+    if len(states) > 1:
+        apart = [m.about_the_mean(len(states)) for m in sums]
+        left = torch.stack([a.power / m.power.clamp_min(1e-300) for a, m in zip(apart, sums, strict=True)])
+        differences = {name: e.where(left > NOTHING, torch.nan) for name, e in judged(apart).items()}
+        common = 1 - left
     mse = {name: torch.zeros(n).double() for name in OPERATORS} if decoded else None
     lpips = {name: torch.zeros(n).double() for name in OPERATORS} if decoded and perceptual else None
     if decoded:
@@ -272,4 +309,6 @@ def measure_linearity(
                 if lpips is not None:
                     lpips[name][t] += perceptual(picture, target).double().sum() / len(states)
     spread = single.std(-1) if len(states) > 1 else torch.full(single.shape[:2], torch.nan, dtype=torch.float64)
-    return Linearity(tuple(e.name for e in entries), tau, errors, spread, tuple(fitted), mse, lpips)
+    return Linearity(
+        tuple(e.name for e in entries), tau, errors, differences, common, spread, tuple(fitted), mse, lpips
+    )

@@ -111,16 +111,30 @@ def overall_errors(errors: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(errors[:, 1:]).mean(1))
 
 
+def linear_levels(r: LinearityResult) -> list[str]:
+    """Levels where the law holds to within `LINEAR`, for the latents and for what differs between trajectories.
+
+    The latter is asked for where there are several: an offset that all share makes any error relative to it small.
+    """
+    errors = overall_errors(r.learned)
+    if r.differences is not None:
+        errors = np.maximum(errors, overall_errors(r.differences["learned"]))  # NaN where nothing differs: not shown
+    return [name for name, e in zip(r.names, errors, strict=True) if e <= LINEAR]
+
+
 def linearity_verdict(r: LinearityResult) -> str:
     """Is the learned space linear along the teacher's trajectories, and is that the operator's fault?"""
     learned, identity, fitted = (overall_errors(e) for e in (r.learned, r.identity, r.fitted))
-    linear = [name for name, e in zip(r.names, learned, strict=True) if e <= LINEAR]
+    linear = linear_levels(r)
     if len(linear) == len(learned):
         first = f"The space is linear to within {LINEAR:.0%} at every level"
     elif linear:
         first = f"The space is linear to within {LINEAR:.0%} at {_list(linear)} only"
     else:
         first = f"The space is not linear (to within {LINEAR:.0%}) at any level"
+    shared = [name for name, e in zip(r.names, learned, strict=True) if e <= LINEAR and name not in linear]
+    if shared:
+        first += f" ({_list(shared)} only in what all pictures have in common)"
     better = int((learned < identity).sum())
     pictures = ""
     if r.mse is not None:
@@ -135,7 +149,24 @@ def linearity_verdict(r: LinearityResult) -> str:
         f"better than predicting 0. The learned operator is closer than the identity at {better} of {len(learned)} "
         f"levels. The best operator of this form on these very trajectories would still be off by {fitted.min():.2f} "
         f"to {fitted.max():.2f} (medians over levels: best {np.median(fitted):.2f}, learned {np.median(learned):.2f}, "
-        f"identity {np.median(identity):.2f}).{pictures}"
+        f"identity {np.median(identity):.2f}).{_differences(r)}{pictures}"
+    )
+
+
+def _differences(r: LinearityResult) -> str:
+    """How well the law holds for what tells the pictures apart; empty for one trajectory."""
+    if r.differences is None:
+        return ""
+    learned, identity, fitted = (overall_errors(r.differences[k]) for k in ("learned", "identity", "fitted"))
+    common = r.common[:, 1:].mean(1)
+    if not np.isfinite(learned).all():
+        return ""
+    return (
+        f" Of the latents' energy {common.min():.0%} ({r.names[int(common.argmin())]}) to {common.max():.0%} "
+        f"({r.names[int(common.argmax())]}) is the same in all pictures. Of what differs between them the operator is "
+        f"off by {learned.min():.2f} ({r.names[int(learned.argmin())]}) to {learned.max():.2f} "
+        f"({r.names[int(learned.argmax())]}), where 1 is no better than their mean (medians over levels: best "
+        f"{np.median(fitted):.2f}, learned {np.median(learned):.2f}, identity {np.median(identity):.2f})."
     )
 
 

@@ -11,7 +11,9 @@ With lambda1 near 0 nothing but LPIPS is left, which hardly sees a fine grid of 
 
 Latent consistency (`latent_weights`, with `path`; ours) asks for the linear law itself, level by level: the evolved
 latent is to be the latent that the encoder makes of the teacher's state there, exp((tau_s - tau_t) A) E(x_t) = E(x_s).
-Its error is relative, mean square over mean square, and the right side is held still, or both could shrink to nothing.
+Its error is relative, mean square over `latent_scale`, and the right side is held still, or both could shrink to
+nothing. Over the latents' energy it can also be lowered by an offset that all pictures share and that says nothing;
+over their variance between pictures it cannot.
 
 Ablation (paper table 3) by switches: `KoopmanConfig.evolved` = "none" or "bottleneck", and `only_T`.
 """
@@ -32,6 +34,7 @@ from koopman_core.model import KoopmanDiffusion
 from koopman_core.trajectories import Trajectories
 
 OBJECTIVES = ("path", "published")
+LATENT_SCALES = ("energy", "variance")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class StudentConfig:
         lpips_net, lpips_side: backbone "alex" or "vgg", and the side that pictures are enlarged to.
         operator_lr: learning rate of A.
         latent_weights: weights of latent consistency, one a resolution of the network, fine to coarse; () for none.
+        latent_scale: what its squared error is divided by: "energy", the mean square of E(x_s), or "variance", that of
+            the latents at the end about their mean over the batch.
     """
 
     objective: str = "path"
@@ -60,6 +65,7 @@ class StudentConfig:
     lpips_side: int = 64
     operator_lr: float = 2e-2
     latent_weights: tuple[float, ...] = ()
+    latent_scale: str = "energy"
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -72,11 +78,28 @@ class StudentConfig:
             raise ValueError("latent_weights belong to the objective path: latents are compared along it.")
         if not all(0 <= w < math.inf for w in self.latent_weights):
             raise ValueError("latent_weights must not be negative.")
+        if self.latent_scale not in LATENT_SCALES:
+            raise ValueError(f"latent_scale must be one of {', '.join(LATENT_SCALES)}, not {self.latent_scale!r}.")
 
 
 def lambda1(progress: Tensor, final: float = 1e-3) -> Tensor:
     """final^progress: 1 at the start, `final` at the end; 10^(-3 progress) in the paper (D.4)."""
     return final**progress
+
+
+def spread_at_the_end(z: Tensor, sigma: Tensor) -> Tensor:
+    """Mean square of the latents at sigma_min about their mean over the batch; of all where fewer than two are there.
+
+    Args:
+        z: (N, C, h, w).
+        sigma: (N,) noise level of each.
+    """
+    # a mask, not an index: the step is compiled, and shapes that depend on values would break its graph
+    at_end = (sigma < 1.001 * SIGMA_MIN).to(z.dtype)
+    count = at_end.sum()
+    at_end = torch.where(count > 1, at_end, torch.ones_like(at_end))[:, None, None, None]
+    mean = (at_end * z).sum(0) / at_end.sum()
+    return (at_end * (z - mean).square()).sum() / (at_end.sum() * z[0].numel())
 
 
 class StudentTask(Task):
@@ -150,8 +173,9 @@ class StudentTask(Task):
         if self._latent_weights:
             with torch.no_grad():
                 wanted = self.model.encode(at_s, sigma_s, labels)
+            variance = self.config.latent_scale == "variance"
             errors = (
-                w * (a - b).square().mean() / b.square().mean()
+                w * (a - b).square().mean() / (spread_at_the_end(b, sigma_s) if variance else b.square().mean())
                 for w, a, b in zip(self._latent_weights, z, wanted, strict=True)
                 if w > 0
             )

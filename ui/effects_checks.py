@@ -22,7 +22,8 @@ SIGMAS = (("0.002: clean", 0.002), ("0.5", 0.5), ("2.5: midpoint", 2.5), ("14", 
 LINEAR_INTRO = """<p class="ks-intro">The operator promises that latents move linearly. Here the encoder looks at the
 teacher's own trajectory at every noise level, and is compared with what the operator makes of its first look.</p>
 <p class="ks-formula">‖E(x<sub>t</sub>) − e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>)‖ / ‖E(x<sub>t</sub>)‖
-&nbsp;·&nbsp; yardsticks: A = 0, and the α and β of every mode that fit these very trajectories best</p>"""
+&nbsp;·&nbsp; yardsticks: A = 0, and the α and β of every mode that fit these very trajectories best<br>
+of two trajectories or more also what differs between them: their mean is taken off every latent first</p>"""
 CARRY_INTRO = """<p class="ks-intro">Names such as layout, shape and texture are not assumed. One measurement looks at
 the frequencies of what a band adds to the picture; the other encodes pairs of drawn scenes that differ in one known
 thing, and looks where their latents differ.</p>"""

@@ -112,9 +112,10 @@ class EffectEndpoints:
 
         seeds: of the trajectories. steps: noise levels, 4 to 24 (seeds times steps at most 96). decoded: measure
         pictures, too. dmd_rank: 0 to 64, 0 for none. Returns names of the levels, tau, sigma, learned / identity /
-        fitted [level][time]: relative error of the operator, of standing still, of the best alpha and beta; spread over
-        trajectories (null for one); mse, lpips: {operator: [time]} of pictures or null; dmd a level: alpha, beta,
-        amplitude, captured, residual, or null.
+        fitted [level][time]: relative error of the operator, of standing still, of the best alpha and beta;
+        differences: {operator: [level][time]} the same with the trajectories' mean taken off, and common [level][time]
+        the share of energy in that mean, both null for one trajectory; spread over trajectories (null for one); mse,
+        lpips: {operator: [time]} of pictures or null; dmd a level: alpha, beta, amplitude, captured, residual, or null.
         """
         request = LinearityRequest(seeds, label, steps, decoded, dmd_rank)
         if len(request.seeds) * request.steps > MAX_WALK:
@@ -124,7 +125,8 @@ class EffectEndpoints:
         return {
             "names": list(r.names),
             **{name: plain(getattr(r, name)) for name in arrays},
-            **{name: _each(getattr(r, name)) for name in ("mse", "lpips")},
+            **{name: _each(getattr(r, name)) for name in ("differences", "mse", "lpips")},
+            "common": plain(r.common),
             "dmd": None if r.dmd is None else [
                 {
                     **{name: plain(getattr(d, name)) for name in ("alpha", "beta", "amplitude")},

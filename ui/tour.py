@@ -22,6 +22,7 @@ from analysis.lessons import LESSONS, Lesson
 from analysis.requests import MaskRequest, TrajectoryRequest
 from analysis.requests_effects import LinearityRequest
 from analysis.requests_flow import DRAWN, Flow2DRequest
+from ui.effects_checks import consecutive
 from ui.flow_lab import PER_SETTING
 from ui.flow_settings import LETTERS, read_by
 from ui.flow_words import setting_name
@@ -193,7 +194,9 @@ class Tour:
         if lesson.asks == "level":
             return lesson_checks.outline(bench, TrajectoryRequest(seed, label, done["steps"]), played, report)
         if lesson.asks == "guess":
-            return lesson_checks.linear(bench, replace(preset, seeds=(seed,), label=label), guess, report)
+            return lesson_checks.linear(
+                bench, replace(preset, seeds=consecutive(seed, len(preset.seeds)), label=label), guess, report
+            )
         if lesson.asks == "mode":
             level = min(max(int(done["level"] or 0), 0), len(entries) - 1)
             return lesson_checks.growing_mode(entries[level], mode)
@@ -237,7 +240,7 @@ def build_tour(library: ModelLibrary) -> Callable[[Source, gr.Tabs, Filling, Cal
     with gr.Accordion(LABEL, open=False, elem_id="tour", elem_classes="ks-tour") as box:
         words = gr.HTML(INTRO, elem_id="tour-words")
         guess = gr.Slider(
-            0, 1, 0.5, step=0.05, label="Your guess", info="relative error: 0 linear, 1 no better than zeros",
+            0, 1, 0.5, step=0.05, label="Your guess", info="relative error: 0 linear, 1 no better than their mean",
             buttons=["reset"], visible=False, elem_id="tour-guess",
         )  # fmt: skip
         choice = gr.Radio([], label="Nearest to the data", info="your choice", visible=False, elem_id="tour-choice")

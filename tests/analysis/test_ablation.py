@@ -10,6 +10,7 @@ from analysis import ablation
 from analysis.ablation import main, measure, run, train_row
 from analysis.ablation_rows import PATH, ROWS, Figures, Plan, Row
 from analysis.ablation_tables import ablation_text, order_verdict
+from analysis.edit_comparison import Interval
 from analysis.errors import UserError
 from analysis.fidelity import FIRST_SEED
 from foundation import noise
@@ -69,7 +70,7 @@ def test_a_row_is_trained_once_and_measured_as_its_pictures_say(plan, tmp_path, 
         for operator in model.operators:
             operator.a.zero_()
         assert found.zero == pytest.approx(float(distance(model.one_step(x).clamp(-1, 1), best).mean()), rel=1e-4)
-    assert found.fid is None and set(found.linear) == {16, 8} and 0 <= found.growing <= 1
+    assert found.fid is None and set(found.linear) == set(found.apart) == {16, 8} and 0 <= found.growing <= 1
 
     monkeypatch.setattr(ablation, "run_student", lambda *_, **__: pytest.fail("trained again"))
     monkeypatch.setattr(ablation, "measure_fidelity", lambda *_, **__: pytest.fail("measured again"))
@@ -94,17 +95,25 @@ def test_more_samples_go_on_and_fid_is_asked_for(plan, tmp_path, monkeypatch):
 
     def fake(bench, count, **options):
         asked.append((bench.name, count, options["reference_count"]))
-        return type("D", (), {"fid": {"student": (7.0,)}})
+        return type("D", (), {"fid": {"student": (7.0,)}, "kid": {"student": Interval(0.5, 0.4, 0.6, count)}})
 
     monkeypatch.setattr(ablation, "measure_distribution", fake)
     monkeypatch.setitem(ablation.ROWS, "paper", ROWS["paper"][3:4])
     ((row, (one, two)),) = run(replace(plan, fid=5, reference=6), "paper", tmp_path / "runs", report=lambda _: None)
-    assert (row.key, one.seed, two.seed, one.fid) == ("full", 0, 1, 7.0)
+    assert (row.key, one.seed, two.seed, one.fid, one.kid) == ("full", 0, 1, 7.0, 0.5)
     assert asked == [("full-0", 5, 6), ("full-1", 5, 6)] and one.lpips != two.lpips
 
 
 def figures(seed=0, lpips=0.1, fid=10.0, **other):
-    known = {"psnr": 20.0, "zero": 0.5, "scrub": 0.2, "linear": {16: 0.5, 8: 0.05}, "growing": 0.25}
+    known = {
+        "kid": fid / 2000,
+        "psnr": 20.0,
+        "zero": 0.5,
+        "scrub": 0.2,
+        "linear": {16: 0.5, 8: 0.05},
+        "apart": {16: 0.7, 8: 0.08},
+        "growing": 0.25,
+    }
     return Figures(seed, lpips=lpips, fid=fid, **{**known, **other})
 
 
@@ -137,8 +146,9 @@ def test_tables_of_all_groups():
     plan = Plan("shapes", None, 20_000, 500, fid=2500)
     text = ablation_text("paper", rows_of((0.9, 0.8), (0.7, 0.6), (0.5, 0.4), (0.3, 0.2), (0.25, 0.25)), plan)
     assert "| A = 0, loss at T only | 2 | 0.8500 [0.8000, 0.9000] |" in text and "| FID-2500 |" in text
-    assert "85.00 [80.00, 90.00] | 5.72 |" in text and "| n/a |" in text
-    assert "By FID-2500 the order is the paper's" in text
+    assert "85.00 [80.00, 90.00] | 42.50 [40.00, 45.00] | 5.72 |" in text and "| n/a |" in text
+    assert "By FID-2500 the order is the paper's" in text and "By KID-2500 the order is the paper's" in text
+    assert "within 240.0 % of one another" in text  # 85 over 25, less 1; without our own row
     assert "LPIPS of the picture 1.00 times" in text and "2.0 times as far with path" in text
     rows = [(row, [figures(lpips=v)]) for row, v in zip(ROWS["time"], (0.3, 0.1, 0.2), strict=True)]
     time = ablation_text("time", rows, replace(plan, fid=None))
@@ -146,6 +156,9 @@ def test_tables_of_all_groups():
     latent = [(row, [figures(lpips=0.1 if row.key == "path" else 0.2)]) for row in ROWS["latent"]]
     text = ablation_text("latent", latent, replace(plan, fid=None))
     assert "LPIPS of the picture 2.00 times" in text and "in any row: 8 pixels." in text
+    assert "of what differs between pictures 0.70 to 0.70, 0.08 to 0.08" in text
+    shared = [(row, [replace(found, apart={16: 0.7, 8: 0.3})]) for row, (found,) in latent]
+    assert "in any row: none." in ablation_text("latent", shared, replace(plan, fid=None))
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ def test_linearity(bench):
         bench.linearity(request, progress=stop)
     r = bench.linearity(request, progress=lambda share, what: told.append(share))
     assert r.learned.shape == r.identity.shape == r.fitted.shape == r.spread.shape == (5, 4)
+    assert r.differences["fitted"].shape == r.common.shape == (5, 4) and (r.common < 1).all()
     assert np.allclose(r.learned[:, 0], 0, atol=1e-5) and np.isfinite(r.learned).all() and r.lpips is None
     assert ((r.fitted**2).sum(1) <= (r.learned**2).sum(1) + 1e-9).all()
     assert ((r.fitted**2).sum(1) <= (r.identity**2).sum(1) + 1e-9).all()

@@ -34,12 +34,14 @@ def effect(spread=True, decoded=True, kind="displacement"):
     )
 
 
-def linearity(spread=0.02, mse=True, dmd=True):
+def linearity(spread=0.02, mse=True, dmd=True, apart=True):
     grow = np.linspace(0, 1, N) * np.ones((L, 1))
     level = DMDLevel(np.array([0.1, -0.2]), np.array([1.0, -1.0]), np.array([4.0, 1.0]), 0.9, 0.1)
     rates = tuple(np.zeros((2, 3, 5), np.float32) for _ in NAMES)
     return LinearityResult(
-        NAMES, TAU, SIGMA, grow, 1.2 * grow, 0.5 * grow, np.full((L, N), spread), rates, rates,
+        NAMES, TAU, SIGMA, grow, 1.2 * grow, 0.5 * grow,
+        {k: 3 * grow for k in ("learned", "identity", "fitted")} if apart else None, grow / 2 if apart else None,
+        np.full((L, N), spread), rates, rates,
         {"learned": grow[0], "identity": 2 * grow[0], "fitted": 0.5 * grow[0]} if mse else None, None,
         (level,) * L if dmd else None,
     )  # fmt: skip
@@ -151,11 +153,12 @@ def test_a_groups_energy_is_its_modes_sum():
 
 def test_linearity_has_three_operators_without_the_start():
     figure = probe_figures.linearity_curves(linearity(), 2)
-    learned, still, fitted = lines(figure)
+    learned, still, fitted, apart = lines(figure)
+    assert np.allclose(apart.y, 3 * np.asarray(learned.y)) and "what differs" in apart.name
     assert len(learned.x) == N - 1 and learned.x[0] == pytest.approx(TAU[1])
     assert np.allclose(still.y, 1.2 * np.asarray(learned.y)) and np.allclose(fitted.y, 0.5 * np.asarray(learned.y))
     assert figure.layout.yaxis.type == "log" and len({t.line.dash for t in (learned, still, fitted)}) == 3
-    alone = probe_figures.linearity_curves(linearity(spread=np.nan), 2)
+    alone = probe_figures.linearity_curves(linearity(spread=np.nan, apart=False), 2)
     assert len(alone.data) == 3
     with pytest.raises(ValueError, match="decoded pictures"):
         probe_figures.linearity_pictures(linearity(mse=False))

@@ -72,8 +72,9 @@ def test_far_from_the_outline_is_told():
     assert reply.right is False and "5 levels earlier" in reply.text
 
 
-def linearity(learned, mse=None):
-    result = SimpleNamespace(names=("skip 0", "bottleneck"), learned=np.array(learned), mse=mse)
+def linearity(learned, mse=None, apart=None):
+    apart = None if apart is None else {"learned": np.array(apart)}
+    result = SimpleNamespace(names=("skip 0", "bottleneck"), learned=np.array(learned), differences=apart, mse=mse)
     return SimpleNamespace(linearity=lambda request, report=None: result)
 
 
@@ -87,6 +88,9 @@ def test_linearity_names_its_range():
     assert linear(rough, request, 0.5).right is False
     half = linear(linearity([[0, 0.05, 0.05], [0, 0.5, 0.5]]), request, 0.5)
     assert "are linear to within 10% at skip 0" in half.text
+    shared = linear(linearity([[0, 0.05, 0.05], [0, 0.05, 0.05]], apart=[[0, 0.3, 0.3], [0, 0.08, 0.08]]), request, 0.3)
+    assert "from 0.08 (bottleneck) to 0.30 (skip 0)" in shared.text
+    assert "are linear to within 10% at bottleneck" in shared.text
 
 
 @pytest.mark.parametrize(("still", "word"), [(0.4, "are nearer"), (0.1, "are not nearer")])

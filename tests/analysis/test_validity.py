@@ -86,6 +86,44 @@ def test_the_identity_and_the_pictures_by_hand():
         assert float(found.lpips["identity"][t]) == pytest.approx(float(metric(a, b).mean()), rel=1e-4, abs=1e-7)
 
 
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_an_offset_that_all_share_hides_in_the_error_but_not_in_the_differences(offset):
+    of, still = entries(1.0), entries(0.0)
+    x = torch.randn(6, 7, 6, 2, 2, generator=torch.Generator().manual_seed(2)) + offset
+    found = validity.measure_linearity(Linear(still), x, SIGMAS, decoded=False)
+    if offset:
+        assert float(found.errors["learned"].max()) < 0.1 and float(found.common.min()) > 0.99
+    else:
+        assert float(found.errors["learned"][:, 1:].min()) > 0.9
+    moved = validity.measure_linearity(Linear(of), x, SIGMAS, decoded=False)
+    assert found.differences.keys() == found.errors.keys()
+    for t in range(7):
+        for level, part in enumerate((slice(4), slice(4, 6))):
+            z, first = (v[:, part].double().numpy() for v in (x[:, t], x[:, 0]))
+            about = z - z.mean(0)
+            gap = z - first
+            want = np.sqrt(((gap - gap.mean(0)) ** 2).sum() / (about**2).sum())
+            got = [float(v[level, t]) for v in (found.differences["learned"], found.differences["identity"])]
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+            assert float(found.common[level, t]) == pytest.approx(1 - (about**2).sum() / (z**2).sum(), abs=1e-9)
+            e, d = of[level], float(TAU[t] - 1)
+            g = np.exp((e.alpha - 1j * e.beta).numpy().astype(complex) * d)
+            w, w0 = ((v[:, ::2] + 1j * v[:, 1::2]) for v in (z, first))
+            gap = w - g * w0
+            want = np.sqrt((np.abs(gap - gap.mean(0)) ** 2).sum() / (about**2).sum())
+            assert float(moved.differences["learned"][level, t]) == pytest.approx(want, rel=1e-4, abs=1e-5)
+
+
+def test_differences_need_several_trajectories_that_differ():
+    of = entries(1.0)
+    x = flow(of)
+    one = validity.measure_linearity(Linear(of), x[:1], SIGMAS, decoded=False)
+    assert one.differences is None and one.common is None
+    same = validity.measure_linearity(Linear(of), x[:1].expand(4, *x.shape[1:]), SIGMAS, decoded=False)
+    assert bool(same.differences["learned"].isnan().all())
+    assert float(validity.measure_linearity(Linear(of), x, SIGMAS).differences["learned"].max()) < 1e-5
+
+
 def test_least_squares_recovers_the_rates_of_an_untrained_model():
     true = entries(2.5)
     idle = entries(0.0)

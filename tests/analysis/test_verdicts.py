@@ -141,7 +141,7 @@ RATES = torch.tensor([-1.0, 1.0]).view(2, 1, 1), torch.tensor([0.5, -2.0]).view(
 ENTRIES = [SpectrumEntry(f"level {i}", (4, 1, 1), *RATES) for i in range(2)]
 
 
-def linear(learned, identity=0.5, fitted=0.25, n=18, mse=True, dmd=None):
+def linear(learned, identity=0.5, fitted=0.25, n=18, mse=True, dmd=None, apart=None):
     def errors(values):
         e = np.broadcast_to(np.array(values, float).reshape(-1, 1), (2, n)).copy()
         e[:, 0] = 0
@@ -150,7 +150,9 @@ def linear(learned, identity=0.5, fitted=0.25, n=18, mse=True, dmd=None):
     pictures = {k: np.r_[9.0, np.full(n - 1, v)] for k, v in (("learned", 0.1), ("identity", 0.2), ("fitted", 0.3))}
     return LinearityResult(
         ("level 0", "level 1"), np.linspace(1, 0, n), np.geomspace(80, 0.002, n), errors(learned), errors(identity),
-        errors(fitted), np.zeros((2, n)), (), (), pictures if mse else None, None, dmd,
+        errors(fitted), None if apart is None else {k: errors(v) for k, v in apart.items()},
+        None if apart is None else np.array([[0.25], [0.75]]) * np.ones(n),
+        np.zeros((2, n)), (), (), pictures if mse else None, None, dmd,
     )  # fmt: skip
 
 
@@ -177,6 +179,26 @@ def test_linearity_verdict_compares():
     mean = np.zeros((1, 3))
     mean[0, 1:] = 3, 4
     assert verdicts.overall_errors(mean)[0] == pytest.approx(math.sqrt(12.5))
+
+
+APART = {"learned": [0.05, 0.65], "identity": [0.5, 0.7], "fitted": [0.04, 0.2]}
+
+
+def test_a_level_that_is_linear_only_in_what_all_share_is_not_linear():
+    text = verdicts.linearity_verdict(linear([0.05, 0.05], apart=APART))
+    assert "linear to within 10% at level 0 only (level 1 only in what all pictures have in common):" in text
+    assert "25% (level 0) to 75% (level 1) is the same in all pictures" in text
+    assert "off by 0.05 (level 0) to 0.65 (level 1), where 1 is no better than their mean" in text
+    assert "best 0.12, learned 0.35, identity 0.60" in text
+    alone = verdicts.linearity_verdict(linear([0.05, 0.05]))
+    assert "at every level: " in alone and "in common" not in alone and "no better than their mean" not in alone
+    none = verdicts.linearity_verdict(linear([0.05, 0.7], apart={**APART, "learned": [0.3, 0.6]}))
+    assert "not linear (to within 10%) at any level (level 0 only in what all" in none
+
+
+def test_differences_table():
+    rows = cells(result_tables.differences_table(linear([0.4, 0.7], apart=APART)))
+    assert rows[1] == ["level 0", *["0.050 / 0.500 / 0.040"] * 5, "0.25"] and rows[0][-1] == "energy in common"
 
 
 def test_linearity_table():

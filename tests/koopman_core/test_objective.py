@@ -5,9 +5,9 @@ import torch
 
 from foundation.training import TrainingConfig, train
 from foundation.unet import UNetConfig
-from koopman_core.edm import EDM
+from koopman_core.edm import EDM, SIGMA_MIN
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion
-from koopman_core.objective import StudentConfig, StudentTask, lambda1
+from koopman_core.objective import StudentConfig, StudentTask, lambda1, spread_at_the_end
 from koopman_core.trajectories import Trajectories, TrajectoryConfig, write_trajectories
 
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16)
@@ -115,6 +115,32 @@ def test_latent_consistency_is_its_formula(world):
     assert float(got["loss"] - base) == pytest.approx(want, rel=1e-4)
 
 
+def test_latent_consistency_over_the_variance_is_its_formula(world):
+    t = task(world, objective="path", share_eps=0.4, latent_weights=(1.0, 0.0), latent_scale="variance")
+    drawn = t.draw(0, 40, torch.Generator().manual_seed(1))
+    x, sigma, _, _, labels, at_s, sigma_s = drawn
+    with torch.no_grad():
+        moved = t.model.evolve(t.model.encode(x, sigma, labels), t.model.tau(sigma), t.model.tau(sigma_s))
+        wanted = t.model.encode(at_s, sigma_s, labels)
+        got = t(torch.tensor(0.5), *drawn)["latent"]
+    end = (sigma_s < 0.0021).numpy()
+    errors = []
+    for a, b in zip(moved, wanted, strict=True):
+        if a.shape[-1] == 8:
+            a, b = a.double().numpy(), b.double().numpy()
+            errors.append(((a - b) ** 2).mean() / b[end].var(0).mean())
+    assert 2 <= end.sum() < 40 and float(got) == pytest.approx(sum(errors) / len(errors), rel=1e-4)
+
+
+@pytest.mark.parametrize("at_end", [(), (3,), (0, 1, 4)])
+def test_an_offset_that_all_share_does_not_count_as_spread(at_end):
+    z, sigma = torch.randn(5, 2, 3, 3, generator=torch.Generator().manual_seed(0)), torch.full((5,), 7.0)
+    sigma[list(at_end)] = SIGMA_MIN
+    want = (z[list(at_end)] if len(at_end) > 1 else z).double().numpy().var(0).mean()
+    assert float(spread_at_the_end(z, sigma)) == pytest.approx(want, rel=1e-5)
+    assert float(spread_at_the_end(z + 100, sigma)) == pytest.approx(want, rel=1e-3)
+
+
 def test_latent_consistency_compares_with_the_teachers_state(world):
     """At s = t nothing is left of it, and the state at s is the one of which the target is the denoised one."""
     t = task(world, objective="path", share_eps=0.0, latent_weights=(1.0, 1.0))
@@ -163,6 +189,7 @@ def test_training_lowers_the_loss_and_moves_the_spectrum(world, tmp_path):
         {"lambda2": -1.0},
         {"latent_weights": (-1.0,)},
         {"latent_weights": (1.0,), "objective": "published"},
+        {"latent_scale": "norm"},
     ],
 )
 def test_bad_settings_are_refused(bad):

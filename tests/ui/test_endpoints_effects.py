@@ -75,10 +75,18 @@ def test_linearity(client, library):
     out = client.predict("tiny", [1, 2], -1, 4, True, 3, api_name="/linearity")
     r = library.get("tiny").linearity(LinearityRequest((1, 2), -1, 4, True, 3))
     assert np.allclose(out["learned"], r.learned) and np.allclose(out["mse"]["fitted"], r.mse["fitted"])
+    assert np.allclose(out["differences"]["learned"], r.differences["learned"])
+    assert np.allclose(out["common"], r.common)
     assert len(out["dmd"]) == len(out["names"]) and np.allclose(out["dmd"][0]["alpha"], r.dmd[0].alpha)
     json.dumps(out, allow_nan=False)
     bare = client.predict("tiny", [1], -1, 4, False, 0, api_name="/linearity")
-    assert bare["dmd"] is None and bare["mse"] is None and bare["spread"][0][0] is None
+    assert (
+        bare["differences"] is None
+        and bare["common"] is None
+        and bare["dmd"] is None
+        and bare["mse"] is None
+        and bare["spread"][0][0] is None
+    )
 
 
 def test_attribution(client, library):
