@@ -95,7 +95,7 @@ def linearity(bench: Workbench, trajectories: int, progress: Progress = None) ->
     if r.differences is not None:
         texts += [
             "The same of what differs between the trajectories, their mean taken off: 1 is no better than that mean. "
-            "Last, the share of the latents' energy that is in the mean.",
+            "Last, the share of the latents' energy that they have in common.",
             result_tables.differences_table(r),
         ]
     if r.dmd is None:

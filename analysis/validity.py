@@ -212,7 +212,8 @@ class Linearity:
             squared norm of E(x_t), both summed over trajectories. 0 = linear, 1 = no better than predicting 0.
         differences: the same of what differs between the trajectories, the mean over them taken off everything: 1 = no
             better than predicting that mean. NaN where nothing differs; None for one trajectory.
-        common: (L, n) share of the latents' energy that is in their mean over the trajectories; None for one.
+        common: (L, n) share of the latents' energy that all trajectories have in common, estimated without the bias of
+            few; None for one.
         spread: (L, n) standard deviation over trajectories of the learned operator's relative error.
         fitted: the spectrum of the best fit.
         mse: by operator, (n,) between D(E(x_t)) and D(evolved E(x_T)); None if not asked for.
@@ -297,7 +298,8 @@ def measure_linearity(
         apart = [m.about_the_mean(len(states)) for m in sums]
         left = torch.stack([a.power / m.power.clamp_min(1e-300) for a, m in zip(apart, sums, strict=True)])
         differences = {name: e.where(left > NOTHING, torch.nan) for name, e in judged(apart).items()}
-        common = 1 - left
+        # of few trajectories the mean holds some of what differs, too: n / (n - 1) takes it out again
+        common = (1 - left * len(states) / (len(states) - 1)).clamp_min(0)
     mse = {name: torch.zeros(n).double() for name in OPERATORS} if decoded else None
     lpips = {name: torch.zeros(n).double() for name in OPERATORS} if decoded and perceptual else None
     if decoded:

@@ -114,7 +114,7 @@ class EffectEndpoints:
         pictures, too. dmd_rank: 0 to 64, 0 for none. Returns names of the levels, tau, sigma, learned / identity /
         fitted [level][time]: relative error of the operator, of standing still, of the best alpha and beta;
         differences: {operator: [level][time]} the same with the trajectories' mean taken off, and common [level][time]
-        the share of energy in that mean, both null for one trajectory; spread over trajectories (null for one); mse,
+        the share of energy they share, both null for one trajectory; spread over trajectories (null for one); mse,
         lpips: {operator: [time]} of pictures or null; dmd a level: alpha, beta, amplitude, captured, residual, or null.
         """
         request = LinearityRequest(seeds, label, steps, decoded, dmd_rank)

@@ -105,7 +105,9 @@ def test_an_offset_that_all_share_hides_in_the_error_but_not_in_the_differences(
             want = np.sqrt(((gap - gap.mean(0)) ** 2).sum() / (about**2).sum())
             got = [float(v[level, t]) for v in (found.differences["learned"], found.differences["identity"])]
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
-            assert float(found.common[level, t]) == pytest.approx(1 - (about**2).sum() / (z**2).sum(), abs=1e-9)
+            # the variance, with n - 1, over the mean square
+            want = max(0, 1 - z.var(0, ddof=1).sum() / (z**2).mean(0).sum())
+            assert float(found.common[level, t]) == pytest.approx(want, abs=1e-9)
             e, d = of[level], float(TAU[t] - 1)
             g = np.exp((e.alpha - 1j * e.beta).numpy().astype(complex) * d)
             w, w0 = ((v[:, ::2] + 1j * v[:, 1::2]) for v in (z, first))
