@@ -130,10 +130,10 @@ def measure(
     fid = kid = None
     if plan.fid:
         with percent_bar(f"{bench.name}: {sample_name('FID', plan.fid)}") as progress:
-            apart = measure_distribution(
+            sets = measure_distribution(
                 bench, plan.fid, reference_count=plan.reference, folder=features, progress=progress
             )
-        fid, kid = apart.fid["student"][0], apart.kid["student"].mean
+        fid, kid = sets.fid["student"][0], sets.kid["student"].mean
     return Figures(
         seed, fid=fid, kid=kid, **{n: {int(k): v for k, v in found[n].items()} for n in ("linear", "apart")},
         **{n: found[n] for n in ("lpips", "psnr", "zero", "scrub", "growing")},

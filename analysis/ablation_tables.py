@@ -92,19 +92,19 @@ def _latent(rows: Found, plan: Plan) -> list[str]:
     (_, plain), *asked = rows
     sides = sorted(plain[0].linear, reverse=True)
     out = []
+
+    def moved(found: Sequence[Figures], of: Callable[[Figures, int], float]) -> list[str]:
+        means = [[_mean(which, lambda f, s=side: of(f, s)) for which in (plain, found)] for side in sides]
+        return [f"{before:.2f} to {after:.2f}" for before, after in means]
+
     for row, found in asked:
-        moved = ", ".join(
-            f"{side} pixels {_mean(plain, lambda f, s=side: f.linear[s]):.2f} to "
-            f"{_mean(found, lambda f, s=side: f.linear[s]):.2f}"
-            for side in sides
+        linear = ", ".join(
+            f"{side} pixels {way}" for side, way in zip(sides, moved(found, lambda f, s: f.linear[s]), strict=True)
         )
-        apart = ", ".join(
-            f"{_mean(plain, lambda f, s=side: f.apart[s]):.2f} to {_mean(found, lambda f, s=side: f.apart[s]):.2f}"
-            for side in sides
-        )
+        apart = ", ".join(moved(found, lambda f, s: f.apart[s]))
         cost = _mean(found, lambda f: f.lpips) / _mean(plain, lambda f: f.lpips)
         out.append(
-            f"{row.words}: relative error of the linear law, {moved}; of what differs between pictures {apart}; "
+            f"{row.words}: relative error of the linear law, {linear}; of what differs between pictures {apart}; "
             f"LPIPS of the picture {cost:.2f} times."
         )
     reached = [
