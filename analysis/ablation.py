@@ -32,6 +32,7 @@ from analysis.workbench import Workbench
 from foundation.commands import percent_bar, resumable
 from foundation.perceptual import PerceptualDistance
 from foundation.settings import build, read_settings
+from foundation.whole_files import replacing
 from koopman_core.recipes import STUDENT_SECTIONS, run_student
 
 FOLDER = Path("runs/ablation")
@@ -76,9 +77,8 @@ def train_row(plan: Plan, row: Row, seed: int, folder: Path, report=print) -> Pa
 
 
 def _keep(path: Path, found: dict) -> None:
-    part = path.with_suffix(".part")  # a file that is there is whole
-    part.write_text(json.dumps(found, indent=1))
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(found, indent=1))
 
 
 def measure(

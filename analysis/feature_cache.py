@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from analysis.distribution import Moments
 from analysis.errors import UserError
+from foundation.whole_files import replacing
 
 FOLDER = Path("runs/fid")
 KEPT = 10_000  # features that stay as they are: 82 MB
@@ -119,15 +119,12 @@ def collect(
 def _write(path: Path, key: dict, row: Row) -> None:
     tensors = dict(zip(TENSORS, (row.moments.total, row.moments.outer, row.moments.shift, row.kept), strict=True))
     header = json.dumps({"key": key, "count": row.moments.count})
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: t.contiguous() for k, t in tensors.items()}, part, metadata={METADATA_KEY: header})
-        os.replace(part, path)
+        with replacing(path) as part:
+            save_file({k: t.contiguous() for k, t in tensors.items()}, part, metadata={METADATA_KEY: header})
     except (OSError, SafetensorError) as e:
         raise UserError(f"{path.name} cannot be written ({e}): make room, or give another folder.") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _read(path: Path, key: dict) -> Row | None:

@@ -15,7 +15,6 @@ section depends on when it was made: the same figures give the same page.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tempfile
 from pathlib import Path
@@ -24,6 +23,7 @@ from filelock import FileLock
 
 from analysis.errors import UserError
 from foundation.models import MODELS_DIR
+from foundation.whole_files import replacing
 
 RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
 NAME = re.compile(r"[\w.+-]+")
@@ -121,16 +121,13 @@ def write_section(path: str | Path, model: str, part: str, text: str) -> None:
         UserError: as `with_section` and `read_page`, or a file that cannot be written.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     with _alone(path):
         changed = with_section(read_page(path), model, part, text)
         try:
-            unfinished.write_text(changed, encoding="utf-8")
-            os.replace(unfinished, path)
+            with replacing(path) as part:
+                part.write_text(changed, encoding="utf-8")
         except OSError as e:
             raise UserError(f"{path.name} cannot be written ({e}): give --results another file.") from None
-        finally:
-            unfinished.unlink(missing_ok=True)
 
 
 def publish(model: str, part: str, command: str, body: str, page: str | Path | None = None) -> None:

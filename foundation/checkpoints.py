@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from foundation.whole_files import replacing
 
 FORMAT = 1
 METADATA_KEY = "koopman_studio"
@@ -67,17 +68,8 @@ def save(path, tensors: Mapping[str, Tensor], *, kind: str, config: dict, card: 
         t = t.detach().to("cpu")
         t = t.to(dtype) if dtype is not None and t.is_floating_point() else t
         out[name] = t.contiguous().clone()  # clone: safetensors refuses tensors that share storage
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.touch()
-        mode = part.stat().st_mode  # what the user's umask gives; safetensors makes a file that only its owner reads
+    with replacing(path) as part:
         save_file(out, part, metadata={METADATA_KEY: meta})
-        part.chmod(mode)
-        with open(part, "r+b") as f:  # writable: Windows flushes no other handle
-            os.fsync(f.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def peek(path, *, max_parameters: int = MAX_PARAMETERS) -> Header:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from foundation.settings import SettingsError
+from foundation.whole_files import replacing
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,10 @@ def training_pool(data: DataConfig, folder: Path) -> tuple[np.ndarray, np.ndarra
     pictures = np.concatenate([dataset.pictures(part) for part in parts])
     labels = np.concatenate([dataset.batch(part)[1].numpy() for part in parts]) if dataset.classes else np.full(n, -1)
     folder.mkdir(parents=True, exist_ok=True)
-    # under names of its own first: every process of a run gets here
-    for path, mode, write in (
-        (cache, "wb", lambda f: np.savez(f, pictures=pictures, labels=labels)),
-        (keyfile, "w", lambda f: f.write(key)),
-    ):
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with open(part, mode) as f:
-                write(f)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+    with replacing(cache) as part, open(part, "wb") as f:  # every process of a run gets here
+        np.savez(f, pictures=pictures, labels=labels)
+    with replacing(keyfile) as part:  # last: it says that the other is whole
+        part.write_text(key)
     return pictures, labels.astype(np.int64), about
 
 

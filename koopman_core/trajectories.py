@@ -12,8 +12,6 @@ number of workers can fill the same folder, and a killed run goes on where it wa
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from torch import Tensor
 
 from foundation import noise
 from foundation.randomness import mix_seed
+from foundation.whole_files import replacing
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 
 STATES, DENOISED = 0, 1
@@ -98,7 +97,8 @@ def write_trajectories(
             raise ValueError(
                 f"{folder} holds trajectories of another teacher or grid: choose another folder or delete it."
             )
-    _replace(path, lambda f: f.write(json.dumps(index).encode()))
+    with replacing(path) as part:
+        part.write_text(json.dumps(index), encoding="utf-8")
     made = 0
     for shard in range(worker, config.shards, workers):
         if _rows(folder / f"final-{shard:05d}.npy") >= _size(config, shard):
@@ -137,19 +137,14 @@ def _write_shard(teacher, config, folder, shard, shape, progress) -> int:
             progress(start + low + len(seeds), config.count)
     if not (np.isfinite(paths).all() and np.isfinite(finals).all()):
         raise ValueError("The teacher's trajectories are not finite: train the teacher longer or check its checkpoint.")
-    _replace(folder / f"shard-{shard:05d}.npy", lambda f: np.save(f, paths))
-    _replace(folder / f"final-{shard:05d}.npy", lambda f: np.save(f, finals))  # last: its presence means "whole"
+    _save(folder / f"shard-{shard:05d}.npy", paths)
+    _save(folder / f"final-{shard:05d}.npy", finals)  # last: its presence means "whole"
     return n
 
 
-def _replace(path: Path, write: Callable) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.part")
-    try:
-        with open(part, "wb") as f:
-            write(f)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def _save(path: Path, array: np.ndarray) -> None:
+    with replacing(path) as part, open(part, "wb") as f:  # open: np.save would add another ending to the name
+        np.save(f, array)
 
 
 def fingerprint(module: torch.nn.Module) -> str:

@@ -159,7 +159,7 @@ def test_a_save_that_fails_leaves_the_old_file(good, monkeypatch, broken):
     elif broken == "json":
         config = {"unfit": object()}
     else:
-        monkeypatch.setattr(checkpoints.os, broken, fail)
+        monkeypatch.setattr(os, broken, fail)
     with pytest.raises((OSError, TypeError)):
         save(good, {"weight": torch.zeros(5)}, kind="hkd", config=config)
     assert good.read_bytes() == before
@@ -170,7 +170,7 @@ def test_a_save_replaces_the_old_file_in_one_step(good, monkeypatch):
     """At the moment of the replacement the new file is whole."""
     seen = []
     replace = os.replace
-    monkeypatch.setattr(checkpoints.os, "replace", lambda a, b: (seen.append(load_tensors(a)), replace(a, b)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (seen.append(load_tensors(a)), replace(a, b)))
     save(good, {"weight": torch.ones(5)}, kind="hkd", config={})
     assert torch.equal(seen[0]["weight"], torch.ones(5)) and load_tensors(good).keys() == {"weight"}
 
