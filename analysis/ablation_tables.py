@@ -145,7 +145,7 @@ def ablation_text(group: str, rows: Found, plan: Plan) -> str:
         ]  # fmt: skip
         if plan.fid:
             cells.append(_cell([f.fid for f in found], ".2f"))
-            cells.append(_cell([1000 * f.kid for f in found], ".2f"))
+            cells.append(_cell([f.kid and 1000 * f.kid for f in found], ".2f"))
         if group == "paper":
             cells.append(NOT_DEFINED if row.paper is None else f"{row.paper:.2f}")
         table.append(cells)

@@ -98,9 +98,12 @@ def test_more_samples_go_on_and_fid_is_asked_for(plan, tmp_path, monkeypatch):
         return type("D", (), {"fid": {"student": (7.0,)}, "kid": {"student": Interval(0.5, 0.4, 0.6, count)}})
 
     monkeypatch.setattr(ablation, "measure_distribution", fake)
-    monkeypatch.setitem(ablation.ROWS, "paper", ROWS["paper"][3:4])
-    ((row, (one, two)),) = run(replace(plan, fid=5, reference=6), "paper", tmp_path / "runs", report=lambda _: None)
+    ours = Row("only_T", "not in the paper", ("--student.only_T=true",))
+    monkeypatch.setitem(ablation.ROWS, "paper", (ROWS["paper"][3], ours))
+    asked_of = replace(plan, fid=5, reference=6)
+    (row, (one, two)), (_, (three,)) = run(asked_of, "paper", tmp_path / "runs", report=lambda _: None)
     assert (row.key, one.seed, two.seed, one.fid, one.kid) == ("full", 0, 1, 7.0, 0.5)
+    assert three.fid is three.kid is None  # asked for beside the paper's figure only
     assert asked == [("full-0", 5, 6), ("full-1", 5, 6)] and one.lpips != two.lpips
 
 
@@ -144,9 +147,10 @@ def test_the_order_is_read_from_the_ranges(values, head, words):
 
 def test_tables_of_all_groups():
     plan = Plan("shapes", None, 20_000, 500, fid=2500)
-    text = ablation_text("paper", rows_of((0.9, 0.8), (0.7, 0.6), (0.5, 0.4), (0.3, 0.2), (0.25, 0.25)), plan)
+    *theirs, (ours, found) = rows_of((0.9, 0.8), (0.7, 0.6), (0.5, 0.4), (0.3, 0.2), (0.25, 0.25))
+    text = ablation_text("paper", [*theirs, (ours, [replace(f, fid=None, kid=None) for f in found])], plan)
     assert "| A = 0, loss at T only | 2 | 0.8500 [0.8000, 0.9000] |" in text and "| FID-2500 |" in text
-    assert "85.00 [80.00, 90.00] | 42.50 [40.00, 45.00] | 5.72 |" in text and "| n/a |" in text
+    assert "85.00 [80.00, 90.00] | 42.50 [40.00, 45.00] | 5.72 |" in text and "| n/a | n/a | n/a |" in text
     assert "By FID-2500 the order is the paper's" in text and "By KID-2500 the order is the paper's" in text
     assert "within 240.0 % of one another" in text  # 85 over 25, less 1; without our own row
     assert "LPIPS of the picture 1.00 times" in text and "2.0 times as far with path" in text
