@@ -131,7 +131,7 @@ def measure(
     if plan.fid:
         with percent_bar(f"{bench.name}: {sample_name('FID', plan.fid)}") as progress:
             sets = measure_distribution(
-                bench, plan.fid, reference_count=plan.reference, folder=features, progress=progress
+                bench, plan.fid, who=("student",), reference_count=plan.reference, folder=features, progress=progress
             )
         fid, kid = sets.fid["student"][0], sets.kid["student"].mean
     return Figures(

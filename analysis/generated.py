@@ -6,7 +6,7 @@ One held-out seed a picture, the same seeds for both; features are kept below ru
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,17 +123,19 @@ def measure_distribution(
     count: int,
     *,
     runs: int = 1,
+    who: Sequence[str] = MAKERS,
     reference_count: int | None = None,
     network: Inception | None = None,
     folder: Path = FOLDER,
     progress: Progress = None,
 ) -> Distribution:
-    """FID and KID of teacher and student.
+    """FID and KID of teacher and student, or of one of them.
 
     Args:
         bench: a model with its teacher.
         count: pictures of each, 2 to 1,000,000.
         runs: how often, each time with other seeds.
+        who: of `MAKERS`; students of one teacher need not have its figures worked out each time.
         reference_count: training pictures; default: `reference.size_of` (all, of shapes 10,000).
         network: the features; default: `Inception()`.
         folder: where they are kept.
@@ -147,7 +149,7 @@ def measure_distribution(
     data = data_of(bench)
     network = Inception() if network is None else network
     reference_count = size_of(data) if reference_count is None else reference_count
-    total, before = reference_count + runs * len(MAKERS) * count, 0
+    total, before = reference_count + runs * len(who) * count, 0
 
     def tell(words: str, before: int) -> feature_cache.Progress:
         return None if progress is None else lambda done, n: progress((before + done) / total, words)
@@ -161,11 +163,11 @@ def measure_distribution(
         "teacher": str(bench.teacher.card.get("name", f"{bench.name}-teacher")),
         "student": f"{bench.name}-student",
     }
-    found: dict[str, list[float]] = {maker: [] for maker in MAKERS}
+    found: dict[str, list[float]] = {maker: [] for maker in who}
     kids: dict[str, Interval] = {}
     for run in range(runs):
         first = FIRST_SEED + run * APART
-        for maker in MAKERS:
+        for maker in who:
             key = {
                 "network": inception.SHA256, "model": checksums[maker], "made": MAKER_WORDS[maker], "first_seed": first,
                 "labels": "mix_seed(seed, 8) % classes" if bench.model.config.classes else None,

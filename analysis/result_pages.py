@@ -124,8 +124,8 @@ def write_section(path: str | Path, model: str, part: str, text: str) -> None:
     with _alone(path):
         changed = with_section(read_page(path), model, part, text)
         try:
-            with replacing(path) as part:
-                part.write_text(changed, encoding="utf-8")
+            with replacing(path) as unfinished:
+                unfinished.write_text(changed, encoding="utf-8")
         except OSError as e:
             raise UserError(f"{path.name} cannot be written ({e}): give --results another file.") from None
 

@@ -125,31 +125,32 @@ def shown_times(n: int) -> list[int]:
     return sorted({round(i * (n - 1) / 5) for i in range(1, 6)} - {0})
 
 
+def _by_level(r: LinearityResult, errors: Mapping[str, np.ndarray]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a table of the operators' errors, (L, n) each, by level and noise level."""
+    times = shown_times(len(r.sigma))
+    rows = [
+        [name, *(" / ".join(f"{errors[k][level, t]:.3f}" for k in OPERATORS) for t in times)]
+        for level, name in enumerate(r.names)
+    ]
+    return ["level: learned / identity / fitted", *(f"sigma {r.sigma[t]:.3g}" for t in times)], rows
+
+
 def linearity_table(r: LinearityResult) -> str:
     """Relative errors of the learned, the idle and the best operator, by level and noise level."""
-    times = shown_times(len(r.sigma))
-    errors = [getattr(r, name) for name in OPERATORS]
-    rows = [
-        [name, *(" / ".join(f"{e[level, t]:.3f}" for e in errors) for t in times)] for level, name in enumerate(r.names)
-    ]
+    head, rows = _by_level(r, {name: getattr(r, name) for name in OPERATORS})
     if r.mse is not None:
+        times = shown_times(len(r.sigma))
         rows.append(["pictures, MSE", *(" / ".join(f"{r.mse[name][t]:.2g}" for name in OPERATORS) for t in times)])
-    return grid(["level: learned / identity / fitted", *(f"sigma {r.sigma[t]:.3g}" for t in times)], rows)
+    return grid(head, rows)
 
 
 def differences_table(r: LinearityResult) -> str:
     """The same of what differs between the trajectories, and the share that does not; several must be there."""
+    head, rows = _by_level(r, r.differences)
     times = shown_times(len(r.sigma))
-    rows = [
-        [
-            name,
-            *(" / ".join(f"{r.differences[k][level, t]:.3f}" for k in OPERATORS) for t in times),
-            f"{r.common[level, times].mean():.2f}",
-        ]
-        for level, name in enumerate(r.names)
-    ]
-    head = ["level: learned / identity / fitted", *(f"sigma {r.sigma[t]:.3g}" for t in times), "energy in common"]
-    return grid(head, rows)
+    for row, common in zip(rows, r.common, strict=True):
+        row.append(f"{common[times].mean():.2f}")
+    return grid([*head, "energy in common"], rows)
 
 
 def leading_rates(level) -> list[complex]:

@@ -73,6 +73,8 @@ def test_what_is_on_disk_is_not_made_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(generated, "makers", lambda *_: dict.fromkeys(("teacher", "student"), not_again))
     assert measure_distribution(bench, COUNT, reference_count=9, network=not_again, folder=tmp_path) == first
+    one = measure_distribution(bench, COUNT, who=("student",), reference_count=9, network=not_again, folder=tmp_path)
+    assert one.fid == {"student": first.fid["student"]} and one.kid == {"student": first.kid["student"]}
     with torch.no_grad():
         bench.model.operators[0].a += 1
     other = Workbench(bench.model, bench.teacher, "shapes")
