@@ -44,7 +44,7 @@ def training_pool(data: DataConfig, folder: Path) -> tuple[np.ndarray, np.ndarra
             return f["pictures"], f["labels"], about
     parts = np.array_split(np.arange(n), max(1, n // 5000))
     pictures = np.concatenate([dataset.pictures(part) for part in parts])
-    labels = np.concatenate([dataset.batch(part)[1].numpy() for part in parts]) if dataset.classes else np.full(n, -1)
+    labels = np.concatenate([dataset.labels(part) for part in parts])
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(cache) as part, open(part, "wb") as f:  # every process of a run gets here
         np.savez(f, pictures=pictures, labels=labels)

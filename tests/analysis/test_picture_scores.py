@@ -215,7 +215,7 @@ def test_progress_rises_and_can_stop(nets):
 
 
 def test_too_many_seeds_and_other_data(nets, monkeypatch):
-    monkeypatch.setattr("foundation.datasets.SHAPES_LENGTH", {"train": 10_000_000, "test": 100})
+    monkeypatch.setattr("foundation.datasets.PROCEDURAL_LENGTH", {"train": 10_000_000, "test": 100})
     with pytest.raises(UserError, match="at most 46 seeds"):
         picture_law.held_out(nets[0], 60)
     held = picture_law.held_out(nets[0], 46)
