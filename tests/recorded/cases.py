@@ -140,7 +140,7 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
         Refused("model", {"model": "nobody"}),
         Refused("seed", {"seeds": [-1]}),
         Refused("seed", {"seeds": []}),
-        Refused("label", {"label": 7}),
+        Refused("label", {"label": 99}),
     ],
     "trajectory": [
         {"seed": 1, "steps": 5},
@@ -328,7 +328,7 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
         {"data": "cifar10", "path": "otcfm", "sampler": "taylor2", "nfe": 2},
         Refused("nfe", {"nfe": 0}),
         Refused("data", {"data": "../../etc/passwd"}),
-        Refused("path", {"path": "otcfm", "sampler": "bridge"}),
+        Refused("path", {"data": "cifar10", "path": "otcfm", "sampler": "bridge"}),
         Refused("seed", {"seeds": [0] * 9}),
         Refused("steps", {"steps": "yes"}),
     ],
