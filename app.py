@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     from ui.starting import no_garbage
 
     with no_garbage():
-        from analysis import UserError
+        from analysis.core.errors import UserError
 
         try:
             demo, options = page(args)
@@ -108,7 +108,7 @@ def page(args: argparse.Namespace) -> tuple:
     Raises:
         UserError: the default model cannot be used.
     """
-    from analysis import ModelLibrary
+    from analysis.workbench.library import ModelLibrary
     from ui.starting import first_trajectory, no_stubs
 
     library = ModelLibrary(args.models) if args.models else ModelLibrary()

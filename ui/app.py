@@ -5,8 +5,7 @@ from __future__ import annotations
 import gradio as gr
 from starlette.middleware import Middleware
 
-from analysis import ModelLibrary
-from analysis.uploads import MAX_BYTES
+from analysis.workbench.library import MAX_BYTES, ModelLibrary
 from ui.compare import build_compare
 from ui.downloads import build_downloads
 from ui.edit import build_edit

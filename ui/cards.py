@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.figures import BAND_COLOURS, band_names
-from analysis.library import ModelInfo
-from analysis.requests import MaskResult, SpectrumEntryResult
-from analysis.results_effects import ModeResult
+from analysis.figures.style import BAND_COLOURS
+from analysis.koopman.spectrum import band_names
+from analysis.workbench.library import ModelInfo
+from analysis.workbench.spectrum import MaskResult, ModeResult, SpectrumEntryResult
 from ui.pictures import figure_html, row_html
 
 GLYPHS = ("●", "◆", "▲", "■", "✚", "✖", "★", "⬢", "▼")  # the plane's markers, in its order

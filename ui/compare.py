@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from analysis import ModelLibrary, recipes
-from analysis.comparison import PairNumbers, compare_pictures
-from analysis.requests import MaskRequest
+from analysis.metrics.image import PairNumbers, compare_pictures
+from analysis.recipes import recipe
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.spectrum import MaskRequest
 from ui.cards import facts, heading
 from ui.grid_panel import build_grid_panel
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
@@ -48,7 +49,7 @@ class CompareTab:
             )
             pictures.append(bench.mask_bands(request).masked)
             shown.append(figure_html(pictures[-1], letter, f"{bench.name}, seed {seed}"))
-            kept.append(keep_value(pictures[-1], recipes.describe(request, bench), f"{bench.name}-seed{seed}-{letter}"))
+            kept.append(keep_value(pictures[-1], recipe.describe(request, bench), f"{bench.name}-seed{seed}-{letter}"))
         both = compare_pictures(*pictures)
         same = both.numbers.mse == 0
         note = "equal in every pixel" if same else f"A − B, magnified × {both.magnification:.3g}, grey = equal"

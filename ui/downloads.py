@@ -7,10 +7,14 @@ from collections.abc import Sequence
 import gradio as gr
 import plotly.graph_objects as go
 
-from analysis import ModelLibrary, UserError, exports, figures
-from analysis.figure_files import figure_image
-from analysis.picture_report import picture_report
-from analysis.requests import MaskRequest, SpectrumEntryResult, TrajectoryRequest
+from analysis.core.errors import UserError
+from analysis.export import files as exports
+from analysis.export.report import figure_html, picture_report
+from analysis.figures import spectrum as figures
+from analysis.figures.image_files import figure_image
+from analysis.workbench.images import TrajectoryRequest
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.spectrum import MaskRequest, SpectrumEntryResult
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.keep import saved_file, saver
 from ui.source import Source, fitting_label
@@ -64,7 +68,7 @@ class Downloads:
         if what == "error":
             name = f"{bench.name}-seed{seed}-error"
         title = dict((key, text) for text, key in FIGURES)[what]
-        data = exports.figure_html(drawn, title).encode() if form == "html" else figure_image(drawn, form)
+        data = figure_html(drawn, title).encode() if form == "html" else figure_image(drawn, form)
         return saved_file(data, name, form)
 
     def report(self, level: int, model: str, seed: int, label: int, steps: int, *bands) -> str:

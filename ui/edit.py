@@ -7,7 +7,7 @@ import functools
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import ModelLibrary
+from analysis.workbench.library import ModelLibrary
 from ui import history
 from ui.cards import heading
 from ui.edit_handlers import (

@@ -10,11 +10,13 @@ from collections import OrderedDict
 import gradio as gr
 import numpy as np
 
-from analysis import ModelLibrary, UserError, recipes
-from analysis.figures import band_names
-from analysis.recipe_settings import EditSettings, Settings
-from analysis.requests import GenerateRequest
-from analysis.requests_editing import EditRequest
+from analysis.core.errors import UserError
+from analysis.koopman.spectrum import band_names
+from analysis.recipes import recipe as recipes
+from analysis.recipes.settings import EditSettings, Settings
+from analysis.workbench.editing import EditRequest
+from analysis.workbench.images import GenerateRequest
+from analysis.workbench.library import ModelLibrary
 from ui import history
 from ui.cards import GLYPHS
 from ui.editing_cards import edit_numbers, edit_pictures, history_html, sigma_line

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import gradio as gr
 import numpy as np
 
-from analysis.editing import EditNumbers
-from analysis.requests_editing import EditResult, RestoreResult
+from analysis.koopman.editing import EditNumbers
+from analysis.workbench.editing import EditResult, RestoreResult
 from ui.cards import facts
 from ui.pictures import data_uri, figure_html
 

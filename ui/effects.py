@@ -7,9 +7,10 @@ import functools
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import ModelLibrary, effect_figures
-from analysis.effect_words import decoded_words, effect_words
-from analysis.requests_effects import EffectRequest
+from analysis.figures import effects
+from analysis.workbench.effects import EffectRequest
+from analysis.workbench.findings import decoded_words, effect_words
+from analysis.workbench.library import ModelLibrary
 from ui.cards import heading
 from ui.effects_checks import Checks, build_labels, build_linearity, consecutive, seed_words, verdict
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
@@ -71,8 +72,8 @@ class EffectsTab:
         )
         return (
             f'<p class="ks-formula">{FORMULAS[kind]}</p>',
-            effect_figures.band_curves(result, order).to_json(),
-            effect_figures.level_curves(result).to_json(),
+            effects.band_curves(result, order).to_json(),
+            effects.level_curves(result).to_json(),
             words,
         )
 
@@ -89,8 +90,8 @@ class EffectsTab:
         )
         return (
             words,
-            gr.update(value=effect_figures.decoded_curves(result, "bands", order).to_json(), visible=True),
-            gr.update(value=effect_figures.decoded_curves(result, "levels").to_json(), visible=True),
+            gr.update(value=effects.decoded_curves(result, "bands", order).to_json(), visible=True),
+            gr.update(value=effects.decoded_curves(result, "levels").to_json(), visible=True),
         )
 
     @staticmethod

@@ -7,9 +7,12 @@ import html
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import ModelLibrary, effect_words, probe_figures, verdicts
-from analysis.requests import MAX_SEED
-from analysis.requests_effects import AttributionRequest, BandLabelsRequest, LinearityRequest
+from analysis.figures import effects
+from analysis.workbench import findings
+from analysis.workbench.findings import attribution_verdict, linearity_verdict, readings
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.probes import AttributionRequest, BandLabelsRequest, LinearityRequest
+from foundation.randomness import MAX_SEED
 from ui.cards import heading
 from ui.guard import PRIVATE, guarded
 from ui.long_runs import LONG_QUEUE, LongRun, run_buttons, wire_run
@@ -73,7 +76,7 @@ class Checks:
         )
         result = bench.linearity(request, report)
         words = verdict(
-            verdicts.linearity_verdict(result),
+            linearity_verdict(result),
             of=f"{bench.name}, {seed_words(request.seeds)}, {request.steps} noise levels",
         )  # fmt: skip
         choices = [("pictures, decoded", PICTURES), *((name, i) for i, name in enumerate(result.names))]
@@ -90,10 +93,10 @@ class Checks:
         bench = self.library.get(model)
         result = bench.linearity(request)  # kept by the Workbench
         if level == PICTURES:
-            return _shown(probe_figures.linearity_pictures(result)), gr.update(**HIDDEN)
+            return _shown(effects.linearity_pictures(result)), gr.update(**HIDDEN)
         entry = bench.spectrum().entries[min(max(int(level or 0), 0), len(result.names) - 1)]
-        dmd = gr.update(**HIDDEN) if result.dmd is None else _shown(probe_figures.dmd_plane(entry, result))
-        return _shown(probe_figures.linearity_curves(result, entry.index)), dmd
+        dmd = gr.update(**HIDDEN) if result.dmd is None else _shown(effects.dmd_plane(entry, result))
+        return _shown(effects.linearity_curves(result, entry.index)), dmd
 
     def labels(self, model, seed, label, low, high, order, count, report=None) -> tuple:
         """Verdict, radial power of every band, and what was asked."""
@@ -105,10 +108,10 @@ class Checks:
         request = BandLabelsRequest(seeds, fitting_label(self.library, model, label), edges, order)
         result = bench.band_labels(request, report)
         words = verdict(
-            effect_words.label_words(result, order),
+            findings.label_words(result, order),
             of=f"{bench.name}, {seed_words(seeds)}, edges {edges[0]:.2f} and {edges[1]:.2f}",
         )
-        return words, _shown(probe_figures.radial_power_curves(result, order)), (model, request)
+        return words, _shown(effects.radial_power_curves(result, order)), (model, request)
 
     def attribution(self, model, low, high, order, pairs, sigma, carried, report=None) -> tuple:
         """Verdict, heat map of bands, heat map of levels, and what was asked."""
@@ -117,12 +120,12 @@ class Checks:
         request = AttributionRequest(min(pairs, MAX_PAIRS), sigma, carried, edges, order)
         result = bench.attribution(request, report)
         words = verdict(
-            effect_words.attribution_words(result, order),
-            verdicts.attribution_verdict(verdicts.readings(result, sigma, order)),
+            findings.attribution_words(result, order),
+            attribution_verdict(readings(result, sigma, order)),
             of=f"{bench.name}, {request.pairs} pairs of scenes a factor, encoded at σ = {sigma:g}"
             f"{', carried to the picture' if carried else ''}, edges {edges[0]:.2f} and {edges[1]:.2f}",
         )
-        maps = (_shown(probe_figures.attribution_map(result, of, order)) for of in ("bands", "levels"))
+        maps = (_shown(effects.attribution_map(result, of, order)) for of in ("bands", "levels"))
         return words, *maps, (model, request)
 
     def older(self, model, seed, label, *asked: tuple | None) -> tuple[str, ...]:

@@ -11,8 +11,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from analysis import ModelLibrary, UserError
-from analysis.requests import GenerateRequest, MaskRequest, TrajectoryRequest, whole
+from analysis.core.errors import UserError
+from analysis.core.fields import whole
+from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.spectrum import MaskRequest
 from ui.cards import one_line
 from ui.guard import MODEL_QUEUE, guarded
 from ui.pictures import png_base64

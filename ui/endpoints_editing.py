@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 import gradio as gr
 
-from analysis import ModelLibrary
-from analysis.editing import EditNumbers
-from analysis.requests_editing import ColorizeRequest, EditRequest, InpaintRequest, RestoreResult
-from analysis.restoration import HoleNumbers
+from analysis.koopman.editing import EditNumbers
+from analysis.koopman.restoration import HoleNumbers
+from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest, RestoreResult
+from analysis.workbench.library import ModelLibrary
 from ui.endpoints import as_tuple, listed, pngs
 from ui.guard import MODEL_QUEUE, guarded
 from ui.pictures import png_base64

@@ -10,9 +10,12 @@ from __future__ import annotations
 import gradio as gr
 import numpy as np
 
-from analysis import ModelLibrary, UserError
-from analysis.requests import real
-from analysis.requests_effects import AttributionRequest, EffectRequest, LinearityRequest, ModeRequest, SurgeryRequest
+from analysis.core.errors import UserError
+from analysis.core.fields import real
+from analysis.workbench.effects import EffectRequest
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.probes import AttributionRequest, LinearityRequest
+from analysis.workbench.spectrum import ModeRequest, SurgeryRequest
 from ui.guard import MODEL_QUEUE, guarded
 from ui.long_runs import LONG_QUEUE, deadline
 from ui.pictures import png_base64

@@ -10,11 +10,11 @@ import time
 import gradio as gr
 import numpy as np
 
-from analysis import UserError
-from analysis.flow_bench import FlowBench
-from analysis.requests import whole
-from analysis.requests_flow import Flow2DRequest, TrainRequest
-from analysis.results_flow import CloudNumbers
+from analysis.core.errors import UserError
+from analysis.core.fields import whole
+from analysis.flow.clouds import CloudNumbers
+from analysis.flow.point_requests import Flow2DRequest, TrainRequest
+from analysis.flow.points import PointFlows
 from ui.endpoints_effects import plain
 from ui.guard import MODEL_QUEUE, guarded
 from ui.long_runs import LONG_QUEUE
@@ -26,7 +26,7 @@ MAX_STEPS = 2000  # of a training asked for here
 class FlowEndpoints:
     """One method an endpoint; the docstring is what callers read."""
 
-    def __init__(self, bench: FlowBench):
+    def __init__(self, bench: PointFlows):
         self.bench = bench
 
     def flow_2d(
@@ -121,8 +121,8 @@ def _numbers(n: CloudNumbers | None) -> dict | None:
     return None if n is None else {"mmd2": n.mmd2, "mmd2_biased": n.mmd2_biased, "w2": n.w2}
 
 
-def add_flow_endpoints(bench: FlowBench | None = None) -> None:
+def add_flow_endpoints(bench: PointFlows | None = None) -> None:
     """Register the endpoints with the page under construction; trainings wait in the queue of long runs."""
-    endpoints = FlowEndpoints(bench or FlowBench.shared())
+    endpoints = FlowEndpoints(bench or PointFlows.shared())
     for name, queue in (("flow_2d", MODEL_QUEUE), ("train_toy", LONG_QUEUE)):
         gr.api(guarded(getattr(endpoints, name)), api_name=name, **queue)

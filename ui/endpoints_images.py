@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gradio as gr
 
-from analysis import UserError
-from analysis.picture_bench import PictureBench
-from analysis.requests_pictures import FlowPicturesRequest
+from analysis.core.errors import UserError
+from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from ui.endpoints_effects import PATIENCE, plain
 from ui.flow_images import EXACT_QUEUE
 from ui.guard import guarded
@@ -19,7 +18,7 @@ MAX_SENT = 256  # pictures in the steps of one answer
 class ImageEndpoints:
     """One method an endpoint; the docstring is what callers read."""
 
-    def __init__(self, bench: PictureBench):
+    def __init__(self, bench: ImageFlows):
         self.bench = bench
 
     def flow_images(
@@ -74,7 +73,7 @@ class ImageEndpoints:
         }
 
 
-def add_images_endpoints(bench: PictureBench | None = None) -> None:
+def add_images_endpoints(bench: ImageFlows | None = None) -> None:
     """Register the endpoint with the page under construction."""
-    endpoints = ImageEndpoints(bench or PictureBench.shared())
+    endpoints = ImageEndpoints(bench or ImageFlows.shared())
     gr.api(guarded(endpoints.flow_images), api_name="flow_images", **EXACT_QUEUE)

@@ -11,11 +11,13 @@ import gradio as gr
 import numpy as np
 from pydantic import ValidationError
 
-from analysis import ModelLibrary, UserError, recipes
-from analysis.flow_recipes import FlowBenches
-from analysis.recipe_settings import KINDS
-from analysis.recipe_settings_flow import FLOW_KINDS, OfPictures, OfPlane
-from analysis.requests_series import ForecastRequest
+from analysis.core.errors import UserError
+from analysis.recipes import recipe as recipes
+from analysis.recipes.flow_settings import FLOW_KINDS, OfPictures, OfPlane
+from analysis.recipes.replay import FlowBenches, find_model
+from analysis.recipes.settings import KINDS
+from analysis.series.forecast import ForecastRequest
+from analysis.workbench.library import ModelLibrary
 from ui.endpoints_flow import FlowEndpoints
 from ui.endpoints_images import ImageEndpoints
 from ui.endpoints_series import SeriesEndpoints
@@ -71,7 +73,7 @@ class RecipeEndpoints:
         checked = recipes.from_json(recipe)
         if isinstance(checked, recipes.FlowRecipe):
             return self._flows(checked)
-        name = self.library.find(checked)
+        name = find_model(self.library, checked)
         pictures, numbers = _answer(recipes.replay(checked, self.library.get(name)))
         return {"kind": checked.kind, "model": name, "pictures": pictures, "numbers": numbers}
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import gradio as gr
 import numpy as np
 
-from analysis import UserError
-from analysis.requests_series import ForecastRequest
-from analysis.results_series import QUANTILES, ForecastResult, Maps, Marks
-from analysis.series_bench import SeriesBench
+from analysis.core.errors import UserError
+from analysis.series.forecast import QUANTILES, ForecastRequest, ForecastResult, Maps, SeriesForecasts
+from analysis.series.loaded import Scores
 from ui.endpoints_effects import plain
 from ui.guard import MODEL_QUEUE, guarded
 
@@ -21,7 +20,7 @@ PATIENCE = 30.0  # seconds a call
 class SeriesEndpoints:
     """One method an endpoint; the docstring is what callers read."""
 
-    def __init__(self, bench: SeriesBench):
+    def __init__(self, bench: SeriesForecasts):
         self.bench = bench
 
     def forecast(
@@ -94,7 +93,7 @@ def _times(times: np.ndarray) -> list:
     return times.astype(str).tolist() if np.issubdtype(times.dtype, np.datetime64) else plain(times)
 
 
-def _marks(m: Marks) -> dict:
+def _marks(m: Scores) -> dict:
     one = {name: getattr(m, name) for name in ("crps", "crps_fair", "rmse", "spread")}
     return one | {"by_lead": plain(m.by_lead)}
 
@@ -105,7 +104,7 @@ def _maps(r: ForecastResult) -> dict | None:
     return {name: plain(getattr(r.maps, name)) for name in Maps.__dataclass_fields__}
 
 
-def add_series_endpoints(bench: SeriesBench | None = None) -> None:
+def add_series_endpoints(bench: SeriesForecasts | None = None) -> None:
     """Register the endpoint with the page under construction."""
-    endpoints = SeriesEndpoints(bench or SeriesBench.shared())
+    endpoints = SeriesEndpoints(bench or SeriesForecasts.shared())
     gr.api(guarded(endpoints.forecast), api_name="forecast", **MODEL_QUEUE)

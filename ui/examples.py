@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from analysis import ModelLibrary
-from analysis.examples import EXAMPLES
+from analysis.guide.examples import EXAMPLES
+from analysis.workbench.library import ModelLibrary
 
 LABEL = f"Examples ({len(EXAMPLES)}, one click each)"
 INTRO = '<p class="ks-line">Each opens its tab with everything set. Then move what you like.</p>'

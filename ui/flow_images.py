@@ -8,14 +8,23 @@ from dataclasses import replace
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import UserError
-from analysis.picture_bench import EXACT_NFE, TRAIN, PictureBench
-from analysis.picture_figures import calls_figure
-from analysis.recipe_settings import Settings
-from analysis.requests import MAX_SEED, whole
-from analysis.requests_flow import MAX_NFE
-from analysis.requests_pictures import MAX_PICTURES, PATHS, FlowPicturesRequest, PictureSweepRequest
-from analysis.results_pictures import ExactDistance, FlowPicturesResult
+from analysis.core.errors import UserError
+from analysis.core.fields import whole
+from analysis.figures.flow import calls_figure
+from analysis.flow.images import (
+    EXACT_NFE,
+    MAX_PICTURES,
+    PATHS,
+    TRAIN,
+    ExactDistance,
+    FlowPicturesRequest,
+    FlowPicturesResult,
+    ImageFlows,
+    PictureSweepRequest,
+)
+from analysis.flow.settings import MAX_NFE
+from analysis.recipes.settings import Settings
+from foundation.randomness import MAX_SEED
 from ui.cards import heading
 from ui.flow_images_words import (
     ASK,
@@ -55,7 +64,7 @@ with <code>{TRAIN}</code>, put its file there as images-shapes.flow.safetensors,
 class FlowImages:
     """The handlers; each can be called without a page."""
 
-    def __init__(self, bench: PictureBench):
+    def __init__(self, bench: ImageFlows):
         self.bench = bench
         self.run, self.exact = LongRun(), LongRun()
 
@@ -183,7 +192,7 @@ def _setting(letter: str, path: str, sampler: str) -> Setting:
     return setting_column("images", letter, path, sampler, paths=paths, orders=orders, gammas=GAMMAS, sigma0=False)
 
 
-def build_flow_images(page: gr.Tab, bench: PictureBench | None = None) -> Opens | None:
+def build_flow_images(page: gr.Tab, bench: ImageFlows | None = None) -> Opens | None:
     """Lay the tab out and wire it.
 
     Args:
@@ -193,7 +202,7 @@ def build_flow_images(page: gr.Tab, bench: PictureBench | None = None) -> Opens 
     Returns:
         How the tab takes up a recipe; None where there is no model for it.
     """
-    tab = FlowImages(bench or PictureBench.shared())
+    tab = FlowImages(bench or ImageFlows.shared())
     gr.HTML(INTRO)
     kinds = tab.bench.kinds
     if not kinds:

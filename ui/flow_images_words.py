@@ -6,8 +6,7 @@ import html
 
 import numpy as np
 
-from analysis.requests_pictures import NOISY, FlowPicturesRequest
-from analysis.results_pictures import ExactDistance, FlowPicturesResult, PictureSweepResult
+from analysis.flow.images import NOISY, ExactDistance, FlowPicturesRequest, FlowPicturesResult, PictureSweepResult
 from ui.cards import facts
 from ui.flow_words import PATH_NAMES, SAMPLER_NAMES
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis import UserError
-from analysis.flow_bench import FlowBench
-from analysis.flow_recipes import describe_flows
-from analysis.flow_sheets import clouds_sheet, pictures_sheet
-from analysis.picture_bench import PictureBench
-from analysis.recipes import FlowRecipe
-from analysis.requests import MAX_SEED
-from analysis.requests_flow import BRIDGES, KEY_PREFIX, Flow2DRequest
-from analysis.requests_pictures import MAX_PICTURES
-from analysis.requests_side import SideBySideRequest
-from analysis.series_bench import SeriesBench
+from analysis.core.errors import UserError
+from analysis.figures.sheets import clouds_sheet, pictures_sheet
+from analysis.flow.images import MAX_PICTURES, ImageFlows
+from analysis.flow.point_requests import KEY_PREFIX, Flow2DRequest
+from analysis.flow.points import PointFlows
+from analysis.flow.settings import BRIDGES
+from analysis.flow.side_by_side import SideBySideRequest
+from analysis.recipes.recipe import FlowRecipe
+from analysis.recipes.replay import describe_flows
+from analysis.series.forecast import SeriesForecasts
+from foundation.randomness import MAX_SEED
 from ui.flow_settings import Setting
 from ui.flow_training import KEPT, SIDE
 from ui.keep import keep_value
 from ui.time_bar import Panel
 
 
-def side_kept(requests: Sequence, panels: Sequence[Panel | None], bench: FlowBench | PictureBench) -> str:
+def side_kept(requests: Sequence, panels: Sequence[Panel | None], bench: PointFlows | ImageFlows) -> str:
     """What can be kept of the settings that have a result, each in its place; "" without any.
 
     Args:
@@ -42,7 +42,7 @@ def side_kept(requests: Sequence, panels: Sequence[Panel | None], bench: FlowBen
     return keep_value(pictures_sheet(shown, names, first.seeds), recipe, f"flow-{first.data}-seed{first.seeds[0]}")
 
 
-def described(request, bench: FlowBench | PictureBench | SeriesBench) -> FlowRecipe | None:
+def described(request, bench: PointFlows | ImageFlows | SeriesForecasts) -> FlowRecipe | None:
     """The recipe of a question that was answered; None where no recipe can hold it, as with a net of an odd name."""
     try:
         return describe_flows(request, bench)

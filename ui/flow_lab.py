@@ -8,18 +8,12 @@ import json
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import UserError
-from analysis.flow_bench import FlowBench
-from analysis.flow_figures import gamma_figure, nfe_figure
-from analysis.recipe_settings import Settings
-from analysis.requests_flow import (
-    DRAWN,
-    MAX_NFE,
-    MAX_POINTS,
-    Flow2DRequest,
-    SweepRequest,
-)
-from analysis.results_flow import Flow2DResult
+from analysis.core.errors import UserError
+from analysis.figures.flow import gamma_figure, nfe_figure
+from analysis.flow.point_requests import DRAWN, Flow2DRequest, SweepRequest
+from analysis.flow.points import Flow2DResult, PointFlows
+from analysis.flow.settings import MAX_NFE, MAX_POINTS
+from analysis.recipes.settings import Settings
 from flow_core.toys import TOYS
 from ui.cards import heading
 from ui.flow_kept import drawn_bits, filled, nets_after, opened_nets, side_kept
@@ -54,7 +48,7 @@ SWEEP_POINTS = 1024
 class FlowLab:
     """The handlers; each can be called without a page."""
 
-    def __init__(self, bench: FlowBench):
+    def __init__(self, bench: PointFlows):
         self.bench = bench
         self.run = LongRun()
 
@@ -137,7 +131,7 @@ def _setting(letter: str, path: str, sampler: str) -> Setting:
     return setting_column("flow", letter, path, sampler, paths=paths, orders=orders, gammas=GAMMAS, sigma0=True)
 
 
-def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> Opens:
+def build_flow_lab(page: gr.Tab, bench: PointFlows | None = None) -> Opens:
     """Lay the tab out and wire it.
 
     Args:
@@ -147,7 +141,7 @@ def build_flow_lab(page: gr.Tab, bench: FlowBench | None = None) -> Opens:
     Returns:
         How the tab takes up a recipe; its `rerun` is a new look at the controls after any event that set them.
     """
-    lab = FlowLab(bench or FlowBench.shared())
+    lab = FlowLab(bench or PointFlows.shared())
     gr.HTML(INTRO)
     with gr.Row():
         density = gr.Dropdown(

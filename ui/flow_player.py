@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import gradio as gr
 import numpy as np
 
-from analysis.flow_figures import MAX_DRAWN, POINTS_TRACE, flow_figure
+from analysis.figures.flow import MAX_DRAWN, POINTS_TRACE, flow_figure
 from ui.plots import HEAD
 from ui.time_bar import Panel, player_html, script_of
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from analysis import UserError
-from analysis.requests_flow import BRIDGES, MAX_GAMMA, MAX_NFE, MAX_SIGMA, MOMENTUM
+from analysis.core.errors import UserError
+from analysis.core.fields import MAX_GAMMA
+from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA
+from flow_core.samplers import MOMENTUM
 from ui.flow_words import SAMPLER_NAMES
 
 LETTERS = "ABCD"

@@ -10,11 +10,12 @@ import numpy as np
 from gradio.components import Component
 from gradio.events import Dependency
 
-from analysis import UserError
-from analysis.flow_bench import FlowBench
-from analysis.flow_figures import loss_figure, preview_figure
-from analysis.requests_flow import BRIDGES, DRAWN, MAX_SIGMA, TrainRequest
-from analysis.results_flow import TrainStep
+from analysis.core.errors import UserError
+from analysis.figures.flow import loss_figure, preview_figure
+from analysis.flow.nets import TrainStep
+from analysis.flow.point_requests import DRAWN, TrainRequest
+from analysis.flow.points import PointFlows
+from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from ui.cards import heading
 from ui.guard import PRIVATE, guarded
 from ui.latest import Superseded
@@ -68,7 +69,7 @@ def _what(density: str, drawing: str, path: str, sigma0: float) -> tuple:
 class Trainer:
     """The handlers; each can be called without a page."""
 
-    def __init__(self, bench: FlowBench):
+    def __init__(self, bench: PointFlows):
         self.bench = bench
         self.run = LongRun()
 
@@ -133,7 +134,7 @@ def _status(look: TrainStep, words: str, kept: bool = False) -> str:
 
 
 def build_training(
-    bench: FlowBench, density: Component, drawing: Component, own: Component
+    bench: PointFlows, density: Component, drawing: Component, own: Component
 ) -> tuple[Dependency, Dependency, Component]:
     """Lay the part out and wire it.
 

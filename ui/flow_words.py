@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 
-from analysis.requests_flow import KEY_PREFIX, Flow2DRequest
-from analysis.results_flow import Flow2DResult, SweepResult
+from analysis.flow.point_requests import KEY_PREFIX, Flow2DRequest
+from analysis.flow.points import Flow2DResult, SweepResult
 from ui.cards import facts
 
 PATH_NAMES = {"icfm": "I-CFM", "otcfm": "OT-CFM", "sbcfm": "SB-CFM", "idff": "IDFF"}

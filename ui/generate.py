@@ -7,9 +7,11 @@ from collections.abc import Callable
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import ModelLibrary, recipes
-from analysis.recipe_settings import Settings
-from analysis.requests import MAX_SEED, MAX_STEPS, MIN_STEPS, GenerateRequest, TrajectoryRequest, TrajectoryResult
+from analysis.recipes import recipe as recipes
+from analysis.recipes.settings import Settings
+from analysis.workbench.images import MAX_STEPS, MIN_STEPS, GenerateRequest, TrajectoryRequest, TrajectoryResult
+from analysis.workbench.library import ModelLibrary
+from foundation.randomness import MAX_SEED
 from ui.cards import facts, heading, model_card
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.keep import Opens, keep_bar, keep_value

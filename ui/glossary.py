@@ -1,4 +1,4 @@
-"""The glossary at the foot of the page: the words of `analysis.glossary`."""
+"""The glossary at the foot of the page: the words of `analysis.guide.glossary`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import html
 
 import gradio as gr
 
-from analysis.glossary import CHAPTERS, Term
+from analysis.guide.glossary import CHAPTERS, Term
 
 
 def _term(term: Term) -> str:

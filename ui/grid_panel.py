@@ -12,11 +12,13 @@ import gradio as gr
 import numpy as np
 from gradio.components import Component
 
-from analysis import ModelLibrary, UserError, grids
-from analysis.editing import REGIONS
-from analysis.grid_sheet import grid_png
-from analysis.grids import AXES, KINDS, Cell, Grid
-from analysis.requests import MAX_STEPS
+from analysis.core.errors import UserError
+from analysis.core.images import grid_png
+from analysis.koopman.editing import REGIONS
+from analysis.workbench import grids
+from analysis.workbench.grids import AXES, KINDS, Cell, Grid
+from analysis.workbench.images import MAX_STEPS
+from analysis.workbench.library import ModelLibrary
 from ui.cards import heading
 from ui.guard import PRIVATE, guarded
 from ui.keep import saved_file, saver

@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from analysis import uploads
-from analysis.errors import UserError
+from analysis.core.errors import UserError
+from analysis.workbench import library
 
 UNEXPECTED = "Something went wrong here and was written to the server's log: try other settings, or reload the page."
 MAX_BODY_BYTES = 8 * 2**20  # no question of ours is longer; pictures that people bring are at most 4 MB
 UPLOAD_PATH = "/gradio_api/upload"
-MAX_UPLOAD_BYTES = uploads.MAX_BYTES + 2**20  # a model, and what the form puts around it
+MAX_UPLOAD_BYTES = library.MAX_BYTES + 2**20  # a model, and what the form puts around it
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}  # one model, one question at a time
 PRIVATE = {"api_visibility": "private"}
 

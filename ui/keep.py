@@ -14,8 +14,8 @@ import gradio as gr
 import numpy as np
 from gradio.events import Dependency
 
-from analysis import recipes
-from analysis.recipe_settings import Settings
+from analysis.recipes import recipe as recipes
+from analysis.recipes.settings import Settings
 from ui.plots import JS_DIR
 
 LONGEST_NAME = 80
@@ -41,7 +41,7 @@ class Opens:
     """How a tab takes up a recipe. The bar's model, seed and class are set by the recipe's panel, the rest by the tab.
 
     Attributes:
-        kinds: of `analysis.recipe_settings` that this tab shows.
+        kinds: of `analysis.recipes.settings` that this tab shows.
         tab: id of the gr.Tab to be selected.
         outputs: components that are filled.
         fill: the settings as one value or update an output; pure, may raise UserError.

@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
-from analysis import UserError
+from analysis.core.errors import UserError
 from ui.guard import PRIVATE, guarded
 from ui.latest import Latest, Superseded
 

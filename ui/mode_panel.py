@@ -5,10 +5,10 @@ from __future__ import annotations
 import gradio as gr
 import numpy as np
 
-from analysis import ModelLibrary, effect_figures
-from analysis.figures import bands_of
-from analysis.requests import SpectrumEntryResult
-from analysis.requests_effects import MAX_MODES, ModeRequest
+from analysis.figures import effects
+from analysis.figures.spectrum import bands_of
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.spectrum import MAX_MODES, ModeRequest, SpectrumEntryResult
 from ui.cards import contribution, heading, mode_card, selection_card
 from ui.plots import plot
 from ui.source import fitting_label, usable_seed
@@ -53,7 +53,7 @@ class ModePanel:
             card = mode_card(entry, chosen[0], result)
         else:
             card = selection_card(entry, np.array(chosen), bands_of(entry, edges, order), order, result)
-        curves = effect_figures.mode_curves(result).to_json()
+        curves = effects.mode_curves(result).to_json()
         return card, contribution(result, bench.name, seed), gr.update(value=curves, visible=True)
 
 

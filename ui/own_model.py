@@ -6,8 +6,8 @@ import html
 
 import gradio as gr
 
-from analysis import ModelLibrary, UserError
-from analysis.uploads import MAX_BYTES, MAX_PARAMETERS, MAX_SIDE
+from analysis.core.errors import UserError
+from analysis.workbench.library import MAX_BYTES, MAX_PARAMETERS, MAX_SIDE, ModelLibrary
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.source import NO_CLASS, Source, model_choices, moved, usable_seed
 

@@ -13,7 +13,7 @@ import json
 import gradio as gr
 import numpy as np
 
-from analysis import UserError
+from analysis.core.errors import UserError
 from ui.pictures import data_uri
 from ui.plots import JS_DIR
 

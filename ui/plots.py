@@ -15,9 +15,9 @@ import plotly
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
-from analysis.errors import UserError
-from analysis.figures import error_curve
-from analysis.requests import TrajectoryResult
+from analysis.core.errors import UserError
+from analysis.figures.spectrum import error_curve
+from analysis.workbench.images import TrajectoryResult
 from ui.pictures import data_uri, strip
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"

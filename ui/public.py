@@ -14,8 +14,7 @@ from collections.abc import Callable
 import gradio as gr
 from starlette.middleware import Middleware
 
-from analysis import ModelLibrary
-from analysis.uploads import OwnModels
+from analysis.workbench.library import ModelLibrary, OwnModels
 from ui import uploads
 from ui.guard import UPLOAD_PATH, Limits
 from ui.long_runs import limit_patience

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import ModelLibrary, UserError, recipes
-from analysis.examples import EXAMPLES, recipe_of
-from analysis.flow_recipes import FlowBenches
-from analysis.recipe_settings import Settings
+from analysis.core.errors import UserError
+from analysis.guide.examples import EXAMPLES, recipe_of
+from analysis.recipes import recipe as recipes
+from analysis.recipes.replay import FlowBenches, find_model
+from analysis.recipes.settings import Settings
+from analysis.workbench.library import ModelLibrary
 from ui.examples import ExampleRow, words_of
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.keep import Opens, kept_recipe, visit_strip
@@ -67,7 +69,7 @@ class RecipePanel:
         return self.open(kept_recipe(event), model, moves)
 
     def open_example(self, number: int, model: str, moves: int) -> tuple:
-        """An example of `analysis.examples`; see `open`. The line says what to look at."""
+        """An example of `analysis.guide.examples`; see `open`. The line says what to look at."""
         *opened, _ = self.open(recipe_of(EXAMPLES[number], self.library, self.flows), model, moves)
         return *opened, words_of(number)
 
@@ -88,7 +90,7 @@ class RecipePanel:
             self.flows.check(recipe)
             tab.fill(recipe.settings)  # what it cannot show is told before anything is set
             return *[gr.skip()] * 4, (int(moves or 0), recipe.settings), _line(recipe)
-        name = self.library.find(recipe, (model,))
+        name = find_model(self.library, recipe, (model,))
         settings = recipe.settings
         seeds = getattr(settings, "seeds", None) or [settings.seed]
         bench = self.library.get(name)

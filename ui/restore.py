@@ -7,9 +7,9 @@ import functools
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import ModelLibrary
-from analysis.requests_editing import InpaintRequest
-from analysis.restoration import MAX_STEPS
+from analysis.koopman.restoration import MAX_STEPS
+from analysis.workbench.editing import InpaintRequest
+from analysis.workbench.library import ModelLibrary
 from ui.cards import heading
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.keep import Opens, keep_bar

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 import gradio as gr
 import numpy as np
 
-from analysis import ModelLibrary, UserError, recipes
-from analysis.recipe_settings import ColorizeSettings, InpaintSettings
-from analysis.requests import GenerateRequest
-from analysis.requests_editing import ColorizeRequest, InpaintRequest, RestoreResult
-from analysis.restoration import LUMA, Stop
+from analysis.core.errors import UserError
+from analysis.koopman.restoration import LUMA, Stop
+from analysis.recipes import recipe
+from analysis.recipes.settings import ColorizeSettings, InpaintSettings
+from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
+from analysis.workbench.images import GenerateRequest
+from analysis.workbench.library import ModelLibrary
 from ui.editing_cards import done_line, hole_numbers, progress_line, restore_pictures
 from ui.guard import guarded
 from ui.keep import keep_value
@@ -184,7 +186,7 @@ class RestoreTab:
             restore_pictures(message.given, message.picture, known, task, f"{name}.png"),
             done_line(message, steps),
             hole_numbers(message, task),
-            "" if message.stopped else keep_value(message.picture, recipes.describe(request, bench), name),
+            "" if message.stopped else keep_value(message.picture, recipe.describe(request, bench), name),
             *_buttons(running=False),
         )
 

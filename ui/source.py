@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import ModelLibrary, UserError
-from analysis.requests import MAX_SEED
+from analysis.core.errors import UserError
+from analysis.workbench.library import ModelLibrary
+from foundation.randomness import MAX_SEED
 from ui.cards import one_line
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 

@@ -7,9 +7,12 @@ import functools
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import ModelLibrary, UserError, figures, recipes
-from analysis.recipe_settings import Settings
-from analysis.requests import MaskRequest, SpectrumEntryResult, SpectrumResult
+from analysis.core.errors import UserError
+from analysis.figures import spectrum
+from analysis.recipes import recipe
+from analysis.recipes.settings import Settings
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.spectrum import MaskRequest, SpectrumEntryResult, SpectrumResult
 from ui.cards import EMPTY_MODE, band_table, heading, mode_card, selection_card, times
 from ui.guard import MODEL_QUEUE, PRIVATE, guarded
 from ui.keep import Opens, keep_bar, keep_value
@@ -52,7 +55,7 @@ class SpectrumTab:
 
     def plane(self, model: str, level: int, low: float, high: float, order: str, mark: int | None) -> str:
         """The eigenvalue plane as JSON."""
-        return figures.eigenvalue_plane(self.entry(model, level), (low, high), order, mark).to_json()
+        return spectrum.eigenvalue_plane(self.entry(model, level), (low, high), order, mark).to_json()
 
     def maps(self, model: str, level: int, pair: int, mark: int | None = None) -> tuple[str, str]:
         """Alpha and |beta| over positions, of one pair or the mean."""
@@ -65,7 +68,7 @@ class SpectrumTab:
         if one and mark is not None and mark // (h * w) == pair:
             place = (mark % (h * w) // w, mark % w)
         return tuple(
-            figures.position_map(values, f"{name}, {of}", unit, place).to_json()
+            spectrum.position_map(values, f"{name}, {of}", unit, place).to_json()
             for name, values, unit in (("α", alpha, "per unit τ"), ("β", beta, "rad per unit τ"))
         )
 
@@ -92,7 +95,7 @@ class SpectrumTab:
             figure_html(result.masked, "Kept bands", f"MSE {result.mse:.4f}"),
             figure_html(result.difference, "Difference", shown),
         )
-        kept = keep_value(result.masked, recipes.describe(request, bench), f"{bench.name}-seed{seed}-bands")
+        kept = keep_value(result.masked, recipe.describe(request, bench), f"{bench.name}-seed{seed}-bands")
         return pictures, band_table(result, request.gains, order), kept
 
     def move_bands(self, moved: str, mark, level, model, seed, label, low, high, *rest) -> tuple:
@@ -125,7 +128,7 @@ class SpectrumTab:
         return (
             gr.update(choices=[(level_label(e), e.index) for e in entries], value=level),
             gr.update(choices=[(e.name, e.index) for e in entries], value=[]),
-            figures.sorted_real_parts(self.spectrum(model)).to_json(),
+            spectrum.sorted_real_parts(self.spectrum(model)).to_json(),
             *self.open_level(model, level, low, high, order),
         )
 
@@ -153,7 +156,7 @@ class SpectrumTab:
         chosen = points(event, entry.alpha.size)
         if not chosen:
             return EMPTY_MODE, []
-        return selection_card(entry, chosen, figures.bands_of(entry, (low, high), order), order), chosen
+        return selection_card(entry, chosen, spectrum.bands_of(entry, (low, high), order), order), chosen
 
     def contributions(self, model, seed, label, level, low, high, order, chosen) -> tuple:
         """What the chosen modes do: see `ModePanel.show`."""
@@ -256,7 +259,7 @@ def build_spectrum(library: ModelLibrary, source: Source, shown_event: Dependenc
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Real parts of all levels, sorted", "flat: modes alike; steep: a wide spectrum"))
         lines = plot(
-            figures.sorted_real_parts(tab.spectrum(model)).to_json(), elem_id="lines", label="Sorted α by level"
+            spectrum.sorted_real_parts(tab.spectrum(model)).to_json(), elem_id="lines", label="Sorted α by level"
         )
     mark, chosen = gr.State(None), gr.State([])
 

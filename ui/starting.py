@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analysis import ModelLibrary
+    from analysis.workbench.library import ModelLibrary
 
 DEFAULT_SEED = 2
 DEFAULT_STEPS = 18  # levels of the teacher's grid
@@ -60,8 +60,8 @@ def first_trajectory(library: ModelLibrary) -> Iterator[None]:
 
     Where the default model cannot be used nothing is done: the page's own question for it says why.
     """
-    from analysis import UserError  # only here: torch is imported without a look for garbage, too
-    from analysis.requests import TrajectoryRequest
+    from analysis.core.errors import UserError  # only here: torch is imported without a look for garbage, too
+    from analysis.workbench.images import TrajectoryRequest
 
     def work() -> None:
         with contextlib.suppress(UserError):

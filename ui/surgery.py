@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from analysis import ModelLibrary
-from analysis.figures import band_names
-from analysis.requests_effects import SurgeryRequest
+from analysis.koopman.spectrum import band_names
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.spectrum import SurgeryRequest
 from ui.cards import facts, heading, times
 from ui.pictures import figure_html, row_html
 from ui.source import Source, fitting_label, usable_seed

@@ -7,27 +7,26 @@ from dataclasses import replace
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import UserError
-from analysis.flow_sheets import forecast_sheet
-from analysis.recipe_settings import Settings
-from analysis.requests import whole
-from analysis.requests_flow import MOMENTUM
-from analysis.requests_series import (
-    MAX_FRAMES,
-    MAX_HORIZON,
-    MAX_MEMBERS,
-    MAX_NFE,
-    METHODS,
-    MIN_FRAMES,
-    MIN_MEMBERS,
-    ForecastRequest,
-    LongRunRequest,
+from analysis.core.errors import UserError
+from analysis.core.fields import whole
+from analysis.figures.series import (
+    MAP_NAMES,
+    autocorrelation_figure,
+    error_figure,
+    fan_figure,
+    joint_figure,
+    map_figure,
+    marginal_figure,
+    plane_figure,
+    spectrum_figure,
 )
-from analysis.results_series import ForecastResult
-from analysis.series_bench import SeriesBench
-from analysis.series_figures import MAP_NAMES, error_figure, fan_figure, map_figure, plane_figure
-from analysis.series_long_figures import echo_figure, joint_figure, marginal_figure, spectrum_figure
-from analysis.series_scores import METHOD, NFE
+from analysis.figures.sheets import forecast_sheet
+from analysis.recipes.settings import Settings
+from analysis.series.forecast import MAX_MEMBERS, MAX_NFE, MIN_MEMBERS, ForecastRequest, ForecastResult, SeriesForecasts
+from analysis.series.loaded import MAX_HORIZON, METHOD, NFE
+from analysis.series.long_run import MAX_FRAMES, MIN_FRAMES, LongRunRequest
+from flow_core.samplers import MOMENTUM
+from flow_core.series_model import METHODS
 from ui.cards import heading
 from ui.flow_kept import described
 from ui.flow_words import SAMPLER_NAMES
@@ -46,7 +45,7 @@ OUTPUTS, RUN_FIGURES = 7 + len(MAP_NAMES), 3
 class TimeSeries:
     """The handlers; each can be called without a page."""
 
-    def __init__(self, bench: SeriesBench):
+    def __init__(self, bench: SeriesForecasts):
         self.bench = bench
         self.run = LongRun()
 
@@ -109,7 +108,7 @@ class TimeSeries:
         """A sentence, marginals, spectrum or joint histogram, autocorrelation."""
         result = self.bench.long_run(LongRunRequest(model, frames), report)
         middle = joint_figure(result) if result.joint is not None else spectrum_figure(result)
-        figures = (marginal_figure(result), middle, echo_figure(result))
+        figures = (marginal_figure(result), middle, autocorrelation_figure(result))
         return long_words(result), *(_shown(f) for f in figures)
 
 
@@ -128,7 +127,7 @@ def forgotten() -> tuple:
     return ASK, *(_shown(None) for _ in range(RUN_FIGURES))
 
 
-def build_time_series(page: gr.Tab, bench: SeriesBench | None = None) -> Opens:
+def build_time_series(page: gr.Tab, bench: SeriesForecasts | None = None) -> Opens:
     """Lay the tab out and wire it.
 
     Args:
@@ -138,7 +137,7 @@ def build_time_series(page: gr.Tab, bench: SeriesBench | None = None) -> Opens:
     Returns:
         How the tab takes up a recipe.
     """
-    tab = TimeSeries(bench or SeriesBench.shared())
+    tab = TimeSeries(bench or SeriesForecasts.shared())
     gr.HTML(INTRO)
     models = tab.bench.models
     with gr.Row():

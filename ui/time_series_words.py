@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.results_series import ForecastResult, LongRunResult, SeriesInfo
-from analysis.series_figures import singular
-from analysis.series_scores import METHOD, MODEL, NFE
+from analysis.figures.series import singular
+from analysis.series.forecast import ForecastResult, SeriesInfo
+from analysis.series.loaded import METHOD, MODEL, NFE
+from analysis.series.long_run import LongRunResult
 from ui.cards import facts
 
 INTRO = """<p class="ks-intro">A small network looks at the last frames of a series and draws the next one by a flow

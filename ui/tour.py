@@ -1,6 +1,6 @@
 """The guided tour: a slim bar above the tabs that opens each lesson's tab with a preset and checks what the reader did.
 
-The lessons are data (`analysis.lessons`), their answers are measured (`analysis.lesson_checks`); here they are shown.
+The lessons are data, their answers are measured (both in `analysis.guide.lessons`); here they are shown.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ import gradio as gr
 from gradio.context import Context
 from gradio.events import Dependency
 
-from analysis import ModelLibrary, UserError, lesson_checks, recipes
-from analysis.flow_bench import FlowBench
-from analysis.lesson_checks import Reply
-from analysis.lessons import LESSONS, Lesson
-from analysis.requests import MaskRequest, TrajectoryRequest
-from analysis.requests_effects import LinearityRequest
-from analysis.requests_flow import DRAWN, Flow2DRequest
+from analysis.core.errors import UserError
+from analysis.flow.point_requests import DRAWN, Flow2DRequest
+from analysis.flow.points import PointFlows
+from analysis.guide import lessons
+from analysis.guide.lessons import LESSONS, Lesson, Reply
+from analysis.recipes import recipe
+from analysis.workbench.images import TrajectoryRequest
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.probes import LinearityRequest
+from analysis.workbench.spectrum import MaskRequest
 from ui.effects_checks import consecutive
 from ui.flow_lab import PER_SETTING
 from ui.flow_settings import LETTERS, read_by
@@ -102,8 +105,8 @@ class Tour:
         flows: answers about flows.
     """
 
-    def __init__(self, library: ModelLibrary, flows: FlowBench | None = None):
-        self.library, self.flows = library, flows or FlowBench.shared()
+    def __init__(self, library: ModelLibrary, flows: PointFlows | None = None):
+        self.library, self.flows = library, flows or PointFlows.shared()
         self._asks = itertools.count(1)
 
     def go(self, by: int, at: int, moves: int | None, *shown) -> tuple:
@@ -142,7 +145,7 @@ class Tour:
             if isinstance(preset, LinearityRequest):
                 part = gr.update(selected="linear")
             else:
-                pending = (int(moves or 0) + grows, recipes.describe(preset, bench).settings)
+                pending = (int(moves or 0) + grows, recipe.describe(preset, bench).settings)
         tab = gr.update(selected=lesson.tab)
         return *bar, tab, part, level, *source, pending, grows, ask, *flow_values(flows)
 
@@ -186,32 +189,32 @@ class Tour:
                 raise UserError("The tour knows the named densities only: choose one of them.")
             same = {"density": done["flow-density"], "nfe": done["flow-nfe-all"], "seed": done["flow-seed"] or 0}
             asked = [replace(s, **same) for s in preset]
-            return lesson_checks.nearest_flow(self.flows, asked, self.names(asked), choice, report)
+            return lessons.nearest_flow(self.flows, asked, self.names(asked), choice, report)
         if not usable_seed(seed):
             raise UserError("Type a seed first: a whole number from 0 to 4294967295.")
         bench, label = self.library.get(model), fitting_label(self.library, model, label)
         entries = bench.spectrum().entries
         if lesson.asks == "level":
-            return lesson_checks.outline(bench, TrajectoryRequest(seed, label, done["steps"]), played, report)
+            return lessons.outline(bench, TrajectoryRequest(seed, label, done["steps"]), played, report)
         if lesson.asks == "guess":
-            return lesson_checks.linear(
+            return lessons.linear(
                 bench, replace(preset, seeds=consecutive(seed, len(preset.seeds)), label=label), guess, report
             )
         if lesson.asks == "mode":
             level = min(max(int(done["level"] or 0), 0), len(entries) - 1)
-            return lesson_checks.growing_mode(entries[level], mode)
+            return lessons.growing_mode(entries[level], mode)
         if lesson.asks == "band":
             edges = (min(done["low"], done["high"]), max(done["low"], done["high"]))
             gains = tuple(done[f"gain-{name}"] for name in ("small", "middle", "large"))
             touched = tuple(i for i in done["levels"] or () if i < len(entries))
-            return lesson_checks.missed_least(bench, MaskRequest(seed, label, edges, gains, done["order"], touched))
+            return lessons.missed_least(bench, MaskRequest(seed, label, edges, gains, done["order"], touched))
         if not done["edit-bands"]:
             return Reply("Tick exactly one band first.")
         asked = replace(
             preset, seed=seed, label=label, reference_seed=done["edit-other"], tau=done["edit-tau"],
             bands=tuple(done["edit-bands"]), ratio=round(done["edit-ratio"] / 100, 10),
         )  # fmt: skip
-        return lesson_checks.most_detail(bench, asked, report)
+        return lessons.most_detail(bench, asked, report)
 
 
 def part_of_page(elem_id: str) -> gr.blocks.Block:

@@ -20,7 +20,8 @@ import numpy as np
 from gradio.events import Dependency
 from PIL import Image, UnidentifiedImageError
 
-from analysis import ModelLibrary, UserError
+from analysis.core.errors import UserError
+from analysis.workbench.library import ModelLibrary
 from foundation.pictures import FORMATS, SUFFIXES, read_picture
 from ui.guard import PRIVATE, guarded
 from ui.source import Source

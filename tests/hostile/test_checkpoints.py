@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import flow_core
 import koopman_core
-from analysis import ModelLibrary
-from analysis.requests import GenerateRequest, MaskRequest
+from analysis.workbench.images import GenerateRequest
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.spectrum import MaskRequest
 from flow_core import series_model
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig

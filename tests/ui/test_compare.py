@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import UserError, recipes
-from analysis.comparison import compare_pictures
-from analysis.requests import MaskRequest
+from analysis.core.errors import UserError
+from analysis.metrics.image import compare_pictures
+from analysis.recipes import recipe
+from analysis.workbench.spectrum import MaskRequest
 from ui.compare import CompareTab, build_compare
 from ui.grid_panel import EMPTY, SINGLE, GridPanel, _each
 from ui.source import NO_CLASS, build_source
@@ -34,7 +35,7 @@ def test_two_settings(library):
     assert np.array_equal(pixels(kept_a), first) and np.array_equal(pixels(kept_b), second)
     assert row.count("<img") == 3
     assert f"{compare_pictures(first, second).numbers.mse:.4g}" in numbers
-    replayed = recipes.replay(recipes.from_json(json.loads(kept_b)["recipe"]), bench)
+    replayed = recipe.replay(recipe.from_json(json.loads(kept_b)["recipe"]), bench)
     assert np.array_equal(replayed.masked, second)
 
 

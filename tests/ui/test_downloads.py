@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import UserError
-from analysis.requests import TrajectoryRequest
+from analysis.core.errors import UserError
+from analysis.workbench.images import TrajectoryRequest
 from ui.downloads import FIGURES, Downloads
 
 WHO = ("tiny", 3, -1, 5)  # model, seed, class, steps

@@ -10,10 +10,11 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from analysis import UserError, recipes
-from analysis.editing import EditNumbers
-from analysis.recipe_settings import EditSettings
-from analysis.requests_editing import EditRequest, EditResult
+from analysis.core.errors import UserError
+from analysis.koopman.editing import EditNumbers
+from analysis.recipes import recipe
+from analysis.recipes.settings import EditSettings
+from analysis.workbench.editing import EditRequest, EditResult
 from ui import edit_handlers, history
 from ui.edit_handlers import FILLED, RESULT, EditTab, Waiting, changed, defaults, fill, of_reference
 from ui.editing_cards import edit_numbers, history_html, in_words
@@ -106,7 +107,7 @@ def test_the_pictures_are_the_workbenchs(tab, library):
         assert data_uri(shown) in pictures
     assert f"σ = {result.sigma:.3g}" in sigma and hint == ""
     assert f"{result.numbers.low_distance:.4f}" in numbers or f"{result.numbers.low_distance:.0e}" in numbers
-    assert recipes.from_json(json.loads(keep)["recipe"]).settings == EditSettings.of(request)
+    assert recipe.from_json(json.loads(keep)["recipe"]).settings == EditSettings.of(request)
 
 
 def result_of(edit: EditNumbers, control: EditNumbers) -> EditResult:
@@ -180,7 +181,7 @@ def test_a_slider_that_is_still_moving_is_one_step(tab, monkeypatch):
 def test_another_model_begins_another_history(tab):
     past, last = tab.edited(*FRESH, *values())[RESULT : RESULT + 2]
     past, _ = tab.edited(past, last, *values(model="tiny-classes", other_label=2))[RESULT : RESULT + 2]
-    assert len(past.recipes) == 1 and recipes.from_json(past.current).model == "tiny-classes"
+    assert len(past.recipes) == 1 and recipe.from_json(past.current).model == "tiny-classes"
 
 
 def test_a_result_whose_picture_is_gone_shows_its_number(monkeypatch):

@@ -10,8 +10,9 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from analysis import UserError
-from analysis.requests_effects import EffectRequest, SurgeryRequest
+from analysis.core.errors import UserError
+from analysis.workbench.effects import EffectRequest
+from analysis.workbench.spectrum import SurgeryRequest
 from ui import effects_checks, long_runs
 from ui.effects import EffectsTab
 from ui.effects_checks import OLDER, PICTURES, Checks, consecutive, seed_words, verdict

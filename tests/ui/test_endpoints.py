@@ -14,7 +14,8 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from analysis.requests import GenerateRequest, MaskRequest
+from analysis.workbench.images import GenerateRequest
+from analysis.workbench.spectrum import MaskRequest
 from ui.guard import MAX_BODY_BYTES
 
 

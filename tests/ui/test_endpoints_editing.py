@@ -11,8 +11,8 @@ import pytest
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from analysis.requests_editing import ColorizeRequest, EditRequest, InpaintRequest
-from analysis.restoration import HoleNumbers
+from analysis.koopman.restoration import HoleNumbers
+from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from tests.ui.serving import client_of
 from ui.endpoints_editing import EditEndpoints, _numbers, add_edit_endpoints
 from ui.painting import hole

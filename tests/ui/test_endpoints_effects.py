@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from gradio_client.exceptions import AppError
 
-from analysis import UserError, Workbench
-from analysis.requests_effects import AttributionRequest, EffectRequest, LinearityRequest, ModeRequest, SurgeryRequest
+from analysis.core.errors import UserError
+from analysis.workbench.effects import EffectRequest
+from analysis.workbench.probes import AttributionRequest, LinearityRequest
+from analysis.workbench.spectrum import ModeRequest, SurgeryRequest
+from analysis.workbench.workbench import Workbench
 from foundation.unet import UNetConfig
 from koopman_core.model import KoopmanDiffusion
 from tests.ui.conftest import SIZE

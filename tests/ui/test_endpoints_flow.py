@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gradio_client.exceptions import AppError
 
-from analysis.flow_bench import FlowBench
-from analysis.requests_flow import Flow2DRequest
+from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.points import PointFlows
 from tests.ui.serving import client_of
 from tests.ui.test_endpoints import assert_sentence
 from ui import endpoints_flow
@@ -32,7 +32,7 @@ def test_flow_2d(client):
     out = client.predict(
         sampler="published", gamma2=-0.5, points=32, net="oracle", trajectories=True, api_name="/flow_2d"
     )
-    r = FlowBench().flow_2d(Flow2DRequest(sampler="published", gamma2=-0.5, points=32, net="oracle"))
+    r = PointFlows().flow_2d(Flow2DRequest(sampler="published", gamma2=-0.5, points=32, net="oracle"))
     assert out["nfe"] == 5 and out["derivatives"] == r.derivatives == 4 and out["net"] == "oracle"
     assert np.allclose(out["points"], r.points, atol=1e-4) and np.allclose(
         out["trajectories"], r.trajectories, atol=1e-4
@@ -51,7 +51,7 @@ def test_train_toy_and_what_it_trained(client):
 
 def test_a_training_out_of_time_comes_back_with_what_it_has(monkeypatch):
     monkeypatch.setattr(endpoints_flow, "PATIENCE", -1)
-    bench = FlowBench()
+    bench = PointFlows()
     out = FlowEndpoints(bench).train_toy("moons", "icfm", steps=1000, width=16)
     assert out["step"] == 50 and bench.trained == (out["key"],)
     json.dumps(out, allow_nan=False)

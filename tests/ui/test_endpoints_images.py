@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from gradio_client.exceptions import AppError
 
-from analysis import UserError
-from analysis.picture_bench import PictureBench
-from analysis.requests_pictures import FlowPicturesRequest
+from analysis.core.errors import UserError
+from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from tests.ui.serving import client_of
 from tests.ui.test_endpoints import assert_sentence, picture
 from ui import endpoints_images
@@ -18,8 +17,8 @@ from ui.endpoints_images import ImageEndpoints, add_images_endpoints
 
 
 @pytest.fixture(scope="module")
-def bench(flows_folder) -> PictureBench:
-    return PictureBench(flows_folder)
+def bench(flows_folder) -> ImageFlows:
+    return ImageFlows(flows_folder)
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,15 @@ import pytest
 from gradio_client import Client
 from PIL import Image
 
-from analysis import UserError, recipes
-from analysis.requests import GenerateRequest, TrajectoryRequest
-from analysis.requests_editing import EditRequest
-from analysis.requests_flow import Flow2DRequest
-from analysis.requests_pictures import FlowPicturesRequest
-from analysis.requests_series import ForecastRequest
-from analysis.requests_side import SideBySideRequest
-from tests.analysis.flow_benches import tiny_benches
+from analysis.core.errors import UserError
+from analysis.flow.images import FlowPicturesRequest
+from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.side_by_side import SideBySideRequest
+from analysis.recipes import recipe as recipes
+from analysis.series.forecast import ForecastRequest
+from analysis.workbench.editing import EditRequest
+from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from tests.analysis.flow.tiny_flows import tiny_benches
 from ui.endpoints_recipe import RecipeEndpoints, _plain, add_recipe_endpoints
 
 

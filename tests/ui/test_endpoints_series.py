@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gradio_client.exceptions import AppError
 
-from analysis.requests_series import ForecastRequest
-from tests.analysis.series_benches import bench_on
+from analysis.series.forecast import ForecastRequest
+from tests.analysis.series.forecasts import bench_on
 from tests.ui.serving import client_of
 from tests.ui.test_endpoints import assert_sentence
 from ui.endpoints_series import SeriesEndpoints, add_series_endpoints

@@ -12,11 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis import UserError, recipes
-from analysis.picture_bench import PictureBench
-from analysis.requests_flow import SAMPLERS
-from analysis.requests_pictures import FlowPicturesRequest
-from analysis.results_pictures import PictureSweepResult
+from analysis.core.errors import UserError
+from analysis.flow.images import FlowPicturesRequest, ImageFlows, PictureSweepResult
+from analysis.flow.settings import SAMPLERS
+from analysis.recipes import recipe
 from ui.flow_images import START, FlowImages, build_flow_images, gammas_read
 from ui.flow_images_words import sweep_words
 from ui.images_player import MAX_FRAMES, images_value, shown_steps, tiled
@@ -28,7 +27,7 @@ from ui.time_bar import Panel
 @pytest.fixture(scope="module")
 def tab(flows_folder) -> FlowImages:
     torch.set_num_threads(1)
-    return FlowImages(PictureBench(flows_folder))
+    return FlowImages(ImageFlows(flows_folder))
 
 
 def controls(*settings, data="shapes", label=-1, pictures=2, seed=0, nfe=3):
@@ -80,7 +79,7 @@ def test_one_bad_setting_does_not_hide_the_others(tab):
     assert "D ends nearest" in tab.distances(*values, None)[0]
     hidden = [False if i >= 5 and (i - 5) % 7 == 0 else v for i, v in enumerate(controls(*START))]
     assert "No setting can be run" in tab.distances(*hidden, None)[0] and tab.flows(*hidden)[2] == ""
-    kept = recipes.from_json(json.loads(tab.flows(*values)[2])["recipe"]).settings.request()
+    kept = recipe.from_json(json.loads(tab.flows(*values)[2])["recipe"]).settings.request()
     assert kept.settings == (None, None, None, tab.requests(*values)[3])
 
 
@@ -162,6 +161,6 @@ def test_a_sentence_is_escaped():
 
 def test_a_page_without_models_says_how_to_get_one(tmp_path):
     with gr.Blocks() as demo, gr.Tab("Flow images") as page:
-        assert build_flow_images(page, PictureBench(tmp_path)) is None
+        assert build_flow_images(page, ImageFlows(tmp_path)) is None
     told = [b.value for b in demo.blocks.values() if getattr(b, "elem_id", "") == "images-none"]
     assert len(told) == 1 and "flow_core.train images" in told[0]

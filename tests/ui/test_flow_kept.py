@@ -8,13 +8,14 @@ import json
 import gradio as gr
 import pytest
 
-from analysis import UserError, recipes
-from analysis.requests import MAX_SEED
-from analysis.requests_flow import DRAWN, Flow2DRequest
-from analysis.requests_pictures import FlowPicturesRequest
-from analysis.requests_series import ForecastRequest
-from analysis.requests_side import SideBySideRequest
-from tests.analysis.flow_benches import tiny_benches
+from analysis.core.errors import UserError
+from analysis.flow.images import FlowPicturesRequest
+from analysis.flow.point_requests import DRAWN, Flow2DRequest
+from analysis.flow.side_by_side import SideBySideRequest
+from analysis.recipes import recipe as recipes
+from analysis.series.forecast import ForecastRequest
+from foundation.randomness import MAX_SEED
+from tests.analysis.flow.tiny_flows import tiny_benches
 from ui.flow_images import FlowImages, build_flow_images
 from ui.flow_kept import drawn_bits, in_a_row, nets_after, opened_nets
 from ui.flow_lab import FlowLab, build_flow_lab

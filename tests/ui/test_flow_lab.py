@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from analysis import UserError, recipes
-from analysis.flow_bench import FlowBench
-from analysis.requests_flow import DRAWN, PATHS, SAMPLERS
+from analysis.core.errors import UserError
+from analysis.flow.point_requests import DRAWN
+from analysis.flow.points import PointFlows
+from analysis.flow.settings import SAMPLERS
+from analysis.recipes import recipe
+from flow_core.paths import PATHS
 from ui.flow_lab import START, FlowLab
 from ui.flow_player import flow_value
 from ui.flow_settings import read_by
@@ -26,7 +29,7 @@ PLAIN = ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"), ("idff"
 @pytest.fixture(scope="module")
 def lab() -> FlowLab:
     torch.set_num_threads(1)
-    return FlowLab(FlowBench())
+    return FlowLab(PointFlows())
 
 
 def controls(*settings, density="8gaussians", points=64, net="oracle", drawing="", own=(), seed=0, nfe=4):
@@ -58,7 +61,7 @@ def test_one_bad_setting_does_not_hide_the_others(lab):
     panels = json.loads(lab.flows(*values)[0])["panels"]
     assert panels[2] is None and panels[0]["figure"] and panels[3]["figure"]
     assert panels[1]["figure"] is None and "gamma1 must be a number from -100 to 100." in panels[1]["numbers"]
-    kept = recipes.from_json(json.loads(lab.flows(*values)[2])["recipe"]).settings.request()
+    kept = recipe.from_json(json.loads(lab.flows(*values)[2])["recipe"]).settings.request()
     assert kept.settings == tuple(lab.requests(*values)[k] if k in (0, 3) else None for k in range(4))
     hidden = [False if i >= 7 and (i - 7) % 8 == 0 else v for i, v in enumerate(controls(*PLAIN))]
     _, words, keep = lab.flows(*hidden)

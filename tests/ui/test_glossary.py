@@ -2,7 +2,7 @@
 
 import html
 
-from analysis.glossary import terms
+from analysis.guide.glossary import terms
 from ui.glossary import glossary_html
 
 

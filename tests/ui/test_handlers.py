@@ -9,8 +9,9 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from analysis import UserError, figures
-from analysis.requests import MaskResult
+from analysis.core.errors import UserError
+from analysis.figures import spectrum
+from analysis.workbench.spectrum import MaskResult
 from ui import cards, pictures
 from ui.generate import SHEET, GenerateTab
 from ui.guard import UNEXPECTED, Limits, guarded
@@ -166,7 +167,7 @@ def test_a_click_marks_one_mode_and_opens_its_pair(library):
 def test_a_selection_is_counted_by_band(library):
     tab = SpectrumTab(library)
     entry = tab.entry("tiny", 0)
-    bands = figures.bands_of(entry, (0.3, 0.6)).ravel()
+    bands = spectrum.bands_of(entry, (0.3, 0.6)).ravel()
     chosen = [*np.flatnonzero(bands == 0)[:3].tolist(), *np.flatnonzero(bands == 2)[:2].tolist()]
     card, kept = tab.select("tiny", 0, 0.3, 0.6, "alpha", event({"points": chosen}))
     assert kept == chosen

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import recipes
-from analysis.requests import GenerateRequest
+from analysis.recipes import recipe as recipes
+from analysis.workbench.images import GenerateRequest
 from ui.keep import TYPES, file_stem, keep_bar, keep_value, saved_file
 
 

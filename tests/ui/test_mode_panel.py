@@ -9,10 +9,10 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from analysis import UserError, recipes
-from analysis.recipe_settings import MaskSettings
-from analysis.requests import MaskRequest
-from analysis.requests_effects import MAX_MODES, ModeRequest
+from analysis.core.errors import UserError
+from analysis.recipes import recipe as recipes
+from analysis.recipes.settings import MaskSettings
+from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest
 from ui import cards
 from ui.mode_panel import TOO_MANY, WAITING, ModePanel
 from ui.pictures import png_base64

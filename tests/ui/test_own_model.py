@@ -5,7 +5,7 @@ import shutil
 import gradio as gr
 import pytest
 
-from analysis import UserError
+from analysis.core.errors import UserError
 from ui.own_model import OwnModel, build_own_model
 from ui.source import NO_CLASS, build_source, model_choices
 

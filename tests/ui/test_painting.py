@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import UserError
+from analysis.core.errors import UserError
 from ui.painting import HOLES, canvas_value, hole, painted
 
 

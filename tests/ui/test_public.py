@@ -17,7 +17,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from analysis import ModelLibrary, UserError
+from analysis.core.errors import UserError
+from analysis.workbench.library import ModelLibrary
 from tests.ui.test_browser import visit, wait_for
 from tests.ui.test_visitors import join
 from ui import long_runs, public, visitors

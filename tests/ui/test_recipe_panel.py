@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import UserError, recipes
-from analysis.examples import EXAMPLES
-from analysis.requests import GenerateRequest, MaskRequest, TrajectoryRequest
-from analysis.requests_flow import Flow2DRequest
-from analysis.requests_side import SideBySideRequest
+from analysis.core.errors import UserError
+from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.side_by_side import SideBySideRequest
+from analysis.guide.examples import EXAMPLES
+from analysis.recipes import recipe as recipes
+from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.spectrum import MaskRequest
 from ui.flow_lab import build_flow_lab
 from ui.generate import GenerateTab, build_generate
 from ui.keep import Opens, keep_value

@@ -10,11 +10,12 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from analysis import UserError, recipes
-from analysis.recipe_settings import ColorizeSettings, InpaintSettings
-from analysis.requests import GenerateRequest
-from analysis.requests_editing import ColorizeRequest, InpaintRequest, RestoreResult
-from analysis.restoration import HoleNumbers
+from analysis.core.errors import UserError
+from analysis.koopman.restoration import HoleNumbers
+from analysis.recipes import recipe
+from analysis.recipes.settings import ColorizeSettings, InpaintSettings
+from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
+from analysis.workbench.images import GenerateRequest
 from ui import restore_handlers
 from ui.editing_cards import done_line, hole_numbers
 from ui.guard import UNEXPECTED
@@ -52,7 +53,7 @@ def test_every_step_is_shown_and_the_last_is_the_workbenchs(tab, library):
     assert "4 network calls" in line and f"{result.numbers.psnr:.1f} dB" in numbers
     assert go["interactive"] and not stop["interactive"]
     assert not shown[0][4]["interactive"] and shown[0][5]["interactive"]
-    assert recipes.from_json(json.loads(keep)["recipe"]).settings == InpaintSettings.of(
+    assert recipe.from_json(json.loads(keep)["recipe"]).settings == InpaintSettings.of(
         InpaintRequest(CAT, HOLE, 7, -1, 4)
     )
 

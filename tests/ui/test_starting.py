@@ -10,8 +10,8 @@ import sys
 import gradio as gr
 import pytest
 
-from analysis import ModelLibrary
-from analysis.requests import TrajectoryRequest
+from analysis.workbench.images import TrajectoryRequest
+from analysis.workbench.library import ModelLibrary
 from ui.starting import DEFAULT_SEED, DEFAULT_STEPS, first_trajectory, no_garbage, no_stubs
 
 OPENED = """

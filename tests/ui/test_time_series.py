@@ -9,12 +9,12 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from analysis import UserError, series_long_run
-from analysis.requests_flow import MOMENTUM
-from analysis.requests_series import METHODS, ForecastRequest
-from flow_core.samplers import Diverged
-from flow_core.series_model import SeriesModel
-from tests.analysis.series_benches import bench_on
+from analysis.core.errors import UserError
+from analysis.series import long_run
+from analysis.series.forecast import ForecastRequest
+from flow_core.samplers import MOMENTUM, Diverged
+from flow_core.series_model import METHODS, SeriesModel
+from tests.analysis.series.forecasts import bench_on
 from ui import time_series_words as words
 from ui.flow_words import SAMPLER_NAMES
 from ui.latest import Superseded
@@ -26,7 +26,7 @@ SETTINGS = (5, 3, "multistep", 0.5, 0)  # members, NFE, method, gamma1, seed
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(series_long_run, "FREE_RUNS", 3)
+        patch.setattr(long_run, "FREE_RUNS", 3)
         yield TimeSeries(bench_on(tmp_path_factory.mktemp("series"), patch))
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import gradio as gr
 import pytest
 
-from analysis import UserError
-from analysis.flow_bench import FlowBench
-from analysis.lesson_checks import Reply
-from analysis.lessons import LESSONS
-from analysis.requests import MaskRequest
-from analysis.requests_flow import DRAWN
+from analysis.core.errors import UserError
+from analysis.flow.point_requests import DRAWN
+from analysis.flow.points import PointFlows
+from analysis.guide.lessons import LESSONS, Reply
+from analysis.workbench.spectrum import MaskRequest
 from ui.flow_lab import START, build_flow_lab
 from ui.source import NO_CLASS
 from ui.tour import FLOW, INTRO, READ, Tour, build_tour, flow_values, lesson_html, part_of_page, reply_html
@@ -21,7 +20,7 @@ SKIP = gr.skip()
 
 @pytest.fixture(scope="module")
 def tour(library):
-    return Tour(library, FlowBench())
+    return Tour(library, PointFlows())
 
 
 def done(**more) -> list:

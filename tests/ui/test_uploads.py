@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import UserError
+from analysis.core.errors import UserError
 from ui import uploads
 from ui.uploads import fitted, open_base64, open_mask_base64, open_picture, photograph
 
