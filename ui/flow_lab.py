@@ -14,7 +14,7 @@ from analysis.flow.point_requests import DRAWN, Flow2DRequest, SweepRequest
 from analysis.flow.points import Flow2DResult, PointFlows
 from analysis.flow.settings import MAX_NFE, MAX_POINTS
 from analysis.recipes.settings import Settings
-from flow_core.toys import TOYS
+from flow_core.densities.toys import TOYS
 from ui.cards import heading
 from ui.flow_kept import drawn_bits, filled, nets_after, opened_nets, side_kept
 from ui.flow_player import flow_player, flow_value

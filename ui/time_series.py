@@ -26,7 +26,7 @@ from analysis.series.forecast import MAX_MEMBERS, MAX_NFE, MIN_MEMBERS, Forecast
 from analysis.series.loaded import MAX_HORIZON, METHOD, NFE
 from analysis.series.long_run import MAX_FRAMES, MIN_FRAMES, LongRunRequest
 from flow_core.samplers import MOMENTUM
-from flow_core.series_model import METHODS
+from flow_core.series.model import METHODS
 from ui.cards import heading
 from ui.flow_kept import described
 from ui.flow_words import SAMPLER_NAMES

@@ -26,9 +26,9 @@ from analysis.evaluate.memorisation import SHOWN, measure_memory, memory_text, n
 from analysis.evaluate.page import RESULTS
 from analysis.workbench.library import ModelLibrary
 from flow_core import model as flow_model
-from flow_core import series_model
-from flow_core.series_recipe import ship
-from flow_core.worlds import open_world
+from flow_core.series import model as series_model
+from flow_core.series.worlds import open_world
+from flow_core.training.series import ship
 from foundation.commands import percent_bar
 from foundation.perceptual import PerceptualDistance, available
 from foundation.picture_data import save_grid

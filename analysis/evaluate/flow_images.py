@@ -26,11 +26,11 @@ from analysis.flow.clouds import NOISE, STEPS
 from analysis.flow.images import EXACT_NFE, FlowPicturesRequest
 from analysis.metrics import image as metrics
 from flow_core import model as flow_model
-from flow_core.distances import MMD
+from flow_core.densities.distances import MMD
 from flow_core.fields import Exact, Predict
 from flow_core.model import FlowModel
 from flow_core.samplers import Diverged, cosine_grid, follow, rk4
-from flow_core.series_metrics import Interval
+from flow_core.series.scores import Interval
 from foundation import noise
 from foundation.datasets import DataError, open_dataset
 from foundation.perceptual import PerceptualDistance, available

@@ -16,12 +16,12 @@ from analysis.core.errors import UserError
 from analysis.core.progress import Progress
 from analysis.evaluate.markdown import grid, interval, sign, verdict
 from analysis.evaluate.momentum import EULER, MULTISTEP, SEED_ROOM, Momentum, MomentumRow, counted, over_seeds
-from flow_core.distances import MMD, wasserstein2
+from flow_core.densities.distances import MMD, wasserstein2
+from flow_core.densities.toys import TOYS, Toy, toy
 from flow_core.fields import Exact, MomentumODE, Preserving, Published
 from flow_core.model import FlowModel
 from flow_core.samplers import Diverged, SampleResult, euler, euler_maruyama, heun, multistep, rk4, step_noise
-from flow_core.series_metrics import Interval
-from flow_core.toys import TOYS, Toy, toy
+from flow_core.series.scores import Interval
 from foundation import noise
 from foundation.randomness import FIRST_SEED
 

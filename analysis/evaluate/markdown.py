@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from flow_core.series_metrics import Interval
+from flow_core.series.scores import Interval
 
 NOT_DEFINED = "n/a"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from flow_core.samplers import SampleResult
-from flow_core.series_metrics import Interval
+from flow_core.series.scores import Interval
 from foundation.student import mean_interval
 
 SEED_ROOM = 2**25  # of noise seeds for validation, then of the test: no seed is in both

@@ -13,8 +13,8 @@ from analysis.evaluate.series import measure_forecast, measure_samplers
 from analysis.series.loaded import METHOD, NFE
 from flow_core.model import FlowModel
 from flow_core.networks import PointConfig
-from flow_core.series_model import SeriesModel
-from flow_core.world import World
+from flow_core.series.model import SeriesModel
+from flow_core.series.world import World
 from foundation.models import MODELS_DIR
 
 

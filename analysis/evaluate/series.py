@@ -16,10 +16,10 @@ from analysis.core.progress import Progress
 from analysis.evaluate.markdown import grid, interval, sign, span, verdict
 from analysis.series.loaded import METHOD, MODEL, NFE
 from analysis.series.long_run import starts
-from flow_core.baselines import KINDS, fit_baseline, torus_members
-from flow_core.series_metrics import Interval, Scores, crps, crps_gaussian, gaussian_scores, scores, weighted_mean
-from flow_core.series_model import SeriesModel
-from flow_core.world import World
+from flow_core.series.baselines import KINDS, fit_baseline, torus_members
+from flow_core.series.model import SeriesModel
+from flow_core.series.scores import Interval, Scores, crps, crps_gaussian, gaussian_scores, scores, weighted_mean
+from flow_core.series.world import World
 from foundation.bootstrap import bootstrap
 
 BLOCK_FRAMES = {"lorenz": 200, "alanine": 200, "sst": 6, "sst_sites": 60}  # neighbours that are resampled together

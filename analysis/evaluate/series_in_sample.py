@@ -13,10 +13,11 @@ import numpy as np
 
 from analysis.core.progress import Progress
 from analysis.evaluate.markdown import grid, verdict
-from flow_core import alanine, series_model
-from flow_core.series_model import SeriesModel
-from flow_core.world import World
-from flow_core.worlds import open_world
+from flow_core.series import alanine
+from flow_core.series import model as series_model
+from flow_core.series.model import SeriesModel
+from flow_core.series.world import World
+from flow_core.series.worlds import open_world
 from foundation.checkpoints import CheckpointError
 
 SHOWN_NFE = (3, 5)  # as the published rows say; their solver makes 40 calls a frame in both (docs/flow.md)

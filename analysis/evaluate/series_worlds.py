@@ -15,11 +15,11 @@ from analysis.evaluate.markdown import NOT_DEFINED, grid, interval, verdict
 from analysis.evaluate.series import paired
 from analysis.series.loaded import METHOD, NFE, real_series
 from analysis.series.long_run import FREE_RUNS, free_run, starts
-from flow_core import alanine, lorenz
-from flow_core.baselines import KINDS, fit_baseline
-from flow_core.series_metrics import ensemble_mean, jensen_shannon
-from flow_core.series_model import SeriesModel
-from flow_core.world import SPLITS, World
+from flow_core.series import alanine, lorenz
+from flow_core.series.baselines import KINDS, fit_baseline
+from flow_core.series.model import SeriesModel
+from flow_core.series.scores import ensemble_mean, jensen_shannon
+from flow_core.series.world import SPLITS, World
 
 LAGS = {"alanine": (1, 5, 20, 50, 100), "sst_sites": (1, 3, 7, 14, 30)}
 ONE_STEP_MEMBERS = 20

@@ -13,8 +13,8 @@ from torch import Tensor
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import as_user_errors
 from analysis.flow.point_requests import DRAWN, Flow2DRequest
-from flow_core.distances import MMD, wasserstein2
-from flow_core.toys import Toy, drawn, toy
+from flow_core.densities.distances import MMD, wasserstein2
+from flow_core.densities.toys import Toy, drawn, toy
 from foundation.randomness import derived_seed
 
 CACHE_BYTES = 64 * 2**20

@@ -20,9 +20,9 @@ from flow_core.fields import Exact, Predict
 from flow_core.model import MODELS_DIR, SUFFIX, FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from flow_core.paths import Path, make_path
-from flow_core.recipes import toy_task
 from flow_core.samplers import heun
 from flow_core.train import train_live
+from flow_core.training.points import toy_task
 from foundation import noise
 from foundation.checkpoints import CheckpointError
 from foundation.training import TrainingConfig

@@ -21,10 +21,10 @@ from analysis.flow.settings import (
     MAX_SWEEP_VALUES,
     SAMPLERS,
 )
-from flow_core.mixtures import MAX_CELLS
+from flow_core.densities.mixtures import MAX_CELLS
+from flow_core.densities.toys import TOYS
 from flow_core.paths import PATHS
 from flow_core.samplers import GRIDS, MOMENTUM
-from flow_core.toys import TOYS
 from foundation.randomness import MAX_SEED
 
 DRAWN = "drawn"
@@ -72,7 +72,7 @@ class Flow2DRequest:
     """One setting: points from standard normal noise (t = 0) to a density (t = 1).
 
     Attributes:
-        density: a name of flow_core.toys, or "drawn".
+        density: a name of flow_core.densities.toys, or "drawn".
         drawing: weights of a grid on [-4, 4]^2, row 0 at the top; for "drawn" only.
         path: "icfm", "otcfm", "sbcfm", "idff".
         sampler: on the exact velocity "euler", "heun", "rk4", "taylor2"; on x1_hat "multistep"; Euler with momentum:

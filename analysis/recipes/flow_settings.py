@@ -20,10 +20,10 @@ from analysis.flow.side_by_side import SHARED, SideBySideRequest
 from analysis.recipes.settings import Label, Name, Seed, Settings, Strict, Unit
 from analysis.series.forecast import MAX_MEMBERS, MAX_ORDER, MIN_MEMBERS, ForecastRequest
 from analysis.series.loaded import MAX_HORIZON
-from flow_core.mixtures import MAX_CELLS
+from flow_core.densities.mixtures import MAX_CELLS
 from flow_core.paths import PATHS
 from flow_core.samplers import GRIDS
-from flow_core.series_model import METHODS
+from flow_core.series.model import METHODS
 
 Nfe = Annotated[int, Field(ge=1, le=MAX_NFE)]
 Gamma = Annotated[float, Field(ge=-MAX_GAMMA, le=MAX_GAMMA)]

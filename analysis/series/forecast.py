@@ -32,13 +32,13 @@ from analysis.series.loaded import (
     plotted_values,
 )
 from analysis.series.long_run import LongRunRequest, LongRunResult, measure_long_run
-from flow_core import series_model
-from flow_core.baselines import KINDS
 from flow_core.samplers import MOMENTUM
-from flow_core.series_metrics import ensemble_mean, wrap
-from flow_core.series_model import METHODS as METHODS
-from flow_core.world import World
-from flow_core.worlds import open_world
+from flow_core.series import model as series_model
+from flow_core.series.baselines import KINDS
+from flow_core.series.model import METHODS
+from flow_core.series.scores import ensemble_mean, wrap
+from flow_core.series.world import World
+from flow_core.series.worlds import open_world
 from foundation import checkpoints
 from foundation.models import MODELS_DIR
 from foundation.randomness import MAX_SEED
@@ -56,7 +56,7 @@ class ForecastRequest:
         horizon: frames, from 1 to the world's bound (at most 200); 0 for the world's usual number.
         members: 2 to 50.
         nfe: network calls a frame, 1 to 50.
-        method: one of `flow_core.series_model.METHODS`.
+        method: one of `flow_core.series.model.METHODS`.
         gammas: momentum weights, -100 to 100: up to three for "published" and "momentum", of which "matched" reads
             the first (0 or more); other methods read none.
         seed: of the noise.

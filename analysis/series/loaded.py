@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.core.errors import UserError
-from flow_core import alanine, sst
-from flow_core.baselines import KINDS, Baseline, fit_baseline, torus_members
-from flow_core.series_metrics import crps, crps_gaussian, ensemble_mean, gaussian_scores, scores, weighted_mean, wrap
-from flow_core.series_model import SeriesModel
-from flow_core.world import Rollouts, World
+from flow_core.series import alanine, sst
+from flow_core.series.baselines import KINDS, Baseline, fit_baseline, torus_members
+from flow_core.series.model import SeriesModel
+from flow_core.series.scores import crps, crps_gaussian, ensemble_mean, gaussian_scores, scores, weighted_mean, wrap
+from flow_core.series.world import Rollouts, World
 from foundation.locations import provided
 
 MAX_HORIZON = 200

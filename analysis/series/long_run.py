@@ -14,10 +14,10 @@ from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.core.progress import Progress
 from analysis.series.loaded import METHOD, MODEL, NFE, name_of, names, plotted_values, real_series
-from flow_core import alanine, lorenz
-from flow_core.series_metrics import jensen_shannon
-from flow_core.series_model import SeriesModel
-from flow_core.world import Rollouts, World
+from flow_core.series import alanine, lorenz
+from flow_core.series.model import SeriesModel
+from flow_core.series.scores import jensen_shannon
+from flow_core.series.world import Rollouts, World
 
 MIN_FRAMES, MAX_FRAMES = 64, 2000
 

@@ -19,11 +19,10 @@ import koopman_core
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
-from flow_core import series_model
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig
-from flow_core.series_model import SeriesModel
-from flow_core.series_net import FrameConfig
+from flow_core.series import model as series_model
+from flow_core.series.model import FrameConfig, SeriesModel
 from foundation import checkpoints
 from foundation.checkpoints import CheckpointError
 from foundation.unet import UNetConfig

@@ -13,7 +13,7 @@ from analysis.core.errors import UserError
 from analysis.series import long_run
 from analysis.series.forecast import ForecastRequest
 from flow_core.samplers import MOMENTUM, Diverged
-from flow_core.series_model import METHODS, SeriesModel
+from flow_core.series.model import METHODS, SeriesModel
 from tests.analysis.series.forecasts import bench_on
 from ui import time_series_words as words
 from ui.flow_words import SAMPLER_NAMES

@@ -15,7 +15,7 @@ from analysis.evaluate.flow_images import (
     tenth_verdict,
 )
 from analysis.evaluate.momentum import Momentum, MomentumRow
-from flow_core.series_metrics import Interval
+from flow_core.series.scores import Interval
 
 GOOD, BAD, OPEN = Interval(-1e-3, -2e-3, -5e-4), Interval(1e-3, 5e-4, 2e-3), Interval(0.0, -1e-3, 1e-3)
 MINE, THEIRS, HEUN = "IDFF, exact flow, Euler", "OT-CFM, exact flow, Euler", "IDFF, exact flow, Heun"

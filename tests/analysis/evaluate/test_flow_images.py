@@ -15,7 +15,7 @@ from analysis.flow import images
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from flow_core.model import FlowConfig, load
 from flow_core.samplers import Diverged
-from flow_core.series_metrics import Interval
+from flow_core.series.scores import Interval
 from foundation import noise
 from foundation.datasets import open_dataset
 from foundation.perceptual import PerceptualDistance

@@ -9,8 +9,8 @@ from analysis.evaluate import __main__ as evaluate
 from analysis.evaluate import flow_images, flow_points, parts
 from analysis.evaluate import flow_images as picture_scores
 from analysis.evaluate import flow_points as flow_tables
+from flow_core.densities.toys import toy
 from flow_core.model import FlowConfig, FlowModel, save
-from flow_core.toys import toy
 from foundation.unet import UNetConfig
 from tests.analysis.evaluate.test_flow_points import few, random_flow  # noqa: F401
 

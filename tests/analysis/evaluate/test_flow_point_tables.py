@@ -6,7 +6,7 @@ import pytest
 
 from analysis.evaluate.flow_points import Quality, at_calls, calls_for, momentum_text, momentum_verdict, quality_text
 from analysis.evaluate.momentum import EULER, MULTISTEP, Momentum, MomentumRow
-from flow_core.series_metrics import Interval
+from flow_core.series.scores import Interval
 
 GOOD, BAD, OPEN = Interval(-1e-3, -2e-3, -5e-4), Interval(1e-3, 5e-4, 2e-3), Interval(0.0, -1e-3, 1e-3)
 

@@ -7,12 +7,12 @@ from scipy import stats
 from analysis.core.errors import UserError
 from analysis.evaluate import flow_points
 from analysis.evaluate.momentum import EULER, MULTISTEP, SEED_ROOM, counted
-from flow_core.distances import mmd2_unbiased, wasserstein2
+from flow_core.densities.distances import mmd2_unbiased, wasserstein2
+from flow_core.densities.toys import toy
 from flow_core.fields import Exact, Preserving, Published
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from flow_core.samplers import Diverged, euler, euler_maruyama, step_noise
-from flow_core.toys import toy
 from foundation import noise
 from foundation.randomness import FIRST_SEED
 

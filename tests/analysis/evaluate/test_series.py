@@ -8,8 +8,8 @@ from analysis.evaluate.series import measure_forecast, measure_samplers, paired
 from analysis.series import long_run
 from analysis.series.loaded import METHOD, MODEL, NFE
 from analysis.series.long_run import starts
-from flow_core.baselines import fit_baseline
-from flow_core.series_metrics import crps_gaussian, scores
+from flow_core.series.baselines import fit_baseline
+from flow_core.series.scores import crps_gaussian, scores
 from tests.analysis.series.tiny_worlds import line, random_model, torus
 
 FEW = (1, 2, 3)

@@ -7,8 +7,8 @@ from analysis.evaluate import parts, series, series_worlds
 from analysis.evaluate import series_worlds as series_statistics
 from analysis.series.loaded import METHOD, NFE
 from analysis.series.long_run import starts
-from flow_core.baselines import fit_baseline
-from tests.flow_core.field_worlds import field_model, field_world
+from flow_core.series.baselines import fit_baseline
+from tests.flow_core.series.field_worlds import field_model, field_world
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import pytest
 from analysis.evaluate import __main__ as evaluate
 from analysis.evaluate import parts, series_in_sample
 from analysis.evaluate.series_in_sample import COPY, NEXT, OTHER, OWN, TABLE, UNSEEN, UNSEEN_COPY, Agreement, agreement
-from flow_core.series_recipe import ship
-from flow_core.world import SPLITS, Segment, World
+from flow_core.series.world import SPLITS, Segment, World
+from flow_core.training.series import ship
 from tests.analysis.series.tiny_worlds import random_model, torus
 
 FRAMES = 30

@@ -13,9 +13,10 @@ from analysis.evaluate import series as series_tables
 from analysis.series import long_run
 from analysis.series.loaded import METHOD, NFE
 from analysis.series.long_run import starts
-from flow_core import alanine, series_model
-from flow_core.series_metrics import Interval, jensen_shannon, wasserstein_1d
-from flow_core.series_recipe import ship
+from flow_core.series import alanine
+from flow_core.series import model as series_model
+from flow_core.series.scores import Interval, jensen_shannon, wasserstein_1d
+from flow_core.training.series import ship
 from tests.analysis.series.tiny_worlds import chaos, line, random_model, torus
 
 

@@ -6,7 +6,7 @@ import pytest
 from analysis.evaluate import series as tables
 from analysis.evaluate.series import ForecastScores, SamplerScores
 from analysis.series.loaded import MODEL
-from flow_core.series_metrics import Interval, Scores
+from flow_core.series.scores import Interval, Scores
 from tests.analysis.series.tiny_worlds import line, torus
 
 BELOW, ACROSS, ABOVE = Interval(-0.2, -0.3, -0.1), Interval(0.01, -0.1, 0.1), Interval(0.2, 0.1, 0.3)

@@ -13,7 +13,7 @@ from analysis.figures.flow import POINTS_TRACE, flow_figure, gamma_figure, loss_
 from analysis.flow.point_requests import Flow2DRequest, SweepRequest, TrainRequest
 from analysis.flow.points import PointFlows
 from analysis.flow.settings import SAMPLERS
-from flow_core.toys import toy
+from flow_core.densities.toys import toy
 
 ORACLE = {"net": "oracle", "points": 64}
 

@@ -8,12 +8,12 @@ import torch
 
 from analysis.series import forecast as series_bench
 from analysis.series.forecast import SeriesForecasts
-from flow_core import series_model
 from flow_core.model import FlowConfig
 from flow_core.networks import PointConfig
-from flow_core.series_metrics import area_weights
-from flow_core.series_model import Forecast
-from flow_core.world import Segment, World
+from flow_core.series import model
+from flow_core.series.model import Forecast
+from flow_core.series.scores import area_weights
+from flow_core.series.world import Segment, World
 from tests.analysis.series.tiny_worlds import chaos, line, random_model, torus
 
 
@@ -63,11 +63,11 @@ def bench_on(folder, monkeypatch) -> SeriesForecasts:
         card = {"data": {"name": world.title, "fingerprint": world.fingerprint()}, "metrics": {"command": "x"}}
         if name == "small":
             card["metrics"] |= {"this model": {"crps_fair": 0.25}, "damped persistence": {"crps_fair": 0.5}, "odd": 3}
-        series_model.save(random_model(world), folder / f"{name}{series_model.SUFFIX}", card)
-    stand_in = series_model.make(small_world("small"), "field", FlowConfig("idff", 0.2), PointConfig(2, 8, 1, 1), 1)
-    series_model.save(stand_in, folder / f"field{series_model.SUFFIX}", {"data": {"name": "Small field"}})
-    (folder / f"broken{series_model.SUFFIX}").write_bytes(b"no model")
-    load = series_model.load
+        model.save(random_model(world), folder / f"{name}{model.SUFFIX}", card)
+    stand_in = model.make(small_world("small"), "field", FlowConfig("idff", 0.2), PointConfig(2, 8, 1, 1), 1)
+    model.save(stand_in, folder / f"field{model.SUFFIX}", {"data": {"name": "Small field"}})
+    (folder / f"broken{model.SUFFIX}").write_bytes(b"no model")
+    load = model.load
     monkeypatch.setattr(
         series_bench.series_model, "load", lambda path: FieldModel() if path.name.startswith("field") else load(path)
     )

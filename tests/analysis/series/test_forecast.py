@@ -11,7 +11,7 @@ from analysis.series import loaded
 from analysis.series.forecast import QUANTILES, ForecastRequest, SeriesForecasts
 from analysis.series.long_run import LongRunRequest
 from flow_core.samplers import Diverged
-from flow_core.series_model import METHODS, SeriesModel
+from flow_core.series.model import METHODS, SeriesModel
 from tests.analysis.series.forecasts import bench_on, field
 from tests.analysis.series.tiny_worlds import line, random_model, torus
 

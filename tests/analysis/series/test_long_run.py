@@ -9,7 +9,7 @@ from analysis.core.errors import UserError
 from analysis.figures.series import autocorrelation_figure, joint_figure, marginal_figure, spectrum_figure
 from analysis.series import long_run
 from analysis.series.long_run import LongRunRequest
-from flow_core.series_metrics import wasserstein_1d
+from flow_core.series.scores import wasserstein_1d
 from tests.analysis.series.forecasts import bench_on
 from tests.analysis.series.tiny_worlds import line, torus
 

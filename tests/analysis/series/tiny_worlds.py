@@ -5,9 +5,9 @@ import torch
 
 from flow_core.model import FlowConfig
 from flow_core.networks import PointConfig
-from flow_core.series_model import make
-from flow_core.world import Segment, World
-from flow_core.worlds import lorenz_world
+from flow_core.series.model import make
+from flow_core.series.world import Segment, World
+from flow_core.series.worlds import lorenz_world
 
 
 def line(frames=300, name="small", season=True):
