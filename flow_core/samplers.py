@@ -311,3 +311,16 @@ def follow(
     drift = Preserving(path, request.gamma1 if request.sampler == "matched" else None)
     draw = step_noise(noise_seeds(), x.shape[1:], request.nfe)
     return euler_maruyama(predict, x, drift, request.nfe, draw=draw, **common)
+
+
+SAMPLER_NAMES = {
+    "euler": "Euler",
+    "heun": "Heun",
+    "rk4": "Runge–Kutta 4",
+    "taylor2": "Taylor-2",
+    "multistep": "multistep on x̂₁",
+    "published": "published momentum",
+    "momentum": "momentum on exact v",
+    "matched": "momentum, matched noise",
+    "bridge": "bridge SDE",
+}

@@ -29,7 +29,7 @@ from foundation.unet import UNetConfig
 from tests.hostile.judge import judged
 from tests.hostile.strategies import ANY, NUMBERS, WORDS, fuzz, mutated, other_fields
 from tests.ui.conftest import SIZE
-from ui.cards import model_card, one_line
+from ui.components.html import model_card, one_line
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from analysis.workbench.images import GenerateRequest
 from tests.analysis.flow.image_flows import write_flows
 from tests.hostile.judge import judged
 from tests.hostile.strategies import base64_png, changed_arguments, fuzz
-from ui.endpoints import Endpoints
-from ui.endpoints_editing import EditEndpoints
-from ui.endpoints_effects import EffectEndpoints
-from ui.endpoints_flow import FlowEndpoints
-from ui.endpoints_images import ImageEndpoints
-from ui.endpoints_recipe import RecipeEndpoints
-from ui.endpoints_series import SeriesEndpoints
+from ui.api.editing import EditEndpoints
+from ui.api.effects import EffectEndpoints
+from ui.api.endpoints import Endpoints
+from ui.api.flow_images import ImageEndpoints
+from ui.api.flow_points import FlowEndpoints
+from ui.api.recipe import RecipeEndpoints
+from ui.api.series import SeriesEndpoints
 
 EXAMPLES = 40
 

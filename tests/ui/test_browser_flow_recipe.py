@@ -14,13 +14,13 @@ from analysis.series.forecast import ForecastRequest
 from tests.analysis.flow.tiny_flows import tiny_benches
 from tests.ui.serving import on_page
 from tests.ui.test_browser import wait_for
-from ui.examples import example_row
-from ui.flow_images import build_flow_images
-from ui.flow_lab import build_flow_lab
-from ui.generate import build_generate
-from ui.recipe_panel import build_recipe_panel
+from ui.panels.examples import example_row
+from ui.panels.recipes import build_recipe_panel
 from ui.source import build_source
-from ui.time_series import build_time_series
+from ui.tabs.flow_images import build_flow_images
+from ui.tabs.flow_points import build_flow_lab
+from ui.tabs.generate import build_generate
+from ui.tabs.time_series import build_time_series
 
 CROSS = tuple(tuple(int(k in (15, 16) or j in (15, 16)) for j in range(32)) for k in range(32))
 

@@ -8,7 +8,7 @@ import pytest
 from analysis.flow.images import ImageFlows
 from tests.ui.serving import on_page
 from tests.ui.test_browser import wait_for
-from ui.flow_images import build_flow_images
+from ui.tabs.flow_images import build_flow_images
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from analysis.recipes.replay import find_model
 from analysis.workbench.images import TrajectoryRequest
 from tests.ui.serving import WAIT, served
 from tests.ui.test_browser import wait_for
-from ui.compare import build_compare
-from ui.generate import build_generate
-from ui.recipe_panel import build_recipe_panel
+from ui.panels.recipes import build_recipe_panel
 from ui.source import build_source
+from ui.tabs.compare import build_compare
+from ui.tabs.generate import build_generate
 
 
 @pytest.fixture(scope="module")

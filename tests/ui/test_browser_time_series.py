@@ -8,7 +8,7 @@ import pytest
 from tests.analysis.series.forecasts import bench_on
 from tests.ui.serving import on_page
 from tests.ui.test_browser import wait_for
-from ui.time_series import build_time_series
+from ui.tabs.time_series import build_time_series
 
 
 @pytest.fixture(scope="module")
