@@ -214,8 +214,8 @@ def drawn_bits(request: Flow2DRequest) -> str:
         return ""
     if {len(request.drawing), *map(len, request.drawing)} != {DRAWING_SIDE}:
         raise UserError(
-            f"On this page a drawing has {DRAWING_SIDE} × {DRAWING_SIDE} cells, the recipe's has others: ask /recipe for its "
-            "result."
+            f"On this page a drawing has {DRAWING_SIDE} × {DRAWING_SIDE} cells, the recipe's has others: ask /recipe "
+            "for its result."
         )
     return "".join(str(int(cell)) for row in request.drawing for cell in row)
 
