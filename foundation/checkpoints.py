@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from foundation.whole_files import replacing
+from foundation.atomic_write import atomic_write
 
 FORMAT = 1
 METADATA_KEY = "koopman_studio"
@@ -69,7 +69,7 @@ def save(path, tensors: Mapping[str, Tensor], *, kind: str, config: dict, card: 
         t = t.detach().to("cpu")
         t = t.to(dtype) if dtype is not None and t.is_floating_point() else t
         out[name] = t.contiguous().clone()  # clone: safetensors refuses tensors that share storage
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         save_file(out, part, metadata={METADATA_KEY: meta})
 
 

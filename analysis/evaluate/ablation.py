@@ -1,4 +1,11 @@
-"""What the ablation compares, what is asked of every training, and what is found."""
+"""The ablation: short trainings from one teacher that differ in one thing each, measured alike.
+
+    python -m analysis.evaluate.ablation --trajectories runs/shapes_trajectories --fid 10000
+
+Every row has the same teacher, trajectories, samples and optimizer (`koopman_core/configs/shapes_ablation.toml`), and
+starts from the teacher's weights. Rows of the paper's table 3, the time variable, and latent consistency. What is
+trained or measured already, below runs/ablation, is not done again; Ctrl-C stops, and the same command goes on.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +30,12 @@ from analysis.metrics.frechet import sample_name
 from analysis.workbench.findings import LINEAR
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.workbench import Workbench
+from foundation.atomic_write import atomic_write
 from foundation.checkpoints import checksum
 from foundation.commands import percent_bar, resumable
 from foundation.perceptual import PerceptualDistance
 from foundation.randomness import FIRST_SEED
 from foundation.settings import build, read_settings
-from foundation.whole_files import replacing
 from koopman_core.recipes import STUDENT_SECTIONS, run_student
 
 CONFIG = Path(koopman_core.__file__).parent / "configs" / "shapes_ablation.toml"
@@ -330,7 +337,7 @@ def train_row(plan: Plan, row: Row, seed: int, folder: Path, report=print) -> Pa
 
 
 def _keep(path: Path, found: dict) -> None:
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(found, indent=1))
 
 

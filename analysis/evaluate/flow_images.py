@@ -1,4 +1,8 @@
-"""How far the law of pictures is from that of held-out data: squared MMD of pictures averaged to 8 x 8 pixels.
+"""Flows of pictures, sampler beside sampler: how far from the net's own exact flow, and how far from data.
+
+All noise and data are held out, and every method starts from the same noises. The distance to the exact flow is one of
+pictures, that to data one of laws: squared MMD of pictures averaged to 8 x 8 pixels; differences of both are paired by
+seed.
 
 Intervals are over seeds, by the jackknife: the figure is an average over pairs, so that seeds have no figure each, but
 their pseudo-values do (Arvesen 1969), which are on average too far apart rather than too near (Efron and Stein 1981).
@@ -194,7 +198,7 @@ def start_of(model: FlowModel, seeds: range) -> Tensor:
 
 
 def exact_flow(model: FlowModel, seeds: range) -> Tensor:
-    """What the plain flow ends with at a fine resolution, as `PictureBench.exact` has it for one class."""
+    """What the plain flow ends with at a fine resolution, as `ImageFlows.exact` has it for one class."""
     flow = Exact(model.path)
     return shown(rk4(network_of(model, seeds), start_of(model, seeds), flow, EXACT_NFE, spacing=cosine_grid).x)
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from analysis.core.errors import UserError
+from foundation.atomic_write import atomic_write
 from foundation.models import MODELS_DIR
-from foundation.whole_files import replacing
 
 RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
 NAME = re.compile(r"[\w.+-]+")
@@ -124,7 +124,7 @@ def write_section(path: str | Path, model: str, part: str, text: str) -> None:
     with _alone(path):
         changed = with_section(read_page(path), model, part, text)
         try:
-            with replacing(path) as unfinished:
+            with atomic_write(path) as unfinished:
                 unfinished.write_text(changed, encoding="utf-8")
         except OSError as e:
             raise UserError(f"{path.name} cannot be written ({e}): give --results another file.") from None

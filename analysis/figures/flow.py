@@ -1,4 +1,4 @@
-"""Plotly figures of flows of points and of images; the same look and rules as `analysis.figures.spectrum.style`."""
+"""Plotly figures of flows of points and of images; the same look and rules as `analysis.figures.style`."""
 
 from __future__ import annotations
 

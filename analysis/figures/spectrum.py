@@ -1,6 +1,6 @@
 """Plotly figures of spectra and trajectories: pure functions, numpy in, a Figure out, nothing is shown.
 
-The look is that of `analysis.figures.spectrum.style`.
+The look is that of `analysis.figures.style`.
 """
 
 from __future__ import annotations

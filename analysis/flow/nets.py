@@ -1,4 +1,7 @@
-"""Nets of flows in the plane: those that ship, and those that are trained here."""
+"""The nets of flows in two dimensions: closed form, shipped files, and trainings of the last minutes.
+
+A trained net is kept under a key that says all of the training and is the same for the same training.
+"""
 
 from __future__ import annotations
 

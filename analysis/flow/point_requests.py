@@ -1,4 +1,4 @@
-"""Questions about flows in two dimensions: frozen dataclasses; the answers are in `results_flow`.
+"""Questions about flows in two dimensions: frozen dataclasses; the answers are in `analysis.flow.points`.
 
 Ranges are checked here; what depends on the net (its path, its sigma) is checked by `analysis.flow.points`.
 """

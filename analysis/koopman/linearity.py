@@ -1,4 +1,10 @@
-"""Exact dynamic mode decomposition: the spectrum that the data alone would ask for.
+"""How linear is the learned space? E(x_t) along the teacher's trajectories against the evolved E(x_T).
+
+The published loss never asks for it, so it is measured, not assumed (docs/results.md). Everything here is a measurement
+of ours (docs/method.md, "Linearity"), with two yardsticks: the identity (A = 0), and the best alpha and beta that any
+operator of this form could have on the very same trajectories.
+
+Exact dynamic mode decomposition stands beside it: the spectrum that the data alone would ask for.
 
 Tu et al. 2014 (arXiv 1312.0041), algorithm 2: the best linear map from every snapshot to the next one, seen through
 the leading singular vectors. Beside the learned spectrum it says what a dense operator would have found.

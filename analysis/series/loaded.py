@@ -1,7 +1,4 @@
-"""Questions about forecasts of time series: frozen dataclasses; the answers are in `results_series`.
-
-Ranges are checked here; what depends on the world (its horizon) is checked by `analysis.series.forecast`.
-"""
+"""A series model with its world at hand: starts, baselines and what is drawn, made once and kept."""
 
 from __future__ import annotations
 

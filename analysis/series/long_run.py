@@ -1,6 +1,6 @@
-"""Questions about forecasts of time series: frozen dataclasses; the answers are in `results_series`.
+"""Free runs of a series model beside the real series: marginals, power spectrum or joint histogram, autocorrelation.
 
-Ranges are checked here; what depends on the world (its horizon) is checked by `analysis.series.forecast`.
+The tables of `analysis.evaluate.series_worlds` say more of each world; this is what can be drawn of any of them.
 """
 
 from __future__ import annotations

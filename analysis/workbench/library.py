@@ -1,4 +1,7 @@
-"""The models of a folder, and models that visitors bring, checked before they are loaded."""
+"""The models on disk, found by name and loaded once; and the models that visitors brought, found by key.
+
+What visitors bring is checked before memory is taken, kept for a while, and usable only with its key.
+"""
 
 from __future__ import annotations
 

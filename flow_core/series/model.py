@@ -1,4 +1,14 @@
-"""What a next-step model sees, and the network inside it; see `flow_core.series.model`."""
+"""A next-step flow for a time-series world: given a window of frames and the season, it draws the next frame.
+
+    model = load("lorenz")
+    forecast = model.forecast(history, context, horizon=20, members=10, nfe=4, method="multistep", seed=0)
+
+What flows is the change from the last frame, in units of its spread over the training part, from independent noise; so
+every field and sampler of 2-D flows serves here too. (The published next-frame flow starts at the last frame instead.)
+On the torus the change is the one the short way round, the last frame enters by cosines and sines, and the sum is
+wrapped: a change of more than half a turn in one step is the other way round. Of fields the coefficients of the leading
+EOFs flow, and what these leave follows a Gaussian process of its own (`flow_core.series.eofs`).
+"""
 
 from __future__ import annotations
 

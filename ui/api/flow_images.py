@@ -1,4 +1,4 @@
-"""HTTP endpoint about flows of pictures: `PictureBench`'s question without a page."""
+"""HTTP endpoint about flows of pictures: `ImageFlows`'s question without a page."""
 
 from __future__ import annotations
 

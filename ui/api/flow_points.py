@@ -1,4 +1,4 @@
-"""HTTP endpoints about flows in two dimensions: `FlowBench`'s questions without a page.
+"""HTTP endpoints about flows in two dimensions: `PointFlows`'s questions without a page.
 
 As in `ui.api.effects`: tables are nested lists, what has no number is null, and the work of a call is bounded.
 """

@@ -1,4 +1,4 @@
-"""HTTP endpoint about time series: `SeriesBench`'s forecasts without a page.
+"""HTTP endpoint about time series: `SeriesForecasts`'s forecasts without a page.
 
 As in `ui.api.effects`: tables are nested lists, what has no number is null, and the work of a call is bounded.
 """

@@ -1,4 +1,10 @@
-"""What stands between a stranger and the code: errors as sentences, bounded requests, one queue for the models."""
+"""Visitors who wait: a fair share of the queue for each, and a line in the page that tells the place in it.
+
+A visitor is an open page or a client, by the session's name that it gives itself. That is fairness among those who mean
+well, no protection from those who do not: a program may give itself ever new names, or none.
+
+The settings of an event that say in which queue it waits, and that it is no endpoint, stand here, too.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the controls of the tab "Edit" do, and what they show."""
+"""Tab "Edit": what its controls ask for, what is shown of it, and the history of its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tab "Flow images": flows of images side by side; layout, handlers, words."""
+"""Tab "Flow images": pictures from the same noise by up to four flows and samplers, with what they see on the way."""
 
 from __future__ import annotations
 

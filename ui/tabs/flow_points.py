@@ -1,4 +1,4 @@
-"""Tab "Flow lab": flows in the plane side by side; layout, handlers, words."""
+"""Tab "Flow lab": flows in two dimensions side by side from the same noise, sweeps, and nets that train here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the controls of the tab "Restore" do, and what they show."""
+"""Tab "Restore": which picture, which hole, and the run that shows every step and can be cancelled."""
 
 from __future__ import annotations
 

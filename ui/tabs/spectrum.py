@@ -1,4 +1,4 @@
-"""Tab "Spectrum": eigenvalues, bands and single modes."""
+"""Tab "Spectrum": the eigenvalues that move each latent, where they sit, and what bands of them carry."""
 
 from __future__ import annotations
 

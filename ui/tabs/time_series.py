@@ -1,4 +1,4 @@
-"""Tab "Time series": forecasts and free runs; layout, handlers, words."""
+"""Tab "Time series": ensemble forecasts beside what really came, and free runs beside the real series."""
 
 from __future__ import annotations
 

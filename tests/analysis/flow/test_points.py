@@ -1,4 +1,4 @@
-"""FlowBench: numbers against independent recomputations, the same noise everywhere, sentences for bad settings."""
+"""PointFlows: numbers against independent recomputations, the same noise everywhere, sentences for bad settings."""
 
 from __future__ import annotations
 

@@ -12,6 +12,6 @@ def tiny_benches(flows_folder, series_folder, monkeypatch) -> FlowBenches:
     Args:
         flows_folder: of `picture_flows.write_flows`.
         series_folder: an empty one.
-        monkeypatch: for `series_benches.bench_on`.
+        monkeypatch: for `forecasts.bench_on`.
     """
     return FlowBenches(PointFlows(), ImageFlows(flows_folder), bench_on(series_folder, monkeypatch))

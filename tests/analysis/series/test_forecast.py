@@ -1,4 +1,4 @@
-"""SeriesBench: forecasts against independent recomputations on tiny worlds, and sentences for what cannot be."""
+"""SeriesForecasts: forecasts against independent recomputations on tiny worlds, and sentences for what cannot be."""
 
 import dataclasses
 import math

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a name to write under; what is there on leaving takes the place of `path`.
 
     Where the block raises, `path` stays as it was and what was written is removed. Two processes, or two threads of
