@@ -17,13 +17,12 @@ import torch
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.evaluate import page as result_pages
-from analysis.evaluate import parts as flow_parts
-from analysis.evaluate import parts as series_parts
 from analysis.evaluate.fidelity import measure_fidelity, paired_samples
 from analysis.evaluate.image_sets import distribution_text, measure_distribution
 from analysis.evaluate.koopman import HKD_PARTS, fidelity_tables
 from analysis.evaluate.memorisation import SHOWN, measure_memory, memory_text, neighbours_png
 from analysis.evaluate.page import RESULTS
+from analysis.evaluate.parts import FLOW_PARTS, IN_SAMPLE, PICTURES, SERIES_PARTS, parts_for
 from analysis.workbench.library import ModelLibrary
 from flow_core import model as flow_model
 from flow_core.series import model as series_model
@@ -51,12 +50,12 @@ SERIES_COUNTS = {
     "forecast": ("members", 20, 2, 200),
     "statistics": ("frames", 1000, 16, 100_000),
     "samplers": ("starts", 200, 2, 5000),
-    series_parts.IN_SAMPLE: ("rollouts", 10, 1, 100),
+    IN_SAMPLE: ("rollouts", 10, 1, 100),
 }
 FLOW_COUNTS = {
     "quality": ("quality-seeds", 10, 2, 1000),
     "momentum": ("momentum-seeds", 10, 2, 1000),
-    flow_parts.PICTURES: ("picture-seeds", 64, 8, 10_000),
+    PICTURES: ("picture-seeds", 64, 8, 10_000),
 }
 FID_OPTIONS = ("fid-runs", "fid-reference")
 ON_REQUEST = (DISTRIBUTION, MEMORY)
@@ -195,12 +194,12 @@ def evaluate_series(args) -> int:
     if world.fingerprint() != model.card.get("data", {}).get("fingerprint"):
         print("The data differ from those that the model was trained on.", file=sys.stderr)
     name, page = str(model.card.get("name", model.frame.world)), _page(args)
-    fitting = {p: c for p, c in SERIES_COUNTS.items() if (p == series_parts.IN_SAMPLE) == world.in_sample}
+    fitting = {p: c for p, c in SERIES_COUNTS.items() if (p == IN_SAMPLE) == world.in_sample}
     for part in parts_of(args.parts, fitting):
         command, count = _command(args, name, part, SERIES_COUNTS)
-        more = {"folder": args.models} if part == series_parts.IN_SAMPLE else {}
+        more = {"folder": args.models} if part == IN_SAMPLE else {}
         with percent_bar(f"{name} {part}") as progress:
-            body, figures = series_parts.SERIES_PARTS[part](model, world, count, progress, **more)
+            body, figures = SERIES_PARTS[part](model, world, count, progress, **more)
         result_pages.publish(name, part, command, body, page)
         if args.write and figures:
             model.card["metrics"] = {"command": command, **rounded(figures)}
@@ -223,12 +222,12 @@ def evaluate_flow(args) -> int:
     flows = [flow_model.load(flow_model.find_model(n, flow_model.SUFFIX, "flow", args.models)) for n in names]
     for asked, model in zip(names, flows, strict=True):  # a wrong name is told before anything is measured
         name = str(model.card.get("name", Path(asked).name.split(".")[0]))
-        fitting = {p: FLOW_COUNTS[p] for p in flow_parts.parts_for(model)}
+        fitting = {p: FLOW_COUNTS[p] for p in parts_for(model)}
         for part in list(fitting) if args.parts is None else parts_of(args.parts, FLOW_COUNTS):
             command, count = _command(args, name, part, FLOW_COUNTS)
-            more = {"name": name, "folder": args.models} if part == flow_parts.PICTURES else {}
+            more = {"name": name, "folder": args.models} if part == PICTURES else {}
             with percent_bar(f"{name} {part}") as progress:
-                body = flow_parts.FLOW_PARTS[part](model, count, progress, **more)
+                body = FLOW_PARTS[part](model, count, progress, **more)
             result_pages.publish(name, part, command, body, page)
     return 0
 

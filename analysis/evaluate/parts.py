@@ -6,7 +6,6 @@ from pathlib import Path
 
 from analysis.core.progress import Progress
 from analysis.evaluate import series, series_in_sample, series_worlds
-from analysis.evaluate import series_worlds as series_statistics
 from analysis.evaluate.flow_images import companion_of, measure_pictures, pictures_text
 from analysis.evaluate.flow_points import density_of, measure_momentum, measure_quality, momentum_text, quality_text
 from analysis.evaluate.series import measure_forecast, measure_samplers
@@ -71,7 +70,7 @@ def forecast(model: SeriesModel, world: World, members: int, progress: Progress 
 
 def statistics(model: SeriesModel, world: World, frames: int, progress: Progress = None) -> tuple[str, dict]:
     """Text of the world's own statistics; nothing for the card."""
-    measured = series_statistics.WORLD_STATISTICS.get(world.name)
+    measured = series_worlds.WORLD_STATISTICS.get(world.name)
     measured = series_worlds.fields_text if world.mask is not None else measured
     if measured is None:
         return f"Not applicable: there are no long-run statistics for {world.title}.", {}

@@ -1,4 +1,4 @@
-"""The Workbench's answers about effects, modes, validity and labels: a mixin.
+"""The Workbench's answers about effects, modes, linearity and labels: a mixin.
 
 Kept apart from `analysis.workbench.workbench` to keep both readable; `Workbench` has this among its bases. Each method
 takes a frozen request of `analysis.workbench` (`spectrum`, `effects`, `probes`), returns a frozen numpy result and
@@ -19,8 +19,7 @@ from torch import Tensor
 from analysis.core.errors import UserError
 from analysis.core.images import as_pictures, magnified
 from analysis.core.progress import Progress
-from analysis.koopman import effects, modes, probes, spectrum
-from analysis.koopman import linearity as validity
+from analysis.koopman import effects, linearity, modes, probes, spectrum
 from analysis.koopman.linearity import exact_dmd, latent_paths
 from analysis.metrics import image as metrics
 from analysis.workbench.effects import EffectRequest, EffectResult
@@ -198,8 +197,8 @@ class EffectQuestions:
         sigmas = karras_sigmas(request.steps)
         labels = self._labels(label, len(request.seeds))
         noises = noise(request.seeds, self.model.picture_shape)
-        states = validity.teacher_states(self.teacher, noises, sigmas, labels, _part(progress, 0.0, 0.4))
-        found = validity.measure_linearity(
+        states = linearity.teacher_states(self.teacher, noises, sigmas, labels, _part(progress, 0.0, 0.4))
+        found = linearity.measure_linearity(
             self.model, states, sigmas, labels, decoded=request.decoded,
             perceptual=self._distance() if request.decoded else None, progress=_part(progress, 0.4, 0.9),
         )  # fmt: skip
