@@ -149,7 +149,7 @@ class KoopmanDiffusion(nn.Module):
         ]
 
 
-def _bounded_network(values) -> UNetConfig:
+def bounded_network(values) -> UNetConfig:
     """A network configuration from a file, refused when it asks for more than a laptop could hold."""
     config = build(UNetConfig, values, "network")
     small = config.resolution <= 256 and config.base <= 512 and len(config.multipliers) <= 6 and config.blocks <= 8
@@ -173,7 +173,7 @@ def load(name_or_path: str | Path) -> KoopmanDiffusion:
 
     def make(config: dict) -> KoopmanDiffusion:
         koopman = build(KoopmanConfig, config.get("koopman"), "koopman")
-        return KoopmanDiffusion(_bounded_network(config.get("network")), koopman)
+        return KoopmanDiffusion(bounded_network(config.get("network")), koopman)
 
     return load_model(find_model(name_or_path, ".hkd.safetensors", "model"), "hkd", make)
 
@@ -181,7 +181,7 @@ def load(name_or_path: str | Path) -> KoopmanDiffusion:
 def load_teacher(name_or_path: str | Path) -> EDM:
     """A shipped teacher by name, or any teacher checkpoint of ours. Raises CheckpointError."""
     path = find_model(name_or_path, ".teacher.safetensors", "model")
-    return load_model(path, "teacher", lambda config: EDM(_bounded_network(config)))
+    return load_model(path, "teacher", lambda config: EDM(bounded_network(config)))
 
 
 def save(model: KoopmanDiffusion | EDM, path: str | Path, card: dict | None = None, dtype=torch.float16) -> None:
