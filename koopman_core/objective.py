@@ -144,9 +144,10 @@ class StudentTask(Task):
         else:  # uniform over the grid from t to its end, the final picture (index last + 1) on top
             inner = t + (torch.rand(n, generator=generator).numpy() * (last + 1 - t)).astype(np.int64)
             s = np.where(torch.rand(n, generator=generator).numpy() < c.share_eps, last + 1, inner)
-        target = data.denoised(rows, np.minimum(s, last))
         final = torch.from_numpy(s > last)
-        if bool(final.any()):
+        # where every target is the final picture the denoised states need not be stored
+        target = data.finals(rows) if bool(final.all()) else data.denoised(rows, np.minimum(s, last))
+        if bool(final.any()) and not bool(final.all()):
             target[final] = data.finals(rows[final.numpy()])
         sigma = data.sigmas[torch.from_numpy(t)]
         tau = self.model.tau(data.sigmas)
