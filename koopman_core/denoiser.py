@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from foundation.checkpoints import CheckpointError
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, expand, karras_sigmas
+from koopman_core.hub import MODEL_FILE
 from koopman_core.model import load_teacher
 
 
@@ -185,8 +186,8 @@ def open_teacher(name: str | Path) -> Denoiser:
     """A teacher by whatever names it.
 
     Args:
-        name: a shipped teacher, a .safetensors file of ours, a folder of diffusers, or "package.module:factory", a
-            function of own code that takes nothing and returns a `Denoiser`.
+        name: what `load_teacher` reads, a folder of diffusers, or "package.module:factory", a function of own code
+            that takes nothing and returns a `Denoiser`.
 
     Raises:
         CheckpointError: no such thing, or what it gives is no denoiser.
@@ -194,7 +195,7 @@ def open_teacher(name: str | Path) -> Denoiser:
     text = str(name)
     if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", text):
         return _from_factory(*text.split(":"))
-    if Path(text).is_dir():
+    if Path(text).is_dir() and not (Path(text) / MODEL_FILE).is_file():
         return load_diffusers(text)
     return load_teacher(name)
 

@@ -18,6 +18,7 @@ from foundation.models import MODELS_DIR as MODELS_DIR
 from foundation.models import find_model, load_model
 from foundation.settings import build
 from foundation.unet import UNet, UNetConfig
+from koopman_core import hub
 from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, c_in, c_noise, expand
 from koopman_core.operator import ALPHA_MAX, WARPS, KoopmanOperator, tau_of_sigma
 
@@ -111,6 +112,31 @@ class KoopmanDiffusion(nn.Module):
         model.net.load_state_dict(teacher.net.state_dict())
         return model
 
+    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = torch.float32) -> None:
+        """Write model.safetensors, config.json and a model card, README.md, for the hub or for `from_pretrained`."""
+        save_pretrained(self, folder, dtype=dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, revision: str | None = None, sha256: str | None = None
+    ) -> KoopmanDiffusion:
+        """A model from a folder, or from a repository "user/name" of the hub.
+
+        Args:
+            source: of these two; a folder that is there is preferred.
+            revision: branch, tag or commit in the repository.
+            sha256: that model.safetensors must have.
+
+        Raises:
+            CheckpointError: with a sentence that says what is wrong.
+        """
+        if not Path(source).is_dir():
+            return load(hub.fetch(str(source).removeprefix(hub.PREFIX), revision, sha256))
+        file = Path(source) / hub.MODEL_FILE
+        if sha256 is not None and file.is_file() and checkpoints.sha256(file) != sha256:
+            raise checkpoints.CheckpointError(f"{file} has another checksum than was asked for: it is another model.")
+        return load(file)
+
     @property
     def picture_shape(self) -> tuple[int, int, int]:
         return self.config.channels, self.config.resolution, self.config.resolution
@@ -187,7 +213,7 @@ def bounded_network(values) -> UNetConfig:
 
 
 def load(name_or_path: str | Path) -> KoopmanDiffusion:
-    """A shipped HKD model by name ("shapes"), or any checkpoint file of ours.
+    """A shipped HKD model by name ("shapes"), a checkpoint file of ours, a folder with one, or "hf://user/repo".
 
     Raises:
         CheckpointError: with a sentence that says what is wrong.
@@ -197,12 +223,12 @@ def load(name_or_path: str | Path) -> KoopmanDiffusion:
         koopman = build(KoopmanConfig, config.get("koopman"), "koopman")
         return KoopmanDiffusion(bounded_network(config.get("network")), koopman)
 
-    return load_model(find_model(name_or_path, ".hkd.safetensors", "model"), "hkd", make)
+    return load_model(find_model(hub.resolve(name_or_path), ".hkd.safetensors", "model"), "hkd", make)
 
 
 def load_teacher(name_or_path: str | Path) -> EDM:
-    """A shipped teacher by name, or any teacher checkpoint of ours. Raises CheckpointError."""
-    path = find_model(name_or_path, ".teacher.safetensors", "model")
+    """A shipped teacher by name, or from wherever `load` reads models. Raises CheckpointError."""
+    path = find_model(hub.resolve(name_or_path), ".teacher.safetensors", "model")
     return load_model(path, "teacher", lambda config: EDM(bounded_network(config)))
 
 
@@ -211,6 +237,14 @@ def save(model: KoopmanDiffusion | EDM, path: str | Path, card: dict | None = No
     if card is not None:
         model.card = card
     save_tensors(model, model.state_dict(), path, dtype)
+
+
+def save_pretrained(
+    model: KoopmanDiffusion | EDM, folder: str | Path, *, dtype: torch.dtype | None = torch.float32
+) -> None:
+    """Write a model as a folder that the hub shows and `load` or `load_teacher` reads."""
+    save(model, Path(folder) / hub.MODEL_FILE, dtype=dtype)
+    hub.describe(folder)
 
 
 def save_tensors(
