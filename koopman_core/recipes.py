@@ -104,12 +104,15 @@ class TeacherFile:
     checkpoint: str = "runs/teacher/teacher.safetensors"
 
 
+TRAJECTORY_SECTIONS = {"teacher": TeacherFile, "trajectories": TrajectoryConfig, "run": RunConfig}
+
+
 def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
     """Make trajectories; runs as several workers under `accelerate launch`. What is there is always kept."""
     from accelerate import PartialState
     from tqdm import tqdm
 
-    s = read_settings(config, overrides, {"teacher": TeacherFile, "trajectories": TrajectoryConfig, "run": RunConfig})
+    s = read_settings(config, overrides, TRAJECTORY_SECTIONS)
     cuda = torch.cuda.is_available()
     state = PartialState(cpu=not cuda)
     teacher = _on(open_teacher(s["teacher"].checkpoint), state.device)

@@ -20,13 +20,12 @@ from foundation.settings import read_settings
 from foundation.unet import UNetConfig
 from koopman_core import convert, recipes
 from koopman_core.train import main
-from koopman_core.trajectories import TrajectoryConfig
 from tests.koopman_core.official_layout import REFERENCE
 
 CONFIGS = Path(recipes.__file__).parent / "configs"
 SECTIONS = {
     "teacher": recipes.TEACHER_SECTIONS,
-    "trajectories": {"teacher": recipes.TeacherFile, "trajectories": TrajectoryConfig, "run": recipes.RunConfig},
+    "trajectories": recipes.TRAJECTORY_SECTIONS,
     "student": recipes.STUDENT_SECTIONS,
 }  # fmt: skip
 FAST = ["--training.batch=8", "--training.images_per_log=8", "--training.compile=off", "--training.precision=fp32",
