@@ -196,6 +196,7 @@ def test_two_workers_train_with_augmentation_inputs(tmp_path):
     training = """[training]
         images = 16
         batch = 8
+        microbatch = 2
         compile = "off"
         precision = "fp32"
         threads = 1
