@@ -88,10 +88,10 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as e:
         return fail(f"{args.host} is not an address of this machine ({e.strerror}): choose another --host.")
 
-    from ui.starting import no_garbage
+    from ui.server.startup import no_garbage
 
     with no_garbage():
-        from analysis import UserError
+        from analysis.core.errors import UserError
 
         try:
             demo, options = page(args)
@@ -108,21 +108,21 @@ def page(args: argparse.Namespace) -> tuple:
     Raises:
         UserError: the default model cannot be used.
     """
-    from analysis import ModelLibrary
-    from ui.starting import first_trajectory, no_stubs
+    from analysis.workbench.library import ModelLibrary
+    from ui.server.startup import first_trajectory, no_stubs
 
     library = ModelLibrary(args.models) if args.models else ModelLibrary()
     print("Making the first picture and its trajectory ...", flush=True)
     with first_trajectory(library), no_stubs():
-        from ui import public
         from ui.app import build_app, launch_options
+        from ui.server import limits
 
     if args.public:
-        public.close_doors(library)
+        limits.close_doors(library)
     demo, options = build_app(library), launch_options()
     if args.public:
-        options = public.restrict(demo, options)
-        print(public.exposure(reached(args.host, args.port), demo, library.names()), flush=True)
+        options = limits.restrict(demo, options)
+        print(limits.exposure(reached(args.host, args.port), demo, library.names()), flush=True)
     return demo, options
 
 

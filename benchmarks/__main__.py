@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-from analysis.errors import UserError
+from analysis.core.errors import UserError
 
 NAMES = ("cost", "evolve", "slider", "training", "flow", "features", "startup", "soak")
 WRITTEN = ("cost",)  # those with a section on the page of results

@@ -16,22 +16,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from analysis import result_pages
-from analysis.errors import UserError
-from analysis.fidelity import FIRST_SEED
-from analysis.flow_follow import follow
-from analysis.flow_scores import over_seeds
-from analysis.library import ModelLibrary
-from analysis.picture_bench import PictureBench
-from analysis.picture_methods import batches
-from analysis.requests_pictures import FlowPicturesRequest
-from analysis.result_tables import NOT_DEFINED, grid, span
-from analysis.workbench import Workbench
+from analysis.core.errors import UserError
+from analysis.evaluate import page as result_pages
+from analysis.evaluate.flow_images import batches
+from analysis.evaluate.markdown import NOT_DEFINED, grid, span
+from analysis.evaluate.momentum import over_seeds
+from analysis.flow.images import FlowPicturesRequest, ImageFlows
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.workbench import Workbench
 from benchmarks.serving import load
 from benchmarks.timing import Ratio, machine, ratio, timed_rounds
 from flow_core.model import FlowModel
+from flow_core.samplers import follow
 from foundation import noise
 from foundation.perceptual import PerceptualDistance, available
+from foundation.randomness import FIRST_SEED
 from foundation.unet import UNet, count_parameters
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import MODELS_DIR
@@ -124,7 +123,7 @@ def network_calls(net: UNet, f: Callable[[], object]) -> int:
 
 
 def _start(bench: Workbench, seeds: range) -> tuple[Tensor, Tensor | None]:
-    """Noise and classes as `analysis.fidelity` has them."""
+    """Noise and classes as `analysis.evaluate.fidelity` has them."""
     classes = bench.model.config.classes
     labels = torch.tensor([label_of(s, classes) for s in seeds]) if classes else None
     return noise(seeds, bench.model.picture_shape), labels
@@ -231,7 +230,7 @@ def run(
     """
     if write:
         result_pages.read_page(page)  # refused now, not after the measurement
-    library, flows = ModelLibrary(folder), PictureBench(folder)
+    library, flows = ModelLibrary(folder), ImageFlows(folder)
     perceptual = PerceptualDistance("alex", side=64) if available("alex") else None
     pairs = [(library.get(name), flows.net(FlowPicturesRequest(data=name)).model) for name in MODELS]
     before = load()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from analysis.inception import BATCH, SIDE, NetworkMissing, checked_path, compiled
+from analysis.metrics.inception import BATCH, SIDE, NetworkMissing, checked_path, compiled
 from benchmarks.timing import print_table, ratio, timed_rounds
 from foundation import noise
 from foundation.training import can_compile

@@ -19,10 +19,10 @@ from torch import Tensor
 from benchmarks.flow_methods import BASELINE, GAMMAS, GRADED, GRID, IDFF_PATH, OURS, Row, rows
 from benchmarks.flow_nets import NETS, PEER, Plan, peer_matcher, trained
 from benchmarks.timing import print_table
-from flow_core.distances import MMD
+from flow_core.densities.distances import MMD
+from flow_core.densities.toys import toy
 from flow_core.fields import Predict
 from flow_core.samplers import Diverged
-from flow_core.toys import toy
 from foundation.randomness import derived_seed
 from foundation.student import ratio_interval
 

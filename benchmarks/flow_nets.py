@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from flow_core import load
+from flow_core.densities.toys import Toy
 from flow_core.model import FlowConfig, FlowModel, save
 from flow_core.networks import PointConfig
-from flow_core.objective import FlowTask, velocity_loss
-from flow_core.recipes import toy_task
-from flow_core.toys import Toy
 from flow_core.train import train_live
+from flow_core.training.objective import FlowTask, velocity_loss
+from flow_core.training.points import toy_task
 from foundation.randomness import derived_seed
 from foundation.training import TrainingConfig
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import Workbench
-from analysis.library import ModelLibrary
-from analysis.requests import MaskRequest
-from analysis.requests_editing import EditRequest
-from analysis.requests_effects import EffectRequest
+from analysis.workbench.editing import EditRequest
+from analysis.workbench.effects import EffectRequest
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.spectrum import MaskRequest
+from analysis.workbench.workbench import Workbench
 from benchmarks.timing import print_table
 
 MOVES = 120

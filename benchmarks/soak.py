@@ -21,10 +21,11 @@ import numpy as np
 from gradio_client import Client
 from PIL import Image
 
-from analysis import Workbench
-from analysis.library import ModelLibrary
-from analysis.requests import GenerateRequest, MaskRequest
-from analysis.requests_editing import EditRequest
+from analysis.workbench.editing import EditRequest
+from analysis.workbench.images import GenerateRequest
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.spectrum import MaskRequest
+from analysis.workbench.workbench import Workbench
 from benchmarks.serving import load, resident, served
 from benchmarks.timing import print_table
 

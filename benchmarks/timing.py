@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from analysis.result_tables import grid
+from analysis.evaluate.markdown import grid
 
 
 def timed_rounds(

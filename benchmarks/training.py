@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.errors import UserError
+from analysis.core.errors import UserError
 from benchmarks.serving import load
 from benchmarks.timing import Ratio, print_table, ratio, timed_rounds
 from foundation.settings import read_settings

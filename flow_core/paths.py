@@ -225,3 +225,6 @@ def make_path(name: str, sigma: float, coupling: str = "") -> Path:
     if name not in PATHS:
         raise ValueError(f"path must be one of {', '.join(PATHS)}, not {name!r}.")
     return PATHS[name](sigma, coupling)
+
+
+PATH_NAMES = {"icfm": "I-CFM", "otcfm": "OT-CFM", "sbcfm": "SB-CFM", "idff": "IDFF"}

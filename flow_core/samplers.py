@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from flow_core.fields import Motion, Network, Predict, Preserving, data_prediction
+from flow_core.fields import Exact, MomentumODE, Motion, Network, Predict, Preserving, Published, data_prediction
 from flow_core.paths import Path
 from foundation import noise
 
@@ -265,4 +266,61 @@ def multistep(
     return _loop(f, x, grid, step, callback)
 
 
+MOMENTUM = ("published", "momentum", "matched")  # samplers that read gamma1; only the first two read gamma2 and gamma3
 SAMPLERS = {"euler": euler, "heun": heun, "rk4": rk4, "taylor2": taylor2}
+
+
+class Followed(Protocol):
+    """What is read of a question; see `analysis.flow.point_requests.Flow2DRequest`."""
+
+    sampler: str
+    nfe: int
+    grid: str
+    gamma1: float
+
+    @property
+    def gammas(self) -> tuple[float, ...]: ...
+
+
+def follow(
+    predict: Predict,
+    x: Tensor,
+    path: Path,
+    request: Followed,
+    noise_seeds: Callable[[], Sequence[int]],
+    callback: Callback | None = None,
+) -> SampleResult:
+    """Run the sampler that a question names.
+
+    Args:
+        predict: the network.
+        x: (B, *dim) noise to start from.
+        path: of the network.
+        request: what to run.
+        noise_seeds: seeds of the noise in the steps, one a sample; asked for by samplers with noise only.
+        callback: of flow_core.samplers.
+    """
+    common = {"spacing": GRIDS[request.grid], "callback": callback}
+    if request.sampler in SAMPLERS:
+        return SAMPLERS[request.sampler](predict, x, Exact(path), request.nfe, **common)
+    if request.sampler == "multistep":
+        return multistep(predict, x, path, request.nfe, **common)
+    if request.sampler in ("published", "momentum"):
+        kind = Published if request.sampler == "published" else MomentumODE
+        return euler(predict, x, kind(path, request.gammas), request.nfe, **common)
+    drift = Preserving(path, request.gamma1 if request.sampler == "matched" else None)
+    draw = step_noise(noise_seeds(), x.shape[1:], request.nfe)
+    return euler_maruyama(predict, x, drift, request.nfe, draw=draw, **common)
+
+
+SAMPLER_NAMES = {
+    "euler": "Euler",
+    "heun": "Heun",
+    "rk4": "Runge–Kutta 4",
+    "taylor2": "Taylor-2",
+    "multistep": "multistep on x̂₁",
+    "published": "published momentum",
+    "momentum": "momentum on exact v",
+    "matched": "momentum, matched noise",
+    "bridge": "bridge SDE",
+}

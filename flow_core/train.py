@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def _runs() -> Mapping:
-    from flow_core import recipes
+    from flow_core.training import points
 
-    return recipes.RUN
+    return points.RUN
 
 
 def main(argv: list[str] | None = None) -> int:

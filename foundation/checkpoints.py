@@ -11,14 +11,15 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from foundation.whole_files import replacing
+from foundation.atomic_write import atomic_write
 
 FORMAT = 1
 METADATA_KEY = "koopman_studio"
@@ -68,7 +69,7 @@ def save(path, tensors: Mapping[str, Tensor], *, kind: str, config: dict, card: 
         t = t.detach().to("cpu")
         t = t.to(dtype) if dtype is not None and t.is_floating_point() else t
         out[name] = t.contiguous().clone()  # clone: safetensors refuses tensors that share storage
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         save_file(out, part, metadata={METADATA_KEY: meta})
 
 
@@ -198,3 +199,25 @@ def sha256(path) -> str:
     """Sha256 of a file, 64 hex digits."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+_checksums: WeakKeyDictionary[torch.nn.Module, str] = WeakKeyDictionary()
+
+
+def checksum(model: torch.nn.Module) -> str:
+    """Sha256 of a model's configuration and weights, 64 hex digits.
+
+    Of what a checkpoint holds, not of the file: measuring a model rewrites the card in its file, and recipes must live
+    on. Remembered for each model object, since weights do not change while they are looked at.
+    """
+    if model not in _checksums:
+        network = model.config.to_dict() if hasattr(model.config, "to_dict") else asdict(model.config)
+        parts = {name: getattr(model, name, None) for name in ("koopman", "flow", "frame")}
+        # "koopman" in any case: the checksums in older recipes live on
+        config = {"network": network, "koopman": None} | {k: asdict(v) for k, v in parts.items() if is_dataclass(v)}
+        digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+        for name, tensor in sorted(model.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        _checksums[model] = digest.hexdigest()
+    return _checksums[model]

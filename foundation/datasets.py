@@ -1,4 +1,4 @@
-"""Picture data sets behind one interface: procedural shapes, CIFAR-10, Fashion-MNIST, a folder of one's own.
+"""Picture data sets behind one interface: procedural ones, CIFAR-10, Fashion-MNIST, a folder of one's own.
 
     data = open_dataset("cifar10:path/to/cifar10")
     x, labels = data.batch(range(64))                    # float32 (64, 3, 32, 32) in [-1, 1], int64 (64,)
@@ -20,20 +20,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from foundation import readers, shapes
+from foundation import portraits, readers, shapes
 from foundation.locations import DataError, provided
 from foundation.pictures import read_folder
 
 __all__ = ["DataError", "ImageDataset", "open_dataset"]
 
-SPECS = "shapes, cifar10, cifar10:PATH, fashion, fashion:PATH or folder:PATH"
+SPECS = "portraits, shapes, cifar10, cifar10:PATH, fashion, fashion:PATH or folder:PATH"
 SPLITS = ("train", "test")
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FASHION_CLASSES = (
     "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
-SHAPES_LENGTH = {"train": 10_000_000, "test": 100_000}
-SHAPES_START = {"train": 0, "test": 2**40}  # first index; the splits are far apart, so never overlap
+PROCEDURAL_LENGTH = {"train": 10_000_000, "test": 100_000}
+PROCEDURAL_START = {"train": 0, "test": 2**40}  # first index; the splits are far apart, so never overlap
 
 
 class ImageDataset(abc.ABC):
@@ -86,6 +86,10 @@ class ImageDataset(abc.ABC):
         """
         return self._pictures(self._check(indices))
 
+    def labels(self, indices: Sequence[int] | np.ndarray | Tensor) -> np.ndarray:
+        """int64 labels (B,), -1 for "no class"; `indices` as in `pictures`."""
+        return self._labels(self._check(indices))
+
     def batch(self, indices: Sequence[int] | np.ndarray | Tensor) -> tuple[Tensor, Tensor]:
         """The pictures as a network wants them.
 
@@ -112,24 +116,28 @@ class ImageDataset(abc.ABC):
         return indices.astype(np.int64)
 
 
-class _Shapes(ImageDataset):
-    """Rendered on demand from `foundation.shapes`."""
+class _Procedural(ImageDataset):
+    """Rendered on demand by a module of ours: portraits, whose label is the style of the hair, or shapes."""
 
-    def __init__(self, split: str, size: int) -> None:
-        licence = "Procedural pictures made by this code (foundation/shapes.py), under the licence of the code."
-        super().__init__("shapes", split, size, (), licence)
+    def __init__(self, name: str, split: str, size: int) -> None:
+        self._module = {"portraits": portraits, "shapes": shapes}[name]
+        classes = portraits.HAIR_STYLES if name == "portraits" else ()
+        licence = f"Procedural pictures made by this code (foundation/{name}.py), under the licence of the code."
+        super().__init__(name, split, size, classes, licence)
 
     def __len__(self) -> int:
-        return SHAPES_LENGTH[self.split]
+        return PROCEDURAL_LENGTH[self.split]
 
     def _pictures(self, indices: np.ndarray) -> np.ndarray:
-        return shapes.images(indices + SHAPES_START[self.split], self.size)
+        return self._module.images(indices + PROCEDURAL_START[self.split], self.size)
 
     def _labels(self, indices: np.ndarray) -> np.ndarray:
-        return np.full(len(indices), -1, np.int64)
+        if not self.classes:
+            return np.full(len(indices), -1, np.int64)
+        return portraits.factors(indices + PROCEDURAL_START[self.split])["hair"].astype(np.int64)
 
     def fingerprint(self) -> str:
-        recipe = f"{shapes.RECIPE} {self.size} {SHAPES_START[self.split]} {len(self)}"
+        recipe = f"{self._module.RECIPE} {self.size} {PROCEDURAL_START[self.split]} {len(self)}"
         return hashlib.sha256(recipe.encode()).hexdigest()
 
 
@@ -200,7 +208,7 @@ def open_dataset(spec: str, size: int = 32, split: str = "train") -> ImageDatase
     read at once; CIFAR-10 and Fashion-MNIST at the first use of their pictures.
 
     Args:
-        spec: shapes, cifar10, cifar10:PATH, fashion, fashion:PATH or folder:PATH.
+        spec: portraits, shapes, cifar10, cifar10:PATH, fashion, fashion:PATH or folder:PATH.
         size: side of the pictures in pixels, 8 to 1024; stored pictures are resized (LANCZOS).
         split: "train" or "test".
 
@@ -211,17 +219,17 @@ def open_dataset(spec: str, size: int = 32, split: str = "train") -> ImageDatase
         DataError: unknown name, split or size; files missing, damaged or not to be had.
     """
     name, colon, rest = spec.partition(":")
-    if name not in ("shapes", "cifar10", "fashion", "folder") or (colon and not rest):
+    if name not in ("portraits", "shapes", "cifar10", "fashion", "folder") or (colon and not rest):
         raise DataError(f"Unknown data set {spec!r}; use {SPECS}.")
     if split not in SPLITS:
         raise DataError(f"Unknown split {split!r}; use 'train' or 'test'.")
     if isinstance(size, bool) or not isinstance(size, int) or not 8 <= size <= 1024:
         raise DataError(f"Pictures cannot have size {size!r}; use a whole number from 8 to 1024.")
     path = Path(rest).expanduser() if rest else None
-    if name == "shapes":
+    if name in ("portraits", "shapes"):
         if path:
-            raise DataError(f"The shapes are made on demand and have no path; use 'shapes', not {spec!r}.")
-        return _Shapes(split, size)
+            raise DataError(f"The {name} are made on demand and have no path; use {name!r}, not {spec!r}.")
+        return _Procedural(name, split, size)
     if name == "cifar10":
         return _open_cifar(path, size, split)
     if name == "fashion":

@@ -2,8 +2,9 @@
 
 Muon (K. Jordan, 2024): the momentum of a weight matrix is replaced by its nearest (semi-)orthogonal matrix, found by
 a Newton-Schulz iteration, so all directions learn at one rate. torch.optim.Muon takes plain matrices only and
-iterates in bf16, which is hundreds of times slower than fp32 on CPUs without AMX; hence this one. The update is scaled
-to Adam's typical size (0.2 sqrt(max(m, n)), Liu et al. 2025, arXiv 2502.16982), so that learning rates carry over.
+always in bf16, which is hundreds of times slower than fp32 on CPUs without AMX; hence this one, which takes bf16 where
+the hardware is fast at it. The update is scaled to Adam's typical size (0.2 sqrt(max(m, n)), Liu et al. 2025, arXiv
+2502.16982), so that learning rates carry over.
 """
 
 from __future__ import annotations
@@ -16,19 +17,59 @@ NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # steepest at 0: five iterations br
 NARROW = 16  # layers with at most so many channels on one side touch pixels; they stay with Adam
 
 
-def orthogonalise(g: Tensor, iterations: int = 5) -> Tensor:
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 beats fp32 here: on CUDA, or a CPU with AMX tiles; on other CPUs it is many times slower."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
+def orthogonalise(g: Tensor, iterations: int = 5, bf16: bool | None = None) -> Tensor:
     """Nearly the orthogonal polar factor of g.
 
     Args:
         g: (m, n) matrix, or a stack of them (k, m, n).
+        iterations: of Newton and Schulz.
+        bf16: whether to iterate in bf16; None where the hardware is fast at it.
+
+    Returns:
+        float32, of the shape of g.
     """
-    a, b, c = NS_COEFFICIENTS
+    bf16 = fast_bf16(g.device) if bf16 is None else bf16
     x = g.mT if g.shape[-2] > g.shape[-1] else g
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-12)
+    if bf16:
+        x = _newton_schulz(x.bfloat16(), iterations).float()
+    elif x.shape[-1] >= 2 * x.shape[-2]:
+        x = _newton_schulz_gram(x, iterations)
+    else:
+        x = _newton_schulz(x, iterations)
+    return x.mT if g.shape[-2] > g.shape[-1] else x
+
+
+def _newton_schulz(x: Tensor, iterations: int) -> Tensor:
+    a, b, c = NS_COEFFICIENTS
     for _ in range(iterations):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if g.shape[-2] > g.shape[-1] else x
+    return x
+
+
+def _newton_schulz_gram(x: Tensor, iterations: int) -> Tensor:
+    """The same iteration on the small Gram matrix: steps are polynomials of it, so x is multiplied once, at the end.
+
+    For 256 x 2304 that is 0.4 of the work. In bf16 the Gram matrix would lose the small singular values.
+    """
+    a, b, c = NS_COEFFICIENTS
+    gram = x @ x.mT
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    product = eye
+    for i in range(iterations):
+        step = a * eye + b * gram + c * gram @ gram
+        product = step if i == 0 else step @ product
+        if i < iterations - 1:
+            gram = step @ gram @ step
+    return product @ x
 
 
 def _orthogonalise_shared(stacks: list[Tensor]) -> list[Tensor]:

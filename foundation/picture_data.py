@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foundation.atomic_write import atomic_write
 from foundation.settings import SettingsError
-from foundation.whole_files import replacing
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ def training_pool(data: DataConfig, folder: Path) -> tuple[np.ndarray, np.ndarra
             return f["pictures"], f["labels"], about
     parts = np.array_split(np.arange(n), max(1, n // 5000))
     pictures = np.concatenate([dataset.pictures(part) for part in parts])
-    labels = np.concatenate([dataset.batch(part)[1].numpy() for part in parts]) if dataset.classes else np.full(n, -1)
+    labels = np.concatenate([dataset.labels(part) for part in parts])
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(cache) as part, open(part, "wb") as f:  # every process of a run gets here
+    with atomic_write(cache) as part, open(part, "wb") as f:  # every process of a run gets here
         np.savez(f, pictures=pictures, labels=labels)
-    with replacing(keyfile) as part:  # last: it says that the other is whole
+    with atomic_write(keyfile) as part:  # last: it says that the other is whole
         part.write_text(key)
     return pictures, labels.astype(np.int64), about
 

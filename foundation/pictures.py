@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import BinaryIO
 
@@ -84,3 +85,16 @@ def read_picture(file: Path | BinaryIO, size: int) -> np.ndarray:
         left, top = (image.width - side) / 2, (image.height - side) / 2
         box = (left, top, left + side, top + side)
         return np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))
+
+
+UPLOAD_BYTES = 4 * 2**20
+UPLOAD_PIXELS = 4_000_000
+
+
+def limit_decoders() -> None:
+    """Make Pillow refuse pictures over MAX_PIXELS from their headers, whoever decodes them in this process.
+
+    `open_picture` looks at the header itself; this is for what Gradio or a later part of the page may decode.
+    """
+    Image.MAX_IMAGE_PIXELS = UPLOAD_PIXELS
+    warnings.simplefilter("error", Image.DecompressionBombWarning)

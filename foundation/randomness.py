@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 MAX_SEED = 2**32 - 1  # torch's CPU generator reads no more bits: larger seeds would repeat smaller ones
+FIRST_SEED = 2_000_000_000  # of what is measured: noise and scenes that no training run has seen
 
 
 def noise(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:

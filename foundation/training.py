@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from foundation import checkpoints
-from foundation.optimizers import make_optimizers
+from foundation.optimizers import fast_bf16, make_optimizers
 from foundation.randomness import mix_seed
 from foundation.run_log import RunLog
 
@@ -144,13 +144,6 @@ class TrainingResult:
     seconds: float
     finished: bool
     ema: dict[str, Tensor]
-
-
-def fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 beats fp32 here: on CUDA, or a CPU with AMX tiles; on other CPUs it is many times slower."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 def can_compile(choice: str) -> bool:

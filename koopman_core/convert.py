@@ -25,11 +25,11 @@ import torch
 from torch import Tensor
 
 from foundation import checkpoints
+from foundation.atomic_write import atomic_write
 from foundation.checkpoints import CheckpointError
 from foundation.commands import VERSION
 from foundation.settings import SettingsError
 from foundation.unet import UNetConfig, count_parameters
-from foundation.whole_files import replacing
 from koopman_core import inert_pickle
 from koopman_core.edm import EDM, SIGMA_DATA
 from koopman_core.model import bounded_network, load_teacher, save
@@ -406,7 +406,7 @@ def export(source: str | Path, out: str | Path) -> None:
     official = to_official(load_teacher(source))
     metadata = {"settings": json.dumps(official.settings), "licence": official.licence}
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as part:
+    with atomic_write(out) as part:
         save_file({k: t.float().contiguous().clone() for k, t in official.tensors.items()}, part, metadata)
 
 

@@ -10,8 +10,8 @@ import json
 import re
 from pathlib import Path
 
+from foundation.atomic_write import atomic_write
 from foundation.checkpoints import CheckpointError, Header, peek, sha256
-from foundation.whole_files import replacing
 
 MODEL_FILE = "model.safetensors"
 PREFIX = "hf://"
@@ -76,7 +76,7 @@ def describe(folder: str | Path) -> None:
         "README.md": model_card(header),
     }
     for name, text in texts.items():
-        with replacing(folder / name) as part:
+        with atomic_write(folder / name) as part:
             part.write_text(text, encoding="utf-8")
 
 

@@ -15,6 +15,12 @@ Its error is relative, mean square over `latent_scale`, and the right side is he
 nothing. Over the latents' energy it can also be lowered by an offset that all pictures share and that says nothing;
 over their variance between pictures it cannot.
 
+Nested bands (`nested_blurs`, on top of either objective; ours): some samples keep the first modes of every latent only,
+in the order of alpha, and aim at the low-passed picture (koopman_core/nested.py).
+
+Noised pictures (`share_noised`; ours): x_t is a final picture with a little noise, where no trajectory passes, and the
+target the picture itself, so that f(x, eps) = x holds for pictures that come from elsewhere.
+
 Ablation (paper table 3) by switches: `KoopmanConfig.evolved` = "none" or "bottleneck", and `only_T`.
 """
 
@@ -31,10 +37,12 @@ from foundation.perceptual import PerceptualDistance
 from foundation.training import Task
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion
+from koopman_core.nested import blur_at, keep_first, low_pass, rank_shares, start_ramp
 from koopman_core.trajectories import Trajectories
 
 OBJECTIVES = ("path", "published")
 LATENT_SCALES = ("energy", "variance")
+OPERATORS = ("learned", "random")
 
 
 @dataclass(frozen=True)
@@ -49,12 +57,19 @@ class StudentConfig:
         lambda1_final: weight of MSE at the end of the run, in (0, 1]; it falls from 1 by equal factors.
         lambda2: weight of LPIPS, 0 turns it off (then no backbone is needed).
         lpips_net, lpips_side: backbone "alex" or "vgg", and the side that pictures are enlarged to.
-        lpips_share: share of the samples, drawn independently as they are, whose LPIPS is computed; with VGG at 224 it
-            costs as much as the network, and its mean over half of the samples is as unbiased.
+        lpips_share: share of the samples whose LPIPS is computed, spread evenly over the batch; with VGG at 224 it
+            costs nearly as much as the network, and its mean over a share of independent samples is as unbiased.
         operator_lr: learning rate of A.
         latent_weights: weights of latent consistency, one a resolution of the network, fine to coarse; () for none.
         latent_scale: what its squared error is divided by: "energy", the mean square of E(x_s), or "variance", that of
             the latents at the end about their mean over the batch.
+        nested_blurs: Gaussian blur in pixels of the picture that the first band, the first two, ... are to give,
+            falling; one fewer than there are bands; () for no nested bands.
+        nested_share: share of the samples that keep some of the bands only.
+        nested_continuous: any share of the modes from the first band on, with the blur in between, not whole bands.
+        share_noised: share of the samples that start from a noised picture.
+        noised_max: largest noise level of those; they are even in ln sigma from sigma_min.
+        operator: "learned", or "random": a control with eigenvalues from a normal distribution, never trained.
     """
 
     objective: str = "path"
@@ -69,6 +84,12 @@ class StudentConfig:
     operator_lr: float = 2e-2
     latent_weights: tuple[float, ...] = ()
     latent_scale: str = "energy"
+    nested_blurs: tuple[float, ...] = ()
+    nested_share: float = 0.375
+    nested_continuous: bool = False
+    share_noised: float = 0.0
+    noised_max: float = 0.3
+    operator: str = "learned"
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -85,6 +106,14 @@ class StudentConfig:
             raise ValueError("latent_weights must not be negative.")
         if self.latent_scale not in LATENT_SCALES:
             raise ValueError(f"latent_scale must be one of {', '.join(LATENT_SCALES)}, not {self.latent_scale!r}.")
+        if list(self.nested_blurs) != sorted(self.nested_blurs, reverse=True) or not all(
+            0 < b <= 64 for b in self.nested_blurs
+        ):
+            raise ValueError("nested_blurs must fall and lie in (0, 64] pixels, one a band but for the last.")
+        if not (0 <= self.nested_share <= 1 and 0 <= self.share_noised <= 1 and SIGMA_MIN < self.noised_max <= 1):
+            raise ValueError("nested_share and share_noised must lie in [0, 1], noised_max in (0.002, 1].")
+        if self.operator not in OPERATORS:
+            raise ValueError(f"operator must be one of {', '.join(OPERATORS)}, not {self.operator!r}.")
 
 
 def lambda1(progress: Tensor, final: float = 1e-3) -> Tensor:
@@ -105,6 +134,16 @@ def spread_at_the_end(z: Tensor, sigma: Tensor) -> Tensor:
     at_end = torch.where(count > 1, at_end, torch.ones_like(at_end))[:, None, None, None]
     mean = (at_end * z).sum(0) / at_end.sum()
     return (at_end * (z - mean).square()).sum() / (at_end.sum() * z[0].numel())
+
+
+def freeze_random(model: KoopmanDiffusion, seed: int) -> None:
+    """The control: alpha and beta standard normal, held still."""
+    generator = torch.Generator().manual_seed(seed)
+    for operator in model.operators:
+        if operator.a.requires_grad:
+            with torch.no_grad():
+                operator.a.copy_(torch.randn(operator.a.shape, generator=generator))
+            operator.a.requires_grad_(False)
 
 
 class StudentTask(Task):
@@ -128,6 +167,10 @@ class StudentTask(Task):
             raise ValueError("lambda2 > 0 needs a perceptual distance: give a backbone, or set student.lambda2=0.")
         self.model, self.config, self.perceptual = model, config, perceptual
         self.trajectories = trajectories
+        if config.operator == "random":
+            freeze_random(model, seed=0)
+        elif config.nested_blurs:
+            start_ramp(model)
         sides = [h for _, h, _ in model.config.skip_shapes()]
         levels = sorted(set(sides), reverse=True)
         if config.latent_weights and len(config.latent_weights) != len(levels):
@@ -138,7 +181,11 @@ class StudentTask(Task):
         )
 
     def draw(self, step: int, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """(x_t, sigma_t, delta = tau_s - tau_t, target, labels) for n samples; x_s, sigma_s too with latent weights."""
+        """(x_t, sigma_t, delta = tau_s - tau_t, target, labels, kept share of modes) of n samples.
+
+        With latent weights x_s and sigma_s, too. Samples that keep some bands only, or start from a noised picture, aim
+        at the final picture; they come first in the batch, in this order.
+        """
         data, c = self.trajectories, self.config
         last = len(data.sigmas) - 1
         rows = torch.randint(len(data), (n,), generator=generator).numpy()
@@ -149,6 +196,9 @@ class StudentTask(Task):
         else:  # uniform over the grid from t to its end, the final picture (index last + 1) on top
             inner = t + (torch.rand(n, generator=generator).numpy() * (last + 1 - t)).astype(np.int64)
             s = np.where(torch.rand(n, generator=generator).numpy() < c.share_eps, last + 1, inner)
+        nested = round(n * c.nested_share) if c.nested_blurs else 0
+        noised = min(round(n * c.share_noised), n - nested)
+        s[: nested + noised] = last + 1
         final = torch.from_numpy(s > last)
         # where every target is the final picture the denoised states need not be stored
         target = data.finals(rows) if bool(final.all()) else data.denoised(rows, np.minimum(s, last))
@@ -157,25 +207,44 @@ class StudentTask(Task):
         sigma = data.sigmas[torch.from_numpy(t)]
         tau = self.model.tau(data.sigmas)
         tau_s = torch.where(final, 0.0, tau[torch.from_numpy(np.minimum(s, last))])
-        delta = (tau_s - tau[torch.from_numpy(t)]).float()
-        drawn = data.states(rows, t), sigma.float(), delta, target, data.labels(rows)
-        if not self._latent_weights:
-            return drawn
-        at_s, sigma_s = data.states(rows, np.minimum(s, last)), data.sigmas[torch.from_numpy(np.minimum(s, last))]
-        if bool(final.any()):
-            at_s[final] = target[final]
-            sigma_s[final] = SIGMA_MIN
-        return *drawn, at_s, sigma_s.float()
+        x = data.states(rows, t)
+        where = slice(nested, nested + noised)
+        if noised:
+            u = torch.rand(noised, generator=generator, dtype=torch.float64)
+            sigma[where] = SIGMA_MIN * (c.noised_max / SIGMA_MIN) ** u
+            eps = torch.randn(target[where].shape, generator=generator)
+            x[where] = target[where] + sigma[where].float()[:, None, None, None] * eps
+        delta = (tau_s - self.model.tau(sigma)).float()
+        share = torch.ones(n)
+        wanted_states: tuple[Tensor, ...] = ()
+        if self._latent_weights:
+            at_s, sigma_s = data.states(rows, np.minimum(s, last)), data.sigmas[torch.from_numpy(np.minimum(s, last))]
+            if bool(final.any()):
+                at_s[final] = target[final]
+                sigma_s[final] = SIGMA_MIN
+            wanted_states = at_s, sigma_s.float()
+        if nested:
+            bands = len(c.nested_blurs) + 1
+            u = torch.rand(nested, generator=generator)
+            share[:nested] = (1 + (bands - 1) * u if c.nested_continuous else 1 + (u * (bands - 1)).long()) / bands
+            target[:nested] = low_pass(target[:nested], blur_at(share[:nested], c.nested_blurs))
+        return x, sigma.float(), delta, target, data.labels(rows), share, *wanted_states
 
-    def forward(self, progress, x, sigma, delta, target, labels, at_s=None, sigma_s=None) -> dict[str, Tensor]:
+    def forward(self, progress, x, sigma, delta, target, labels, share, at_s=None, sigma_s=None) -> dict[str, Tensor]:
         z = self.model.evolve(self.model.encode(x, sigma, labels), torch.zeros(()), delta)
-        out = self.model.decode(z, labels)
+        kept = z
+        if self.config.nested_blurs:
+            ranks = [rank_shares(operator.alpha) for operator in self.model.operators]
+            kept = [keep_first(latent, r, share) for latent, r in zip(z, ranks, strict=True)]
+        out = self.model.decode(kept, labels)
         mse = (out - target).square().mean()
         loss = lambda1(progress, self.config.lambda1_final) * mse
         parts = {"mse": mse}
         if self.config.lambda2 > 0:
             n = max(1, round(self.config.lpips_share * len(out)))
-            parts["lpips"] = self.perceptual(out[:n], target[:n]).mean()
+            # spread over the batch, in which samples of one kind lie together
+            rows = torch.arange(n, device=out.device) * len(out) // n
+            parts["lpips"] = self.perceptual(out[rows], target[rows]).mean()
             loss = loss + self.config.lambda2 * parts["lpips"]
         if self._latent_weights:
             with torch.no_grad():

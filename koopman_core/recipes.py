@@ -18,7 +18,7 @@ from foundation.training import TrainingConfig, can_compile, train
 from foundation.unet import UNetConfig, count_parameters
 from koopman_core.denoiser import Denoiser, open_teacher
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
-from koopman_core.model import KoopmanConfig, KoopmanDiffusion, save_tensors
+from koopman_core.model import KoopmanConfig, KoopmanDiffusion, load_teacher, save_tensors
 from koopman_core.model import load as load_student
 from koopman_core.objective import StudentConfig, StudentTask
 from koopman_core.teacher_task import TeacherConfig, TeacherTask
@@ -50,9 +50,22 @@ class RunConfig:
         return getattr(torch, self.dtype)
 
 
+@dataclass(frozen=True)
+class TeacherInput:
+    """Attributes: start = another teacher's checkpoint to continue from, "" for new weights."""
+
+    start: str = ""
+
+
 TEACHER_SECTIONS = {
+    "input": TeacherInput,
     "data": DataConfig, "network": UNetConfig, "teacher": TeacherConfig, "training": TrainingConfig, "run": RunConfig,
 }  # fmt: skip
+
+
+def _history(card: dict) -> dict:
+    """What a card says of a checkpoint that another run starts from; its own start is inside, so nothing is lost."""
+    return {k: card[k] for k in ("name", "images_seen", "trajectories", "start") if k in card}
 
 
 def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
@@ -61,12 +74,18 @@ def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     out = Path(s["run"].out)
     pictures, labels, about = training_pool(s["data"], out)
     torch.manual_seed(s["training"].seed)
-    model = EDM(s["network"])
+    model, start = EDM(s["network"]), {}
+    if s["input"].start:
+        before = load_teacher(s["input"].start)
+        if before.config != s["network"]:
+            raise SettingsError("input.start is another network than the [network] section asks for.")
+        model.load_state_dict(before.state_dict())
+        start = _history(before.card)
     task = TeacherTask(model, pictures, told_labels(labels, s["network"].classes), s["teacher"])
     print(
         f"teacher: {count_parameters(model):,} parameters, {len(pictures):,} pictures, {device_sentence()}", flush=True
     )
-    recipe = {k: asdict(v) for k, v in s.items() if k != "run"}
+    recipe = {k: asdict(v) for k, v in s.items() if k not in ("input", "run")}
     recipe["data"]["spec"] = about["spec"]  # a path of this machine belongs in no card
 
     def export(ema: dict, images: int, seconds: float) -> None:
@@ -74,7 +93,7 @@ def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool
             "name": f"{s['run'].name}-teacher", "kind": "EDM teacher", "data": about,
             "recipe": recipe, "version": VERSION,
             "images_seen": images, "hours": round(seconds / 3600, 3), "device": device_sentence(),
-            "parameters": count_parameters(model), "metrics": {},
+            "parameters": count_parameters(model), "metrics": {}, **({"start": start} if start else {}),
         }  # fmt: skip
         state = {k.removeprefix("model."): v for k, v in ema.items()}
         save_tensors(model, state, out / "teacher.safetensors", s["run"].torch_dtype)
@@ -217,8 +236,7 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     start = {}
     if s["input"].start:
         model = load_student(s["input"].start).requires_grad_(True)
-        # the start's own start is inside: what a network has seen is never lost
-        start = {k: model.card[k] for k in ("name", "images_seen", "trajectories", "start") if k in model.card}
+        start = _history(model.card)
         if (model.config, model.koopman) != (network, s["koopman"]):
             raise SettingsError(
                 "input.start is another network, or has another [koopman] section, than this run asks for."

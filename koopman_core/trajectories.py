@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from foundation import noise
+from foundation.atomic_write import atomic_write
 from foundation.randomness import mix_seed
-from foundation.whole_files import replacing
 from koopman_core.denoiser import Denoiser, device_of, sampling_sigmas, strict_fp32
 from koopman_core.edm import SIGMA_MAX, heun_sample
 
@@ -116,7 +116,7 @@ def write_trajectories(
             raise ValueError(
                 f"{folder} holds trajectories of another teacher or grid: choose another folder or delete it."
             )
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(index), encoding="utf-8")
     made = 0
     for shard in range(worker, config.shards, workers):
@@ -164,7 +164,7 @@ def _write_shard(teacher, config, folder, shard, shape, progress) -> int:
 
 
 def _save(path: Path, array: np.ndarray) -> None:
-    with replacing(path) as part, open(part, "wb") as f:  # open: np.save would add another ending to the name
+    with atomic_write(path) as part, open(part, "wb") as f:  # open: np.save would add another ending to the name
         np.save(f, array)
 
 

@@ -13,6 +13,6 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="module")
 def flows_folder(tmp_path_factory):
     """Tiny random flows of pictures."""
-    from tests.analysis.picture_flows import write_flows
+    from tests.analysis.flow.image_flows import write_flows
 
     return write_flows(tmp_path_factory.mktemp("flows"))

@@ -37,7 +37,7 @@ def test_links_between_the_pages_lead_somewhere():
 
 
 def test_the_page_of_results_can_be_written_to():
-    from analysis.result_pages import with_section
+    from analysis.evaluate.page import with_section
 
     page = (ROOT / "docs" / "results.md").read_text()
     assert with_section(page, "test", "part", "x").startswith(page.split("<!-- begin")[0].rstrip("\n"))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import ModelLibrary
-from analysis.requests import GenerateRequest
+from analysis.workbench.images import GenerateRequest
+from analysis.workbench.library import ModelLibrary
 from foundation import shapes
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "tutorial.md").read_text()
@@ -43,12 +43,12 @@ def followed(tmp_path_factory):
         for command in COMMANDS.findall(PAGE):
             if "koopman_core.train" in command:
                 assert run(command, f"{rehearsal[command.split()[3]]} --quiet") == 0
-            elif "analysis.shipping" in command:
+            elif "analysis.evaluate.shipping" in command:
                 assert run(command) == 0
             else:
                 assert command == "python app.py --models my/models"
             done.append(command.split()[2])
-        assert done == [*["koopman_core.train"] * 3, "analysis.shipping", "--models"]
+        assert done == [*["koopman_core.train"] * 3, "analysis.evaluate.shipping", "--models"]
         yield folder
 
 

@@ -5,37 +5,35 @@ from __future__ import annotations
 import gradio as gr
 from starlette.middleware import Middleware
 
-from analysis import ModelLibrary
-from analysis.uploads import MAX_BYTES
-from ui.compare import build_compare
-from ui.downloads import build_downloads
-from ui.edit import build_edit
-from ui.effects import build_effects
-from ui.endpoints import add_endpoints
-from ui.endpoints_editing import add_edit_endpoints
-from ui.endpoints_effects import add_effect_endpoints
-from ui.endpoints_flow import add_flow_endpoints
-from ui.endpoints_images import add_images_endpoints
-from ui.endpoints_recipe import add_recipe_endpoints
-from ui.endpoints_series import add_series_endpoints
-from ui.examples import example_row
-from ui.flow_images import build_flow_images
-from ui.flow_lab import build_flow_lab
-from ui.generate import build_generate
-from ui.glossary import build_glossary
-from ui.guard import Limits
-from ui.own_model import build_own_model
-from ui.plots import PLOTLY_ROUTE
-from ui.quick_page import QuickPage
-from ui.recipe_panel import build_recipe_panel
-from ui.restore import build_restore
+from analysis.workbench.library import MAX_BYTES, ModelLibrary
+from ui.api.editing import add_edit_endpoints
+from ui.api.effects import add_effect_endpoints
+from ui.api.endpoints import add_endpoints
+from ui.api.flow_images import add_images_endpoints
+from ui.api.flow_points import add_flow_endpoints
+from ui.api.recipe import add_recipe_endpoints
+from ui.api.series import add_series_endpoints
+from ui.components.plot import PLOTLY_ROUTE
+from ui.panels.downloads import build_downloads
+from ui.panels.examples import build_glossary, example_row
+from ui.panels.own_model import build_own_model
+from ui.panels.recipes import build_recipe_panel
+from ui.panels.tour import build_tour
+from ui.server.limits import Limits
+from ui.server.queue import HEAD, Shares
+from ui.server.quick_page import QuickPage
+from ui.server.startup import DEFAULT_SEED
 from ui.source import build_source
-from ui.spectrum import build_spectrum
-from ui.starting import DEFAULT_SEED
+from ui.tabs.compare import build_compare
+from ui.tabs.edit import build_edit
+from ui.tabs.effects import build_effects
+from ui.tabs.flow_images import build_flow_images
+from ui.tabs.flow_points import build_flow_lab
+from ui.tabs.generate import build_generate
+from ui.tabs.restore import build_restore
+from ui.tabs.spectrum import build_spectrum
+from ui.tabs.time_series import build_time_series
 from ui.theme import HEADER, STYLE_SHEET, theme
-from ui.time_series import build_time_series
-from ui.tour import build_tour
-from ui.visitors import HEAD, Shares
 
 QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
 

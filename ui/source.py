@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import gradio as gr
 from gradio.events import Dependency
 
-from analysis import ModelLibrary, UserError
-from analysis.requests import MAX_SEED
-from ui.cards import one_line
-from ui.guard import MODEL_QUEUE, PRIVATE, guarded
+from analysis.core.errors import UserError
+from analysis.workbench.library import ModelLibrary
+from foundation.randomness import MAX_SEED
+from ui.components.html import one_line
+from ui.server.errors import guarded
+from ui.server.queue import MODEL_QUEUE, PRIVATE
 
 NO_CLASS = -1
 DICE = "() => Math.floor(Math.random() * 100000)"  # short enough to read aloud

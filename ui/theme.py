@@ -57,3 +57,11 @@ def theme() -> gr.themes.Base:
         input_background_fill="*neutral_50",
         input_background_fill_dark="*neutral_800",
     )
+
+
+JS_DIR = Path(__file__).parent / "js"
+
+
+def script(*parts: str) -> str:
+    """Scripts of a player, one after another."""
+    return "\n".join((JS_DIR / part).read_text(encoding="utf-8") for part in parts)

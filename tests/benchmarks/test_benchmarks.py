@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import torch
 
-from analysis import Workbench
-from analysis.errors import UserError
-from analysis.inception import NetworkMissing
+from analysis.core.errors import UserError
+from analysis.metrics.inception import NetworkMissing
+from analysis.workbench.workbench import Workbench
 from benchmarks import __main__ as command
 from benchmarks import features, slider, timing
 from benchmarks.evolve import assemble

@@ -4,19 +4,18 @@ import pytest
 import torch
 
 import koopman_core
-from analysis.errors import UserError
-from analysis.fidelity import FIRST_SEED
-from analysis.library import ModelLibrary
-from analysis.picture_bench import PictureBench
-from analysis.requests_pictures import FlowPicturesRequest
+from analysis.core.errors import UserError
+from analysis.flow.images import FlowPicturesRequest, ImageFlows
+from analysis.workbench.library import ModelLibrary
 from benchmarks import cost
 from flow_core.fields import Exact
 from flow_core.samplers import euler
 from foundation import noise
+from foundation.randomness import FIRST_SEED
 from foundation.student import mean_interval
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
-from tests.analysis.picture_flows import write_flows
+from tests.analysis.flow.image_flows import write_flows
 
 CALLS = {
     "teacher, Heun, 18 steps": 35, "teacher, Heun, 10 steps": 19, "teacher, Heun, 8 steps": 15, cost.HKD: 1,
@@ -37,7 +36,7 @@ def folder(tmp_path_factory):
 
 
 def nets(folder, name):
-    return ModelLibrary(folder).get(name), PictureBench(folder).net(FlowPicturesRequest(data=name)).model
+    return ModelLibrary(folder).get(name), ImageFlows(folder).net(FlowPicturesRequest(data=name)).model
 
 
 class Perceptual:

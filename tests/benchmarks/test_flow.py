@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from benchmarks import flow, flow_methods, flow_nets
-from flow_core.distances import MMD, mmd2_biased, mmd2_unbiased
+from flow_core.densities.distances import MMD, mmd2_biased, mmd2_unbiased
+from flow_core.densities.toys import toy
 from flow_core.fields import Exact
 from flow_core.samplers import Diverged, euler
-from flow_core.toys import toy
 from foundation import noise
 from foundation.student import ratio_interval
 

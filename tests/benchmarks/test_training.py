@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.errors import UserError
+from analysis.core.errors import UserError
 from benchmarks import training
 from foundation.unet import UNetConfig, count_parameters
 from koopman_core.edm import EDM

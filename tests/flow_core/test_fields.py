@@ -7,8 +7,8 @@ import torch
 from scipy.integrate import quad
 
 from flow_core import fields
+from flow_core.densities.mixtures import GaussianMixture
 from flow_core.fields import Exact, MomentumODE, Network, Prediction, Preserving, Published
-from flow_core.mixtures import GaussianMixture
 from flow_core.paths import ICFM, IDFF, OTCFM, SBCFM
 from flow_core.samplers import rk4
 

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from flow_core.densities.mixtures import GaussianMixture
 from flow_core.fields import Prediction
 from flow_core.likelihood import dequantise, log_likelihood, picture_bits
-from flow_core.mixtures import GaussianMixture
 from flow_core.paths import ICFM, IDFF
 from flow_core.samplers import Diverged
 

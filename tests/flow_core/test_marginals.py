@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from flow_core.densities.mixtures import GaussianMixture
 from flow_core.fields import Exact, MomentumODE, Motion, Preserving, Published
-from flow_core.mixtures import GaussianMixture
 from flow_core.paths import IDFF
 from flow_core.samplers import euler, euler_maruyama
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from flow_core import samplers
+from flow_core.densities.mixtures import GaussianMixture
 from flow_core.fields import Exact, MomentumODE, Motion, Network, Prediction, Preserving
-from flow_core.mixtures import GaussianMixture
 from flow_core.paths import ICFM, IDFF, OTCFM
 from flow_core.samplers import SAMPLERS, Diverged
 

@@ -7,23 +7,23 @@ import pytest
 import torch
 
 import flow_core
-from flow_core import objective, recipes
-from flow_core.distances import mmd2_unbiased
+from flow_core.densities.distances import mmd2_unbiased
+from flow_core.densities.mixtures import GaussianMixture
+from flow_core.densities.toys import Toy, toy
 from flow_core.fields import Exact
-from flow_core.mixtures import GaussianMixture
 from flow_core.model import FlowConfig
 from flow_core.networks import PointConfig
-from flow_core.objective import FlowTask, ObjectiveConfig
 from flow_core.samplers import heun
-from flow_core.toys import Toy, toy
 from flow_core.train import main, train_live
+from flow_core.training import objective, points
+from flow_core.training.objective import FlowTask, ObjectiveConfig
 from foundation.settings import read_settings
 from foundation.training import TrainingConfig
 
-CONFIGS = Path(recipes.__file__).parent / "configs"
+CONFIGS = Path(flow_core.__file__).parent / "configs"
 SECTIONS = {
-    "toy": recipes.ToyConfig, "flow": FlowConfig, "network": PointConfig, "objective": ObjectiveConfig,
-    "training": TrainingConfig, "run": recipes.RunConfig,
+    "toy": points.ToyConfig, "flow": FlowConfig, "network": PointConfig, "objective": ObjectiveConfig,
+    "training": TrainingConfig, "run": points.RunConfig,
 }  # fmt: skip
 SMALL = PointConfig(width=16, depth=2)
 TWO = Toy("two", GaussianMixture(torch.tensor([[-2.0, 0], [2, 1]]), 0.5), 4.0)
@@ -31,7 +31,7 @@ QUICK = TrainingConfig(images=64 * 150, batch=64, lr=4e-2, warmup=640, ema_halfl
 
 
 def task(flow=None, **kwargs):
-    return recipes.toy_task(TWO, flow or FlowConfig(), SMALL, **kwargs)
+    return points.toy_task(TWO, flow or FlowConfig(), SMALL, **kwargs)
 
 
 def drawn(t, n=16):
@@ -91,9 +91,9 @@ def test_the_velocity_weight_is_refused_where_it_is_no_velocity():
 def test_the_fit_starts_where_the_path_does(monkeypatch):
     """With sigma > 0 on a straight path that is N(0, (1 + sigma^2) I)."""
     seen = []
-    monkeypatch.setattr(recipes, "heun", lambda model, x, *args: seen.append(x) or heun(model, x, *args))
+    monkeypatch.setattr(points, "heun", lambda model, x, *args: seen.append(x) or heun(model, x, *args))
     for sigma in (0.0, 1.0):
-        recipes.toy_fit(task(FlowConfig("icfm", sigma)).model.eval(), TWO)
+        points.toy_fit(task(FlowConfig("icfm", sigma)).model.eval(), TWO)
     torch.testing.assert_close(seen[1], 2**0.5 * seen[0])
 
 
@@ -174,13 +174,13 @@ def run(tmp_path_factory):
 
 
 def test_the_command_trains_exports_and_resumes(run, capsys, monkeypatch):
-    monkeypatch.setattr(recipes, "FIT_POINTS", 64)
+    monkeypatch.setattr(points, "FIT_POINTS", 64)
     assert main(["toy", "--config", str(run / "toy.toml"), "--quiet"]) == 0
     out = capsys.readouterr().out
     assert "640 points" in out and "MMD^2 to held-out data" in out
     model = flow_core.load(run / "out" / "flow.safetensors")
     assert model.card["name"] == "small" and model.card["points_seen"] == 640 and str(run) not in str(model.card)
-    measured = recipes.toy_fit(model, toy(model.card["data"]["name"]))  # of the file's own, rounded weights
+    measured = points.toy_fit(model, toy(model.card["data"]["name"]))  # of the file's own, rounded weights
     for name, value in measured.items():
         assert model.card["metrics"][name] == pytest.approx(value, rel=0.1, abs=1e-4)
     assert main(["toy", "--config", str(run / "toy.toml"), "--quiet"]) == 2

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis import UserError
+from analysis.core.errors import UserError
 
 MAX_TEXT = 600  # characters of a complaint
 MAX_ANSWER = 8 * 2**20  # characters of an answer

@@ -16,20 +16,20 @@ from hypothesis import strategies as st
 
 import flow_core
 import koopman_core
-from analysis import ModelLibrary
-from analysis.requests import GenerateRequest, MaskRequest
-from flow_core import series_model
+from analysis.workbench.images import GenerateRequest
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.spectrum import MaskRequest
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig
-from flow_core.series_model import SeriesModel
-from flow_core.series_net import FrameConfig
+from flow_core.series import model as series_model
+from flow_core.series.model import FrameConfig, SeriesModel
 from foundation import checkpoints
 from foundation.checkpoints import CheckpointError
 from foundation.unet import UNetConfig
 from tests.hostile.judge import judged
 from tests.hostile.strategies import ANY, NUMBERS, WORDS, fuzz, mutated, other_fields
 from tests.ui.conftest import SIZE
-from ui.cards import model_card, one_line
+from ui.components.html import model_card, one_line
 
 
 @dataclass(frozen=True)

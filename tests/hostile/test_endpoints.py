@@ -9,27 +9,27 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from analysis import recipes
-from analysis.flow_bench import FlowBench
-from analysis.picture_bench import PictureBench
-from analysis.requests import GenerateRequest
-from analysis.series_bench import SeriesBench
-from tests.analysis.picture_flows import write_flows
+from analysis.flow.images import ImageFlows
+from analysis.flow.points import PointFlows
+from analysis.recipes import recipe
+from analysis.series.forecast import SeriesForecasts
+from analysis.workbench.images import GenerateRequest
+from tests.analysis.flow.image_flows import write_flows
 from tests.hostile.judge import judged
 from tests.hostile.strategies import base64_png, changed_arguments, fuzz
-from ui.endpoints import Endpoints
-from ui.endpoints_editing import EditEndpoints
-from ui.endpoints_effects import EffectEndpoints
-from ui.endpoints_flow import FlowEndpoints
-from ui.endpoints_images import ImageEndpoints
-from ui.endpoints_recipe import RecipeEndpoints
-from ui.endpoints_series import SeriesEndpoints
+from ui.api.editing import EditEndpoints
+from ui.api.effects import EffectEndpoints
+from ui.api.endpoints import Endpoints
+from ui.api.flow_images import ImageEndpoints
+from ui.api.flow_points import FlowEndpoints
+from ui.api.recipe import RecipeEndpoints
+from ui.api.series import SeriesEndpoints
 
 EXAMPLES = 40
 
 
 def tiny_flows(_) -> ImageEndpoints:
-    return ImageEndpoints(PictureBench(write_flows(Path(tempfile.mkdtemp(prefix="flows")))))
+    return ImageEndpoints(ImageFlows(write_flows(Path(tempfile.mkdtemp(prefix="flows")))))
 
 
 # a class of endpoints is one line: how it is made from the library
@@ -38,9 +38,9 @@ FAMILIES = {
     EffectEndpoints: EffectEndpoints,
     EditEndpoints: EditEndpoints,
     RecipeEndpoints: RecipeEndpoints,
-    FlowEndpoints: lambda _: FlowEndpoints(FlowBench()),
+    FlowEndpoints: lambda _: FlowEndpoints(PointFlows()),
     ImageEndpoints: tiny_flows,
-    SeriesEndpoints: lambda _: SeriesEndpoints(SeriesBench()),
+    SeriesEndpoints: lambda _: SeriesEndpoints(SeriesForecasts()),
 }
 ALL = [(f, name) for f in FAMILIES for name, _ in inspect.getmembers(f, inspect.isfunction) if name[0] != "_"]
 CHEAP = {
@@ -72,7 +72,7 @@ def test_what_the_cases_start_from_is_answered(families, library, family, name):
     arguments = honest(family, name)
     if name == "recipe":
         bench = library.get("tiny")
-        arguments["recipe"] = recipes.to_json(recipes.describe(GenerateRequest((0,)), bench))
+        arguments["recipe"] = recipe.to_json(recipe.describe(GenerateRequest((0,)), bench))
     assert judged(lambda: getattr(families[family], name)(**arguments)) is not None
 
 

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from analysis.requests_flow import drawing_of
+from analysis.flow.point_requests import drawing_of
+from foundation.pictures import UPLOAD_PIXELS
 from tests.hostile.judge import assert_finite, judged
 from tests.hostile.strategies import ANY, fuzz, mutated, png
-from tests.ui.test_uploads import bomb, chunk, header, wide_webp
-from ui.painting import painted
-from ui.plots import points
-from ui.uploads import MAX_PIXELS, open_base64, open_mask_base64, open_picture
+from tests.ui.components.test_picture_chooser import bomb, chunk, header, wide_webp
+from ui.components.painter import painted
+from ui.components.picture_chooser import open_base64, open_mask_base64, open_picture
+from ui.components.plot import points
 
 SIDE = 16
 KINDS = {"PNG": png(24), "JPEG": png(24, kind="JPEG"), "WEBP": png(24, kind="WEBP"), "palette": png(24, "P")}
@@ -53,7 +54,7 @@ def test_headers_that_claim_any_size(width, height, end):
 
 @pytest.mark.parametrize("data", [bomb(), bomb(60_000, 900), wide_webp(), wide_webp(2_100)], ids=len)
 def test_bombs(data):
-    assert len(data) < 25_000 and MAX_PIXELS < 13_000**2
+    assert len(data) < 25_000 and UPLOAD_PIXELS < 13_000**2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert judged(lambda: open_picture(data, SIDE)) is None

@@ -12,19 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL.PngImagePlugin import PngInfo
 
-from analysis import recipes
-from analysis.recipe_settings import KINDS
-from analysis.recipe_settings_flow import FLOW_KINDS
-from analysis.requests import GenerateRequest, MaskRequest, TrajectoryRequest
-from analysis.requests_editing import ColorizeRequest, EditRequest, InpaintRequest
-from analysis.requests_flow import DRAWN, Flow2DRequest
-from analysis.requests_pictures import FlowPicturesRequest
-from analysis.requests_series import ForecastRequest
-from analysis.requests_side import SideBySideRequest
+from analysis.flow.images import FlowPicturesRequest
+from analysis.flow.point_requests import DRAWN, Flow2DRequest
+from analysis.flow.side_by_side import SideBySideRequest
+from analysis.recipes import recipe as recipes
+from analysis.recipes.flow_settings import FLOW_KINDS
+from analysis.recipes.replay import find_model
+from analysis.recipes.settings import KINDS
+from analysis.series.forecast import ForecastRequest
+from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.spectrum import MaskRequest
 from foundation.settings import SettingsError, read_settings
 from foundation.training import TrainingConfig
 from foundation.unet import UNetConfig
-from tests.analysis.flow_benches import tiny_benches
+from tests.analysis.flow.tiny_flows import tiny_benches
 from tests.hostile.judge import judged
 from tests.hostile.strategies import NUMBERS, fuzz, mutated, other_fields, png
 
@@ -71,7 +73,7 @@ def test_recipes_with_other_fields(library, benches, written, kind):
         recipe = judged(read, check=lambda recipe: recipe.settings.request())
         if recipe is not None:
             flows = isinstance(recipe, recipes.FlowRecipe)
-            judged(lambda: repr(benches.check(recipe)) if flows else library.find(recipe))
+            judged(lambda: repr(benches.check(recipe)) if flows else find_model(library, recipe))
 
     every()
 

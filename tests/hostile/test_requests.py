@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import requests, requests_editing, requests_effects, requests_flow, requests_side
-from analysis.requests_flow import Flow2DRequest
+from analysis.flow import point_requests, side_by_side
+from analysis.flow.point_requests import Flow2DRequest
+from analysis.workbench import editing, effects, images
 from tests.hostile.judge import assert_finite, judged
 from tests.hostile.strategies import ANY, fuzz
 
 EXAMPLES = 30
 PICTURE, MASK = np.full((16, 16, 3), 7, np.uint8), np.full((16, 16), 255, np.uint8)
-MODULES = (requests, requests_editing, requests_effects, requests_flow, requests_side)
+MODULES = (images, editing, effects, point_requests, side_by_side)
 ALL = [
     value
     for module in MODULES

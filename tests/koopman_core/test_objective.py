@@ -31,7 +31,7 @@ def task(world, **config):
 
 
 def draw(t, n=400, seed=0):
-    x, sigma, delta, target, _ = t.draw(0, n, torch.Generator().manual_seed(seed))
+    x, sigma, delta, target, _, _ = t.draw(0, n, torch.Generator().manual_seed(seed))
     tau_t = t.model.tau(sigma)
     return x, sigma, tau_t, tau_t + delta.double(), target
 
@@ -81,9 +81,9 @@ def test_only_T(world):
 
 def test_loss_is_its_formula(world):
     t = task(world, objective="published")
-    x, sigma, delta, target, labels = t.draw(0, 6, torch.Generator().manual_seed(1))
+    x, sigma, delta, target, labels, share = t.draw(0, 6, torch.Generator().manual_seed(1))
     with torch.no_grad():
-        parts = t(torch.tensor(0.5), x, sigma, delta, target, labels)
+        parts = t(torch.tensor(0.5), x, sigma, delta, target, labels, share)
         want = sum(float((t.model(x[i : i + 1], float(sigma[i])) - target[i]).square().mean()) for i in range(6)) / 6
     assert float(parts["loss"]) == pytest.approx(10**-1.5 * want, rel=1e-4)
 
@@ -97,16 +97,16 @@ def test_lpips_of_a_share_of_the_samples(world):
         return (x - y).abs().flatten(1).mean(1)
 
     parts = {}
-    for share in (1.0, 0.5, 0.01):
+    for share, rows in {1.0: range(6), 0.5: (0, 2, 4), 0.01: (0,)}.items():
         model = KoopmanDiffusion.from_teacher(teacher)
         t = StudentTask(model, data, None, StudentConfig(objective="published", lambda2=0.0))
         t.perceptual, t.config = distance, StudentConfig(objective="published", lambda2=2.0, lpips_share=share)
-        x, sigma, delta, target, labels = t.draw(0, 6, torch.Generator().manual_seed(1))
+        x, sigma, delta, target, labels, kept = t.draw(0, 6, torch.Generator().manual_seed(1))
         with torch.no_grad():
-            parts[share] = t(torch.tensor(1.0), x, sigma, delta, target, labels)
+            parts[share] = t(torch.tensor(1.0), x, sigma, delta, target, labels, kept)
             out = model(x, sigma, labels)
-        n = seen[-1]
-        assert float(parts[share]["lpips"]) == pytest.approx(float((out[:n] - target[:n]).abs().mean()), rel=1e-4)
+        error = (out - target)[list(rows)].abs().mean()
+        assert float(parts[share]["lpips"]) == pytest.approx(float(error), rel=1e-4)
         want = 1e-3 * float(parts[share]["mse"]) + 2 * float(parts[share]["lpips"])
         assert float(parts[share]["loss"]) == pytest.approx(want, rel=1e-5)
     assert seen == [6, 3, 1]
@@ -118,7 +118,7 @@ def test_latent_consistency_is_its_formula(world):
     weights = (0.5, 2.0)
     t = task(world, objective="path", share_eps=0.4, latent_weights=weights)
     plain = task(world, objective="path", share_eps=0.4)
-    x, sigma, delta, target, labels, at_s, sigma_s = t.draw(0, 40, torch.Generator().manual_seed(1))
+    x, sigma, delta, target, labels, share, at_s, sigma_s = t.draw(0, 40, torch.Generator().manual_seed(1))
     for a, b in zip((x, sigma, delta, target), plain.draw(0, 40, torch.Generator().manual_seed(1)), strict=False):
         assert torch.equal(a, b)  # the term draws nothing of its own
     for operator in t.model.operators:
@@ -129,8 +129,8 @@ def test_latent_consistency_is_its_formula(world):
     assert bool(last.any()) and bool((~last).any())
     with torch.no_grad():
         plain.model.load_state_dict(t.model.state_dict())
-        base = plain(torch.tensor(0.5), x, sigma, delta, target, labels)["loss"]
-        got = t(torch.tensor(0.5), x, sigma, delta, target, labels, at_s, sigma_s)
+        base = plain(torch.tensor(0.5), x, sigma, delta, target, labels, share)["loss"]
+        got = t(torch.tensor(0.5), x, sigma, delta, target, labels, share, at_s, sigma_s)
         moved = t.model.evolve(t.model.encode(x, sigma, labels), t.model.tau(sigma), tau_s)
         wanted = t.model.encode(at_s, sigma_s, labels)
         by_side = {8: [], 4: []}
@@ -144,7 +144,7 @@ def test_latent_consistency_is_its_formula(world):
 def test_latent_consistency_over_the_variance_is_its_formula(world):
     t = task(world, objective="path", share_eps=0.4, latent_weights=(1.0, 0.0), latent_scale="variance")
     drawn = t.draw(0, 40, torch.Generator().manual_seed(1))
-    x, sigma, _, _, labels, at_s, sigma_s = drawn
+    x, sigma, _, _, labels, _, at_s, sigma_s = drawn
     with torch.no_grad():
         moved = t.model.evolve(t.model.encode(x, sigma, labels), t.model.tau(sigma), t.model.tau(sigma_s))
         wanted = t.model.encode(at_s, sigma_s, labels)
@@ -170,12 +170,12 @@ def test_an_offset_that_all_share_does_not_count_as_spread(at_end):
 def test_latent_consistency_compares_with_the_teachers_state(world):
     """At s = t nothing is left of it, and the state at s is the one of which the target is the denoised one."""
     t = task(world, objective="path", share_eps=0.0, latent_weights=(1.0, 1.0))
-    x, sigma, delta, target, labels, at_s, sigma_s = t.draw(0, 60, torch.Generator().manual_seed(2))
+    x, sigma, delta, target, labels, share, at_s, sigma_s = t.draw(0, 60, torch.Generator().manual_seed(2))
     with torch.no_grad():
         torch.testing.assert_close(world[0](at_s, sigma_s), target, rtol=1e-3, atol=1e-3)
         same = delta == 0
         assert int(same.sum()) > 3
-        part = [v[same] for v in (x, sigma, delta, target, labels, at_s, sigma_s)]
+        part = [v[same] for v in (x, sigma, delta, target, labels, share, at_s, sigma_s)]
         assert float(t(torch.tensor(0.0), *part)["latent"]) < 1e-9
 
 

@@ -138,6 +138,18 @@ def test_a_student_that_goes_on_from_another_says_so(run, tmp_path):
     assert card["start"] == {"name": "tiny", "images_seen": 24, "trajectories": {"count": 10, "steps": 4}}
 
 
+def test_a_teacher_that_goes_on_from_another_starts_at_its_weights(run, tmp_path, capsys):
+    first = run / "teacher" / "teacher.safetensors"
+    command = ["teacher", "--config", str(run / "teacher.toml"), "--quiet", *FAST, f"--input.start={first}"]
+    assert main([*command, "--training.images=8", "--training.lr=1e-12", f"--run.out={tmp_path / 'on'}"]) == 0
+    before, after = (koopman_core.load_teacher(p) for p in (first, tmp_path / "on" / "teacher.safetensors"))
+    for name, p in before.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[name], p, atol=1e-3, rtol=0)
+    assert after.card["start"] == {"name": "tiny-teacher", "images_seen": before.card["images_seen"]}
+    assert main([*command, "--network.base=16", f"--run.out={tmp_path / 'other'}"]) == 2
+    assert "input.start" in capsys.readouterr().err
+
+
 def test_resume_goes_on_where_it_was(run, capsys):
     assert main(["teacher", "--config", str(run / "teacher.toml"), "--quiet", "--resume", *FAST,
                  "--training.images=40"]) == 0  # fmt: skip

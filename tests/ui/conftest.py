@@ -12,11 +12,11 @@ import torch
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 
 import koopman_core
-from analysis import ModelLibrary
+from analysis.workbench.library import ModelLibrary
 from foundation.unet import UNetConfig
 from koopman_core.edm import EDM
 from koopman_core.model import KoopmanDiffusion
-from ui.starting import no_stubs
+from ui.server.startup import no_stubs
 
 with no_stubs():  # sooner, and two workers do not write the same files
     import gradio  # noqa: F401

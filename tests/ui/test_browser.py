@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.ui.serving import WAIT
-from ui.app import DEFAULT_SEED
+from ui.server.startup import DEFAULT_SEED
 
 RANGE = "() => document.querySelector('#plane .ks-plot')._fullLayout.xaxis.range"
 

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from tests.ui.serving import WAIT, served
-from ui.edit import build_edit
-from ui.generate import build_generate
-from ui.restore import build_restore
 from ui.source import build_source
+from ui.tabs.edit import build_edit
+from ui.tabs.generate import build_generate
+from ui.tabs.restore import build_restore
 
 RED = """() => { const canvas = document.querySelector("#restore-canvas canvas");
   const [r, g] = canvas.getContext("2d").getImageData(1, 1, 1, 1).data; return r > 240 && g < 20; }"""

@@ -7,10 +7,10 @@ import pytest
 
 from tests.ui.serving import on_page
 from tests.ui.test_browser import wait_for
-from ui.effects import build_effects
-from ui.generate import build_generate
 from ui.source import build_source
-from ui.spectrum import build_spectrum
+from ui.tabs.effects import build_effects
+from ui.tabs.generate import build_generate
+from ui.tabs.spectrum import build_spectrum
 
 
 @pytest.fixture(scope="module")

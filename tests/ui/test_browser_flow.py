@@ -7,7 +7,7 @@ import pytest
 
 from tests.ui.serving import on_page
 from tests.ui.test_browser import wait_for
-from ui.flow_lab import build_flow_lab
+from ui.tabs.flow_points import build_flow_lab
 
 
 @pytest.fixture(scope="module")

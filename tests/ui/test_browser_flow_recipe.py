@@ -5,22 +5,22 @@ from __future__ import annotations
 import gradio as gr
 import pytest
 
-from analysis import recipes
-from analysis.examples import EXAMPLES
-from analysis.requests_flow import DRAWN, Flow2DRequest
-from analysis.requests_pictures import FlowPicturesRequest
-from analysis.requests_series import ForecastRequest
-from analysis.requests_side import SideBySideRequest
-from tests.analysis.flow_benches import tiny_benches
+from analysis.flow.images import FlowPicturesRequest
+from analysis.flow.point_requests import DRAWN, Flow2DRequest
+from analysis.flow.side_by_side import SideBySideRequest
+from analysis.guide.examples import EXAMPLES
+from analysis.recipes import recipe
+from analysis.series.forecast import ForecastRequest
+from tests.analysis.flow.tiny_flows import tiny_benches
 from tests.ui.serving import on_page
 from tests.ui.test_browser import wait_for
-from ui.examples import example_row
-from ui.flow_images import build_flow_images
-from ui.flow_lab import build_flow_lab
-from ui.generate import build_generate
-from ui.recipe_panel import build_recipe_panel
+from ui.panels.examples import example_row
+from ui.panels.recipes import build_recipe_panel
 from ui.source import build_source
-from ui.time_series import build_time_series
+from ui.tabs.flow_images import build_flow_images
+from ui.tabs.flow_points import build_flow_lab
+from ui.tabs.generate import build_generate
+from ui.tabs.time_series import build_time_series
 
 CROSS = tuple(tuple(int(k in (15, 16) or j in (15, 16)) for j in range(32)) for k in range(32))
 
@@ -82,7 +82,7 @@ def test_flows_in_the_plane(page, flows):
         Flow2DRequest(path="icfm", sampler="heun", nfe=6, **common), None,
         Flow2DRequest(path="idff", sampler="published", nfe=3, sigma0=0.35, gamma1=-1.5, gamma2=0.3, **common),
     )  # fmt: skip
-    text = recipes.to_json(flows.describe(SideBySideRequest((*settings, None))))
+    text = recipe.to_json(flows.describe(SideBySideRequest((*settings, None))))
     opened(page, text, "Flow lab", "flow-keep")
     assert page.locator("#seed input").input_value() == "12"  # the bar stays
     assert (control(page, "flow-seed"), control(page, "flow-points"), control(page, "flow-nfe-c")) == ("7", "128", "3")
@@ -95,7 +95,7 @@ def test_flows_in_the_plane(page, flows):
 def test_flows_of_pictures(page, flows):
     asked = {"data": "cifar10", "label": 1, "seeds": (3, 4, 5), "path": "idff"}
     settings = (FlowPicturesRequest(nfe=2, **asked), FlowPicturesRequest(sampler="matched", nfe=4, gamma1=2.5, **asked))
-    text = recipes.to_json(flows.describe(SideBySideRequest((None, *settings, None))))
+    text = recipe.to_json(flows.describe(SideBySideRequest((None, *settings, None))))
     opened(page, text, "Flow images", "images-keep")
     assert (control(page, "images-label", "input"), control(page, "images-pictures")) == ("<b>ship</b>", "3")
     assert control(page, "images-gamma1-c") == "2.5"
@@ -105,7 +105,7 @@ def test_flows_of_pictures(page, flows):
 def test_forecasts(page, flows):
     for model, horizon in (("alanine", 2), ("small", 5), ("small", 1)):
         request = ForecastRequest(model, 0.7, horizon, 4, 3, "published", (1.5,), 9)
-        opened(page, recipes.to_json(flows.describe(request)), "Time series", "series-keep")
+        opened(page, recipe.to_json(flows.describe(request)), "Time series", "series-keep")
         page.wait_for_selector(f"#series-numbers >> text=4 members of {horizon} frame")
         assert control(page, "series-horizon") == str(horizon) and control(page, "series-gamma") == "1.5"
 
@@ -126,7 +126,7 @@ def test_a_saved_picture_opens_again(page, tmp_path):
 
 
 def test_what_cannot_be_opened_changes_nothing(page, flows):
-    text = recipes.to_json(flows.describe(ForecastRequest("small"))).replace('"small"', '"tall"')
+    text = recipe.to_json(flows.describe(ForecastRequest("small"))).replace('"small"', '"tall"')
     page.locator("#recipe-text textarea").fill(text)
     page.locator("#recipe-open").click()
     page.wait_for_selector("text=There is no such series model")

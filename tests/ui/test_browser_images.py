@@ -5,15 +5,15 @@ from __future__ import annotations
 import gradio as gr
 import pytest
 
-from analysis.picture_bench import PictureBench
+from analysis.flow.images import ImageFlows
 from tests.ui.serving import on_page
 from tests.ui.test_browser import wait_for
-from ui.flow_images import build_flow_images
+from ui.tabs.flow_images import build_flow_images
 
 
 @pytest.fixture(scope="module")
-def bench(flows_folder) -> PictureBench:
-    return PictureBench(flows_folder)
+def bench(flows_folder) -> ImageFlows:
+    return ImageFlows(flows_folder)
 
 
 @pytest.fixture(scope="module")

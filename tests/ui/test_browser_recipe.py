@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import recipes
-from analysis.requests import TrajectoryRequest
+from analysis.recipes import recipe as recipes
+from analysis.recipes.replay import find_model
+from analysis.workbench.images import TrajectoryRequest
 from tests.ui.serving import WAIT, served
 from tests.ui.test_browser import wait_for
-from ui.compare import build_compare
-from ui.generate import build_generate
-from ui.recipe_panel import build_recipe_panel
+from ui.panels.recipes import build_recipe_panel
 from ui.source import build_source
+from ui.tabs.compare import build_compare
+from ui.tabs.generate import build_generate
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_a_recipe_is_copied_without_a_clipboard_of_the_page(page, library):
     page.locator("#keep-picture .ks-copy-recipe").click()
     page.wait_for_function("() => document.querySelector('#keep-picture .ks-kept').textContent === 'copied'")
     recipe = recipes.from_json(page.evaluate("window.copied"))
-    assert recipe.settings.seeds == [12] and library.find(recipe) == "tiny"
+    assert recipe.settings.seeds == [12] and find_model(library, recipe) == "tiny"
 
 
 def test_a_saved_png_opens_where_it_was_made(page, library, tmp_path):

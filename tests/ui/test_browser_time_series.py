@@ -5,10 +5,10 @@ from __future__ import annotations
 import gradio as gr
 import pytest
 
-from tests.analysis.series_benches import bench_on
+from tests.analysis.series.forecasts import bench_on
 from tests.ui.serving import on_page
 from tests.ui.test_browser import wait_for
-from ui.time_series import build_time_series
+from ui.tabs.time_series import build_time_series
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,18 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from analysis import UserError, figures
-from analysis.requests import MaskResult
-from ui import cards, pictures
-from ui.generate import SHEET, GenerateTab
-from ui.guard import UNEXPECTED, Limits, guarded
-from ui.latest import Latest, Superseded
-from ui.plots import points
+from analysis.core.errors import UserError
+from analysis.figures import spectrum
+from analysis.workbench.spectrum import MaskResult
+from ui.components import html
+from ui.components import html as pictures
+from ui.components.plot import points
+from ui.server.errors import UNEXPECTED, guarded
+from ui.server.limits import Limits
+from ui.server.runs import Latest, Superseded
 from ui.source import NO_CLASS, fitting_label, readable
-from ui.spectrum import SpectrumTab
+from ui.tabs.generate import SHEET, GenerateTab
+from ui.tabs.spectrum import SpectrumTab
 
 
 def event(data):
@@ -166,45 +169,45 @@ def test_a_click_marks_one_mode_and_opens_its_pair(library):
 def test_a_selection_is_counted_by_band(library):
     tab = SpectrumTab(library)
     entry = tab.entry("tiny", 0)
-    bands = figures.bands_of(entry, (0.3, 0.6)).ravel()
+    bands = spectrum.bands_of(entry, (0.3, 0.6)).ravel()
     chosen = [*np.flatnonzero(bands == 0)[:3].tolist(), *np.flatnonzero(bands == 2)[:2].tolist()]
     card, kept = tab.select("tiny", 0, 0.3, 0.6, "alpha", event({"points": chosen}))
     assert kept == chosen
     assert "5 modes of skip 0" in card
     assert "<td>3</td>" in card and "<td>0</td>" in card and "<td>2</td>" in card
-    assert tab.select("tiny", 0, 0.3, 0.6, "alpha", event({"points": []})) == (cards.EMPTY_MODE, [])
+    assert tab.select("tiny", 0, 0.3, 0.6, "alpha", event({"points": []})) == (html.EMPTY_MODE, [])
 
 
 # HTML
 
 
 def test_cards_escape_what_a_file_says(library):
-    card = cards.model_card(library.info("tiny"))
+    card = html.model_card(library.info("tiny"))
     assert "<script>" not in card and "&lt;script&gt;" in card
-    assert "<b>" not in cards.model_card(library.info("tiny-classes"))
+    assert "<b>" not in html.model_card(library.info("tiny-classes"))
 
 
 def test_a_deep_or_endless_card_is_cut():
     deep = {"x": 1}
     for _ in range(50):
         deep = {"x": deep}
-    assert len(cards._value(deep)) < 1000
-    assert len(cards._value(list(range(10_000)))) < 1000
-    assert len(cards._value("y" * 10_000)) <= cards.MAX_TEXT
+    assert len(html._value(deep)) < 1000
+    assert len(html._value(list(range(10_000)))) < 1000
+    assert len(html._value("y" * 10_000)) <= html.MAX_TEXT
 
 
 def test_the_mode_card_does_the_arithmetic():
     entry = SimpleNamespace(name="skip 0", alpha=np.full((1, 1, 2), np.log(2)), beta=np.full((1, 1, 2), np.pi))
-    card = cards.mode_card(entry, 1)
+    card = html.mode_card(entry, 1)
     assert "halves every 1 τ" in card and "2 τ" in card and "× 0.5, turned by 180.0°" in card
     entry = SimpleNamespace(name="skip 0", alpha=np.zeros((1, 1, 1)), beta=np.zeros((1, 1, 1)))
-    assert cards.mode_card(entry, 0).count("∞") == 2
+    assert html.mode_card(entry, 0).count("∞") == 2
 
 
 def test_the_band_table_has_shares_and_counts():
     grey = np.zeros((2, 2, 3), np.uint8)
     result = MaskResult(grey, grey, grey, 1.0, np.array([0.25, 0.5, 0.25]), np.array([1, 2000, 3]), 0.0)
-    table = cards.band_table(result, (1, 0, 0.5), "abs")
+    table = html.band_table(result, (1, 0, 0.5), "abs")
     assert "25.0 %" in table and "2,000" in table and "× 0.50" in table and "smallest |α|" in table
 
 

@@ -1,4 +1,4 @@
-// Shared by plot.js and player.js; Gradio hands in element, trigger, props and watch.
+// Shared by plot.js and trajectory_player.js; Gradio hands in element, trigger, props and watch.
 
 const DARK_INK = { "#0072B2": "#3D9BE0", "#000000": "#ffffff", "#6A4C93": "#A98BD6" }; // too dim on a dark page
 

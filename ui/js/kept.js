@@ -1,4 +1,4 @@
-// What this visit has shown, newest first, in this page's memory only; filled by keep.js, shown by visit.js.
+// What this visit has shown, newest first, in this page's memory only; filled by save_bar.js, shown by visit.js.
 
 window.ksVisit ??= {
   MOST: 24,

@@ -1,4 +1,4 @@
-// Hands files to the browser; shared by keep.js and saver.js.
+// Hands files to the browser; shared by save_bar.js and saver.js.
 
 const unpacked = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 

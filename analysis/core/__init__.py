@@ -1,0 +1,1 @@
+"""What every room stands on: errors, checked fields, the byte-bounded cache, images as bytes."""

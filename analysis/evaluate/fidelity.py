@@ -1,0 +1,160 @@
+"""How true is a student to its teacher? One noise in, two pictures out: distances between them, with yardsticks.
+
+All figures are over held-out noises (seeds from `FIRST_SEED`, which no training run uses), start in T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from analysis.koopman import spectrum
+from analysis.metrics import image as metrics
+from foundation import noise
+from foundation.perceptual import PerceptualDistance
+from foundation.randomness import FIRST_SEED
+from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.model import KoopmanDiffusion
+from koopman_core.trajectories import label_of
+
+BATCH = 50
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Means over pictures.
+
+    Attributes: mse on [-1, 1]; psnr in dB; lpips, None without a backbone; contrast of the one over that of the other,
+    `metrics.contrast`, above 1 where the first is the stronger.
+    """
+
+    mse: float
+    psnr: float
+    lpips: float | None
+    contrast: float
+
+
+@dataclass(frozen=True)
+class ScrubRow:
+    """One level of the grid: the Koopman path against the teacher's denoised state there."""
+
+    sigma: float
+    distance: Distance
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """Student against teacher.
+
+    Attributes:
+        seeds: how many noises.
+        one_step: student in one call against the teacher's 35-call sample.
+        yardstick: the teacher's 19-call against its 35-call sample.
+        zero_operator: the student with A = 0 against the 35-call sample.
+        scrub: path against the teacher's denoised state, `scrub_steps` levels.
+        spectrum: one summary a level.
+    """
+
+    seeds: int
+    one_step: Distance
+    yardstick: Distance
+    zero_operator: Distance
+    scrub: tuple[ScrubRow, ...]
+    spectrum: tuple[spectrum.EntrySummary, ...]
+
+
+class _Mean:
+    def __init__(self, perceptual: PerceptualDistance | None):
+        self.perceptual, self.rows = perceptual, []
+
+    def add(self, x: Tensor, y: Tensor) -> None:
+        x = x.clamp(-1, 1)
+        y = y.clamp(-1, 1)
+        lpips = self.perceptual(x, y).double() if self.perceptual else torch.full((len(x),), torch.nan)
+        figures = [metrics.mse(x, y), metrics.psnr(x, y), lpips, metrics.contrast(x), metrics.contrast(y)]
+        self.rows.append(torch.stack(figures, 1))
+
+    def result(self) -> Distance:
+        mse, psnr, lpips, mine, other = torch.cat(self.rows).mean(0).tolist()
+        return Distance(mse, psnr, lpips if self.perceptual else None, mine / other if other else float("nan"))
+
+
+@dataclass(frozen=True)
+class TeacherSide:
+    """What the teacher makes of a batch of noises.
+
+    Attributes: best = its 35-call samples; short = its 19-call samples; path = its denoised states on a grid.
+    """
+
+    best: Tensor
+    short: Tensor
+    path: list[Tensor]
+
+
+def _teacher_side(teacher: EDM, x: Tensor, labels: Tensor | None, steps: int) -> TeacherSide:
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        return teacher(x, sigma, labels)
+
+    path: list[Tensor] = []
+    short = heun_sample(denoise, x, karras_sigmas(steps), lambda i, s, state, d: path.append(d)).x
+    best = heun_sample(denoise, x, karras_sigmas(18)).x
+    return TeacherSide(best, short if steps == 10 else heun_sample(denoise, x, karras_sigmas(10)).x, path)
+
+
+@torch.inference_mode()
+def paired_samples(model: KoopmanDiffusion, teacher: EDM, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The teacher's 35-call samples and the student's pictures from the same noises, (n, C, H, W) each, no class."""
+    eps = noise(seeds, model.picture_shape)
+    return heun_sample(teacher, SIGMA_MAX * eps, karras_sigmas(18)).x, model.one_step(eps)
+
+
+@torch.inference_mode()
+def measure_fidelity(
+    model: KoopmanDiffusion,
+    teacher: EDM,
+    seeds: int = 1000,
+    *,
+    perceptual: PerceptualDistance | None = None,
+    scrub_seeds: int = 200,
+    scrub_steps: int = 10,
+    remembered: dict[tuple, TeacherSide] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Fidelity:
+    """Student against teacher.
+
+    Args:
+        seeds: noises for the final picture.
+        perceptual: LPIPS; None leaves it out.
+        scrub_seeds: noises for the comparison along the path.
+        remembered: what the teacher made, for its next student; filled and looked up here; twelve pictures a noise.
+        progress: called with (noises done, seeds).
+    """
+    one, yard, zero = _Mean(perceptual), _Mean(perceptual), _Mean(perceptual)
+    grid = karras_sigmas(scrub_steps)
+    scrub = [_Mean(perceptual) for _ in grid]
+    shape = model.picture_shape
+    for low in range(0, seeds, BATCH):
+        batch = range(FIRST_SEED + low, FIRST_SEED + min(low + BATCH, seeds))
+        x = SIGMA_MAX * noise(batch, shape)
+        classes = model.config.classes
+        labels = torch.tensor([label_of(s, classes) for s in batch]) if classes else None
+        key = (batch, scrub_steps)
+        made = (remembered or {}).get(key) or _teacher_side(teacher, x, labels, scrub_steps)
+        if remembered is not None:
+            remembered[key] = made
+        z = model.encode(x, SIGMA_MAX, labels)
+        one.add(model.decode(model.evolve(z, 1.0, 0.0), labels), made.best)
+        zero.add(model.decode(z, labels), made.best)  # exp(0) is the identity: unevolved latents are those of A = 0
+        yard.add(made.short, made.best)
+        if low < scrub_seeds:
+            for tau, target, mean in zip(model.tau(grid), made.path, scrub, strict=True):
+                mean.add(model.decode(model.evolve(z, 1.0, tau), labels), target)
+        if progress is not None:
+            progress(min(low + BATCH, seeds), seeds)
+    rows = tuple(ScrubRow(float(s), m.result()) for s, m in zip(grid, scrub, strict=True))
+    return Fidelity(
+        seeds, one.result(), yard.result(), zero.result(), rows, tuple(spectrum.summarise(model.spectrum()))
+    )

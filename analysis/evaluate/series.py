@@ -1,0 +1,380 @@
+"""Forecasts of series models beside baselines, and samplers beside each other: what `analysis.evaluate.parts` prints.
+
+All starts lie in the test part; the momentum weights are chosen on the validation part. Figures of worlds on the line
+are in units of each variable's standard deviation over the training part, those on the torus in radians.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from analysis.core.progress import Progress
+from analysis.evaluate.markdown import grid, interval, sign, span, verdict
+from analysis.series.loaded import METHOD, MODEL, NFE
+from analysis.series.long_run import starts
+from flow_core.series.baselines import KINDS, fit_baseline, torus_members
+from flow_core.series.model import SeriesModel
+from flow_core.series.scores import Interval, Scores, crps, crps_gaussian, gaussian_scores, scores, weighted_mean
+from flow_core.series.world import World
+from foundation.bootstrap import bootstrap
+
+BLOCK_FRAMES = {"lorenz": 200, "alanine": 200, "sst": 6, "sst_sites": 60}  # neighbours that are resampled together
+
+
+@dataclass(frozen=True)
+class ForecastScores:
+    """How a model's forecasts compare.
+
+    Attributes:
+        rows: model and baselines -> scores over all leads.
+        by_lead: model and baselines -> (L,) mean fair CRPS.
+        reference: the baseline to beat: damped persistence, or on the torus the better of the two that there are.
+        differences: baselines -> fair CRPS of the model less theirs, paired, over all leads.
+        lead_difference: (L, 3) the same by lead for the reference: value, low, high.
+        members: of each ensemble.
+        blocks: independent stretches that the starts make up.
+    """
+
+    rows: Mapping[str, Scores]
+    by_lead: Mapping[str, np.ndarray]
+    reference: str
+    differences: Mapping[str, Interval]
+    lead_difference: np.ndarray
+    members: int
+    blocks: int
+
+    @property
+    def difference(self) -> Interval:
+        """To the reference."""
+        return self.differences[self.reference]
+
+
+def order(k: int) -> str:
+    """Name of the published sampler with momentum up to order k."""
+    return f"published, order {k}"
+
+
+def block_of(world: World, stride: int, horizon: int) -> int:
+    """Starts that are resampled together: at least the horizon, and the memory of the world."""
+    return -(-max(horizon, BLOCK_FRAMES.get(world.name, 2 * horizon)) // stride)
+
+
+def paired(difference: np.ndarray, block: int) -> Interval:
+    """Mean of (N,) differences with its block-bootstrap interval."""
+    low, high = bootstrap(torch.from_numpy(np.ascontiguousarray(difference, np.float64)), block=block)
+    return Interval(float(difference.mean()), float(low), float(high))
+
+
+def by_lead(score: np.ndarray, world: World) -> np.ndarray:
+    """Scores (N, L, *shape) of every number to those of every lead (N, L), cells by their area."""
+    n, leads = score.shape[:2]
+    return weighted_mean(score.reshape(n * leads, *score.shape[2:]), world.weights).reshape(n, leads)
+
+
+def measure_forecast(model: SeriesModel, world: World, members: int, progress: Progress = None) -> ForecastScores:
+    """Ensembles over the world's horizon from the test part, beside the baselines."""
+    r, stride = starts(world, "test", world.horizon)
+    block, period, weights = block_of(world, stride, world.horizon), world.period, world.weights
+    tick = None if progress is None else lambda done, of: progress(done / of, "forecasts")
+    made = model.forecast(r.history, r.context, world.horizon, members, NFE, METHOD, progress=tick).members
+    rows = {MODEL: scores(made, r.truth, weights=weights, period=period, block=block)}
+    single = {MODEL: by_lead(crps(made, r.truth, fair=True, period=period), world)}
+    for kind in KINDS:
+        if world.geometry == "torus":
+            if kind == "damped persistence":
+                continue
+            other = torus_members(world, r, kind, members)
+            rows[kind] = scores(other, r.truth, period=period, block=block)
+            single[kind] = by_lead(crps(other, r.truth, fair=True, period=period), world)
+        else:
+            fitted = fit_baseline(world, kind)
+            mean = fitted.mean(r.history)
+            rows[kind] = gaussian_scores(mean, fitted.std, r.truth, weights=weights, block=block)
+            single[kind] = by_lead(crps_gaussian(mean, fitted.std, r.truth), world)
+    reference = KINDS[2] if KINDS[2] in single else min(KINDS[:2], key=lambda k: single[k].mean())
+    gap = single[MODEL] - single[reference]
+    leads = [paired(gap[:, k], block) for k in range(gap.shape[1])]
+    overall = {k: paired((single[MODEL] - v).mean(1), block) for k, v in single.items() if k != MODEL}
+    return ForecastScores(
+        rows, {k: v.mean(0) for k, v in single.items()}, reference, overall,
+        np.array([[d.value, d.low, d.high] for d in leads]), members, max(1, len(r) // block),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Samplers
+
+SHOWN_NFE = (1, 2, 3, 5, 10)
+GAMMAS = (0.5, -100.0, -50.0, -20.0, -5.0, 5.0, 20.0)  # of the first order; 0.5, first in a tie, is no momentum
+HIGHER_GAMMAS = (0.0, -5.0, -1.0, 1.0, 5.0)  # of the second and third, added to the best of the order below
+ORDERS = (1, 2, 3)
+WITHOUT = "published, no momentum"
+SAMPLER_MEMBERS = 20
+
+
+@dataclass(frozen=True)
+class SamplerScores:
+    """Fair CRPS one frame ahead.
+
+    Attributes:
+        nfe: network calls a frame.
+        euler: one score each.
+        others: name -> for each nfe (score, paired difference to Euler at equal nfe).
+        over_none: order -> for each nfe the paired difference to the published drift with gamma1 = 1/2, no momentum.
+        beyond: order above 1 -> for each nfe the paired difference to order 1.
+        over_multistep: for each nfe the paired difference of order 1 to the multistep.
+        gammas: order -> for each nfe the weights that the validation part chose.
+        derivatives: order -> for each nfe backward passes a frame, counted.
+        starts, blocks: of the test part.
+    """
+
+    nfe: tuple[int, ...]
+    euler: tuple[float, ...]
+    others: Mapping[str, tuple[tuple[float, Interval], ...]]
+    over_none: Mapping[int, tuple[Interval, ...]]
+    beyond: Mapping[int, tuple[Interval, ...]]
+    over_multistep: tuple[Interval, ...]
+    gammas: Mapping[int, tuple[tuple[float, ...], ...]]
+    derivatives: Mapping[int, tuple[int, ...]]
+    starts: int
+    blocks: int
+
+
+def measure_samplers(
+    model: SeriesModel, world: World, most: int, progress: Progress = None, nfes: tuple[int, ...] = SHOWN_NFE
+) -> SamplerScores:
+    """One frame ahead from the same noise by every method, at equal numbers of counted calls."""
+    parts = {split: starts(world, split, 1, most) for split in ("validation", "test")}
+    derivatives = {k: [] for k in ORDERS}
+
+    def score(split: str, nfe: int, method: str, gammas: tuple[float, ...] = ()) -> tuple[np.ndarray, int]:
+        r, _ = parts[split]
+        made = model.forecast(r.history, r.context, 1, SAMPLER_MEMBERS, nfe, method, gammas=gammas)
+        if made.nfe != nfe:
+            raise RuntimeError(f"{method} spent {made.nfe} calls, not {nfe}.")
+        single = crps(made.members, r.truth, fair=True, period=world.period)
+        return weighted_mean(single, world.weights), made.derivatives
+
+    block = block_of(world, parts["test"][1], 1)
+    beyond: dict[int, list] = {k: [] for k in ORDERS[1:]}
+    over_multistep: list[Interval] = []
+    over_none: dict[int, list] = {k: [] for k in ORDERS}
+    euler, chosen = [], {k: [] for k in ORDERS}
+    others: dict[str, list] = {name: [] for name in ("multistep", "matched noise", WITHOUT, *map(order, ORDERS))}
+    for i, nfe in enumerate(nfes):
+        plain, _ = score("test", nfe, "euler")
+        euler.append(float(plain.mean()))
+        rows = {"multistep": score("test", nfe, "multistep")[0]}
+        rows["matched noise"] = score("test", nfe, "matched", (1.0,))[0]
+        rows[WITHOUT] = score("test", nfe, "published", GAMMAS[:1])[0]
+        best: tuple[float, ...] = ()
+        for k in ORDERS:
+            grid = [(*best, g) for g in (GAMMAS if k == 1 else HIGHER_GAMMAS)]
+            best = min(grid, key=lambda g, nfe=nfe: score("validation", nfe, "published", g)[0].mean())
+            rows[order(k)], spent = score("test", nfe, "published", best)
+            chosen[k].append(best)
+            derivatives[k].append(spent)
+            if progress is not None:
+                progress((i + k / len(ORDERS)) / len(nfes), "samplers")
+        over_multistep.append(paired(rows[order(1)] - rows["multistep"], block))
+        for k in ORDERS:
+            over_none[k].append(paired(rows[order(k)] - rows[WITHOUT], block))
+        for k in ORDERS[1:]:
+            beyond[k].append(paired(rows[order(k)] - rows[order(1)], block))
+        for name, values in rows.items():
+            others[name].append((float(values.mean()), paired(values - plain, block)))
+    n = len(parts["test"][0])
+
+    def frozen(lists: Mapping) -> dict:
+        return {k: tuple(v) for k, v in lists.items()}
+
+    return SamplerScores(
+        tuple(nfes), tuple(euler), frozen(others), frozen(over_none), frozen(beyond), tuple(over_multistep),
+        frozen(chosen), frozen(derivatives), n, max(1, n // block),
+    )  # fmt: skip
+
+
+FEW_BLOCKS = 10  # below it block-bootstrap intervals are too narrow, see `Scores.blocks`
+
+
+def unit(world: World) -> str:
+    """What the figures are in."""
+    return "radians" if world.geometry == "torus" else "standard deviations of the training part"
+
+
+def runs(numbers: Sequence[int]) -> str:
+    """Leads as ranges: 1, 2, 3, 7 gives "leads 1-3, 7"."""
+    parts: list[list[int]] = []
+    for n in numbers:
+        if parts and n == parts[-1][1] + 1:
+            parts[-1][1] = n
+        else:
+            parts.append([n, n])
+    return "leads " + ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts) if parts else "no lead"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Forecasts
+
+
+def shown_leads(horizon: int) -> list[int]:
+    """About six leads from the first to the last, counted from 1."""
+    return sorted({round(1 + i * (horizon - 1) / 5) for i in range(6)})
+
+
+def forecast_text(f: ForecastScores, world: World, nfe: int, method: str) -> str:
+    """Scores beside the baselines, over all leads and by lead, with the verdict."""
+    first: Scores = next(iter(f.rows.values()))
+    horizon = len(f.lead_difference)
+    leads = shown_leads(horizon)
+    table = [
+        [name, *map(interval, (s.crps, s.crps_fair, s.mse)), interval(s.ssr, ".3f"),
+         interval(f.differences[name], "+.4f") if name in f.differences else "-"]
+        for name, s in f.rows.items()
+    ]  # fmt: skip
+    by_lead = [[name, *(f"{v[k - 1]:.4f}" for k in leads)] for name, v in f.by_lead.items()]
+    gaps = [span(*f.lead_difference[k - 1], "+.4f") for k in leads]
+    head = ["all leads", "CRPS", "fair CRPS", "MSE of the mean", "spread-skill ratio", "this model less it, fair CRPS"]
+    ideal = np.sqrt((f.members - 1) / (f.members + 1))
+    return "\n\n".join([
+        f"{first.forecasts} forecasts of {horizon} frames ({world.dt:g} {world.time_unit} each) from the test part, "
+        f"{f.members} members, {method}, {nfe} network calls a frame; figures in {unit(world)}. Block-bootstrap "
+        f"intervals over {f.blocks} blocks of neighbouring starts. The fair CRPS is what infinitely many members would "
+        f"score on average; baselines on the line are Gaussian, on the torus ensembles of as many members. A perfect "
+        f"ensemble of this size has a spread-skill ratio of {ideal:.3f}.",
+        grid(head, table),
+        "Fair CRPS by lead, and the paired difference to the baseline to beat.",
+        grid(
+            ["lead, frames", *map(str, leads)],
+            [*by_lead, [f"this model less {f.reference}", *gaps]],
+        ),
+        verdict(*few_verdict(f.blocks), forecast_verdict(f, world), spread_verdict(first.ssr, ideal)),
+    ])  # fmt: skip
+
+
+def few_verdict(blocks: int) -> tuple[str, ...]:
+    """A caution, to be read first, where the test part is too short for its intervals; nothing elsewhere."""
+    if blocks >= FEW_BLOCKS:
+        return ()
+    stretches = "one independent stretch" if blocks == 1 else f"{blocks} independent stretches"
+    return (
+        f"The starts of the test part make up {stretches}, where a bootstrap needs {FEW_BLOCKS} or more: the intervals "
+        "are too narrow, and no difference here is settled, whichever way it points.",
+    )
+
+
+def forecast_verdict(f: ForecastScores, world: World) -> str:
+    """Does the model beat the baseline, over all leads and at which of them?"""
+    word = {-1: "beats", 0: "is not told apart from", 1: "does not beat"}[sign(f.difference)]
+    low, high = f.lead_difference[:, 1], f.lead_difference[:, 2]
+    better, worse = (runs([int(k) + 1 for k in np.flatnonzero(m)]) for m in (high < 0, low > 0))
+    rest = "; not told apart at the others" if ((low <= 0) & (high >= 0)).any() else ""
+    absent = " (the better of the two baselines there; damped persistence is not defined on the torus)"
+    rest_of = {k: d for k, d in f.differences.items() if k != f.reference}
+    others = [f"{name} ({interval(d, '+.4f')})" for name, d in rest_of.items() if d.high >= 0]
+    too = " too" if sign(f.difference) < 0 else ""
+    also = f"It does not beat {', '.join(others)}." if others else f"It beats every other baseline{too}."
+    relative = f.difference.value / float(np.mean(f.by_lead[f.reference]))
+    return (
+        f"Over all leads the forecast {word} {f.reference}{absent if world.geometry == 'torus' else ''}: difference in "
+        f"fair CRPS {interval(f.difference, '+.4f')}, {relative:+.0%}. Better at {better}; worse at {worse}{rest}. "
+        f"{also}"
+    )
+
+
+def spread_verdict(ssr: Interval, ideal: float) -> str:
+    """Whether the ensemble says how wrong it is."""
+    if ssr.low <= ideal <= ssr.high:
+        return f"The spread fits the error: the ratio {interval(ssr, '.3f')} holds the ideal {ideal:.3f}."
+    how = "narrow" if ssr.high < ideal else "wide"
+    return f"The ensemble is too {how}: spread-skill ratio {interval(ssr, '.3f')}, ideal {ideal:.3f}."
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Samplers
+
+
+def samplers_text(s: SamplerScores) -> str:
+    """The table NFE x method with paired differences, the weights that were chosen, and the verdict on momentum."""
+    head = ["fair CRPS, by network calls a frame", *map(str, s.nfe)]
+    table = [["exact ODE, Euler", *(f"{v:.5f}" for v in s.euler)]]
+    table += [[name, *(f"{v:.5f}" for v, _ in row)] for name, row in s.others.items()]
+    gaps = [[name, *(interval(d, "+.5f") for _, d in row)] for name, row in s.others.items()]
+    chosen = [
+        [order(k), *(f"{', '.join(f'{g:g}' for g in v)} ({d})" for v, d in zip(row, s.derivatives[k], strict=True))]
+        for k, row in s.gammas.items()
+    ]
+    return "\n\n".join([
+        f"One frame ahead from {s.starts} starts of the test part, the same noise for every method; matched noise has "
+        f"gamma1 = 1. Block-bootstrap intervals over {s.blocks} blocks.",
+        grid(head, table),
+        "Less Euler's at the same number of calls, paired.",
+        grid(["difference", *map(str, s.nfe)], gaps),
+        "Momentum weights gamma1, gamma2, gamma3 with the lowest score on the validation part, and in brackets the "
+        "backward passes a frame, each worth about two calls, which are not in the number of calls.",
+        grid(["weights", *map(str, s.nfe)], chosen),
+        verdict(*few_verdict(s.blocks), momentum_verdict(s), multistep_verdict(s)),
+    ])  # fmt: skip
+
+
+def _settled(differences: Sequence[Interval], nfes: Sequence[int], which: int) -> list[int]:
+    return [n for n, d in zip(nfes, differences, strict=True) if sign(d) == which]
+
+
+def momentum_verdict(s: SamplerScores) -> str:
+    """Whether the published momentum helps at equal network calls; with one call, at t = 0, there is none.
+
+    It helps where it beats both the exact Euler flow and the published drift without momentum: that drift leaves out a
+    term of the velocity, which is no momentum, and differs from the exact flow by itself.
+    """
+    from_two = [i for i, n in enumerate(s.nfe) if n > 1]
+
+    def where(held: Callable[[int], bool]) -> str:
+        return _calls([s.nfe[i] for i in from_two if held(i)])
+
+    said, helped = [], False
+    for k, none in s.over_none.items():
+        row = [d for _, d in s.others[order(k)]]
+        good = [i for i in from_two if sign(none[i]) < 0 and sign(row[i]) < 0]
+        helped |= bool(good)
+        gain = f" (largest gain over Euler {max(-row[i].value / s.euler[i] for i in good):.1%})" if good else ""
+        said.append(
+            f"order {k} beats both controls, the exact Euler flow and the published drift without momentum, at "
+            f"{where(lambda i, g=good: i in g)}{gain}, the second alone at "
+            f"{where(lambda i, n=none, g=good: sign(n[i]) < 0 and i not in g)}, and is worse than it at "
+            f"{where(lambda i, n=none: sign(n[i]) > 0)}"
+        )
+    head = "Momentum helps at some numbers of calls" if helped else "Momentum does not help"
+    plain = [d for _, d in s.others[WITHOUT]]
+    above = [f"order {k} is better than order 1 at {where(lambda i, r=r: sign(r[i]) < 0)}" for k, r in s.beyond.items()]
+    used = sorted({s.gammas[1][i][0] for i in from_two})
+    return (
+        f"{head} (paired 95 % intervals, not corrected for their number; weights chosen on validation; from two calls "
+        f"up, since the first step is at t = 0, where the momentum vanishes): {'; '.join(said)}. Without momentum the "
+        f"published drift is better than the exact Euler flow at {where(lambda i: sign(plain[i]) < 0)} and worse at "
+        f"{where(lambda i: sign(plain[i]) > 0)}. Beyond the first order, at the price of derivatives: "
+        f"{'; '.join(above)}. The gamma1 chosen (1/2 is none): {', '.join(f'{g:g}' for g in used)}{_spreads(used)}."
+    )
+
+
+def _spreads(used: Sequence[float]) -> str:
+    return " (below 1/2 throughout: against the score, which spreads the samples)" if max(used, default=1) < 0.5 else ""
+
+
+def multistep_verdict(s: SamplerScores) -> str:
+    """The multistep, which has no weights to choose, against Euler and the published first order."""
+    row = [d for _, d in s.others["multistep"]]
+    better, worse = (_calls(_settled(row, s.nfe, w)) for w in (-1, 1))
+    over = [_calls(_settled(s.over_multistep, s.nfe, w)) for w in (-1, 1)]
+    return (
+        f"The multistep, without weights to choose, is better than Euler at {better} and worse at {worse}. The "
+        f"published first order is better than the multistep at {over[0]} and worse at {over[1]}."
+    )
+
+
+def _calls(nfes: Sequence[int]) -> str:
+    return f"{', '.join(map(str, nfes))} call{'' if list(nfes) == [1] else 's'}" if nfes else "no number of calls"

@@ -1,0 +1,81 @@
+"""Putting a trained run among the shipped models.
+
+    python -m analysis.evaluate.shipping {STUDENT TEACHER, FLOW} [--models DIR]
+
+Copies the checkpoints under their card's names and writes each card beside its file as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import flow_core
+import koopman_core
+from flow_core import model as flow_model
+from foundation import checkpoints
+from koopman_core.model import MODELS_DIR
+
+LARGEST_FILE = 16_000_000
+
+
+def _write(model, path: Path, card: dict, save=koopman_core.save) -> None:
+    save(model, path, card)
+    if path.stat().st_size > LARGEST_FILE:
+        path.unlink()
+        raise ValueError(f"{path.name} would be larger than {LARGEST_FILE / 1e6:.0f} MB: ship a smaller network.")
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def ship(student: Path, teacher: Path, folder: Path, teacher_note: str = "") -> list[Path]:
+    """Both checkpoints into `folder`; returns the files written. A note goes into the teacher's card."""
+    model, source = koopman_core.load(student), koopman_core.load_teacher(teacher)
+    name, teacher_name = model.card["name"], source.card["name"].removesuffix("-teacher")
+    if model.card.get("teacher") != teacher_name:
+        raise ValueError(f"{student} was trained from {model.card.get('teacher')!r}, not from {teacher_name!r}.")
+    files = [folder / f"{name}.hkd.safetensors", folder / f"{teacher_name}.teacher.safetensors"]
+    _write(model, files[0], model.card)
+    _write(source, files[1], source.card | ({"note": teacher_note} if teacher_note else {}))
+    return files
+
+
+def ship_flow(flow: Path, folder: Path) -> list[Path]:
+    """One flow of points or pictures into `folder`; returns the file written."""
+    model = flow_core.load(flow)
+    path = folder / f"{model.card['name']}{flow_model.SUFFIX}"
+    _write(model, path, model.card, flow_model.save)
+    return [path]
+
+
+def write_metrics(folder: Path, bench, metrics: dict) -> None:
+    """Measured figures into a model's card, in the checkpoint and beside it."""
+    path = Path(folder) / f"{bench.name}.hkd.safetensors"
+    _write(bench.model, path, {**bench.model.card, "metrics": metrics})
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="analysis.evaluate.shipping", description=__doc__)
+    parser.add_argument("run", type=Path, help="checkpoint of a student, or of a flow")
+    parser.add_argument("teacher", type=Path, nargs="?", help="the student's; a flow has none")
+    parser.add_argument("--models", type=Path, default=MODELS_DIR)
+    parser.add_argument("--teacher-note", default="", help="for its card: what the recipe alone does not tell")
+    args = parser.parse_args(argv)
+    try:
+        is_flow = checkpoints.peek(args.run).kind == flow_model.KIND
+        if is_flow == bool(args.teacher):
+            raise ValueError("a flow stands alone; a student needs its teacher's file as the second argument.")
+        note = args.teacher_note
+        files = ship_flow(args.run, args.models) if is_flow else ship(args.run, args.teacher, args.models, note)
+        for path in files:
+            print(f"{path}  {path.stat().st_size / 1e6:.1f} MB  sha256 {checkpoints.sha256(path)[:16]}")
+    except (ValueError, KeyError, OSError) as e:
+        print(f"analysis.evaluate.shipping: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,106 @@
+"""Results as files: modes as CSV, spectra as NPZ, trajectories as GIF, figures as HTML, one report without a network.
+
+Figures as PNG or SVG are in `analysis.figures.image_files`. Everything is made in memory; the caller
+decides where it goes.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from analysis.core.errors import UserError
+from analysis.workbench.spectrum import SpectrumResult
+
+MAX_FRAMES, MAX_GIF_SIDE = 128, 1024
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Numbers
+
+
+def modes_csv(spectrum: SpectrumResult, energy: Sequence[np.ndarray] | None = None) -> str:
+    """One line a mode: level, name, pair, row, column, alpha, beta, rank by signed alpha, and energy when given.
+
+    Args:
+        spectrum: a `Workbench.spectrum()`.
+        energy: one array of a level's alpha shape each, |z_k|^2 at a time of the caller's choice.
+
+    Returns:
+        Text with a header line; alpha and beta with the 9 digits that give every float32 back.
+
+    Raises:
+        ValueError: energies of another shape.
+    """
+    if energy is not None and [np.shape(e) for e in energy] != [e.alpha.shape for e in spectrum.entries]:
+        raise ValueError("Give one energy for every mode: one array of alpha's shape for every level.")
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = ["level", "name", "pair", "row", "column", "alpha", "beta", "rank"]
+    writer.writerow(names if energy is None else [*names, "energy"])
+    for number, entry in enumerate(spectrum.entries):
+        place = np.indices(entry.alpha.shape).reshape(3, -1)
+        columns = [*place.tolist(), _digits(entry.alpha), _digits(entry.beta), entry.rank.ravel().tolist()]
+        if energy is not None:
+            columns.append(_digits(energy[number]))
+        writer.writerows([number, entry.name, *row] for row in zip(*columns, strict=True))
+    return out.getvalue()
+
+
+def _digits(values: np.ndarray) -> list[str]:
+    return [f"{v:.9g}" for v in np.asarray(values).ravel().tolist()]
+
+
+def spectrum_npz(spectrum: SpectrumResult) -> bytes:
+    """A NumPy archive without pickles: `warp`, `names`, and for level l `alpha_l`, `beta_l`, `rank_l` (C/2, h, w)."""
+    arrays = {"warp": np.array(spectrum.warp), "names": np.array([e.name for e in spectrum.entries])}
+    for number, e in enumerate(spectrum.entries):
+        arrays |= {f"alpha_{number}": e.alpha, f"beta_{number}": e.beta, f"rank_{number}": e.rank}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pictures
+
+
+def trajectory_gif(frames: np.ndarray, milliseconds: int = 120, scale: int = 8, hold: int = 1500) -> bytes:
+    """An endless animation, pixels enlarged without smoothing.
+
+    Args:
+        frames: uint8 (n, H, W, 3), 1 to 128 of them.
+        milliseconds: of each frame, 20 to 10000; GIF counts in hundredths of a second.
+        scale: enlargement; the result is at most 1024 pixels wide and high.
+        hold: milliseconds of the last frame.
+
+    Raises:
+        UserError: something out of range.
+    """
+    good = frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3
+    if not good or not 1 <= len(frames) <= MAX_FRAMES:
+        raise UserError(f"An animation has 1 to {MAX_FRAMES} colour pictures: choose fewer steps.")
+    if not (scale >= 1 and scale * max(frames.shape[1:3]) <= MAX_GIF_SIDE):
+        raise UserError(f"The animation would be larger than {MAX_GIF_SIDE} pixels: choose a smaller scale.")
+    if not (20 <= milliseconds <= 10_000 and 20 <= hold <= 10_000):
+        raise UserError("Frames last 20 to 10000 milliseconds.")
+    images = [
+        Image.fromarray(np.kron(f, np.ones((scale, scale, 1), np.uint8))).quantize(256, dither=Image.Dither.NONE)
+        for f in frames
+    ]
+    buffer = io.BytesIO()
+    duration = [milliseconds] * (len(images) - 1) + [hold]
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0, disposal=1)
+    return buffer.getvalue()
+
+
+def data_uri(picture: np.ndarray) -> str:
+    """uint8 (H, W, 3) or (H, W) as an address that holds all of it."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

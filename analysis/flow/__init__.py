@@ -1,0 +1,1 @@
+"""The seam to flows of points and of images."""

@@ -1,0 +1,455 @@
+"""Flows of images: requests, results and answers."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.core.cache import ByteLRU
+from analysis.core.errors import UserError, as_user_errors
+from analysis.core.fields import MAX_GAMMA, check_noise, one_of, real, several, whole
+from analysis.core.images import as_pictures
+from analysis.core.progress import Report
+from analysis.flow.clouds import NOISE, STEPS
+from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.settings import MAX_NFE, SAMPLERS
+from analysis.metrics.image import PairNumbers, compare_pictures
+from flow_core import load
+from flow_core.fields import Exact, Prediction
+from flow_core.model import KIND, MODELS_DIR, SUFFIX, FlowModel
+from flow_core.samplers import GRIDS, MOMENTUM, Callback, SampleResult, cosine_grid, follow, rk4
+from foundation import checkpoints, noise
+from foundation.perceptual import available
+from foundation.randomness import MAX_SEED, derived_seed
+
+PATHS = ("idff", "otcfm")
+NOISY = ("matched", "bridge")  # samplers that draw noise of their own
+MAX_PICTURES, MAX_SETTINGS, MAX_SWEEP_VALUES = 8, 4, 24
+MAX_WORK = 600  # calls times pictures: some ten seconds of one core with a net of 3 M parameters
+# what one call costs with derivatives, in plain calls, rounded up from 2.4, 5.8 and 4.7 (3 M parameters, one core)
+ORDER_COST, TAYLOR_COST = {1: 1, 2: 3, 3: 6}, 5
+
+
+@dataclass(frozen=True)
+class FlowPicturesRequest:
+    """One setting: pictures from standard normal noise (t = 0) to data (t = 1).
+
+    Attributes:
+        data: what the net was trained on, "shapes" or "cifar10" of those that ship.
+        path: of the net, "idff" or "otcfm".
+        sampler: as in `Flow2DRequest`; those with momentum or noise need a path with noise, "idff".
+        nfe: network calls, 1 to 50.
+        grid: of the steps, "uniform" or "cosine".
+        gamma1, gamma2, gamma3: momentum weights, -100 to 100.
+        seeds: 1 to 8, one a picture; equal seeds start from equal noise, whatever the net and the sampler.
+        label: class index, -1 for none.
+    """
+
+    data: str = "shapes"
+    path: str = "idff"
+    sampler: str = "euler"
+    nfe: int = 5
+    grid: str = "uniform"
+    gamma1: float = 0.5
+    gamma2: float = 0.0
+    gamma3: float = 0.0
+    seeds: tuple[int, ...] = (0,)
+    label: int = -1
+
+    def __post_init__(self) -> None:
+        seeds = several(self.seeds, MAX_PICTURES, "The seeds")
+        clean = {
+            "path": one_of(self.path, PATHS, "The path"),
+            "sampler": one_of(self.sampler, SAMPLERS, "The sampler"),
+            "nfe": whole(self.nfe, 1, MAX_NFE, "The number of network calls"),
+            "grid": one_of(self.grid, tuple(GRIDS), "The grid of the steps"),
+            "seeds": tuple(whole(s, 0, MAX_SEED, "Each seed") for s in seeds),
+            "label": whole(self.label, -1, 9999, "The class (-1 for none)"),
+            **{g: real(getattr(self, g), -MAX_GAMMA, MAX_GAMMA, g) for g in ("gamma1", "gamma2", "gamma3")},
+        }
+        for name, value in clean.items():
+            object.__setattr__(self, name, value)
+        check_noise(self.sampler, self.gamma1)
+        if self.work > MAX_WORK:
+            raise UserError(
+                f"This costs about as much as {self.work:,} network calls for one picture, and at most {MAX_WORK} are "
+                f"made: ask for fewer calls or pictures{self._cheaper}."
+            )
+
+    gammas = Flow2DRequest.gammas  # the same rule: the weights that the sampler reads, without trailing zeros
+
+    @property
+    def work(self) -> int:
+        """Calls times pictures, with what differentiates the net counted in calls."""
+        cost = TAYLOR_COST if self.sampler == "taylor2" and self.nfe > 1 else ORDER_COST[max(len(self.gammas), 1)]
+        return self.nfe * len(self.seeds) * cost
+
+    @property
+    def _cheaper(self) -> str:
+        if self.sampler == "taylor2":
+            return ", or choose a sampler without derivatives"
+        return ", or set gamma2 and gamma3 to 0" if len(self.gammas) > 1 else ""
+
+
+@dataclass(frozen=True)
+class PictureSweepRequest:
+    """Distance to the exact flow of several settings over NFE.
+
+    Attributes:
+        settings: 1 to 4 of the same seeds, at least two of them.
+        nfes: rising network calls, 1 to 50, at most 24.
+    """
+
+    settings: tuple[FlowPicturesRequest, ...]
+    nfes: tuple[int, ...] = (1, 2, 3, 4, 5, 7, 10, 15, 20)
+
+    def __post_init__(self) -> None:
+        settings = several(self.settings, MAX_SETTINGS, "The settings")
+        if any(not isinstance(s, FlowPicturesRequest) for s in settings):
+            raise UserError("Each setting must be a question about a flow of pictures.")
+        if len({s.seeds for s in settings}) > 1 or len(set(settings[0].seeds)) < 2:
+            raise UserError("All settings of a sweep must share their seeds, and there must be two or more of these.")
+        nfes = several(self.nfes, MAX_SWEEP_VALUES, "The numbers of network calls")
+        nfes = tuple(sorted({whole(n, 1, MAX_NFE, "Each number of network calls") for n in nfes}))
+        object.__setattr__(self, "settings", settings)
+        object.__setattr__(self, "nfes", nfes)
+
+    @staticmethod
+    def at(setting: FlowPicturesRequest, nfe: int) -> FlowPicturesRequest | None:
+        """A setting with another number of calls; None where that is dearer than one question may be."""
+        try:
+            return replace(setting, nfe=nfe)
+        except UserError:
+            return None
+
+
+def needs_noise(sampler: str) -> bool:
+    """Whether a sampler is another than Euler's only on a path with noise."""
+    return sampler in MOMENTUM or sampler in NOISY
+
+
+@dataclass(frozen=True)
+class PictureFlowInfo:
+    """What there is for one kind of data.
+
+    Attributes: data; paths that have a net; classes, names of the labels, () without.
+    """
+
+    data: str
+    paths: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class FlowPicturesResult:
+    """One setting, run.
+
+    Attributes:
+        times: (N + 1,) of the grid, 0 = noise, 1 = data.
+        states: (N + 1, n, H, W, 3) at these times; values beyond black and white are clipped.
+        predictions: (N, n, H, W, 3) x1_hat at the start of every step.
+        nfe: network calls, counted; one call carries all n pictures.
+        derivatives: backward passes, counted.
+        seconds: of the run.
+        net: name of the model.
+    """
+
+    times: np.ndarray
+    states: np.ndarray
+    predictions: np.ndarray
+    nfe: int
+    derivatives: int
+    seconds: float
+    net: str
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """(n, H, W, 3) at t = 1."""
+        return self.states[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class ExactDistance:
+    """How far one setting's pictures lie from its net's own exact flow from the same noise.
+
+    Distances are of the 8-bit pictures on the [-1, 1] scale, as in `analysis.metrics.image.PairNumbers`.
+
+    Attributes:
+        exact: (n, H, W, 3) uint8, the plain flow at a fine resolution.
+        nfe: calls that it took.
+        mse: (n,).
+        psnr: (n,) decibels, infinite for equal pictures.
+        ssim: (n,).
+        lpips: (n,) LPIPS (Alex, side 64), None without a backbone.
+    """
+
+    exact: np.ndarray
+    nfe: int
+    mse: np.ndarray
+    psnr: np.ndarray
+    ssim: np.ndarray
+    lpips: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class PictureSweepResult:
+    """Distance to the exact flow over NFE; NaN where a setting diverged or is too dear. S settings, K numbers of calls.
+
+    Attributes:
+        nfes: (K,).
+        distance: (S, K, n).
+        measure: "LPIPS", or "PSNR" in decibels without a backbone.
+    """
+
+    nfes: np.ndarray
+    distance: np.ndarray
+    measure: str
+
+
+PREFIX = "images-"
+ORDER = ("shapes", "cifar10")  # of the list; others follow by name
+CACHE_BYTES = 64 * 2**20
+# Runge-Kutta 4 on cosine steps: on the shapes net and 8 noises at 54 dB or more from the same with 401 calls
+EXACT_NFE = 61
+CURE = "bring the momentum weights closer to 0, or use more network calls"
+TRAIN = "python -m flow_core.train images --config flow_core/configs/images_shapes.toml"
+
+
+@dataclass(frozen=True, eq=False)
+class PictureNet:
+    """Attributes: name; model; classes, names of its labels."""
+
+    name: str
+    model: FlowModel
+    classes: tuple[str, ...]
+
+    def predict(self, label: int, n: int):
+        """(x, t) -> Prediction with a class for all n pictures, -1 for none."""
+        labels = None if label < 0 else torch.full((n,), label, dtype=torch.int64)
+
+        def f(x: Tensor, t: Tensor) -> Prediction:
+            return self.model(x, t) if labels is None else self.model(x, t, labels)
+
+        return f
+
+    def start(self, seeds: tuple[int, ...]) -> Tensor:
+        """The noise of these seeds at t = 0."""
+        return self.model.path.start_std * noise(seeds, self.model.sample_shape)
+
+
+class ImageFlows:
+    """Questions about the picture flows of one folder; what is asked twice is kept.
+
+    Args:
+        folder: where images-DATA.flow.safetensors (IDFF) and images-DATA-otcfm.flow.safetensors are.
+    """
+
+    def __init__(self, folder: str | Path = MODELS_DIR):
+        self.folder = Path(folder)
+        self._nets: dict[str, PictureNet] = {}
+        self._answers, self._exact = ByteLRU(CACHE_BYTES), ByteLRU(CACHE_BYTES)
+        # two locks: pictures need not wait for the fine resolution
+        self._lock, self._exact_lock = threading.RLock(), threading.RLock()
+
+    @staticmethod
+    @functools.cache
+    def shared() -> ImageFlows:
+        """The one bench of a process, on the models that ship."""
+        return ImageFlows()
+
+    @functools.cached_property
+    def kinds(self) -> tuple[PictureFlowInfo, ...]:
+        """What there is, from the files' headers; files that cannot be read are left out."""
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        for file in sorted(self.folder.glob(f"{PREFIX}*{SUFFIX}")):
+            data = file.name.removesuffix(SUFFIX).removeprefix(PREFIX)
+            path = next((p for p in PATHS if p != "idff" and data.endswith(f"-{p}")), "idff")
+            try:
+                header = checkpoints.peek(file)
+            except checkpoints.CheckpointError:
+                continue
+            unet = header.config.get("unet")
+            if header.kind == KIND and isinstance(unet, dict):
+                found.setdefault(data.removesuffix(f"-{path}"), {})[path] = _classes(header.card, unet.get("classes"))
+        names = sorted(found, key=lambda d: (ORDER.index(d) if d in ORDER else len(ORDER), d))
+        return tuple(
+            PictureFlowInfo(d, tuple(p for p in PATHS if p in found[d]), max(found[d].values(), key=len)) for d in names
+        )
+
+    def kind(self, data: str) -> PictureFlowInfo:
+        """What there is for one kind of data.
+
+        Raises:
+            UserError: nothing.
+        """
+        if not self.kinds:
+            raise UserError(f"There is no flow of pictures in the models' folder: train one with {TRAIN}.")
+        for info in self.kinds:
+            if info.data == data:
+                return info
+        raise UserError(f"There is no flow of such pictures: choose one of {', '.join(i.data for i in self.kinds)}.")
+
+    def net(self, request: FlowPicturesRequest) -> PictureNet:
+        """What a question calls.
+
+        Raises:
+            UserError: no such net, a file that cannot be used, a class that it does not have, or a sampler that needs
+                noise on its path.
+        """
+        if request.path not in self.kind(request.data).paths:
+            raise UserError(
+                f"There is no net for {request.data} on the path {request.path}: choose another path, or train one "
+                "with python -m flow_core.train images."
+            )
+        name = f"{PREFIX}{request.data}" + ("" if request.path == "idff" else f"-{request.path}")
+        with self._lock:
+            if name not in self._nets:
+                self._nets[name] = self._load(name, request.path)
+            net = self._nets[name]
+        if request.label >= len(net.classes):
+            known = f"from 0 to {len(net.classes) - 1}, or -1 for none" if net.classes else "-1: this net has none"
+            raise UserError(f"The class must be {known}.")
+        if net.model.path.sigma == 0 and needs_noise(request.sampler):
+            raise UserError(
+                "Momentum and noise are multiples of the path's own noise, and this path has none (sigma = 0): choose "
+                "another sampler, or the path idff."
+            )
+        return net
+
+    def _load(self, name: str, path: str) -> PictureNet:
+        with as_user_errors():
+            model = load(self.folder / f"{name}{SUFFIX}")
+        if model.flow.path != path or len(model.sample_shape) != 3 or model.sample_shape[0] != 3:
+            raise UserError(f"The file of {name} holds another flow than its name says: train it again.")
+        return PictureNet(name, model, _classes(model.card, model.config.classes))
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Questions
+
+    def flow_pictures(self, request: FlowPicturesRequest) -> FlowPicturesResult:
+        """One setting: pictures, and x1_hat and the state at every step."""
+        net = self.net(request)
+
+        def make() -> FlowPicturesResult:
+            states, predictions, start = [], [], time.perf_counter()
+
+            def keep(i: int, t: float, x: Tensor, x1: Tensor) -> None:
+                states.append(x)
+                predictions.append(x1)
+
+            result = self._sample(request, net, keep)
+            seconds = time.perf_counter() - start
+            shown = [np.stack([as_pictures(x, CURE) for x in part]) for part in ([*states, result.x], predictions)]
+            return FlowPicturesResult(
+                result.grid.numpy(), *shown, nfe=result.nfe, derivatives=result.derivatives, seconds=seconds,
+                net=net.name,
+            )  # fmt: skip
+
+        with self._lock:
+            return self._answers.get(request, make)
+
+    @staticmethod
+    def _sample(request: FlowPicturesRequest, net: PictureNet, callback: Callback | None = None) -> SampleResult:
+        predict, path = net.predict(request.label, len(request.seeds)), net.model.path
+        try:
+            with as_user_errors():
+                return follow(
+                    predict, net.start(request.seeds), path, request,
+                    lambda: [derived_seed(NOISE, STEPS, s) for s in request.seeds], callback,
+                )  # fmt: skip
+        except RuntimeError as e:  # not every layer has the derivatives that Taylor-2 and orders 2 and 3 need
+            if request.sampler != "taylor2" and len(request.gammas) < 2:
+                raise
+            raise UserError("This net cannot be differentiated so often: choose another sampler or order.") from e
+
+    def exact(self, request: FlowPicturesRequest, report: Report | None = None) -> np.ndarray:
+        """The plain flow of the request's net from the same noise at a fine resolution, (n, H, W, 3) uint8.
+
+        Args:
+            request: sampler, calls and momentum are not read.
+            report: called with (share done, what); may raise to cancel.
+        """
+        net, seeds = self.net(request), request.seeds
+
+        def watch(i: int, t: float, x: Tensor, x1: Tensor) -> None:
+            if report is not None:
+                report(t, f"exact flow of {net.name}, {EXACT_NFE} calls")
+
+        def make() -> np.ndarray:
+            path, predict = net.model.path, net.predict(request.label, len(seeds))
+            with as_user_errors():
+                x = rk4(predict, net.start(seeds), Exact(path), EXACT_NFE, spacing=cosine_grid, callback=watch).x
+            return as_pictures(x, "train the net for longer")
+
+        with self._exact_lock:
+            return self._exact.get((net.name, seeds, request.label), make)
+
+    def distance(self, request: FlowPicturesRequest, report: Report | None = None) -> ExactDistance:
+        """How far a setting's pictures lie from its net's own exact flow; arguments as `exact`."""
+        made, exact = self.flow_pictures(request).pictures, self.exact(request, report)
+        pairs = _pairs(made, exact)
+        return ExactDistance(
+            exact=exact,
+            nfe=EXACT_NFE,
+            mse=np.array([p.mse for p in pairs]),
+            psnr=np.array([_decibels(p) for p in pairs]),
+            ssim=np.array([p.ssim for p in pairs]),
+            lpips=None if pairs[0].lpips is None else np.array([p.lpips for p in pairs]),
+        )
+
+    def sweep(self, request: PictureSweepRequest, report: Report | None = None) -> PictureSweepResult:
+        """Distance to the exact flow over NFE; arguments as `exact`."""
+        for setting in request.settings:  # what cannot be asked is told at once, not as gaps
+            self.net(setting)
+        measure = "LPIPS" if available("alex") else "PSNR"
+        distance = np.full((len(request.settings), len(request.nfes), len(request.settings[0].seeds)), np.nan)
+        jobs = [(s, k) for s in range(len(request.settings)) for k in range(len(request.nfes))]
+        work = [EXACT_NFE] * len(request.settings) + [request.nfes[k] for _, k in jobs]
+        done = 0
+
+        def told(share: float, what: str) -> None:
+            if report is not None:
+                report(min(1.0, (sum(work[:done]) + share * work[done]) / sum(work)), what)
+
+        for setting in request.settings:
+            self.exact(setting, told)
+            done += 1
+        for s, k in jobs:
+            asked = request.at(request.settings[s], request.nfes[k])
+            told(0, f"setting {s + 1} of {len(request.settings)}, {request.nfes[k]} calls")
+            done += 1
+            if asked is not None:
+                distance[s, k] = self._distances(asked, measure)
+        return PictureSweepResult(np.array(request.nfes), distance, measure)
+
+    def _distances(self, request: FlowPicturesRequest, measure: str) -> np.ndarray | float:
+        try:
+            made = as_pictures(self._sample(request, self.net(request)).x, CURE)
+        except UserError:
+            return np.nan
+        pairs = _pairs(made, self.exact(request))
+        return np.array([p.lpips if measure == "LPIPS" else _decibels(p) for p in pairs])
+
+
+def _classes(card: dict, count) -> tuple[str, ...]:
+    """Names of the labels: the card's, or else numbers."""
+    count = count if isinstance(count, int) else 0
+    data = card.get("data")
+    names = data.get("classes") if isinstance(data, dict) else None
+    names = names if isinstance(names, (list, tuple)) and len(names) == count else [f"class {i}" for i in range(count)]
+    return tuple(str(n) for n in names)
+
+
+def _pairs(made: np.ndarray, exact: np.ndarray) -> list[PairNumbers]:
+    return [compare_pictures(a, b).numbers for a, b in zip(made, exact, strict=True)]
+
+
+def _decibels(pair: PairNumbers) -> float:
+    return np.inf if pair.psnr is None else pair.psnr

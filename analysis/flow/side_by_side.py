@@ -1,0 +1,46 @@
+"""The question that a tab of flows asks: settings beside each other; a frozen dataclass, made of single questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.core.errors import UserError
+from analysis.core.fields import several
+from analysis.flow.images import FlowPicturesRequest
+from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.settings import MAX_SETTINGS
+
+# what the settings of one question have in common: it is chosen once, above them
+SHARED: dict[type, tuple[str, ...]] = {
+    Flow2DRequest: ("density", "drawing", "seed", "points", "grid"),
+    FlowPicturesRequest: ("data", "label", "seeds", "grid"),
+}
+
+
+@dataclass(frozen=True)
+class SideBySideRequest:
+    """Settings that start from the same noise.
+
+    Attributes:
+        settings: 1 to 4 questions of one kind, `Flow2DRequest` or `FlowPicturesRequest`, which agree in what `SHARED`
+            lists; None where a place is left empty, but not everywhere.
+    """
+
+    settings: tuple[Flow2DRequest | FlowPicturesRequest | None, ...]
+
+    def __post_init__(self) -> None:
+        settings = several(self.settings, MAX_SETTINGS, "The settings")
+        kinds = {type(s) for s in settings if s is not None}
+        if len(kinds) != 1 or not kinds <= SHARED.keys():
+            raise UserError("Give one setting or more, all of flows in the plane or all of flows of pictures.")
+        object.__setattr__(self, "settings", settings)
+        shared = SHARED[type(self.asked[0])]
+        if len({tuple(getattr(s, name) for name in shared) for s in self.asked}) > 1:
+            raise UserError(
+                f"Settings beside each other must have the same {', '.join(shared)}: change those that differ."
+            )
+
+    @property
+    def asked(self) -> tuple[Flow2DRequest | FlowPicturesRequest, ...]:
+        """Those of the places that are not empty."""
+        return tuple(s for s in self.settings if s is not None)

@@ -1,0 +1,1 @@
+"""What the page teaches: lessons with their checks, examples, glossary."""

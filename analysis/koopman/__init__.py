@@ -1,0 +1,1 @@
+"""What can be computed of one HKD model: pure functions of tensors."""

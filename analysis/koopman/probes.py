@@ -1,0 +1,247 @@
+"""Labels by measurement: how coarse is a band, and which factor of a scene does it carry?
+
+The paper reads bands as layout, shape and texture (4.2, D.2) and contradicts itself on which is which (docs/method.md,
+"Bands"); so nothing is assumed here. The frequency probe looks at the Fourier power of what a band adds to the
+picture; the attribution looks at pairs of procedural scenes that differ in one known factor. Both are ours (inferred).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.core.progress import Progress
+from analysis.koopman import spectrum
+from analysis.koopman.effects import band_numbers, mode_table, pair_energy
+from analysis.metrics import image as metrics
+from foundation import noise, shapes
+from foundation.bootstrap import bootstrap
+from koopman_core.edm import SIGMA_MIN
+from koopman_core.model import KoopmanDiffusion, SpectrumEntry
+
+EVERYTHING = "everything"  # the yardstick row: two unrelated scenes
+ROWS = (*shapes.FACTOR_GROUPS, EVERYTHING)
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class BandLabels:
+    """Fourier statistics of what each of K bands adds to the picture at eps, over B seeds.
+
+    Attributes:
+        frequency: (R,) cycles per pixel, centres of the rings.
+        power: (K, R) mean radial power of D(z) - D(z without the band).
+        centroid: (K,) mean frequency centroid, cycles per pixel; NaN where no seed has any detail.
+        low, high: (K,) 95 % bootstrap interval of it.
+        change: (K,) mean squared picture change when the band is left out.
+        coarse_to_fine: the bands by centroid, lowest first; bands without detail come last.
+        distinct: (K - 1,) bool: whether neighbours in that order differ by more than chance (the paired bootstrap
+            interval of their difference leaves out 0).
+    """
+
+    frequency: Tensor
+    power: Tensor
+    centroid: Tensor
+    low: Tensor
+    high: Tensor
+    change: Tensor
+    coarse_to_fine: tuple[int, ...]
+    distinct: tuple[bool, ...]
+
+
+@torch.no_grad()
+def band_frequencies(
+    model: KoopmanDiffusion,
+    entries: Sequence[SpectrumEntry],
+    latents: Callable[[int], list[Tensor]],
+    seeds: int,
+    edges: Sequence[float] = (1 / 3, 2 / 3),
+    order: str = "alpha",
+    *,
+    labels: Tensor | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    progress: Progress = None,
+) -> BandLabels:
+    """Measure how coarse or fine each band is.
+
+    Args:
+        model: anything with `decode`.
+        entries: its spectrum, for the bands.
+        latents: z at eps of seed number i, (1, C_l, h_l, w_l) a level.
+        seeds: how many numbers to ask for.
+        edges, order: of the bands.
+        labels: (K + 1,) int64 or None.
+        draws, seed: of the bootstrap.
+        progress: called with (share done, what) after every seed; may raise to stop.
+    """
+    masks = [spectrum.band_masks(e.alpha, edges, order) for e in entries]
+    keep = [torch.stack([torch.ones(m[0].shape), *(1.0 - b.float() for b in m)]) for m in masks]
+    keep = [k.repeat_interleave(2, dim=1) for k in keep]
+    powers, centroids, changes = [], [], []
+    for i in range(seeds):
+        out = model.decode([z * k for z, k in zip(latents(i), keep, strict=True)], labels)
+        added = out[:1] - out[1:]
+        radial = metrics.radial_power(added)
+        powers.append(radial.power)
+        centroids.append(metrics.frequency_centroid(added))
+        changes.append(added.double().square().mean((1, 2, 3)))
+        if progress is not None:
+            progress((i + 1) / seeds, "pictures without a band")
+    values = torch.stack(centroids)
+    mean = values.nanmean(0)
+    ends = [bootstrap(column[~column.isnan()], draws, seed) for column in values.T]
+    ranking = sorted(range(len(mean)), key=lambda b: (bool(mean[b].isnan()), float(mean[b])))
+    distinct = []
+    for a, b in zip(ranking[:-1], ranking[1:], strict=True):
+        gap = values[:, b] - values[:, a]
+        low, high = bootstrap(gap[~gap.isnan()], draws, seed)
+        distinct.append(bool(low > 0) or bool(high < 0))  # NaN is neither
+    return BandLabels(
+        radial.frequency, torch.stack(powers).mean(0), mean, torch.stack([e[0] for e in ends]),
+        torch.stack([e[1] for e in ends]), torch.stack(changes).mean(0), tuple(ranking), tuple(distinct),
+    )  # fmt: skip
+
+
+def scene_pairs(row: str, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Scenes before and after a change of one factor, all others held.
+
+    Args:
+        row: a key of `shapes.FACTOR_GROUPS`, or "everything" for two unrelated scenes.
+        count: pairs.
+        seed: of the scenes and of the change.
+
+    Returns:
+        Two (count,) records of `shapes.FACTOR_DTYPE`. For "turn" no disc and no ring, which do not show it.
+
+    Raises:
+        ValueError: unknown row.
+    """
+    if row not in ROWS:
+        raise ValueError(f"Unknown factor {row!r}: use one of {', '.join(ROWS)}.")
+    before = shapes.factors(np.arange(4 * count + 64), seed)
+    if row == "turn":
+        before = before[~np.isin(before["kind"], [shapes.KINDS.index(k) for k in shapes.ROUND])]
+    if row == EVERYTHING:
+        return before[:count], shapes.factors(np.arange(2**40, 2**40 + count), seed)
+    return before[:count], shapes.vary(before[:count], row, seed)
+
+
+def draw_scenes(factors: np.ndarray, side: int) -> Tensor:
+    """The scenes as pictures (N, 3, side, side) float32 in [-1, 1]."""
+    return torch.from_numpy(shapes.render(factors, side)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Share of the squared latent difference of two scenes; F rows, L levels, K bands, mean over pairs.
+
+    Attributes:
+        rows: names of the factors; "everything" (two unrelated scenes) last: what a factor is to be compared with,
+            since levels and bands differ in size and in scale.
+        pairs: (F,) pairs that differ at all.
+        share: (F, L, K); each row sums to 1 (NaN without such a pair).
+        bands, bands_low, bands_high: (F, K), summed over levels, with the 95 % bootstrap interval.
+        levels, levels_low, levels_high: (F, L), summed over bands.
+    """
+
+    rows: tuple[str, ...]
+    pairs: Tensor
+    share: Tensor
+    bands: Tensor
+    bands_low: Tensor
+    bands_high: Tensor
+    levels: Tensor
+    levels_low: Tensor
+    levels_high: Tensor
+
+
+def difference_shares(
+    before: Sequence[Tensor],
+    after: Sequence[Tensor],
+    entries: Sequence[SpectrumEntry],
+    bands: Sequence[Tensor],
+    count: int,
+    delta: float = 0.0,
+) -> Tensor:
+    """Where two sets of latents differ: (B, L, K) float64 shares of |e^(delta A) (z - z')|^2, NaN where they do not.
+
+    Args:
+        before, after: (B, C_l, h_l, w_l) a level.
+        entries: the acting spectrum.
+        bands: `band_numbers` of every entry.
+        count: how many bands there are, K.
+        delta: evolve the difference by this much first; a closed form, since A is linear.
+    """
+    found = torch.zeros(len(before[0]), len(before), count, dtype=torch.float64)
+    time = torch.tensor([delta], dtype=torch.float64)
+    for level, (x, y, e, band) in enumerate(zip(before, after, entries, bands, strict=True)):
+        energy = pair_energy(x - y) * mode_table("energy", e.alpha.flatten(), e.beta.flatten(), time).T
+        found[:, level].index_add_(1, band, energy)
+    total = found.sum((1, 2), keepdim=True)
+    return found / torch.where(total > 0, total, torch.nan)
+
+
+@torch.no_grad()
+def attribution(
+    encode: Callable[[Tensor, float], list[Tensor]],
+    entries: Sequence[SpectrumEntry],
+    tau: float,
+    *,
+    sigma: float = SIGMA_MIN,
+    side: int = 32,
+    pairs: int = 64,
+    edges: Sequence[float] = (1 / 3, 2 / 3),
+    order: str = "alpha",
+    rows: Sequence[str] = ROWS,
+    carried: bool = False,
+    draw: Callable[[np.ndarray, int], Tensor] = draw_scenes,
+    seed: int = 0,
+    draws: int = 1000,
+    progress: Progress = None,
+) -> Attribution:
+    """Which level and which band sees which factor.
+
+    Args:
+        encode: E(x, sigma): (B, 3, side, side) noisy pictures -> latents.
+        entries: the acting spectrum.
+        tau: Koopman time of sigma, used by `carried`.
+        sigma: noise level to encode at; both scenes of a pair get the same noise, so it is no part of the difference
+            but for the encoder's curvature. sigma_min is as good as none.
+        side: of the pictures.
+        pairs: a row.
+        edges, order: of the bands.
+        rows: which of `ROWS`.
+        carried: measure the difference after the flow has carried it to eps, as the decoder sees it.
+        draw: how records become pictures.
+        seed: of scenes, changes, noise and bootstrap.
+        draws: bootstrap resamples.
+        progress: called with (share done, what) after every batch; may raise to stop.
+    """
+    bands = [band_numbers(e, edges, order) for e in entries]
+    delta = -float(tau) if carried else 0.0
+    shares = torch.zeros(len(rows), pairs, len(entries), len(edges) + 1, dtype=torch.float64)
+    for f, row in enumerate(rows):
+        scenes = scene_pairs(row, pairs, seed)
+        for low in range(0, pairs, BATCH):
+            part = slice(low, min(low + BATCH, pairs))
+            before, after = (draw(records[part], side) for records in scenes)
+            level = sigma * noise(range(seed + low, seed + part.stop), before.shape[1:])
+            z = encode(torch.cat([before + level, after + level]), sigma)
+            first, second = zip(*(latent.chunk(2) for latent in z), strict=True)
+            shares[f, part] = difference_shares(first, second, entries, bands, len(edges) + 1, delta)
+            if progress is not None:
+                progress((f * pairs + part.stop) / (len(rows) * pairs), f"pairs that differ in {row}")
+    kept = [s[~s.flatten(1).isnan().any(1)] for s in shares]
+    summed = {axis: [s.sum(axis) for s in kept] for axis in (1, 2)}  # over levels, over bands
+    ends = {axis: [bootstrap(s, draws, seed) for s in of] for axis, of in summed.items()}
+    return Attribution(
+        tuple(rows), torch.tensor([len(s) for s in kept]), torch.stack([s.mean(0) for s in kept]),
+        *(t for axis in (1, 2) for t in (
+            torch.stack([s.mean(0) for s in summed[axis]]),
+            torch.stack([e[0] for e in ends[axis]]), torch.stack([e[1] for e in ends[axis]]))),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Distances of images and of sets of images."""

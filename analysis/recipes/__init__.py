@@ -1,0 +1,1 @@
+"""A question and its weights as JSON or inside a PNG, checked and asked again."""

@@ -1,0 +1,1 @@
+"""The seam to HKD: requests, results and answers by subject."""

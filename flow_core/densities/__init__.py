@@ -1,0 +1,1 @@
+"""Two-dimensional densities with exact values, and distances of clouds of points."""

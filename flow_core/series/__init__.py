@@ -1,0 +1,1 @@
+"""Worlds of time series, their scores and baselines, the next-step model."""

@@ -1,0 +1,185 @@
+"""The ablation: what is trained and measured, kept, and read from the figures."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import koopman_core
+from analysis.core.errors import UserError
+from analysis.evaluate import ablation
+from analysis.evaluate.ablation import (
+    PATH,
+    ROWS,
+    Figures,
+    Plan,
+    Row,
+    ablation_text,
+    main,
+    measure,
+    order_verdict,
+    run,
+    train_row,
+)
+from foundation import noise
+from foundation.randomness import FIRST_SEED
+from foundation.statistics import Interval
+from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.trajectories import TrajectoryConfig, write_trajectories
+from tests.analysis.conftest import random_pair
+
+CONFIG = """
+[student]
+objective = "published"
+lambda2 = 0.0
+[training]
+batch = 4
+warmup = 4
+optimizer = "adam"
+compile = "off"
+precision = "fp32"
+"""
+
+
+def distance(x, y, **_):
+    """In the place of LPIPS."""
+    return (x - y).abs().flatten(1).mean(1)
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    teacher = random_pair()[1]
+    koopman_core.save(teacher, tmp_path / "t.teacher.safetensors", {"name": "t-teacher"})
+    teacher = koopman_core.load_teacher(tmp_path / "t.teacher.safetensors")
+    write_trajectories(teacher, TrajectoryConfig(count=8, steps=4, shard_size=8, batch=8), tmp_path / "trajectories")
+    (tmp_path / "settings.toml").write_text(CONFIG)
+    monkeypatch.setattr(ablation, "PerceptualDistance", lambda *_, **__: distance)
+    return Plan(
+        str(tmp_path / "t.teacher.safetensors"), tmp_path / "trajectories", 8, 4, config=tmp_path / "settings.toml"
+    )
+
+
+def test_every_row_is_a_training_that_can_start():
+    for group, rows in ROWS.items():
+        assert len({row.key for row in rows}) == len(rows), group
+    keys = [row for rows in ROWS.values() for row in rows]
+    assert {r.overrides for r in keys if r.key == "path"} == {PATH}  # one key is one training in all groups
+    assert [r.paper for r in ROWS["paper"]] == [5.72, 5.57, 4.78, 3.30, None]  # table 3
+
+
+def test_a_row_is_trained_once_and_measured_as_its_pictures_say(plan, tmp_path, monkeypatch):
+    row = Row("on_T", "", ("--student.only_T=true",))
+    path = train_row(plan, row, 1, tmp_path / "runs")
+    model, teacher = koopman_core.load(path), koopman_core.load_teacher(plan.teacher)
+    assert model.card["recipe"]["student"]["only_T"] and model.card["recipe"]["training"]["seed"] == 1
+    found = measure(plan, path, 1, distance)
+    with torch.no_grad():
+        x = noise(range(FIRST_SEED, FIRST_SEED + 4), (3, 16, 16))
+        best = heun_sample(teacher, SIGMA_MAX * x, karras_sigmas(18)).x.clamp(-1, 1)
+        assert found.lpips == pytest.approx(float(distance(model.one_step(x).clamp(-1, 1), best).mean()), rel=1e-4)
+        for operator in model.operators:
+            operator.a.zero_()
+        assert found.zero == pytest.approx(float(distance(model.one_step(x).clamp(-1, 1), best).mean()), rel=1e-4)
+    assert found.fid is None and set(found.linear) == set(found.apart) == {16, 8} and 0 <= found.growing <= 1
+
+    monkeypatch.setattr(ablation, "run_student", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(ablation, "measure_fidelity", lambda *_, **__: pytest.fail("measured again"))
+    assert train_row(plan, row, 1, tmp_path / "runs") == path
+    assert measure(plan, path, 1, distance) == found
+    with pytest.raises(UserError, match="other settings: delete that folder"):
+        train_row(plan, replace(row, overrides=()), 1, tmp_path / "runs")
+
+
+def test_a_card_older_than_an_option_has_its_default(plan, tmp_path):
+    row = Row("full", "")
+    path = train_row(plan, row, 0, tmp_path / "runs")
+    model = koopman_core.load(path)
+    del model.card["recipe"]["student"]["latent_weights"]
+    model.card["recipe"]["training"]["threads"] = 5  # makes no other model
+    koopman_core.save(model, path, model.card)
+    assert train_row(plan, row, 0, tmp_path / "runs") == path
+
+
+def test_more_samples_go_on_and_fid_is_asked_for(plan, tmp_path, monkeypatch):
+    asked = []
+
+    def fake(bench, count, **options):
+        asked.append((bench.name, count, options["reference_count"]))
+        return type("D", (), {"fid": {"student": (7.0,)}, "kid": {"student": Interval(0.5, 0.4, 0.6, count)}})
+
+    monkeypatch.setattr(ablation, "measure_distribution", fake)
+    ours = Row("only_T", "not in the paper", ("--student.only_T=true",))
+    monkeypatch.setitem(ablation.ROWS, "paper", (ROWS["paper"][3], ours))
+    asked_of = replace(plan, fid=5, reference=6)
+    (row, (one, two)), (_, (three,)) = run(asked_of, "paper", tmp_path / "runs", report=lambda _: None)
+    assert (row.key, one.seed, two.seed, one.fid, one.kid) == ("full", 0, 1, 7.0, 0.5)
+    assert three.fid is three.kid is None  # asked for beside the paper's figure only
+    assert asked == [("full-0", 5, 6), ("full-1", 5, 6)] and one.lpips != two.lpips
+
+
+def figures(seed=0, lpips=0.1, fid=10.0, **other):
+    known = {
+        "kid": fid / 2000,
+        "psnr": 20.0,
+        "zero": 0.5,
+        "scrub": 0.2,
+        "linear": {16: 0.5, 8: 0.05},
+        "apart": {16: 0.7, 8: 0.08},
+        "growing": 0.25,
+    }
+    return Figures(seed, lpips=lpips, fid=fid, **{**known, **other})
+
+
+def rows_of(*values):
+    """The paper's rows with LPIPS of two trainings each."""
+    return [
+        (row, [figures(i, v, 100 * v) for i, v in enumerate(pair)])
+        for row, pair in zip(ROWS["paper"], values, strict=False)
+    ]
+
+
+@pytest.mark.parametrize(
+    "values,head,words",
+    [
+        ([(0.9, 0.8), (0.7, 0.6), (0.5, 0.4), (0.3, 0.2)], "the order is the paper's", ["holds"] * 3),
+        ([(0.9, 0.8), (0.85, 0.6), (0.5, 0.4), (0.3, 0.2)], "the order is not shown to be the paper's",
+         ["is not told apart", "holds", "holds"]),
+        ([(0.9, 0.8), (0.7, 0.6), (0.1, 0.1), (0.3, 0.2)], "the order is not the paper's",
+         ["holds", "holds", "is reversed"]),
+    ],
+)  # fmt: skip
+def test_the_order_is_read_from_the_ranges(values, head, words):
+    text = order_verdict(rows_of(*values), lambda f: f.lpips, "LPIPS")
+    assert text.startswith(f"By LPIPS {head}: ")
+    assert [next(w for w in ("holds", "is reversed", "is not told apart") if part.rstrip(".").endswith(w))
+            for part in text.split(": ", 1)[1].split("; ")] == words  # fmt: skip
+
+
+def test_tables_of_all_groups():
+    plan = Plan("shapes", None, 20_000, 500, fid=2500)
+    *theirs, (ours, found) = rows_of((0.9, 0.8), (0.7, 0.6), (0.5, 0.4), (0.3, 0.2), (0.25, 0.25))
+    text = ablation_text("paper", [*theirs, (ours, [replace(f, fid=None, kid=None) for f in found])], plan)
+    assert "| A = 0, loss at T only | 2 | 0.8500 [0.8000, 0.9000] |" in text and "| FID-2500 |" in text
+    assert "85.00 [80.00, 90.00] | 42.50 [40.00, 45.00] | 5.72 |" in text and "| n/a | n/a | n/a |" in text
+    assert "By FID-2500 the order is the paper's" in text and "By KID-2500 the order is the paper's" in text
+    assert "within 240.0 % of one another" in text  # 85 over 25, less 1; without our own row
+    assert "LPIPS of the picture 1.00 times" in text and "2.0 times as far with path" in text
+    rows = [(row, [figures(lpips=v)]) for row, v in zip(ROWS["time"], (0.3, 0.1, 0.2), strict=True)]
+    time = ablation_text("time", rows, replace(plan, fid=None))
+    assert "Nearest to the teacher's picture: path, log sigma" in time and "FID" not in time
+    latent = [(row, [figures(lpips=0.1 if row.key == "path" else 0.2)]) for row in ROWS["latent"]]
+    text = ablation_text("latent", latent, replace(plan, fid=None))
+    assert "LPIPS of the picture 2.00 times" in text and "in any row: 8 pixels." in text
+    assert "of what differs between pictures 0.70 to 0.70, 0.08 to 0.08" in text
+    shared = [(row, [replace(found, apart={16: 0.7, 8: 0.3})]) for row, (found,) in latent]
+    assert "in any row: none." in ablation_text("latent", shared, replace(plan, fid=None))
+
+
+@pytest.mark.parametrize(
+    "bad,words", [(["--groups", "x"], "--groups takes paper, time, latent"), (["--noises", "1"], "--noises"),
+                  (["--teacher", "nobody"], "nobody")],
+)  # fmt: skip
+def test_mistakes_are_told(bad, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(ablation, "PerceptualDistance", lambda *_, **__: distance)
+    assert main(["--trajectories", str(tmp_path), "--folder", str(tmp_path), *bad]) == 2
+    assert words in capsys.readouterr().err

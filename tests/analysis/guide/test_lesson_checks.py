@@ -1,0 +1,201 @@
+"""Replies of the tour follow the numbers: other numbers, other replies."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from analysis.core.errors import UserError
+from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.points import PointFlows, SweepResult
+from analysis.guide import lessons
+from analysis.guide.lessons import clarity, growing_mode, linear, missed_least, most_detail, nearest_flow, outline
+from analysis.koopman.editing import EditNumbers
+from analysis.workbench.editing import EditRequest
+from analysis.workbench.images import TrajectoryRequest, TrajectoryResult
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.probes import LinearityRequest
+from analysis.workbench.spectrum import MaskRequest, SpectrumEntryResult
+
+SIDE, LEVELS = 16, 6
+TRAJECTORY = TrajectoryRequest(3, steps=LEVELS)
+
+
+def frames(seed=0) -> np.ndarray:
+    """Pictures whose detail turns from one into another; the last one is the other."""
+    rng = np.random.default_rng(seed)
+    one, other = rng.uniform(-90, 90, (2, SIDE, SIDE, 3))
+    angles = np.linspace(0, np.pi / 2, LEVELS)
+    return np.stack([128 + np.cos(a) * one + np.sin(a) * other for a in angles]).clip(0, 255).astype(np.uint8)
+
+
+def trajectory(pictures):
+    sigma = np.geomspace(80, 0.002, len(pictures))
+    none = dict.fromkeys(("denoised", "state", "final", "mse", "lpips"))
+    result = TrajectoryResult(sigma, np.linspace(1, 0, len(sigma)), pictures, **none, nfe_model=1, nfe_teacher=0)
+    return SimpleNamespace(trajectory=lambda request, report=None: result)
+
+
+def high_pass(picture):
+    """Independent of `analysis.koopman.editing`: scipy's Gaussian, normalised at the border."""
+    x = picture.astype(np.float64) / 127.5 - 1
+    blur = {"sigma": (2, 2, 0), "mode": "constant", "truncate": 12}
+    return x - gaussian_filter(x, **blur) / gaussian_filter(np.ones_like(x), **blur)
+
+
+def test_clarity_is_a_correlation_of_detail():
+    pictures = frames()
+    expected = [np.corrcoef(high_pass(p).ravel(), high_pass(pictures[-1]).ravel())[0, 1] for p in pictures]
+    assert clarity(pictures) == pytest.approx(expected, abs=1e-9)
+    assert clarity(np.full((3, SIDE, SIDE, 3), 7, np.uint8)).tolist() == [0, 0, 0]
+
+
+def test_the_outline():
+    bench = trajectory(frames())
+    first = int(np.argmax(clarity(frames()) >= 0.5))
+    same = outline(bench, TRAJECTORY, first)
+    assert same.right and f"first reaches 0.5 at level {first + 1}" in same.text and "the same level" in same.text
+    late = outline(bench, TRAJECTORY, first + 1)
+    assert late.right and "1 level later" in late.text
+    assert outline(bench, TRAJECTORY, LEVELS - 1).right is None and outline(bench, TRAJECTORY, None).right is None
+    flat = trajectory(np.full((4, SIDE, SIDE, 3), 9, np.uint8))
+    assert "no detail" in outline(flat, TRAJECTORY, 1).text
+    for bad in (-1, LEVELS, 1.5, "2", True):
+        with pytest.raises(UserError, match="level"):
+            outline(bench, TRAJECTORY, bad)
+
+
+def test_far_from_the_outline_is_told():
+    pictures = np.concatenate([np.repeat(frames()[:1], 6, 0), frames()[-1:]])
+    reply = outline(trajectory(pictures), TRAJECTORY, 1)
+    assert reply.right is False and "5 levels earlier" in reply.text
+
+
+def linearity(learned, mse=None, apart=None):
+    apart = None if apart is None else {"learned": np.array(apart)}
+    result = SimpleNamespace(names=("skip 0", "bottleneck"), learned=np.array(learned), differences=apart, mse=mse)
+    return SimpleNamespace(linearity=lambda request, report=None: result)
+
+
+def test_linearity_names_its_range():
+    request = LinearityRequest((2,))
+    rough = linearity([[0, 0.6, 0.8], [0, 0.8, 1.0]])
+    low, high = np.sqrt((0.36 + 0.64) / 2), np.sqrt((0.64 + 1) / 2)
+    reply = linear(rough, request, 0.8)
+    assert reply.right and f"from {low:.2f} (skip 0) to {high:.2f} (bottleneck)" in reply.text
+    assert "not linear to within 10% at any level" in reply.text and "pictures" not in reply.text
+    assert linear(rough, request, 0.5).right is False
+    half = linear(linearity([[0, 0.05, 0.05], [0, 0.5, 0.5]]), request, 0.5)
+    assert "are linear to within 10% at skip 0" in half.text
+    shared = linear(linearity([[0, 0.05, 0.05], [0, 0.05, 0.05]], apart=[[0, 0.3, 0.3], [0, 0.08, 0.08]]), request, 0.3)
+    assert "from 0.08 (bottleneck) to 0.30 (skip 0)" in shared.text
+    assert "are linear to within 10% at bottleneck" in shared.text
+
+
+@pytest.mark.parametrize(("still", "word"), [(0.4, "are nearer"), (0.1, "are not nearer")])
+def test_linearity_of_pictures_goes_both_ways(still, word):
+    mse = {"learned": np.array([9.0, 0.2, 0.2]), "identity": np.array([9.0, still, still])}
+    assert word in linear(linearity([[0, 1, 1], [0, 1, 1]], mse), LinearityRequest((2,)), 1.0).text
+
+
+def test_a_mode_grows_or_fades():
+    alpha = np.array([-0.5, 0.25, 0.0, -1.0], np.float32).reshape(1, 2, 2)
+    entry = SpectrumEntryResult(0, "skip 0", (2, 2, 2), alpha, np.full_like(alpha, np.pi), np.zeros((1, 2, 2)))
+    grows = growing_mode(entry, 0)
+    assert (
+        grows.right and f"× {np.exp(0.5):.2f}" in grows.text and "180°" in grows.text and "2 of 4 modes" in grows.text
+    )
+    assert growing_mode(entry, 1).right is False and "fades" in growing_mode(entry, 1).text
+    assert growing_mode(entry, 2).right is False and growing_mode(entry, None).right is None
+    for bad in (4, -1, 0.5):
+        with pytest.raises(UserError, match="mode"):
+            growing_mode(entry, bad)
+
+
+@pytest.mark.parametrize("least", [0, 1, 2])
+def test_the_band_that_is_missed_least(least):
+    asked = []
+
+    def mask(request):
+        asked.append(request)
+        return SimpleNamespace(mse=0.01 if request.gains[least] == 0 else 0.5)
+
+    bench = SimpleNamespace(mask_bands=mask)
+    for away in range(3):
+        gains = tuple(0.0 if b == away else 0.75 for b in range(3))
+        reply = missed_least(bench, MaskRequest(2, edges=(0.2, 0.9), gains=gains, entries=(1,)))
+        assert reply.right is (away == least) and ("as you said" in reply.text) is (away == least)
+    assert {r.gains for r in asked} == {(0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0)}
+    assert {(r.edges, r.entries) for r in asked} == {((0.2, 0.9), (1,))}
+    for gains in ((1, 1, 1), (0, 0, 1)):
+        assert missed_least(bench, MaskRequest(2, gains=gains)).right is None
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_the_band_with_most_detail(most):
+    def edit(request, report=None):
+        detail = 0.4 if request.bands == (0, 1, 2) else 0.3 if request.bands == (most,) else 0.1
+        return SimpleNamespace(numbers=EditNumbers(0.1, detail, 0.02 * len(request.bands)))
+
+    bench = SimpleNamespace(edit=edit)
+    for band in range(3):
+        reply = most_detail(bench, EditRequest(2, bands=(band,)))
+        assert reply.right is (band == most) and "all bands together 0.40" in reply.text
+        assert "by 0.02 where all bands change it by 0.06" in reply.text
+    assert most_detail(bench, EditRequest(2, bands=(0, 1))).right is None
+    flat = SimpleNamespace(edit=lambda request, report=None: SimpleNamespace(numbers=EditNumbers(0.1, None, 0.0)))
+    assert "no detail" in most_detail(flat, EditRequest(2)).text
+
+
+def sweep(runs, asked=None):
+    def answer(request, report=None):
+        if asked is not None:
+            asked.append(request)
+        of = np.array(runs, dtype=float)[:, None]
+        none = np.zeros((0,))
+        return SweepResult(np.array(request.nfes), of, of[0], none, (), none, none, np.array([0.0, 0.001]))
+
+    return SimpleNamespace(sweep=answer)
+
+
+def test_the_flow_that_comes_nearest():
+    settings, names = [Flow2DRequest(nfe=7), Flow2DRequest(nfe=7, sampler="heun")], ["A: one", "B: two"]
+    asked = []
+    clear = sweep([[0.5, 0.6, 0.4], [0.1, 0.1, 0.2]], asked)
+    assert nearest_flow(clear, settings, names, 0).right is False
+    reply = nearest_flow(clear, settings, names, 1)
+    assert reply.right and "With 7 network calls" in reply.text and "B: two comes nearest." in reply.text
+    assert "A: one 0.5000 and B: two 0.1333; data against data 0.0005" in reply.text
+    assert asked[0].nfes == (7,) and asked[0].gammas == () and len(asked[0].settings) == 2
+    near = sweep([[0.1, 0.4, 0.1], [0.2, 0.1, 0.2]])
+    assert nearest_flow(near, settings, names, 0).right and nearest_flow(near, settings, names, 1).right
+    assert "scatter" in nearest_flow(near, settings, names, 1).text
+    gone = sweep([[np.nan] * 3, [0.1, 0.1, 0.1]])
+    assert "A: one diverged" in nearest_flow(gone, settings, names, 0).text
+    assert nearest_flow(gone, settings, names, 0).right is False
+    assert nearest_flow(sweep([[np.nan] * 3] * 2), settings, names, 0).right is None
+    assert nearest_flow(clear, settings, names, None).right is None
+    with pytest.raises(UserError, match="choice"):
+        nearest_flow(clear, settings, names, 2)
+
+
+def test_real_models_answer(models):
+    bench = ModelLibrary(models, default="shapes").get("shapes")
+    request = LinearityRequest((2,), steps=4, dmd_rank=0)
+    errors = np.sqrt(np.square(bench.linearity(request).learned[:, 1:]).mean(1))
+    assert f"from {errors.min():.2f}" in linear(bench, request, 0.5).text
+    gains = (1.0, 0.0, 1.0)
+    assert f"middle α {bench.mask_bands(MaskRequest(2, gains=gains)).mse:.3g}" in (
+        missed_least(bench, MaskRequest(2, gains=gains)).text
+    )
+    assert most_detail(bench, EditRequest(2, ratio=0.9)).right is not None
+    assert outline(bench, TrajectoryRequest(2, steps=6), 1).text
+
+
+def test_a_real_flow_answers():
+    settings = [Flow2DRequest(path="icfm", nfe=n, net="oracle", points=64) for n in (2, 2)]
+    settings[1] = replace(settings[1], sampler="heun")
+    reply = nearest_flow(PointFlows(), settings, ["A", "B"], 0)
+    assert reply.right is not None and f"over {lessons.FLOW_SEEDS} noises" in reply.text

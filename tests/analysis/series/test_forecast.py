@@ -1,0 +1,245 @@
+"""SeriesForecasts: forecasts against independent recomputations on tiny worlds, and sentences for what cannot be."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from analysis.core.errors import UserError
+from analysis.series import loaded
+from analysis.series.forecast import QUANTILES, ForecastRequest, SeriesForecasts
+from analysis.series.long_run import LongRunRequest
+from flow_core.samplers import Diverged
+from flow_core.series.model import METHODS, SeriesModel
+from tests.analysis.series.forecasts import bench_on, field
+from tests.analysis.series.tiny_worlds import line, random_model, torus
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        yield bench_on(tmp_path_factory.mktemp("series"), patch)
+
+
+def test_the_list_is_what_can_be_read_and_known_worlds_come_first(bench):
+    assert [m.name for m in bench.models] == ["lorenz", "alanine", "field", "small"]
+    assert [m.title for m in bench.models] == ["Lorenz-63", "Small world", "Small field", "Small world"]
+    assert bench.info("").name == "lorenz" and bench.info("small").world == "small" and bench.info("small").needs == ""
+    with pytest.raises(UserError, match="choose one of lorenz, alanine, field, small"):
+        bench.info("../small")
+
+
+def test_members_and_truth_are_those_of_model_and_series(bench):
+    r = bench.forecast(ForecastRequest("small", 0.5, 4, 6, 3, "euler", seed=5))
+    world, model = line(), random_model(line())
+    assert (r.starts, r.start) == (75 - 6 + 1, 34)  # bound: twice the horizon of 3; round(0.5 * 69) is even
+    first = 225 + r.start
+    segment = world.segments[0]
+    history = world.normalise(segment.values[first - 2 : first])[None]
+    made = model.forecast(history, segment.context[first : first + 4][None].copy(), 4, 6, 3, "euler", 5).members[:, 0]
+    assert np.allclose(r.members, made.astype(np.float64) * world.scale + world.center)
+    assert np.allclose(r.truth, segment.values[first : first + 4], atol=1e-6)
+    assert np.allclose(r.past, segment.values[first - 2 : first], atol=1e-6) and r.seen == 2
+    assert r.times.tolist() == [1, 2, 3, 4] and r.past_times.tolist() == [-1, 0]
+    assert np.allclose(r.mean, r.members.mean(0)) and np.allclose(r.quantiles, np.quantile(r.members, QUANTILES, 0))
+    inside = (r.truth >= r.quantiles[0]) & (r.truth <= r.quantiles[-1])
+    assert r.same_data and not r.in_sample and not r.anomaly
+    assert r.inside == inside.mean() and (r.nfe, r.derivatives) == (3, 0) and r.seconds > 0
+
+
+def test_scores_by_hand(bench):
+    r = bench.forecast(ForecastRequest("small", 0.9, 4, 5))
+    world = line()
+    x, y = ((v - world.center) / world.scale for v in (r.members, r.truth))
+    mine = r.marks["this model"]
+    by_hand = np.zeros(4)
+    for k in range(4):
+        for d in range(2):
+            pairs = [abs(a - b) for a in x[:, k, d] for b in x[:, k, d]]
+            by_hand[k] += (abs(x[:, k, d] - y[k, d]).mean() - sum(pairs) / (2 * 5 * 4)) / 2
+    assert np.allclose(mine.by_lead, by_hand) and math.isclose(mine.crps_fair, by_hand.mean())
+    assert math.isclose(mine.rmse, np.sqrt(((x.mean(0) - y) ** 2).mean()))
+    assert math.isclose(mine.spread, np.sqrt(x.var(0).mean())) and mine.crps > mine.crps_fair
+
+
+def test_baselines_by_hand(bench):
+    r = bench.forecast(ForecastRequest("small", 0.2, 3))
+    world = line()
+    train = (world.segments[0].values[:150].astype(np.float64) - world.center) / world.scale
+    last = (r.past[-1] - world.center) / world.scale
+    y = (r.truth - world.center) / world.scale
+    for k in range(3):
+        ends = np.arange(2, 150 - 6 + 1)  # starts from which the longest horizon still ends in the training part
+        after, before = train[ends + k], train[ends - 1]
+        damping = (after * before).sum(0) / (before**2).sum(0)
+        for kind, a in (("climatology", 0.0), ("persistence", 1.0), ("damped persistence", damping)):
+            assert np.allclose((r.baselines[kind][k] - world.center) / world.scale, a * last, atol=1e-5)
+            std = np.sqrt(((after - a * before) ** 2).mean(0))
+            grid = np.linspace(-12, 12, 48001)
+            crps = []
+            for d in range(2):  # integral of (F - step)^2
+                z = (grid - (a * last)[d]) / std[d]
+                cdf = 0.5 * (1 + np.vectorize(math.erf)(z[::10] / math.sqrt(2)))
+                crps.append(((cdf - (grid[::10] >= y[k, d])) ** 2).sum() * (grid[10] - grid[0]))
+            assert math.isclose(r.marks[kind].by_lead[k], np.mean(crps), abs_tol=6e-3)
+    assert r.reference == "damped persistence"
+    assert r.usual == {"this model": 0.25, "damped persistence": 0.5}
+
+
+def test_angles(bench):
+    r = bench.forecast(ForecastRequest("alanine", 0.4, 2, 7))
+    assert r.period == 2 * np.pi and set(r.baselines) == {"climatology", "persistence"} and r.plane.pair == (0, 1)
+    assert math.isclose(r.plane.density.sum(), 1) and r.plane.density.shape == (72, 72)
+    z = np.exp(1j * r.members)
+    assert np.allclose(r.mean, np.angle(z.mean(0)))
+    off = np.angle(z / np.exp(1j * r.mean))
+    assert np.allclose(r.quantiles, r.mean + np.quantile(off, QUANTILES, 0))
+    error = np.abs(np.angle(z / np.exp(1j * r.truth))).mean(0)
+    pairs = np.abs(np.angle(z[:, None] / z[None])).sum((0, 1)) / (2 * 7 * 6)
+    assert np.allclose(r.marks["this model"].by_lead, (error - pairs).mean(1))
+    at = bench.open("alanine")
+    moved = at.baselines(r.start, 2)["persistence"].members - at.drawn["persistence"][:, :2]
+    assert np.allclose(np.exp(1j * moved), np.exp(1j * r.past[-1]))  # changes of the training part, from here on
+    changes = torus().segments[0].values[:200]
+    drawn = np.exp(1j * at.drawn["persistence"][:, 0])
+    pool = np.exp(1j * np.concatenate([s.values[2:200] - s.values[1:199] for s in torus().segments]))
+    assert changes.shape == (200, 2) and all(np.abs(pool - one).sum(1).min() < 1e-5 for one in drawn)
+
+
+def test_a_field(bench):
+    r = bench.forecast(ForecastRequest("field", 0.0, 2, 4))
+    world = field()
+    sea = world.segments[0].values[90:92, 0].astype(np.float64)
+    cosine = np.cos(np.radians(world.latitudes))[:, None] * world.mask
+    assert r.variables == ("area mean, sst anomaly",) and r.plane is None and r.anomaly
+    assert np.allclose(r.truth[:, 0], (sea * cosine).sum((1, 2)) / cosine.sum(), atol=1e-6)
+    assert str(r.times[0]) == "2017-07" and str(r.past_times[-1]) == "2017-06"
+    assert np.isnan(r.maps.mean[:, 1, 2]).all() and np.isfinite(r.maps.mean[:, world.mask]).all()
+    assert np.allclose(r.maps.truth[:, world.mask], sea[:, world.mask], atol=1e-5)
+    assert np.allclose(r.maps.error, r.maps.mean - r.maps.truth, equal_nan=True)
+    weights = (cosine / cosine.sum())[world.mask]
+    error = (((r.maps.error / 2) ** 2)[:, world.mask] @ weights).mean()
+    assert math.isclose(r.marks["this model"].rmse, math.sqrt(error), rel_tol=1e-5)
+    mean_of_members = (r.maps.mean[:, world.mask]) @ weights
+    assert np.allclose(r.mean[:, 0], mean_of_members, atol=1e-5)
+
+
+def test_the_attractor_is_drawn_of_the_test_part(bench):
+    plane = bench.open("lorenz").plane
+    world = bench.open("lorenz").world
+    x, z = np.concatenate([s.values for s in world.segments if "test" in s.splits])[:, [0, 2]].T
+    at = np.searchsorted(plane.edges[0], x[5]) - 1, np.searchsorted(plane.edges[1], z[5]) - 1
+    there = [(a >= e[i]) & (a < e[i + 1]) for a, e, i in zip((x, z), plane.edges, at, strict=True)]
+    assert plane.pair == (0, 2) and math.isclose(plane.density[at], (there[0] & there[1]).sum() / len(x))
+
+
+def test_every_method_spends_what_was_asked_and_what_is_asked_twice_is_kept(bench):
+    for method in METHODS:
+        r = bench.forecast(ForecastRequest("small", horizon=2, members=3, nfe=4, method=method, gammas=(0.2, -0.5)))
+        assert r.nfe == 4 and np.isfinite(r.members).all()
+        assert (r.derivatives > 0) == (method in ("momentum", "published"))
+    request = ForecastRequest("small", horizon=2)
+    assert bench.forecast(request) is bench.forecast(dataclasses.replace(request))
+
+
+def test_gammas_are_read_where_the_method_reads_them():
+    assert ForecastRequest().weights == () and ForecastRequest(method="published").weights == (0.5,)
+    assert ForecastRequest(method="matched", gammas=(1, 2, 3)).weights == (1,)
+    assert ForecastRequest(method="momentum", gammas=[1, 2, 3]).weights == (1, 2, 3)
+
+
+BAD = [
+    ({"start": 1.5}, "start"),
+    ({"start": math.nan}, "start"),
+    ({"horizon": 201}, "horizon"),
+    ({"horizon": 7}, "1 to 6 frames"),
+    ({"members": 1}, "members"),
+    ({"members": 10**9}, "members"),
+    ({"nfe": 0}, "network calls"),
+    ({"nfe": True}, "network calls"),
+    ({"method": "magic"}, "method"),
+    ({"gammas": ()}, "momentum weights"),
+    ({"gammas": (math.inf,)}, "momentum weight"),
+    ({"gammas": "x"}, "momentum weights"),
+    ({"method": "matched", "gammas": (-1,)}, "at least 0"),
+    ({"method": "published", "gammas": (100, 100, 100)}, "sum of the gammas"),
+    ({"seed": -1}, "seed"),
+    ({"model": "../x"}, "no such series model"),
+    ({"model": 5}, "named"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), BAD, ids=str)
+def test_what_cannot_be_asked_gets_a_sentence(bench, changes, words):
+    with pytest.raises(UserError, match=words) as caught:
+        bench.forecast(ForecastRequest(**{"model": "small", **changes}))
+    assert str(caught.value).rstrip().endswith(".")
+
+
+def test_frames_of_free_runs_are_bounded():
+    for frames in (10, 10**6, 100.5):
+        with pytest.raises(UserError, match="64 to 2000"):
+            LongRunRequest("small", frames)
+
+
+def test_divergence_and_impatience_are_sentences(bench, monkeypatch):
+    with pytest.raises(UserError, match="takes longer than -1 s"):
+        bench.forecast(ForecastRequest("small", 0.11), patience=-1)
+
+    def diverge(*_, **__):
+        raise Diverged("The rollouts diverged at frame 1 of 3: forecast fewer frames.")
+
+    monkeypatch.setattr(SeriesModel, "forecast", diverge)
+    with pytest.raises(UserError, match="diverged"):
+        bench.forecast(ForecastRequest("small", 0.12))
+
+
+def test_a_folder_without_models(tmp_path):
+    with pytest.raises(UserError, match="no series model here"):
+        SeriesForecasts(tmp_path).info()
+
+
+def test_files_that_are_missing_are_named_and_nothing_is_downloaded(bench, tmp_path, monkeypatch):
+    import pooch
+
+    monkeypatch.delenv("KOOPMAN_DATA", raising=False)
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(pooch, "retrieve", lambda *_, **__: pytest.fail("a download"))
+    assert "sst_WA.csv, sst_NW_Atl.csv, sst_Med.csv" in loaded.missing_files("sst_sites")
+    assert "sst.mnmean.nc" in loaded.missing_files("sst") and "sst.mnmean.nc" in loaded.missing_files("sst_global")
+    assert {loaded.missing_files(s) for s in ("lorenz", "alanine", "sst_sites:x", "sst:x")} == {""}
+    (tmp_path / "sst").mkdir()
+    for name in ("sst_WA.csv", "sst_NW_Atl.csv", "sst_Med.csv", "sst.mnmean.nc"):
+        (tmp_path / "sst" / name).touch()
+    monkeypatch.setenv("KOOPMAN_DATA", str(tmp_path))
+    assert loaded.missing_files("sst_sites") == loaded.missing_files("sst") == ""
+
+
+def test_a_world_that_lacks_files_comes_last_and_says_so(tmp_path, monkeypatch):
+    bench = bench_on(tmp_path, monkeypatch)
+    monkeypatch.setattr(
+        "analysis.series.forecast.missing_files", lambda spec: "Put x there." if spec == "lorenz" else ""
+    )
+    assert [m.name for m in bench.models] == ["alanine", "field", "small", "lorenz"]
+    with pytest.raises(UserError, match="Put x there."):
+        bench.open("lorenz")
+    damaged = tmp_path / "small.series.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-8])
+    with pytest.raises(UserError):
+        bench.open("small")
+
+
+def test_a_protocol_that_trains_on_its_test_is_told(bench, monkeypatch):
+    parts = [dataclasses.replace(s, splits=dict.fromkeys(s.splits, (0, len(s.values)))) for s in line().segments]
+    whole = dataclasses.replace(line(), segments=tuple(parts))
+    at = loaded.load_series(random_model(whole), whole)
+    monkeypatch.setitem(bench._opened, "small", at)
+    assert bench.forecast(ForecastRequest("small", 0.77)).in_sample and not at.same_data
+
+
+def test_of_many_training_runs_some_are_taken(monkeypatch):
+    world = torus()
+    assert loaded._lighter(world, 3) is world
+    monkeypatch.setattr(loaded, "FIT_NUMBERS", 1500)
+    assert loaded._lighter(world, 3).segments == world.segments[:1]

@@ -1,0 +1,115 @@
+"""Baselines: on series whose best linear forecast is known, and by hand."""
+
+import numpy as np
+import pytest
+
+from flow_core.series import baselines
+from flow_core.series.scores import gaussian_scores, scores, wrap
+from flow_core.series.world import Segment, World
+from foundation.locations import DataError
+
+RNG = np.random.default_rng(0)
+SPLITS = {"train": (0, 6000), "validation": (6000, 7000), "test": (7000, 8000)}
+
+
+def make(values, geometry="euclidean", **changes):
+    values = values.astype(np.float32)
+    t = len(values)
+    segment = Segment(values, np.arange(t, dtype=float), np.zeros((t, 0), np.float32), SPLITS)
+    return World(
+        name="test", title="", variables=(), unit="", dt=1.0, time_unit="", history=2, horizon=4,
+        shape=values.shape[1:], geometry=geometry, center=np.zeros(()), scale=np.ones(()), segments=(segment,),
+        licence="", **changes,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def autoregressive():
+    """x' = a x + noise of unit stationary variance, a = 0.9 and 0.5."""
+    a = np.array([0.9, 0.5])
+    x = np.zeros((8000, 2))
+    for t in range(1, 8000):
+        x[t] = a * x[t - 1] + np.sqrt(1 - a * a) * RNG.normal(size=2)
+    return make(x), a
+
+
+def test_damped_persistence_finds_the_process(autoregressive):
+    world, a = autoregressive
+    fit = baselines.fit_baseline(world, "damped persistence")
+    leads = np.arange(1, 5)[:, None]
+    np.testing.assert_allclose(fit.coefficient, a**leads, atol=0.07)  # four standard errors at 6,000 frames
+    np.testing.assert_allclose(fit.std, np.sqrt(1 - a ** (2 * leads)), atol=0.08)
+
+
+def test_climatology_and_persistence(autoregressive):
+    world, a = autoregressive
+    leads = np.arange(1, 5)[:, None]
+    climatology, persistence = (baselines.fit_baseline(world, k) for k in ("climatology", "persistence"))
+    assert (climatology.coefficient == 0).all() and (persistence.coefficient == 1).all()
+    np.testing.assert_allclose(climatology.std, 1, atol=0.12)
+    np.testing.assert_allclose(persistence.std, np.sqrt(2 - 2 * a**leads), atol=0.08)
+
+
+def test_order_of_merit_and_calibration_on_held_out_data(autoregressive):
+    world, _ = autoregressive
+    test = world.rollouts("test")
+    got = {}
+    for kind in baselines.KINDS:
+        fit = baselines.fit_baseline(world, kind)
+        got[kind] = gaussian_scores(fit.mean(test.history), fit.std, test.truth, block=20)
+        assert got[kind].ssr.value == pytest.approx(1, abs=0.1)
+        drawn = scores(fit.members(test.history, 200, seed=1), test.truth, block=20)
+        assert drawn.crps_fair.value == pytest.approx(got[kind].crps.value, rel=0.02)
+    crps = {kind: s.crps.value for kind, s in got.items()}
+    assert crps["damped persistence"] < min(crps["persistence"], crps["climatology"])
+
+
+def test_coefficients_by_hand_one_a_cell_and_one_for_all():
+    mask = np.array([[True, True], [True, False]])
+    weights = np.array([[0.5, 0.25], [0.25, 0.0]])
+    values = RNG.normal(size=(8000, 1, 2, 2)).cumsum(0) % 3 - 1.5
+    world = make(values * mask, mask=mask, weights=weights)
+    train = world.rollouts("train")
+    last, truth = train.history[:, -1].astype(float), train.truth.astype(float)
+    each = baselines.fit_baseline(world, "damped persistence", pooled=False)
+    one = baselines.fit_baseline(world, "damped persistence")
+    for lead in range(4):
+        product, square = (last * truth[:, lead]).sum((0, 1)), (last * last).sum((0, 1))
+        np.testing.assert_allclose(each.coefficient[lead, 0][mask], (product / np.where(mask, square, 1))[mask])
+        shared = (product * weights).sum() / (square * weights).sum()
+        np.testing.assert_allclose(one.coefficient[lead], shared)
+        error = truth[:, lead, 0] - shared * last[:, 0]
+        np.testing.assert_allclose(one.std[lead, 0], np.sqrt((error**2).mean(0)))
+    assert np.isfinite(each.coefficient).all() and (each.std[:, :, ~mask] == 0).all()
+
+
+def test_members_depend_on_the_seed_alone(autoregressive):
+    world, _ = autoregressive
+    fit, history = baselines.fit_baseline(world, "persistence"), world.rollouts("test").history[:3]
+    first = fit.members(history, 5, seed=3)
+    assert first.shape == (5, 3, 4, 2) and np.array_equal(first, fit.members(history, 5, seed=3))
+    assert not np.array_equal(first, fit.members(history, 5, seed=4))
+
+
+def test_torus_members():
+    angles = wrap(np.cumsum(RNG.normal(0.3, 0.02, (8000, 2)), 0))  # turns by 0.3 a frame
+    world = make(angles, "torus")
+    test = world.rollouts("test", 3, 100)
+    ahead = baselines.torus_members(world, test, "persistence", 50)
+    assert ahead.shape == (50, len(test), 3, 2) and np.abs(ahead).max() <= np.pi
+    turn = wrap(ahead - test.history[:, -1:])
+    np.testing.assert_allclose(turn.mean((0, 1)), 0.3 * np.arange(1, 4)[:, None] + np.zeros(2), atol=0.02)
+    anywhere = baselines.torus_members(world, test, "climatology", 50)
+    seen = {tuple(r) for r in world.normalise(angles[:6000]).round(4).tolist()}
+    assert {tuple(r) for r in anywhere.reshape(-1, 2).astype(np.float32).round(4).tolist()} <= seen
+    crps = [scores(e, test.truth, period=world.period).crps.value for e in (ahead, anywhere)]
+    assert crps[0] < 0.1 * crps[1]
+    with pytest.raises(DataError, match="climatology and persistence"):
+        baselines.torus_members(world, test, "damped persistence", 5)
+    with pytest.raises(DataError, match="torus_members"):
+        baselines.fit_baseline(world, "persistence")
+
+
+def test_unknown_kind(autoregressive):
+    with pytest.raises(DataError, match="damped"):
+        baselines.fit_baseline(autoregressive[0], "oracle")

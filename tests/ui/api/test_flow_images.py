@@ -1,0 +1,86 @@
+"""The HTTP endpoint of flows of pictures: what it returns, its limits, and that hostile calls get one sentence."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from gradio_client.exceptions import AppError
+
+from analysis.core.errors import UserError
+from analysis.flow.images import FlowPicturesRequest, ImageFlows
+from tests.ui.api.test_endpoints import assert_sentence, picture
+from tests.ui.serving import client_of
+from ui.api import flow_images
+from ui.api.flow_images import ImageEndpoints, add_images_endpoints
+
+
+@pytest.fixture(scope="module")
+def bench(flows_folder) -> ImageFlows:
+    return ImageFlows(flows_folder)
+
+
+@pytest.fixture(scope="module")
+def client(bench):
+    with client_of(lambda: add_images_endpoints(bench)) as client:
+        yield client
+
+
+def test_flow_images(client, bench):
+    assert set(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == {"/flow_images"}
+    out = client.predict(
+        sampler="published", gamma1=0.2, gamma2=0.1, nfe=3, seeds=[1, 4], steps=True, distance=True,
+        api_name="/flow_images",
+    )  # fmt: skip
+    request = FlowPicturesRequest(sampler="published", gamma1=0.2, gamma2=0.1, nfe=3, seeds=(1, 4))
+    r, d = bench.flow_pictures(request), bench.distance(request)
+    assert (out["nfe"], out["derivatives"], out["net"]) == (3, r.derivatives, "images-shapes") and r.derivatives == 2
+    assert np.array_equal(np.stack([picture(p) for p in out["pictures"]]), r.pictures)
+    for name, frames in (("x1_hat", r.predictions), ("states", r.states)):
+        assert np.array_equal(np.stack([[picture(p) for p in row] for row in out[name]]), frames)
+    assert np.array_equal(np.stack([picture(p) for p in out["exact"]]), d.exact)
+    assert np.allclose(out["distance"]["mse"], d.mse) and (out["distance"]["lpips"] is None) == (d.lpips is None)
+
+
+def test_defaults_are_enough(client):
+    out = client.predict(api_name="/flow_images")
+    assert len(out["pictures"]) == 1 and all(out[k] is None for k in ("x1_hat", "states", "exact", "distance"))
+
+
+def test_equal_pictures_have_no_decibels(bench, monkeypatch):
+    made = bench.flow_pictures(FlowPicturesRequest(seeds=(0,))).pictures
+    monkeypatch.setattr(bench, "exact", lambda request, report=None: made)
+    out = ImageEndpoints(bench).flow_images(distance=True)
+    assert out["distance"]["mse"] == [0] and out["distance"]["psnr"] == [None]
+    json.dumps(out, allow_nan=False)
+
+
+def test_a_call_that_lasts_too_long_is_given_up(bench, monkeypatch):
+    monkeypatch.setattr(flow_images, "PATIENCE", -1)
+    with pytest.raises(UserError, match="longer than"):
+        ImageEndpoints(bench).flow_images(seeds=[77], distance=True)
+
+
+HOSTILE = [
+    ({"nfe": 0}, "network calls"),
+    ({"nfe": 10**30}, "network calls"),
+    ({"seeds": []}, "seeds"),
+    ({"seeds": [0] * 9}, "seeds"),
+    ({"seeds": [1e300]}, "seed"),
+    ({"gamma1": 1e6}, "gamma1"),
+    ({"gamma3": 1.0, "sampler": "published", "nfe": 50, "seeds": [0, 1, 2]}, "fewer calls"),
+    ({"data": "../../etc/passwd"}, "choose one of"),
+    ({"path": "otcfm", "sampler": "bridge"}, "has none"),
+    ({"label": 3}, "class"),
+    ({"steps": "yes"}, "true or false"),
+    ({"steps": True, "nfe": 50, "seeds": [0] * 8}, "at most 256"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), HOSTILE, ids=lambda v: str(v)[:40])
+def test_a_hostile_call_gets_one_sentence(client, arguments, words):
+    with pytest.raises(AppError) as caught:
+        client.predict(**arguments, api_name="/flow_images")
+    assert_sentence(str(caught.value))
+    assert words in str(caught.value)

@@ -1,0 +1,82 @@
+"""The HTTP endpoints of the Flow lab: what they return, their limits, and that hostile calls get one sentence."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from gradio_client.exceptions import AppError
+
+from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.points import PointFlows
+from tests.ui.api.test_endpoints import assert_sentence
+from tests.ui.serving import client_of
+from ui.api import flow_points
+from ui.api.flow_points import FlowEndpoints, add_flow_endpoints
+
+
+@pytest.fixture(scope="module")
+def client():
+    with client_of(add_flow_endpoints) as client:
+        yield client
+
+
+def test_two_endpoints(client):
+    offered = set(client.view_api(return_format="dict", print_info=False)["named_endpoints"])
+    assert offered == {"/flow_2d", "/train_toy"}
+
+
+def test_flow_2d(client):
+    out = client.predict(
+        sampler="published", gamma2=-0.5, points=32, net="oracle", trajectories=True, api_name="/flow_2d"
+    )
+    r = PointFlows().flow_2d(Flow2DRequest(sampler="published", gamma2=-0.5, points=32, net="oracle"))
+    assert out["nfe"] == 5 and out["derivatives"] == r.derivatives == 4 and out["net"] == "oracle"
+    assert np.allclose(out["points"], r.points, atol=1e-4) and np.allclose(
+        out["trajectories"], r.trajectories, atol=1e-4
+    )
+    for name in ("numbers", "floor", "oracle"):
+        for of in ("mmd2", "mmd2_biased", "w2"):
+            assert math.isclose(out[name][of], getattr(getattr(r, name), of), abs_tol=1e-5)
+
+
+def test_train_toy_and_what_it_trained(client):
+    out = client.predict("drawn", "idff", 0.2, 60, 16, 0, [[0, 1], [1, 0]], api_name="/train_toy")
+    assert out["step"] == out["steps"] == 60 and [s for s, _ in out["losses"]] == [50, 60]
+    again = client.predict(density="drawn", drawing=[[0, 1], [1, 0]], points=16, net=out["key"], api_name="/flow_2d")
+    assert again["net"] == out["key"] and again["trajectories"] is None and len(again["points"]) == 16
+
+
+def test_a_training_out_of_time_comes_back_with_what_it_has(monkeypatch):
+    monkeypatch.setattr(flow_points, "PATIENCE", -1)
+    bench = PointFlows()
+    out = FlowEndpoints(bench).train_toy("moons", "icfm", steps=1000, width=16)
+    assert out["step"] == 50 and bench.trained == (out["key"],)
+    json.dumps(out, allow_nan=False)
+
+
+HOSTILE = [
+    ("/flow_2d", {"nfe": 0}, "network calls"),
+    ("/flow_2d", {"nfe": 10**30}, "network calls"),
+    ("/flow_2d", {"gamma1": 1e6}, "gamma1"),
+    ("/flow_2d", {"sigma0": 0}, "sigma0"),
+    ("/flow_2d", {"density": "../etc/passwd"}, "density"),
+    ("/flow_2d", {"density": "drawn", "drawing": [[1] * 200] * 200}, "128"),
+    ("/flow_2d", {"density": "drawn", "drawing": [[1, "x"], [1]]}, "table"),
+    ("/flow_2d", {"points": 10**6}, "points"),
+    ("/flow_2d", {"net": "../x"}, "net"),
+    ("/flow_2d", {"trajectories": "yes"}, "true or false"),
+    ("/train_toy", {"steps": 10**6}, "training steps"),
+    ("/train_toy", {"width": 4096}, "width"),
+    ("/train_toy", {"path": "x"}, "path"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "words"), HOSTILE, ids=lambda v: str(v)[:40])
+def test_a_hostile_call_gets_one_sentence(client, name, arguments, words):
+    with pytest.raises(AppError) as caught:
+        client.predict(**arguments, api_name=name)
+    assert_sentence(str(caught.value))
+    assert words in str(caught.value)

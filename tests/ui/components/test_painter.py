@@ -1,0 +1,52 @@
+"""The canvas: what it is given, and what comes back from a browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis.core.errors import UserError
+from ui.components.painter import HOLES, canvas_value, hole, painted
+
+
+def event(data):
+    return SimpleNamespace(_data=data)
+
+
+def test_what_the_canvas_shows_comes_back():
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    mask = np.zeros((16, 16), np.uint8)
+    mask[2, 5:9] = 255
+    value = json.loads(canvas_value(picture, mask))
+    shown = Image.open(io.BytesIO(base64.b64decode(value["picture"].split(",")[1])))
+    assert value["side"] == 16 and np.array_equal(np.asarray(shown), picture)
+    assert np.array_equal(painted(event({"mask": value["mask"]}), 16), mask)  # row by row, not column by column
+
+
+def test_an_empty_canvas_is_no_mask():
+    value = json.loads(canvas_value(np.zeros((8, 8, 3), np.uint8)))
+    assert painted(event({"mask": value["mask"]}), 8) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, [], {}, {"mask": None}, {"mask": [1] * 64}, {"mask": "1" * 63}, {"mask": "2" * 64}, {"mask": "١" * 64}],
+)
+def test_anything_else_is_refused(data):
+    with pytest.raises(UserError, match="paint again"):
+        painted(event(data), 8)
+
+
+def test_ready_made_holes():
+    square, left, dots = (hole(name, 32) for name in HOLES)
+    assert square[8:24, 8:24].all() and square.astype(bool).sum() == 256
+    assert left[:, :16].all() and not left[:, 16:].any()
+    assert dots.astype(bool).sum() == 512 and np.array_equal(dots, hole("random dots", 32))
+    with pytest.raises(ValueError, match="hole must be one of"):
+        hole("star", 32)

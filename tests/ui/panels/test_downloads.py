@@ -1,0 +1,86 @@
+"""Files of the current view: what is in them, read back by other means."""
+
+import base64
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis.core.errors import UserError
+from analysis.workbench.images import TrajectoryRequest
+from ui.panels.downloads import FIGURES, Downloads
+
+WHO = ("tiny", 3, -1, 5)  # model, seed, class, steps
+BANDS = (0.2, 0.7, 1.0, 0.0, 1.0, "abs", [0, 99])
+
+
+def content(value):
+    file = json.loads(value)
+    return file["name"], base64.b64decode(file["data"])
+
+
+def test_modes_and_spectrum(library):
+    files, entries = Downloads(library), library.get("tiny").spectrum().entries
+    name, data = content(files.modes("tiny"))
+    rows = list(csv.DictReader(io.StringIO(data.decode())))
+    assert name == "tiny-modes.csv" and len(rows) == sum(e.alpha.size for e in entries)
+    assert np.float32(rows[0]["alpha"]) == entries[0].alpha.ravel()[0]
+    name, data = content(files.spectrum("tiny"))
+    archive = np.load(io.BytesIO(data), allow_pickle=False)
+    assert name == "tiny-spectrum.npz" and np.array_equal(archive["beta_1"], entries[1].beta)
+
+
+def test_the_animation_has_every_level(library):
+    name, data = content(Downloads(library).animation(*WHO))
+    image = Image.open(io.BytesIO(data))
+    assert name == "tiny-seed3-trajectory.gif" and image.n_frames == 5 and image.size == (256, 256)
+
+
+STARTS = {"png": b"\x89PNG", "svg": b"<?xml", "html": b"<!doctype html>"}
+
+
+@pytest.mark.parametrize(
+    ("what", "form"), list(zip([key for _, key in FIGURES], ["png", "svg", "html", "png", "svg"], strict=True))
+)
+def test_every_figure_and_format(library, what, form):
+    name, data = content(Downloads(library).figure(what, 0, form, *WHO, *BANDS))
+    assert data.startswith(STARTS[form]) and name.endswith(f".{form}") and what in name
+
+
+def test_the_figure_follows_level_and_bands(library):
+    files = Downloads(library)
+    one, again = (content(files.figure("eigenvalues", 0, "html", *WHO, *BANDS)) for _ in range(2))
+    assert one == again and one[0] == "tiny-eigenvalues-skip-0.html"
+    moved = files.figure("eigenvalues", 0, "html", *WHO, 0.5, 0.5, *BANDS[2:])
+    assert content(moved)[1] != one[1]
+    assert content(files.figure("eigenvalues", 99, "html", *WHO, *BANDS))[0] == "tiny-eigenvalues-bottleneck.html"
+
+
+def test_the_report_is_of_this_seed_and_these_bands(library):
+    name, data = content(Downloads(library).report(0, *WHO, *BANDS))
+    text = data.decode()
+    assert name == "tiny-seed3-report.html" and "seed 3" in text and "0.2, 0.7" in text and "levels 0." in text
+    assert f"{library.get('tiny').trajectory(TrajectoryRequest(3, -1, 5)).nfe_teacher} network calls" in text
+
+
+def test_what_cannot_be_saved_is_a_sentence(library):
+    files = Downloads(library)
+    cases = [
+        (lambda: files.figure("error", 0, "png", "tiny-classes", 3, -1, 5, *BANDS), "no teacher"),
+        (lambda: files.figure("nothing", 0, "png", *WHO, *BANDS), "no such figure"),
+        (lambda: files.figure("eigenvalues", 0, "exe", *WHO, *BANDS), "saved as png"),
+        (lambda: files.animation("tiny", None, -1, 5), "seed"),
+        (lambda: files.report(0, "tiny", -1, -1, 5), "seed"),
+        (lambda: files.modes("nobody"), "no such model"),
+    ]
+    for ask, words in cases:
+        with pytest.raises(UserError, match=words):
+            ask()
+
+
+def test_levels_of_another_model(library):
+    levels = Downloads(library).levels("tiny-classes")
+    assert levels["value"] == len(levels["choices"]) - 1 and levels["choices"][-1][0] == "bottleneck"

@@ -1,0 +1,86 @@
+"""What makes the start quick: it leaves nothing changed behind, and does what it says."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import subprocess
+import sys
+
+import gradio as gr
+import pytest
+
+from analysis.workbench.images import TrajectoryRequest
+from analysis.workbench.library import ModelLibrary
+from ui.server.startup import DEFAULT_SEED, DEFAULT_STEPS, first_trajectory, no_garbage, no_stubs
+
+OPENED = """
+import sys
+stubs = []
+sys.addaudithook(lambda event, args: event == "open" and str(args[0]).endswith(".pyi") and stubs.append(args[0]))
+from ui.starting import no_stubs
+with no_stubs():
+    import gradio
+print(len(stubs), gradio.__version__)
+"""
+
+
+@pytest.fixture
+def thawed():
+    yield
+    gc.unfreeze()
+
+
+def test_garbage_is_looked_for_again_afterwards_but_not_among_what_was_made(thawed):
+    assert gc.isenabled()
+    before = gc.get_freeze_count()
+    with no_garbage():
+        assert not gc.isenabled()
+    assert gc.isenabled() and gc.get_freeze_count() > before
+
+
+def test_a_failed_start_leaves_the_collector_as_it_was(thawed):
+    before = gc.get_freeze_count()
+    with pytest.raises(KeyError), no_garbage():
+        raise KeyError
+    assert gc.isenabled() and gc.get_freeze_count() == before
+    gc.disable()
+    try:
+        with no_garbage():
+            pass
+        assert not gc.isenabled()  # who had turned it off keeps it off
+    finally:
+        gc.enable()
+
+
+def test_gradio_is_imported_without_a_look_at_its_stubs():
+    done = subprocess.run([sys.executable, "-c", OPENED], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", gr.__version__]
+
+
+def test_only_gradios_classes_are_without_a_file_and_only_within():
+    found = inspect.getfile
+    with no_stubs():
+        with pytest.raises(OSError, match="no stub"):
+            inspect.getfile(gr.Slider)
+        assert inspect.getfile(ModelLibrary).endswith("library.py")
+        assert inspect.getfile(gr).endswith("__init__.py")
+    assert inspect.getfile is found and inspect.getfile(gr.Slider).endswith("slider.py")
+
+
+def test_the_first_trajectory_is_there_when_the_page_asks(models_folder):
+    library = ModelLibrary(models_folder, default="tiny")
+    with first_trajectory(library):
+        pass
+    bench = library.get()
+    encodes, calls = bench.encodes, []
+    bench.trajectory(TrajectoryRequest(DEFAULT_SEED, -1, DEFAULT_STEPS), lambda share, what: calls.append(share))
+    assert bench.encodes == encodes == 1 and calls == []
+
+
+def test_a_model_that_cannot_be_used_is_no_traceback(tmp_path, capfd):
+    (tmp_path / "broken.hkd.safetensors").write_bytes(b"no model")
+    library = ModelLibrary(tmp_path, default="broken")
+    with first_trajectory(library):
+        pass
+    assert capfd.readouterr().err == ""

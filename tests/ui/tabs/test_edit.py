@@ -1,0 +1,272 @@
+"""Tab "Edit": its handlers as plain functions."""
+
+from __future__ import annotations
+
+import functools
+import json
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from analysis.core.errors import UserError
+from analysis.koopman.editing import EditNumbers
+from analysis.recipes import recipe
+from analysis.recipes.settings import EditSettings
+from analysis.workbench.editing import EditRequest, EditResult
+from ui.components.html import data_uri
+from ui.components.picture_chooser import photograph
+from ui.tabs import edit_handlers, edit_history
+from ui.tabs.edit_handlers import (
+    FILLED,
+    RESULT,
+    EditTab,
+    Waiting,
+    changed,
+    defaults,
+    edit_numbers,
+    fill,
+    history_html,
+    in_words,
+    of_reference,
+)
+from ui.tabs.edit_history import History
+
+NAMES = (
+    "model", "seed", "label", "reference", "other", "other_label", "picture", "encoding", "noise_seed", "tau", "low",
+    "high", "bands", "order", "ratio", "region", "mask",
+)  # fmt: skip
+FIRST = {
+    "model": "tiny", "seed": 3, "label": -1, "reference": "seed", "other": 5, "other_label": -1,
+    "picture": photograph("cat", 16), "encoding": "noise", "noise_seed": 0, "tau": 0.5, "low": 0.33, "high": 0.67,
+    "bands": [2], "order": "alpha", "ratio": 50, "region": "lower-half", "mask": None,
+}  # fmt: skip
+FRESH = (History(), ("", 0.0))
+
+
+def values(**change) -> tuple:
+    return tuple((FIRST | change)[name] for name in NAMES)
+
+
+@pytest.fixture
+def tab(library) -> EditTab:
+    return EditTab(library)
+
+
+# what is asked
+
+
+def test_the_controls_become_a_request(tab):
+    asked = tab.request(*values(low=0.7, high=0.2, ratio=29, encoding="ode", order="abs"))
+    assert asked.edges == (0.2, 0.7) and asked.ratio == 0.29 and asked.encoding == "ode" and asked.order == "abs"
+    assert asked.picture is None and asked.mask is None and asked.seed == 3 and asked.reference_seed == 5
+
+
+def test_every_percent_comes_back_exactly(tab):
+    for percent in range(101):
+        ratio = tab.request(*values(ratio=percent)).ratio
+        assert ratio == percent / 100 and round(100 * ratio, 10) == percent
+
+
+def test_what_does_not_go_together_gives_way(tab):
+    asked = tab.request(*values(reference="picture", encoding="latent", picture=photograph("cat", 32), label=7))
+    assert asked.encoding == "noise" and asked.picture.shape == (16, 16, 3) and asked.label == -1
+    painted = np.full((32, 32), 255, np.uint8)
+    assert tab.request(*values(region="painted", mask=painted)).mask.shape == (16, 16)
+    assert tab.request(*values(region="whole", mask=painted)).mask is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"seed": None}, "seed"), ({"other": -1}, "seed"), ({"bands": []}, "band"), ({"region": "painted"}, "Paint")],
+)
+def test_what_is_still_to_be_done_is_a_hint_and_keeps_the_pictures(tab, change, words):
+    with pytest.raises(Waiting, match=words):
+        tab.request(*values(**change))
+    *kept, hint = tab.show(*values(**change))
+    assert kept == [gr.skip()] * (RESULT - 1) and words in hint
+    recorded = tab.edited(*FRESH, *values(**change))
+    assert len(recorded) == RESULT + 5 and recorded[RESULT:] == (gr.skip(),) * 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tau": 2},
+        {"ratio": 101},
+        {"bands": [9]},
+        {"region": "moon"},
+        {"reference": "file"},
+        {"model": "../x"},
+        {"low": 7},
+    ],
+)
+def test_a_value_out_of_range_is_a_sentence(tab, change):
+    with pytest.raises(UserError, match="[.]$"):
+        tab.edited(*FRESH, *values(**change))
+
+
+# what is shown
+
+
+def test_the_pictures_are_the_workbenchs(tab, library):
+    pictures, numbers, sigma, keep, hint = tab.show(*values(reference="scene", other=8))
+    request = EditRequest(3, -1, "scene", 8, edges=(0.33, 0.67), bands=tuple(FIRST["bands"]), region="lower-half")
+    result = library.get("tiny").edit(request)
+    for shown in (result.original, result.edited, result.control, result.reference, result.encoded, *result.strip):
+        assert data_uri(shown) in pictures
+    assert f"σ = {result.sigma:.3g}" in sigma and hint == ""
+    assert f"{result.numbers.low_distance:.4f}" in numbers or f"{result.numbers.low_distance:.0e}" in numbers
+    assert recipe.from_json(json.loads(keep)["recipe"]).settings == EditSettings.of(request)
+
+
+def result_of(edit: EditNumbers, control: EditNumbers) -> EditResult:
+    grey = np.zeros((8, 8, 3), np.uint8)
+    return EditResult(grey, grey, grey, grey, grey, grey[None], (0.5,), 2.5, edit, control, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("edit", "control", "words"),
+    [
+        ((0.1, 0.5, 0.01), (0.1, 0.2, 0.04), ("4.0 times less", "shares more")),
+        ((0.1, 0.1, 0.04), (0.1, 0.2, 0.01), ("4.0 times more", "shares less")),
+        ((0.1, 0.2, 0.04), (0.1, 0.2, 0.04), ("as much, and", "as much fine detail")),
+        ((0.0, None, 0.0), (0.1, 0.2, 0.01), ("not at all", "25% of all modes")),
+        ((0.0, 0.2, 0.0), (0.0, 0.2, 0.0), ("Nothing changed", "raise the ratio")),
+    ],
+)
+def test_the_sentence_says_what_the_numbers_say(edit, control, words):
+    said = in_words(result_of(EditNumbers(*edit), EditNumbers(*control)))
+    assert all(w in said for w in words)
+
+
+def test_numbers_side_by_side():
+    table = edit_numbers(result_of(EditNumbers(None, 0.25, 0.00001), EditNumbers(0.5, None, 0.0)))
+    assert table.count("nothing to measure") == 2
+    assert "0.2500" in table and "1e-05" in table and "0.5000" in table and "0.0000" in table
+
+
+# history
+
+
+def test_results_are_kept_and_can_be_gone_back_to(tab):
+    first = tab.edited(*FRESH, *values())
+    past, last = first[RESULT], first[RESULT + 1]
+    assert len(past.recipes) == 1 and first[RESULT + 2].count("<img") == 1
+    assert first[RESULT + 3 :] == (gr.update(interactive=False),) * 2
+    second = tab.edited(past, last, *values(region="whole", seed=4, bands=[0, 1]))
+    past = second[RESULT]
+    assert len(past.recipes) == 2 and second[RESULT + 3]["interactive"]
+
+    back = tab.step(edit_history.undo, past)
+    assert len(back) == 6 + FILLED
+    assert back[0].at == 0 and back[4:6] == (3, -1)
+    filled = dict(zip(OUTPUTS, back[6:], strict=True))
+    assert filled["region"] == "lower-half" and filled["bands"]["value"] == [2] and filled["ratio"] == 50
+    clicked = tab.back_to(past, SimpleNamespace(_data={"points": [1]}))
+    assert clicked[0].at == 1 and clicked[4] == 4
+    with pytest.raises(UserError):
+        tab.back_to(past, SimpleNamespace(_data={"points": [2]}))
+    assert all(v == gr.skip() for v in tab.step(edit_history.undo, History()))
+
+
+OUTPUTS = (
+    "reference", "other", "number_box", "other_label", "chooser_box", "picture", "photo", "encoding", "noise_seed",
+    "tau", "low", "high", "bands", "order", "ratio", "region", "mask", "canvas_box",
+)  # fmt: skip
+
+
+def test_a_slider_that_is_still_moving_is_one_step(tab, monkeypatch):
+    clock = iter([10.0, 11.0, 11.5, 20.0, 20.5])
+    # only this module's clock: threads of other tests read the real one
+    monkeypatch.setattr(edit_handlers, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    past, last = FRESH
+    counts = []
+    for change in ({}, {"ratio": 60}, {"ratio": 70}, {"ratio": 80}, {"tau": 0.3, "ratio": 80}):
+        past, last = tab.edited(past, last, *values(**change))[RESULT : RESULT + 2]
+        counts.append(len(past.recipes))
+    assert counts == [1, 2, 2, 3, 4]
+
+
+def test_another_model_begins_another_history(tab):
+    past, last = tab.edited(*FRESH, *values())[RESULT : RESULT + 2]
+    past, _ = tab.edited(past, last, *values(model="tiny-classes", other_label=2))[RESULT : RESULT + 2]
+    assert len(past.recipes) == 1 and recipe.from_json(past.current).model == "tiny-classes"
+
+
+def test_a_result_whose_picture_is_gone_shows_its_number(monkeypatch):
+    monkeypatch.setattr(edit_handlers, "THUMBNAILS", 1)
+    kept = edit_handlers.Thumbnails()
+    kept.keep("a", np.zeros((8, 8, 3), np.uint8))
+    kept.keep("b", np.zeros((8, 8, 3), np.uint8))
+    html = history_html([kept.find("a"), kept.find("b")], 1)
+    assert "<span>1</span>" in html and html.count("<img") == 1
+    assert html.index('data-index="1"') < html.index('aria-current="true"')
+
+
+def test_nothing_is_computed_while_nobody_looks(tab, library, monkeypatch):
+    monkeypatch.setattr(library.get("tiny"), "edit", None)
+    assert tab.follow(False, *FRESH, *values()) == (gr.skip(),) * (RESULT + 5)
+
+
+# painting
+
+
+def test_a_stroke_becomes_the_region(tab):
+    bits = "0" * 128 + "1" * 128
+    mask, *recorded = tab.stroke(SimpleNamespace(_data={"mask": bits}), *FRESH, *values(region="painted"))
+    assert mask[8:].all() and not mask[:8].any()
+    # the lower half, painted by hand, is the lower half
+    assert recorded[0] == tab.show(*values())[0]
+    cleared = tab.stroke(SimpleNamespace(_data={"mask": "0" * 256}), *FRESH, *values(region="painted", mask=mask))
+    assert cleared[0] is None and "Paint" in cleared[RESULT]
+
+
+def test_the_canvas_shows_the_original_and_the_mask(tab, library):
+    mask = np.zeros((16, 16), np.uint8)
+    mask[0, :3] = 255
+    value = json.loads(tab.paper("tiny", 3, -1, "painted", mask))
+    assert value["mask"] == "111" + "0" * 253 and value["side"] == 16
+    assert tab.paper("tiny", 3, -1, "whole", None) == gr.skip() == tab.paper("tiny", None, -1, "painted", None)
+
+
+# recipes and controls
+
+
+def test_fill_and_request_are_inverse(tab):
+    request = EditRequest(
+        9, -1, "picture", 2, -1, photograph("coffee", 16), "noise", 4, 0.25, (0.1, 0.9), (0, 2), "abs", 0.37, "painted",
+        np.eye(16, dtype=bool),
+    )  # fmt: skip
+    settings = EditSettings.of(request)
+    filled = dict(zip(OUTPUTS, fill(settings), strict=True))
+    assert filled["chooser_box"]["visible"] and filled["canvas_box"]["visible"] and filled["photo"] is None
+
+    def plain(value):
+        return value["value"] if isinstance(value, dict) else value
+
+    again = tab.request("tiny", 9, -1, *(plain(filled[n]) for n in NAMES[3:]))
+    assert EditSettings.of(again) == settings
+
+
+def test_other_numbers_of_bands_are_refused_in_words():
+    with pytest.raises(UserError, match="/recipe"):
+        fill(EditSettings.of(EditRequest(0, edges=(0.5,), bands=(1,))))
+
+
+def test_the_defaults_are_the_analysis_own():
+    filled = dict(zip(OUTPUTS, defaults(), strict=True))
+    assert filled["bands"]["value"] == list(EditRequest(0).bands) and filled["tau"] == EditRequest(0).tau
+    assert filled["region"] == EditRequest(0).region and len(filled) == FILLED
+
+
+def test_only_seeds_have_other_encodings():
+    assert [len(of_reference(r)[3]["choices"]) for r in ("seed", "scene", "picture")] == [3, 1, 1]
+    assert of_reference("scene")[3]["value"] == "noise"
+
+
+def test_changed_names_one_setting():
+    settings = functools.partial(EditRequest, 1)
+    a, b, c = (EditSettings.of(r) for r in (settings(), settings(tau=0.1), settings(tau=0.1, ratio=0.2)))
+    assert changed(a, b) == "tau" and changed(b, c) == "ratio" and changed(a, c) == "" == changed(a, a)

@@ -1,0 +1,153 @@
+"""Tab "Time series": handlers as plain functions on tiny models."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from analysis.core.errors import UserError
+from analysis.series import long_run
+from analysis.series.forecast import ForecastRequest
+from flow_core.samplers import MOMENTUM, SAMPLER_NAMES, Diverged
+from flow_core.series.model import METHODS, SeriesModel
+from tests.analysis.series.forecasts import bench_on
+from ui.server.runs import Superseded
+from ui.tabs import time_series as words
+from ui.tabs.time_series import OUTPUTS, RUN_FIGURES, TimeSeries, build_time_series, forgotten, reads_gamma
+
+SETTINGS = (5, 3, "multistep", 0.5, 0)  # members, NFE, method, gamma1, seed
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(long_run, "FREE_RUNS", 3)
+        yield TimeSeries(bench_on(tmp_path_factory.mktemp("series"), patch))
+
+
+def named(outputs) -> dict:
+    names = ("numbers", "words", "keep", "fan", "plane", "error", "lead", "mean", "truth", "less", "spread")
+    return dict(zip(names, outputs, strict=True))
+
+
+def test_a_forecast_of_a_vector_world(tab):
+    out = named(tab.forecast("small", 0.3, 2, *SETTINGS, 0))
+    r = tab.bench.forecast(ForecastRequest("small", 0.3, 2, 5, 3))
+    mine, other = (r.marks[k].crps_fair for k in ("this model", "damped persistence"))
+    assert f"{mine:.3g} sd" in out["numbers"] and f"{other:.3g} sd" in out["numbers"]
+    assert ("Here the forecast beats" if mine < other else "does not beat damped persistence") in out["words"]
+    assert "fair CRPS is 0.25, of damped persistence 0.5" in out["words"]
+    assert next(t["name"] for t in json.loads(out["error"]["value"])["data"]) == "this model"
+    assert out["fan"]["visible"] and not out["plane"]["visible"] and not out["lead"]["visible"]
+    assert not any(out[m]["visible"] for m in ("mean", "truth", "less", "spread"))
+
+
+def test_planes_and_maps_are_shown_where_there_are_some(tab):
+    assert named(tab.forecast("alanine", 0.3, 2, *SETTINGS, 0))["plane"]["visible"]
+    out = named(tab.forecast("field", 0.3, 2, *SETTINGS, 1))
+    assert (
+        out["lead"]["visible"]
+        and out["lead"]["value"] == 1
+        and out["lead"]["maximum"] == 6
+        and "1 to 2" in out["lead"]["info"]
+    )
+    assert (
+        out["spread"]["visible"]
+        and out["spread"]["value"] != named(tab.forecast("field", 0.3, 2, *SETTINGS, 2))["spread"]["value"]
+    )
+    assert named(tab.forecast("field", 0.3, 2, *SETTINGS, 99))["lead"]["value"] == 2
+
+
+def test_another_world_has_another_horizon_and_is_computed_once(tab):
+    known, horizon, *shown = tab.another_world("small", "lorenz", 0.3, *SETTINGS)
+    assert known == "small" and (horizon["maximum"], horizon["value"]) == (6, 3)
+    assert horizon["info"] == "frames of 1 step each, 1 to 6"
+    assert shown == list(tab.forecast("small", 0.3, 0, *SETTINGS, 0)) and len(shown) == OUTPUTS
+    again = tab.another_world("small", "small", 0.3, *SETTINGS)
+    assert len(again) == 2 + OUTPUTS and all(v == gr.skip() for v in again)
+
+
+def test_what_cannot_be_is_told_in_the_place_of_the_figures(tab, monkeypatch):
+    def diverge(*_, **__):
+        raise Diverged("The rollouts diverged: forecast <fewer> frames.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SeriesModel, "forecast", diverge)
+        out = named(tab.forecast("small", 0.123, 2, *SETTINGS, 0))
+    assert "forecast &lt;fewer&gt; frames." in out["words"] and not out["fan"]["visible"] and out["keep"] == ""
+    first = dataclasses.replace(tab.bench.info("lorenz"), needs="Put x.csv there.")
+    monkeypatch.setattr(type(tab.bench), "info", lambda self, name="": first)
+    monkeypatch.setattr(tab.bench, "_opened", {})
+    monkeypatch.setitem(tab.bench.__dict__, "models", (*tab.bench.models[1:], first))
+    known, horizon, *out = tab.another_world("lorenz", "small", 0.3, *SETTINGS)
+    assert known == "" and horizon == gr.skip()
+    assert "Put x.csv there. These worlds are at hand: Small world; Small field; Small world." in out[1]
+    assert out[2] == ""
+    assert words.choices(tab.bench.models) == [
+        ("Small world (alanine)", "alanine"),
+        ("Small field", "field"),
+        ("Small world (small)", "small"),
+        ("Lorenz-63 – needs files", "lorenz"),
+    ]
+
+
+def test_a_seed_that_is_being_typed_changes_nothing(tab):
+    out = tab.forecast("small", 0.3, 2, 5, 3, "multistep", 0.5, None, 0)
+    assert len(out) == OUTPUTS and all(v == gr.skip() for v in out)
+
+
+def test_gamma_is_shown_where_it_is_read():
+    assert {m for m in METHODS if reads_gamma(m)["visible"]} == set(MOMENTUM) and set(METHODS) <= set(SAMPLER_NAMES)
+
+
+def test_free_runs(tab):
+    told, *figures = tab.free_runs("alanine", 64, None)
+    assert len(figures) == RUN_FIGURES and all(f["visible"] and json.loads(f["value"])["data"] for f in figures)
+    assert "Jensen-Shannon" in told and "of 64 frames (1 step each)" in told
+    told, *_ = tab.free_runs("small", 64, lambda share, what: None)
+    assert "W₁ of each marginal" in told
+    told, *figures = forgotten()
+    assert told == words.ASK and not any(f["visible"] for f in figures)
+
+    def superseded(share, what):
+        raise Superseded
+
+    with pytest.raises(Superseded):
+        tab.free_runs("small", 64, superseded)
+    with pytest.raises(UserError, match="64 to 2000"):
+        tab.free_runs("small", 10**9, None)
+
+
+def test_the_verdict_follows_from_the_numbers(tab):
+    r = tab.bench.forecast(ForecastRequest("small", 0.3, 3, 5, 3))
+    mine = r.marks["this model"]
+
+    def told(of_mine, of_damped, by_mine=(1, 1, 1), by_damped=(2, 2, 2), **more):
+        marks = {k: dataclasses.replace(m, crps_fair=9.0) for k, m in r.marks.items()}
+        marks["this model"] = dataclasses.replace(
+            mine, crps_fair=of_mine, by_lead=np.array(by_mine), rmse=1.0, spread=1.0
+        )
+        marks["damped persistence"] = dataclasses.replace(
+            marks["climatology"], crps_fair=of_damped, by_lead=np.array(by_damped)
+        )
+        return words.verdict(dataclasses.replace(r, marks=marks, **more))
+
+    assert "beats damped persistence: its fair CRPS is 1 against 2, 50% less." in told(1.0, 2.0)
+    assert "25% less; at lead 2 it does not." in told(1.5, 2.0, (1, 3, 1))
+    assert "does not beat damped persistence: its fair CRPS is 3 against 2, 50% more." in told(3.0, 2.0, (4, 4, 4))
+    assert "50% more; at 2 of 3 leads it does." in told(3.0, 2.0, (1, 1, 9))
+    assert "It does not beat climatology and persistence either." in told(10.0, 2.0, (4, 4, 4))
+    assert "measures memory" in told(1.0, 2.0, in_sample=True) and "measures memory" not in told(1.0, 2.0)
+    assert "not bit for bit" in told(1.0, 2.0, same_data=False)
+    assert "climatology of the training years" in told(1.0, 2.0, anomaly=True)
+
+
+def test_nothing_is_opened_before_the_tab_is_looked_at(tmp_path, monkeypatch):
+    bench = bench_on(tmp_path, monkeypatch)
+    with gr.Blocks(), gr.Tab("Time series") as page:
+        build_time_series(page, bench)
+    assert bench._opened == {}

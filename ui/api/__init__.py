@@ -1,0 +1,1 @@
+"""The HTTP endpoints, and one way to put results into JSON."""

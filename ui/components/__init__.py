@@ -1,0 +1,1 @@
+"""Components that Gradio lacks, and the pieces of HTML that tabs share."""

@@ -1,0 +1,243 @@
+"""Pieces of HTML that tabs share: images, rows of them, cards of numbers, headings."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from analysis.figures.style import BAND_COLOURS
+from analysis.koopman.spectrum import band_names
+from analysis.workbench.library import ModelInfo
+from analysis.workbench.spectrum import MaskResult, ModeResult, SpectrumEntryResult
+
+
+def png_base64(picture: np.ndarray) -> str:
+    """uint8 (H, W, 3) or (H, W, 1) as a base64 PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, format="PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def data_uri(picture: np.ndarray) -> str:
+    """A picture as an address that holds all of it."""
+    return f"data:image/png;base64,{png_base64(picture)}"
+
+
+def strip(frames: np.ndarray) -> np.ndarray:
+    """(n, H, W, C) -> (H, n W, C), frames side by side."""
+    n, h, w, c = frames.shape
+    return frames.transpose(1, 0, 2, 3).reshape(h, n * w, c)
+
+
+def figure_html(picture: np.ndarray, title: str, note: str = "", download: str = "", css: str = "") -> str:
+    """One captioned picture, enlarged by the page without smoothing.
+
+    Args:
+        picture: uint8 (H, W, C).
+        title, note: caption; escaped here.
+        download: file name offered for saving; none when empty.
+        css: further classes.
+    """
+    source = data_uri(picture)
+    save = f'<a class="ks-save" href="{source}" download="{html.escape(download)}">save PNG</a>' if download else ""
+    return (
+        f'<figure class="ks-picture {html.escape(css)}"><img src="{source}" alt="{html.escape(title)}">'
+        f"<figcaption><b>{html.escape(title)}</b><span>{html.escape(note)}</span>{save}</figcaption></figure>"
+    )
+
+
+def row_html(*figures: str) -> str:
+    """Several of `figure_html` side by side."""
+    return f'<div class="ks-pictures">{"".join(figures)}</div>'
+
+
+GLYPHS = ("●", "◆", "▲", "■", "✚", "✖", "★", "⬢", "▼")  # the plane's markers, in its order
+MAX_DEPTH, MAX_ITEMS, MAX_TEXT = 4, 60, 600
+EMPTY_MODE = '<div class="ks-card ks-hint">Click a point to read its mode, or draw a box around several.</div>'
+
+
+def heading(text: str, hint: str = "") -> str:
+    """Title of a panel with a word on how to use it."""
+    return f'<h3 class="ks-title">{html.escape(text)} <small>{html.escape(hint)}</small></h3>'
+
+
+def facts(*pairs: tuple[str, str]) -> str:
+    """Big numbers with their meaning below."""
+    items = "".join(f"<div><b>{html.escape(n)}</b><span>{html.escape(t)}</span></div>" for n, t in pairs)
+    return f'<div class="ks-facts">{items}</div>'
+
+
+def _value(value, depth: int = 0) -> str:
+    if isinstance(value, dict):
+        if depth >= MAX_DEPTH:
+            return "…"
+        rows = "".join(
+            f"<tr><th>{html.escape(str(k)[:MAX_TEXT].replace('_', ' '))}</th><td>{_value(v, depth + 1)}</td></tr>"
+            for k, v in list(value.items())[:MAX_ITEMS]
+        )
+        return f"<table>{rows}</table>" if rows else "none"
+    if isinstance(value, (list, tuple)):
+        shown = ", ".join(_value(v, MAX_DEPTH) for v in value[:MAX_ITEMS])
+        return (shown or "none") + (" …" if len(value) > MAX_ITEMS else "")
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return html.escape(str(value)[:MAX_TEXT])
+
+
+def model_card(info: ModelInfo) -> str:
+    """Everything that a model's file says of itself."""
+    about = {"name": info.name, "parameters": info.parameters, "picture": f"{info.side} × {info.side} pixels"}
+    about |= {k: v for k, v in info.card.items() if k not in about}
+    return f'<div class="ks-model-card">{_value(about)}</div>'
+
+
+def one_line(info: ModelInfo) -> str:
+    """What a model is, from its card or else from its size; plain text."""
+    summary = info.card.get("summary")
+    if isinstance(summary, str) and summary.strip():
+        return summary.strip()[:200]
+    classes = f", {len(info.classes)} classes" if info.classes else ""
+    return f"{info.side} × {info.side} pictures, {info.parameters / 1e6:.1f} M parameters{classes}"
+
+
+def times(factor: float) -> str:
+    """By how much a difference was magnified."""
+    return f"magnified × {factor:.3g}" if factor < 100 else f"magnified × {factor:,.0f}"
+
+
+def _duration(value: float, unit: str = "τ") -> str:
+    return "∞" if not math.isfinite(value) else f"{value:.3g} {unit}"
+
+
+def _place(level: str, index: int, shape: tuple[int, int, int]) -> list[tuple[str, str]]:
+    k, i, j = (int(n) for n in np.unravel_index(index, shape))
+    return [("level", f"{html.escape(level)}, pair {k}"), ("place (i, j)", f"row {i}, column {j}")]
+
+
+def _rates(alpha: float, beta: float, half_life: float, period: float) -> list[tuple[str, str]]:
+    change = "doubles" if alpha < 0 else "halves"
+    return [
+        ("α", f"{alpha:+.4f} per unit τ"),
+        ("β", f"±{abs(beta):.4f} rad per unit τ"),
+        ("half-life ln 2 / |α|", f"{change} every {_duration(half_life)}"),
+        ("period 2π / |β|", _duration(period)),
+        ("noise → picture", f"× {math.exp(-alpha):.3g}, turned by {math.degrees(abs(beta)):.1f}°"),
+    ]
+
+
+def _share(result: ModeResult) -> tuple[str, str]:
+    return "share of energy", f"{100 * result.share[0]:.2g} % at noise, {100 * result.share[-1]:.2g} % at the picture"
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    return f"<table>{''.join(f'<tr><th>{name}</th><td>{value}</td></tr>' for name, value in rows)}</table>"
+
+
+def mode_card(entry: SpectrumEntryResult, flat: int, result: ModeResult | None = None) -> str:
+    """One mode in words: where it is, how fast it grows or fades, how fast it turns.
+
+    Args:
+        entry: its level.
+        flat: its index there.
+        result: the Workbench's answer about it, once it is there: with the energy, and with the rates at which it
+            really moves.
+    """
+    if result is None:
+        alpha, beta = float(entry.alpha.flat[flat]), abs(float(entry.beta.flat[flat]))
+        rates = alpha, beta, math.log(2) / abs(alpha) if alpha else math.inf, 2 * math.pi / beta if beta else math.inf
+    else:
+        rates = tuple(float(v[0]) for v in (result.alpha, result.beta, result.half_life, result.period))
+    rows = _place(entry.name, flat, entry.alpha.shape) + _rates(*rates) + ([_share(result)] if result else [])
+    return f'<div class="ks-card" data-mode="{flat}"><h4>Mode {flat:,}</h4>{_table(rows)}</div>'
+
+
+def _span(values: np.ndarray, unit: str = "τ") -> str:
+    low, middle, high = (_duration(float(v), unit) for v in (values.min(), np.median(values), values.max()))
+    return f"{middle} (from {low} to {high})"
+
+
+def selection_card(
+    entry: SpectrumEntryResult,
+    chosen: Sequence[int],
+    bands: np.ndarray,
+    order: str,
+    result: ModeResult | None = None,
+) -> str:
+    """Counts of a box or lasso selection.
+
+    Args:
+        entry: the level.
+        chosen: flat indices.
+        bands: band number of every mode of the level.
+        order: "alpha" or "abs".
+        result: the Workbench's answer about the group, once it is there.
+    """
+    picked = np.asarray(chosen, dtype=np.int64)
+    count = int(bands.max()) + 1 if bands.size else 1
+    names = band_names(max(count, 3), order)
+    per_band = np.bincount(bands.ravel()[picked], minlength=len(names))
+    alpha, beta = entry.alpha.ravel()[picked], np.abs(entry.beta.ravel()[picked])
+    rows = [
+        (f"{_glyph(b)} {html.escape(name)}", f"{int(n):,}")
+        for b, (name, n) in enumerate(zip(names, per_band, strict=True))
+    ]
+    rows += [
+        ("α, mean ± sd", f"{alpha.mean():+.4f} ± {alpha.std():.4f}"),
+        ("|β|, mean ± sd", f"{beta.mean():.4f} ± {beta.std():.4f}"),
+    ]
+    if result is not None:
+        places = len(set(zip(result.row.tolist(), result.column.tolist(), strict=True)))
+        rows += [
+            ("pairs, places", f"{len(set(result.pair.tolist())):,} pairs at {places:,} places"),
+            ("half-life, median", _span(result.half_life)),
+            ("period, median", _span(result.period)),
+            _share(result),
+        ]
+    title = f"{len(picked):,} modes of {html.escape(entry.name)}"
+    return f'<div class="ks-card"><h4>{title}</h4>{_table(rows)}</div>'
+
+
+def contribution(result: ModeResult, model: str, seed: int) -> str:
+    """The picture with and without a mode or group, and what it adds, magnified by the stated factor."""
+    what = "this mode" if len(result.index) == 1 else f"these {len(result.index):,} modes"
+    none = "nothing to see: the picture is the same" if result.mse == 0 else ""
+    name = f"{model}-seed{seed}-{result.name.replace(' ', '')}-contribution.png"
+    return row_html(
+        figure_html(result.full, "All modes", f"seed {seed}"),
+        figure_html(result.without, f"Without {what}", f"MSE {result.mse:.3g}"),
+        figure_html(
+            result.contribution, "What it adds", none or f"{times(result.magnification)}, grey = nothing", name
+        ),
+    )
+
+
+def _glyph(band: int) -> str:
+    return f'<i class="ks-glyph" style="color:{BAND_COLOURS[band]}" aria-hidden="true">{GLYPHS[band]}</i>'
+
+
+def band_table(result: MaskResult, gains: Sequence[float], order: str) -> str:
+    """Modes, energy and retention of every band."""
+    rows = "".join(
+        f"<tr><th>{_glyph(b)} {html.escape(name)}</th><td>{int(result.modes[b]):,}</td>"
+        f"<td>{100 * float(result.share[b]):.1f} %</td><td>× {gains[b]:.2f}</td></tr>"
+        for b, name in enumerate(band_names(len(gains), order))
+    )
+    return (
+        '<table class="ks-bands"><thead><tr><th>band</th><td>modes</td><td>energy</td><td>kept</td></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def group_html(css: str, *figures: str) -> str:
+    """Figures within one element of a class of the style sheet."""
+    return f'<div class="{css}">{"".join(figures)}</div>'

@@ -1,0 +1,89 @@
+"""A canvas to paint a mask on a small picture, pixel by pixel, and what comes back from it.
+
+Not `gr.ImageMask`: in Gradio 6.31 it loses the paint that a handler sets together with another picture, comes back at a
+size of its own, needs WebGL, and lets the server decode whatever a browser sends. Here a stroke comes back as a string
+of 0 and 1, one a pixel.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+
+import gradio as gr
+import numpy as np
+
+from analysis.core.errors import UserError
+from ui.components.html import data_uri
+from ui.theme import script
+
+HOLES = ("centre square", "left half", "random dots")
+_PAINTER = """<div class="ks-painter"><canvas role="application" tabindex="0"
+aria-label="{label}; arrow keys move, space paints"></canvas><div class="ks-tools">
+<button type="button" aria-pressed="true">Paint</button><button type="button" aria-pressed="false">Erase</button>
+<label>size <input type="range" min="1" max="12" value="5" aria-label="Size of the brush, pixels"></label>
+<button type="button" class="ks-clear">Clear</button></div></div>"""
+
+
+def canvas(picture: np.ndarray, mask: np.ndarray | None = None, *, label: str, **kwargs) -> gr.HTML:
+    """The component. Value: `canvas_value(...)`. Event: `apply` after every stroke, to be read with `painted`.
+
+    Args:
+        picture: uint8 (side, side, 3).
+        mask: uint8 (side, side), 255 = painted.
+        label: what a screen reader says.
+        **kwargs: of gr.HTML.
+    """
+    return gr.HTML(
+        canvas_value(picture, mask),
+        html_template=_PAINTER.format(label=html.escape(label)),
+        js_on_load=script("painter.js"),
+        **kwargs,
+    )
+
+
+def canvas_value(picture: np.ndarray, mask: np.ndarray | None = None) -> str:
+    """A picture and its mask, as the JSON that the canvas' script reads."""
+    on = np.zeros(picture.shape[:2], bool) if mask is None else mask >= 128
+    bits = "".join(map(str, on.astype(int).ravel()))
+    return json.dumps({"side": len(picture), "picture": data_uri(picture), "mask": bits})
+
+
+def painted(event: gr.EventData, side: int) -> np.ndarray | None:
+    """What was painted, uint8 (side, side) of 0 and 255; None = nothing.
+
+    Args:
+        event: what Gradio passes to the handler; anything may come from a browser.
+        side: of the picture.
+
+    Raises:
+        UserError: not one 0 or 1 a pixel of this picture.
+    """
+    bits = event._data.get("mask") if isinstance(event._data, dict) else None
+    if not isinstance(bits, str) or len(bits) != side * side or not set(bits) <= {"0", "1"}:
+        raise UserError("The painting does not belong to this picture: paint again.")
+    mask = np.frombuffer(bits.encode("ascii"), np.uint8).reshape(side, side) - np.uint8(ord("0"))
+    return mask * np.uint8(255) if mask.any() else None
+
+
+def hole(name: str, side: int, seed: int = 0) -> np.ndarray:
+    """A ready-made hole, uint8 (side, side), 255 = unknown.
+
+    Args:
+        name: one of `HOLES`.
+        side: pixels.
+        seed: of the random dots, which cover half of the picture.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    unknown = np.zeros((side, side), bool)
+    if name == "centre square":
+        unknown[side // 4 : side - side // 4, side // 4 : side - side // 4] = True
+    elif name == "left half":
+        unknown[:, : side // 2] = True
+    elif name == "random dots":
+        unknown.ravel()[np.random.default_rng(seed).permutation(side * side)[: side * side // 2]] = True
+    else:
+        raise ValueError(f"The hole must be one of {', '.join(HOLES)}, not {name!r}.")
+    return unknown.astype(np.uint8) * np.uint8(255)

@@ -1,0 +1,173 @@
+"""Pictures that people bring: files, base64 text, photographs that ship with scikit-image. Nothing in them is trusted.
+
+Everything ends as uint8 (side, side, 3): turned as its EXIF says, on white where transparent, the central square,
+downsampled with anti-aliasing (`foundation.pictures`), its metadata gone.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import io
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+import gradio as gr
+import numpy as np
+from gradio.events import Dependency
+from PIL import Image, UnidentifiedImageError
+
+from analysis.core.errors import UserError
+from analysis.workbench.library import ModelLibrary
+from foundation.pictures import FORMATS, SUFFIXES, UPLOAD_BYTES, UPLOAD_PIXELS, limit_decoders, read_picture
+from ui.server.errors import guarded
+from ui.server.queue import PRIVATE
+
+FILE_TYPES = list(SUFFIXES)  # for the browser's file dialogue, which binds nobody
+_DATA_URI = re.compile(r"data:image/(?:png|jpeg|webp);base64,")
+# names for people -> files inside scikit-image's wheel, so that nothing is downloaded
+PHOTOGRAPHS = {
+    "cat": "chelsea.png",
+    "astronaut": "astronaut.png",
+    "coffee": "coffee.png",
+    "rocket": "rocket.jpg",
+    "motorcycle": "motorcycle_left.png",
+    "eye": "retina.jpg",
+}
+
+
+def open_picture(data: bytes, side: int, what: str = "The picture") -> np.ndarray:
+    """A picture file as uint8 (side, side, 3).
+
+    Args:
+        data: the file's bytes: PNG, JPEG or WebP, at most 4 MB and 4 megapixels.
+        side: pixels.
+        what: names the picture in complaints.
+
+    Raises:
+        UserError: missing, too large, of another kind, or damaged.
+    """
+    if not isinstance(data, (bytes, bytearray)) or len(data) == 0:
+        raise UserError(f"{what} is empty: choose a PNG, JPEG or WebP file.")
+    if len(data) > UPLOAD_BYTES:
+        raise UserError(f"{what} has more than {UPLOAD_BYTES // 2**20} MB: choose a smaller file.")
+    too_large = UserError(
+        f"{what} has more than {UPLOAD_PIXELS // 10**6} megapixels: reduce it to 2000 × 2000 or less."
+    )
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:  # reads the header only
+            width, height = image.size
+        if width * height > UPLOAD_PIXELS:
+            raise too_large
+        return read_picture(io.BytesIO(data), side)
+    except UserError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise too_large from None
+    except UnidentifiedImageError:
+        raise UserError(f"{what} is not a PNG, JPEG or WebP file: save it as one of these.") from None
+    except Exception:  # decoders of damaged files raise nearly anything
+        raise UserError(f"{what} is damaged and cannot be read: save it again or choose another one.") from None
+
+
+def open_base64(text: str, side: int, what: str = "The picture") -> np.ndarray:
+    """The same for base64 text, with or without "data:image/png;base64," in front. Never looked at as a path.
+
+    Raises:
+        UserError: as `open_picture`, or no base64.
+    """
+    cure = f"{what} must be base64 text of a PNG, JPEG or WebP file"
+    if not isinstance(text, str) or not text:
+        raise UserError(f"{cure}: give one.")
+    if len(text) > 4 * UPLOAD_BYTES // 3 + 64:  # before anything is decoded
+        raise UserError(f"{what} has more than {UPLOAD_BYTES // 2**20} MB: choose a smaller file.")
+    prefix = _DATA_URI.match(text)
+    try:
+        data = base64.b64decode(text[prefix.end() if prefix else 0 :], validate=True)
+    except (binascii.Error, ValueError):
+        raise UserError(f"{cure}; this is no base64.") from None
+    return open_picture(data, side, what)
+
+
+def open_mask_base64(text: str, side: int, what: str = "The mask") -> np.ndarray:
+    """Base64 text of a picture as a mask, uint8 (side, side): its brightness, white = 255 = painted.
+
+    Raises:
+        UserError: as `open_base64`.
+    """
+    return np.round(open_base64(text, side, what).mean(axis=2)).astype(np.uint8)
+
+
+def fitted(picture: np.ndarray, side: int) -> np.ndarray:
+    """A square picture or mask at another model's side; the same object where nothing has to be done."""
+    if picture.shape[:2] == (side, side):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))
+
+
+@functools.lru_cache(maxsize=32)
+def photograph(name: str, side: int) -> np.ndarray:
+    """One of scikit-image's own photographs, read-only uint8 (side, side, 3).
+
+    Raises:
+        UserError: no such photograph.
+    """
+    if not isinstance(name, str) or name not in PHOTOGRAPHS:
+        raise UserError(f"There is no such photograph: choose one of {', '.join(PHOTOGRAPHS)}.")
+    picture = open_picture((resources.files("skimage") / "data" / PHOTOGRAPHS[name]).read_bytes(), side)
+    picture.setflags(write=False)
+    return picture
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# On the page
+
+
+def side_of(library: ModelLibrary, model: str) -> int:
+    """Pixels a side of a model's pictures."""
+    return library.get(model).model.picture_shape[1]
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """Attributes: picture = State of uint8 (side, side, 3); name = the dropdown; chosen = events of another picture."""
+
+    picture: gr.State
+    name: gr.Dropdown
+    chosen: tuple[Dependency, ...]
+
+
+def picture_chooser(library: ModelLibrary, model: gr.Dropdown, first: str, prefix: str) -> Chooser:
+    """A dropdown of photographs and an upload button; nobody but `open_picture` decodes what is uploaded.
+
+    Args:
+        library: the models.
+        model: the component that names the model, which gives the side.
+        first: its first value.
+        prefix: of the elements' ids.
+    """
+    limit_decoders()
+
+    def photo(name: str | None, model: str) -> np.ndarray:
+        return photograph(name or next(iter(PHOTOGRAPHS)), side_of(library, model))
+
+    def upload(data: bytes | None, model: str) -> tuple:
+        return open_picture(data or b"", side_of(library, model)), None
+
+    start = photo(None, first)
+    picture = gr.State(start)
+    with gr.Row(elem_classes="ks-buttons"):
+        name = gr.Dropdown(
+            list(PHOTOGRAPHS), value=next(iter(PHOTOGRAPHS)), label="Photograph", filterable=False, scale=3,
+            info="from scikit-image", elem_id=f"{prefix}-photo", min_width=140,
+        )  # fmt: skip
+        file = gr.UploadButton(
+            "Upload your own", type="binary", file_types=FILE_TYPES, size="sm", scale=2, min_width=120,
+            elem_id=f"{prefix}-upload",
+        )  # fmt: skip
+    quiet = {"show_progress": "hidden", **PRIVATE}
+    chosen = name.input(guarded(photo), [name, model], picture, trigger_mode="multiple", **quiet)
+    uploaded = file.upload(guarded(upload), [file, model], [picture, name], trigger_mode="multiple", **quiet)
+    return Chooser(picture, name, (chosen, uploaded))

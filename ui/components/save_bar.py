@@ -1,0 +1,131 @@
+"""Under a result: its recipe to copy or save, and its picture as a PNG that carries the recipe."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gradio as gr
+import numpy as np
+from gradio.events import Dependency
+
+from analysis.recipes import recipe as recipes
+from analysis.recipes.settings import Settings
+from ui.theme import script
+
+LONGEST_NAME = 80
+TYPES = {
+    "csv": "text/csv",
+    "gif": "image/gif",
+    "html": "text/html",
+    "npz": "application/octet-stream",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+}
+_BAR = """<div class="ks-keep" hidden>
+<button type="button" class="ks-copy-recipe" title="Text that makes this result again">Copy recipe</button>
+<button type="button" class="ks-save-recipe" title="The same text as a file">Save recipe</button>
+<button type="button" class="ks-save-picture" title="The picture with the recipe inside">Save PNG</button>
+<output class="ks-kept" aria-live="polite"></output>
+<textarea class="ks-recipe-text" aria-label="Recipe, to be copied by hand" rows="6" readonly hidden></textarea>
+</div>"""
+
+
+@dataclass(frozen=True)
+class RecipeBinding:
+    """How a tab takes up a recipe. The bar's model, seed and class are set by the recipe's panel, the rest by the tab.
+
+    Attributes:
+        kinds: of `analysis.recipes.settings` that this tab shows.
+        tab: id of the gr.Tab to be selected.
+        outputs: components that are filled.
+        fill: the settings as one value or update an output; pure, may raise UserError.
+        rerun: attaches to an event, by its `success`, what computes the result from the filled controls.
+    """
+
+    kinds: tuple[str, ...]
+    tab: str
+    outputs: list
+    fill: Callable[[Settings], tuple]
+    rerun: Callable[[Dependency], None]
+
+
+def file_stem(name: str) -> str:
+    """A file name that every system takes, without its ending."""
+    return re.sub(r"[^0-9A-Za-z._-]+", "-", name)[:LONGEST_NAME].strip("._-") or "picture"
+
+
+_VISIT = """<div><p class="ks-line">What you look at for a while is kept here until you leave the page.</p>
+<div class="ks-history" role="group" aria-label="Results of this visit"></div></div>"""
+
+
+def save_bar(value: str | None = None, **kwargs) -> gr.HTML:
+    """A slim row of buttons as a component; nothing is shown while the value is empty. Value: `keep_value(...)`."""
+    return gr.HTML(value, html_template=_BAR, js_on_load=script("kept.js", "save.js", "save_bar.js"), **kwargs)
+
+
+def visit_strip(**kwargs) -> gr.HTML:
+    """The results that this page has shown for a while, in the browser's memory alone; a click triggers `select`.
+
+    Read it with `kept_recipe`.
+    """
+    return gr.HTML(html_template=_VISIT, js_on_load=script("kept.js", "visit.js"), **kwargs)
+
+
+def kept_recipe(event: gr.EventData) -> recipes.Recipe | recipes.FlowRecipe:
+    """The recipe of a `select` of `visit_strip`, checked: anything may come from a browser.
+
+    Raises:
+        UserError: it is none.
+    """
+    data = event._data if isinstance(event._data, dict) else {}
+    return recipes.from_json(data.get("recipe"))
+
+
+def save_value(picture: np.ndarray, recipe: recipes.Recipe | recipes.FlowRecipe, name: str) -> str:
+    """What the row offers, as the JSON that its script reads.
+
+    Args:
+        picture: uint8 (H, W, 3), (H, W, 1) or (H, W).
+        recipe: what makes it.
+        name: of the files, without an ending; unusual characters are replaced.
+    """
+    buffer = io.BytesIO()
+    grey = picture.ndim == 3 and picture.shape[-1] == 1
+    recipes.save_png(picture[..., 0] if grey else picture, recipe, buffer)
+    return json.dumps(
+        {
+            "recipe": recipes.to_json(recipe),
+            "png": base64.b64encode(buffer.getvalue()).decode("ascii"),
+            "name": file_stem(name),
+        }
+    )
+
+
+def saver(**kwargs) -> gr.HTML:
+    """What saves files that the server makes on demand, and says so. Value: `saved_file(...)`."""
+    word = '<output class="ks-kept" aria-live="polite"></output>'
+    return gr.HTML(html_template=word, js_on_load=script("save.js", "saver.js"), **kwargs)
+
+
+def saved_file(data: bytes, name: str, ending: str) -> str:
+    """A file for `saver`, saved once by the browser; nothing is written on the server.
+
+    Args:
+        data: its content.
+        name: without its ending; unusual characters are replaced.
+        ending: one of `TYPES`.
+    """
+    return json.dumps(
+        {
+            "name": f"{file_stem(name)}.{ending}",
+            "type": TYPES[ending],
+            "data": base64.b64encode(data).decode("ascii"),
+            "stamp": secrets.token_hex(8),
+        }
+    )

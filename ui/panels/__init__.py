@@ -1,0 +1,1 @@
+"""What stands beside the tabs: tour, examples, recipes, downloads, own model."""

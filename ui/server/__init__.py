@@ -1,0 +1,1 @@
+"""Errors as sentences, bounds, the queue, long runs, the start."""

@@ -1,0 +1,191 @@
+"""Measurements that take seconds to minutes: asked by a button, told by a bar, stopped by another button."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import gradio as gr
+from gradio.components import Component
+from gradio.events import Dependency
+
+from analysis.core.errors import UserError
+from ui.server.errors import guarded
+from ui.server.queue import PRIVATE
+
+
+class Superseded(Exception):
+    """The visitor has moved on; nothing needs to be shown."""
+
+
+class Latest:
+    """The latest wish of each visitor.
+
+    A running function cannot be cancelled by Gradio, so it looks here between its steps. Bounded: the oldest visitors
+    are forgotten, and the wish of a forgotten visitor counts as still wanted.
+    """
+
+    def __init__(self, capacity: int = 256):
+        self._capacity = capacity
+        self._wishes: OrderedDict[str, Hashable] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def wish(self, session: str | None, key: Hashable) -> None:
+        """Note what a visitor wants now."""
+        if session is None:
+            return
+        with self._lock:
+            self._wishes[session] = key
+            self._wishes.move_to_end(session)
+            while len(self._wishes) > self._capacity:
+                self._wishes.popitem(last=False)
+
+    def check(self, session: str | None, key: Hashable) -> None:
+        """Raises Superseded when `key` is no longer what the visitor wants."""
+        with self._lock:
+            if session is not None and self._wishes.get(session, key) != key:
+                raise Superseded
+
+
+# not the queue of the quick answers: a slider must not wait for a measurement
+LONG_QUEUE = {"concurrency_id": "long", "concurrency_limit": 1}
+PATIENCE = 300.0  # seconds
+PROGRESS = gr.Progress()  # Gradio sees it as a default argument and fills in the visitor's own
+STOPPED = '<p class="ks-line" role="status">Stopped. What was shown before is kept.</p>'
+Report = Callable[[float, str], None]
+
+
+class _Ceiling:
+    seconds = math.inf
+
+
+def limit_patience(seconds: float) -> None:
+    """No deadline of this process is longer, from now on."""
+    _Ceiling.seconds = seconds
+
+
+def allowed(seconds: float) -> float:
+    """So many seconds, or less where `limit_patience` says so."""
+    return min(seconds, _Ceiling.seconds)
+
+
+def deadline(seconds: float, report: Report | None = None) -> Report:
+    """A progress callback that gives up after so many seconds from now.
+
+    Args:
+        seconds: how long the work may take, see `allowed`.
+        report: a further callback.
+
+    Raises:
+        UserError: from the callback, when time is up.
+    """
+    seconds = allowed(seconds)
+    end = time.monotonic() + seconds
+
+    def watch(share: float, what: str) -> None:
+        if time.monotonic() > end:
+            raise UserError(f"This takes longer than {seconds:.0f} s here: ask for fewer seeds, pairs or steps.")
+        if report is not None:
+            report(share, what)
+
+    return watch
+
+
+class LongRun:
+    """One kind of measurement: which of its runs each visitor still wants."""
+
+    def __init__(self, patience: float = PATIENCE):
+        self.patience = patience
+        self._latest = Latest()
+
+    def ask(self, session: str | None, key: Hashable) -> None:
+        """A visitor wants this run, and no earlier one."""
+        self._latest.wish(session, key)
+
+    def stop(self, session: str | None) -> None:
+        """A visitor wants none."""
+        self._latest.wish(session, None)
+
+    def report(self, session: str | None, key: Hashable, progress: gr.Progress) -> Report:
+        """What the measurement calls after every step.
+
+        Raises:
+            Superseded: at once and from the callback, when the visitor does not want this run any more.
+            UserError: from the callback, when it takes too long.
+        """
+        self._latest.check(session, key)
+
+        def step(share: float, what: str) -> None:
+            self._latest.check(session, key)
+            progress(share, desc=what)
+
+        return deadline(self.patience, step)
+
+
+@dataclass(frozen=True)
+class RunButtons:
+    """Attributes: start, stop: the two buttons of a run."""
+
+    start: gr.Button
+    stop: gr.Button
+
+
+def run_buttons(text: str, name: str) -> RunButtons:
+    """A button that starts and one that stops, which can be pressed while something runs."""
+    with gr.Row(elem_classes="ks-buttons"):
+        start = gr.Button(text, size="md", variant="primary", elem_id=f"{name}-start", min_width=190, scale=0)
+        stop = gr.Button("Cancel", size="md", interactive=False, elem_id=f"{name}-stop", min_width=90, scale=0)
+    return RunButtons(start, stop)
+
+
+def wire_run(
+    run: LongRun,
+    buttons: RunButtons,
+    measure: Callable,
+    inputs: Sequence[Component],
+    outputs: Sequence[Component],
+) -> Dependency:
+    """Connect a run: wish noted, buttons swapped, measured, buttons swapped back.
+
+    Args:
+        run: who wants what.
+        buttons: of the run.
+        measure: called with the inputs' values and a `Report`; one value an output comes back.
+        inputs: its inputs; their values are the run's key.
+        outputs: its outputs; progress is shown on the first, and a word when the run was stopped.
+
+    Returns:
+        The event "it was measured, or stopped".
+    """
+
+    def start(request: gr.Request, *values):
+        run.ask(request.session_hash, _key(values))
+        return gr.update(interactive=False), gr.update(interactive=True)
+
+    def watched(request: gr.Request, progress=PROGRESS, *values):
+        try:
+            return measure(*values, run.report(request.session_hash, _key(values), progress))
+        except Superseded:
+            return STOPPED, *(gr.skip() for _ in outputs[1:])
+
+    def stop(request: gr.Request) -> None:
+        run.stop(request.session_hash)
+
+    swap = {"queue": False, "show_progress": "hidden", **PRIVATE}
+    pair = [buttons.start, buttons.stop]
+    asked = buttons.start.click(guarded(start), list(inputs), pair, **swap)
+    done = asked.success(
+        guarded(watched), list(inputs), list(outputs), show_progress_on=outputs[0], **LONG_QUEUE, **PRIVATE
+    )
+    done.then(lambda: (gr.update(interactive=True), gr.update(interactive=False)), None, pair, **swap)
+    buttons.stop.click(guarded(stop), None, None, **swap)
+    return done
+
+
+def _key(values: Sequence) -> str:
+    """Values of controls as something that can be compared, whatever a browser sent."""
+    return repr(values)

@@ -1,0 +1,1 @@
+"""The workspaces of the page: a file a tab, or a part of one that stands alone."""

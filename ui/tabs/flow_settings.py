@@ -1,0 +1,256 @@
+"""The settings of flows of points and of images: their controls, and how a recipe fills them and is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import gradio as gr
+
+from analysis.core.errors import UserError
+from analysis.core.fields import MAX_GAMMA
+from analysis.figures.sheets import clouds_sheet, pictures_sheet
+from analysis.flow.images import MAX_PICTURES, ImageFlows
+from analysis.flow.point_requests import KEY_PREFIX, Flow2DRequest
+from analysis.flow.points import PointFlows
+from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA
+from analysis.flow.side_by_side import SideBySideRequest
+from analysis.recipes.recipe import FlowRecipe
+from analysis.recipes.replay import describe_flows
+from analysis.series.forecast import SeriesForecasts
+from flow_core.samplers import MOMENTUM, SAMPLER_NAMES
+from foundation.randomness import MAX_SEED
+from ui.components.players import Panel
+from ui.components.save_bar import save_value
+
+LETTERS = "ABCD"
+NFE, SIGMA0, GAMMA_SLIDER = 5, 0.2, 20
+assert GAMMA_SLIDER <= MAX_GAMMA
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Controls of one setting; sigma0 is None where the nets settle it."""
+
+    shown: gr.Checkbox
+    path: gr.Dropdown
+    sampler: gr.Dropdown
+    nfe: gr.Slider
+    sigma0: gr.Slider | None
+    gammas: tuple[gr.Slider, ...]
+
+    @property
+    def numbers(self) -> dict[str, gr.Slider]:
+        """Sliders that not every path and sampler reads, by the field that they ask for."""
+        sigma = {} if self.sigma0 is None else {"sigma0": self.sigma0}
+        return sigma | {f"gamma{k}": slider for k, slider in enumerate(self.gammas, 1)}
+
+    @property
+    def inputs(self) -> list:
+        return [self.shown, self.path, self.sampler, self.nfe, *self.numbers.values()]
+
+    def filled(self, request) -> list:
+        """Values of `inputs` that ask this question; of None, only that nothing is shown.
+
+        Raises:
+            UserError: a number that is read lies beyond its slider.
+        """
+        if request is None:
+            return [False, *[gr.skip()] * (len(self.inputs) - 1)]
+        fields = ("sigma0", "gamma1", "gamma2", "gamma3")
+        seen = dict(zip(fields, read_by(request.path, request.sampler), strict=True))
+        values = [True, request.path, request.sampler, request.nfe]
+        for name, slider in self.numbers.items():
+            value = getattr(request, name)
+            if seen[name]["visible"]:
+                within(slider, value)
+            values.append(seen[name] | ({"value": value} if slider.minimum <= value <= slider.maximum else {}))
+        return values
+
+
+def read_by(path: str, sampler: str) -> list[dict]:
+    """Which of sigma0 and the three gammas a path and a sampler read: the others are hidden."""
+    first, more = sampler in MOMENTUM, sampler in ("published", "momentum")
+    return [gr.update(visible=v) for v in (path in BRIDGES, first, more, more)]
+
+
+def within(slider: gr.Slider, value: float) -> float:
+    """A number of a recipe that a slider can show.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if not slider.minimum <= value <= slider.maximum:
+        raise UserError(
+            f"The recipe has {slider.label} = {value:g}, and on this page it goes from {slider.minimum:g} to "
+            f"{slider.maximum:g}: ask /recipe for its result."
+        )
+    return value
+
+
+def setting_column(
+    prefix: str, letter: str, path: str, sampler: str, *, paths: gr.Dropdown, orders: Sequence[str],
+    gammas: Sequence[float], sigma0: bool,
+) -> Setting:  # fmt: skip
+    """Lay out the controls of one setting.
+
+    Args:
+        prefix: of the elem_ids.
+        letter: of the setting, in `LETTERS`.
+        path, sampler: what it starts with.
+        paths: the control of the path, not yet on the page.
+        orders: what to say of each gamma.
+        gammas: their first values.
+        sigma0: whether it has a control.
+    """
+    name = letter.lower()
+    sigma_seen, *gammas_seen = (u["visible"] for u in read_by(path, sampler))
+    with gr.Column(elem_classes="ks-panel", min_width=230):
+        shown = gr.Checkbox(True, label=letter, info="show this setting", elem_id=f"{prefix}-shown-{name}")
+        paths.render()
+        samplers = gr.Dropdown(
+            [(t, s) for s, t in SAMPLER_NAMES.items()], value=sampler, label="Sampler", info="how it is followed",
+            elem_id=f"{prefix}-sampler-{name}", filterable=False, min_width=100,
+        )  # fmt: skip
+        nfe = gr.Slider(
+            1, MAX_NFE, NFE, step=1, label="NFE", info="network calls, 1 to 50", elem_id=f"{prefix}-nfe-{name}",
+            buttons=["reset"],
+        )  # fmt: skip
+        sigma = None
+        if sigma0:
+            sigma = gr.Slider(
+                0.05, MAX_SIGMA, SIGMA0, step=0.05, label="σ₀", info="noise of the path; shipped nets: 0.2",
+                elem_id=f"{prefix}-sigma-{name}", buttons=["reset"], visible=sigma_seen,
+            )  # fmt: skip
+        weights = tuple(
+            gr.Slider(
+                -GAMMA_SLIDER, GAMMA_SLIDER, value, step=0.1, label=f"γ{'₁₂₃'[k]}", info=orders[k],
+                elem_id=f"{prefix}-gamma{k + 1}-{name}", buttons=["reset"], visible=gammas_seen[k],
+            )
+            for k, value in enumerate(gammas)
+        )  # fmt: skip
+    return Setting(shown, paths, samplers, nfe, sigma, weights)
+
+
+def asked_of(requests: Sequence) -> list:
+    """The questions of a sweep.
+
+    Args:
+        requests: of each setting a question, a sentence where it cannot be asked, None where it is not shown.
+
+    Raises:
+        UserError: the first such sentence; or nothing is shown.
+    """
+    asked = [r for r in requests if r is not None]
+    told = next((r for r in asked if isinstance(r, str)), None)
+    if told is not None:
+        raise UserError(told)
+    if not asked:
+        raise UserError("No setting is shown: tick at least one.")
+    return asked
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Names of settings, with a letter before those that are given twice."""
+    return [f"{LETTERS[k]}: {n}" if names.count(n) > 1 else n for k, n in enumerate(names)]
+
+
+def side_kept(requests: Sequence, panels: Sequence[Panel | None], bench: PointFlows | ImageFlows) -> str:
+    """What can be kept of the settings that have a result, each in its place; "" without any.
+
+    Args:
+        requests: of each setting its question.
+        panels: what is shown of it.
+        bench: that answered.
+    """
+    shown, names = [p.result if p else None for p in panels], [p.title if p else "" for p in panels]
+    if all(r is None for r in shown):
+        return ""
+    places = zip(requests, shown, strict=True)
+    request = SideBySideRequest(tuple(None if r is None else asked for asked, r in places))
+    recipe, first = described(request, bench), request.asked[0]
+    if recipe is None:
+        return ""
+    if isinstance(first, Flow2DRequest):
+        return save_value(clouds_sheet(shown, names), recipe, f"flow-{first.density}-seed{first.seed}")
+    return save_value(pictures_sheet(shown, names, first.seeds), recipe, f"flow-{first.data}-seed{first.seeds[0]}")
+
+
+def described(request, bench: PointFlows | ImageFlows | SeriesForecasts) -> FlowRecipe | None:
+    """The recipe of a question that was answered; None where no recipe can hold it, as with a net of an odd name."""
+    try:
+        return describe_flows(request, bench)
+    except UserError:
+        return None
+
+
+def filled(settings: Sequence[Setting], request: SideBySideRequest) -> list:
+    """Values of all inputs that ask a question; places beyond it are not shown. Raises UserError."""
+    asked = [*request.settings, *[None] * (len(settings) - len(request.settings))]
+    return [value for s, r in zip(settings, asked, strict=True) for value in s.filled(r)]
+
+
+def in_a_row(seeds: tuple[int, ...]) -> int:
+    """How many seeds there are.
+
+    Raises:
+        UserError: not consecutive ones, or so large that the page would begin with a smaller one.
+    """
+    if seeds != tuple(range(seeds[0], seeds[0] + len(seeds))) or seeds[0] > MAX_SEED + 1 - MAX_PICTURES:
+        raise UserError(
+            f"This page shows pictures of seeds in a row, the first at most {MAX_SEED + 1 - MAX_PICTURES}, and the "
+            "recipe has others: ask /recipe for its result."
+        )
+    return len(seeds)
+
+
+def drawn_bits(request: Flow2DRequest) -> str:
+    """The drawing of a question as the page keeps it, "" without one.
+
+    Raises:
+        UserError: it has another size.
+    """
+    if request.drawing is None:
+        return ""
+    if {len(request.drawing), *map(len, request.drawing)} != {DRAWING_SIDE}:
+        raise UserError(
+            f"On this page a drawing has {DRAWING_SIDE} × {DRAWING_SIDE} cells, the recipe's has others: ask /recipe "
+            "for its result."
+        )
+    return "".join(str(int(cell)) for row in request.drawing for cell in row)
+
+
+def opened_nets(request: SideBySideRequest) -> tuple[str, tuple]:
+    """The page's choice of the network, and what `nets_after` makes of it.
+
+    Returns:
+        "oracle" or "auto"; and (density, drawing, path, sigma0, net) of every setting on "auto", the net being the key
+        of one that was trained here, or "" where none of the visitor's may answer.
+
+    Raises:
+        UserError: settings that differ in what the page chooses once.
+    """
+    oracle, nets = {r.net == "oracle" for r in request.asked}, {}
+    for r in request.asked:
+        what = (r.density, drawn_bits(r), r.path, r.sigma0 if r.path in BRIDGES else 0.0)
+        nets.setdefault(what, set()).add(r.net if r.net.startswith(KEY_PREFIX) else "")
+    if len(oracle) > 1 or any(len(of_one) > 1 for of_one in nets.values()):
+        raise UserError(
+            "This page has one choice of the network for all settings, the recipe several: ask /recipe for its result."
+        )
+    return ("oracle", ()) if oracle == {True} else ("auto", tuple((*what, *net) for what, net in nets.items()))
+
+
+def nets_after(own: tuple, opened: tuple) -> tuple[tuple, tuple]:
+    """The visitor's nets after a recipe was opened, so that its own nets answer; and that it is done.
+
+    Args:
+        own: (density, drawing, path, sigma0, key) of every net, the latest last.
+        opened: of `opened_nets`.
+    """
+    asked, trained = {net[:-1] for net in opened}, (net for net in opened if net[-1])
+    return (*(net for net in own if net[:-1] not in asked), *trained)[-KEPT_NETS:], ()
+
+
+DRAWING_SIDE = 32
+KEPT_NETS = 8  # nets of one visitor that are remembered

@@ -1,0 +1,391 @@
+"""Tab "Time series": ensemble forecasts beside what really came, and free runs beside the real series."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import replace
+
+import gradio as gr
+import numpy as np
+from gradio.events import Dependency
+
+from analysis.core.errors import UserError
+from analysis.core.fields import whole
+from analysis.figures.series import (
+    MAP_NAMES,
+    autocorrelation_figure,
+    error_figure,
+    fan_figure,
+    joint_figure,
+    map_figure,
+    marginal_figure,
+    plane_figure,
+    singular,
+    spectrum_figure,
+)
+from analysis.figures.sheets import forecast_sheet
+from analysis.recipes.settings import Settings
+from analysis.series.forecast import (
+    MAX_MEMBERS,
+    MAX_NFE,
+    MIN_MEMBERS,
+    ForecastRequest,
+    ForecastResult,
+    SeriesForecasts,
+    SeriesInfo,
+)
+from analysis.series.loaded import MAX_HORIZON, METHOD, MODEL, NFE
+from analysis.series.long_run import MAX_FRAMES, MIN_FRAMES, LongRunRequest, LongRunResult
+from flow_core.samplers import MOMENTUM, SAMPLER_NAMES
+from flow_core.series.model import METHODS
+from ui.components.html import facts, heading
+from ui.components.plot import plot
+from ui.components.save_bar import RecipeBinding, save_bar, save_value
+from ui.server.errors import guarded
+from ui.server.queue import MODEL_QUEUE, PRIVATE
+from ui.server.runs import LongRun, run_buttons, wire_run
+from ui.source import DICE, usable_seed
+from ui.tabs.flow_settings import described
+
+INTRO = """<p class="ks-intro">A small network looks at the last frames of a series and draws the next one by a flow
+from noise; its own frames are fed back to it. Many such members make an ensemble, from a moment of the held-out
+part. What really came is drawn beside it, and so are forecasts that need no network.</p>
+<p class="ks-formula">frame<sub>k+1</sub> = frame<sub>k</sub> + change, change drawn by the flow given the last frames
+&nbsp;·&nbsp; CRPS = mean |x<sub>i</sub> − y| − ½ mean |x<sub>i</sub> − x<sub>j</sub>|, smaller is better; the fair one
+leaves out i = j &nbsp;·&nbsp; damped persistence: a<sub>L</sub> × last frame, a<sub>L</sub> fitted on the training
+part for every lead</p>"""
+ASK = f"""<p class="ks-line">Not run yet: 16 runs without any truth to hold on to ({METHOD}, {NFE} calls a frame, as in
+the tables of results), compared with the training and the test part of the real series.</p>"""
+
+
+def choices(models: Sequence[SeriesInfo]) -> list[tuple[str, str]]:
+    """For a chooser: the world's title, with the model's name where two share one, and whether files are missing."""
+    titles = [m.title for m in models]
+    return [
+        (
+            m.title
+            + (f" ({m.name})" if titles.count(m.title) > 1 else "")
+            + (" – needs files" if m.needs else ""),
+            m.name,
+        )
+        for m in models
+    ]  # fmt: skip
+
+
+def time_span(dt: float, unit: str) -> str:
+    """So many time units: 1 day, 0.035 time units."""
+    return f"{dt:g} {singular(unit) if dt == 1 else unit}"
+
+
+def unit_of_scores(result: ForecastResult) -> str:
+    """What CRPS and RMSE are in, short."""
+    return "rad" if result.period is not None else "sd"
+
+
+def _long_unit(result: ForecastResult) -> str:
+    return "radians" if result.period is not None else "standard deviations of the training part"
+
+
+def problem(sentence: str, models: Sequence[SeriesInfo]) -> str:
+    """A sentence in the place of a forecast, and the worlds that can be looked at."""
+    others = [m.title for m in models if not m.needs]
+    also = f" These worlds are at hand: {'; '.join(others)}." if others else ""
+    return f'<p class="ks-verdict" role="status">{html.escape(sentence + also)}</p>'
+
+
+def numbers(r: ForecastResult) -> str:
+    """The scores and the cost of one forecast."""
+    mine, unit = r.marks[MODEL], unit_of_scores(r)
+    calls = "network calls a frame" + (f", and {r.derivatives} derivatives" if r.derivatives else "")
+    return facts(
+        (f"{mine.crps_fair:.3g} {unit}", "fair CRPS"),
+        (f"{r.marks[r.reference].crps_fair:.3g} {unit}", f"that of {r.reference}"),
+        (f"{mine.rmse:.3g} {unit}", "RMSE of the mean"),
+        (f"{mine.spread:.3g} {unit}", "spread"),
+        (f"{100 * r.inside:.0f} %", "of the truth in the 5 to 95 % band"),
+        (str(r.nfe), calls),
+        (f"{r.seconds:.2f} s", f"for {len(r.members)} members of {len(r.truth)} frames"),
+    )
+
+
+def verdict(r: ForecastResult) -> str:
+    """Whether the forecast beats the baselines here, and how that is over many starts."""
+    mine, other = r.marks[MODEL], r.marks[r.reference]
+    gap = mine.crps_fair - other.crps_fair
+    share = f"{abs(gap) / other.crps_fair:.0%} {'less' if gap < 0 else 'more'}" if other.crps_fair > 0 else "more"
+    absent = " (damped persistence is not defined for angles)" if r.period is not None else ""
+    words = f"Here the forecast {'beats' if gap < 0 else 'does not beat'} {r.reference}{absent}: its fair CRPS is "
+    words += f"{mine.crps_fair:.3g} against {other.crps_fair:.3g}, {share}"
+    behind = mine.by_lead >= other.by_lead
+    if gap < 0 and behind.any():
+        words += f"; at {_leads(behind)} it does not"
+    elif gap >= 0 and not behind.all():
+        words += f"; at {_leads(~behind)} it does"
+    words += ". "
+    better = [k for k, m in r.marks.items() if k not in (MODEL, r.reference) and m.crps_fair <= mine.crps_fair]
+    if better:
+        words += f"It does not beat {' and '.join(better)} either. " if gap >= 0 else (
+            f"It does not beat {' and '.join(better)}. ")  # fmt: skip
+    if mine.spread < 0.5 * mine.rmse:
+        words += "The members agree more than they are right: the spread is below half the error. "
+    where = f"start {r.start + 1:,} of {r.starts:,} of the held-out part{_when(r)}"
+    note = f"One forecast, from {where}; scores in {_long_unit(r)}, averaged over leads and variables. "
+    if r.anomaly:
+        note += "Anomalies are against the climatology of the training years. "
+    if MODEL in r.usual and r.reference in r.usual:
+        note += (
+            f"Over many starts (the model’s card: usual horizon, 20 members, {METHOD}, {NFE} calls) the fair CRPS is "
+            f"{r.usual[MODEL]:.3g}, of {r.reference} {r.usual[r.reference]:.3g}. "
+        )
+    if r.in_sample:
+        note += "Mind that this protocol trains and tests on the same frames: it measures memory, not prediction. "
+    if not r.same_data:
+        note += "The data here are not bit for bit those that the model was trained on. "
+    return (
+        f'<p class="ks-verdict" role="status">{html.escape(words.strip())}</p>'
+        f'<p class="ks-line">{html.escape(note.strip())}</p><p class="ks-line">{html.escape(r.licence)}</p>'
+    )
+
+
+def _leads(which: np.ndarray) -> str:
+    count = int(which.sum())
+    return f"{count} of {len(which)} leads" if count > 1 else f"lead {int(np.argmax(which)) + 1}"
+
+
+def _when(r: ForecastResult) -> str:
+    return f", {r.times[0]} to {r.times[-1]}" if np.issubdtype(r.times.dtype, np.datetime64) else ""
+
+
+def long_words(r: LongRunResult) -> str:
+    """How far free runs are from the real series, beside how far its own two parts are from each other."""
+    mine, real = r.distances
+    if r.period is not None:
+        words = (
+            f"The joint histogram of the free runs has a Jensen-Shannon distance of {mine[0]:.3f} to that of the test "
+            f"part; the training part has {real[0]:.3f}"
+        )
+    else:
+        parts = [f"{v} {a:.3f} ({b:.3f})" for v, a, b in zip(r.variables, mine, real, strict=True)]
+        words = (
+            "Distance W₁ of each marginal to the test part, in its standard deviations, and in brackets that of the "
+            f"training part: {', '.join(parts)}"
+        )
+    near = "no farther from the test part than the training part is" if (mine <= real).all() else (
+        "farther from the test part than the training part is" + (", in some variables" if (mine <= real).any() else "")
+    )  # fmt: skip
+    runs = f"{r.runs} runs of {r.frames:,} frames ({time_span(r.dt, r.time_unit)} each)"
+    note = (
+        f"{r.title}: {runs}, {METHOD}, {NFE} calls a frame. The shorter the runs, the farther even a perfect model "
+        "would be."
+    )
+    return (
+        f'<p class="ks-verdict" role="status">{html.escape(words)}. The free runs are {near}.</p>'
+        f'<p class="ks-line">{html.escape(note)}</p>'
+    )
+
+
+START, MEMBERS, FRAMES, GAMMA = 0.3, 20, 500, 0.5
+PATIENCE = 30.0  # seconds a forecast of the page may take
+OUTPUTS, RUN_FIGURES = 7 + len(MAP_NAMES), 3
+
+
+class TimeSeries:
+    """The handlers; each can be called without a page."""
+
+    def __init__(self, bench: SeriesForecasts):
+        self.bench = bench
+        self.run = LongRun()
+
+    def another_world(self, model, known, start, members, nfe, method, gamma1, seed) -> tuple:
+        """The name of the world shown, the horizon's slider, and a forecast of the usual horizon, as `forecast` has it.
+
+        All at once: a second listener would be sent the old horizon, which the slider of the new world may refuse.
+        Nothing is done for the world that is shown already.
+        """
+        if model == known or not usable_seed(seed):
+            return (gr.skip(),) * (2 + OUTPUTS)
+        shown = self.forecast(model, start, 0, members, nfe, method, gamma1, seed, 0)
+        try:
+            return model, self.horizons(model), *shown
+        except UserError:  # the forecast says it
+            return "", gr.skip(), *shown
+
+    def horizons(self, model: str, horizon: int = 0) -> dict:
+        """The horizon's slider of a world, at this horizon or the usual one (0).
+
+        Raises:
+            UserError: no such world, or not so far.
+        """
+        at = self.bench.open(model)
+        whole(horizon, 0, at.bound, "The horizon")
+        info = f"frames of {time_span(at.world.dt, at.world.time_unit)} each, 1 to {at.bound}"
+        return gr.update(maximum=at.bound, value=horizon or at.usual, info=info)
+
+    def forecast(self, model, start, horizon, members, nfe, method, gamma1, seed, lead) -> tuple:
+        """Numbers, verdict, what can be kept, fan, plane, error by lead, the map's lead and four maps."""
+        if not usable_seed(seed):
+            return (gr.skip(),) * OUTPUTS
+        try:
+            asked = ForecastRequest(model, start, horizon, members, nfe, method, (gamma1,), seed)
+            result, bound = self.bench.forecast(asked, PATIENCE), self.bench.open(model).bound
+        except UserError as e:
+            hidden = (gr.update(visible=False) for _ in range(OUTPUTS - 3))
+            return "", problem(str(e), self.bench.models), "", *hidden
+        fields = result.maps is not None
+        last = len(result.times)
+        lead = lead if type(lead) is int and 1 <= lead <= last else last
+        return (
+            numbers(result),
+            verdict(result),
+            self.kept(asked, result),
+            _shown(fan_figure(result)),
+            _shown(None if result.plane is None else plane_figure(result)),
+            _shown(error_figure(result, unit_of_scores(result))),
+            gr.update(visible=fields, maximum=bound, value=lead, info=f"frames after the start, 1 to {last}"),
+            *(_shown(map_figure(result, what, lead) if fields else None) for what in MAP_NAMES),
+        )
+
+    def kept(self, request: ForecastRequest, result: ForecastResult) -> str:
+        """What can be kept of a forecast."""
+        recipe = described(replace(request, horizon=len(result.times)), self.bench)
+        name = f"{result.model}-start{result.start}-seed{request.seed}"
+        return save_value(forecast_sheet(result), recipe, name) if recipe else ""
+
+    def free_runs(self, model, frames, report) -> tuple:
+        """A sentence, marginals, spectrum or joint histogram, autocorrelation."""
+        result = self.bench.long_run(LongRunRequest(model, frames), report)
+        middle = joint_figure(result) if result.joint is not None else spectrum_figure(result)
+        figures = (marginal_figure(result), middle, autocorrelation_figure(result))
+        return long_words(result), *(_shown(f) for f in figures)
+
+
+def _shown(figure) -> dict:
+    """A plot with this figure, or hidden."""
+    return gr.update(value=None if figure is None else figure.to_json(), visible=figure is not None)
+
+
+def reads_gamma(method: str) -> dict:
+    """Whether the slider of gamma1 is shown."""
+    return gr.update(visible=method in MOMENTUM)
+
+
+def forgotten() -> tuple:
+    """No free runs of the world that was left."""
+    return ASK, *(_shown(None) for _ in range(RUN_FIGURES))
+
+
+def build_time_series(page: gr.Tab, bench: SeriesForecasts | None = None) -> RecipeBinding:
+    """Lay the tab out and wire it.
+
+    Args:
+        page: the tab itself: nothing is computed, and no data is opened, before it is looked at.
+        bench: answers the questions; the one of the process by default.
+
+    Returns:
+        How the tab takes up a recipe.
+    """
+    tab = TimeSeries(bench or SeriesForecasts.shared())
+    gr.HTML(INTRO)
+    models = tab.bench.models
+    with gr.Row():
+        with gr.Column(scale=2, min_width=280):
+            model = gr.Dropdown(
+                choices(models), value=models[0].name if models else None, label="World",
+                info="with the model that ships for it", elem_id="series-model", filterable=False,
+            )  # fmt: skip
+        start = gr.Slider(
+            0, 1, START, step=0.001, label="Start", info="where in the held-out part, 0 to 1", elem_id="series-start",
+            buttons=["reset"], min_width=200,
+        )  # fmt: skip
+        horizon = gr.Slider(
+            1, MAX_HORIZON, 1, step=1, label="Horizon", info="frames", elem_id="series-horizon", buttons=[],
+            min_width=200,
+        )  # fmt: skip
+        members = gr.Slider(
+            MIN_MEMBERS, MAX_MEMBERS, MEMBERS, step=1, label="Members", info="of the ensemble, 2 to 50",
+            elem_id="series-members", buttons=["reset"], min_width=200,
+        )  # fmt: skip
+    with gr.Row():
+        method = gr.Dropdown(
+            [(SAMPLER_NAMES[m], m) for m in METHODS], value=METHOD, label="Method", info="how the flow is followed",
+            elem_id="series-method", filterable=False, min_width=200,
+        )  # fmt: skip
+        nfe = gr.Slider(
+            1, MAX_NFE, NFE, step=1, label="NFE", info="network calls a frame, 1 to 50", elem_id="series-nfe",
+            buttons=["reset"], min_width=200,
+        )  # fmt: skip
+        gamma = gr.Slider(
+            -100, 100, GAMMA, step=0.5, label="γ₁", info="momentum weight; without noise it vanishes at 0.5",
+            elem_id="series-gamma", buttons=["reset"], min_width=200, visible=False,
+        )  # fmt: skip
+        with gr.Column(min_width=120, scale=0):
+            seed = gr.Number(
+                0, label="Noise seed", info="from 0", precision=0, minimum=0, elem_id="series-seed", min_width=110
+            )
+            dice = gr.Button("New noise", size="sm", elem_id="series-dice", min_width=110)
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("Forecast", "black or white: what really came; dotted: the last frame that the model saw"))
+        facts = gr.HTML(elem_id="series-numbers")
+        words = gr.HTML(elem_id="series-words", elem_classes="ks-told")
+        keep = save_bar(elem_id="series-keep")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                fan = plot(None, elem_id="series-fan", label="Members, their bands, truth and baselines over time")
+            with gr.Column(scale=2, min_width=320):
+                plane = plot(None, visible=False, elem_id="series-plane", label="Two variables against each other")
+                error = plot(None, elem_id="series-error", label="Error by lead time")
+        lead = gr.Slider(
+            1, MAX_HORIZON, 1, step=1, label="Lead of the maps", info="frames after the start", visible=False,
+            elem_id="series-lead", buttons=[],
+        )  # fmt: skip
+        with gr.Row():
+            maps = []
+            for what, title in MAP_NAMES.items():
+                with gr.Column(min_width=300):
+                    maps.append(plot(None, visible=False, elem_id=f"series-map-{what}", label=title))
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("Free runs", "does the model live in the same world for long?"))
+        frames = gr.Slider(
+            MIN_FRAMES, MAX_FRAMES, FRAMES, step=1, label="Frames", elem_id="series-frames", buttons=["reset"],
+            info="of each of 16 runs, 64 to 2000; fewer where the season ends before", min_width=200,
+        )  # fmt: skip
+        buttons = run_buttons("Run free", "series-run")
+        told = gr.HTML(ASK, elem_id="series-run-words", elem_classes="ks-told")
+        with gr.Row():
+            figures = []
+            for of, label in (("marginals", "Marginals"), ("spectrum", "Spectrum or joint histogram"),
+                              ("echoes", "Autocorrelation")):  # fmt: skip
+                with gr.Column(min_width=300):
+                    figures.append(plot(None, visible=False, elem_id=f"series-run-{of}", label=label))
+
+    known = gr.State("")
+    live = {"show_progress": "minimal", "show_progress_on": words, **MODEL_QUEUE, **PRIVATE}
+    settings = [members, nfe, method, gamma, seed]
+    outputs = [facts, words, keep, fan, plane, error, lead, *maps]
+    gr.on(
+        [page.select, model.input], guarded(tab.another_world), [model, known, start, *settings],
+        [known, horizon, *outputs], **live,
+    )  # fmt: skip
+    method.input(reads_gamma, method, gamma, queue=False, show_progress="hidden", **PRIVATE)
+    moved = [s.release for s in (start, horizon, members, nfe, gamma, lead)]
+    again = {"fn": guarded(tab.forecast), "inputs": [model, start, horizon, *settings, lead], "outputs": outputs}
+    gr.on([*moved, method.input, seed.change], **again, trigger_mode="always_last", **live)
+    dice.click(None, None, seed, js=DICE, **PRIVATE)
+    model.input(forgotten, None, [told, *figures], queue=False, show_progress="hidden", **PRIVATE)
+    wire_run(tab.run, buttons, tab.free_runs, [model, frames], [told, *figures])
+
+    def fill(asked: Settings) -> tuple:
+        if len(asked.request().weights) > 1:
+            raise UserError("This page has γ₁ alone, the recipe has more momentum weights: ask /recipe for its result.")
+        # the world is shown already: the tab, when it is selected, shall not choose the usual horizon
+        world = (asked.model, asked.model, asked.start, tab.horizons(asked.model, asked.horizon))
+        weight = reads_gamma(asked.method) | {"value": asked.gammas[0]}
+        return *world, asked.members, asked.nfe, asked.method, weight, asked.seed, *forgotten()
+
+    def rerun(event: Dependency) -> None:
+        event.success(**again, **live)
+
+    return RecipeBinding(
+        ("forecast",), "series", [model, known, start, horizon, *settings, told, *figures], fill, rerun
+    )
