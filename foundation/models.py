@@ -14,9 +14,7 @@ from foundation.locations import ASSETS
 from foundation.settings import SettingsError
 
 MODELS_DIR = ASSETS / "models"  # what ships
-LARGEST = (
-    1000.0  # magnitude of a parameter; no shipped one exceeds 5.4, and what uses larger ones overflows or is noise
-)
+LARGEST = 1000.0  # magnitude of a parameter; no shipped one exceeds 5.4
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -83,9 +81,9 @@ def _check_weights(path: Path, model: nn.Module) -> None:
             "the model again."
         )
     for name, p in model.named_parameters():
-        most = float(p.abs().max()) if p.numel() else 0.0
+        most = float(p.detach().abs().max()) if p.numel() else 0.0
         if most > LARGEST:
             raise checkpoints.CheckpointError(
-                f"{path.name}: {name:.80} holds numbers up to {most:,.0f}, and above {LARGEST:,.0f} nothing but noise "
-                "or overflow comes out. Take an earlier checkpoint of the run, or train with a lower lr."
+                f"{path.name}: {name:.80} holds numbers up to {most:.3g}; above {LARGEST:.3g} answers are noise or not "
+                "finite. Take an earlier checkpoint of the run, or train with a lower lr."
             )
