@@ -18,6 +18,7 @@ from foundation.training import TrainingConfig, can_compile, train
 from foundation.unet import UNetConfig, count_parameters
 from koopman_core.denoiser import Denoiser, open_teacher
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.guidance import GuidanceConfig, Guided
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion, load_teacher, save_tensors
 from koopman_core.model import load as load_student
 from koopman_core.objective import StudentConfig, StudentTask
@@ -123,7 +124,9 @@ class TeacherFile:
     checkpoint: str = "runs/teacher/teacher.safetensors"
 
 
-TRAJECTORY_SECTIONS = {"teacher": TeacherFile, "trajectories": TrajectoryConfig, "run": RunConfig}
+TRAJECTORY_SECTIONS = {
+    "teacher": TeacherFile, "guidance": GuidanceConfig, "trajectories": TrajectoryConfig, "run": RunConfig,
+}  # fmt: skip
 
 
 def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
@@ -152,12 +155,16 @@ def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet:
         raise SettingsError(
             f"Not enough disk for {need / 1e9:.1f} GB: lower trajectories.count or set run.out to another disk."
         )
+    guided = None
+    if s["guidance"].scale != 1:
+        guide = _on(open_teacher(s["guidance"].guide), state.device) if s["guidance"].guide else None
+        guided = Guided(teacher, s["guidance"], guide)
     if can_compile(s["run"].compile) and not cuda and isinstance(teacher, torch.nn.Module):
         teacher.compile()
     mine = -(-t.count // state.num_processes)
     with tqdm(total=mine, unit="traj", disable=quiet or not state.is_main_process, mininterval=5.0) as bar:
         made = write_trajectories(
-            teacher, t, out, worker=state.process_index, workers=state.num_processes,
+            teacher, t, out, guided=guided, worker=state.process_index, workers=state.num_processes,
             progress=lambda done, count: bar.update(t.batch),
         )  # fmt: skip
     print(f"trajectories: worker {state.process_index} made {made:,}")
@@ -264,6 +271,10 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     )
     summary = f"HKD on {about.get('data', {}).get('name', 'pictures')}, objective {c.objective}: {follows}"
 
+    about_trajectories = {"count": len(data), "steps": len(data.sigmas)}
+    if "guidance" in data.index:
+        about_trajectories["guidance"] = data.index["guidance"]
+
     def export(ema: dict, images: int, seconds: float) -> None:
         names = {k for k, _ in model.named_parameters()}
         state = {k.removeprefix("model."): v for k, v in ema.items() if k.startswith("model.")}
@@ -271,7 +282,7 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
         model.card = {
             "name": s["run"].name, "summary": summary, "kind": "HKD student",
             "teacher": teacher_name, "data": about.get("data", {}), **inherited,
-            "recipe": recipe, "trajectories": {"count": len(data), "steps": len(data.sigmas)}, "version": VERSION,
+            "recipe": recipe, "trajectories": about_trajectories, "version": VERSION,
             "images_seen": images, "hours": round(seconds / 3600, 3), "device": device_sentence(),
             "parameters": count_parameters(model), "metrics": {}, **({"start": start} if start else {}),
         }  # fmt: skip

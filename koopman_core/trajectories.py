@@ -26,6 +26,7 @@ from foundation.atomic_write import atomic_write
 from foundation.randomness import mix_seed
 from koopman_core.denoiser import Denoiser, device_of, sampling_sigmas, strict_fp32
 from koopman_core.edm import SIGMA_MAX, heun_sample
+from koopman_core.guidance import Guided
 
 STATES, DENOISED = 0, 1
 UNLABELLED = 0.1  # as the teachers that are trained here
@@ -82,6 +83,7 @@ def write_trajectories(
     config: TrajectoryConfig,
     folder: str | Path,
     *,
+    guided: Guided | None = None,
     worker: int = 0,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -90,6 +92,7 @@ def write_trajectories(
 
     Args:
         teacher: the denoiser.
+        guided: the same under guidance: what is followed and stored instead.
         worker, workers: this worker takes the missing shards worker, worker + workers, ...
         progress: called with (trajectories done, trajectories in all) after every batch.
 
@@ -105,6 +108,7 @@ def write_trajectories(
     index = {
         "format": 1, "config": asdict(config), "shape": list(shape), "classes": teacher.classes,
         "sigmas": sampling_sigmas(teacher, config.steps).tolist(), "teacher": fingerprint(teacher),
+        **({"guidance": guided.description()} if guided is not None else {}),
     }  # fmt: skip
     path = folder / "index.json"
     if path.exists():
@@ -114,7 +118,7 @@ def write_trajectories(
         same = {**found, "config": {**before, "count": config.count}} == index
         if not same:
             raise ValueError(
-                f"{folder} holds trajectories of another teacher or grid: choose another folder or delete it."
+                f"{folder} holds trajectories of another teacher, grid or guidance: choose another folder or delete it."
             )
     with atomic_write(path) as part:
         part.write_text(json.dumps(index), encoding="utf-8")
@@ -123,7 +127,7 @@ def write_trajectories(
         if _rows(folder / f"final-{shard:05d}.npy") >= _size(config, shard):
             continue
         with strict_fp32():
-            made += _write_shard(teacher, config, folder, shard, shape, progress)
+            made += _write_shard(teacher, guided or teacher, config, folder, shard, shape, progress)
     return made
 
 
@@ -136,7 +140,7 @@ def _rows(path: Path) -> int:
     return len(np.load(path, mmap_mode="r")) if path.exists() else 0
 
 
-def _write_shard(teacher, config, folder, shard, shape, progress) -> int:
+def _write_shard(teacher, denoise, config, folder, shard, shape, progress) -> int:
     start, n = shard * config.shard_size, _size(config, shard)
     grid = sampling_sigmas(teacher, config.steps)
     paths = np.empty((n, 1 + config.denoised, config.steps, *shape), np.float32)
@@ -153,7 +157,7 @@ def _write_shard(teacher, config, folder, shard, shape, progress) -> int:
             if config.denoised:
                 paths[rows, DENOISED, i] = denoised.cpu().numpy()
 
-        finals[rows] = heun_sample(lambda x, s, y=labels: teacher(x, s, y), x, grid, keep).x.cpu().numpy()
+        finals[rows] = heun_sample(lambda x, s, y=labels: denoise(x, s, y), x, grid, keep).x.cpu().numpy()
         if progress is not None:
             progress(start + low + len(seeds), config.count)
     if not (np.isfinite(paths).all() and np.isfinite(finals).all()):

