@@ -7,61 +7,37 @@ and 1), and are kept as uint8 0 to 255, so that a recipe can hold them without l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
 from analysis.core.errors import UserError
-from analysis.core.fields import edges_of, real, several, whole
+from analysis.core.fields import (
+    MAX_EDGES,
+    THIRDS,
+    Choice,
+    Edges,
+    Image,
+    Label,
+    Mask,
+    Order,
+    Request,
+    Seed,
+    Unit,
+    sorted_set,
+)
 from analysis.koopman.editing import ENCODINGS, REGIONS, EditNumbers
 from analysis.koopman.restoration import MAX_STEPS, HoleNumbers
-from foundation.randomness import MAX_SEED
 
 REFERENCES = ("seed", "scene", "picture")
 METHODS = ("iterative", "latent")
-MIN_SIDE, MAX_SIDE = 8, 256
-
-
-def picture_of(value, what: str = "The picture") -> np.ndarray:
-    """A read-only copy of an uint8 (H, W, 3) picture, or a UserError naming `what`."""
-    good = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 3 and value.shape[2] == 3
-    if not good or not all(MIN_SIDE <= n <= MAX_SIDE for n in value.shape[:2]):
-        raise UserError(f"{what} must be 8-bit RGB of the model's size: upload it as PNG, JPEG or WebP.")
-    return _frozen(value)
-
-
-def mask_of(value, what: str = "The mask") -> np.ndarray:
-    """A mask as read-only uint8 (H, W), 255 = fully painted, or a UserError naming `what`."""
-    cure = UserError(f"{what} must be a grid of numbers from 0 to 1 as high and wide as the picture: paint it again.")
-    if not isinstance(value, np.ndarray) or value.ndim != 2 or not all(1 <= n <= MAX_SIDE for n in value.shape):
-        raise cure
-    if value.dtype == np.bool_:
-        return _frozen(value.astype(np.uint8) * np.uint8(255))
-    if value.dtype == np.uint8:
-        return _frozen(value * np.uint8(255) if value.max() <= 1 else value)
-    if value.dtype.kind != "f" or not np.isfinite(value).all() or value.min() < 0 or value.max() > 1:
-        raise cure
-    return _frozen(np.round(value * 255).astype(np.uint8))
-
-
-def _frozen(value: np.ndarray) -> np.ndarray:
-    value = np.array(value, order="C")
-    value.setflags(write=False)
-    return value
-
-
-def _one_of(value, choices: tuple[str, ...], what: str) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise UserError(f"{what} must be one of {', '.join(choices)}.")
-    return value
-
-
-def _seed(value, what: str = "The seed") -> int:
-    return whole(value, 0, MAX_SEED, what)
+Steps = Annotated[int, Field(ge=1, le=MAX_STEPS, title="The number of steps")]
 
 
 # Identity decides equality: comparing arrays gives arrays.
 @dataclass(frozen=True, eq=False)
-class EditRequest:
+class EditRequest(Request):
     """Mix bands of a reference into the picture of a seed.
 
     Attributes:
@@ -80,51 +56,43 @@ class EditRequest:
         mask: the painted region.
     """
 
-    seed: int
-    label: int = -1
-    reference: str = "seed"
-    reference_seed: int = 1
-    reference_label: int = -1
-    picture: np.ndarray | None = None
-    encoding: str = "noise"
-    noise_seed: int = 0
-    tau: float = 0.5
-    edges: tuple[float, ...] = (1 / 3, 2 / 3)
-    bands: tuple[int, ...] = (0,)  # the most detail for its change of layout, by docs/results.md
-    order: str = "alpha"
-    ratio: float = 0.5
-    region: str = "lower-left-triangle"
-    mask: np.ndarray | None = None
+    seed: Seed
+    label: Label = -1
+    reference: Annotated[str, Choice(REFERENCES)] = "seed"
+    reference_seed: Annotated[Seed, Field(title="The reference's seed")] = 1
+    reference_label: Label = -1
+    picture: Annotated[Image | None, Field(title="The reference picture")] = None
+    encoding: Annotated[str, Choice(ENCODINGS)] = "noise"
+    noise_seed: Seed = 0
+    tau: Annotated[Unit, Field(title="The edit time")] = 0.5
+    edges: Edges = THIRDS
+    # the first has the most detail for its change of layout, by docs/results.md
+    bands: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=MAX_EDGES)], ...],
+        Field(min_length=1, max_length=MAX_EDGES + 1),
+        AfterValidator(sorted_set),
+    ] = (0,)
+    order: Order = "alpha"
+    ratio: Annotated[Unit, Field(title="The mixing ratio")] = 0.5
+    region: Annotated[str, Choice(REGIONS)] = "lower-left-triangle"
+    mask: Annotated[Mask | None, Field(title="The painted region")] = None
 
-    def __post_init__(self) -> None:
-        edges = edges_of(self.edges)
-        top = len(edges)
-        bands = tuple(sorted({whole(b, 0, top, "Each band") for b in several(self.bands, 9, "The bands")}))
-        clean = {
-            "seed": _seed(self.seed),
-            "reference": _one_of(self.reference, REFERENCES, "The reference"),
-            "reference_seed": _seed(self.reference_seed, "The reference's seed"),
-            "encoding": _one_of(self.encoding, ENCODINGS, "The encoding"),
-            "noise_seed": _seed(self.noise_seed, "The noise seed"),
-            "tau": real(self.tau, 0, 1, "The edit time"),
-            "edges": edges,
-            "bands": bands,
-            "order": _one_of(self.order, ("alpha", "abs"), "The order of the modes"),
-            "ratio": real(self.ratio, 0, 1, "The mixing ratio"),
-            "region": _one_of(self.region, REGIONS, "The region"),
-        }
+    def check_together(self) -> None:
+        """Raises UserError: a band beyond the last, an encoding that the reference has not, or no painting."""
+        if self.bands[-1] > len(self.edges):
+            raise UserError(f"Each of the bands must be a whole number from 0 to {len(self.edges)}.", "bands")
         if self.reference != "seed" and self.encoding != "noise":
-            raise UserError(f"Only a seed has a trajectory to take a {self.encoding} state from: choose noise.")
+            raise UserError(
+                f"Only a seed has a trajectory to take a {self.encoding} state from: choose noise.", "encoding"
+            )
         if (self.picture is not None) != (self.reference == "picture"):
-            raise UserError("Upload a reference picture, or choose a seed or a scene as the reference.")
+            raise UserError("Upload a reference picture, or choose a seed or a scene as the reference.", "picture")
         if (self.mask is not None) != (self.region == "painted"):
-            raise UserError('Paint the region and choose "painted", or choose another region without a painting.')
-        clean["picture"] = None if self.picture is None else picture_of(self.picture, "The reference picture")
-        clean["mask"] = None if self.mask is None else mask_of(self.mask, "The painted region")
-        if clean["mask"] is not None and not clean["mask"].any():
-            raise UserError("The painted region is empty: paint where the reference may come in.")
-        for name, value in clean.items():
-            object.__setattr__(self, name, value)
+            raise UserError(
+                'Paint the region and choose "painted", or choose another region without a painting.', "mask"
+            )
+        if self.mask is not None and not self.mask.any():
+            raise UserError("The painted region is empty: paint where the reference may come in.", "mask")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +123,7 @@ class EditResult:
 
 
 @dataclass(frozen=True, eq=False)
-class InpaintRequest:
+class InpaintRequest(Request):
     """Fill the hole of a picture. Mask: 1 (255, True) = UNKNOWN, to be made up; half and more counts as 1.
 
     Attributes:
@@ -167,53 +135,35 @@ class InpaintRequest:
         truth: whether the picture is also the truth inside the hole, so that the result can be measured.
     """
 
-    picture: np.ndarray
-    mask: np.ndarray
-    seed: int = 0
-    label: int = -1
-    steps: int = 20
-    method: str = "iterative"
-    tau: float = 0.5
+    picture: Image
+    mask: Mask
+    seed: Seed = 0
+    label: Label = -1
+    steps: Steps = 20
+    method: Annotated[str, Choice(METHODS)] = "iterative"
+    tau: Annotated[Unit, Field(title="The encoding time")] = 0.5
     truth: bool = True
 
-    def __post_init__(self) -> None:
-        clean = {
-            "picture": picture_of(self.picture),
-            "mask": mask_of(self.mask),
-            "seed": _seed(self.seed),
-            "steps": whole(self.steps, 1, MAX_STEPS, "The number of steps"),
-            "method": _one_of(self.method, METHODS, "The method"),
-            "tau": real(self.tau, 0, 1, "The encoding time"),
-        }
-        if not isinstance(self.truth, bool):
-            raise UserError("Say with true or false whether the hole of the picture holds the truth.")
-        if clean["mask"].shape != clean["picture"].shape[:2]:
-            raise UserError("The mask must be as high and wide as the picture: paint it again.")
-        if not (clean["mask"] >= 128).any():
-            raise UserError("Nothing is painted: paint over what is to be made up.")
-        for name, value in clean.items():
-            object.__setattr__(self, name, value)
+    def check_together(self) -> None:
+        """Raises UserError: no hole, or one of another size."""
+        if self.mask.shape != self.picture.shape[:2]:
+            raise UserError("The mask must be as high and wide as the picture: paint it again.", "mask")
+        if not (self.mask >= 128).any():
+            raise UserError("Nothing is painted: paint over what is to be made up.", "mask")
 
 
 @dataclass(frozen=True, eq=False)
-class ColorizeRequest:
+class ColorizeRequest(Request):
     """Colours for a picture, of which only the luma is looked at.
 
     Attributes: picture; seed, label of what is made up; steps, 1 to 40; truth = whether its own colours are the truth.
     """
 
-    picture: np.ndarray
-    seed: int = 0
-    label: int = -1
-    steps: int = 20
+    picture: Image
+    seed: Seed = 0
+    label: Label = -1
+    steps: Steps = 20
     truth: bool = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "picture", picture_of(self.picture))
-        object.__setattr__(self, "seed", _seed(self.seed))
-        object.__setattr__(self, "steps", whole(self.steps, 1, MAX_STEPS, "The number of steps"))
-        if not isinstance(self.truth, bool):
-            raise UserError("Say with true or false whether the picture's own colours are the truth.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,7 +54,7 @@ class EditQuestions:
         Args:
             progress: called with (share done, picture) while the `ode` encoding runs; may raise to cancel.
         """
-        label, other = self._label(request.label), self._label(request.reference_label)
+        label, other = self._label(request.label), self._label(request.reference_label, "reference_label")
         with self._lock:
             z = self._final_latents(request.seed, label)
             picture = self._reference_picture(request, other)

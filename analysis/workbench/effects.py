@@ -7,19 +7,21 @@ K bands, n times, L levels. Ranges are checked here; what depends on the model i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from analysis.core.errors import UserError
-from analysis.core.fields import whole
+from analysis.core.fields import THIRDS, Choice, Edges, Label, Order, Request, Seeds
 from analysis.koopman.effects import KINDS
-from analysis.workbench.spectrum import THIRDS, check_fields
+from analysis.workbench.spectrum import Times
 
 MAX_DECODED = 128  # pairs of a seed and a time: each costs 1 + K + L decodings
 
 
 @dataclass(frozen=True)
-class EffectRequest:
+class EffectRequest(Request):
     """Shares of bands and levels over time, averaged over seeds.
 
     Attributes:
@@ -31,20 +33,16 @@ class EffectRequest:
         decoded_times: of the curves in pictures, 0 (leave them out) to 16.
     """
 
-    seeds: tuple[int, ...]
-    label: int = -1
-    edges: tuple[float, ...] = THIRDS
-    order: str = "alpha"
-    kind: str = "displacement"
-    times: int = 64
-    decoded_times: int = 0
+    seeds: Seeds
+    label: Label = -1
+    edges: Edges = THIRDS
+    order: Order = "alpha"
+    kind: Annotated[str, Choice(KINDS), Field(title="The kind of effect")] = "displacement"
+    times: Times = 64
+    decoded_times: Annotated[int, Field(ge=0, le=16, title="The number of decoded times")] = 0
 
-    def __post_init__(self) -> None:
-        check_fields(self, seeds="seeds")
-        if self.kind not in KINDS:
-            raise UserError(f"The kind of effect must be one of {', '.join(KINDS)}.")
-        object.__setattr__(self, "times", whole(self.times, 2, 256, "The number of times"))
-        object.__setattr__(self, "decoded_times", whole(self.decoded_times, 0, 16, "The number of decoded times"))
+    def check_together(self) -> None:
+        """Raises UserError: too much work."""
         if len(self.seeds) * self.decoded_times > MAX_DECODED:
             raise UserError(f"Seeds times decoded times must stay within {MAX_DECODED}: ask for fewer of either.")
 

@@ -6,26 +6,23 @@ Pictures are uint8 (H, W, 3) or stacks (n, H, W, 3).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from analysis.core.fields import several, whole
-from foundation.randomness import MAX_SEED as MAX_SEED
+from analysis.core.fields import Label, Request, Seed
 
 MAX_PICTURES = 64
 MIN_STEPS, MAX_STEPS = 4, 40
 
 
 @dataclass(frozen=True)
-class GenerateRequest:
+class GenerateRequest(Request):
     """Attributes: seeds, one a picture; label = class index, -1 for no class."""
 
-    seeds: tuple[int, ...]
-    label: int = -1
-
-    def __post_init__(self) -> None:
-        seeds = several(self.seeds, MAX_PICTURES, "The seeds")
-        object.__setattr__(self, "seeds", tuple(whole(s, 0, MAX_SEED, "Each seed") for s in seeds))
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_PICTURES)]
+    label: Label = -1
 
 
 @dataclass(frozen=True)
@@ -38,16 +35,12 @@ class GenerateResult:
 
 
 @dataclass(frozen=True)
-class TrajectoryRequest:
+class TrajectoryRequest(Request):
     """Attributes: seed; label; steps of the Karras grid (4 to 40), the teacher's Heun sampler included."""
 
-    seed: int
-    label: int = -1
-    steps: int = 18
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "seed", whole(self.seed, 0, MAX_SEED, "The seed"))
-        object.__setattr__(self, "steps", whole(self.steps, MIN_STEPS, MAX_STEPS, "The number of steps"))
+    seed: Seed
+    label: Label = -1
+    steps: Annotated[int, Field(ge=MIN_STEPS, le=MAX_STEPS, title="The number of steps")] = 18
 
 
 @dataclass(frozen=True)

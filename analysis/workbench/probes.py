@@ -7,25 +7,26 @@ K bands, n times, L levels. Ranges are checked here; what depends on the model i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
-from analysis.core.errors import UserError
-from analysis.core.fields import real, several, whole
+from analysis.core.fields import THIRDS, Choice, Edges, Label, Order, Request, Seed, Seeds
 from analysis.koopman.probes import ROWS
-from analysis.workbench.spectrum import THIRDS, check_fields, is_empty
 from foundation.randomness import FIRST_SEED
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN
 
+Draws = Annotated[int, Field(ge=100, le=10_000, title="The number of resamples")]
 
-def _flag(value, what: str) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise UserError(f"{what} must be true or false.")
-    return bool(value)
+
+def _factors(rows: tuple[str, ...]) -> tuple[str, ...]:
+    """In their usual order; all of them where none is named."""
+    return tuple(r for r in ROWS if r in rows or not rows)
 
 
 @dataclass(frozen=True)
-class LinearityRequest:
+class LinearityRequest(Request):
     """Encoder against evolution along the teacher's trajectories.
 
     Attributes:
@@ -36,21 +37,15 @@ class LinearityRequest:
         dmd_rank: 0 (no DMD) to 64; DMD uses the first 16 seeds at most.
     """
 
-    seeds: tuple[int, ...]
-    label: int = -1
-    steps: int = 18
+    seeds: Seeds
+    label: Label = -1
+    steps: Annotated[int, Field(ge=4, le=24, title="The number of steps")] = 18
     decoded: bool = True
-    dmd_rank: int = 8
-
-    def __post_init__(self) -> None:
-        check_fields(self, seeds="seeds", bands=False)
-        object.__setattr__(self, "steps", whole(self.steps, 4, 24, "The number of steps"))
-        object.__setattr__(self, "decoded", _flag(self.decoded, "Whether pictures are decoded"))
-        object.__setattr__(self, "dmd_rank", whole(self.dmd_rank, 0, 64, "The rank of the DMD"))
+    dmd_rank: Annotated[int, Field(ge=0, le=64, title="The rank of the DMD")] = 8
 
 
 @dataclass(frozen=True)
-class AttributionRequest:
+class AttributionRequest(Request):
     """Pairs of procedural scenes that differ in one factor.
 
     Attributes:
@@ -62,29 +57,22 @@ class AttributionRequest:
         seed: of scenes, noise and bootstrap; draws: 100 to 10,000 resamples.
     """
 
-    pairs: int = 64
-    sigma: float = SIGMA_MIN
+    pairs: Annotated[int, Field(ge=8, le=512, title="The number of pairs")] = 64
+    sigma: Annotated[float, Field(ge=SIGMA_MIN, le=SIGMA_MAX, title="The noise level")] = SIGMA_MIN
     carried: bool = False
-    edges: tuple[float, ...] = THIRDS
-    order: str = "alpha"
-    rows: tuple[str, ...] = ()
-    seed: int = FIRST_SEED  # scenes that no training run has seen
-    draws: int = 1000
-
-    def __post_init__(self) -> None:
-        check_fields(self, seed="seed")
-        object.__setattr__(self, "pairs", whole(self.pairs, 8, 512, "The number of pairs"))
-        object.__setattr__(self, "sigma", real(self.sigma, SIGMA_MIN, SIGMA_MAX, "The noise level"))
-        object.__setattr__(self, "carried", _flag(self.carried, "Whether differences are carried to the picture"))
-        object.__setattr__(self, "draws", whole(self.draws, 100, 10_000, "The number of resamples"))
-        rows = ROWS if is_empty(self.rows) else several(self.rows, len(ROWS), "The factors")
-        if any(not isinstance(r, str) or r not in ROWS for r in rows):
-            raise UserError(f"Each factor must be one of {', '.join(ROWS)}.")
-        object.__setattr__(self, "rows", tuple(r for r in ROWS if r in rows))
+    edges: Edges = THIRDS
+    order: Order = "alpha"
+    rows: Annotated[
+        tuple[Annotated[str, Choice(ROWS)], ...],
+        Field(max_length=len(ROWS), title="The factors"),
+        AfterValidator(_factors),
+    ] = ()
+    seed: Seed = FIRST_SEED  # scenes that no training run has seen
+    draws: Draws = 1000
 
 
 @dataclass(frozen=True)
-class BandLabelsRequest:
+class BandLabelsRequest(Request):
     """How coarse or fine is what each band adds.
 
     Attributes:
@@ -94,15 +82,11 @@ class BandLabelsRequest:
         draws: 100 to 10,000 bootstrap resamples.
     """
 
-    seeds: tuple[int, ...] = tuple(range(16))
-    label: int = -1
-    edges: tuple[float, ...] = THIRDS
-    order: str = "alpha"
-    draws: int = 1000
-
-    def __post_init__(self) -> None:
-        check_fields(self, seeds="seeds")
-        object.__setattr__(self, "draws", whole(self.draws, 100, 10_000, "The number of resamples"))
+    seeds: Seeds = tuple(range(16))
+    label: Label = -1
+    edges: Edges = THIRDS
+    order: Order = "alpha"
+    draws: Draws = 1000
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,23 @@ where a request is answered.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
 from analysis.core.errors import UserError
-from analysis.core.fields import edges_of, real, several, whole
-from analysis.koopman.spectrum import ORDERS
-from foundation.randomness import MAX_SEED as MAX_SEED
+from analysis.core.fields import MAX_LEVELS, THIRDS, Edges, Label, Levels, Order, Request, Seed, Unit, sorted_set
+
+MAX_MODES = 4096
+# a number a band
+Gains = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=2)], ...], Field(min_length=2, max_length=9, title="The retentions")
+]
+Scales = Annotated[tuple[Annotated[float, Field(ge=-4, le=4)], ...], Field(max_length=9)]
+AlphaShifts = Annotated[tuple[Annotated[float, Field(ge=-8, le=8)], ...], Field(max_length=9)]
+BetaShifts = Annotated[tuple[Annotated[float, Field(ge=-25, le=25)], ...], Field(max_length=9)]
+Times = Annotated[int, Field(ge=2, le=256, title="The number of times")]
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class SpectrumResult:
 
 
 @dataclass(frozen=True)
-class MaskRequest:
+class MaskRequest(Request):
     """Bands by rank of alpha within each entry, each kept to a share.
 
     Attributes:
@@ -48,27 +58,20 @@ class MaskRequest:
         entries: which latents are masked; () for all.
     """
 
-    seed: int
-    label: int = -1
-    edges: tuple[float, ...] = (1 / 3, 2 / 3)
-    gains: tuple[float, ...] = (1.0, 1.0, 1.0)
-    order: str = "alpha"
-    entries: tuple[int, ...] = ()
+    seed: Seed
+    label: Label = -1
+    edges: Edges = THIRDS
+    gains: Gains = (1.0, 1.0, 1.0)
+    order: Order = "alpha"
+    entries: Levels = ()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "seed", whole(self.seed, 0, MAX_SEED, "The seed"))
-        edges = edges_of(self.edges)
-        gains = tuple(real(g, 0, 2, "Each retention") for g in several(self.gains, 9, "The retentions"))
-        if len(gains) != len(edges) + 1:
+    def check_together(self) -> None:
+        """Raises UserError: not one retention a band."""
+        bands = len(self.edges) + 1
+        if len(self.gains) != bands:
             raise UserError(
-                f"{len(edges)} edges make {len(edges) + 1} bands: give as many retentions, not {len(gains)}."
+                f"{bands - 1} edges make {bands} bands: give as many retentions, not {len(self.gains)}.", "gains"
             )
-        if self.order not in ("alpha", "abs"):
-            raise UserError('The order of the modes must be "alpha" or "abs".')
-        entries = () if self.entries in ((), []) else several(self.entries, 64, "The levels")
-        object.__setattr__(self, "edges", edges)
-        object.__setattr__(self, "gains", gains)
-        object.__setattr__(self, "entries", tuple(sorted({whole(e, 0, 63, "Each level") for e in entries})))
 
 
 @dataclass(frozen=True)
@@ -88,30 +91,8 @@ class MaskResult:
     mse: float
 
 
-MAX_SEEDS = 64
-MAX_MODES = 4096
-THIRDS = (1 / 3, 2 / 3)
-
-
-def check_fields(request, *, seed: str | None = None, seeds: str | None = None, bands: bool = True) -> None:
-    """Normalise the fields that several requests share."""
-
-    def put(name: str, value) -> None:
-        object.__setattr__(request, name, value)
-
-    if seed:
-        put(seed, whole(getattr(request, seed), 0, MAX_SEED, "The seed"))
-    if seeds:
-        values = several(getattr(request, seeds), MAX_SEEDS, "The seeds")
-        put(seeds, tuple(whole(s, 0, MAX_SEED, "Each seed") for s in values))
-    if bands:
-        put("edges", edges_of(request.edges))
-        if request.order not in ORDERS:
-            raise UserError('The order of the modes must be "alpha" or "abs".')
-
-
 @dataclass(frozen=True)
-class ModeRequest:
+class ModeRequest(Request):
     """One mode, or a group of modes of one level.
 
     Attributes:
@@ -123,25 +104,20 @@ class ModeRequest:
         times: of the energy curves, 2 to 256.
     """
 
-    seed: int
-    entry: int
-    modes: tuple[int, ...]
-    label: int = -1
-    tau: float = 0.0
-    times: int = 64
-
-    def __post_init__(self) -> None:
-        check_fields(self, seed="seed", bands=False)
-        object.__setattr__(self, "entry", whole(self.entry, 0, 63, "The level"))
-        modes = several(self.modes, MAX_MODES, "The modes")
-        numbers = sorted({whole(m, 0, 2**31 - 1, "Each mode") for m in modes})
-        object.__setattr__(self, "modes", tuple(numbers))
-        object.__setattr__(self, "tau", real(self.tau, 0, 1, "The time tau"))
-        object.__setattr__(self, "times", whole(self.times, 2, 256, "The number of times"))
+    seed: Seed
+    entry: Annotated[int, Field(ge=0, lt=MAX_LEVELS, title="The level")]
+    modes: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
+        Field(min_length=1, max_length=MAX_MODES),
+        AfterValidator(sorted_set),
+    ]
+    label: Label = -1
+    tau: Annotated[Unit, Field(title="The time tau")] = 0.0
+    times: Times = 64
 
 
 @dataclass(frozen=True)
-class SurgeryRequest:
+class SurgeryRequest(Request):
     """New eigenvalues, alpha' = scale alpha + shift and beta likewise, by band.
 
     Attributes:
@@ -154,37 +130,26 @@ class SurgeryRequest:
         tau: time to decode at, 0 = the picture.
     """
 
-    seed: int
-    label: int = -1
-    edges: tuple[float, ...] = THIRDS
-    order: str = "alpha"
-    alpha_scale: tuple[float, ...] = ()
-    alpha_shift: tuple[float, ...] = ()
-    beta_scale: tuple[float, ...] = ()
-    beta_shift: tuple[float, ...] = ()
-    entries: tuple[int, ...] = ()
-    tau: float = 0.0
+    seed: Seed
+    label: Label = -1
+    edges: Edges = THIRDS
+    order: Order = "alpha"
+    alpha_scale: Scales = ()
+    alpha_shift: AlphaShifts = ()
+    beta_scale: Scales = ()
+    beta_shift: BetaShifts = ()
+    entries: Levels = ()
+    tau: Annotated[Unit, Field(title="The time tau")] = 0.0
 
-    def __post_init__(self) -> None:
-        check_fields(self, seed="seed")
+    def check_together(self) -> None:
+        """Fill what is left out. Raises UserError: not one number a band."""
         bands = len(self.edges) + 1
-        for name, neutral, most, what in (
-            ("alpha_scale", 1.0, 4.0, "alpha scale"), ("alpha_shift", 0.0, 8.0, "alpha shift"),
-            ("beta_scale", 1.0, 4.0, "beta scale"), ("beta_shift", 0.0, 25.0, "beta shift"),
-        ):  # fmt: skip
-            given = getattr(self, name)
-            values = (neutral,) * bands if is_empty(given) else several(given, 9, f"The {what}s")
+        for name, neutral in (("alpha_scale", 1.0), ("alpha_shift", 0.0), ("beta_scale", 1.0), ("beta_shift", 0.0)):
+            values = getattr(self, name) or (neutral,) * bands
             if len(values) != bands:
-                raise UserError(f"{bands - 1} edges make {bands} bands: give as many {what}s, not {len(values)}.")
-            object.__setattr__(self, name, tuple(real(v, -most, most, f"Each {what}") for v in values))
-        entries = () if is_empty(self.entries) else several(self.entries, 64, "The levels")
-        object.__setattr__(self, "entries", tuple(sorted({whole(e, 0, 63, "Each level") for e in entries})))
-        object.__setattr__(self, "tau", real(self.tau, 0, 1, "The time tau"))
-
-
-def is_empty(values) -> bool:
-    """Whether it is a list or tuple without items."""
-    return isinstance(values, (list, tuple)) and len(values) == 0
+                what = f"{name.replace('_', ' ')}s"
+                raise UserError(f"{bands - 1} edges make {bands} bands: give as many {what}, not {len(values)}.", name)
+            object.__setattr__(self, name, values)
 
 
 @dataclass(frozen=True, eq=False)

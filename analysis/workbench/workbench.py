@@ -16,7 +16,6 @@ from torch import Tensor
 
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError
-from analysis.core.fields import whole
 from analysis.core.images import as_pictures, magnified
 from analysis.koopman import spectrum
 from analysis.metrics import image as metrics
@@ -71,11 +70,14 @@ class Workbench(EffectQuestions, EditQuestions):
         names, n = class_names(self.model.card), self.model.config.classes
         return names if len(names) == n else tuple(f"class {i}" for i in range(n))
 
-    def _label(self, label) -> int:
+    def _label(self, label: int, field: str = "label") -> int:
         n = self.model.config.classes
-        if n == 0 and label in (-1, None):
-            return -1
-        return whole(-1 if label is None else label, -1, n - 1, "The class (-1 for none)")
+        if not -1 <= label < n:
+            what = (
+                f"one of its {n} classes, 0 to {n - 1}, or -1 for none" if n else "-1, since this model has no classes"
+            )
+            raise UserError(f"The class must be {what}.", field)
+        return label
 
     def _labels(self, label: int, n: int) -> Tensor | None:
         return None if label < 0 else torch.full((n,), label, dtype=torch.int64)
