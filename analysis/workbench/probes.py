@@ -1,22 +1,27 @@
-"""Linearity, attribution and band labels: requests and results, frozen dataclasses, numpy only.
-
-K bands, n times, L levels. Ranges are checked here; what depends on the model is checked by
-`analysis.workbench.workbench.effects_answers`.
-"""
+"""Linearity, attribution and band labels: requests, results and answers. K bands, n times, L levels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated
 
 import numpy as np
+import torch
 from pydantic import AfterValidator, Field
+from torch import Tensor
 
+from analysis.core.errors import UserError
 from analysis.core.fields import THIRDS, Choice, Edges, Label, Order, Request, Seed, Seeds
+from analysis.core.progress import Progress, part
+from analysis.koopman import effects, probes
+from analysis.koopman import linearity as linear
 from analysis.koopman.probes import ROWS
+from analysis.workbench.session import Session
+from foundation import noise
 from foundation.randomness import FIRST_SEED
-from koopman_core.edm import SIGMA_MAX, SIGMA_MIN
+from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, karras_sigmas
 
+DMD_SEEDS, DMD_BYTES = 16, 128 * 2**20
 Draws = Annotated[int, Field(ge=100, le=10_000, title="The number of resamples")]
 
 
@@ -182,3 +187,105 @@ class BandLabelsResult:
     change: np.ndarray
     coarse_to_fine: tuple[int, ...]
     distinct: tuple[bool, ...]
+
+
+@torch.inference_mode()
+def linearity(session: Session, request: LinearityRequest, progress: Progress = None) -> LinearityResult:
+    """How linear is the learned space along the teacher's trajectories? (inferred; `koopman.linearity`)."""
+    label = session.label(request.label)
+    if session.teacher is None:
+        raise UserError("The linearity check follows the teacher's trajectories: load the model's teacher first.")
+    return session.kept(request, lambda: _linearity(session, request, label, progress))
+
+
+def _linearity(session: Session, request: LinearityRequest, label: int, progress: Progress) -> LinearityResult:
+    sigmas = karras_sigmas(request.steps)
+    labels = session.labels(label, len(request.seeds))
+    noises = noise(request.seeds, session.model.picture_shape)
+    states = linear.teacher_states(session.teacher, noises, sigmas, labels, part(progress, 0.0, 0.4))
+    found = linear.measure_linearity(
+        session.model, states, sigmas, labels, decoded=request.decoded,
+        perceptual=session.perceptual() if request.decoded else None, progress=part(progress, 0.4, 0.9),
+    )  # fmt: skip
+
+    def arrays(values: dict[str, Tensor] | None) -> dict[str, np.ndarray] | None:
+        return None if values is None else {k: v.numpy() for k, v in values.items()}
+
+    return LinearityResult(
+        names=found.names,
+        tau=found.tau.numpy(),
+        sigma=sigmas.numpy(),
+        **arrays(found.errors),
+        differences=arrays(found.differences),
+        common=None if found.common is None else found.common.numpy(),
+        spread=found.spread.numpy(),
+        fitted_alpha=tuple(e.alpha.numpy() for e in found.fitted),
+        fitted_beta=tuple(e.beta.numpy() for e in found.fitted),
+        mse=arrays(found.mse),
+        lpips=arrays(found.lpips),
+        dmd=_dmd(session, request.dmd_rank, states, sigmas, found.tau, labels, part(progress, 0.9, 1.0)),
+    )
+
+
+def _dmd(
+    session: Session, rank: int, states: Tensor, sigmas: Tensor, tau: Tensor, labels: Tensor | None, progress: Progress
+) -> tuple[DMDLevel, ...] | None:
+    """Exact DMD of every level; None where it is not asked for or the Karras grid is not uniform in tau."""
+    if rank == 0 or session.model.koopman.warp != "karras":
+        return None
+    # paths in float32, and the decomposition works in float64 on the largest of them
+    one = len(sigmas) * sum(4 * int(np.prod(e.shape)) for e in session.entries)
+    few = slice(0, max(1, min(DMD_SEEDS, DMD_BYTES // one)))
+    paths = linear.latent_paths(
+        session.model, states[few], sigmas, None if labels is None else labels[few], part(progress, 0.0, 0.5)
+    )
+    out = []
+    for i, path in enumerate(paths):
+        d = linear.exact_dmd(path, tau, rank)
+        rates = d.eigenvalues.numpy()
+        out.append(DMDLevel(rates.real.copy(), rates.imag.copy(), d.amplitude.numpy(), d.captured, d.residual))
+        if progress is not None:
+            progress(0.5 + 0.5 * (i + 1) / len(paths), "DMD")
+    return tuple(out)
+
+
+@torch.inference_mode()
+def attribution(session: Session, request: AttributionRequest, progress: Progress = None) -> AttributionResult:
+    """Which level and band sees which factor of the procedural scenes (inferred; see `analysis.koopman.probes`).
+
+    It says something about models that know such scenes; others are measured as well.
+    """
+    if session.model.config.channels != 3:
+        raise UserError("The procedural scenes have three colour channels: choose a model of colour pictures.")
+    return session.kept(request, lambda: _attribution(session, request, progress))
+
+
+def _attribution(session: Session, request: AttributionRequest, progress: Progress) -> AttributionResult:
+    entries = effects.acting(session.model)
+    found = probes.attribution(
+        session.model.encode, entries, float(session.model.tau(request.sigma)), sigma=request.sigma,
+        side=session.model.config.resolution, pairs=request.pairs, edges=request.edges, order=request.order,
+        rows=request.rows, carried=request.carried, seed=request.seed, draws=request.draws, progress=progress,
+    )  # fmt: skip
+    tables = {f.name: getattr(found, f.name).numpy() for f in fields(found) if f.name != "rows"}
+    return AttributionResult(rows=found.rows, names=tuple(e.name for e in entries), **tables)
+
+
+@torch.inference_mode()
+def band_labels(session: Session, request: BandLabelsRequest, progress: Progress = None) -> BandLabelsResult:
+    """How coarse or fine is what each band adds to the picture? (docs/method.md, "Band labels")."""
+    label = session.label(request.label)
+    return session.kept(request, lambda: _band_labels(session, request, label, progress))
+
+
+def _band_labels(session: Session, request: BandLabelsRequest, label: int, progress: Progress) -> BandLabelsResult:
+    def latents(i: int) -> list[Tensor]:
+        with session.lock:
+            return session.final_latents(request.seeds[i], label)
+
+    found = probes.band_frequencies(
+        session.model, effects.acting(session.model), latents, len(request.seeds), request.edges, request.order,
+        labels=session.labels(label, len(request.edges) + 2), draws=request.draws, progress=progress,
+    )  # fmt: skip
+    values = {f.name: getattr(found, f.name) for f in fields(found)}
+    return BandLabelsResult(**{k: v.numpy() if isinstance(v, Tensor) else v for k, v in values.items()})

@@ -1,19 +1,21 @@
-"""Spectra, bands, single modes and new eigenvalues: requests and results, frozen dataclasses, numpy only.
-
-K bands, n times. Ranges are checked here; what depends on the model (how many levels, modes, classes) is checked
-where a request is answered.
-"""
+"""Spectra, bands, single modes and new eigenvalues: requests, results and answers. K bands, n times."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated
 
 import numpy as np
+import torch
 from pydantic import AfterValidator, Field
 
 from analysis.core.errors import UserError
 from analysis.core.fields import MAX_LEVELS, THIRDS, Edges, Label, Levels, Order, Request, Seed, Unit, sorted_set
+from analysis.core.images import as_pictures, magnified
+from analysis.koopman import effects, modes
+from analysis.koopman.spectrum import pair_mask, ranks, weigh_level
+from analysis.metrics import image as metrics
+from analysis.workbench.session import Session
 
 MAX_MODES = 4096
 # a number a band
@@ -208,3 +210,102 @@ class SurgeryResult:
     modes: np.ndarray
     held: int
     growth: float
+
+
+def spectrum(session: Session) -> SpectrumResult:
+    """The eigenvalues alpha +- i beta of every latent."""
+    entries = tuple(
+        SpectrumEntryResult(
+            i, e.name, e.shape, e.alpha.numpy(), e.beta.numpy(), ranks(e.alpha).numpy().astype(np.int32)
+        )
+        for i, e in enumerate(session.entries)
+    )
+    return SpectrumResult(entries, session.model.koopman.warp)
+
+
+@torch.inference_mode()
+def mask_bands(session: Session, request: MaskRequest) -> MaskResult:
+    """Weigh bands of modes and decode: x_B = D({P_B exp((tau(eps) - 1) A) E(x_T)}) (docs/method.md, "Bands")."""
+    label, touched = session.label(request.label), session.levels(request.entries)
+    energy = torch.zeros(len(request.gains), dtype=torch.float64)
+    count = torch.zeros(len(request.gains), dtype=torch.int64)
+    with session.lock:
+        z = session.final_latents(request.seed, label)
+        masked = list(z)
+        for i in touched:
+            bands = session.bands(i, request.edges, request.order)
+            masked[i] = weigh_level(z[i], bands, request.gains)
+            for b, band in enumerate(bands):
+                energy[b] += (z[i] * pair_mask(band)).double().square().sum()
+                count[b] += band.sum()
+        both = [torch.cat([a, b]) for a, b in zip(z, masked, strict=True)]
+        full, out = session.model.decode(both, session.labels(label, 2)).split(1)
+    difference, magnification = magnified((full - out)[0])
+    return MaskResult(
+        full=as_pictures(full)[0],
+        masked=as_pictures(out)[0],
+        difference=difference,
+        magnification=magnification,
+        share=(energy / energy.sum().clamp_min(1e-30)).numpy(),
+        modes=count.numpy(),
+        mse=float(metrics.mse(full, out)[0]),
+    )
+
+
+@torch.inference_mode()
+def mode(session: Session, request: ModeRequest) -> ModeResult:
+    """What a mode, or a group of modes of one level, is and does (inferred; see `analysis.koopman.modes`)."""
+    label, (entry,) = session.label(request.label), session.levels((request.entry,), "entry")
+    entries = effects.acting(session.model)
+    facts = modes.mode_facts(entries[entry], request.modes)
+    with session.lock:
+        start = session.encoded(request.seed, label)
+        z = session.model.evolve(start, 1.0, request.tau)
+        full, without = modes.contribution(session.model, z, entry, request.modes, session.labels(label, 2))
+    energy = modes.mode_energy(start, entries, entry, request.modes, torch.linspace(1, 0, request.times))
+    both = as_pictures(torch.stack([full, without]), "choose fewer modes or another seed")
+    picture, magnification = magnified(full - without)
+    return ModeResult(
+        entry=entry,
+        name=entries[entry].name,
+        **{f.name: getattr(facts, f.name).numpy() for f in fields(facts)},
+        tau=energy.tau.numpy(),
+        energy=energy.energy.numpy(),
+        share=energy.share.numpy(),
+        full=both[0],
+        without=both[1],
+        contribution=picture,
+        magnification=magnification,
+        mse=float(metrics.mse(full[None], without[None])[0]),
+    )
+
+
+@torch.inference_mode()
+def surgery(session: Session, request: SurgeryRequest) -> SurgeryResult:
+    """The picture with other eigenvalues (inferred; see `modes.operate` for the bound)."""
+    label, touched = session.label(request.label), session.levels(request.entries)
+    entries = effects.acting(session.model)
+    plan = modes.Surgery(
+        request.edges, request.alpha_scale, request.alpha_shift, request.beta_scale, request.beta_shift,
+        request.entries, request.order,
+    )  # fmt: skip
+    after, held = modes.operate(entries, plan)
+    y = session.labels(label, 1)
+    with session.lock:
+        start = session.encoded(request.seed, label)
+        full = session.model.decode(session.model.evolve(start, 1.0, request.tau), y)
+        altered = modes.decode_with(session.model, start, after, request.tau, y)
+    picture, magnification = magnified((altered - full)[0])
+    counts = [[int(m.sum()) for m in session.bands(i, request.edges, request.order)] for i in touched]
+    exponent = max(float((-e.alpha).max()) for e in after) * (1 - request.tau)
+    both = as_pictures(torch.cat([full, altered]))
+    return SurgeryResult(
+        full=both[0],
+        altered=both[1],
+        difference=picture,
+        magnification=magnification,
+        mse=float(metrics.mse(full, altered)[0]),
+        modes=np.array(counts).sum(0),
+        held=held,
+        growth=float(np.exp(max(exponent, 0.0))),
+    )
