@@ -1,0 +1,1 @@
+"""Results and models as files: here the page that runs a model in a visitor's browser."""
