@@ -1,10 +1,11 @@
-// Builds the page into analysis/export/web_page, from where `python -m analysis.export.web` copies it.
+// Builds the page into analysis/export/web_page, from where `python -m analysis.export.web` copies it; or into the folder
+// that is named.
 import { build } from "esbuild";
 import { copyFile, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const out = here("../analysis/export/web_page");
+const out = process.argv[2] ?? here("../analysis/export/web_page");
 const common = { bundle: true, minify: true, target: "es2022", legalComments: "none", logLevel: "warning" };
 const engine = (provider, name) =>
   build({
@@ -12,7 +13,8 @@ const engine = (provider, name) =>
     entryPoints: [here("src/engine.ts")],
     outfile: `${out}/${name}.js`,
     format: "esm",
-    alias: { "#ort": `onnxruntime-web/${provider}` },
+    // not the package's own bundle: that holds the loader once more, which lies beside the wasm
+    alias: { "#ort": here(`node_modules/onnxruntime-web/dist/ort.${provider}.min.mjs`) },
     define: { __PROVIDER__: JSON.stringify(provider) },
   });
 

@@ -253,6 +253,7 @@ export class FlowLab {
     preview.canvas.setAttribute("aria-label", "Points of the net in training");
     const curve = h("canvas", { class: "curve", role: "img", "aria-label": "Loss over training" });
     const facts = h("p", { class: "numbers" });
+    const shown = h("div", { class: "pair", hidden: true }, preview.canvas, curve);
     let busy = false;
     const path = choice("Path", [["idff", "IDFF"], ["icfm", "I-CFM"]], "idff", () => undefined);
     const press = button(`Train for ${SECONDS} s`, () => (busy ? this.app.flow.stop() : void go()), { class: "primary" });
@@ -266,6 +267,7 @@ export class FlowLab {
     const go = async () => {
       busy = true;
       losses.length = 0;
+      shown.hidden = false;
       press.textContent = "Stop";
       const shared = structuredClone(this.flow.shared);
       const chosen = path.input.value as PathName;
@@ -287,7 +289,7 @@ export class FlowLab {
     });
     return h("div", { class: "train" },
       panel("Draw a density", h("p", { class: "hint" }, "Paint where the points shall be."), this.canvas.root),
-      panel("Train a net on it", h("p", { class: "hint" }, "A net of 9,282 numbers learns the chosen density from fresh points, in your browser."), h("div", { class: "row" }, path.root, press), facts, h("div", { class: "pair" }, preview.canvas, curve)));
+      panel("Train a net on it", h("p", { class: "hint" }, "A net of 9,282 numbers learns the chosen density from fresh points, in your browser."), h("div", { class: "row" }, path.root, press), facts, shown));
   }
 }
 

@@ -117,7 +117,7 @@ export class Lessons {
     scene.tau = 1;
     const stage = new Stage(this.app, () => scene, () => undefined, "lesson level");
     const check = this.check(async () => {
-      const pictures = [];
+      const pictures: Uint8ClampedArray<ArrayBuffer>[] = [];
       for (let k = 0; k < LEVELS; k++) pictures.push(await this.ask({ ...scene, tau: 1 - k / (LEVELS - 1) }, "lesson check"));
       const seen = pictures.map((p) => sharedDetail(p, pictures[LEVELS - 1], this.width));
       const mine = Math.round((1 - scene.tau) * (LEVELS - 1));

@@ -30,6 +30,8 @@ export class Screen {
       if (!picture) return null;
       paint(this.canvas, picture.rgba, this.app.site.picture[2]);
       this.shown = picture.rgba;
+      // what is shown, for whoever drives the page by a script
+      this.canvas.dataset.scene = JSON.stringify(question.scene, (_, v) => (v instanceof Uint8Array ? v.length : v));
       return performance.now() - begin;
     } catch (e) {
       this.app.say((e as Error).message);
