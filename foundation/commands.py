@@ -35,7 +35,7 @@ def training_command(
         argv: arguments; the program's own by default.
 
     Returns:
-        The exit code: 2 for a mistake that a sentence explains.
+        The exit code: 2 for a mistake that a sentence explains, 130 for Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog=prog, description=description, allow_abbrev=False)
     parser.add_argument("command", choices=names)
@@ -49,6 +49,13 @@ def training_command(
     except (SettingsError, ValueError, FileNotFoundError, FloatingPointError) as e:
         print(f"{prog}: {e}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # a training catches it itself; trajectories are kept shard by shard
+        return _stopped(prog)
+
+
+def _stopped(prog: str) -> int:
+    print(f"{prog}: stopped; the same command goes on.", file=sys.stderr)
+    return 130
 
 
 def resumable(prog: str, work: Callable[[], None], mistakes: tuple[type[Exception], ...] = (ValueError,)) -> int:
@@ -65,8 +72,7 @@ def resumable(prog: str, work: Callable[[], None], mistakes: tuple[type[Exceptio
         print(f"{prog}: {e}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{prog}: stopped; the same command goes on.", file=sys.stderr)
-        return 130
+        return _stopped(prog)
     return 0
 
 
@@ -83,7 +89,9 @@ def device_sentence() -> str:
     """What this runs on."""
     import torch  # only here: --help does not wait for it
 
-    if torch.cuda.is_available():
+    from foundation.devices import default_device
+
+    if default_device().type == "cuda":
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
 
