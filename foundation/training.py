@@ -14,6 +14,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class TrainingConfig:
     Attributes:
         images: samples to see in all.
         batch: samples a step over all workers.
+        microbatch: samples that one worker takes at a time, 0 for its whole share of the batch. Gradients add up to
+            those of the whole share where the loss is a mean over samples, in less memory.
         lr: peak learning rate; operator parameters may have their own (`Task.parameter_groups`).
         warmup: samples of linear warm-up.
         schedule: "cosine" to `lr_final` * lr, "constant", or "decay" (0.95 for each twentieth of the run).
@@ -44,12 +47,14 @@ class TrainingConfig:
         clip: largest gradient norm.
         precision: "auto" (bf16 where the hardware is fast at it, else fp32), "bf16", "fp32".
         compile: "auto" (torch.compile where a C++ compiler is found), "on", "off".
+        prefetch: "auto" (where there is a GPU to keep busy), "on", "off": draw the next step in a thread.
         minutes_per_checkpoint, images_per_sample_grid, images_per_log: how often.
         threads: CPU threads, 0 for torch's default.
     """
 
     images: int = 1_000_000
     batch: int = 64
+    microbatch: int = 0
     lr: float = 1e-3
     lr_final: float = 0.01
     warmup: int = 10_000
@@ -61,6 +66,7 @@ class TrainingConfig:
     clip: float = 1.0
     precision: str = "auto"
     compile: str = "auto"
+    prefetch: str = "auto"
     minutes_per_checkpoint: float = 3.0
     images_per_sample_grid: int = 50_000
     images_per_log: int = 2_000
@@ -73,13 +79,22 @@ class TrainingConfig:
             "optimizer": ("muon", "adam"),
             "precision": ("auto", "bf16", "fp32"),
             "compile": ("auto", "on", "off"),
+            "prefetch": ("auto", "on", "off"),
         }.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}.")
         for name in ("images", "batch", "lr", "clip", "images_per_log", "images_per_sample_grid"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}.")
-        for name in ("lr_final", "warmup", "ema_halflife", "ema_rampup", "minutes_per_checkpoint", "threads"):
+        for name in (
+            "microbatch",
+            "lr_final",
+            "warmup",
+            "ema_halflife",
+            "ema_rampup",
+            "minutes_per_checkpoint",
+            "threads",
+        ):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} cannot be negative, not {getattr(self, name)!r}.")
         if not 0 <= self.beta2 < 1:
@@ -134,6 +149,39 @@ class TrainingResult:
 def can_compile(choice: str) -> bool:
     """Whether the step is to be compiled; "auto" looks for the C++ compiler that torch.compile calls."""
     return choice == "on" or (choice == "auto" and any(shutil.which(c) for c in ("g++", "clang++", "c++")))
+
+
+class _Draws:
+    """What a task draws, step by step; the next step meanwhile, in a thread, if asked to.
+
+    What is drawn depends on the step alone, so a thread changes nothing but the time.
+    """
+
+    def __init__(self, draw: Callable[[int], tuple[Tensor, ...]], ahead: bool):
+        self.draw = draw
+        self.pool = ThreadPoolExecutor(1, thread_name_prefix="draws") if ahead else None
+        self.coming: tuple[int, Future] | None = None
+
+    def take(self, step: int, more: bool) -> tuple[Tensor, ...]:
+        """The tensors of a step; `more` says whether another one follows."""
+        ready = self.coming is not None and self.coming[0] == step
+        drawn = self.coming[1].result() if ready else self.draw(step)
+        if self.pool is not None and more:
+            self.coming = step + 1, self.pool.submit(self.draw, step + 1)
+        return drawn
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+
+
+def _chunks(drawn: tuple[Tensor, ...], share: int, size: int) -> list[tuple[Tensor, ...]]:
+    """A worker's share of the batch in parts of `size` samples."""
+    if size == share:
+        return [drawn]
+    if any(t.ndim == 0 or len(t) != share for t in drawn):
+        raise ValueError("This task's samples are not drawn one by one: leave training.microbatch at 0.")
+    return list(zip(*(t.split(size) for t in drawn), strict=True))
 
 
 class _Interrupt:
@@ -251,6 +299,10 @@ def train(
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     if config.batch % world:
         raise ValueError(f"batch {config.batch} must be a multiple of the {world} workers.")
+    share = config.batch // world
+    size = config.microbatch or share
+    if share % size:
+        raise ValueError(f"a worker's share of the batch, {share}, must be a multiple of microbatch, {size}.")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
 
@@ -272,6 +324,8 @@ def train(
         )
     if resume and (out / STATE_FILE).exists():
         card = _load_state(out / STATE_FILE, params, ema, optimizers, identity)
+        if card.get("workers", world) != world and accelerator.is_main_process:
+            print(f"resumed by {world} workers after {card['workers']}: the run goes on with other draws", flush=True)
     images, seconds = int(card["images"]), float(card["seconds"])
     # the unfinished interval of the log: a resumed run writes the rows that the uninterrupted one writes
     sums, n_sums = {k: torch.tensor(v, device=device) for k, v in card.get("sums", {}).items()}, card.get("n_sums", 0)
@@ -286,31 +340,43 @@ def train(
 
     def checkpoint() -> None:
         if main:
-            card = {"images": images, "seconds": elapsed(), "training": asdict(config)}
+            card = {"images": images, "seconds": elapsed(), "training": asdict(config), "workers": world}
             card |= {"sums": {k: float(v) for k, v in sums.items()}, "n_sums": n_sums}
             _save_state(out / STATE_FILE, params, ema, optimizers, card, identity)
             if on_checkpoint is not None:
                 on_checkpoint({k: v.clone() for k, v in ema.items()}, images, elapsed())
 
+    def draw(step: int) -> tuple[Tensor, ...]:
+        drawn = task.draw(step, share, torch.Generator().manual_seed(mix_seed(config.seed, 2, step, rank)))
+        return tuple(t.pin_memory() for t in drawn) if device.type == "cuda" else drawn
+
+    draws = _Draws(draw, config.prefetch == "on" or (config.prefetch == "auto" and device.type == "cuda"))
     model.train()
-    with _Interrupt() as interrupt:
+    with contextlib.closing(draws), _Interrupt() as interrupt:
         while images < config.images and not _any(interrupt.asked, accelerator):
             step = images // config.batch
-            generator = torch.Generator().manual_seed(mix_seed(config.seed, 2, step, rank))
             torch.manual_seed(mix_seed(config.seed, 3, step, rank))  # dropout
-            drawn = task.draw(step, config.batch // world, generator)
+            drawn = draws.take(step, images + config.batch < config.images)
             drawn = tuple(t.to(device, non_blocking=True) for t in drawn)
             for group, lr in zip(groups, base_lr, strict=True):
                 group["lr"] = lr * config.lr_factor(images)
-            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                parts = model(torch.tensor(images / config.images, dtype=torch.float32, device=device), *drawn)
-            accelerator.backward(parts["loss"])
+            progress = torch.tensor(images / config.images, dtype=torch.float32, device=device)
+            parts: dict[str, Tensor] = {}
+            chunks = _chunks(drawn, share, size)
+            for i, chunk in enumerate(chunks):
+                # the workers' gradients are averaged once, with the last part
+                alone = accelerator.no_sync(model) if i < len(chunks) - 1 else contextlib.nullcontext()
+                with alone:
+                    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                        of_chunk = model(progress, *chunk)
+                    accelerator.backward(of_chunk["loss"] / len(chunks))
+                parts = {k: parts.get(k, 0) + v.detach() / len(chunks) for k, v in of_chunk.items()}
             norm = accelerator.clip_grad_norm_(list(params.values()), config.clip)
             if bool(torch.isfinite(norm)):
                 for optimizer in optimizers:
                     optimizer.step()
                 bad, good_norm = 0, norm
-                sums = {k: sums.get(k, 0) + v.detach().float() for k, v in parts.items()}
+                sums = {k: sums.get(k, 0) + v.float() for k, v in parts.items()}
                 n_sums += 1
             else:  # skip the step, keep the run; give up when it does not recover
                 bad += 1

@@ -68,6 +68,16 @@ class EDM(nn.Module):
         self.net = UNet(config)
         self.card: dict = {}
 
+    sigma_min, sigma_max = SIGMA_MIN, SIGMA_MAX  # what it is asked for; see `koopman_core.denoiser.Denoiser`
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        return self.config.channels, self.config.resolution, self.config.resolution
+
+    @property
+    def classes(self) -> int:
+        return self.config.classes
+
     def forward(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None, augment=None) -> Tensor:
         """x (B, C, H, W) noisy, sigma scalar or (B,), labels (B,) int64 with -1 = no class -> denoised (B, C, H, W)."""
         sigma = expand(sigma, x)

@@ -72,10 +72,14 @@ def band_masks(alpha: Tensor, edges: Sequence[float], order: str = "alpha") -> l
     Raises:
         ValueError: an edge outside [0, 1], or edges that fall.
     """
+    return cut_ranks(ranks(alpha, order), edges)
+
+
+def cut_ranks(rank: Tensor, edges: Sequence[float]) -> list[Tensor]:
+    """Masks of the bands of modes that are sorted already; as `band_masks`, given their `ranks`."""
     edges = [float(e) for e in edges]
     if any(not 0 <= e <= 1 for e in edges) or any(b < a for a, b in zip(edges[:-1], edges[1:], strict=True)):
         raise ValueError("Band edges must rise from 0 to 1.")
-    rank = ranks(alpha, order)
     cuts = [0, *(round(e * rank.numel()) for e in edges), rank.numel()]
     return [(rank >= a) & (rank < b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
 
@@ -109,9 +113,14 @@ def weigh_bands(
     touched = range(len(z)) if only is None else only
     out = list(z)
     for i in touched:
-        weight = sum(g * m for g, m in zip(gains, band_masks(entries[i].alpha, edges, order), strict=True))
-        out[i] = z[i] * pair_mask(weight).to(z[i])
+        out[i] = weigh_level(z[i], band_masks(entries[i].alpha, edges, order), gains)
     return out
+
+
+def weigh_level(z: Tensor, bands: Sequence[Tensor], gains: Sequence[float]) -> Tensor:
+    """`weigh_bands` of one level whose `band_masks` are known."""
+    weight = sum(g * m for g, m in zip(gains, bands, strict=True))
+    return z * pair_mask(weight).to(z)
 
 
 def band_names(count: int, order: str = "alpha") -> list[str]:
