@@ -9,17 +9,17 @@ import threading
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
-import koopman_core
 from analysis.editing import mix, mode_weights, region_mask
-from analysis.export import web
 from analysis.flow_bench import FlowBench
-from analysis.recipes import describe, from_json, read_png, replay, to_json
 from analysis.requests import MaskRequest
 from analysis.requests_editing import EditRequest
 from analysis.requests_flow import Flow2DRequest
 from analysis.spectrum import weigh_bands
+from PIL import Image
+
+import koopman_core
+from analysis.export import web
+from analysis.recipes import describe, from_json, read_png, replay, to_json
 from analysis.workbench import Workbench
 from foundation import noise
 from koopman_core.edm import SIGMA_MAX
