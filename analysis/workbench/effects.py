@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
-from analysis.koopman.effects import KINDS
+from analysis.koopman.effects import EFFECT_KINDS
 from analysis.workbench.spectrum import THIRDS, check_fields
 
 MAX_DECODED = 128  # pairs of a seed and a time: each costs 1 + K + L decodings
@@ -41,8 +41,8 @@ class EffectRequest:
 
     def __post_init__(self) -> None:
         check_fields(self, seeds="seeds")
-        if self.kind not in KINDS:
-            raise UserError(f"The kind of effect must be one of {', '.join(KINDS)}.")
+        if self.kind not in EFFECT_KINDS:
+            raise UserError(f"The kind of effect must be one of {', '.join(EFFECT_KINDS)}.")
         object.__setattr__(self, "times", whole(self.times, 2, 256, "The number of times"))
         object.__setattr__(self, "decoded_times", whole(self.decoded_times, 0, 16, "The number of decoded times"))
         if len(self.seeds) * self.decoded_times > MAX_DECODED:
