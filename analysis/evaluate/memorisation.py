@@ -18,12 +18,12 @@ from torch import Tensor
 
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
-from analysis.core.images import grid_png
 from analysis.core.progress import Progress
 from analysis.evaluate.fidelity import backbone
 from analysis.evaluate.image_sets import BATCH, MAKER_WORDS, MAKERS, data_of, makers
 from analysis.evaluate.markdown import NOT_DEFINED, Block, Verdict, grid, interval, number
 from analysis.evaluate.parts import Job, Outcome, part
+from analysis.figures.publication import contact_sheet, save
 from analysis.workbench.workbench import Workbench
 from foundation.datasets import ImageDataset, open_dataset
 from foundation.perceptual import PerceptualDistance
@@ -465,4 +465,5 @@ def neighbours_png(m: Memory) -> bytes:
         f"exact copy).{turned}"
     )
     down = [f"{s.ratio:.2f}" for s in m.closest]
-    return grid_png([list(s.pictures) for s in m.closest], across, down, y="nearest / 2nd", caption=caption)
+    rows = [list(s.pictures) for s in m.closest]
+    return save(contact_sheet(rows, across, down, y="nearest / second nearest", caption=caption), "png")

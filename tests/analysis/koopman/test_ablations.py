@@ -133,7 +133,7 @@ def test_what_a_band_adds_is_measured_against_the_same_reference(model, kind):
     def at(of, i):
         return [latent[min(i, len(latent) - 1)][None] for latent in of]
 
-    found = probes.band_labels(
+    found = probes.band_frequencies(
         model, entries, lambda i: at(end, i), 2, EDGES, kind=kind,
         reference=None if other is None else lambda i: at(other, i),
     )  # fmt: skip
