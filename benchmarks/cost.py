@@ -26,7 +26,7 @@ from analysis.workbench.workbench import Workbench
 from benchmarks.serving import load
 from benchmarks.timing import Ratio, machine, ratio, timed_rounds
 from flow_core.model import FlowModel
-from flow_core.samplers import follow
+from flow_core.samplers import GRIDS, sample
 from foundation import noise
 from foundation.perceptual import PerceptualDistance, available
 from foundation.randomness import FIRST_SEED
@@ -88,7 +88,9 @@ def _flow(flow: FlowModel, asked: FlowPicturesRequest) -> Draw:
     def draw(eps: Tensor, labels: Tensor | None) -> Tensor:
         classes = () if labels is None else (labels,)
         predict = lambda x, t: flow(x, t, *classes)  # noqa: E731
-        return follow(predict, flow.path.start_std * eps, flow.path, asked, lambda: ()).x
+        x = flow.path.start_std * eps
+        spacing = GRIDS[asked.grid]
+        return sample(asked.sampler, predict, x, flow.path, asked.nfe, gammas=asked.gammas, spacing=spacing).x
 
     return draw
 

@@ -28,7 +28,7 @@ class Prediction(NamedTuple):
 
 
 class Motion(NamedTuple):
-    """Attributes: w = drift at (x, t); x1 = the data prediction it came from; both (B, *dim)."""
+    """Attributes: w = drift at (x, t); x1 = what is shown of the data there, `shown_data`; both (B, *dim)."""
 
     w: Tensor
     x1: Tensor
@@ -104,18 +104,11 @@ def data_prediction(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> 
     return ((1 - t) * p.velocity + (1 - share) * x) / (1 - share * t)
 
 
-def eps_prediction(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
-    """eps_hat = -std score (2)."""
-    return p.eps if p.eps is not None else -path.std(over(t, x)) * score(path, x, t, p)
-
-
-def eps_given_start(path: Path, x: Tensor, t: Tensor | float, x1: Tensor, x0: Tensor) -> Tensor:
-    """eps_hat where x0 was given to the network (next-frame flows): (x - t x1_hat - (1 - t) x0) / std (5).
-
-    0/0 at t = 0: start there with `Preserving(path, None)`, the bridge.
-    """
-    t = over(t, x)
-    return (x - path.mean(x0, x1, t)) / path.std(t)
+def shown_data(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
+    """x1_hat for a callback; where it does not follow from the velocity, where that points: x + (1 - t) v."""
+    if p.x1 is None and path.sigma > 0 and not path.independent:
+        return x + (1 - over(t, x)) * p.velocity
+    return data_prediction(path, x, t, p)
 
 
 def momentum_terms(
@@ -156,7 +149,7 @@ class Exact:
 
     def __call__(self, network: Network, x: Tensor, t: Tensor) -> Motion:
         p = network(x, t)
-        return Motion(velocity(self.path, x, t, p), data_prediction(self.path, x, t, p))
+        return Motion(velocity(self.path, x, t, p), shown_data(self.path, x, t, p))
 
 
 @dataclass(frozen=True)
@@ -168,7 +161,11 @@ class Preserving:
 
     Attributes:
         gamma1: eta = gamma1 std^2, the first-order Langevin-enhanced IDFF; None is eta = pull(t), the Brownian-bridge
-            SDE dx = (x1_hat - x)/(1 - t) dt + ..., which needs no score and is regular at t = 0.
+            SDE dx = (x1_hat - x)/(1 - t) dt + ..., which needs no score and is regular at t = 0;
+            on a path with constant noise it is not finite at the end.
+
+    Raises:
+        ValueError: a negative gamma1, or the bridge SDE of a path that is none and has noise.
     """
 
     path: Path
@@ -177,6 +174,11 @@ class Preserving:
     def __post_init__(self) -> None:
         if self.gamma1 is not None and not 0 <= self.gamma1 < math.inf:
             raise ValueError(f"Matched noise needs a finite gamma1 of at least 0, not {self.gamma1!r}.")
+        if self.gamma1 is None and self.path.sigma > 0 and not self.path.bridge:
+            raise ValueError(
+                "The bridge SDE needs a bridge: with constant noise on the path its eta = sigma^2 / (1 - t) is "
+                "infinite at the end. Choose matched noise, or the path idff or sbcfm."
+            )
 
     def eta(self, t: Tensor) -> Tensor:
         """Half the variance of the noise for each unit of time, of the shape of t."""
@@ -191,16 +193,8 @@ class Preserving:
         return Motion(v + self.eta(over(t, x)) * score(self.path, x, t, p) if self.gamma1 else v, x1)
 
     def noise_std(self, t: float, h: float) -> float:
-        """Standard deviation of the noise of a step from t to t + h; 0 on the step that ends at t = 1.
-
-        The bridge on a bridge path has its exact one, sigma sqrt(h (1 - t - h) / (1 - t)).
-        """
-        left = 1 - t - h
-        if left <= 1e-12:
-            return 0.0
-        variance = 2 * float(self.eta(torch.tensor(t, dtype=torch.float64))) * h
-        exact = self.gamma1 is None and self.path.bridge
-        return math.sqrt(variance * left / (1 - t) if exact else variance)
+        """Standard deviation of the noise of an Euler-Maruyama step from t to t + h, sqrt(2 eta(t) h)."""
+        return math.sqrt(2 * float(self.eta(torch.tensor(t, dtype=torch.float64))) * h)
 
 
 def _gammas(gammas: tuple[float, ...]) -> None:

@@ -47,7 +47,7 @@ from flow_core import model as flow_model
 from flow_core.densities.distances import MMD
 from flow_core.fields import Exact, Predict
 from flow_core.model import FlowModel
-from flow_core.samplers import Diverged, cosine_grid, follow, rk4
+from flow_core.samplers import Diverged, cosine_grid, rk4, sample
 from foundation import noise
 from foundation.datasets import DataError, open_dataset
 from foundation.perceptual import PerceptualDistance, available
@@ -229,8 +229,10 @@ def sampled(model: FlowModel, request: FlowPicturesRequest, seeds: range) -> Ten
         Diverged: a state left every reasonable range.
         ValueError: weights that the sampler cannot have.
     """
-    draw = lambda: [derived_seed(NOISE, STEPS, s) for s in seeds]  # noqa: E731
-    result = follow(network_of(model, seeds), start_of(model, seeds), model.path, request, draw)
+    result = sample(
+        request.sampler, network_of(model, seeds), start_of(model, seeds), model.path, request.nfe,
+        gammas=request.gammas, noise_seeds=[derived_seed(NOISE, STEPS, s) for s in seeds],
+    )  # fmt: skip
     return shown(counted(result, request.nfe))
 
 

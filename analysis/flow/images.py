@@ -19,18 +19,17 @@ from analysis.core.images import as_pictures
 from analysis.core.progress import Report
 from analysis.flow.clouds import NOISE, STEPS
 from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.settings import MAX_NFE, SAMPLERS
+from analysis.flow.settings import MAX_NFE
 from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
 from flow_core.fields import Exact, Prediction
 from flow_core.model import KIND, MODELS_DIR, SUFFIX, FlowModel
-from flow_core.samplers import GRIDS, MOMENTUM, Callback, SampleResult, cosine_grid, follow, rk4
+from flow_core.samplers import GRIDS, METHODS, MOMENTUM, NOISY, Callback, SampleResult, cosine_grid, rk4, sample
 from foundation import checkpoints, noise
 from foundation.perceptual import available
 from foundation.randomness import MAX_SEED, derived_seed
 
 PATHS = ("idff", "otcfm")
-NOISY = ("matched", "bridge")  # samplers that draw noise of their own
 MAX_PICTURES, MAX_SETTINGS, MAX_SWEEP_VALUES = 8, 4, 24
 MAX_WORK = 600  # calls times pictures: some ten seconds of one core with a net of 3 M parameters
 # what one call costs with derivatives, in plain calls, rounded up from 2.4, 5.8 and 4.7 (3 M parameters, one core)
@@ -67,7 +66,7 @@ class FlowPicturesRequest:
         seeds = several(self.seeds, MAX_PICTURES, "The seeds")
         clean = {
             "path": one_of(self.path, PATHS, "The path"),
-            "sampler": one_of(self.sampler, SAMPLERS, "The sampler"),
+            "sampler": one_of(self.sampler, METHODS, "The sampler"),
             "nfe": whole(self.nfe, 1, MAX_NFE, "The number of network calls"),
             "grid": one_of(self.grid, tuple(GRIDS), "The grid of the steps"),
             "seeds": tuple(whole(s, 0, MAX_SEED, "Each seed") for s in seeds),
@@ -360,9 +359,10 @@ class ImageFlows:
         predict, path = net.predict(request.label, len(request.seeds)), net.model.path
         try:
             with as_user_errors():
-                return follow(
-                    predict, net.start(request.seeds), path, request,
-                    lambda: [derived_seed(NOISE, STEPS, s) for s in request.seeds], callback,
+                return sample(
+                    request.sampler, predict, net.start(request.seeds), path, request.nfe, gammas=request.gammas,
+                    spacing=GRIDS[request.grid], callback=callback,
+                    noise_seeds=[derived_seed(NOISE, STEPS, s) for s in request.seeds],
                 )  # fmt: skip
         except RuntimeError as e:  # not every layer has the derivatives that Taylor-2 and orders 2 and 3 need
             if request.sampler != "taylor2" and len(request.gammas) < 2:

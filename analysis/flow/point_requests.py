@@ -19,12 +19,11 @@ from analysis.flow.settings import (
     MAX_SIGMA,
     MAX_SWEEP_SEEDS,
     MAX_SWEEP_VALUES,
-    SAMPLERS,
 )
 from flow_core.densities.mixtures import MAX_CELLS
 from flow_core.densities.toys import TOYS
 from flow_core.paths import PATHS
-from flow_core.samplers import GRIDS, MOMENTUM
+from flow_core.samplers import GRIDS, METHODS, MOMENTUM
 from foundation.randomness import MAX_SEED
 
 DRAWN = "drawn"
@@ -49,13 +48,19 @@ def drawing_of(value) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(row) for row in cells.tolist())
 
 
+def _net(value) -> str:
+    """The name of a net."""
+    if not isinstance(value, str) or (value not in NETS and not value.startswith(KEY_PREFIX)):
+        raise UserError(f"The net must be one of {', '.join(NETS)}, or the key of a net that was trained here.")
+    return value
+
+
 def _check(request, **more) -> None:
     """Normalise the fields that all questions share, and put `more` in their places."""
     clean = {
         "density": one_of(request.density, DENSITIES, "The density"),
         "path": one_of(request.path, tuple(PATHS), "The path"),
         "sigma0": real(request.sigma0, 0, MAX_SIGMA, "sigma0"),
-        "seed": whole(request.seed, 0, MAX_SEED, "The seed"),
         **more,
     }
     if clean["path"] in BRIDGES and clean["sigma0"] == 0:
@@ -104,14 +109,14 @@ class Flow2DRequest:
 
     def __post_init__(self) -> None:
         gammas = {g: real(getattr(self, g), -MAX_GAMMA, MAX_GAMMA, g) for g in ("gamma1", "gamma2", "gamma3")}
-        if not isinstance(self.net, str) or (self.net not in NETS and not self.net.startswith(KEY_PREFIX)):
-            raise UserError(f"The net must be one of {', '.join(NETS)}, or the key of a net that was trained here.")
         _check(
             self,
-            sampler=one_of(self.sampler, SAMPLERS, "The sampler"),
+            sampler=one_of(self.sampler, METHODS, "The sampler"),
             nfe=whole(self.nfe, 1, MAX_NFE, "The number of network calls"),
             grid=one_of(self.grid, tuple(GRIDS), "The grid of the steps"),
             points=whole(self.points, 16, MAX_POINTS, "The number of points"),
+            net=_net(self.net),
+            seed=whole(self.seed, 0, MAX_SEED, "The seed"),
             **gammas,
         )
         check_noise(self.sampler, self.gamma1)
@@ -197,4 +202,39 @@ class TrainRequest:
             self,
             steps=whole(self.steps, 25, MAX_TRAIN_STEPS, "The number of training steps"),
             width=whole(self.width, 16, 256, "The width of the net"),
+            seed=whole(self.seed, 0, MAX_SEED, "The seed"),
+        )
+
+
+MAX_PLACE = 20.0  # of a coordinate: all densities lie well inside
+MAX_LIKELIHOOD_STEPS = 64  # of four calls and eight derivatives each
+
+
+@dataclass(frozen=True)
+class LikelihoodRequest:
+    """How probable a flow makes one point of the plane.
+
+    Attributes:
+        density, drawing, path, sigma0, net: as in `Flow2DRequest`.
+        point: its coordinates, -20 to 20.
+        steps: of the Runge-Kutta method back to noise, 4 to 64, four calls each.
+    """
+
+    density: str = "8gaussians"
+    drawing: tuple | None = None
+    path: str = "idff"
+    sigma0: float = 0.2
+    point: tuple[float, float] = (0.0, 0.0)
+    steps: int = 32
+    net: str = "auto"
+
+    def __post_init__(self) -> None:
+        point = several(self.point, 2, "The point")
+        if len(point) != 2:
+            raise UserError("A point of the plane has two coordinates.")
+        _check(
+            self,
+            point=tuple(real(v, -MAX_PLACE, MAX_PLACE, "Each coordinate") for v in point),
+            steps=whole(self.steps, 4, MAX_LIKELIHOOD_STEPS, "The number of steps"),
+            net=_net(self.net),
         )

@@ -15,15 +15,14 @@ from analysis.core.fields import MAX_GAMMA
 from analysis.flow.images import MAX_PICTURES, FlowPicturesRequest
 from analysis.flow.images import PATHS as PICTURE_PATHS
 from analysis.flow.point_requests import DENSITIES, KEY_PREFIX, NETS, Flow2DRequest
-from analysis.flow.settings import MAX_NFE, MAX_POINTS, MAX_SETTINGS, MAX_SIGMA, SAMPLERS
+from analysis.flow.settings import MAX_NFE, MAX_POINTS, MAX_SETTINGS, MAX_SIGMA
 from analysis.flow.side_by_side import SHARED, SideBySideRequest
 from analysis.recipes.settings import Label, Name, Seed, Settings, Strict, Unit
 from analysis.series.forecast import MAX_MEMBERS, MAX_ORDER, MIN_MEMBERS, ForecastRequest
 from analysis.series.loaded import MAX_HORIZON
 from flow_core.densities.mixtures import MAX_CELLS
 from flow_core.paths import PATHS
-from flow_core.samplers import GRIDS
-from flow_core.series.model import METHODS
+from flow_core.samplers import GRIDS, METHODS
 
 Nfe = Annotated[int, Field(ge=1, le=MAX_NFE)]
 Gamma = Annotated[float, Field(ge=-MAX_GAMMA, le=MAX_GAMMA)]
@@ -36,7 +35,7 @@ class OfPlane(Strict):
     """One setting in the plane; fields as in `Flow2DRequest`."""
 
     path: Literal[tuple(PATHS)]
-    sampler: Literal[SAMPLERS]
+    sampler: Literal[METHODS]
     nfe: Nfe
     sigma0: Annotated[float, Field(ge=0, le=MAX_SIGMA)]
     gamma1: Gamma
@@ -49,7 +48,7 @@ class OfPictures(Strict):
     """One setting of pictures; fields as in `FlowPicturesRequest`."""
 
     path: Literal[PICTURE_PATHS]
-    sampler: Literal[SAMPLERS]
+    sampler: Literal[METHODS]
     nfe: Nfe
     gamma1: Gamma
     gamma2: Gamma

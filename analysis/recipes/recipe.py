@@ -19,8 +19,9 @@ from PIL.PngImagePlugin import PngInfo
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from analysis.core.errors import UserError
+from analysis.core.images import open_png
 from analysis.recipes.flow_settings import FLOW_KINDS
-from analysis.recipes.settings import KINDS, EditSettings, Name, Settings, Sha256, Strict, TrajectorySettings, open_png
+from analysis.recipes.settings import KINDS, EditSettings, Name, Settings, Sha256, Strict, TrajectorySettings
 from foundation.checkpoints import checksum
 
 PROGRAM = "0.1.0"  # of pyproject.toml; a test compares

@@ -6,17 +6,12 @@ base64 PNG.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
-import struct
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from PIL import Image
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from analysis.core.errors import UserError
+from analysis.core.images import embed, extract
 from analysis.koopman.editing import ENCODINGS, REGIONS
 from analysis.koopman.restoration import MAX_STEPS as REPLACEMENTS
 from analysis.koopman.spectrum import ORDERS
@@ -24,55 +19,6 @@ from analysis.workbench.editing import METHODS, REFERENCES, ColorizeRequest, Edi
 from analysis.workbench.images import MAX_PICTURES, MAX_STEPS, MIN_STEPS, GenerateRequest, TrajectoryRequest
 from analysis.workbench.spectrum import MaskRequest
 from foundation.randomness import MAX_SEED
-
-MAX_EMBEDDED = 64  # pixels a side of a picture inside a recipe
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Pictures inside a recipe
-
-
-def embed(picture: np.ndarray) -> str:
-    """uint8 (H, W, 3) or (H, W), at most 64 x 64, as base64 PNG."""
-    if max(picture.shape[:2]) > MAX_EMBEDDED:
-        raise UserError(f"A recipe holds pictures up to {MAX_EMBEDDED} x {MAX_EMBEDDED} pixels: use a smaller model.")
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def extract(text: str, mode: Literal["RGB", "L"] = "RGB") -> np.ndarray:
-    """The inverse of `embed`.
-
-    Raises:
-        UserError: not base64, not a PNG of that mode, more than 64 x 64 pixels, or damaged.
-    """
-    try:
-        data = base64.b64decode(text, validate=True)
-        return np.asarray(open_png(data, MAX_EMBEDDED**2, mode))
-    except (binascii.Error, UnicodeEncodeError, ValueError):
-        kind = "RGB" if mode == "RGB" else "8-bit grey"
-        raise UserError(
-            f"A picture in the recipe is not a {kind} PNG of at most {MAX_EMBEDDED} x {MAX_EMBEDDED} pixels."
-        ) from None
-
-
-def open_png(data: bytes, most_pixels: int, mode: str | None = None) -> Image.Image:
-    """A PNG whose size is checked in its header before anything is decoded; decoded when a mode is asked for."""
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 33:
-        raise UserError("This is not a PNG file: choose one that this program saved.")
-    width, height = struct.unpack(">II", data[16:24])
-    if not 0 < width * height <= most_pixels:
-        raise UserError(f"The PNG has {width} x {height} pixels, more than are accepted here: choose a smaller one.")
-    try:
-        image = Image.open(io.BytesIO(data), formats=("PNG",))
-        if image.size != (width, height) or mode not in (None, image.mode):
-            raise ValueError("a second header, or another mode")
-        if mode is not None:
-            image.load()
-    except Exception:  # decoders of damaged files raise nearly anything
-        raise UserError("The PNG file is damaged or of another kind: use one that this program saved.") from None
-    return image
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The format

@@ -32,10 +32,9 @@ from analysis.series.loaded import (
     plotted_values,
 )
 from analysis.series.long_run import LongRunRequest, LongRunResult, measure_long_run
-from flow_core.samplers import MOMENTUM
+from flow_core.samplers import METHODS, MOMENTUM
 from flow_core.series import model as series_model
 from flow_core.series.baselines import KINDS
-from flow_core.series.model import METHODS
 from flow_core.series.scores import ensemble_mean, wrap
 from flow_core.series.world import World
 from flow_core.series.worlds import open_world
@@ -56,7 +55,7 @@ class ForecastRequest:
         horizon: frames, from 1 to the world's bound (at most 200); 0 for the world's usual number.
         members: 2 to 50.
         nfe: network calls a frame, 1 to 50.
-        method: one of `flow_core.series.model.METHODS`.
+        method: one of `flow_core.samplers.METHODS`.
         gammas: momentum weights, -100 to 100: up to three for "published" and "momentum", of which "matched" reads
             the first (0 or more); other methods read none.
         seed: of the noise.

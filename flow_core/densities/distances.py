@@ -1,4 +1,4 @@
-"""How far two clouds of points lie apart, and what a cloud looks like: MMD, 2-Wasserstein, kernel density."""
+"""How far two clouds of points lie apart, and how blurred one is: MMD, 2-Wasserstein, spread in modes."""
 
 from __future__ import annotations
 
@@ -95,16 +95,6 @@ class MMD:
         return float(own / n**2 + self._own / m**2 - 2 * cross / (n * m))
 
 
-def mmd2_unbiased(x: Tensor, y: Tensor, bandwidths: Sequence[float] = BANDWIDTHS) -> float:
-    """Unbiased squared MMD of two clouds (N, *dim) and (M, *dim); see `MMD`."""
-    return MMD(y, bandwidths).unbiased(x)
-
-
-def mmd2_biased(x: Tensor, y: Tensor, bandwidths: Sequence[float] = BANDWIDTHS) -> float:
-    """Biased squared MMD of two clouds (N, *dim) and (M, *dim); see `MMD`."""
-    return MMD(y, bandwidths).biased(x)
-
-
 def wasserstein2(x: Tensor, y: Tensor) -> float:
     """2-Wasserstein distance of two clouds of one size by exact assignment, in the units of the points.
 
@@ -118,27 +108,3 @@ def wasserstein2(x: Tensor, y: Tensor) -> float:
 
     cost = torch.cdist(x, y).square().numpy()
     return math.sqrt(float(cost[linear_sum_assignment(cost)].mean()))
-
-
-def kde_grid(x: Tensor, extent: float, cells: int = 64, bandwidth: float = 0.0) -> Tensor:
-    """Gaussian kernel density estimate on a square grid, for contours.
-
-    Args:
-        x: (N, 2) points.
-        extent: the grid covers [-extent, extent]^2.
-        cells: points of the grid along each side.
-        bandwidth: std of the kernel; 0 is Scott's rule, N^(-1/6) times the points' std along each axis.
-
-    Returns:
-        float64 (cells, cells), row = y growing, column = x growing.
-    """
-    x = _points(x, 2)
-    if x.shape[1] != 2 or not 2 <= cells <= 512 or not 0 <= bandwidth < math.inf:
-        raise ValueError("A density map takes points of two coordinates, 2 to 512 cells and a bandwidth of at least 0.")
-    width = torch.full((2,), bandwidth, dtype=torch.float64) if bandwidth else x.std(0) * len(x) ** (-1 / 6)
-    line = torch.linspace(-extent, extent, cells, dtype=torch.float64)
-    along = []
-    for axis in (0, 1):
-        b = float(width[axis].clamp_min(1e-6))
-        along.append((-0.5 * ((line[:, None] - x[:, axis]) / b).square()).exp() / (b * math.sqrt(2 * math.pi)))
-    return along[1] @ along[0].T / len(x)

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 
 from flow_core import samplers
-from flow_core.fields import Exact, MomentumODE, Preserving, Published
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from flow_core.series import eofs
@@ -123,7 +122,6 @@ class ConditionedNet(nn.Module):
 
 
 KIND, SUFFIX = "series", ".series.safetensors"
-METHODS = (*samplers.SAMPLERS, "multistep", "bridge", "matched", "momentum", "published")
 MAX_NUMBERS = 50_000_000  # of a forecast: members x starts x horizon x numbers of a frame
 
 
@@ -200,16 +198,7 @@ class SeriesModel(FlowModel):
         def network(x: Tensor, t: Tensor):
             return self(x, t, condition)
 
-        if method == "multistep":
-            return samplers.multistep(network, start, self.path, nfe)
-        if method in ("bridge", "matched"):
-            drift = Preserving(self.path, gammas[0] if method == "matched" else None)
-            steps = samplers.step_noise(seeds, start.shape[1:], nfe)
-            return samplers.euler_maruyama(network, start, drift, nfe, draw=steps)
-        if method in ("momentum", "published"):
-            drift = (MomentumODE if method == "momentum" else Published)(self.path, gammas)
-            return samplers.euler(network, start, drift, nfe)
-        return samplers.SAMPLERS[method](network, start, Exact(self.path), nfe)
+        return samplers.sample(method, network, start, self.path, nfe, gammas=gammas, noise_seeds=seeds)
 
     @torch.no_grad()
     def forecast(
@@ -235,8 +224,7 @@ class SeriesModel(FlowModel):
             horizon: frames to draw, L.
             members: rollouts from each window.
             nfe: network calls a frame, counted.
-            method: one of `METHODS`; the Runge-Kutta ones, "euler" first, and "multistep" follow the exact flow;
-                "bridge" and "matched" add matched noise, "momentum" and "published" the paper's momentum.
+            method: see `samplers.sample`.
             seed: of the noise.
             gammas: one to three weights for "momentum" and "published", one (>= 0) for "matched".
             progress: called with (frames done, horizon); may raise to stop.
@@ -257,7 +245,7 @@ class SeriesModel(FlowModel):
         out = np.empty((members * n, horizon, *shape), np.float32)
         spent = None
         for k in range(horizon):
-            inside = [derived_seed(s, k + 1) for s in rows] if method in ("bridge", "matched") else ()
+            inside = [derived_seed(s, k + 1) for s in rows] if method in samplers.NOISY else ()
             spent = self.draw(self.condition(window, ahead[:, k]), drawn[:, k], nfe, method, gammas, inside)
             frame = self.advance(window, spent.x)
             if not bool((frame.abs() <= samplers.LIMIT).all()):
@@ -279,11 +267,7 @@ class SeriesModel(FlowModel):
         for name, value, high in (("horizon", horizon, 100_000), ("members", members, 1000)):
             if type(value) is not int or not 1 <= value <= high:
                 raise ValueError(f"{name} must be a whole number from 1 to {high:,}, not {value!r}.")
-        if method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}.")
-        most = {"momentum": 3, "published": 3, "matched": 1}.get(method, 0)
-        if not min(most, 1) <= len(gammas) <= most:
-            raise ValueError(f"The method {method!r} takes {f'1 to {most}' if most else 'no'} gammas, not {gammas!r}.")
+        samplers.check_method(method, gammas)
         f = self.frame
         if history.shape[1:] != (f.history, *f.shape) or not len(history):
             want = ", ".join(map(str, f.shape))

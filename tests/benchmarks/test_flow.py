@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import flow, flow_methods, flow_nets
-from flow_core.densities.distances import MMD, mmd2_biased, mmd2_unbiased
+from flow_core.densities.distances import MMD
 from flow_core.densities.toys import toy
 from flow_core.fields import Exact
 from flow_core.samplers import Diverged, euler
@@ -58,8 +58,8 @@ def test_a_cell_by_hand(tmp_path, few_choices):
         net = flow_nets.trained("OT-CFM", density, i, PLAN, tmp_path)
         x = euler(net, noise(flow._seeds(2, i, 32), (2,)), Exact(net.path), 3).x
         data = density.sample(48, 20_000 + i)
-        assert m.values[i] == pytest.approx(mmd2_unbiased(x, data), abs=1e-12)
-        assert m.biased[i] == pytest.approx(mmd2_biased(x, data[:32]), abs=1e-12)
+        assert m.values[i] == pytest.approx(MMD(data).unbiased(x), abs=1e-12)
+        assert m.biased[i] == pytest.approx(MMD(data[:32]).biased(x), abs=1e-12)
 
 
 def cells(values):

@@ -76,18 +76,6 @@ def test_the_lines_for_dependent_ends(path, t):
     close(fields.score(path, x, t, p), s)  # (2): eps_hat = -std score
     u = path.field(world.x0.expand(7, -1, -1), world.x1.expand(7, -1, -1), x[:, None].expand(-1, 6, -1), t)
     close(fields.velocity(path, x, t, p), world.expectation(x, t, u))  # (3): v = E[u | x]
-    close(fields.eps_prediction(path, x, t, p), p.eps)
-
-
-@pytest.mark.parametrize("t", TIMES)
-def test_a_given_start_gives_eps(t):
-    path = IDFF(0.4)
-    world, x = Pairs(path), points(3)
-    world.x0 = world.x0[:1].expand(6, 3)  # x0 is known: (5)
-    std = float(path.std(as_time(t)))
-    eps = world.expectation(x, t, (x[:, None] - t * world.x1 - (1 - t) * world.x0) / std)
-    x1 = world.expectation(x, t, world.x1.expand(7, -1, -1))
-    close(fields.eps_given_start(path, x, t, x1, world.x0[:1].expand(7, -1)), eps)
 
 
 def test_dependent_ends_need_an_eps_head():
@@ -262,13 +250,13 @@ def test_the_family_solves_the_fokker_planck_equation(gamma1, t):
         assert abs(float(left)) < 1e-8
 
 
-def test_the_bridge_needs_no_score_and_has_its_own_noise():
+def test_the_bridge_needs_no_score_before_its_last_step():
     path, x = IDFF(0.8, "exact"), points(2)  # dependent ends, no eps head
     got = Preserving(path)(Network(lambda y, t: Prediction(x1=2 * y)), x, as_time(0.25))
     close(got.w, x / 0.75)
-    noise = Preserving(path).noise_std(0.25, 0.1)
-    assert noise == pytest.approx(0.8 * math.sqrt(0.1 * (1 - 0.35) / 0.75), rel=1e-14)
-    assert Preserving(path).noise_std(0.9, 0.1) == 0.0 == Preserving(path, 3.0).noise_std(0.9, 0.1)
+    noise = Preserving(path).noise_std(0.25, 0.1)  # of the SDE: sigma^2 a unit of time
+    assert noise == pytest.approx(0.8 * math.sqrt(0.1), rel=1e-14)
+    assert Preserving(path, 3.0).noise_std(0.5, 0.1) == pytest.approx(0.4 * math.sqrt(2 * 3.0 * 0.1), rel=1e-14)
     std = 0.8 * math.sqrt(0.25 * 0.75)
     assert Preserving(path, 3.0).noise_std(0.25, 0.1) == pytest.approx(std * math.sqrt(2 * 3 * 0.1), rel=1e-14)
 

@@ -417,13 +417,6 @@ def test_fast_bf16_is_asked_of_the_hardware(monkeypatch):
     assert not training.fast_bf16(torch.device("meta"))
 
 
-def test_compilation_needs_a_compiler(monkeypatch):
-    monkeypatch.setattr(training.shutil, "which", lambda name: "/bin/c++" if name == "c++" else None)
-    assert training.can_compile("auto") and training.can_compile("on") and not training.can_compile("off")
-    monkeypatch.setattr(training.shutil, "which", lambda name: None)
-    assert not training.can_compile("auto") and training.can_compile("on")
-
-
 def test_swapped_gives_the_weights_back_even_after_an_error():
     task = TinyTask()
     params = task.trainable_state()
@@ -456,6 +449,77 @@ def test_two_workers_train_one_model(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log.csv", "rank0.json", "rank1.json", STATE_FILE]
     saved = state(tmp_path)
     assert tiny.fingerprint(saved[f"model.{k}"] for k in TinyTask().trainable_state()) == ranks[0]["weights"]
+
+
+# --- parts of a batch, draws ahead ----------------------------------------------------------------------------
+
+
+class PlainTask(TinyTask):
+    """Without dropout, which draws for every part of a batch anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net[2].p = 0.0
+
+
+def test_gradients_of_parts_add_up_to_those_of_the_batch(tmp_path):
+    """One step of Adam's first moment is the clipped gradient; then whole runs."""
+    states = {}
+    for size in (0, 1, 2, 8):
+        run(tmp_path / str(size), PlainTask(), tiny_config(images=8, optimizer="adam", microbatch=size))
+        states[size] = state(tmp_path / str(size))
+    moments = [k for k in states[0] if k.startswith("exp_avg.")]
+    assert len(moments) == 6 and all(states[0][k].any() for k in moments)
+    for k in moments:
+        assert torch.equal(states[0][k], states[8][k])
+        for size in (1, 2):
+            torch.testing.assert_close(states[size][k], states[0][k], rtol=1e-4, atol=1e-7)
+    run(tmp_path / "whole", PlainTask())
+    run(tmp_path / "parts", PlainTask(), tiny_config(microbatch=2))
+    for a, b in zip(curve(tmp_path / "whole"), curve(tmp_path / "parts"), strict=True):
+        assert a == pytest.approx(b, rel=2e-2)
+
+
+def test_parts_must_divide_the_batch_and_samples_be_drawn_one_by_one(tmp_path):
+    with pytest.raises(ValueError, match="multiple of microbatch, 3"):
+        run(tmp_path / "a", config=tiny_config(microbatch=3))
+    with pytest.raises(ValueError, match="microbatch"):
+        TrainingConfig(microbatch=-1)
+
+    class Pairs(TinyTask):
+        def draw(self, step, n, generator):
+            return tuple(t[: n // 2] for t in super().draw(step, n, generator))
+
+    with pytest.raises(ValueError, match="leave training.microbatch at 0"):
+        run(tmp_path / "b", Pairs(), tiny_config(microbatch=4))
+
+
+def test_draws_ahead_are_the_same_run(whole, tmp_path):
+    task, _ = run(tmp_path, config=tiny_config(prefetch="on"))
+    assert_same_run(whole[0], tmp_path)
+    assert len(task.drawn) == 40  # none too many
+
+
+def test_a_mistake_in_a_draw_ahead_is_raised(tmp_path):
+    class Broken(TinyTask):
+        def draw(self, step, n, generator):
+            if step == 3:
+                raise ValueError("no more data")
+            return super().draw(step, n, generator)
+
+    with pytest.raises(ValueError, match="no more data"):
+        run(tmp_path, Broken(), tiny_config(prefetch="on"))
+
+
+def test_a_run_of_another_number_of_workers_goes_on_and_says_so(tmp_path, capsys):
+    run(tmp_path, config=tiny_config(images=160))
+    run(tmp_path, config=tiny_config(images=200), resume=True)
+    assert "other draws" not in capsys.readouterr().out
+    header = checkpoints.peek(tmp_path / STATE_FILE)
+    checkpoints.save(tmp_path / STATE_FILE, state(tmp_path), kind=header.kind, config=header.config,
+                     card=header.card | {"workers": 4})  # fmt: skip
+    _, result = run(tmp_path, resume=True)
+    assert result.finished and "1 workers after 4" in capsys.readouterr().out
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path, monkeypatch):

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
+from analysis.core.images import png_base64
 from analysis.figures.style import BAND_COLOURS
 from analysis.koopman.spectrum import band_names
 from analysis.workbench.library import ModelInfo
 from analysis.workbench.spectrum import MaskResult, ModeResult, SpectrumEntryResult
-
-
-def png_base64(picture: np.ndarray) -> str:
-    """uint8 (H, W, 3) or (H, W, 1) as a base64 PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, format="PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def data_uri(picture: np.ndarray) -> str:

@@ -37,8 +37,7 @@ from analysis.series.forecast import (
 )
 from analysis.series.loaded import MAX_HORIZON, METHOD, MODEL, NFE
 from analysis.series.long_run import MAX_FRAMES, MIN_FRAMES, LongRunRequest, LongRunResult
-from flow_core.samplers import MOMENTUM, SAMPLER_NAMES
-from flow_core.series.model import METHODS
+from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES
 from ui.components.html import facts, heading
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar, save_value

@@ -7,7 +7,7 @@ from scipy import stats
 from analysis.core.errors import UserError
 from analysis.evaluate import flow_points
 from analysis.evaluate.momentum import EULER, MULTISTEP, SEED_ROOM, counted
-from flow_core.densities.distances import mmd2_unbiased, wasserstein2
+from flow_core.densities.distances import MMD, wasserstein2
 from flow_core.densities.toys import toy
 from flow_core.fields import Exact, Preserving, Published
 from flow_core.model import FlowConfig, FlowModel
@@ -49,8 +49,8 @@ def test_quality_seed_by_seed():
         start = noise(range(room + i * POINTS, room + (i + 1) * POINTS), (2,))
         data = density.sample(REFERENCE, room + SEED_ROOM // 2 + i)
         x = euler(model, start, drift, 4).x
-        plain.append(mmd2_unbiased(x, data))
-        published.append(mmd2_unbiased(euler(model, start, Published(model.path, (0.5,)), 4).x, data))
+        plain.append(MMD(data).unbiased(x))
+        published.append(MMD(data).unbiased(euler(model, start, Published(model.path, (0.5,)), 4).x))
         w2.append(wasserstein2(x[:8], density.sample(8, FIRST_SEED + 5 * SEED_ROOM + i)))
     by_hand(q.mmd2[EULER][1], plain)
     by_hand(q.less_euler["published drift, no momentum"][1], [a - b for a, b in zip(published, plain, strict=True)])

@@ -12,8 +12,8 @@ from analysis.core.errors import UserError
 from analysis.figures.flow import POINTS_TRACE, flow_figure, gamma_figure, loss_figure, nfe_figure, preview_figure
 from analysis.flow.point_requests import Flow2DRequest, SweepRequest, TrainRequest
 from analysis.flow.points import PointFlows
-from analysis.flow.settings import SAMPLERS
 from flow_core.densities.toys import toy
+from flow_core.samplers import METHODS
 
 ORACLE = {"net": "oracle", "points": 64}
 
@@ -24,7 +24,7 @@ def bench() -> PointFlows:
     return PointFlows()
 
 
-@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "taylor2"])
+@pytest.mark.parametrize("sampler", [s for s in METHODS if s != "taylor2"])
 @pytest.mark.parametrize("nfe", [1, 5])
 def test_every_sampler_spends_what_was_asked(bench, sampler, nfe):
     r = bench.flow_2d(Flow2DRequest(sampler=sampler, nfe=nfe, gamma1=0.2, gamma2=-0.5, **ORACLE))
@@ -57,7 +57,7 @@ def test_numbers_by_hand(bench):
     """MMD^2 with explicit loops over pairs, W2 of two points by both assignments."""
     request = Flow2DRequest(nfe=2, **ORACLE)
     r = bench.flow_2d(request)
-    y = bench._data(request, 3, 2048).numpy().astype(np.float64)
+    y = bench.clouds.data(request, 3, 2048).numpy().astype(np.float64)
     x = r.points.astype(np.float64)
 
     def kernel(a, b):
@@ -106,7 +106,7 @@ def test_contours_are_the_density(bench):
 def test_a_drawing_is_filled(bench):
     """All weight in the right upper quarter: all data there, and nearly all points."""
     request = Flow2DRequest(density="drawn", drawing=[[0, 1], [0, 0]], nfe=20, **ORACLE)
-    assert (bench._data(request, 3, 64).numpy() > 0).all()
+    assert (bench.clouds.data(request, 3, 64).numpy() > 0).all()
     assert (bench.flow_2d(request).points > -0.2).mean() > 0.97
 
 
@@ -161,7 +161,7 @@ def test_sweep(bench):
     moved = bench.flow_2d(Flow2DRequest(sampler="published", gamma1=2.0, **ORACLE)).numbers.mmd2
     assert r.by_gamma[0, 1, 0] == moved
     assert np.isnan(r.by_gamma[1, 0]).all() and np.isfinite(r.by_gamma[1, 1]).all()  # no matched noise of gamma1 < 0
-    assert r.floor[1] == bench.floor(Flow2DRequest(seed=1, **ORACLE)).mmd2
+    assert r.floor[1] == bench.clouds.floor(Flow2DRequest(seed=1, **ORACLE), 512).mmd2
 
     names = ["plain", "published", "matched"]
     lines = [t.name for t in nfe_figure(r, names).data if t.name]

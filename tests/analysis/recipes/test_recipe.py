@@ -18,8 +18,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from analysis.core.errors import UserError
+from analysis.core.images import embed, extract
 from analysis.recipes import recipe as recipes
-from analysis.recipes.settings import KINDS, embed, extract
+from analysis.recipes.settings import KINDS
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.library import ModelLibrary

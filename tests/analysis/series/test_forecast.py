@@ -10,8 +10,8 @@ from analysis.core.errors import UserError
 from analysis.series import loaded
 from analysis.series.forecast import QUANTILES, ForecastRequest, SeriesForecasts
 from analysis.series.long_run import LongRunRequest
-from flow_core.samplers import Diverged
-from flow_core.series.model import METHODS, SeriesModel
+from flow_core.samplers import METHODS, Diverged
+from flow_core.series.model import SeriesModel
 from tests.analysis.series.forecasts import bench_on, field
 from tests.analysis.series.tiny_worlds import line, random_model, torus
 

@@ -18,7 +18,7 @@ OPENED = """
 import sys
 stubs = []
 sys.addaudithook(lambda event, args: event == "open" and str(args[0]).endswith(".pyi") and stubs.append(args[0]))
-from ui.starting import no_stubs
+from ui.server.startup import no_stubs
 with no_stubs():
     import gradio
 print(len(stubs), gradio.__version__)

@@ -14,8 +14,8 @@ from PIL import Image
 
 from analysis.core.errors import UserError
 from analysis.flow.images import FlowPicturesRequest, ImageFlows, PictureSweepResult
-from analysis.flow.settings import SAMPLERS
 from analysis.recipes import recipe
+from flow_core.samplers import METHODS
 from ui.components.players import MAX_FRAMES, Panel, images_value, shown_steps, tiled
 from ui.server.runs import Superseded, deadline
 from ui.tabs.flow_images import START, FlowImages, build_flow_images, gammas_read, sweep_words
@@ -106,9 +106,9 @@ def test_classes_are_clamped_to_the_data(tab):
 
 
 def test_only_the_gammas_that_a_sampler_reads_are_seen():
-    seen = {s: [u["visible"] for u in gammas_read(s)] for s in SAMPLERS}
+    seen = {s: [u["visible"] for u in gammas_read(s)] for s in METHODS}
     assert seen["published"] == seen["momentum"] == [True] * 3 and seen["matched"] == [True, False, False]
-    assert all(seen[s] == [False] * 3 for s in SAMPLERS if s not in ("published", "momentum", "matched"))
+    assert all(seen[s] == [False] * 3 for s in METHODS if s not in ("published", "momentum", "matched"))
 
 
 def test_sweep(tab, monkeypatch):

@@ -12,8 +12,8 @@ import pytest
 from analysis.core.errors import UserError
 from analysis.series import long_run
 from analysis.series.forecast import ForecastRequest
-from flow_core.samplers import MOMENTUM, SAMPLER_NAMES, Diverged
-from flow_core.series.model import METHODS, SeriesModel
+from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES, Diverged
+from flow_core.series.model import SeriesModel
 from tests.analysis.series.forecasts import bench_on
 from ui.server.runs import Superseded
 from ui.tabs import time_series as words
