@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from analysis.core.errors import UserError
-from analysis.core.fields import several
+from analysis.core.fields import Request
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.point_requests import Flow2DRequest
 from analysis.flow.settings import MAX_SETTINGS
@@ -18,7 +21,7 @@ SHARED: dict[type, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class SideBySideRequest:
+class SideBySideRequest(Request):
     """Settings that start from the same noise.
 
     Attributes:
@@ -26,14 +29,15 @@ class SideBySideRequest:
             lists; None where a place is left empty, but not everywhere.
     """
 
-    settings: tuple[Flow2DRequest | FlowPicturesRequest | None, ...]
+    settings: Annotated[  # type: ignore[assignment]  # a recipe of it is made by `analysis.recipes`
+        tuple[Flow2DRequest | FlowPicturesRequest | None, ...], Field(min_length=1, max_length=MAX_SETTINGS)
+    ]
 
-    def __post_init__(self) -> None:
-        settings = several(self.settings, MAX_SETTINGS, "The settings")
-        kinds = {type(s) for s in settings if s is not None}
-        if len(kinds) != 1 or not kinds <= SHARED.keys():
+    def check_together(self) -> None:
+        """Raises UserError: no setting at all, two kinds, or settings that differ in what they share."""
+        kinds = {type(s) for s in self.settings if s is not None}
+        if len(kinds) != 1:
             raise UserError("Give one setting or more, all of flows in the plane or all of flows of pictures.")
-        object.__setattr__(self, "settings", settings)
         shared = SHARED[type(self.asked[0])]
         if len({tuple(getattr(s, name) for name in shared) for s in self.asked}) > 1:
             raise UserError(
