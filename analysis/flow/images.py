@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -107,9 +107,10 @@ class PictureSweepRequest(Request):
         nfes: rising network calls, 1 to 50, at most 24.
     """
 
-    settings: Annotated[  # type: ignore[assignment]  # of the same name as Request.settings, which no sweep is saved by
+    # `field()`, because `Request` has a method of this name, which would be the default
+    settings: Annotated[  # type: ignore[assignment]
         tuple[FlowPicturesRequest, ...], Field(min_length=1, max_length=MAX_SETTINGS)
-    ]
+    ] = field()
     nfes: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MAX_NFE)], ...],
         Field(min_length=1, max_length=MAX_SWEEP_VALUES, title="The numbers of network calls"),

@@ -6,7 +6,7 @@ Ranges are checked here; what depends on the net (its path, its sigma) is checke
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -160,9 +160,10 @@ class SweepRequest(Request):
         seeds: how many, 2 to 8, consecutive.
     """
 
-    settings: Annotated[  # type: ignore[assignment]  # of the same name as Request.settings, which no sweep is saved by
+    # `field()`, because `Request` has a method of this name, which would be the default
+    settings: Annotated[  # type: ignore[assignment]
         tuple[Flow2DRequest, ...], Field(min_length=1, max_length=MAX_SETTINGS)
-    ]
+    ] = field()
     nfes: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MAX_NFE)], ...],
         Field(min_length=1, max_length=MAX_SWEEP_VALUES, title="The numbers of network calls"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from analysis.core.errors import UserError
 from analysis.core.fields import Request
@@ -13,6 +13,14 @@ from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.point_requests import Flow2DRequest
 from analysis.flow.settings import MAX_SETTINGS
 
+
+def _setting(value: Any) -> Flow2DRequest | FlowPicturesRequest:
+    if not isinstance(value, (Flow2DRequest, FlowPicturesRequest)):
+        raise UserError("Give one setting or more, all of flows in the plane or all of flows of pictures.")
+    return value
+
+
+Setting = Annotated[Flow2DRequest | FlowPicturesRequest, PlainValidator(_setting)]
 # what the settings of one question have in common: it is chosen once, above them
 SHARED: dict[type, tuple[str, ...]] = {
     Flow2DRequest: ("density", "drawing", "seed", "points", "grid"),
@@ -29,9 +37,10 @@ class SideBySideRequest(Request):
             lists; None where a place is left empty, but not everywhere.
     """
 
-    settings: Annotated[  # type: ignore[assignment]  # a recipe of it is made by `analysis.recipes`
-        tuple[Flow2DRequest | FlowPicturesRequest | None, ...], Field(min_length=1, max_length=MAX_SETTINGS)
-    ]
+    # `field()`, because `Request` has a method of this name, which would be the default
+    settings: Annotated[  # type: ignore[assignment]
+        tuple[Setting | None, ...], Field(min_length=1, max_length=MAX_SETTINGS)
+    ] = field()
 
     def check_together(self) -> None:
         """Raises UserError: no setting at all, two kinds, or settings that differ in what they share."""

@@ -247,7 +247,9 @@ class SeriesForecasts:
         for model in self.models:
             if model.name == name:
                 return model
-        raise UserError(f"There is no such series model: choose one of {', '.join(m.name for m in self.models)}.")
+        raise UserError(
+            f"There is no such series model: choose one of {', '.join(m.name for m in self.models)}.", "model"
+        )
 
     def open(self, name: str = "") -> LoadedSeries:
         """A model with its world; seconds at its first use.
@@ -279,7 +281,9 @@ class SeriesForecasts:
         at = self.open(request.model)
         horizon = request.horizon or at.usual
         if horizon > at.bound:
-            raise UserError(f"{at.world.title} can be forecast for 1 to {at.bound} frames: choose a shorter horizon.")
+            raise UserError(
+                f"{at.world.title} can be forecast for 1 to {at.bound} frames: choose a shorter horizon.", "horizon"
+            )
         with self._lock:
             return self._answers.get(request, lambda: self._forecast(request, at, horizon, patience))
 
