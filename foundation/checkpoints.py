@@ -211,10 +211,11 @@ def checksum(model: torch.nn.Module) -> str:
     on. Remembered for each model object, since weights do not change while they are looked at.
     """
     if model not in _checksums:
-        network = model.config.to_dict() if hasattr(model.config, "to_dict") else asdict(model.config)
         parts = {name: getattr(model, name, None) for name in ("koopman", "flow", "frame")}
-        # "koopman" in any case: the checksums in older recipes live on
-        config = {"network": network, "koopman": None} | {k: asdict(v) for k, v in parts.items() if is_dataclass(v)}
+        parts = {"network": model.config} | {k: v for k, v in parts.items() if is_dataclass(v)}
+        # to_dict does not mention what older files did not know; and "koopman" in any case: checksums in older recipes
+        # live on
+        config = {"koopman": None} | {k: v.to_dict() if hasattr(v, "to_dict") else asdict(v) for k, v in parts.items()}
         digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
         for name, tensor in sorted(model.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

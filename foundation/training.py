@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
-import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,9 +21,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from foundation import checkpoints
+from foundation.compiler import can_compile as can_compile
+from foundation.devices import default_device
 from foundation.optimizers import fast_bf16, make_optimizers
 from foundation.randomness import mix_seed
 from foundation.run_log import RunLog
+from foundation.stopping import StopRequest
 
 STATE_FILE = "state.safetensors"
 
@@ -46,7 +47,7 @@ class TrainingConfig:
         ema_halflife: samples; shortened to `images_seen * ema_rampup` early on (EDM).
         clip: largest gradient norm.
         precision: "auto" (bf16 where the hardware is fast at it, else fp32), "bf16", "fp32".
-        compile: "auto" (torch.compile where a C++ compiler is found), "on", "off".
+        compile: "auto" (torch.compile where it works, which is tried), "on", "off".
         prefetch: "auto" (where there is a GPU to keep busy), "on", "off": draw the next step in a thread.
         minutes_per_checkpoint, images_per_sample_grid, images_per_log: how often.
         threads: CPU threads, 0 for torch's default.
@@ -146,11 +147,6 @@ class TrainingResult:
     ema: dict[str, Tensor]
 
 
-def can_compile(choice: str) -> bool:
-    """Whether the step is to be compiled; "auto" looks for the C++ compiler that torch.compile calls."""
-    return choice == "on" or (choice == "auto" and any(shutil.which(c) for c in ("g++", "clang++", "c++")))
-
-
 class _Draws:
     """What a task draws, step by step; the next step meanwhile, in a thread, if asked to.
 
@@ -182,31 +178,6 @@ def _chunks(drawn: tuple[Tensor, ...], share: int, size: int) -> list[tuple[Tens
     if any(t.ndim == 0 or len(t) != share for t in drawn):
         raise ValueError("This task's samples are not drawn one by one: leave training.microbatch at 0.")
     return list(zip(*(t.split(size) for t in drawn), strict=True))
-
-
-class _Interrupt:
-    """Turns SIGINT and SIGTERM into a flag that the loop reads between steps.
-
-    A launcher passes Ctrl-C on and then terminates its workers, so a second signal does no more than the first.
-    """
-
-    def __init__(self):
-        self.asked = False
-        self.before: dict = {}
-
-    def __enter__(self):
-        for sig in (signal.SIGINT, signal.SIGTERM):
-            # ValueError: not in the main thread, where the caller stops us by other means
-            with contextlib.suppress(ValueError):
-                self.before[sig] = signal.signal(sig, self._on)
-        return self
-
-    def _on(self, *_):
-        self.asked = True
-
-    def __exit__(self, *_):
-        for sig, handler in self.before.items():
-            signal.signal(sig, handler)
 
 
 def _flat(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -268,7 +239,7 @@ def train(
     on_sample: Callable[[int], None] | None = None,
     quiet: bool = False,
 ) -> TrainingResult:
-    """Train until `config.images` samples are seen, or SIGINT.
+    """Train until `config.images` samples are seen, or SIGINT or SIGTERM (see `StopRequest`).
 
     Args:
         task: network and loss.
@@ -287,15 +258,12 @@ def train(
     """
     from accelerate import Accelerator
 
-    cpu_only = not torch.cuda.is_available()
-    bf16 = config.precision == "bf16" or (
-        config.precision == "auto" and fast_bf16(torch.device("cpu" if cpu_only else "cuda"))
-    )
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(default_device()))
     if config.threads:
         torch.set_num_threads(config.threads)
     # Precision is ours (bf16 needs no loss scaling): an Accelerator's own holds for the whole process, and the app
     # trains one small world after another.
-    accelerator = Accelerator(mixed_precision="no", cpu=cpu_only)
+    accelerator = Accelerator(mixed_precision="no", cpu=default_device().type == "cpu")
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     if config.batch % world:
         raise ValueError(f"batch {config.batch} must be a multiple of the {world} workers.")
@@ -312,7 +280,7 @@ def train(
     optimizers = make_optimizers(task.parameter_groups(config.lr), config.optimizer, config.beta2)
     groups = [g for o in optimizers for g in o.param_groups]
     base_lr = [g["lr"] for g in groups]
-    if can_compile(config.compile):
+    if can_compile(config.compile, device.type):
         task.compile()  # in place and before DDP wraps it: names stay, and the graph has no hooks in it
     model = accelerator.prepare(task)
     params = task.trainable_state()
@@ -338,13 +306,16 @@ def train(
     def elapsed() -> float:
         return seconds + time.monotonic() - started
 
-    def checkpoint() -> None:
+    def save() -> None:
         if main:
             card = {"images": images, "seconds": elapsed(), "training": asdict(config), "workers": world}
             card |= {"sums": {k: float(v) for k, v in sums.items()}, "n_sums": n_sums}
             _save_state(out / STATE_FILE, params, ema, optimizers, card, identity)
-            if on_checkpoint is not None:
-                on_checkpoint({k: v.clone() for k, v in ema.items()}, images, elapsed())
+
+    def checkpoint() -> None:
+        save()
+        if main and on_checkpoint is not None:
+            on_checkpoint({k: v.clone() for k, v in ema.items()}, images, elapsed())
 
     def draw(step: int) -> tuple[Tensor, ...]:
         drawn = task.draw(step, share, torch.Generator().manual_seed(mix_seed(config.seed, 2, step, rank)))
@@ -352,8 +323,8 @@ def train(
 
     draws = _Draws(draw, config.prefetch == "on" or (config.prefetch == "auto" and device.type == "cuda"))
     model.train()
-    with contextlib.closing(draws), _Interrupt() as interrupt:
-        while images < config.images and not _any(interrupt.asked, accelerator):
+    with contextlib.closing(draws), StopRequest(save, launched=world > 1) as stop:
+        while images < config.images and not _any(stop.asked, accelerator):
             step = images // config.batch
             torch.manual_seed(mix_seed(config.seed, 3, step, rank))  # dropout
             drawn = draws.take(step, images + config.batch < config.images)
@@ -372,40 +343,43 @@ def train(
                     accelerator.backward(of_chunk["loss"] / len(chunks))
                 parts = {k: parts.get(k, 0) + v.detach() / len(chunks) for k, v in of_chunk.items()}
             norm = accelerator.clip_grad_norm_(list(params.values()), config.clip)
-            if bool(torch.isfinite(norm)):
-                for optimizer in optimizers:
-                    optimizer.step()
-                bad, good_norm = 0, norm
-                sums = {k: sums.get(k, 0) + v.float() for k, v in parts.items()}
-                n_sums += 1
-            else:  # skip the step, keep the run; give up when it does not recover
-                bad += 1
-                if bad >= 20:
-                    raise FloatingPointError(
-                        "The loss has been NaN or infinite for 20 steps: lower lr, or use --training.precision=fp32."
-                    )
-            model.zero_grad(set_to_none=True)
-            before, images = images, images + config.batch
-            halflife = max(min(config.ema_halflife, images * config.ema_rampup), 1e-8)
-            torch._foreach_lerp_(
-                list(ema.values()), [p.detach() for p in params.values()], 1 - 0.5 ** (config.batch / halflife)
-            )
-            bar.update(config.batch)
-            if n_sums and _passed(config.images_per_log, before, images, config.images):
-                row = {k: float(v) / n_sums for k, v in sums.items()}
-                sums, n_sums = {}, 0
-                if main:
-                    log.write({"images": images, "seconds": elapsed(), **row, "grad_norm": float(good_norm)})
-                    bar.set_postfix_str(f"loss {row['loss']:.4g}")
-            sampling = _passed(config.images_per_sample_grid, before, images, config.images)
-            if main and on_sample is not None and sampling:
-                with swapped(params, ema):
-                    on_sample(images)
-                model.train()
-            if time.monotonic() - last_saved > 60 * config.minutes_per_checkpoint:
-                checkpoint()
-                last_saved = time.monotonic()
-        checkpoint()
+            with stop.updating:
+                if bool(torch.isfinite(norm)):
+                    for optimizer in optimizers:
+                        optimizer.step()
+                    bad, good_norm = 0, norm
+                    sums = {k: sums.get(k, 0) + v.float() for k, v in parts.items()}
+                    n_sums += 1
+                else:  # skip the step, keep the run; give up when it does not recover
+                    bad += 1
+                    if bad >= 20:
+                        raise FloatingPointError(
+                            "The loss has been NaN or infinite for 20 steps: lower lr, or use "
+                            "--training.precision=fp32."
+                        )
+                model.zero_grad(set_to_none=True)
+                before, images = images, images + config.batch
+                halflife = max(min(config.ema_halflife, images * config.ema_rampup), 1e-8)
+                torch._foreach_lerp_(
+                    list(ema.values()), [p.detach() for p in params.values()], 1 - 0.5 ** (config.batch / halflife)
+                )
+                bar.update(config.batch)
+                if n_sums and _passed(config.images_per_log, before, images, config.images):
+                    row = {k: float(v) / n_sums for k, v in sums.items()}
+                    sums, n_sums = {}, 0
+                    if main:
+                        log.write({"images": images, "seconds": elapsed(), **row, "grad_norm": float(good_norm)})
+                        bar.set_postfix_str(f"loss {row['loss']:.4g}")
+                sampling = _passed(config.images_per_sample_grid, before, images, config.images)
+                if main and on_sample is not None and sampling:
+                    with swapped(params, ema):
+                        on_sample(images)
+                    model.train()
+                if time.monotonic() - last_saved > 60 * config.minutes_per_checkpoint:
+                    checkpoint()
+                    last_saved = time.monotonic()
+        with stop.updating:
+            checkpoint()
     bar.close()
     accelerator.wait_for_everyone()
     return TrainingResult(images, elapsed(), images >= config.images, ema)

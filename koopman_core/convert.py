@@ -79,6 +79,7 @@ def network_config(settings: dict) -> UNetConfig:
     Raises:
         CheckpointError: a setting that is unknown, missing, or has a value that our network does not have.
     """
+    settings = _plain_settings(settings)
     for key in _NEEDED:
         if key not in settings:
             raise CheckpointError(f"The settings lack {key}: {_CURE}.")
@@ -87,9 +88,9 @@ def network_config(settings: dict) -> UNetConfig:
         if key not in known:
             raise CheckpointError(f"The network has a setting {str(key)[:80]!r} that is not known here: {_CURE}.")
     for key, value in _FIXED.items():
-        if key in settings and _plain(settings[key]) != value:
+        if key in settings and settings[key] != value:
             raise CheckpointError(f"{key} is {str(settings[key])[:80]!r}, but only {value!r} is built here: {_CURE}.")
-    s = _DEFAULTS | {k: _plain(v) for k, v in settings.items()}
+    s = _DEFAULTS | settings
     for key in ("model_channels", "channel_mult_emb"):
         if type(s[key]) is not int:
             raise CheckpointError(f"{key} must be a whole number: {_CURE}.")
@@ -105,8 +106,21 @@ def network_config(settings: dict) -> UNetConfig:
         raise CheckpointError(f"The settings give no network: {str(e)[:200]}") from None
 
 
-def _plain(value):
-    return list(value) if isinstance(value, tuple) else value
+def _plain_settings(settings: dict) -> dict:
+    """Settings of numbers, short texts and short lists of them: others could be too large to compare or to print."""
+
+    def scalar(value) -> bool:
+        if isinstance(value, int):
+            return abs(value) < 2**63
+        return value is None or isinstance(value, float) or (isinstance(value, str) and len(value) < 200)
+
+    plain = {}
+    for key, value in settings.items():
+        parts = value if isinstance(value, list | tuple) else [value]
+        if not isinstance(key, str) or len(parts) > 16 or not all(scalar(v) for v in parts):
+            raise CheckpointError(f"The setting {str(key)[:80]!r} is no number, text or short list: {_CURE}.")
+        plain[key] = list(value) if isinstance(value, tuple) else value
+    return plain
 
 
 def official_settings(config: UNetConfig) -> dict:
@@ -181,7 +195,7 @@ def to_teacher(official: OfficialWeights) -> EDM:
         CheckpointError: settings that are not held here; tensors that are missing, unknown, misshapen or not finite.
     """
     if official.preconditioning != "EDMPrecond":
-        raise CheckpointError(f"The preconditioning is {official.preconditioning:.80}, not EDM's: {_CURE}.")
+        raise CheckpointError(f"The preconditioning is {official.preconditioning[:80]!r}, not EDM's: {_CURE}.")
     config = network_config(official.settings)
     with torch.device("meta"):
         teacher = EDM(config)
@@ -263,11 +277,14 @@ def _read_pickle(path: Path) -> OfficialWeights:
     if state.get("_init_args") not in ((), None) or not isinstance(state.get("_init_kwargs"), dict):
         raise ValueError("the settings of `ema` are not given by name")
     held = {k: state[k] for k in ("sigma_data", "label_dim", "img_resolution", "img_channels") if k in state}
-    settings = held | {k: v for k, v in state["_init_kwargs"].items() if k != "class_name"} | {"model_type": network}
+    named = {k: v for k, v in state["_init_kwargs"].items() if k != "class_name"}
+    settings = _plain_settings(held | named | {"model_type": network})
     # settings of the network itself must not say something else
     arguments = inner.get("_init_kwargs")
-    for key, value in arguments.items() if isinstance(arguments, dict) else ():
-        if key in _FIXED.keys() | _DEFAULTS.keys() and settings.setdefault(key, value) != value:
+    known = _FIXED.keys() | _DEFAULTS.keys()
+    inner_settings = {k: v for k, v in arguments.items() if k in known} if isinstance(arguments, dict) else {}
+    for key, value in _plain_settings(inner_settings).items():
+        if settings.setdefault(key, value) != value:
             raise ValueError(f"{key} has two values")
     data = root.get("dataset_kwargs")
     folder = data.get("path", "") if isinstance(data, dict) else ""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from foundation.counting import CountedCalls
+from foundation.devices import to_float64
 from foundation.unet import UNet, UNetConfig
 
 SIGMA_MIN, SIGMA_MAX, SIGMA_DATA, RHO = 0.002, 80.0, 0.5, 7.0
@@ -127,7 +128,7 @@ def heun_sample(
         The state at sigma = 0 and the counted calls.
     """
     f = CountedCalls(denoise)
-    levels = [*sigmas.double().tolist(), 0.0]
+    levels = [*to_float64(sigmas).tolist(), 0.0]
     for i, (now, after) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
         denoised = f(x, torch.tensor(now, dtype=torch.float32, device=x.device))
         if callback is not None:

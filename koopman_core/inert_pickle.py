@@ -22,7 +22,7 @@ from torch import Tensor
 
 MAX_FILE_BYTES = 1_000_000_000  # the largest network that loads here has 200 million numbers
 MAX_INSTRUCTIONS = 300_000  # an official pickle of 550 tensors takes about 90,000
-MAX_MODULES, MAX_DEPTH = 5_000, 12
+MAX_ENTRIES, MAX_DEPTH = 20_000, 12  # of all modules' tables; official networks have about 3,000
 # how torch.save marks its older format, in which a pickled storage is wrapped
 _STORAGE_MAGIC, _STORAGE_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _STORAGES = {
@@ -332,7 +332,7 @@ _TABLE: dict[str, Callable[[Machine, tuple], object] | None] = {
 def _known(module, attribute) -> Global:
     name = f"{_expect(module, str)}.{_expect(attribute, str)}"
     if name not in _TABLE:
-        raise PickleRefused(f"it asks for {name:.100}, which no EDM pickle needs")
+        raise PickleRefused(f"it asks for {name[:100]!r}, which no EDM pickle needs")
     return Global(name, _TABLE[name])
 
 
@@ -375,32 +375,34 @@ def state_dict(module: object) -> dict[str, Tensor]:
         PickleRefused: something in it is no module or no tensor, it goes too deep, or there are too many.
     """
     tensors: dict[str, Tensor] = {}
-    visits = 0
+    entries = 0
+
+    def table(state: object, name: str) -> dict[str, object]:
+        # counted before it is looked at: many modules may share one large table
+        nonlocal entries
+        value = state.get(name, {}) if isinstance(state, dict) else None
+        entries += 1 + (len(value) if isinstance(value, dict) else 0)
+        if entries > MAX_ENTRIES:
+            raise PickleRefused("its modules are nested without end")
+        if not isinstance(value, dict) or not all(isinstance(k, str) and len(k) < 100 for k in value):
+            raise PickleRefused(f"{name} of a module is no table of names")
+        return value
 
     def walk(value: object, prefix: str, depth: int) -> None:
-        nonlocal visits
-        visits += 1
-        if depth > MAX_DEPTH or visits > MAX_MODULES:
+        if depth > MAX_DEPTH:
             raise PickleRefused("its modules are nested without end")
         container = isinstance(value, Object) and value.name in _CONTAINERS
-        state = value.state if container else described(value, prefix or "the network")[1]
-        for table in ("_parameters", "_buffers"):
-            for name, tensor in _table(state, table).items():
+        state = value.state if container else described(value, repr(prefix[:100]))[1]
+        for kind in ("_parameters", "_buffers"):
+            for name, tensor in table(state, kind).items():
                 if tensor is None:
                     continue
                 if not isinstance(tensor, Tensor):
-                    raise PickleRefused(f"{prefix}{name} is no tensor")
+                    raise PickleRefused(f"{(prefix + name)[:100]!r} is no tensor")
                 tensors[f"{prefix}{name}"] = tensor
-        for name, child in _table(state, "_modules").items():
+        for name, child in table(state, "_modules").items():
             if child is not None:
                 walk(child, f"{prefix}{name}.", depth + 1)
 
     walk(module, "", 0)
     return tensors
-
-
-def _table(state: object, name: str) -> dict[str, object]:
-    table = state.get(name, {}) if isinstance(state, dict) else None
-    if not isinstance(table, dict) or not all(isinstance(k, str) and len(k) < 100 for k in table):
-        raise PickleRefused(f"{name} of a module is no table of names")
-    return table

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from foundation import checkpoints
+from foundation.devices import to_float64
 from foundation.models import MODELS_DIR as MODELS_DIR
 from foundation.models import find_model, load_model
 from foundation.settings import build
@@ -161,8 +162,8 @@ class KoopmanDiffusion(nn.Module):
 
     def evolve(self, z: Sequence[Tensor], tau_from: Tensor | float, tau_to: Tensor | float) -> list[Tensor]:
         """exp((tau_to - tau_from) A) z; times in [0, 1], scalar or (B,)."""
-        delta = torch.as_tensor(tau_to, dtype=torch.float64) - torch.as_tensor(tau_from, dtype=torch.float64)
-        delta = delta.to(z[0].device, torch.float32)
+        delta = to_float64(tau_to) - to_float64(tau_from)
+        delta = delta.float().to(z[0].device)
         still = self._first_evolved
         return [
             latent if i < still else operator(latent, delta)

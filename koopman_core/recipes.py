@@ -11,6 +11,7 @@ import torch
 
 import foundation
 from foundation.commands import VERSION, device_sentence, report
+from foundation.devices import default_device
 from foundation.perceptual import PerceptualDistance
 from foundation.picture_data import DataConfig, save_grid, told_labels, training_pool
 from foundation.settings import SettingsError, read_settings
@@ -135,7 +136,7 @@ def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet:
     from tqdm import tqdm
 
     s = read_settings(config, overrides, TRAJECTORY_SECTIONS)
-    cuda = torch.cuda.is_available()
+    cuda = default_device().type == "cuda"
     state = PartialState(cpu=not cuda)
     teacher = _on(open_teacher(s["teacher"].checkpoint), state.device)
     out, t = Path(s["run"].out), s["trajectories"]

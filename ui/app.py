@@ -5,14 +5,9 @@ from __future__ import annotations
 import gradio as gr
 from starlette.middleware import Middleware
 
+from analysis.studio import shared_studio
 from analysis.workbench.library import MAX_BYTES, ModelLibrary
-from ui.api.editing import add_edit_endpoints
-from ui.api.effects import add_effect_endpoints
 from ui.api.endpoints import add_endpoints
-from ui.api.flow_images import add_images_endpoints
-from ui.api.flow_points import add_flow_endpoints
-from ui.api.recipe import add_recipe_endpoints
-from ui.api.series import add_series_endpoints
 from ui.components.plot import PLOTLY_ROUTE
 from ui.panels.downloads import build_downloads
 from ui.panels.examples import build_glossary, example_row
@@ -50,11 +45,7 @@ def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
     """
     with gr.Blocks(title="Koopman Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as demo:
         # first, or a tab's handler of the same name would take the endpoint's
-        for add in (add_endpoints, add_effect_endpoints, add_edit_endpoints, add_recipe_endpoints):
-            add(library)
-        add_flow_endpoints()
-        add_images_endpoints()
-        add_series_endpoints()
+        add_endpoints(shared_studio(library))
         gr.HTML(HEADER)
         wire_tour = build_tour(library)
         examples = example_row(library)

@@ -138,7 +138,7 @@ class Request:
             name = str(where[0]) if where and where[0] in names else ""
             raise _refusal(e, name, _fields(cls).get(name), where[1:]) from None
 
-    def settings(self) -> dict[str, Any]:
+    def as_settings(self) -> dict[str, Any]:
         """All fields as JSON values.
 
         Raises:

@@ -417,13 +417,6 @@ def test_fast_bf16_is_asked_of_the_hardware(monkeypatch):
     assert not training.fast_bf16(torch.device("meta"))
 
 
-def test_compilation_needs_a_compiler(monkeypatch):
-    monkeypatch.setattr(training.shutil, "which", lambda name: "/bin/c++" if name == "c++" else None)
-    assert training.can_compile("auto") and training.can_compile("on") and not training.can_compile("off")
-    monkeypatch.setattr(training.shutil, "which", lambda name: None)
-    assert not training.can_compile("auto") and training.can_compile("on")
-
-
 def test_swapped_gives_the_weights_back_even_after_an_error():
     task = TinyTask()
     params = task.trainable_state()

@@ -88,11 +88,11 @@ def modules(make) -> bytes:
     with official_names() as (reconstruct, _):
 
         class Module:
-            def __init__(self, children):
-                self.children = children
+            def __init__(self, children, parameters=None):
+                self.children, self.parameters = children, parameters or {}
 
             def __reduce__(self):
-                state = {"_parameters": {}, "_buffers": {}, "_modules": self.children, "_init_kwargs": {}}
+                state = {"_parameters": self.parameters, "_modules": self.children, "_init_kwargs": {}}
                 return reconstruct, ({"type": "class", "class_name": "EDMPrecond", "state": state},)
 
         return pickle.dumps({"ema": make(Module)}, protocol=4)
@@ -108,6 +108,21 @@ def endless(Module):
         child = Module(dict.fromkeys("abcdefgh", child))
     root.children["model"].children["a"] = child
     return root
+
+
+def sharing(Module):
+    """A thousand modules that share one table of many tensors."""
+    number = torch.zeros(1)
+    numbers = {f"p{i}": number for i in range(1_000)}
+    return Module({"model": Module({f"m{i}": Module({}, numbers) for i in range(1_000)})})
+
+
+def doubled(levels: int = 60):
+    """A list of two times the list before: small in a file, endless in print."""
+    value: list = [1]
+    for _ in range(levels):
+        value = [value, value]
+    return value
 
 
 def cyclic() -> bytes:
@@ -180,6 +195,12 @@ PICKLES = {
     "huge number": PROTO + b"I" + b"9" * 100_000 + b"\n" + STOP, "long of 2 GB": PROTO + b"\x8b\xff\xff\xff\x7f" + STOP,
     "one storage a thousand times": same_storage_again(20_000), "cyclic network": cyclic(),
     "modules without end": modules(endless),
+    "modules with one table": modules(sharing),
+    "a setting that is endless in print": snapshot(WEIGHTS, SETTINGS | {"encoder_type": doubled()}),
+    "an endless setting of the network": snapshot(WEIGHTS, SETTINGS, sigma_data=doubled()),
+    "a setting of many digits": snapshot(WEIGHTS, SETTINGS | {"img_channels": 10**5000}),
+    "a setting that is a table": snapshot(WEIGHTS, SETTINGS | {"img_channels": {"a": 1}}),
+    "lines in a name": PROTO + short("os\nhello\n") + short("system\x1b[2J") + b"\x93" + STOP,
     # tensors
     "storage with another magic": tensor(storage_bytes(magic=7)),
     "storage shorter than it says": tensor(storage_bytes(said=9)),

@@ -169,3 +169,26 @@ def test_hostile_configurations_are_refused(tmp_path, change):
 def test_unknown_name_lists_what_there_is():
     with pytest.raises(checkpoints.CheckpointError, match="There is no model 'nothing'"):
         koopman_core.load("nothing")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_operator_far_from_any_training_is_refused_at_loading(tmp_path, sign):
+    model = KoopmanDiffusion(TINY)
+    koopman_core.save(model, tmp_path / "a.hkd.safetensors")
+    assert koopman_core.load(tmp_path / "a.hkd.safetensors")  # A = 0 is where a student starts
+    with torch.no_grad():
+        model.operators[1].a.fill_(sign * 60_000)
+    koopman_core.save(model, tmp_path / "b.hkd.safetensors")
+    with pytest.raises(checkpoints.CheckpointError, match="operators.1.a"):
+        koopman_core.load(tmp_path / "b.hkd.safetensors")
+
+
+def test_a_network_of_zeros_is_refused_at_loading_whatever_its_operators(tmp_path):
+    model = KoopmanDiffusion(TINY)
+    with torch.no_grad():
+        for p in model.net.parameters():
+            p.zero_()
+        model.operators[0].a.fill_(1)
+    koopman_core.save(model, tmp_path / "a.hkd.safetensors")
+    with pytest.raises(checkpoints.CheckpointError):
+        koopman_core.load(tmp_path / "a.hkd.safetensors")

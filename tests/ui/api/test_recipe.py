@@ -4,10 +4,8 @@ import base64
 import io
 import json
 
-import gradio as gr
 import numpy as np
 import pytest
-from gradio_client import Client
 from PIL import Image
 
 from analysis.core.errors import UserError
@@ -16,11 +14,12 @@ from analysis.flow.point_requests import Flow2DRequest
 from analysis.flow.side_by_side import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.series.forecast import ForecastRequest
+from analysis.studio import Studio
 from analysis.workbench.editing import EditRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from tests.analysis.flow.tiny_flows import tiny_benches
+from tests.ui.api.asking import client_with, functions
 from ui.api.codec import jsonable
-from ui.api.recipe import RecipeEndpoints, add_recipe_endpoints
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def benches(flows_folder, tmp_path_factory):
 
 @pytest.fixture
 def endpoints(library, benches):
-    return RecipeEndpoints(library, benches)
+    return functions(Studio(library=library, points=benches.plane, images=benches.pictures, series=benches.series))
 
 
 def pixels(text):
@@ -156,17 +155,10 @@ def test_recipes_that_cannot_be_used(library, endpoints):
 
 
 def test_through_the_client(library):
-    with gr.Blocks(analytics_enabled=False) as demo:
-        add_recipe_endpoints(library)
-    demo.queue(api_open=False)
-    _, url, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, ssr_mode=False)
-    try:
-        client = Client(url, verbose=False)
+    with client_with(Studio(library=library), "recipe", "describe") as client:
         text = client.predict("tiny", {"kind": "generate", "seeds": [4], "label": -1}, api_name="/describe")
         out = client.predict(text, api_name="/recipe")
         expected = library.get("tiny").generate(GenerateRequest((4,))).pictures[0]
         assert np.array_equal(pixels(out["pictures"]["pictures"][0]), expected)
         with pytest.raises(Exception, match="take one that this program saved"):
             client.predict("{}", api_name="/recipe")
-    finally:
-        demo.close(verbose=False)
