@@ -41,7 +41,7 @@ class Studio:
     ):
         self.folder = Path(folder)
         self.library = library or ModelLibrary(folder, default)
-        self.points = points or PointFlows()
+        self.points = points or PointFlows(folder)
         self.images = images or ImageFlows(folder)
         self.series = series or SeriesForecasts(folder)
 

@@ -6,10 +6,11 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from analysis.core.errors import UserError
 from flow_core.series import alanine, sst
 from flow_core.series.baselines import KINDS, Baseline, fit_baseline, torus_members
 from flow_core.series.model import SeriesModel
@@ -20,11 +21,8 @@ from foundation.locations import provided
 MAX_HORIZON = 200
 
 
-def name_of(value) -> str:
-    """The name of a model as it came from outside; "" is the first of the list."""
-    if not isinstance(value, str):
-        raise UserError("A model is named by a text.")
-    return value
+# of a model; "" is the first of the list
+ModelName = Annotated[str, Field(max_length=200, title="The name of a model")]
 
 
 @dataclass(frozen=True, eq=False)

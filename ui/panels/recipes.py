@@ -14,8 +14,9 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.guide.examples import EXAMPLES, recipe_of
 from analysis.recipes import recipe as recipes
-from analysis.recipes.replay import FlowBenches, find_model
+from analysis.recipes.replay import check_flows, find_model
 from analysis.recipes.settings import Settings
+from analysis.studio import Studio, shared_studio
 from analysis.workbench.library import ModelLibrary
 from ui.components.save_bar import RecipeBinding, kept_recipe, visit_strip
 from ui.panels.examples import ExampleRow, words_of
@@ -44,11 +45,11 @@ class RecipePanel:
     Args:
         library: the models.
         opens: how each tab takes up its kinds.
-        flows: who answers questions about flows; those of the process by default.
+        studio: who answers; of flows those of the process by default.
     """
 
-    def __init__(self, library: ModelLibrary, opens: Sequence[RecipeBinding], flows: FlowBenches | None = None):
-        self.library, self.opens, self.flows = library, tuple(opens), flows or FlowBenches.shared()
+    def __init__(self, library: ModelLibrary, opens: Sequence[RecipeBinding], studio: Studio | None = None):
+        self.library, self.opens, self.studio = library, tuple(opens), studio or shared_studio(library)
         self._asks = itertools.count(1)
 
     def open_text(self, text: str | None, model: str, moves: int) -> tuple:
@@ -71,10 +72,10 @@ class RecipePanel:
 
     def open_example(self, number: int, model: str, moves: int) -> tuple:
         """An example of `analysis.guide.examples`; see `open`. The line says what to look at."""
-        *opened, _ = self.open(recipe_of(EXAMPLES[number], self.library, self.flows), model, moves)
+        *opened, _ = self.open(recipe_of(EXAMPLES[number], self.studio), model, moves)
         return *opened, words_of(number)
 
-    def open(self, recipe: recipes.Recipe | recipes.FlowRecipe, model: str, moves: int) -> tuple:
+    def open(self, recipe: recipes.Recipe, model: str, moves: int) -> tuple:
         """Values of `Source.targets`, what is to be filled and at which count of moves, and one line about it.
 
         Flows are of none of the bar's models: it stays where it is.
@@ -87,8 +88,8 @@ class RecipePanel:
         tab = next((o for o in self.opens if recipe.kind in o.kinds), None)
         if tab is None:
             raise UserError(f"No tab of this page shows {WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.")
-        if isinstance(recipe, recipes.FlowRecipe):
-            self.flows.check(recipe)
+        if recipe.of_flows:
+            check_flows(recipe, self.studio)
             tab.fill(recipe.settings)  # what it cannot show is told before anything is set
             return *[gr.skip()] * 4, (int(moves or 0), recipe.settings), _line(recipe)
         name = find_model(self.library, recipe, (model,))
@@ -121,7 +122,7 @@ class RecipeFiller:
     now: Callable[[Dependency], object]
 
 
-def _line(recipe: recipes.Recipe | recipes.FlowRecipe, of: str = "", pictures: int = 1) -> str:
+def _line(recipe: recipes.Recipe, of: str = "", pictures: int = 1) -> str:
     """What was opened, and what may keep it from being equal."""
     text = f"Opened {WORDS.get(recipe.kind, recipe.kind)}{of}."
     if pictures > 1:
@@ -136,7 +137,7 @@ def build_recipe_panel(
     source: Source,
     tabs: gr.Tabs,
     opens: Sequence[RecipeBinding],
-    flows: FlowBenches | None = None,
+    studio: Studio | None = None,
     examples: ExampleRow | None = None,
 ) -> RecipeFiller:
     """Lay the panel out and wire it; to be called after all tabs, whose own answers to another model come first.
@@ -146,13 +147,13 @@ def build_recipe_panel(
         source: the bar that is set.
         tabs: where the right tab is selected.
         opens: how each tab takes up its kinds.
-        flows: as in `RecipePanel`.
+        studio: as in `RecipePanel`.
         examples: a row of buttons to be wired, too.
 
     Returns:
         How the tour fills the same controls.
     """
-    panel = RecipePanel(library, opens, flows)
+    panel = RecipePanel(library, opens, studio)
     with gr.Accordion("Results of this visit", open=False, elem_id="visit"):
         visit = visit_strip(elem_id="visit-results")
         again = gr.HTML(elem_id="visit-status")

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import io
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gradio as gr
@@ -16,6 +17,7 @@ from analysis.flow.point_requests import Flow2DRequest
 from analysis.flow.side_by_side import SideBySideRequest
 from analysis.guide.examples import EXAMPLES
 from analysis.recipes import recipe as recipes
+from analysis.recipes.replay import describe_for
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.spectrum import MaskRequest
 from ui.components.save_bar import RecipeBinding, save_value
@@ -96,21 +98,21 @@ def test_bands_are_filled_as_they_were(library, panel):
 
 def test_flows_are_opened_and_the_bar_stays(library, panel):
     question = SideBySideRequest((Flow2DRequest(nfe=4, points=64, net="oracle"),))
-    recipe = panel.flows.describe(question)
+    recipe = describe_for(question, panel.studio)
     *bar, pending, said = panel.open(recipe, "tiny", 6)
     assert bar == [gr.skip()] * 4 and pending == (6, recipe.settings) and "Opened flows in the plane." in said
     tab, *values = panel.fill(pending, 6)
     assert tab["selected"] == "flow" and values[:2] == [gr.skip()] * 2 and isinstance(values[2], int)
     assert values[11] == "8gaussians" and all(v == gr.skip() for v in values[3:11])
     assert all(v == gr.skip() for v in panel.fill(pending, 7))  # the bar has moved since
-    assert "torch 1.0" in panel.open(recipe.model_copy(update={"torch": "1.0"}), "tiny", 6)[-1]
+    assert "torch 1.0" in panel.open(replace(recipe, torch="1.0"), "tiny", 6)[-1]
 
 
 def test_flows_that_cannot_be_opened_are_a_sentence(library, panel):
     def recipe(**changes):
-        return panel.flows.describe(SideBySideRequest((Flow2DRequest(points=64, **changes),)))
+        return describe_for(SideBySideRequest((Flow2DRequest(points=64, **changes),)), panel.studio)
 
-    other = recipe().model_copy(update={"nets": {"toy-8gaussians": "0" * 64}})
+    other = replace(recipe(), checksums={"toy-8gaussians": "0" * 64})
     far = recipe(sampler="published", gamma1=90)
     cases = [
         (lambda: panel.open(other, "tiny", 0), "“toy-8gaussians”.*weights are not here"),
@@ -133,23 +135,24 @@ def test_a_png_and_a_json_file(library, panel, tmp_path):
 
 
 def test_the_checksum_decides_not_the_name(library, panel):
-    recipe = recipe_of(library, "tiny-classes", GenerateRequest((1,))).model_copy(update={"model": "tiny"})
+    recipe = recipe_of(library, "tiny-classes", GenerateRequest((1,)))
+    recipe = replace(recipe, checksums={"tiny": recipe.checkpoint})
     assert panel.open(recipe, "tiny", 0)[0] == "tiny-classes"
 
 
 def test_several_pictures_and_another_torch_are_said(library, panel):
-    recipe = recipe_of(library, "tiny", GenerateRequest((4, 5))).model_copy(update={"torch": "1.0"})
+    recipe = replace(recipe_of(library, "tiny", GenerateRequest((4, 5))), torch="1.0")
     out = panel.open(recipe, "tiny", 0)
     assert out[1] == 4 and "2 pictures" in out[-1] and "torch 1.0" in out[-1]
 
 
 def test_what_cannot_be_opened_is_a_sentence(library, panel, tmp_path):
     recipe = recipe_of(library, "tiny", GenerateRequest((4,)))
-    (tmp_path / "large.json").write_text(" " * (recipes.MAX_BYTES + 1))
+    (tmp_path / "large.json").write_text(" " * (recipes.MAX_RECIPE_BYTES + 1))
     whole = base64.b64decode(json.loads(save_value(np.zeros((4, 4), np.uint8), recipe, "x"))["png"])
     (tmp_path / "photo.png").write_bytes(whole[:60])
     classless = recipe_of(library, "tiny-classes", GenerateRequest((4,), 2))
-    beyond = classless.model_copy(update={"settings": classless.settings.model_copy(update={"label": 3})})
+    beyond = replace(classless, request=replace(classless.request, label=3))
     cases = [
         (lambda: panel.open_text("  ", "tiny", 0), "Paste a recipe"),
         (lambda: panel.open_text(None, "tiny", 0), "Paste a recipe"),
@@ -157,8 +160,8 @@ def test_what_cannot_be_opened_is_a_sentence(library, panel, tmp_path):
         (lambda: panel.open_file(None, "tiny", 0), "Choose a recipe"),
         (lambda: panel.open_file(str(tmp_path / "large.json"), "tiny", 0), "at most 64 kB"),
         (lambda: panel.open_file(str(tmp_path / "photo.png"), "tiny", 0), "damaged|no recipe"),
-        (lambda: panel.open(recipe.model_copy(update={"checkpoint": "0" * 64}), "tiny", 0), "weights are not here"),
-        (lambda: panel.open(recipe.model_copy(update={"teacher": "0" * 64}), "tiny", 0), "teacher"),
+        (lambda: panel.open(replace(recipe, checksums={"tiny": "0" * 64}), "tiny", 0), "weights are not here"),
+        (lambda: panel.open(replace(recipe, teacher="0" * 64), "tiny", 0), "teacher"),
         (lambda: panel.open(beyond, "tiny", 0), "class 3"),
         (lambda: RecipePanel(library, panel.opens[1:]).open(recipe, "tiny", 0), "No tab"),
     ]

@@ -13,6 +13,7 @@ from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.point_requests import DRAWN, Flow2DRequest
 from analysis.flow.side_by_side import SideBySideRequest
 from analysis.recipes import recipe as recipes
+from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest
 from foundation.randomness import MAX_SEED
 from tests.analysis.flow.tiny_flows import tiny_benches
@@ -36,16 +37,16 @@ def opens(benches):
     """How the real tabs take up recipes, by kind."""
     with gr.Blocks(), gr.Tabs():
         with gr.Tab("Flow lab") as page:
-            plane = build_flow_lab(page, benches.plane)
+            plane = build_flow_lab(page, benches.points)
         with gr.Tab("Flow images") as page:
-            images = build_flow_images(page, benches.pictures)
+            images = build_flow_images(page, benches.images)
         with gr.Tab("Time series") as page:
             series = build_time_series(page, benches.series)
     return {o.kinds[0]: o for o in (plane, images, series)}
 
 
 def fill(benches, opens, question) -> list:
-    recipe = benches.describe(question)
+    recipe = describe_for(question, benches)
     values = opens[recipe.kind].fill(recipe.settings)
     assert len(values) == len(opens[recipe.kind].outputs)
     return list(values)
@@ -56,7 +57,7 @@ def plain(values) -> list:
     return [v.get("value") if isinstance(v, dict) else v for v in values]
 
 
-def kept(value: str) -> recipes.FlowRecipe:
+def kept(value: str) -> recipes.Recipe:
     """The recipe of a row of buttons, the same in its picture."""
     read = json.loads(value)
     recipe = recipes.from_json(read["recipe"])
@@ -81,11 +82,11 @@ def test_the_flow_lab_asks_again_what_it_kept(benches, opens):
     assert values[2 * 8 + 9 + 5]["visible"] and not values[9 + 5]["visible"]  # gamma1 of C and of A
     density, every, points, grid, net, seed, *drawn, opened = plain(values[:9])
     assert every == 8 and drawn == [None, None] and opened == ()
-    lab = FlowLab(benches.plane)
+    lab = FlowLab(benches.points)
     again = [density, seed, points, grid, net, "", (), *plain(values[9:])]
     assert tuple(lab.requests(*again)) == question.settings
     recipe = kept(lab.flows(*again)[2])
-    assert recipe == benches.describe(question)
+    assert recipe == describe_for(question, benches)
 
 
 def test_a_drawing_is_kept_and_painted_again(benches, opens):
@@ -137,10 +138,10 @@ def test_flow_images_asks_again_what_it_kept(benches, opens):
     values = fill(benches, opens, SideBySideRequest((None, *asked)))
     data, label, pictures, every, grid, seed, *rest = plain(values)
     assert values[1]["visible"] and (label, pictures, seed, every) == (2, 2, 5, 2)
-    tab = FlowImages(benches.pictures)
+    tab = FlowImages(benches.images)
     again = [data, label, pictures, grid, seed, *rest]
     assert tuple(tab.requests(*again)) == (None, *asked, None)
-    assert kept(tab.flows(*again)[2]) == benches.describe(SideBySideRequest((None, *asked, None)))
+    assert kept(tab.flows(*again)[2]) == describe_for(SideBySideRequest((None, *asked, None)), benches)
 
 
 def test_seeds_in_a_row():
@@ -163,7 +164,7 @@ def test_time_series_asks_again_what_it_kept(benches, opens):
     start, horizon, members, nfe, method, gamma, seed = again
     assert known == model == "small"  # so that the tab, when it is selected, does not choose a horizon
     out = tab.forecast(model, start, horizon, members, nfe, method, gamma, seed, 0)
-    assert kept(out[2]) == benches.describe(question)
+    assert kept(out[2]) == describe_for(question, benches)
 
 
 def test_the_usual_horizon_is_kept_as_a_number(benches):
