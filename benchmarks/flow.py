@@ -24,7 +24,7 @@ from flow_core.densities.toys import toy
 from flow_core.fields import Predict
 from flow_core.samplers import Diverged
 from foundation.randomness import derived_seed
-from foundation.student import ratio_interval
+from foundation.statistics import ratio_interval
 
 FOLDER = Path("runs/benchmark_flow")
 GOAL = 0.4
@@ -214,8 +214,8 @@ def _ratio(m: Measured, other: Measured) -> str:
     """Ratio of means over seeds, whose nets and noise are the same for both: hence paired."""
     if len(m.values) < 2:
         return f"{m.mean / other.mean:.2f}"
-    ratio, low, high = ratio_interval(m.values, other.values)
-    return f"{ratio:.2f}, 95 % interval [{low:.2f}, {high:.2f}] (Fieller, Student's t over seeds)"
+    v = ratio_interval(m.values, other.values)
+    return f"{v.value:.2f}, 95 % interval [{v.low:.2f}, {v.high:.2f}] (Fieller, Student's t over seeds)"
 
 
 def run() -> None:

@@ -23,9 +23,23 @@ from torch import Tensor
 from analysis.core.errors import UserError
 from analysis.core.images import to_uint8
 from analysis.core.progress import Progress
-from analysis.evaluate.flow_points import at_calls, momentum_verdict, multistep_verdict, thousandths
-from analysis.evaluate.markdown import grid, interval, sign, verdict
-from analysis.evaluate.momentum import EULER, MULTISTEP, SEED_ROOM, Momentum, MomentumRow, counted, over_seeds
+from analysis.evaluate.flow_points import in_the_plane, thousandths
+from analysis.evaluate.markdown import Block, Verdict, grid, interval
+from analysis.evaluate.momentum import (
+    EULER,
+    MULTISTEP,
+    SEED_ROOM,
+    Momentum,
+    MomentumRow,
+    at_calls,
+    choose,
+    counted,
+    momentum_verdict,
+    multistep_verdict,
+    settled,
+    weight_cell,
+)
+from analysis.evaluate.parts import Job, Outcome, part
 from analysis.flow.clouds import NOISE, STEPS
 from analysis.flow.images import EXACT_NFE, FlowPicturesRequest
 from analysis.metrics import image as metrics
@@ -34,11 +48,11 @@ from flow_core.densities.distances import MMD
 from flow_core.fields import Exact, Predict
 from flow_core.model import FlowModel
 from flow_core.samplers import Diverged, cosine_grid, rk4, sample
-from flow_core.series.scores import Interval
 from foundation import noise
 from foundation.datasets import DataError, open_dataset
 from foundation.perceptual import PerceptualDistance, available
 from foundation.randomness import FIRST_SEED, derived_seed, mix_seed
+from foundation.statistics import Interval, mean_interval
 
 SIDE = 8  # pixels that a picture is averaged to
 DATA, VALIDATION_DATA = 8000, 1000  # pictures to compare with, at least as many as seeds; those that weights come from
@@ -325,21 +339,18 @@ class PictureScores:
     data: DataScores | str
 
 
-def choose(model: FlowModel, family: str, nfe: int, seeds: range, reference: MMD, meter: Meter) -> float:
+def search(model: FlowModel, family: str, nfe: int, seeds: range, reference: MMD, meter: Meter) -> float:
     """The gamma1 of a family's grid with the least distance to the validation data; one that diverges is never it."""
 
-    def score(gamma1: float) -> float:
-        request = FlowPicturesRequest(sampler=SAMPLER[family], nfe=nfe, gamma1=gamma1)
+    def score(gammas: tuple[float, ...]) -> float:
+        request = FlowPicturesRequest(sampler=SAMPLER[family], nfe=nfe, gamma1=gammas[0])
         made = []
         for batch in batches(seeds):
             meter.add(nfe * len(batch), f"{family}, choosing at {nfe} calls")
-            try:
-                made.append(pooled(sampled(model, request, batch)))
-            except (Diverged, ValueError):  # the second: no real root in the published drift
-                return math.inf
+            made.append(pooled(sampled(model, request, batch)))
         return reference.unbiased(torch.cat(made))
 
-    return min(GRIDS[family], key=score)
+    return choose(score, (1,), GRIDS[family])[0][0]
 
 
 def _closeness(perceptual: PerceptualDistance | None, exact: Tensor) -> Callable[[Tensor], Tensor]:
@@ -378,7 +389,7 @@ def measure_pictures(
         low = FIRST_SEED + SEED_ROOM
         trial = range(low, low + VALIDATION_SEEDS)
         gammas = {  # the first step is at t = 0, where there is no momentum
-            f: tuple(grid[0] if n == 1 else choose(model, f, n, trial, data.validation, meter) for n in nfes)
+            f: tuple(grid[0] if n == 1 else search(model, f, n, trial, data.validation, meter) for n in nfes)
             for f, grid in GRIDS.items()
         }
     rows = methods(model, other, nfes, gammas)
@@ -409,7 +420,7 @@ def measure_pictures(
     features = {name: [torch.cat(parts) for parts in row] for name, row in seen.items()}
     return PictureScores(
         seeds, tuple(nfes), euler, "" if other is None else f"{path_words(other)}, {EULER}",
-        PSNR if perceptual is None else LPIPS, {name: tuple(map(over_seeds, row)) for name, row in found.items()},
+        PSNR if perceptual is None else LPIPS, {name: tuple(map(mean_interval, row)) for name, row in found.items()},
         _less(found, euler), bool(model.config.classes),
         data if isinstance(data, str) else _data_scores(model, other, data, nfes, features, gammas, seeds),
     )  # fmt: skip
@@ -418,7 +429,7 @@ def measure_pictures(
 def _less(found: Mapping[str, list[Tensor]], base: str) -> dict[str, tuple[Interval, ...]]:
     """Paired differences of all rows to one of them, at equal calls."""
     return {
-        name: tuple(over_seeds(a - b) for a, b in zip(row, found[base], strict=True))
+        name: tuple(mean_interval(a - b) for a, b in zip(row, found[base], strict=True))
         for name, row in found.items()
         if name != base
     }
@@ -438,8 +449,8 @@ def _data_scores(
     momentum, tenth = None, None
     if gammas:
         from_two = [k for k, n in enumerate(nfes) if n > 1]
-        said = lambda name: tuple(over_seeds(d[name][k]) for k in from_two)  # noqa: E731
-        gap = lambda name, base: tuple(over_seeds(d[name][k] - d[base][k]) for k in from_two)  # noqa: E731
+        said = lambda name: tuple(mean_interval(d[name][k]) for k in from_two)  # noqa: E731
+        gap = lambda name, base: tuple(mean_interval(d[name][k] - d[base][k]) for k in from_two)  # noqa: E731
         mine, second = chosen(model, PUBLISHED), f"{path_words(model)}, {MULTISTEP}"
         none = {PUBLISHED: without(model), MATCHED: euler}
         momentum = Momentum(
@@ -455,11 +466,11 @@ def _data_scores(
         )  # fmt: skip
         few = nfes[-1] // 10
         if rival and few in nfes:
-            tenth = few, over_seeds(d[mine][nfes.index(few)] - d[rival][-1])
+            tenth = few, mean_interval(d[mine][nfes.index(few)] - d[rival][-1])
     return DataScores(
         data.bandwidth, len(data.reference), data.same,
-        {name: tuple(map(over_seeds, row)) for name, row in d.items()}, _less(d, euler),
-        _less(d, rival) if rival else {}, over_seeds(data.distances(data.instead)), momentum, tenth,
+        {name: tuple(map(mean_interval, row)) for name, row in d.items()}, _less(d, euler),
+        _less(d, rival) if rival else {}, mean_interval(data.distances(data.instead)), momentum, tenth,
     )  # fmt: skip
 
 
@@ -471,12 +482,12 @@ THEIRS = (
 PAIRED = "paired 95 % intervals, not corrected for their number"
 
 
-def pictures_text(s: PictureScores) -> str:
+def pictures_blocks(s: PictureScores) -> list[Block]:
     """Both distances by method and number of calls, with the verdicts."""
     head = list(map(str, s.nfe))
     form, way = (".2f", "higher is nearer") if s.measure == PSNR else (".4f", "lower is nearer")
     classes = ", classes drawn evenly by seed" if s.classes else ""
-    parts = [
+    blocks: list[Block] = [
         f"{s.seeds} held-out noises, the same for every method{classes}. Distance to the exact flow: {s.measure} "
         f"({way}) of each picture to the converged exact flow of the same net from the same noise ({EXACT_NFE} calls "
         "of Runge-Kutta 4 on cosine steps); means with 95 % Student intervals over noises. A sampler that draws noise "
@@ -486,25 +497,21 @@ def pictures_text(s: PictureScores) -> str:
         grid(["difference", *head], _score_rows(s.less_euler, f"+{form}")),
     ]
     if isinstance(s.data, str):
-        return "\n\n".join([
-            *parts,
-            f"No distance to data, and so no choice of momentum weights: {s.data}",
-            verdict(exact_verdict(s)),
-            THEIRS,
-        ])  # fmt: skip
-    return "\n\n".join([*parts, *_data_parts(s, s.data, head), THEIRS])
+        absent = f"No distance to data, and so no choice of momentum weights: {s.data}"
+        return [*blocks, absent, exact_verdict(s), THEIRS]
+    return [*blocks, *_data_blocks(s, s.data, head), THEIRS]
 
 
 def _score_rows(table: Mapping[str, Sequence[Interval]], form: str) -> list[list[str]]:
     return [[name, *(interval(v, form) for v in row)] for name, row in table.items()]
 
 
-def _data_parts(s: PictureScores, d: DataScores, head: list[str]) -> list[str]:
+def _data_blocks(s: PictureScores, d: DataScores, head: list[str]) -> list[Block]:
     other = "" if d.same else " **These are not the pictures that the model's card names.**"
     table = [[name, *map(thousandths, row)] for name, row in d.mmd2.items()]
     table.append(["data in place of samples", thousandths(d.instead), *["same"] * (len(head) - 1)])
     gaps = [[name, *(thousandths(v, "+.2f") for v in row)] for name, row in d.less_euler.items()]
-    parts = [
+    blocks: list[Block] = [
         f"Distance to data: unbiased squared MMD of {SIDE} x {SIDE} average-pooled pixels (Gaussian kernel exp(-d^2 / "
         f"(2 b^2)), b = {d.bandwidth:.3f}, the median distance of held-out data), x 1000. Colour and layout count in "
         f"it, detail does not. {s.seeds:,} samples against {d.count:,} held-out data pictures, with 95 % Student "
@@ -513,50 +520,69 @@ def _data_parts(s: PictureScores, d: DataScores, head: list[str]) -> list[str]:
         f"Less {s.euler}, at the same number of calls, paired.",
         grid(["difference x 1000", *head], gaps),
     ]
-    said = [exact_verdict(s), law_verdict(s, d)]
+    verdicts = [exact_verdict(s), law_verdict(s, d)]
     if d.momentum is not None:
-        rows = d.momentum.rows
-        parts += [
+        rows, prefix = d.momentum.rows, "By the distance to data. "
+        blocks += [
             f"The gamma1 chosen, for every number of calls from 2, by the distance to data of {d.momentum.validation} "
             f"validation noises ({VALIDATION_DATA:,} other data pictures); 0.5 is no momentum, with matched noise 0.",
-            grid(
-                ["gamma1", *map(str, d.momentum.nfe)], [[r.family, *(f"{g[0]:g}" for g in r.gammas)] for r in rows]
-            ),
-        ]  # fmt: skip
-        said += [f"By the distance to data. {momentum_verdict(d.momentum, r.family, GRIDS)}" for r in rows]
-        said.append(f"By the distance to data. {multistep_verdict(d.momentum)}")
+            grid(["gamma1", *map(str, d.momentum.nfe)], [[r.family, *map(weight_cell, r.gammas)] for r in rows]),
+        ]
+        verdicts += [momentum_verdict(d.momentum, r.family, GRIDS[r.family], prefix) for r in rows]
+        verdicts.append(multistep_verdict(d.momentum, prefix))
     if d.tenth is not None:
-        said.append(tenth_verdict(s, *d.tenth))
-    return [*parts, verdict(*said)]
+        verdicts.append(tenth_verdict(s, *d.tenth))
+    return [*blocks, *verdicts]
 
 
-def _settled(nfes: Sequence[int], row: Sequence[Interval], better: int = -1) -> str:
-    good, bad = ([n for n, v in zip(nfes, row, strict=True) if sign(v) == w] for w in (better, -better))
-    return f"better at {at_calls(good)}, worse at {at_calls(bad)}"
+def _against(nfes: Sequence[int], rows: Mapping[str, Sequence[Interval]], better: int = -1) -> dict[str, dict]:
+    """Method -> the numbers of calls at which it is better, and worse."""
+    return {
+        name: {"better": settled(nfes, row, better), "worse": settled(nfes, row, -better)} for name, row in rows.items()
+    }
 
 
-def exact_verdict(s: PictureScores) -> str:
+def _words(methods: Mapping[str, dict]) -> str:
+    said = (f"{k}: better at {at_calls(m['better'])}, worse at {at_calls(m['worse'])}" for k, m in methods.items())
+    return "; ".join(said)
+
+
+def exact_verdict(s: PictureScores) -> Verdict:
     """Which methods are nearer to the exact flow than Euler at equal calls."""
-    better = 1 if s.measure == PSNR else -1
-    said = [f"{name}: {_settled(s.nfe, row, better)}" for name, row in s.less_euler.items()]
-    return f"Distance to the net's own exact flow, against {s.euler}, at equal calls ({PAIRED}): {'; '.join(said)}."
+    methods = _against(s.nfe, s.less_euler, 1 if s.measure == PSNR else -1)
+    return Verdict(
+        f"Distance to the net's own exact flow, against {s.euler}, at equal calls ({PAIRED}): {_words(methods)}.",
+        {"against": s.euler, "methods": methods},
+    )
 
 
-def law_verdict(s: PictureScores, d: DataScores) -> str:
+def law_verdict(s: PictureScores, d: DataScores) -> Verdict:
     """The same for the distance to data; also against the OT-CFM net where there is one."""
-    said = "; ".join(f"{name}: {_settled(s.nfe, row)}" for name, row in d.less_euler.items())
-    text = f"Distance to data, against {s.euler}, at equal calls ({PAIRED}): {said}."
+    methods = _against(s.nfe, d.less_euler)
+    text = f"Distance to data, against {s.euler}, at equal calls ({PAIRED}): {_words(methods)}."
+    figures = {"against": s.euler, "methods": methods}
     if d.less_companion:
-        rest = "; ".join(f"{name}: {_settled(s.nfe, row)}" for name, row in d.less_companion.items())
-        text += f" Against {s.companion}, which is another net: {rest}."
-    return text
+        rest = _against(s.nfe, d.less_companion)
+        text += f" Against {s.companion}, which is another net: {_words(rest)}."
+        figures |= {"companion": s.companion, "methods_against_companion": rest}
+    return Verdict(text, figures)
 
 
-def tenth_verdict(s: PictureScores, few: int, gap: Interval) -> str:
+def tenth_verdict(s: PictureScores, few: int, gap: Interval) -> Verdict:
     """The paper's claim of ten times fewer calls, in these two nets and this distance."""
-    word = {-1: "nearer to data than", 0: "not told apart from", 1: "farther from data than"}[sign(gap)]
-    return (
+    word = {-1: "nearer to data than", 0: "not told apart from", 1: "farther from data than"}[gap.sign]
+    return Verdict(
         f"The paper claims about ten times fewer calls than flow matching. Here the published drift with the chosen "
         f"gamma1 and {at_calls((few,))} is {word} {s.companion} with {s.nfe[-1]} (paired difference x 1000: "
-        f"{thousandths(gap, '+.2f')})."
+        f"{thousandths(gap, '+.2f')}).",
+        {"calls": few, "against_calls": s.nfe[-1], "sign": gap.sign, "difference": gap.value},
     )
+
+
+@part("flow", "pictures", 2, "picture-seeds", 64, 8, 10_000, fits=lambda m: not in_the_plane(m))
+def pictures(job: Job) -> Outcome:
+    """Distances of pictures to the exact flow and to data, beside those of NAME-otcfm in the folder."""
+    if in_the_plane(job.model):
+        return Outcome(["Not applicable: this part is of flows of pictures."])
+    other = companion_of(job.model, job.name, job.folder)
+    return Outcome(pictures_blocks(measure_pictures(job.model, other, job.count, job.progress)))

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from foundation.bootstrap import LEVEL, resampled_means
-from foundation.statistics import Interval
+from foundation.statistics import LEVEL, Interval, resampled_means
 
 BLOCK = 1024  # rows whose kernel values are held at once
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from foundation.bootstrap import LEVEL, resampled_means
+from foundation.statistics import LEVEL, Interval, resampled_means
 
 
 def wrap(angle):
@@ -116,15 +116,6 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray | None = None) -> np.n
         return values.reshape(len(values), -1).mean(1)
     total = values.reshape(len(values), -1, weights.size) @ (weights / weights.sum()).ravel()
     return total.mean(1)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure and its 95 % bootstrap interval [low, high]."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from flow_core.densities.toys import toy
 from flow_core.fields import Exact
 from flow_core.samplers import Diverged, euler
 from foundation import noise
-from foundation.student import ratio_interval
+from foundation.statistics import ratio_interval
 
 PLAN = flow_nets.Plan(
     densities=("8gaussians",), seeds=2, steps=4, batch=16, width=8, points=32, reference=48, validation=16,
@@ -50,8 +50,8 @@ def test_the_whole_measurement(tmp_path, few_choices, capsys):
     out = capsys.readouterr().out
     best = flow.best_solver_and_grid(measured, "8gaussians", 3)
     base = next(m for m in measured if m.name == flow.BASELINE and m.nfe == 3)
-    ratio, low, high = ratio_interval(best.values, base.values)
-    assert f"over that of {flow.BASELINE}: {ratio:.2f}, 95 % interval [{low:.2f}, {high:.2f}]" in out
+    v = ratio_interval(best.values, base.values)
+    assert f"over that of {flow.BASELINE}: {v.value:.2f}, 95 % interval [{v.low:.2f}, {v.high:.2f}]" in out
     assert out.count("| 8gaussians |") == len(names) and f"validation: {best.name}\n" in out
 
 

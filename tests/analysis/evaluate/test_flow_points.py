@@ -89,10 +89,10 @@ def test_weights_have_the_least_distance_on_the_validation_and_none_wins_a_tie()
 
     family = flow_points.Family("f", (1, 2), (0.5,), (-5.0, 5.0), run)
     split = type("Split", (), {"distances": staticmethod(lambda x: (x + 4.95).abs())})
-    assert flow_points.choose(family, None, split, 3) == [(-5.0,), (-5.0, 0.1)]
+    assert flow_points.search(family, None, split, 3) == [(-5.0,), (-5.0, 0.1)]
     assert asked == [(0.5,), (-5.0,), (5.0,), (-5.0, 0.0), (-5.0, 0.1)]
     level = type("Split", (), {"distances": staticmethod(lambda x: 0 * x)})
-    assert flow_points.choose(family, None, level, 3) == [(0.5,), (0.5, 0.0)]
+    assert flow_points.search(family, None, level, 3) == [(0.5,), (0.5, 0.0)]
 
 
 def test_momentum_rows_by_hand():

@@ -61,7 +61,7 @@ def test_the_command(folder, tmp_path, monkeypatch, capsys):
     )
     assert "folder:data train: statistics of 12 pictures" in out and "folder:data test against 12 of train" in out
     assert f"| FID-7 | {fid(Moments.of(a), Moments.of(b)):.3f} | not known |" in out
-    assert f"| KID-7 x 1000 | {1000 * kid(a, b).mean:.3g} [" in out
+    assert f"| KID-7 x 1000 | {1000 * kid(a, b).value:.3g} [" in out
     assert image_sets.main([*arguments, "--against", "train"]) == 0
     assert "| FID-12 | 0.000 |" in capsys.readouterr().out
     assert image_sets.KNOWN["cifar10", 32, 50_000, 10_000] == "about 3.15"

@@ -55,7 +55,7 @@ def test_forecast_on_the_line_by_hand(monkeypatch):
     assert f.reference == "damped persistence" and f.members == 5 and shares[-1] == 1
     np.testing.assert_allclose(f.by_lead[MODEL], mine.mean(0), rtol=1e-6)
     np.testing.assert_allclose(f.by_lead["damped persistence"], other.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(f.lead_difference[:, 0], (mine - other).mean(0), atol=1e-9)
+    np.testing.assert_allclose([d.value for d in f.lead_difference], (mine - other).mean(0), atol=1e-9)
     assert f.difference.value == pytest.approx((mine - other).mean())
     last = fit_baseline(world, "persistence")
     still = crps_gaussian(last.mean(r.history), last.std, r.truth).mean(-1)
