@@ -74,7 +74,7 @@ def band_masks(alpha: Tensor, edges: Sequence[float], order: str = "alpha") -> l
     Raises:
         ValueError: an edge outside [0, 1], or edges that fall.
     """
-    return cut_ranks(ranks(alpha, order) if rank is None else rank, edges)
+    return cut_ranks(ranks(alpha, order), edges)
 
 
 def cut_ranks(rank: Tensor, edges: Sequence[float]) -> list[Tensor]:
