@@ -26,13 +26,13 @@ from analysis.evaluate.image_sets import FOLDER as FEATURES
 from analysis.evaluate.image_sets import measure_distribution
 from analysis.evaluate.markdown import NOT_DEFINED, grid, span
 from analysis.evaluate.page import RESULTS
-from analysis.metrics.frechet import sample_name
 from analysis.workbench.findings import LINEAR
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.workbench import Workbench
 from foundation.atomic_write import atomic_write
 from foundation.checkpoints import checksum
 from foundation.commands import percent_bar, resumable
+from foundation.frechet import sample_name
 from foundation.perceptual import PerceptualDistance
 from foundation.randomness import FIRST_SEED
 from foundation.settings import build, read_settings
@@ -298,7 +298,10 @@ def ablation_text(group: str, rows: Found, plan: Plan) -> str:
 FOLDER = Path("runs/ablation")
 DECISIVE = ("koopman", "student", "training")  # sections of the settings that decide what is learned
 LAW_SEEDS = 16  # trajectories along which the linear law is tested
-REPORTS = ("threads", "compile", "minutes_per_checkpoint", "images_per_log", "images_per_sample_grid")  # these do not
+REPORTS = (  # these do not
+    "threads", "compile", "minutes_per_checkpoint", "images_per_log", "images_per_sample_grid", "images_per_fid",
+    "fid_count",
+)  # fmt: skip
 
 
 def _made(section) -> dict:
