@@ -349,11 +349,10 @@ class ImageFlows:
 
             result = self._sample(request, net, keep)
             seconds = time.perf_counter() - start
-            shown = [np.stack([as_pictures(x, CURE) for x in part]) for part in ([*states, result.x], predictions)]
+            seen, said = ([as_pictures(x, CURE) for x in part] for part in ([*states, result.x], predictions))
             return FlowPicturesResult(
-                result.grid.numpy(), *shown, nfe=result.nfe, derivatives=result.derivatives, seconds=seconds,
-                net=net.name,
-            )  # fmt: skip
+                result.grid.numpy(), np.stack(seen), np.stack(said), result.nfe, result.derivatives, seconds, net.name
+            )
 
         with self._lock:
             return self._answers.get(request, make)
