@@ -16,9 +16,9 @@ from analysis.workbench.library import ModelLibrary
 from foundation.unet import UNetConfig
 from koopman_core.edm import EDM
 from koopman_core.model import KoopmanDiffusion
-from ui.server.startup import no_stubs
+from ui.server.gradio_internals import without_stubs
 
-with no_stubs():  # sooner, and two workers do not write the same files
+with without_stubs():  # sooner, and two workers do not write the same files
     import gradio  # noqa: F401
 
 SIZE = {
