@@ -1,12 +1,17 @@
 # `make app` opens the studio, `make test` runs every check of behaviour, `make lint` every check of form. Each makes
-# .venv when it is missing and installs into it what requirements*.txt ask for, once until they change.
+# .venv when it is missing and installs into it what requirements*.txt ask for, once until they change; with LOCKED=1
+# exactly what requirements*.lock names (Python 3.11, Linux, x86-64, CPU build of PyTorch).
+# `make outdated` lists what has moved since the lock, `make lock` writes it anew.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+LOCKED ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+WANTED = $(if $(LOCKED),--require-hashes -r $(1).lock,-r $(1).txt)
 
-.PHONY: app test lint
+.PHONY: app test lint lock outdated
 .DELETE_ON_ERROR:
 
 app: $(VENV)/app.stamp
@@ -26,10 +31,26 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo 'Could not make $(VENV); on Debian: apt-get install python3-venv' >&2; exit 1; }
 
-$(VENV)/app.stamp: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
+$(VENV)/app.stamp: requirements.txt requirements.lock | $(BIN)/python
+	$(PIP) install -q $(call WANTED,requirements)
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/app.stamp | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-dev.txt
+$(VENV)/dev.stamp: requirements-dev.txt requirements-dev.lock $(VENV)/app.stamp | $(BIN)/python
+	$(PIP) install -q $(call WANTED,requirements-dev)
+	@touch $@
+
+# Newer releases of what the lock names, and newer ones of what the ranges leave out; worth a look every week.
+outdated: $(VENV)/dev.stamp
+	@$(PIP) list --outdated --format=columns
+
+# UV_FIND_LINKS (a folder) or UV_INDEX (an index) says where the CPU build of PyTorch is: docs/deploy.md.
+lock: $(VENV)/uv.stamp
+	for part in requirements requirements-dev; do \
+		$(BIN)/uv pip compile --quiet --upgrade --generate-hashes $$part.txt --override requirements-lock.in \
+			--python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-annotate --no-header \
+			--no-emit-index-url --no-emit-find-links --output-file $$part.lock || exit 1; \
+	done
+
+$(VENV)/uv.stamp: | $(BIN)/python
+	$(PIP) install -q uv
 	@touch $@

@@ -10,6 +10,8 @@ import os
 import socket
 import sys
 
+MAX_PORT = 65535
+TRIED = 100  # ports above the one that is in use
 MAX_THREADS = 4  # small pictures gain nothing from more, and a laptop stays usable
 
 
@@ -27,11 +29,26 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--public", action="store_true", help="strangers may come: smaller limits, stricter headers, and any --host"
     )
     args = parser.parse_args(argv)
-    if not 1 <= args.port <= 65535:
-        parser.error("--port must be a whole number from 1 to 65535.")
+    args.host = bare(args.host)
+    if not args.host or not args.host.isprintable() or " " in args.host:
+        parser.error("--host needs an address or name of this machine, like 127.0.0.1, ::1 or 0.0.0.0.")
+    if "%" in args.host:
+        parser.error(f"--host {args.host}: an address with a zone cannot be opened in a browser; use another one.")
+    if not 1 <= args.port <= MAX_PORT:
+        parser.error(f"--port must be a whole number from 1 to {MAX_PORT}.")
     if not is_loopback(args.host) and not args.public:
         parser.error(f"--host {args.host} can be reached from other machines: add --public if you want that.")
     return args
+
+
+def bare(host: str) -> str:
+    """An address without the brackets that IPv6 has in a URL."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def in_url(host: str) -> str:
+    """An address as it stands in a URL: IPv6 in brackets, which is also what Gradio wants."""
+    return f"[{host}]" if ":" in host else host
 
 
 def is_loopback(host: str) -> bool:
@@ -59,7 +76,9 @@ def port_is_free(host: str, port: int) -> bool:
     """Whether a server could listen there now.
 
     Raises:
-        OSError: the address itself does not belong to this machine.
+        OSError: the name has no address, or one that does not belong to this machine.
+        PermissionError: the port is for root alone.
+        UnicodeError: the name cannot be one.
     """
     family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, proto) as probe:
@@ -67,10 +86,28 @@ def port_is_free(host: str, port: int) -> bool:
         try:
             probe.bind(address)
         except OSError as e:
-            if e.errno in (errno.EADDRINUSE, errno.EACCES):
+            if e.errno == errno.EADDRINUSE:
                 return False
             raise
     return True
+
+
+def obstacle(host: str, port: int) -> str:
+    """Why no server can listen there, in a sentence with its cure; "" where one can."""
+    try:
+        if port_is_free(host, port):
+            return ""
+        free = next((p for p in range(port + 1, min(port + TRIED, MAX_PORT) + 1) if port_is_free(host, p)), None)
+        offer = f"{free} is free, so add --port {free}" if free else "choose another one with --port"
+        return f"port {port} is in use: {offer}."
+    except PermissionError:
+        return f"port {port} is not allowed to you: choose one from 1024 with --port."
+    except socket.gaierror as e:
+        return f"the name {host} has no address ({e.strerror}): choose another --host, or write its address."
+    except UnicodeError:
+        return f"{host!r:.80} cannot be the name of a machine: choose another --host."
+    except OSError as e:
+        return f"{host} is not an address of this machine ({e.strerror}): choose another --host."
 
 
 def fail(sentence: str) -> int:
@@ -83,11 +120,8 @@ def main(argv: list[str] | None = None) -> int:
     """Start the app; returns the exit code, 2 where it cannot start."""
     args = parse(argv)
     prepare_environment()
-    try:
-        if not port_is_free(args.host, args.port):
-            return fail(f"port {args.port} is in use or not allowed: choose another one with --port.")
-    except OSError as e:
-        return fail(f"{args.host} is not an address of this machine ({e.strerror}): choose another --host.")
+    if why := obstacle(args.host, args.port):
+        return fail(why)
 
     from ui.server.startup import no_garbage
 
@@ -99,7 +133,12 @@ def main(argv: list[str] | None = None) -> int:
         except UserError as e:
             return fail(str(e))
     print(f"Koopman Studio: {address(args.host, args.port)} (stop with Ctrl+C)", flush=True)
-    demo.launch(server_name=args.host, server_port=args.port, quiet=True, **options)
+    try:
+        demo.launch(server_name=in_url(args.host), server_port=args.port, quiet=True, **options)
+    except OSError:
+        if why := obstacle(args.host, args.port):  # somebody took it while the page was made
+            return fail(why)
+        raise
     return 0
 
 
@@ -109,11 +148,12 @@ def page(args: argparse.Namespace) -> tuple:
     Raises:
         UserError: the default model cannot be used.
     """
-    from analysis.workbench.library import ModelLibrary
+    from analysis.studio import Studio
     from ui.server.gradio_internals import without_stubs
     from ui.server.startup import first_trajectory
 
-    library = ModelLibrary(args.models) if args.models else ModelLibrary()
+    studio = Studio(args.models) if args.models else Studio()
+    library = studio.library
     print("Making the first picture and its trajectory ...", flush=True)
     with first_trajectory(library), without_stubs():
         from ui.app import build_app, launch_options
@@ -123,7 +163,7 @@ def page(args: argparse.Namespace) -> tuple:
     if args.public:
         limits.close_doors(library)
         patience = limits.PUBLIC_PATIENCE
-    demo, options = build_app(library, patience=patience), launch_options()
+    demo, options = build_app(studio, patience=patience), launch_options()
     if args.public:
         options = limits.restrict(demo, options)
         print(limits.exposure(reached(args.host, args.port), demo, library.names()), flush=True)
@@ -132,13 +172,13 @@ def page(args: argparse.Namespace) -> tuple:
 
 def address(host: str, port: int) -> str:
     """What to open in a browser on this machine."""
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{in_url(shown)}:{port}/"
 
 
 def reached(host: str, port: int) -> str:
     """Where others reach the app."""
-    there = f"{host}:{port}"
+    there = f"{in_url(host)}:{port}"
     return f"{there} (this machine only, or through a proxy of yours)" if is_loopback(host) else there
 
 

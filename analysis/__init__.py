@@ -1,7 +1,8 @@
-"""Spectral analysis of HKD models: spectra, bands, trajectories, metrics, figures; no user interface."""
+"""Spectral analysis of HKD models, flows and forecasts; no user interface."""
 
 from analysis.core.errors import UserError
+from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 
-__all__ = ["ModelLibrary", "UserError", "Workbench"]
+__all__ = ["ModelLibrary", "Studio", "UserError", "Workbench"]

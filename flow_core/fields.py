@@ -28,7 +28,7 @@ class Prediction(NamedTuple):
 
 
 class Motion(NamedTuple):
-    """Attributes: w = drift at (x, t); x1 = the data prediction it came from; both (B, *dim)."""
+    """Attributes: w = drift at (x, t); x1 = what is shown of the data there, `shown_data`; both (B, *dim)."""
 
     w: Tensor
     x1: Tensor
@@ -80,8 +80,14 @@ def velocity(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
     if p.velocity is not None:
         return p.velocity
     t = over(t, x)
-    v = (p.x1 - x) / (1 - t)
+    v = (data_prediction(path, x, t, p) - x) / (1 - t)
     return v if path.sigma == 0 else v - path.pull(t) * score(path, x, t, p)
+
+
+def _velocity_of(p: Prediction) -> Tensor:
+    if p.velocity is None:
+        raise ValueError("A network must say x1 or the velocity: its prediction holds neither.")
+    return p.velocity
 
 
 def data_prediction(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
@@ -94,34 +100,28 @@ def data_prediction(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> 
         return p.x1
     t = over(t, x)
     if path.sigma == 0:
-        return x + (1 - t) * p.velocity
+        return x + (1 - t) * _velocity_of(p)
     if not path.independent:
         raise ValueError(
             f"x1_hat does not follow from a velocity network with sigma > 0 and {path.coupling} coupling: "
             "train with sigma = 0, or a network that predicts x1."
         )
     share = (1 - t) * path.pull(t) / path.noise_variance(t)
-    return ((1 - t) * p.velocity + (1 - share) * x) / (1 - share * t)
+    return ((1 - t) * _velocity_of(p) + (1 - share) * x) / (1 - share * t)
 
 
-def eps_prediction(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
-    """eps_hat = -std score (2)."""
-    return p.eps if p.eps is not None else -path.std(over(t, x)) * score(path, x, t, p)
+def shown_data(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
+    """x1_hat for a callback; where it does not follow from the velocity, where that points: x + (1 - t) v."""
+    if p.x1 is None and path.sigma > 0 and not path.independent:
+        return x + (1 - over(t, x)) * _velocity_of(p)
+    return data_prediction(path, x, t, p)
 
 
-def eps_given_start(path: Path, x: Tensor, t: Tensor | float, x1: Tensor, x0: Tensor) -> Tensor:
-    """eps_hat where x0 was given to the network (next-frame flows): (x - t x1_hat - (1 - t) x0) / std (5).
-
-    0/0 at t = 0: start there with `Preserving(path, None)`, the bridge.
-    """
-    t = over(t, x)
-    return (x - path.mean(x0, x1, t)) / path.std(t)
-
-
-def momentum_terms(
-    network: Network, path: Path, x: Tensor, t: Tensor | float, order: int
-) -> tuple[Prediction, list[Tensor]]:
+def momentum_terms(network: Network, path: Path, x: Tensor, t: Tensor, order: int) -> tuple[Prediction, list[Tensor]]:
     """xi^1 = score and xi^(k+1) = grad of the component sum of xi^k, by automatic differentiation.
+
+    The sum of the components depends on the axes: only xi^1 turns with the data. A turn by 45 degrees, under which the
+    8 Gaussians stay the same, changes the second and third term by more than half of their size.
 
     Args:
         order: how many terms, 1 to 3; one call and order - 1 derivatives of the network.
@@ -156,7 +156,7 @@ class Exact:
 
     def __call__(self, network: Network, x: Tensor, t: Tensor) -> Motion:
         p = network(x, t)
-        return Motion(velocity(self.path, x, t, p), data_prediction(self.path, x, t, p))
+        return Motion(velocity(self.path, x, t, p), shown_data(self.path, x, t, p))
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,11 @@ class Preserving:
 
     Attributes:
         gamma1: eta = gamma1 std^2, the first-order Langevin-enhanced IDFF; None is eta = pull(t), the Brownian-bridge
-            SDE dx = (x1_hat - x)/(1 - t) dt + ..., which needs no score and is regular at t = 0.
+            SDE dx = (x1_hat - x)/(1 - t) dt + ..., which needs no score and is regular at t = 0;
+            on a path with constant noise it is not finite at the end.
+
+    Raises:
+        ValueError: a negative gamma1, or the bridge SDE of a path that is none and has noise.
     """
 
     path: Path
@@ -177,6 +181,11 @@ class Preserving:
     def __post_init__(self) -> None:
         if self.gamma1 is not None and not 0 <= self.gamma1 < math.inf:
             raise ValueError(f"Matched noise needs a finite gamma1 of at least 0, not {self.gamma1!r}.")
+        if self.gamma1 is None and self.path.sigma > 0 and not self.path.bridge:
+            raise ValueError(
+                "The bridge SDE needs a bridge: with constant noise on the path its eta = sigma^2 / (1 - t) is "
+                "infinite at the end. Choose matched noise, or the path idff or sbcfm."
+            )
 
     def eta(self, t: Tensor) -> Tensor:
         """Half the variance of the noise for each unit of time, of the shape of t."""
@@ -191,16 +200,8 @@ class Preserving:
         return Motion(v + self.eta(over(t, x)) * score(self.path, x, t, p) if self.gamma1 else v, x1)
 
     def noise_std(self, t: float, h: float) -> float:
-        """Standard deviation of the noise of a step from t to t + h; 0 on the step that ends at t = 1.
-
-        The bridge on a bridge path has its exact one, sigma sqrt(h (1 - t - h) / (1 - t)).
-        """
-        left = 1 - t - h
-        if left <= 1e-12:
-            return 0.0
-        variance = 2 * float(self.eta(torch.tensor(t, dtype=torch.float64))) * h
-        exact = self.gamma1 is None and self.path.bridge
-        return math.sqrt(variance * left / (1 - t) if exact else variance)
+        """Standard deviation of the noise of an Euler-Maruyama step from t to t + h, sqrt(2 eta(t) h)."""
+        return math.sqrt(2 * float(self.eta(torch.tensor(t, dtype=torch.float64))) * h)
 
 
 def _gammas(gammas: tuple[float, ...]) -> None:

@@ -25,7 +25,7 @@ class Likelihood:
 
     Attributes:
         log_prob: (B,) float64 natural logarithm of the density at x.
-        bits_per_dim: (B,) float64, -log_prob / (dims ln 2); for pictures see `picture_bits`.
+        bits_per_dim: (B,) float64, -log_prob / (dims ln 2).
         latent: (B, *dim) where the flow comes from at t = 0.
         nfe: calls of the network; derivatives: backward passes through it.
     """
@@ -80,8 +80,8 @@ def log_likelihood(
         for i, (t, after) in enumerate(zip(grid[:-1], grid[1:], strict=True)):
             if callback is not None:
                 callback(i, t, state)
-            h, moved, spread = after - t, 0, 0
-            v = torch.zeros_like(state)
+            h = after - t
+            v, moved, spread = torch.zeros_like(state), torch.zeros_like(state), torch.zeros_like(change)
             for node, weight in ((0.0, 1 / 6), (0.5, 1 / 3), (0.5, 1 / 3), (1.0, 1 / 6)):
                 v, divergence = _flow(f, drift, state + node * h * v, t + node * h, vectors)
                 moved, spread = moved + weight * v, spread + weight * divergence
@@ -108,7 +108,7 @@ def _flow(f: Network, drift: Exact, x: Tensor, t: float, vectors: list[Tensor] |
         v = drift(f, x, torch.tensor(t, dtype=x.dtype, device=x.device)).w
         flat = v.flatten(1)
         exact = vectors is None
-        directions = torch.eye(flat.shape[1]).to(x) if exact else vectors
+        directions = list(torch.eye(flat.shape[1]).to(x)) if vectors is None else vectors
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         for i, e in enumerate(directions):
             last = i == len(directions) - 1
@@ -116,18 +116,3 @@ def _flow(f: Network, drift: Exact, x: Tensor, t: float, vectors: list[Tensor] |
             f.derivatives += 1
             total += (row.flatten(1) * e.flatten(-1 if exact else 1)).double().sum(1)
     return v.detach(), total / (1 if exact else len(directions))
-
-
-def picture_bits(likelihood: Likelihood, level: float = 2 / 255) -> Tensor:
-    """Bits for each value of pictures with 256 levels, (B,): the density becomes a probability of one level's width.
-
-    Args:
-        likelihood: of pictures to which `dequantise` added noise.
-        level: distance of neighbouring levels; pictures here are value / 127.5 - 1.
-    """
-    return likelihood.bits_per_dim - math.log2(level)
-
-
-def dequantise(x: Tensor, generator: torch.Generator, level: float = 2 / 255) -> Tensor:
-    """Pictures with uniform noise of one level's width, under which the bits of `picture_bits` are an upper bound."""
-    return x + level * (torch.rand(x.shape, generator=generator).to(x) - 0.5)

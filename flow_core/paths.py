@@ -13,8 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-COUPLINGS = ("independent", "exact", "entropic")
-SINKHORN_ROUNDS, SINKHORN_ERROR = 1000, 1e-3
+from flow_core.couplings import COUPLINGS, check_pair, entropic_plan, exact_plan
 
 
 def over(t: Tensor | float, x: Tensor) -> Tensor:
@@ -23,41 +22,9 @@ def over(t: Tensor | float, x: Tensor) -> Tensor:
     return t if t.ndim == 0 else t.reshape(-1, *[1] * (x.ndim - 1))
 
 
-def exact_plan(x0: Tensor, x1: Tensor) -> Tensor:
-    """The optimal transport plan between two batches of one size for the squared distance, which is a permutation.
-
-    Args:
-        x0: (B, *dim).
-        x1: (B, *dim).
-
-    Returns:
-        int64 (B,): x0[i] goes to x1[plan[i]].
-    """
-    cost = torch.cdist(x0.flatten(1).double(), x1.flatten(1).double()).square()
-    from scipy.optimize import linear_sum_assignment  # only here: it takes a while to import
-
-    return torch.from_numpy(linear_sum_assignment(cost.cpu().numpy())[1]).to(x1.device)
-
-
-def entropic_plan(x0: Tensor, x1: Tensor, regularisation: float) -> Tensor:
-    """Logarithm of the entropic plan: minimises <plan, |x0 - x1|^2> + regularisation KL(plan | uniform).
-
-    Sinkhorn's iteration on logarithms; it ends when every row holds 1/B to `SINKHORN_ERROR` of that, or after
-    `SINKHORN_ROUNDS` rounds (a small regularisation converges slowly).
-
-    Returns:
-        float64 (B, B); columns sum to 1/B exactly, rows nearly.
-    """
-    kernel = -torch.cdist(x0.flatten(1).double(), x1.flatten(1).double()).square() / regularisation
-    uniform = -math.log(len(x0))
-    rows = columns = torch.zeros(len(x0), dtype=torch.float64, device=x0.device)
-    for _ in range(SINKHORN_ROUNDS):
-        rows = uniform - (kernel + columns).logsumexp(1)
-        columns = uniform - (kernel + rows[:, None]).logsumexp(0)
-        plan = kernel + rows[:, None] + columns
-        if float((plan.logsumexp(1) - uniform).abs().max()) < SINKHORN_ERROR:
-            break
-    return plan
+def _time(t: Tensor | float) -> Tensor:
+    """A time as a tensor; a plain number becomes float64, which leaves float32 data float32."""
+    return t if isinstance(t, Tensor) else torch.tensor(t, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -102,7 +69,7 @@ class Path:
         t = over(t, x1)
         return t * x1 + (1 - t) * x0
 
-    def std(self, t: Tensor) -> Tensor:
+    def std(self, t: Tensor | float) -> Tensor:
         """Standard deviation of x_t given both ends, of the shape of t."""
         raise NotImplementedError
 
@@ -117,19 +84,25 @@ class Path:
         """
         raise NotImplementedError
 
-    def pull(self, t: Tensor) -> Tensor:
+    def pull(self, t: Tensor | float) -> Tensor:
         """Factor p of the score in v = (x1_hat - x)/(1 - t) - p score: std^2/(1 - t) + (std^2)'/2.
 
         For std = sigma sqrt(t (1 - t)) it is sigma^2/2 at every t: (3) of docs/flow.md, "Velocity and score".
         """
         raise NotImplementedError
 
-    def noise_variance(self, t: Tensor) -> Tensor:
+    def noise_variance(self, t: Tensor | float) -> Tensor:
         """V0, the variance of x_t given x1 alone for independent x0 ~ N(0, I): (1 - t)^2 + std^2."""
+        t = _time(t)
         return (1 - t) ** 2 + self.std(t) ** 2
 
     def couple(self, x0: Tensor, x1: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Pairs a batch: int64 (B,), x0[i] belongs to x1[index[i]]; the generator serves the entropic plan only."""
+        """Pairs a batch: int64 (B,), x0[i] belongs to x1[index[i]]; the generator serves the entropic plan only.
+
+        Raises:
+            ValueError: batches of other sizes, or an entropic plan that does not converge.
+        """
+        check_pair(x0, x1)
         if self.independent:
             return torch.arange(len(x1), device=x1.device)
         if self.coupling == "exact" or self.sigma == 0:
@@ -140,18 +113,18 @@ class Path:
 
 
 class _Straight(Path):
-    def std(self, t: Tensor) -> Tensor:
+    def std(self, t: Tensor | float) -> Tensor:
         """Constant: sigma."""
-        return torch.full_like(torch.as_tensor(t), self.sigma)
+        return torch.full_like(_time(t), self.sigma)
 
     def field(self, x0: Tensor, x1: Tensor, x: Tensor, t: Tensor | float) -> Tensor:
         """x1 - x0 at every x and t."""
         del x, t
         return x1 - x0
 
-    def pull(self, t: Tensor) -> Tensor:
+    def pull(self, t: Tensor | float) -> Tensor:
         """sigma^2 / (1 - t)."""
-        return self.sigma**2 / (1 - t)
+        return self.sigma**2 / (1 - _time(t))
 
 
 class ICFM(_Straight):
@@ -178,8 +151,9 @@ class _Bridge(Path):
         if self.sigma == 0:
             raise ValueError(f"sigma must be a finite number and {self.least}, not {self.sigma!r}.")
 
-    def std(self, t: Tensor) -> Tensor:
+    def std(self, t: Tensor | float) -> Tensor:
         """The Brownian bridge's: sigma sqrt(t (1 - t))."""
+        t = _time(t)
         return self.sigma * (t * (1 - t)).sqrt()
 
     def field(self, x0: Tensor, x1: Tensor, x: Tensor, t: Tensor | float) -> Tensor:
@@ -187,12 +161,13 @@ class _Bridge(Path):
         s = over(t, x)
         return x1 - x0 + (1 - 2 * s) / (2 * s * (1 - s)) * (x - self.mean(x0, x1, t))
 
-    def pull(self, t: Tensor) -> Tensor:
+    def pull(self, t: Tensor | float) -> Tensor:
         """sigma^2 / 2."""
-        return torch.full_like(torch.as_tensor(t), self.sigma**2 / 2)
+        return torch.full_like(_time(t), self.sigma**2 / 2)
 
-    def noise_variance(self, t: Tensor) -> Tensor:
+    def noise_variance(self, t: Tensor | float) -> Tensor:
         """(1 - t)(1 - t + sigma^2 t): without the root, whose slope is infinite at t = 0."""
+        t = _time(t)
         return (1 - t) * (1 - t + self.sigma**2 * t)
 
 

@@ -190,6 +190,20 @@ def load_tensors(
     return tensors
 
 
+def copy_with_card(source, target, card: dict) -> None:
+    """The same tensors, bit for bit and in their own types, under another card; `target` may be `source`.
+
+    Raises:
+        CheckpointError: `source` is not a checkpoint of ours, or damaged.
+    """
+    header = peek(source)
+    try:
+        tensors = load_file(source)
+    except Exception as e:  # as in load_tensors
+        raise CheckpointError(f"{Path(source).name} is damaged: {str(e)[:200]}") from None
+    save(target, tensors, kind=header.kind, config=header.config, card=card)
+
+
 def expected_shapes(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     """Name -> shape of everything in a module's state, as `load_tensors` wants it."""
     return {name: tuple(t.shape) for name, t in module.state_dict().items()}
@@ -211,10 +225,11 @@ def checksum(model: torch.nn.Module) -> str:
     on. Remembered for each model object, since weights do not change while they are looked at.
     """
     if model not in _checksums:
-        network = model.config.to_dict() if hasattr(model.config, "to_dict") else asdict(model.config)
         parts = {name: getattr(model, name, None) for name in ("koopman", "flow", "frame")}
-        # "koopman" in any case: the checksums in older recipes live on
-        config = {"network": network, "koopman": None} | {k: asdict(v) for k, v in parts.items() if is_dataclass(v)}
+        parts = {"network": model.config} | {k: v for k, v in parts.items() if is_dataclass(v)}
+        # to_dict does not mention what older files did not know; and "koopman" in any case: checksums in older recipes
+        # live on
+        config = {"koopman": None} | {k: v.to_dict() if hasattr(v, "to_dict") else asdict(v) for k, v in parts.items()}
         digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
         for name, tensor in sorted(model.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -35,20 +36,42 @@ def training_command(
         argv: arguments; the program's own by default.
 
     Returns:
-        The exit code: 2 for a mistake that a sentence explains.
+        The exit code: 2 for a mistake that a sentence explains, 130 for Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog=prog, description=description, allow_abbrev=False)
     parser.add_argument("command", choices=names)
-    folder = f"{prog.split('.')[0]}/configs/"
-    parser.add_argument("--config", type=Path, required=True, help=f"TOML file, see {folder}")
+    package = prog.split(".")[0]
+    help_config = f"TOML file, or the name of one of {package}/configs/"
+    parser.add_argument("--config", type=Path, required=True, help=help_config)
     parser.add_argument("--resume", action="store_true", help="continue from the state in the run's folder")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args, overrides = parser.parse_known_args(argv)
     try:
-        return runs()[args.command](args.config, overrides, resume=args.resume, quiet=args.quiet)
+        return runs()[args.command](
+            settings_file(args.config, package), overrides, resume=args.resume, quiet=args.quiet
+        )
     except (SettingsError, ValueError, FileNotFoundError, FloatingPointError) as e:
         print(f"{prog}: {e}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # a training catches it itself; trajectories are kept shard by shard
+        return _stopped(prog)
+
+
+def settings_file(path: Path, package: str) -> Path:
+    """The file itself where it is there, else the package's own of that name, with or without ".toml".
+
+    So a command works from any folder, and from an installed package: `--config shapes_teacher`.
+    """
+    module = importlib.util.find_spec(package)
+    if path.exists() or module is None or module.origin is None:
+        return path
+    own = Path(module.origin).parent / "configs" / f"{path.name.removesuffix('.toml')}.toml"
+    return own if own.is_file() else path
+
+
+def _stopped(prog: str) -> int:
+    print(f"{prog}: stopped; the same command goes on.", file=sys.stderr)
+    return 130
 
 
 def resumable(prog: str, work: Callable[[], None], mistakes: tuple[type[Exception], ...] = (ValueError,)) -> int:
@@ -65,8 +88,7 @@ def resumable(prog: str, work: Callable[[], None], mistakes: tuple[type[Exceptio
         print(f"{prog}: {e}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{prog}: stopped; the same command goes on.", file=sys.stderr)
-        return 130
+        return _stopped(prog)
     return 0
 
 
@@ -83,7 +105,9 @@ def device_sentence() -> str:
     """What this runs on."""
     import torch  # only here: --help does not wait for it
 
-    if torch.cuda.is_available():
+    from foundation.devices import default_device
+
+    if default_device().type == "cuda":
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
 

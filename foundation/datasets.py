@@ -22,7 +22,7 @@ from torch import Tensor
 
 from foundation import portraits, readers, shapes
 from foundation.locations import DataError, provided
-from foundation.pictures import read_folder
+from foundation.pictures import from_bytes, read_folder
 
 __all__ = ["DataError", "ImageDataset", "open_dataset"]
 
@@ -105,7 +105,7 @@ class ImageDataset(abc.ABC):
         """
         indices = self._check(indices)
         pixels = torch.from_numpy(np.ascontiguousarray(self._pictures(indices).transpose(0, 3, 1, 2)))
-        return pixels.float().div_(127.5).sub_(1), torch.from_numpy(self._labels(indices))
+        return from_bytes(pixels), torch.from_numpy(self._labels(indices))
 
     def _check(self, indices: Sequence[int] | np.ndarray | Tensor) -> np.ndarray:
         indices = np.asarray(indices)

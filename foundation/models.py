@@ -14,6 +14,7 @@ from foundation.locations import ASSETS
 from foundation.settings import SettingsError
 
 MODELS_DIR = ASSETS / "models"  # what ships
+LARGEST = 1000.0  # magnitude of a parameter; no shipped one exceeds 5.4
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -65,5 +66,24 @@ def load_model(path: Path, kind: str, make: Callable[[dict], M]) -> M:
         raise checkpoints.CheckpointError(f"{path.name} has a configuration that cannot be built: {why}.") from None
     state = checkpoints.load_tensors(path, checkpoints.expected_shapes(model), kind=kind)
     model.load_state_dict(state, assign=True)
+    _check_weights(path, model)
     model.card = header.card
     return model.eval().requires_grad_(False)
+
+
+def _check_weights(path: Path, model: nn.Module) -> None:
+    """Refuses what would only show later, as a flat picture or as numbers that overflow."""
+    # of layers; operators have three axes, and theirs are zero where a student starts
+    matrices = [p for p in model.parameters() if p.ndim in (2, 4)]
+    if matrices and not any(bool(p.any()) for p in matrices):
+        raise checkpoints.CheckpointError(
+            f"{path.name} holds nothing but zeros where its weights should be: every answer would be the same. Save "
+            "the model again."
+        )
+    for name, p in model.named_parameters():
+        most = float(p.detach().abs().max()) if p.numel() else 0.0
+        if most > LARGEST:
+            raise checkpoints.CheckpointError(
+                f"{path.name}: {name:.80} holds numbers up to {most:.3g}; above {LARGEST:.3g} answers are noise or not "
+                "finite. Take an earlier checkpoint of the run, or train with a lower lr."
+            )

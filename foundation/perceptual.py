@@ -32,10 +32,10 @@ _ALEX = {
     10: (256, 256, 3, 3),
 }
 _VGG_INDEX = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
-_VGG_WIDTH = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+VGG_WIDTHS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
 _CONVOLUTIONS = {
     "alex": _ALEX,
-    "vgg": {n: (_VGG_WIDTH[i + 1], _VGG_WIDTH[i], 3, 3) for i, n in enumerate(_VGG_INDEX)},
+    "vgg": {n: (VGG_WIDTHS[i + 1], VGG_WIDTHS[i], 3, 3) for i, n in enumerate(_VGG_INDEX)},
 }
 _WEIGHTS_ENUM = {"alex": "AlexNet_Weights", "vgg": "VGG16_Weights"}
 _HUB_FILE = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from foundation.atomic_write import atomic_write
+from foundation.pictures import from_bytes, to_bytes
 from foundation.settings import SettingsError
 
 
@@ -86,7 +87,7 @@ def draw_pictures(
         float32 (n, 3, H, W) in [-1, 1]; int64 labels (n,).
     """
     index = torch.randint(len(pictures), (n,), generator=generator).numpy()
-    x = torch.from_numpy(pictures[index]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    x = from_bytes(torch.from_numpy(pictures[index]).permute(0, 3, 1, 2))
     if flip:
         mirrored = torch.rand(n, generator=generator) < 0.5
         x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
@@ -96,10 +97,10 @@ def draw_pictures(
 
 
 def save_grid(path: Path, x: torch.Tensor, columns: int = 8, enlarge: int = 3) -> None:
-    """x (B, 3, H, W) in [-1, 1] -> one PNG sheet."""
+    """x (B, 3, H, W) in [-1, 1] -> one PNG sheet; what is not finite becomes grey, the run goes on."""
     from PIL import Image
 
-    u = (x.clamp(-1, 1) * 127.5 + 128).clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    u = to_bytes(x.nan_to_num(0)).permute(0, 2, 3, 1).cpu().numpy()
     u = u.repeat(enlarge, 1).repeat(enlarge, 2)
     u = np.pad(u, ((0, (-len(u)) % columns), (1, 1), (1, 1), (0, 0)), constant_values=255)
     n, h, w, _ = u.shape

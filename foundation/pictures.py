@@ -1,4 +1,4 @@
-"""Picture files of any origin as square uint8 arrays: one file, or a whole folder."""
+"""Pictures as bytes: files of any origin as square uint8 arrays, and the one rule between floats and bytes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,40 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
+from torch import Tensor
 
 from foundation.locations import DataError
 from foundation.readers import MAX_BYTES, MAX_PIXELS
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def to_bytes(x: Tensor) -> Tensor:
+    """Pictures in [-1, 1] as bytes: floor(127.5 x + 128), that is the nearest level, halves upwards.
+
+    EDM's rule (Karras et al. 2022), which cuts off 127.5 x + 128, and so the FID statistics' of their kind. It undoes
+    `from_bytes` for all 256 levels. Rounding halves to even differs from it at every second boundary of levels only.
+
+    Args:
+        x: any shape; values outside [-1, 1] are clipped.
+
+    Returns:
+        uint8 of the same shape and device: -1 gives 0, 0 gives 128, 1 gives 255.
+
+    Raises:
+        ValueError: x holds a NaN, which has no colour.
+    """
+    if x.isnan().any():
+        raise ValueError("The picture holds NaN: use a gentler setting, the numbers behind it have overflowed.")
+    return (x.detach().float() * 127.5 + 128.0).clip(0, 255).to(torch.uint8)
+
+
+def from_bytes(pixels: Tensor) -> Tensor:
+    """Bytes as float32 pictures in [-1, 1] of the same shape: byte / 127.5 - 1."""
+    return pixels.float() / 127.5 - 1
 
 
 def find_pictures(path: Path) -> list[Path]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
-import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -22,9 +22,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from foundation import checkpoints
+from foundation.compiler import can_compile as can_compile
+from foundation.devices import default_device
 from foundation.optimizers import fast_bf16, make_optimizers
 from foundation.randomness import mix_seed
 from foundation.run_log import RunLog
+from foundation.stopping import StopRequest
 
 STATE_FILE = "state.safetensors"
 
@@ -36,6 +39,8 @@ class TrainingConfig:
     Attributes:
         images: samples to see in all.
         batch: samples a step over all workers.
+        microbatch: samples that one worker takes at a time, 0 for its whole share of the batch. Gradients add up to
+            those of the whole share where the loss is a mean over samples, in less memory.
         lr: peak learning rate; operator parameters may have their own (`Task.parameter_groups`).
         warmup: samples of linear warm-up.
         schedule: "cosine" to `lr_final` * lr, "constant", or "decay" (0.95 for each twentieth of the run).
@@ -43,13 +48,17 @@ class TrainingConfig:
         ema_halflife: samples; shortened to `images_seen * ema_rampup` early on (EDM).
         clip: largest gradient norm.
         precision: "auto" (bf16 where the hardware is fast at it, else fp32), "bf16", "fp32".
-        compile: "auto" (torch.compile where a C++ compiler is found), "on", "off".
+        compile: "auto" (torch.compile where it works, which is tried), "on", "off".
+        prefetch: "auto" (where there is a GPU to keep busy), "on", "off": draw the next step in a thread.
         minutes_per_checkpoint, images_per_sample_grid, images_per_log: how often.
+        images_per_fid: samples between two measurements of FID, 0 for none; where the training can measure it.
+        fid_count: pictures of each; figures compare at equal counts only.
         threads: CPU threads, 0 for torch's default.
     """
 
     images: int = 1_000_000
     batch: int = 64
+    microbatch: int = 0
     lr: float = 1e-3
     lr_final: float = 0.01
     warmup: int = 10_000
@@ -61,9 +70,12 @@ class TrainingConfig:
     clip: float = 1.0
     precision: str = "auto"
     compile: str = "auto"
+    prefetch: str = "auto"
     minutes_per_checkpoint: float = 3.0
     images_per_sample_grid: int = 50_000
     images_per_log: int = 2_000
+    images_per_fid: int = 0
+    fid_count: int = 10_000
     seed: int = 0
     threads: int = 0
 
@@ -73,17 +85,29 @@ class TrainingConfig:
             "optimizer": ("muon", "adam"),
             "precision": ("auto", "bf16", "fp32"),
             "compile": ("auto", "on", "off"),
+            "prefetch": ("auto", "on", "off"),
         }.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}.")
         for name in ("images", "batch", "lr", "clip", "images_per_log", "images_per_sample_grid"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}.")
-        for name in ("lr_final", "warmup", "ema_halflife", "ema_rampup", "minutes_per_checkpoint", "threads"):
+        for name in (
+            "microbatch",
+            "lr_final",
+            "warmup",
+            "ema_halflife",
+            "ema_rampup",
+            "minutes_per_checkpoint",
+            "images_per_fid",
+            "threads",
+        ):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} cannot be negative, not {getattr(self, name)!r}.")
         if not 0 <= self.beta2 < 1:
             raise ValueError(f"beta2 must lie in [0, 1), not {self.beta2!r}.")
+        if self.fid_count < 2:
+            raise ValueError(f"fid_count must be at least 2, not {self.fid_count!r}.")
 
     def lr_factor(self, seen: float) -> float:
         """Factor on every learning rate after `seen` samples."""
@@ -131,40 +155,44 @@ class TrainingResult:
     ema: dict[str, Tensor]
 
 
-def can_compile(choice: str) -> bool:
-    """Whether the step is to be compiled; "auto" looks for the C++ compiler that torch.compile calls."""
-    return choice == "on" or (choice == "auto" and any(shutil.which(c) for c in ("g++", "clang++", "c++")))
+class _Draws:
+    """What a task draws, step by step; the next step meanwhile, in a thread, if asked to.
 
-
-class _Interrupt:
-    """Turns SIGINT and SIGTERM into a flag that the loop reads between steps.
-
-    A launcher passes Ctrl-C on and then terminates its workers, so a second signal does no more than the first.
+    What is drawn depends on the step alone, so a thread changes nothing but the time.
     """
 
-    def __init__(self):
-        self.asked = False
-        self.before: dict = {}
+    def __init__(self, draw: Callable[[int], tuple[Tensor, ...]], ahead: bool):
+        self.draw = draw
+        self.pool = ThreadPoolExecutor(1, thread_name_prefix="draws") if ahead else None
+        self.coming: tuple[int, Future] | None = None
 
-    def __enter__(self):
-        for sig in (signal.SIGINT, signal.SIGTERM):
-            # ValueError: not in the main thread, where the caller stops us by other means
-            with contextlib.suppress(ValueError):
-                self.before[sig] = signal.signal(sig, self._on)
-        return self
+    def take(self, step: int, more: bool) -> tuple[Tensor, ...]:
+        """The tensors of a step; `more` says whether another one follows."""
+        ready = self.coming is not None and self.coming[0] == step
+        drawn = self.coming[1].result() if ready else self.draw(step)
+        if self.pool is not None and more:
+            self.coming = step + 1, self.pool.submit(self.draw, step + 1)
+        return drawn
 
-    def _on(self, *_):
-        self.asked = True
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
 
-    def __exit__(self, *_):
-        for sig, handler in self.before.items():
-            signal.signal(sig, handler)
+
+def _chunks(drawn: tuple[Tensor, ...], share: int, size: int) -> list[tuple[Tensor, ...]]:
+    """A worker's share of the batch in parts of `size` samples."""
+    if size == share:
+        return [drawn]
+    if any(t.ndim == 0 or len(t) != share for t in drawn):
+        raise ValueError("This task's samples are not drawn one by one: leave training.microbatch at 0.")
+    return list(zip(*(t.split(size) for t in drawn), strict=True))
 
 
 def _flat(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{k}": v for k, v in tensors.items()}
 
 
+PATIENCE = timedelta(hours=6)
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # Adam's; Muon keeps the first alone
 
 
@@ -218,39 +246,48 @@ def train(
     resume: bool = False,
     on_checkpoint: Callable[[dict[str, Tensor], int, float], None] | None = None,
     on_sample: Callable[[int], None] | None = None,
+    on_fid: Callable[[Callable[[], bool]], dict[str, float] | None] | None = None,
     quiet: bool = False,
 ) -> TrainingResult:
-    """Train until `config.images` samples are seen, or SIGINT.
+    """Train until `config.images` samples are seen, or SIGINT or SIGTERM (see `StopRequest`).
 
     Args:
         task: network and loss.
-        out: folder for `state.safetensors` (full state), `log.csv`, and what the callbacks write.
+        out: folder for `state.safetensors` (full state), `log.csv`, `fid.csv`, and what the callbacks write.
         identity: plain dict naming network and task; a resume with another one is refused.
         resume: continue from `out` when a state is there; without it a folder that holds a run is refused.
         on_checkpoint: called with (ema weights, images, seconds) at every checkpoint, main process only.
         on_sample: called with (images) while the task holds its EMA weights, main process only.
+        on_fid: called every `images_per_fid` as `on_sample` is, in eval mode, with a function that says whether to
+            stop; returns a row of fid.csv, or None when it stopped: then the resumed run measures first.
 
     Returns:
         TrainingResult.
 
     Raises:
         CheckpointError: the state in `out` belongs to another run.
+        ValueError: a batch that cannot be shared out, or FID asked of a training that does not measure it.
         FloatingPointError: the loss stayed NaN or infinite for 20 steps.
     """
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
 
-    cpu_only = not torch.cuda.is_available()
-    bf16 = config.precision == "bf16" or (
-        config.precision == "auto" and fast_bf16(torch.device("cpu" if cpu_only else "cuda"))
-    )
+    if config.images_per_fid and on_fid is None:
+        raise ValueError("This training measures no FID: leave training.images_per_fid at 0.")
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(default_device()))
     if config.threads:
         torch.set_num_threads(config.threads)
     # Precision is ours (bf16 needs no loss scaling): an Accelerator's own holds for the whole process, and the app
     # trains one small world after another.
-    accelerator = Accelerator(mixed_precision="no", cpu=cpu_only)
+    # The other workers wait while process 0 measures, longer than the ten minutes after which they would give up.
+    patience = [InitProcessGroupKwargs(timeout=PATIENCE)] if config.images_per_fid else []
+    accelerator = Accelerator(mixed_precision="no", cpu=default_device().type == "cpu", kwargs_handlers=patience)
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     if config.batch % world:
         raise ValueError(f"batch {config.batch} must be a multiple of the {world} workers.")
+    share = config.batch // world
+    size = config.microbatch or share
+    if share % size:
+        raise ValueError(f"a worker's share of the batch, {share}, must be a multiple of microbatch, {size}.")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
 
@@ -260,7 +297,7 @@ def train(
     optimizers = make_optimizers(task.parameter_groups(config.lr), config.optimizer, config.beta2)
     groups = [g for o in optimizers for g in o.param_groups]
     base_lr = [g["lr"] for g in groups]
-    if can_compile(config.compile):
+    if can_compile(config.compile, device.type):
         task.compile()  # in place and before DDP wraps it: names stay, and the graph has no hooks in it
     model = accelerator.prepare(task)
     params = task.trainable_state()
@@ -272,74 +309,113 @@ def train(
         )
     if resume and (out / STATE_FILE).exists():
         card = _load_state(out / STATE_FILE, params, ema, optimizers, identity)
+        if card.get("workers", world) != world and accelerator.is_main_process:
+            print(f"resumed by {world} workers after {card['workers']}: the run goes on with other draws", flush=True)
     images, seconds = int(card["images"]), float(card["seconds"])
     # the unfinished interval of the log: a resumed run writes the rows that the uninterrupted one writes
     sums, n_sums = {k: torch.tensor(v, device=device) for k, v in card.get("sums", {}).items()}, card.get("n_sums", 0)
     bad, good_norm = 0, 0.0
     main = accelerator.is_main_process
     log = RunLog(out / "log.csv", images) if main else None
+    fid_log = RunLog(out / "fid.csv", images) if main and config.images_per_fid else None
     bar = tqdm(total=config.images, initial=images, unit="img", disable=quiet or not main, mininterval=5.0)
     started = last_saved = time.monotonic()
 
     def elapsed() -> float:
         return seconds + time.monotonic() - started
 
-    def checkpoint() -> None:
+    def save() -> None:
         if main:
-            card = {"images": images, "seconds": elapsed(), "training": asdict(config)}
+            card = {"images": images, "seconds": elapsed(), "training": asdict(config), "workers": world}
             card |= {"sums": {k: float(v) for k, v in sums.items()}, "n_sums": n_sums}
             _save_state(out / STATE_FILE, params, ema, optimizers, card, identity)
-            if on_checkpoint is not None:
-                on_checkpoint({k: v.clone() for k, v in ema.items()}, images, elapsed())
 
+    def checkpoint() -> None:
+        save()
+        if main and on_checkpoint is not None:
+            on_checkpoint({k: v.clone() for k, v in ema.items()}, images, elapsed())
+
+    def measure(stop: StopRequest) -> None:
+        with swapped(params, ema):
+            task.eval()
+            row = on_fid(lambda: stop.asked)
+        model.train()
+        if row is not None:
+            fid_log.write({"images": images, "seconds": elapsed(), **row})
+
+    def fid_is_due(before: int) -> bool:
+        every = config.images_per_fid
+        return fid_log is not None and images > before and _passed(every, before, images, config.images)
+
+    def draw(step: int) -> tuple[Tensor, ...]:
+        drawn = task.draw(step, share, torch.Generator().manual_seed(mix_seed(config.seed, 2, step, rank)))
+        return tuple(t.pin_memory() for t in drawn) if device.type == "cuda" else drawn
+
+    draws = _Draws(draw, config.prefetch == "on" or (config.prefetch == "auto" and device.type == "cuda"))
     model.train()
-    with _Interrupt() as interrupt:
-        while images < config.images and not _any(interrupt.asked, accelerator):
+    with contextlib.closing(draws), StopRequest(save, launched=world > 1) as stop:
+        if images and fid_is_due(images - config.batch) and fid_log.last < images:
+            with stop.updating:
+                measure(stop)
+        while images < config.images and not _any(stop.asked, accelerator):
             step = images // config.batch
-            generator = torch.Generator().manual_seed(mix_seed(config.seed, 2, step, rank))
             torch.manual_seed(mix_seed(config.seed, 3, step, rank))  # dropout
-            drawn = task.draw(step, config.batch // world, generator)
+            drawn = draws.take(step, images + config.batch < config.images)
             drawn = tuple(t.to(device, non_blocking=True) for t in drawn)
             for group, lr in zip(groups, base_lr, strict=True):
                 group["lr"] = lr * config.lr_factor(images)
-            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                parts = model(torch.tensor(images / config.images, dtype=torch.float32, device=device), *drawn)
-            accelerator.backward(parts["loss"])
+            progress = torch.tensor(images / config.images, dtype=torch.float32, device=device)
+            parts: dict[str, Tensor] = {}
+            chunks = _chunks(drawn, share, size)
+            for i, chunk in enumerate(chunks):
+                # the workers' gradients are averaged once, with the last part
+                alone = accelerator.no_sync(model) if i < len(chunks) - 1 else contextlib.nullcontext()
+                with alone:
+                    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                        of_chunk = model(progress, *chunk)
+                    accelerator.backward(of_chunk["loss"] / len(chunks))
+                parts = {k: parts.get(k, 0) + v.detach() / len(chunks) for k, v in of_chunk.items()}
             norm = accelerator.clip_grad_norm_(list(params.values()), config.clip)
-            if bool(torch.isfinite(norm)):
-                for optimizer in optimizers:
-                    optimizer.step()
-                bad, good_norm = 0, norm
-                sums = {k: sums.get(k, 0) + v.detach().float() for k, v in parts.items()}
-                n_sums += 1
-            else:  # skip the step, keep the run; give up when it does not recover
-                bad += 1
-                if bad >= 20:
-                    raise FloatingPointError(
-                        "The loss has been NaN or infinite for 20 steps: lower lr, or use --training.precision=fp32."
-                    )
-            model.zero_grad(set_to_none=True)
-            before, images = images, images + config.batch
-            halflife = max(min(config.ema_halflife, images * config.ema_rampup), 1e-8)
-            torch._foreach_lerp_(
-                list(ema.values()), [p.detach() for p in params.values()], 1 - 0.5 ** (config.batch / halflife)
-            )
-            bar.update(config.batch)
-            if n_sums and _passed(config.images_per_log, before, images, config.images):
-                row = {k: float(v) / n_sums for k, v in sums.items()}
-                sums, n_sums = {}, 0
-                if main:
-                    log.write({"images": images, "seconds": elapsed(), **row, "grad_norm": float(good_norm)})
-                    bar.set_postfix_str(f"loss {row['loss']:.4g}")
-            sampling = _passed(config.images_per_sample_grid, before, images, config.images)
-            if main and on_sample is not None and sampling:
-                with swapped(params, ema):
-                    on_sample(images)
-                model.train()
-            if time.monotonic() - last_saved > 60 * config.minutes_per_checkpoint:
-                checkpoint()
-                last_saved = time.monotonic()
-        checkpoint()
+            with stop.updating:
+                if bool(torch.isfinite(norm)):
+                    for optimizer in optimizers:
+                        optimizer.step()
+                    bad, good_norm = 0, norm
+                    sums = {k: sums.get(k, 0) + v.float() for k, v in parts.items()}
+                    n_sums += 1
+                else:  # skip the step, keep the run; give up when it does not recover
+                    bad += 1
+                    if bad >= 20:
+                        raise FloatingPointError(
+                            "The loss has been NaN or infinite for 20 steps: lower lr, or use "
+                            "--training.precision=fp32."
+                        )
+                model.zero_grad(set_to_none=True)
+                before, images = images, images + config.batch
+                halflife = max(min(config.ema_halflife, images * config.ema_rampup), 1e-8)
+                torch._foreach_lerp_(
+                    list(ema.values()), [p.detach() for p in params.values()], 1 - 0.5 ** (config.batch / halflife)
+                )
+                bar.update(config.batch)
+                if n_sums and _passed(config.images_per_log, before, images, config.images):
+                    row = {k: float(v) / n_sums for k, v in sums.items()}
+                    sums, n_sums = {}, 0
+                    if main:
+                        log.write({"images": images, "seconds": elapsed(), **row, "grad_norm": float(good_norm)})
+                        bar.set_postfix_str(f"loss {row['loss']:.4g}")
+                sampling = _passed(config.images_per_sample_grid, before, images, config.images)
+                if main and on_sample is not None and sampling:
+                    with swapped(params, ema):
+                        on_sample(images)
+                    model.train()
+                measuring = fid_is_due(before)
+                if measuring or time.monotonic() - last_saved > 60 * config.minutes_per_checkpoint:
+                    checkpoint()
+                    last_saved = time.monotonic()
+                if measuring:  # the state is safe: killed meanwhile, the run measures again and goes on
+                    measure(stop)
+        with stop.updating:
+            checkpoint()
     bar.close()
     accelerator.wait_for_everyone()
     return TrainingResult(images, elapsed(), images >= config.images, ema)

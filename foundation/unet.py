@@ -169,7 +169,7 @@ class NoiseEmbedding(nn.Module):
         Args:
             c_noise: (B,) ln(sigma) / 4.
             labels: (B,) int64, -1 = "no class"; None is -1 for all.
-            augment: (B, config.augment).
+            augment: (B, config.augment); None is zeros.
 
         Raises:
             ValueError: a label or an augmentation that this network does not know.
@@ -188,8 +188,11 @@ class NoiseEmbedding(nn.Module):
             # "no class" is the all-zero one-hot row: only the bias remains
             one_hot = (labels[:, None] == torch.arange(self.classes, device=labels.device)).float()
             emb = emb + self.label(one_hot * math.sqrt(self.classes))
-        if augment is not None:
-            emb = emb + self.augment(augment)
+        if self.augment is not None:
+            # zeros where none are given: nothing changes, and the weight has a gradient (of 0), without which training
+            # by several processes stops
+            zeros = emb.new_zeros(len(emb), self.augment.in_features) if augment is None else augment
+            emb = emb + self.augment(zeros)
         return F.silu(self.layer1(F.silu(self.layer0(emb))))
 
     def _check_labels(self, labels: Tensor, n: int) -> None:

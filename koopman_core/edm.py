@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from foundation.counting import CountedCalls
+from foundation.devices import to_float64
 from foundation.unet import UNet, UNetConfig
 
 SIGMA_MIN, SIGMA_MAX, SIGMA_DATA, RHO = 0.002, 80.0, 0.5, 7.0
@@ -68,6 +69,16 @@ class EDM(nn.Module):
         self.net = UNet(config)
         self.card: dict = {}
 
+    sigma_min, sigma_max = SIGMA_MIN, SIGMA_MAX  # what it is asked for; see `koopman_core.denoiser.Denoiser`
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        return self.config.channels, self.config.resolution, self.config.resolution
+
+    @property
+    def classes(self) -> int:
+        return self.config.classes
+
     def forward(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None, augment=None) -> Tensor:
         """x (B, C, H, W) noisy, sigma scalar or (B,), labels (B,) int64 with -1 = no class -> denoised (B, C, H, W)."""
         sigma = expand(sigma, x)
@@ -117,7 +128,7 @@ def heun_sample(
         The state at sigma = 0 and the counted calls.
     """
     f = CountedCalls(denoise)
-    levels = [*sigmas.double().tolist(), 0.0]
+    levels = [*to_float64(sigmas).tolist(), 0.0]
     for i, (now, after) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
         denoised = f(x, torch.tensor(now, dtype=torch.float32, device=x.device))
         if callback is not None:

@@ -9,12 +9,13 @@ checkpoint (autoguidance, Karras et al. 2024, arXiv 2406.02507); the interval is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
-from koopman_core.edm import EDM
+from koopman_core.denoiser import Denoiser
+from koopman_core.edm import SIGMA_MAX
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,22 @@ class Guided:
         ValueError: the guide makes other pictures, or there is neither a guide nor a class to leave out.
     """
 
-    def __init__(self, teacher: EDM, config: GuidanceConfig, guide: EDM | None = None):
+    def __init__(self, teacher: Denoiser, config: GuidanceConfig, guide: Denoiser | None = None):
         if guide is not None:
-            ours, theirs = ((c.channels, c.resolution, c.classes) for c in (teacher.config, guide.config))
-            if ours != theirs:
+            if (teacher.picture_shape, teacher.classes) != (guide.picture_shape, guide.classes):
                 raise ValueError("The guide must make pictures of the same size and classes as the teacher.")
-        elif config.scale != 1 and not teacher.config.classes:
+        elif config.scale != 1 and not teacher.classes:
             raise ValueError("This teacher has no classes to leave out: give guidance.guide, a worse teacher.")
         self.teacher, self.config, self.guide = teacher, config, guide
         self.calls = 0
+
+    def description(self) -> dict:
+        """Scale, interval and guide as plain values, for the index of trajectories and for cards."""
+        c = asdict(self.config)
+        c["high"] = min(c["high"], SIGMA_MAX)  # JSON knows no infinity
+        return c | {
+            "guide": "class left out" if self.guide is None else getattr(self.guide, "card", {}).get("name", "")
+        }
 
     def __call__(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
         """D_w(x; sigma); sigma is one level for the whole batch."""

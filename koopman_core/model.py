@@ -7,21 +7,24 @@ in between is available in closed form.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from foundation import checkpoints
+from foundation.devices import to_float64
 from foundation.models import MODELS_DIR as MODELS_DIR
 from foundation.models import find_model, load_model
 from foundation.settings import build
 from foundation.unet import UNet, UNetConfig
+from koopman_core import hub
 from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, c_in, c_noise, expand
 from koopman_core.operator import ALPHA_MAX, WARPS, KoopmanOperator, tau_of_sigma
 
 EVOLVED = ("all", "bottleneck", "none")
+DECODER_SIGMA = {"min": SIGMA_MIN, "max": SIGMA_MAX}
 
 
 @dataclass(frozen=True)
@@ -32,19 +35,31 @@ class KoopmanConfig:
         warp: time variable.
         alpha_max: soft bound of alpha.
         evolved: which latents have an operator that works: "all", "bottleneck", "none" (the ablation, table 3).
+        decoder_sigma: the noise level that the decoder is told, always: "min" (0.002) or "max" (80), with which the
+            student starts at the teacher's D(x; 80).
     """
 
     warp: str = "karras"
     alpha_max: float = ALPHA_MAX
     evolved: str = "all"
+    decoder_sigma: str = "min"
 
     def __post_init__(self) -> None:
         if self.warp not in WARPS:
             raise ValueError(f"warp must be one of {', '.join(WARPS)}, not {self.warp!r}.")
         if self.evolved not in EVOLVED:
             raise ValueError(f"evolved must be one of {', '.join(EVOLVED)}, not {self.evolved!r}.")
+        if self.decoder_sigma not in DECODER_SIGMA:
+            raise ValueError(f"decoder_sigma must be one of {', '.join(DECODER_SIGMA)}, not {self.decoder_sigma!r}.")
         if not 0 < self.alpha_max <= 80:
             raise ValueError("alpha_max must lie in (0, 80].")
+
+    def to_dict(self) -> dict:
+        """Plain types, for JSON; a decoder told sigma_min is not mentioned, as in files from before the choice."""
+        values = asdict(self)
+        if self.decoder_sigma == "min":
+            del values["decoder_sigma"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -83,11 +98,45 @@ class KoopmanDiffusion(nn.Module):
         self.card: dict = {}
 
     @classmethod
-    def from_teacher(cls, teacher: EDM, koopman: KoopmanConfig | None = None) -> KoopmanDiffusion:
-        """A student that starts from the teacher's weights, with A = 0 (paper 4.1)."""
-        model = cls(teacher.config, koopman)
+    def from_teacher(
+        cls, teacher: EDM, koopman: KoopmanConfig | None = None, dropout: float | None = None
+    ) -> KoopmanDiffusion:
+        """A student that starts from the teacher's weights, with A = 0 (paper 4.1).
+
+        Args:
+            teacher: the denoiser.
+            koopman: how the latents move.
+            dropout: of the student; None for the teacher's.
+        """
+        config = teacher.config if dropout is None else replace(teacher.config, dropout=dropout)
+        model = cls(config, koopman)
         model.net.load_state_dict(teacher.net.state_dict())
         return model
+
+    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = torch.float32) -> None:
+        """Write model.safetensors, config.json and a model card, README.md, for the hub or for `from_pretrained`."""
+        save_pretrained(self, folder, dtype=dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, revision: str | None = None, sha256: str | None = None
+    ) -> KoopmanDiffusion:
+        """A model from a folder, or from a repository "user/name" of the hub.
+
+        Args:
+            source: of these two; a folder that is there is preferred.
+            revision: branch, tag or commit in the repository.
+            sha256: that model.safetensors must have.
+
+        Raises:
+            CheckpointError: with a sentence that says what is wrong.
+        """
+        if not Path(source).is_dir():
+            return load(hub.fetch(str(source).removeprefix(hub.PREFIX), revision, sha256))
+        file = Path(source) / hub.MODEL_FILE
+        if sha256 is not None and file.is_file() and checkpoints.sha256(file) != sha256:
+            raise checkpoints.CheckpointError(f"{file} has another checksum than was asked for: it is another model.")
+        return load(file)
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -113,8 +162,8 @@ class KoopmanDiffusion(nn.Module):
 
     def evolve(self, z: Sequence[Tensor], tau_from: Tensor | float, tau_to: Tensor | float) -> list[Tensor]:
         """exp((tau_to - tau_from) A) z; times in [0, 1], scalar or (B,)."""
-        delta = torch.as_tensor(tau_to, dtype=torch.float64) - torch.as_tensor(tau_from, dtype=torch.float64)
-        delta = delta.to(z[0].device, torch.float32)
+        delta = to_float64(tau_to) - to_float64(tau_from)
+        delta = delta.float().to(z[0].device)
         still = self._first_evolved
         return [
             latent if i < still else operator(latent, delta)
@@ -124,11 +173,11 @@ class KoopmanDiffusion(nn.Module):
     def decode(self, z: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
         """D(z) -> (B, C, H, W), nominally in [-1, 1].
 
-        The decoder is told sigma_min, never the time, and its head is 0.5 F: at t = T EDM's c_out is 0.49999 and its
-        c_skip 4e-5, so the student starts at the teacher's D(x; 80), and pictures come from z alone
-        (inferred; docs/decisions.md).
+        The decoder is told one noise level, never the time, and its head is 0.5 F, so pictures come from z alone
+        (inferred; docs/decisions.md). At t = T EDM's c_out is 0.49999 and its c_skip 4e-5: told sigma_max, an untrained
+        student is the teacher's D(x; 80) up to that; told sigma_min, which the encoder was not, it is not.
         """
-        level = c_noise(torch.full((z[0].shape[0],), SIGMA_MIN, device=z[0].device))
+        level = c_noise(torch.full((z[0].shape[0],), DECODER_SIGMA[self.koopman.decoder_sigma], device=z[0].device))
         return 0.5 * self.net.decode(list(z), level, labels).float()
 
     def forward(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None, sigma_to=SIGMA_MIN) -> Tensor:
@@ -149,7 +198,7 @@ class KoopmanDiffusion(nn.Module):
         ]
 
 
-def _bounded_network(values) -> UNetConfig:
+def bounded_network(values) -> UNetConfig:
     """A network configuration from a file, refused when it asks for more than a laptop could hold."""
     config = build(UNetConfig, values, "network")
     small = config.resolution <= 256 and config.base <= 512 and len(config.multipliers) <= 6 and config.blocks <= 8
@@ -165,7 +214,7 @@ def _bounded_network(values) -> UNetConfig:
 
 
 def load(name_or_path: str | Path) -> KoopmanDiffusion:
-    """A shipped HKD model by name ("shapes"), or any checkpoint file of ours.
+    """A shipped HKD model by name ("shapes"), a checkpoint file of ours, a folder with one, or "hf://user/repo".
 
     Raises:
         CheckpointError: with a sentence that says what is wrong.
@@ -173,15 +222,15 @@ def load(name_or_path: str | Path) -> KoopmanDiffusion:
 
     def make(config: dict) -> KoopmanDiffusion:
         koopman = build(KoopmanConfig, config.get("koopman"), "koopman")
-        return KoopmanDiffusion(_bounded_network(config.get("network")), koopman)
+        return KoopmanDiffusion(bounded_network(config.get("network")), koopman)
 
-    return load_model(find_model(name_or_path, ".hkd.safetensors", "model"), "hkd", make)
+    return load_model(find_model(hub.resolve(name_or_path), ".hkd.safetensors", "model"), "hkd", make)
 
 
 def load_teacher(name_or_path: str | Path) -> EDM:
-    """A shipped teacher by name, or any teacher checkpoint of ours. Raises CheckpointError."""
-    path = find_model(name_or_path, ".teacher.safetensors", "model")
-    return load_model(path, "teacher", lambda config: EDM(_bounded_network(config)))
+    """A shipped teacher by name, or from wherever `load` reads models. Raises CheckpointError."""
+    path = find_model(hub.resolve(name_or_path), ".teacher.safetensors", "model")
+    return load_model(path, "teacher", lambda config: EDM(bounded_network(config)))
 
 
 def save(model: KoopmanDiffusion | EDM, path: str | Path, card: dict | None = None, dtype=torch.float16) -> None:
@@ -191,12 +240,20 @@ def save(model: KoopmanDiffusion | EDM, path: str | Path, card: dict | None = No
     save_tensors(model, model.state_dict(), path, dtype)
 
 
+def save_pretrained(
+    model: KoopmanDiffusion | EDM, folder: str | Path, *, dtype: torch.dtype | None = torch.float32
+) -> None:
+    """Write a model as a folder that the hub shows and `load` or `load_teacher` reads."""
+    save(model, Path(folder) / hub.MODEL_FILE, dtype=dtype)
+    hub.describe(folder)
+
+
 def save_tensors(
     model: KoopmanDiffusion | EDM, state: dict[str, Tensor], path: str | Path, dtype=torch.float16
 ) -> None:
     """Like `save`, with other weights (an EMA) under the model's configuration and card."""
     if isinstance(model, KoopmanDiffusion):
-        kind, config = "hkd", {"network": model.config.to_dict(), "koopman": asdict(model.koopman)}
+        kind, config = "hkd", {"network": model.config.to_dict(), "koopman": model.koopman.to_dict()}
     else:
         kind, config = "teacher", model.config.to_dict()
     checkpoints.save(path, state, kind=kind, config=config, card=model.card, dtype=dtype)

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from foundation.devices import to_float64
 from koopman_core.edm import RHO, SIGMA_MAX, SIGMA_MIN
 
 WARPS = ("karras", "log", "sigma")
@@ -28,9 +29,9 @@ def tau_of_sigma(sigma: Tensor | float, warp: str = "karras") -> Tensor:
         warp: "karras" (sigma^(1/7)), "log" (ln sigma) or "sigma".
 
     Returns:
-        float64 tensor of the shape of `sigma`.
+        float64 tensor of the shape of `sigma`, on its device or on the CPU (`foundation.devices`).
     """
-    s = torch.as_tensor(sigma, dtype=torch.float64).clamp(SIGMA_MIN, SIGMA_MAX)
+    s = to_float64(sigma).clamp(SIGMA_MIN, SIGMA_MAX)
     g = _warp(warp)[0]
     low, high = g(torch.tensor(SIGMA_MIN, dtype=torch.float64)), g(torch.tensor(SIGMA_MAX, dtype=torch.float64))
     return (g(s) - low) / (high - low)
@@ -38,7 +39,7 @@ def tau_of_sigma(sigma: Tensor | float, warp: str = "karras") -> Tensor:
 
 def sigma_of_tau(tau: Tensor | float, warp: str = "karras") -> Tensor:
     """Inverse of `tau_of_sigma`, float64."""
-    t = torch.as_tensor(tau, dtype=torch.float64).clamp(0, 1)
+    t = to_float64(tau).clamp(0, 1)
     g, inverse = _warp(warp)
     low, high = g(torch.tensor(SIGMA_MIN, dtype=torch.float64)), g(torch.tensor(SIGMA_MAX, dtype=torch.float64))
     return inverse(low + t * (high - low)).clamp(SIGMA_MIN, SIGMA_MAX)

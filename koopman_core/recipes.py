@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,16 @@ import torch
 
 import foundation
 from foundation.commands import VERSION, device_sentence, report
+from foundation.devices import default_device
 from foundation.perceptual import PerceptualDistance
 from foundation.picture_data import DataConfig, save_grid, told_labels, training_pool
 from foundation.settings import SettingsError, read_settings
 from foundation.training import TrainingConfig, can_compile, train
 from foundation.unet import UNetConfig, count_parameters
+from koopman_core.denoiser import Denoiser, open_teacher
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.fid import fid_curve, student_pictures, teacher_pictures
+from koopman_core.guidance import GuidanceConfig, Guided
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion, load_teacher, save_tensors
 from koopman_core.model import load as load_student
 from koopman_core.objective import StudentConfig, StudentTask
@@ -26,11 +30,27 @@ from koopman_core.trajectories import Trajectories, TrajectoryConfig, disk_bytes
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Attributes: out = the run's folder; name = of the exported model; compile = as in TrainingConfig."""
+    """Where a run goes.
+
+    Attributes:
+        out: its folder.
+        name: of the exported model.
+        compile: as in TrainingConfig.
+        dtype: of the exported numbers, "float16" or "float32"; at the paper's size float16 moves D by 2e-3.
+    """
 
     out: str = "runs/model"
     name: str = "model"
     compile: str = "auto"
+    dtype: str = "float16"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float16", "float32"):
+            raise ValueError(f"dtype must be float16 or float32, not {self.dtype!r}.")
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        return getattr(torch, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -79,7 +99,7 @@ def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool
             "parameters": count_parameters(model), "metrics": {}, **({"start": start} if start else {}),
         }  # fmt: skip
         state = {k.removeprefix("model."): v for k, v in ema.items()}
-        save_tensors(model, state, out / "teacher.safetensors")
+        save_tensors(model, state, out / "teacher.safetensors", s["run"].torch_dtype)
 
     def sample(images: int) -> None:
         model.eval()
@@ -91,19 +111,29 @@ def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool
             out / "samples" / f"{images:09d}.png", heun_sample(lambda x, t: model(x, t, y), x, karras_sigmas(18)).x
         )
 
+    measured = None
+    if s["training"].images_per_fid:
+        spec, count = s["data"].spec, s["training"].fid_count
+        measured = fid_curve(lambda seeds: teacher_pictures(model, seeds), spec, s["data"].size, count)
     identity = {"network": s["network"].to_dict(), "task": "teacher"}
     result = train(
-        task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample, quiet=quiet
-    )
+        task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample,
+        on_fid=measured, quiet=quiet,
+    )  # fmt: skip
     report("teacher", result)
     return 0
 
 
 @dataclass(frozen=True)
 class TeacherFile:
-    """Attributes: checkpoint = name of a shipped teacher or path of a .safetensors file."""
+    """Attributes: checkpoint, as `koopman_core.denoiser.open_teacher` reads it."""
 
     checkpoint: str = "runs/teacher/teacher.safetensors"
+
+
+TRAJECTORY_SECTIONS = {
+    "teacher": TeacherFile, "guidance": GuidanceConfig, "trajectories": TrajectoryConfig, "run": RunConfig,
+}  # fmt: skip
 
 
 def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
@@ -111,13 +141,17 @@ def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet:
     from accelerate import PartialState
     from tqdm import tqdm
 
-    s = read_settings(config, overrides, {"teacher": TeacherFile, "trajectories": TrajectoryConfig, "run": RunConfig})
-    cuda = torch.cuda.is_available()
+    s = read_settings(config, overrides, TRAJECTORY_SECTIONS)
+    cuda = default_device().type == "cuda"
     state = PartialState(cpu=not cuda)
-    teacher = load_teacher(s["teacher"].checkpoint).to(state.device)
+    teacher = _on(open_teacher(s["teacher"].checkpoint), state.device)
     out, t = Path(s["run"].out), s["trajectories"]
-    shape = (teacher.config.channels, teacher.config.resolution, teacher.config.resolution)
-    need, free = disk_bytes(t, shape), shutil.disk_usage(_existing(out)).free
+    if teacher.classes and t.unlabelled and "origin" in _card(teacher):
+        raise SettingsError(
+            "This imported teacher was always given a class: set trajectories.unlabelled=0, or that share of its "
+            "pictures is spoilt."
+        )
+    need, free = disk_bytes(t, teacher.picture_shape), shutil.disk_usage(_existing(out)).free
     if state.is_main_process:
         print(
             f"trajectories: {t.count:,} of {t.steps} steps need {need / 1e9:.1f} GB; {free / 1e9:.1f} GB are free",
@@ -128,16 +162,28 @@ def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet:
         raise SettingsError(
             f"Not enough disk for {need / 1e9:.1f} GB: lower trajectories.count or set run.out to another disk."
         )
-    if can_compile(s["run"].compile) and not cuda:
+    guided = None
+    if s["guidance"].scale != 1:
+        guide = _on(open_teacher(s["guidance"].guide), state.device) if s["guidance"].guide else None
+        guided = Guided(teacher, s["guidance"], guide)
+    if can_compile(s["run"].compile) and not cuda and isinstance(teacher, torch.nn.Module):
         teacher.compile()
     mine = -(-t.count // state.num_processes)
     with tqdm(total=mine, unit="traj", disable=quiet or not state.is_main_process, mininterval=5.0) as bar:
         made = write_trajectories(
-            teacher, t, out, worker=state.process_index, workers=state.num_processes,
+            teacher, t, out, guided=guided, worker=state.process_index, workers=state.num_processes,
             progress=lambda done, count: bar.update(t.batch),
         )  # fmt: skip
     print(f"trajectories: worker {state.process_index} made {made:,}")
     return 0
+
+
+def _on(teacher: Denoiser, device: torch.device) -> Denoiser:
+    return teacher.to(device) if isinstance(teacher, torch.nn.Module) else teacher
+
+
+def _card(teacher: Denoiser) -> dict:
+    return getattr(teacher, "card", {})
 
 
 def _existing(path: Path) -> Path:
@@ -152,28 +198,55 @@ class StudentInput:
 
     Attributes:
         trajectories: their folder.
-        teacher: the checkpoint that made them.
+        teacher: what made them, as `koopman_core.denoiser.open_teacher` reads it. Of any but an EDM teacher the student
+            has no weights: it starts from nothing, with the [network] section.
         lpips: backbone file, "" to look it up.
         start: another student's checkpoint to continue from, "" for the teacher.
+        dropout: of the student. 0 whatever the teacher was trained with: its targets are fixed, and there are no
+            more pictures to learn by heart than trajectories were made.
+        fid_data: the pictures that `training.images_per_fid` compares with, as `foundation.datasets.open_dataset` reads
+            them; "" for those that the teacher's card names.
     """
 
     trajectories: str = "runs/trajectories"
     teacher: str = "runs/teacher/teacher.safetensors"
     lpips: str = ""
     start: str = ""
+    dropout: float = 0.0
+    fid_data: str = ""
 
 
 STUDENT_SECTIONS = {
-    "input": StudentInput, "koopman": KoopmanConfig, "student": StudentConfig, "training": TrainingConfig,
-    "run": RunConfig,
+    "input": StudentInput, "network": UNetConfig, "koopman": KoopmanConfig, "student": StudentConfig,
+    "training": TrainingConfig, "run": RunConfig,
 }  # fmt: skip
+
+
+def _student_network(teacher: Denoiser, network: UNetConfig, dropout: float) -> UNetConfig:
+    """The student's network: an EDM teacher's, else the settings', which must fit the teacher's pictures.
+
+    Raises:
+        SettingsError: a network is given beside an EDM teacher's, or it does not fit.
+    """
+    if isinstance(teacher, EDM):
+        if network != UNetConfig():
+            raise SettingsError("The student has its teacher's network: leave the section network out.")
+        return replace(teacher.config, dropout=dropout)
+    shape = (network.channels, network.resolution, network.resolution)
+    if (shape, network.classes) != (teacher.picture_shape, teacher.classes):
+        raise SettingsError(
+            f"The teacher's pictures are {teacher.picture_shape} with {teacher.classes} classes, and its weights do "
+            "not fit our network: describe one for them in the section network."
+        )
+    return replace(network, dropout=dropout)
 
 
 def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
     """Train an HKD student from its teacher's weights and stored trajectories."""
     s = read_settings(config, overrides, STUDENT_SECTIONS)
     out, c = Path(s["run"].out), s["student"]
-    teacher = load_teacher(s["input"].teacher).requires_grad_(True)
+    teacher = open_teacher(s["input"].teacher)
+    network = _student_network(teacher, s["network"], s["input"].dropout)
     data = Trajectories(s["input"].trajectories)
     if data.teacher != fingerprint(teacher):
         raise SettingsError("input.teacher did not make these trajectories: give the checkpoint that did.")
@@ -181,12 +254,16 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     if s["input"].start:
         model = load_student(s["input"].start).requires_grad_(True)
         start = _history(model.card)
-        if (model.config, model.koopman) != (teacher.config, s["koopman"]):
+        if (model.config, model.koopman) != (network, s["koopman"]):
             raise SettingsError(
                 "input.start is another network, or has another [koopman] section, than this run asks for."
             )
+    elif isinstance(teacher, EDM):
+        model = KoopmanDiffusion.from_teacher(teacher, s["koopman"], dropout=s["input"].dropout)
     else:
-        model = KoopmanDiffusion.from_teacher(teacher, s["koopman"])
+        torch.manual_seed(s["training"].seed)
+        model = KoopmanDiffusion(network, s["koopman"])
+        print("student: the teacher's network is another one; it starts from random weights", flush=True)
     perceptual = None
     if c.lambda2 > 0:
         perceptual = PerceptualDistance(c.lpips_net, backbone=s["input"].lpips or None, side=c.lpips_side)
@@ -195,12 +272,18 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
         f"student: {count_parameters(model.net):,} parameters + {count_parameters(model.operators):,} in A, "
         f"{len(data):,} trajectories, {device_sentence()}", flush=True,
     )  # fmt: skip
-    recipe = {k: asdict(v) for k, v in s.items() if k not in ("input", "run")}
-    teacher_name = teacher.card.get("name", "teacher").removesuffix("-teacher")
+    recipe = {k: asdict(v) for k, v in s.items() if k not in ("input", "network", "run")}
+    about = _card(teacher)
+    teacher_name = about.get("name", "teacher").removesuffix("-teacher")
+    inherited = {k: about[k] for k in ("licence", "origin") if k in about}  # its weights are in the student
     follows = (
         "the Koopman path follows the teacher's denoised states" if c.objective == "path" else "the paper's objective"
     )
-    summary = f"HKD on {teacher.card.get('data', {}).get('name', 'pictures')}, objective {c.objective}: {follows}"
+    summary = f"HKD on {about.get('data', {}).get('name', 'pictures')}, objective {c.objective}: {follows}"
+
+    about_trajectories = {"count": len(data), "steps": len(data.sigmas)}
+    if "guidance" in data.index:
+        about_trajectories["guidance"] = data.index["guidance"]
 
     def export(ema: dict, images: int, seconds: float) -> None:
         names = {k for k, _ in model.named_parameters()}
@@ -208,12 +291,12 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
         state |= {k: v for k, v in model.state_dict().items() if k in names - state.keys()}  # frozen operators
         model.card = {
             "name": s["run"].name, "summary": summary, "kind": "HKD student",
-            "teacher": teacher_name, "data": teacher.card.get("data", {}),
-            "recipe": recipe, "trajectories": {"count": len(data), "steps": len(data.sigmas)}, "version": VERSION,
+            "teacher": teacher_name, "data": about.get("data", {}), **inherited,
+            "recipe": recipe, "trajectories": about_trajectories, "version": VERSION,
             "images_seen": images, "hours": round(seconds / 3600, 3), "device": device_sentence(),
             "parameters": count_parameters(model), "metrics": {}, **({"start": start} if start else {}),
         }  # fmt: skip
-        save_tensors(model, state, out / "student.safetensors")
+        save_tensors(model, state, out / "student.safetensors", s["run"].torch_dtype)
 
     shape = model.picture_shape
     rows = np.arange(min(16, len(data)))
@@ -225,10 +308,15 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
         mine = model.one_step(x.to(device), data.labels(rows).to(device)).cpu()
         save_grid(out / "samples" / f"{images:09d}.png", torch.cat([data.finals(rows), mine]), columns=16)
 
-    identity = {"network": model.config.to_dict(), "koopman": asdict(model.koopman), "task": f"student-{c.objective}"}
+    measured = None
+    if s["training"].images_per_fid:
+        spec, count = s["input"].fid_data or about.get("data", {}).get("spec"), s["training"].fid_count
+        measured = fid_curve(lambda seeds: student_pictures(model, seeds), spec, model.config.resolution, count)
+    identity = {"network": model.config.to_dict(), "koopman": model.koopman.to_dict(), "task": f"student-{c.objective}"}
     result = train(
-        task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample, quiet=quiet
-    )
+        task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample,
+        on_fid=measured, quiet=quiet,
+    )  # fmt: skip
     report("student", result)
     return 0
 

@@ -1,10 +1,13 @@
 """Training commands: `python -m koopman_core.train {teacher,trajectories,student} --config FILE [--resume]`.
 
-Every key of the TOML file can be overridden: `--training.images=2000`. Runs under `accelerate launch -m` unchanged.
+Every key of the TOML file can be overridden: `--training.images=2000`. `--teacher NAME` says which teacher makes the
+trajectories, or made them: a file, a folder of diffusers, or own code as package.module:factory. Runs under `accelerate
+launch -m` unchanged.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 from foundation.commands import training_command
@@ -18,7 +21,22 @@ def _runs() -> Mapping:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code: 2 for a mistake that a sentence explains."""
-    return training_command("koopman_core.train", __doc__, ("teacher", "trajectories", "student"), _runs, argv)
+    arguments = _with_teacher(list(sys.argv[1:] if argv is None else argv))
+    return training_command("koopman_core.train", __doc__, ("teacher", "trajectories", "student"), _runs, arguments)
+
+
+def _with_teacher(arguments: list[str]) -> list[str]:
+    """`--teacher NAME` or `--teacher=NAME` as the setting that it stands for."""
+    keys = {"trajectories": "teacher.checkpoint", "student": "input.teacher"}
+    key = next((keys[a] for a in arguments if a in keys), None)
+    if key is None:
+        return arguments
+    given, settings = iter(arguments), []
+    for argument in given:
+        if argument == "--teacher":
+            argument = f"--teacher={next(given, '')}"
+        settings.append(f"--{key}={argument[10:]}" if argument.startswith("--teacher=") else argument)
+    return settings
 
 
 if __name__ == "__main__":

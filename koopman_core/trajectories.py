@@ -4,9 +4,10 @@ For every noise: the states x at the Karras levels and the denoised state D(x; s
 computes anyway, plus the final picture. float32 on disk, because at sigma = 80 the spacing of float16 is 0.06 to 0.25.
 
 A folder holds `index.json` (grid, shapes, seeds, teacher) and `shard-00000.npy` ... of `shard_size` trajectories:
-float32 (n, 2, steps, C, H, W) with [:, 0] = states over sqrt(sigma^2 + sigma_data^2) and [:, 1] = denoised states, and
-`final-00000.npy` (n, C, H, W). Each shard is written under another name first, so a shard that is there is whole: any
-number of workers can fill the same folder, and a killed run goes on where it was.
+float32 (n, 2, steps, C, H, W) with [:, 0] = states over sqrt(sigma^2 + sigma_data^2) and [:, 1] = denoised states (left
+out where the objective never reads them, `TrajectoryConfig.denoised`), and `final-00000.npy` (n, C, H, W). Each shard
+is written under another name first, so a shard that is there is whole: any number of workers can fill the same folder,
+and a killed run goes on where it was.
 """
 
 from __future__ import annotations
@@ -23,22 +24,38 @@ from torch import Tensor
 from foundation import noise
 from foundation.atomic_write import atomic_write
 from foundation.randomness import mix_seed
-from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.denoiser import Denoiser, device_of, sampling_sigmas, strict_fp32
+from koopman_core.edm import SIGMA_MAX, heun_sample
+from koopman_core.guidance import Guided
 
 STATES, DENOISED = 0, 1
+UNLABELLED = 0.1  # as the teachers that are trained here
 
 
 @dataclass(frozen=True)
 class TrajectoryConfig:
-    """Attributes: count; steps of the Karras grid; shard_size; batch; seed of the first noise."""
+    """How trajectories are made, and what is stored of them.
+
+    Attributes:
+        count: of trajectories.
+        steps: of the Karras grid.
+        shard_size, batch: trajectories a file, and a call of the teacher.
+        seed: of the first noise.
+        unlabelled: share without a class, in [0, 1]; 0 for a teacher that always had one, as the official EDM networks.
+        denoised: whether D(x; sigma) is stored, half of the disk; the objective `published` never reads it.
+    """
 
     count: int = 20_000
     steps: int = 10
     shard_size: int = 500
     batch: int = 100
     seed: int = 1_000_000
+    unlabelled: float = UNLABELLED
+    denoised: bool = True
 
     def __post_init__(self) -> None:
+        if not 0 <= self.unlabelled <= 1:
+            raise ValueError("unlabelled must lie in [0, 1].")
         if min(self.count, self.shard_size, self.batch) < 1 or self.steps < 2:
             raise ValueError("count, shard_size and batch must be at least 1, steps at least 2.")
 
@@ -49,21 +66,24 @@ class TrajectoryConfig:
 
 def disk_bytes(config: TrajectoryConfig, picture_shape: tuple[int, int, int]) -> int:
     """Bytes that all shards will take."""
-    return 4 * int(np.prod(picture_shape)) * config.count * (2 * config.steps + 1)
+    return 4 * int(np.prod(picture_shape)) * config.count * ((1 + config.denoised) * config.steps + 1)
 
 
-def label_of(seed: int, classes: int) -> int:
-    """The class of a trajectory: a fixed function of its seed; one in ten has none."""
-    if classes == 0 or mix_seed(seed, 7) % 10 == 0:
+def label_of(seed: int, classes: int, unlabelled: float = UNLABELLED) -> int:
+    """The class of a trajectory: a fixed function of its seed; a share of `unlabelled` (in thousandths) has none."""
+    place = mix_seed(seed, 7) % 1000
+    # by the last digit first: at 0.1 these are the seeds whose number ends in 0, as before there was a choice
+    if classes == 0 or place % 10 * 100 + place // 10 < 1000 * unlabelled:
         return -1
     return mix_seed(seed, 8) % classes
 
 
 def write_trajectories(
-    teacher: EDM,
+    teacher: Denoiser,
     config: TrajectoryConfig,
     folder: str | Path,
     *,
+    guided: Guided | None = None,
     worker: int = 0,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -72,6 +92,7 @@ def write_trajectories(
 
     Args:
         teacher: the denoiser.
+        guided: the same under guidance: what is followed and stored instead.
         worker, workers: this worker takes the missing shards worker, worker + workers, ...
         progress: called with (trajectories done, trajectories in all) after every batch.
 
@@ -83,19 +104,21 @@ def write_trajectories(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    shape = (teacher.config.channels, teacher.config.resolution, teacher.config.resolution)
+    shape = teacher.picture_shape
     index = {
-        "format": 1, "config": asdict(config), "shape": list(shape), "classes": teacher.config.classes,
-        "sigmas": karras_sigmas(config.steps).tolist(), "teacher": fingerprint(teacher),
+        "format": 1, "config": asdict(config), "shape": list(shape), "classes": teacher.classes,
+        "sigmas": sampling_sigmas(teacher, config.steps).tolist(), "teacher": fingerprint(teacher),
+        **({"guidance": guided.description()} if guided is not None else {}),
     }  # fmt: skip
     path = folder / "index.json"
     if path.exists():
         found = json.loads(path.read_text())
         # more trajectories of the same kind may be added to a folder later
-        same = {**found, "config": {**found["config"], "count": config.count}} == index
+        before = asdict(TrajectoryConfig()) | found["config"]  # settings that are newer than the folder
+        same = {**found, "config": {**before, "count": config.count}} == index
         if not same:
             raise ValueError(
-                f"{folder} holds trajectories of another teacher or grid: choose another folder or delete it."
+                f"{folder} holds trajectories of another teacher, grid or guidance: choose another folder or delete it."
             )
     with atomic_write(path) as part:
         part.write_text(json.dumps(index), encoding="utf-8")
@@ -103,7 +126,8 @@ def write_trajectories(
     for shard in range(worker, config.shards, workers):
         if _rows(folder / f"final-{shard:05d}.npy") >= _size(config, shard):
             continue
-        made += _write_shard(teacher, config, folder, shard, shape, progress)
+        with strict_fp32():
+            made += _write_shard(teacher, guided or teacher, config, folder, shard, shape, progress)
     return made
 
 
@@ -116,23 +140,24 @@ def _rows(path: Path) -> int:
     return len(np.load(path, mmap_mode="r")) if path.exists() else 0
 
 
-def _write_shard(teacher, config, folder, shard, shape, progress) -> int:
+def _write_shard(teacher, denoise, config, folder, shard, shape, progress) -> int:
     start, n = shard * config.shard_size, _size(config, shard)
-    grid = karras_sigmas(config.steps)
-    paths = np.empty((n, 2, config.steps, *shape), np.float32)
+    grid = sampling_sigmas(teacher, config.steps)
+    paths = np.empty((n, 1 + config.denoised, config.steps, *shape), np.float32)
     finals = np.empty((n, *shape), np.float32)
-    device = next(teacher.parameters()).device
+    device = device_of(teacher)
     for low in range(0, n, config.batch):
         seeds = range(config.seed + start + low, config.seed + start + min(low + config.batch, n))
         x = SIGMA_MAX * noise(seeds, shape).to(device)
-        labels = torch.tensor([label_of(s, teacher.config.classes) for s in seeds], device=device)
+        labels = torch.tensor([label_of(s, teacher.classes, config.unlabelled) for s in seeds], device=device)
         rows = slice(low, low + len(seeds))
 
         def keep(i: int, sigma: float, state: Tensor, denoised: Tensor, rows=rows) -> None:
             paths[rows, STATES, i] = (state / (sigma**2 + 0.25) ** 0.5).cpu().numpy()
-            paths[rows, DENOISED, i] = denoised.cpu().numpy()
+            if config.denoised:
+                paths[rows, DENOISED, i] = denoised.cpu().numpy()
 
-        finals[rows] = heun_sample(lambda x, s, y=labels: teacher(x, s, y), x, grid, keep).x.cpu().numpy()
+        finals[rows] = heun_sample(lambda x, s, y=labels: denoise(x, s, y), x, grid, keep).x.cpu().numpy()
         if progress is not None:
             progress(start + low + len(seeds), config.count)
     if not (np.isfinite(paths).all() and np.isfinite(finals).all()):
@@ -147,12 +172,21 @@ def _save(path: Path, array: np.ndarray) -> None:
         np.save(f, array)
 
 
-def fingerprint(module: torch.nn.Module) -> str:
-    """A short hash of all weights (as fp16, the precision in which models ship)."""
+def fingerprint(teacher: Denoiser) -> str:
+    """A short hash of all weights (as fp16, the precision in which models ship).
+
+    Raises:
+        ValueError: it has no weights, and no attribute `fingerprint` that tells it from others instead.
+    """
     import hashlib
 
+    if not isinstance(teacher, torch.nn.Module):
+        own = getattr(teacher, "fingerprint", None)
+        if not isinstance(own, str):
+            raise ValueError("A denoiser that is no torch module needs an attribute `fingerprint`, a text of its own.")
+        return own
     h = hashlib.sha256()
-    for name, t in sorted(module.state_dict().items()):
+    for name, t in sorted(teacher.state_dict().items()):
         h.update(name.encode())
         h.update(t.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
     return h.hexdigest()[:16]
@@ -181,7 +215,8 @@ class Trajectories:
         self.sigmas = torch.tensor(self.index["sigmas"], dtype=torch.float64)
         self.shape = tuple(self.index["shape"])
         self.classes, self.teacher = self.index["classes"], self.index["teacher"]
-        self._seed = self.index["config"]["seed"]
+        config = self.index["config"]
+        self._seed, self._unlabelled = config["seed"], config.get("unlabelled", UNLABELLED)
         self._paths, self._finals = [], []
         shard = 0
         while (folder / f"final-{shard:05d}.npy").exists():
@@ -198,13 +233,27 @@ class Trajectories:
     def __len__(self) -> int:
         return self.count
 
+    @property
+    def has_denoised(self) -> bool:
+        """Whether D(x; sigma) is stored beside the states."""
+        return self._paths[0].shape[1] > DENOISED
+
     def states(self, rows: np.ndarray, steps: np.ndarray) -> Tensor:
         """x at grid index `steps`, (B, C, H, W): the true state, scale undone."""
         scale = (self.sigmas[torch.from_numpy(steps)] ** 2 + 0.25).sqrt().float()
         return self._take(rows, STATES, steps) * scale[:, None, None, None]
 
     def denoised(self, rows: np.ndarray, steps: np.ndarray) -> Tensor:
-        """The teacher's D(x; sigma) there, (B, C, H, W); at the last index this is not yet the final picture."""
+        """The teacher's D(x; sigma) there, (B, C, H, W); at the last index this is not yet the final picture.
+
+        Raises:
+            ValueError: these trajectories were stored without.
+        """
+        if not self.has_denoised:
+            raise ValueError(
+                "These trajectories hold no denoised states, which every objective but `published` needs: make them "
+                "with trajectories.denoised=true in another folder."
+            )
         return self._take(rows, DENOISED, steps)
 
     def finals(self, rows: np.ndarray) -> Tensor:
@@ -213,7 +262,8 @@ class Trajectories:
 
     def labels(self, rows: np.ndarray) -> Tensor:
         """Class labels, int64 (B,), -1 = no class."""
-        return torch.tensor([label_of(self._seed + int(r), self.classes) for r in rows], dtype=torch.int64)
+        seeds = (self._seed + int(r) for r in rows)
+        return torch.tensor([label_of(s, self.classes, self._unlabelled) for s in seeds], dtype=torch.int64)
 
     def _take(self, rows, what, steps) -> Tensor:
         return torch.from_numpy(

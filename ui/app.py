@@ -1,4 +1,4 @@
-"""The page as a whole: header, bar, tabs, panels, endpoints, each from a list; and how it is served."""
+"""The page as a whole: tabs and panels, each from a list, and the endpoints of `ui.api`; and how it is served."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from collections.abc import Callable
 import gradio as gr
 from starlette.middleware import Middleware
 
-from analysis.recipes.replay import FlowBenches
-from analysis.workbench.library import MAX_BYTES, ModelLibrary
-from ui.api.editing import add_edit_endpoints
-from ui.api.effects import add_effect_endpoints
+from analysis.studio import Studio
+from analysis.workbench.library import MAX_BYTES
 from ui.api.endpoints import add_endpoints
-from ui.api.flow_images import add_images_endpoints
-from ui.api.flow_points import add_flow_endpoints
-from ui.api.recipe import add_recipe_endpoints
-from ui.api.series import add_series_endpoints
 from ui.components.plot import PLOTLY_ROUTE
 from ui.panels.downloads import build_downloads
 from ui.panels.examples import build_glossary, example_row
@@ -64,35 +58,24 @@ PANELS: tuple[tuple[str, Callable[[Page], object]], ...] = (
 )
 
 
-def add_all_endpoints(library: ModelLibrary) -> None:
-    """Register every endpoint with the page under construction."""
-    for add in (add_endpoints, add_effect_endpoints, add_edit_endpoints, add_recipe_endpoints):
-        add(library)
-    for add in (add_flow_endpoints, add_images_endpoints, add_series_endpoints):
-        add()
-
-
-def build_app(
-    library: ModelLibrary, seed: int = DEFAULT_SEED, patience: float = math.inf, flows: FlowBenches | None = None
-) -> gr.Blocks:
+def build_app(studio: Studio, seed: int = DEFAULT_SEED, patience: float = math.inf) -> gr.Blocks:
     """The app, its first picture and trajectory already made.
 
     Args:
-        library: the models.
+        studio: who answers all questions.
         seed: of the first picture.
         patience: seconds that no measurement of the page may exceed.
-        flows: who answers questions about flows and series.
 
     Raises:
         UserError: the default model cannot be used.
     """
     with gr.Blocks(title="Koopman Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as demo:
         # first, or a tab's handler of the same name would take the endpoint's
-        add_all_endpoints(library)
+        add_endpoints(studio)
         gr.HTML(HEADER)
-        work = Workspace(library, flows or FlowBenches.shared(), patience)
+        work = Workspace(studio, patience)
         above = {name: lay_out(work) for name, lay_out in ABOVE}
-        work.source = build_source(library, seed)
+        work.source = build_source(studio.library, seed)
         built = {}
         with gr.Tabs(elem_id="workspaces") as tabs:
             for key, title, build in TABS:

@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
-from analysis.recipes.replay import FlowBenches
+from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from foundation.randomness import MAX_SEED
 from ui.components.html import one_line
@@ -186,20 +186,23 @@ class Workspace:
     """What tabs and panels are built on.
 
     Attributes:
-        library: the models.
-        flows: who answers questions about flows and series.
+        studio: who answers all questions.
         patience: seconds that no measurement may exceed.
         source: the bar, once it has been built.
         shown: the event "another picture is shown", once the first tab has been built.
         afterwards: what is to be wired after all tabs, so that quick answers do not wait for it.
     """
 
-    library: ModelLibrary
-    flows: FlowBenches
+    studio: Studio
     patience: float = math.inf
     source: Source = None  # type: ignore[assignment]
     shown: Dependency = None  # type: ignore[assignment]
     afterwards: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def library(self) -> ModelLibrary:
+        """The HKD models."""
+        return self.studio.library
 
     def bounded(self, seconds: float) -> float:
         """So many seconds, or less where the page has less patience."""

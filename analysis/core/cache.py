@@ -24,7 +24,11 @@ def size_of(value: Any) -> int:
 
 
 class ByteLRU:
-    """Keeps the latest results up to `capacity` bytes. Not locked: its owner is."""
+    """Keeps the latest results up to `capacity` bytes. Not locked: whoever owns it holds a lock around each call.
+
+    `get` with `make` computes inside of that lock; what takes long is looked up with `find`, computed without the
+    lock, and kept with `put`.
+    """
 
     def __init__(self, capacity: int):
         self.capacity = capacity
@@ -34,16 +38,27 @@ class ByteLRU:
     def __len__(self) -> int:
         return len(self._items)
 
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The value of `key`, made when it is not there."""
-        if key in self._items:
-            self._items.move_to_end(key)
-            return self._items[key][0]
-        value = make()
+    def find(self, key: Hashable) -> Any:
+        """The value of `key`, None where it is not there."""
+        if key not in self._items:
+            return None
+        self._items.move_to_end(key)
+        return self._items[key][0]
+
+    def put(self, key: Hashable, value: Any) -> None:
+        """Keep a value; the oldest ones give way. One that is larger than the cache is not kept."""
         size = size_of(value)
-        if size <= self.capacity:
-            self._items[key] = (value, size)
-            self.bytes += size
-            while self.bytes > self.capacity:
-                self.bytes -= self._items.popitem(last=False)[1][1]
+        if size > self.capacity:
+            return
+        self.bytes += size - self._items.pop(key, (None, 0))[1]
+        self._items[key] = (value, size)
+        while self.bytes > self.capacity:
+            self.bytes -= self._items.popitem(last=False)[1][1]
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The value of `key`, made (never None) and kept when it is not there."""
+        value = self.find(key)
+        if value is None:
+            value = make()
+            self.put(key, value)
         return value

@@ -7,7 +7,15 @@ from contextlib import contextmanager
 
 
 class UserError(ValueError):
-    """Something that a user asked for cannot be done; the message is one sentence that tells the cure."""
+    """Something that a user asked for cannot be done; the message is one sentence that tells the cure.
+
+    Attributes:
+        field: name of the request's field that is at fault; "" where it is none, or several together.
+    """
+
+    def __init__(self, message: str, field: str = ""):
+        super().__init__(message)
+        self.field = field
 
 
 @contextmanager

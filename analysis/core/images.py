@@ -1,12 +1,16 @@
-"""Images as bytes: tensors as uint8, differences magnified, contact sheets as PNG."""
+"""Images as bytes: tensors as uint8, differences magnified, PNG and base64, contact sheets."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import functools
 import io
 import math
+import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +21,23 @@ from analysis.core.errors import UserError
 
 MAGNIFY_MOST = 1000.0  # more would show the decoder's rounding (1e-6 of its output) as if it were a picture
 PEAK = 0.9  # the largest value of a magnified difference, out of 1
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """Pictures in [-1, 1] as bytes with EDM's rounding (Karras et al. 2022), `clip(127.5 x + 128, 0, 255)`.
+
+    Args:
+        x: any shape; values outside [-1, 1] are clipped.
+
+    Returns:
+        uint8 of the same shape and device: -1 gives 0, 0 gives 128, 1 gives 255.
+
+    Raises:
+        ValueError: x holds a NaN, which has no colour.
+    """
+    if x.isnan().any():
+        raise ValueError("The picture holds NaN: use a gentler setting, the numbers behind it have overflowed.")
+    return (x.detach().float() * 127.5 + 128.0).clip(0, 255).to(torch.uint8)
 
 
 def as_pictures(x: Tensor, cure: str = "bring the gains closer to 1") -> np.ndarray:
@@ -51,6 +72,114 @@ def magnified(difference: Tensor, most: float = MAGNIFY_MOST) -> tuple[np.ndarra
     factor = 1.0 if largest > 0.5 or largest == 0 else min(most, PEAK / largest)
     return as_pictures((difference.clamp(-2, 2) * factor)[None])[0], factor
 
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Given images
+
+MIN_SIDE, MAX_SIDE = 8, 256  # pixels
+
+
+def checked_image(value: Any, what: str = "The picture") -> np.ndarray:
+    """A read-only copy of an uint8 (H, W, 3) picture, or a UserError naming `what`."""
+    good = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 3 and value.shape[2] == 3
+    if not good or not all(MIN_SIDE <= n <= MAX_SIDE for n in value.shape[:2]):
+        raise UserError(f"{what} must be 8-bit RGB of the model's size: upload it as PNG, JPEG or WebP.")
+    return _read_only(value)
+
+
+def checked_mask(value: Any, what: str = "The mask") -> np.ndarray:
+    """A mask as read-only uint8 (H, W), 255 = fully painted, or a UserError naming `what`.
+
+    Args:
+        value: bool, float in [0, 1] or uint8 (0 to 255, or 0 and 1).
+        what: what to call it.
+    """
+    cure = UserError(f"{what} must be a grid of numbers from 0 to 1 as high and wide as the picture: paint it again.")
+    if not isinstance(value, np.ndarray) or value.ndim != 2 or not all(1 <= n <= MAX_SIDE for n in value.shape):
+        raise cure
+    if value.dtype == np.bool_:
+        return _read_only(value.astype(np.uint8) * np.uint8(255))
+    if value.dtype == np.uint8:
+        return _read_only(value * np.uint8(255) if value.max() <= 1 else value)
+    if value.dtype.kind != "f" or not np.isfinite(value).all() or value.min() < 0 or value.max() > 1:
+        raise cure
+    return _read_only(np.round(value * 255).astype(np.uint8))
+
+
+def _read_only(value: np.ndarray) -> np.ndarray:
+    value = np.array(value, order="C")
+    value.setflags(write=False)
+    return value
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# PNG
+
+MAX_EMBEDDED = 64  # pixels a side of a picture inside a recipe
+
+
+def png_bytes(picture: np.ndarray) -> bytes:
+    """uint8 (H, W, 3), (H, W, 1) or (H, W) as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture[..., 0] if picture.shape[2:] == (1,) else picture).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def png_base64(picture: np.ndarray) -> str:
+    """As `png_bytes`, in base64."""
+    return base64.b64encode(png_bytes(picture)).decode("ascii")
+
+
+def embed(picture: np.ndarray) -> str:
+    """As `png_base64`, of at most 64 x 64 pixels. Raises UserError."""
+    if max(picture.shape[:2]) > MAX_EMBEDDED:
+        raise UserError(f"A recipe holds pictures up to {MAX_EMBEDDED} x {MAX_EMBEDDED} pixels: use a smaller model.")
+    return png_base64(picture)
+
+
+def extract(text: Any, mode: str = "RGB") -> np.ndarray:
+    """The inverse of `embed`.
+
+    Args:
+        text: base64.
+        mode: "RGB" or "L".
+
+    Raises:
+        UserError: not base64, not a PNG of that mode, more than 64 x 64 pixels, or damaged.
+    """
+    try:
+        return np.asarray(open_png(base64.b64decode(text, validate=True), MAX_EMBEDDED**2, mode))
+    except (TypeError, binascii.Error, ValueError):  # what is no text, no ASCII, no base64, or no such PNG
+        kind = "RGB" if mode == "RGB" else "8-bit grey"
+        raise UserError(
+            f"A picture in the recipe is not a {kind} PNG of at most {MAX_EMBEDDED} x {MAX_EMBEDDED} pixels."
+        ) from None
+
+
+def open_png(data: bytes, most_pixels: int, mode: str | None = None) -> Image.Image:
+    """A PNG whose size is checked in its header before anything is decoded; decoded when a mode is asked for.
+
+    Raises:
+        UserError: not a PNG of that mode, larger, or damaged.
+    """
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 33:
+        raise UserError("This is not a PNG file: choose one that this program saved.")
+    width, height = struct.unpack(">II", data[16:24])
+    if not 0 < width * height <= most_pixels:
+        raise UserError(f"The PNG has {width} x {height} pixels, more than are accepted here: choose a smaller one.")
+    try:
+        image = Image.open(io.BytesIO(data), formats=("PNG",))
+        if image.size != (width, height) or mode not in (None, image.mode):
+            raise ValueError("a second header, or another mode")
+        if mode is not None:
+            image.load()
+    except Exception:  # decoders of damaged files raise nearly anything
+        raise UserError("The PNG file is damaged or of another kind: use one that this program saved.") from None
+    return image
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Contact sheets
 
 MIN_CELL = 96  # pixels that a small picture is enlarged to, without smoothing
 MARGIN, TEXT = 8, 14  # pixels
@@ -87,9 +216,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def grid_png(*args, **kwargs) -> bytes:
     """`grid_sheet` as a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(grid_sheet(*args, **kwargs)).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return png_bytes(grid_sheet(*args, **kwargs))
 
 
 def grid_sheet(
@@ -148,20 +275,3 @@ def grid_sheet(
     for i, text in enumerate(below):
         write((MARGIN, foot + i * line), text, width - 2 * MARGIN, "lt")
     return np.asarray(sheet)
-
-
-def to_uint8(x: Tensor) -> Tensor:
-    """Pictures in [-1, 1] as bytes with EDM's rounding (Karras et al. 2022), `clip(127.5 x + 128, 0, 255)`.
-
-    Args:
-        x: any shape; values outside [-1, 1] are clipped.
-
-    Returns:
-        uint8 of the same shape and device: -1 gives 0, 0 gives 128, 1 gives 255.
-
-    Raises:
-        ValueError: x holds a NaN, which has no colour.
-    """
-    if x.isnan().any():
-        raise ValueError("The picture holds NaN: use a gentler setting, the numbers behind it have overflowed.")
-    return (x.detach().float() * 127.5 + 128.0).clip(0, 255).to(torch.uint8)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-Progress = Callable[[float, str], None] | None
+Report = Callable[[float, str], None]  # share done, and what; may raise to cancel
+Progress = Report | None
 
 
-Report = Callable[[float, str], None]
+def part(progress: Progress, start: float, end: float) -> Progress:
+    """The share of a part as a share of the whole."""
+    return None if progress is None else lambda share, what: progress(start + (end - start) * share, what)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import as_user_errors
-from analysis.flow.point_requests import DRAWN, Flow2DRequest
+from analysis.flow.point_requests import DRAWN
 from flow_core.densities.distances import MMD, wasserstein2
 from flow_core.densities.toys import Toy, drawn, toy
 from foundation.randomness import derived_seed
@@ -25,8 +26,25 @@ DENSITY_CELLS = 80
 NOISE, STEPS, DATA, MOREDATA = 1, 2, 3, 4
 
 
+class Target(Protocol):
+    """What says which density; questions about points have these fields. See `analysis.flow.point_requests`."""
+
+    @property
+    def density(self) -> str: ...
+
+    @property
+    def drawing(self) -> tuple | None: ...
+
+
+class Cloud(Target, Protocol):
+    """What says which data."""
+
+    @property
+    def seed(self) -> int: ...
+
+
 class Clouds:
-    """Densities and data of questions, which all have `density`, `drawing` and `seed`.
+    """Densities, data drawn from them and distances to these data; what is asked twice is kept.
 
     Args:
         cache_bytes: bound of what is kept.
@@ -36,48 +54,48 @@ class Clouds:
         self._cache = ByteLRU(cache_bytes)
         self._lock = threading.RLock()
 
-    def _toy(self, request) -> Toy:
+    def toy(self, cloud: Target) -> Toy:
+        """The density of a question."""
         with as_user_errors():
-            return drawn(request.drawing) if request.density == DRAWN else toy(request.density)
+            return drawn(cloud.drawing) if cloud.density == DRAWN else toy(cloud.density)
 
-    def _cached(self, request, what: tuple, make: Callable):
-        key = (request.density, request.drawing, *what)
+    def _cached(self, cloud: Target, what: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
+        key = (cloud.density, cloud.drawing, *what)
         with self._lock:
             return self._cache.get(key, make)
 
-    def contours(self, request) -> tuple[np.ndarray, np.ndarray]:
+    def contours(self, cloud: Target) -> tuple[np.ndarray, np.ndarray]:
         """The exact density (c, c) of a question, row = y growing, and its axis (c,)."""
 
         def make() -> tuple[np.ndarray, np.ndarray]:
-            density = self._toy(request)
+            density = self.toy(cloud)
             axis = torch.linspace(-density.extent, density.extent, DENSITY_CELLS, dtype=torch.float64)
             y, x = torch.meshgrid(axis, axis, indexing="ij")
             p = density.density.log_prob(torch.stack([x.flatten(), y.flatten()], 1)).exp().view_as(x)
             return p.numpy().astype(np.float32), axis.numpy().astype(np.float32)
 
-        return self._cached(request, ("contours",), make)
+        return self._cached(cloud, ("contours",), make)
 
-    def _data(self, request, part: int, n: int) -> Tensor:
-        seed = derived_seed(part, request.seed)
-        return self._cached(request, ("data", seed, n), lambda: self._toy(request).sample(n, seed))
+    def data(self, cloud: Cloud, part: int, n: int) -> Tensor:
+        """n points (n, 2) of a part of the random numbers of the question's seed: `DATA` or `MOREDATA`."""
+        seed = derived_seed(part, cloud.seed)
+        return self._cached(cloud, ("data", seed, n), lambda: self.toy(cloud).sample(n, seed))
 
-    def _numbers(self, request, x: Tensor) -> CloudNumbers:
-        """Against held-out data; W2 of the first points of both."""
-        held_out = self._data(request, DATA, HELD_OUT)
-        mmd = self._kept_mmd(request)
+    def numbers(self, cloud: Cloud, x: Tensor) -> CloudNumbers:
+        """Points (m, 2) against held-out data; W2 of the first points of both."""
+        held_out = self.data(cloud, DATA, HELD_OUT)
+        mmd = self.mmd(cloud)
         n = min(len(x), W2_POINTS)
         return CloudNumbers(mmd.unbiased(x), mmd.biased(x), wasserstein2(x[:n], held_out[:n]))
 
-    def _kept_mmd(self, request) -> MMD:
+    def mmd(self, cloud: Cloud) -> MMD:
         """To held-out data; its own term, the dearest part, is computed once."""
-        return self._cached(request, ("mmd", request.seed), lambda: MMD(self._data(request, DATA, HELD_OUT)))
+        return self._cached(cloud, ("mmd", cloud.seed), lambda: MMD(self.data(cloud, DATA, HELD_OUT)))
 
-    def floor(self, request: Flow2DRequest) -> CloudNumbers:
-        """Data against data, as many points as the question has."""
+    def floor(self, cloud: Cloud, points: int) -> CloudNumbers:
+        """Data against data, so many points of it."""
         return self._cached(
-            request,
-            ("floor", request.seed, request.points),
-            lambda: self._numbers(request, self._data(request, MOREDATA, request.points)),
+            cloud, ("floor", cloud.seed, points), lambda: self.numbers(cloud, self.data(cloud, MOREDATA, points))
         )
 
 

@@ -5,20 +5,22 @@ A trained net is kept under a key that says all of the training and is the same 
 
 from __future__ import annotations
 
-import functools
 import hashlib
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path as FilePath
 
 import numpy as np
 
 from analysis.core.errors import UserError, as_user_errors
-from analysis.flow.clouds import CACHE_BYTES, CloudNumbers, Clouds
-from analysis.flow.point_requests import KEY_PREFIX, Flow2DRequest, TrainRequest
+from analysis.flow.clouds import CloudNumbers, Clouds
+from analysis.flow.point_requests import KEY_PREFIX, TrainRequest
 from analysis.flow.settings import BRIDGES
 from flow_core import load
+from flow_core.densities.toys import Toy
 from flow_core.fields import Exact, Predict
 from flow_core.model import MODELS_DIR, SUFFIX, FlowConfig, FlowModel
 from flow_core.networks import PointConfig
@@ -27,7 +29,6 @@ from flow_core.samplers import heun
 from flow_core.train import train_live
 from flow_core.training.points import toy_task
 from foundation import noise
-from foundation.checkpoints import CheckpointError
 from foundation.training import TrainingConfig
 
 MAX_TRAINED = 16
@@ -42,12 +43,18 @@ class Net:
     path: Path
 
 
-class Nets(Clouds):
-    """Nets, and the clouds to compare their points with."""
+class Nets:
+    """The nets of one folder and those trained here, by density, path, sigma0 and name.
 
-    def __init__(self, cache_bytes: int = CACHE_BYTES):
-        super().__init__(cache_bytes)
+    Args:
+        folder: where toy-DENSITY.flow.safetensors (IDFF) and toy-DENSITY-PATH.flow.safetensors are.
+    """
+
+    def __init__(self, folder: str | FilePath = MODELS_DIR):
+        self.folder = FilePath(folder)
         self._trained: OrderedDict[str, FlowModel] = OrderedDict()
+        self._shipped: dict[str, FlowModel] = {}
+        self._lock = threading.RLock()
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -55,74 +62,86 @@ class Nets(Clouds):
         with self._lock:
             return tuple(self._trained)
 
-    def _keep(self, key: str, model: FlowModel) -> None:
+    def add(self, key: str, model: FlowModel) -> None:
+        """Keep a trained net under its key."""
         with self._lock:
             self._trained[key] = model
             self._trained.move_to_end(key)
             while len(self._trained) > MAX_TRAINED:
                 self._trained.popitem(last=False)
 
-    @staticmethod
-    def shipped_name(density: str, path: str) -> str | None:
-        """Name of the shipped net for a density and a path, None where none ships."""
+    def shipped_name(self, density: str, path: str) -> str | None:
+        """Name of the folder's net for a density and a path, None where there is none."""
         name = f"toy-{density}" if path == "idff" else f"toy-{density}-{path}"
-        return name if (MODELS_DIR / f"{name}{SUFFIX}").is_file() else None
+        return name if self._file(name).is_file() else None
 
-    def net(self, request: Flow2DRequest) -> Net:
-        """What a question calls.
+    def _file(self, name: str) -> FilePath:
+        return self.folder / f"{name}{SUFFIX}"
+
+    def get(self, density: Toy, path_name: str, sigma0: float, key: str) -> Net:
+        """The net of a density and a path.
+
+        Args:
+            density: what it flows to.
+            path_name: "icfm", "otcfm", "sbcfm", "idff".
+            sigma0: of the paths in `BRIDGES`; the others have none.
+            key: "oracle", "shipped", "auto" (shipped where one fits, else oracle), or the key of a trained net.
 
         Raises:
             UserError: no closed form, no shipped net, an unknown key, or a net of another path or sigma0.
         """
-        sigma = request.sigma0 if request.path in BRIDGES else 0.0
         with as_user_errors():
-            path = make_path(request.path, sigma)
-        if request.net.startswith(KEY_PREFIX):
+            path = make_path(path_name, sigma0 if path_name in BRIDGES else 0.0)
+        if key.startswith(KEY_PREFIX):
             with self._lock:
-                model = self._trained.get(request.net)
+                model = self._trained.get(key)
             if model is None:
-                raise UserError("This trained net is not kept any more: train it again, or choose another net.")
-            return self._fitting(Net(request.net, model, model.path), path)
-        name = self.shipped_name(request.density, request.path)
-        if request.net != "oracle" and name is not None:
-            model = self._shipped(name)
-            if request.net == "shipped" or model.path == path:
-                return self._fitting(Net(name, model, model.path), path)
-        if request.net == "shipped":
+                raise UserError("This trained net is not kept any more: train it again, or choose another net.", "net")
+            return _fitting(Net(key, model, model.path), path)
+        name = self.shipped_name(density.name, path_name)
+        if key != "oracle" and name is not None:
+            model = self._load(name)
+            if key == "shipped" or model.path == path:
+                return _fitting(Net(name, model, model.path), path)
+        if key == "shipped":
             raise UserError(
-                f"No net for {request.density} on the path {request.path} ships: choose the oracle, or train one."
+                f"No net for {density.name} on the path {path_name} ships: choose the oracle, or train one.",
+                "net",
             )
         if not path.independent:
             raise UserError(
-                f"The path {request.path} pairs noise and data, so it has no closed form: train a net for it, or "
-                f"choose {' or '.join(self._with_net(request.path)) or 'another path'}."
+                f"The path {path_name} pairs noise and data, so it has no closed form: train a net for it, or "
+                f"choose {' or '.join(self._with_net(path_name)) or 'another path'}.",
+                "net",
             )
-        return Net("oracle", self._toy(request).density.oracle(path), path)
+        return Net("oracle", density.density.oracle(path), path)
 
-    @staticmethod
-    def _with_net(path: str) -> list[str]:
+    def _with_net(self, path: str) -> list[str]:
         end = f"-{path}{SUFFIX}"
-        return sorted(p.name.removeprefix("toy-").removesuffix(end) for p in MODELS_DIR.glob(f"toy-*{end}"))
+        return sorted(p.name.removeprefix("toy-").removesuffix(end) for p in self.folder.glob(f"toy-*{end}"))
 
-    @staticmethod
-    @functools.lru_cache(maxsize=32)
-    def _shipped(name: str) -> FlowModel:
-        try:
-            return load(name)
-        except CheckpointError as e:
-            raise UserError(str(e)) from None
+    def _load(self, name: str) -> FlowModel:
+        with self._lock:
+            if name not in self._shipped:
+                with as_user_errors():  # CheckpointError is a sentence, too
+                    self._shipped[name] = load(self._file(name))
+            return self._shipped[name]
 
-    @staticmethod
-    def _fitting(net: Net, path: Path) -> Net:
-        if type(net.path) is not type(path) or net.path.coupling != path.coupling:
-            raise UserError("This net was trained on another path: choose its path, or another net.")
-        if net.path.sigma != path.sigma:
-            raise UserError(
-                f"This net was trained with sigma0 = {net.path.sigma:g}: set sigma0 to that, choose the oracle, or "
-                "train a net with this one."
-            )
-        return net
 
+def _fitting(net: Net, path: Path) -> Net:
+    if type(net.path) is not type(path) or net.path.coupling != path.coupling:
+        raise UserError("This net was trained on another path: choose its path, or another net.", "net")
+    if net.path.sigma != path.sigma:
+        raise UserError(
+            f"This net was trained with sigma0 = {net.path.sigma:g}: set sigma0 to that, choose the oracle, or "
+            "train a net with this one.",
+            "net",
+        )
+    return net
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Training
 
 BATCH = 256
 PREVIEW_POINTS, PREVIEW_NFE = 512, 15
@@ -130,60 +149,60 @@ LOOK_EVERY = 50
 PREDICTS = {"icfm": "velocity", "otcfm": "velocity", "sbcfm": "x1+eps", "idff": "x1"}
 
 
-class Training(Nets):
-    """Trains nets and keeps them."""
+def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[TrainStep]:
+    """Train a net, looked at every `LOOK_EVERY` steps.
 
-    def train_toy(self, request: TrainRequest) -> Iterator[TrainStep]:
-        """Train a net, looked at every `LOOK_EVERY` steps.
+    Closing the generator early keeps the net as it was at the last look; nothing is kept of a training that failed.
 
-        Closing the generator early keeps the net as it was at the last look; nothing is kept of a training that failed.
+    Args:
+        request: what to train.
+        clouds: data, and what previews are compared with.
+        nets: where the net is kept.
 
-        Raises:
-            UserError: from the generator, where flow_core refuses or the loss diverges.
-        """
-        batch = BATCH
-        config = TrainingConfig(
-            images=request.steps * batch, batch=batch, lr=5e-3, warmup=20 * batch, ema_halflife=100 * batch,
-            seed=request.seed,
-        )  # fmt: skip
-        sigma = request.sigma0 if request.path in BRIDGES else 0.0
-        with as_user_errors():
-            flow = FlowConfig(request.path, sigma, predicts=PREDICTS[request.path])
-            density = self._toy(request)
-            task = toy_task(density, flow, PointConfig(width=request.width), seed=request.seed)
-        model, start, losses, last = task.model, time.perf_counter(), [], None
-        live = train_live(task, config, LOOK_EVERY)
-        try:
-            while True:
-                try:
-                    with as_user_errors():
-                        step, loss = next(live)
-                except StopIteration:
-                    break
-                losses.append((step, loss))
-                preview, numbers = self._preview(request, model)
-                last = TrainStep(
-                    step, request.steps, time.perf_counter() - start, np.array(losses), preview, numbers,
-                    _key(request, step), step >= request.steps,
-                )  # fmt: skip
-                yield last
-                losses = []
-        except UserError:
-            last = None
-            raise
-        finally:
-            live.close()  # leaves the averaged weights in the model
-            if last is not None:
-                self._keep(last.key, model.eval().requires_grad_(False))
-
-    def _preview(self, request: TrainRequest, model: FlowModel) -> tuple[np.ndarray | None, CloudNumbers | None]:
-        with as_user_errors():
-            start = noise(range(PREVIEW_POINTS), (2,))
+    Raises:
+        UserError: from the generator, where flow_core refuses or the loss diverges.
+    """
+    config = TrainingConfig(
+        images=request.steps * BATCH, batch=BATCH, lr=5e-3, warmup=20 * BATCH, ema_halflife=100 * BATCH,
+        seed=request.seed,
+    )  # fmt: skip
+    sigma = request.sigma0 if request.path in BRIDGES else 0.0
+    with as_user_errors():
+        flow = FlowConfig(request.path, sigma, predicts=PREDICTS[request.path])
+        task = toy_task(clouds.toy(request), flow, PointConfig(width=request.width), seed=request.seed)
+    model, start, losses, last = task.model, time.perf_counter(), [], None
+    live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY)
+    try:
+        while True:
             try:
-                x = heun(model, start, Exact(model.path), PREVIEW_NFE).x
-            except ValueError:  # diverged: it may come back
-                return None, None
-            return x.numpy().astype(np.float32), self._numbers(request, x)
+                with as_user_errors():
+                    step, loss = next(live)
+            except StopIteration:
+                break
+            losses.append((step, loss))
+            preview, numbers = _preview(request, model, clouds)
+            last = TrainStep(
+                step, request.steps, time.perf_counter() - start, np.array(losses), preview, numbers,
+                _key(request, step), step >= request.steps,
+            )  # fmt: skip
+            yield last
+            losses = []
+    except UserError:
+        last = None
+        raise
+    finally:
+        live.close()  # leaves the averaged weights in the model
+        if last is not None:
+            nets.add(last.key, model.eval().requires_grad_(False))
+
+
+def _preview(request: TrainRequest, model: FlowModel, clouds: Clouds) -> tuple[np.ndarray | None, CloudNumbers | None]:
+    with as_user_errors():
+        try:
+            x = heun(model, noise(range(PREVIEW_POINTS), (2,)), Exact(model.path), PREVIEW_NFE).x
+        except ValueError:  # diverged: it may come back
+            return None, None
+        return x.numpy().astype(np.float32), clouds.numbers(request, x)
 
 
 def _key(request: TrainRequest, step: int) -> str:

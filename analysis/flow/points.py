@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,11 +14,13 @@ from torch import Tensor
 
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.progress import Report
-from analysis.flow.clouds import NOISE, STEPS, W2_POINTS, CloudNumbers
-from analysis.flow.nets import Net, Training
-from analysis.flow.point_requests import Flow2DRequest, SweepRequest
+from analysis.flow.clouds import NOISE, STEPS, W2_POINTS, CloudNumbers, Clouds
+from analysis.flow.nets import Net, Nets, TrainStep, train_net
+from analysis.flow.point_requests import Flow2DRequest, LikelihoodRequest, SweepRequest, TrainRequest
 from analysis.flow.settings import MAX_POINTS
-from flow_core.samplers import SampleResult, follow
+from flow_core.likelihood import log_likelihood
+from flow_core.model import MODELS_DIR
+from flow_core.samplers import GRIDS, Callback, SampleResult, sample
 from foundation import noise
 from foundation.randomness import MAX_SEED, derived_seed
 
@@ -84,14 +88,55 @@ class SweepResult:
     floor: np.ndarray
 
 
-class PointFlows(Training):
-    """Questions about flows in two dimensions; what is asked twice is kept."""
+@dataclass(frozen=True, eq=False)
+class LikelihoodResult:
+    """Density of a flow at one point of the plane, beside the exact one.
 
-    @staticmethod
-    @functools.cache
-    def shared() -> PointFlows:
-        """The one bench of a process: page and endpoints know the same trained nets."""
-        return PointFlows()
+    Attributes:
+        log_prob: natural logarithm of the flow's density, per unit of area.
+        bits_per_dim: -log_prob / (2 ln 2).
+        exact_log_prob, exact_bits_per_dim: of the density itself; -inf and inf where that is 0.
+        latent: (2,) where the plain flow brings the point from, at t = 0.
+        nfe, derivatives: network calls and backward passes, counted.
+        net: as in `Flow2DResult`.
+    """
+
+    log_prob: float
+    bits_per_dim: float
+    exact_log_prob: float
+    exact_bits_per_dim: float
+    latent: np.ndarray
+    nfe: int
+    derivatives: int
+    net: str
+
+
+class PointFlows:
+    """Questions about flows in two dimensions; what is asked twice is kept.
+
+    Args:
+        folder: of the nets that ship; see `Nets`.
+    """
+
+    def __init__(self, folder: str | Path = MODELS_DIR):
+        self.clouds, self.nets = Clouds(), Nets(folder)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Keys of the trained nets that can be used, the latest last."""
+        return self.nets.trained
+
+    def net(self, request: Flow2DRequest | LikelihoodRequest) -> Net:
+        """What a question calls. Raises UserError: see `Nets.get`."""
+        return self.nets.get(self.clouds.toy(request), request.path, request.sigma0, request.net)
+
+    def contours(self, request: Flow2DRequest | TrainRequest) -> tuple[np.ndarray, np.ndarray]:
+        """The exact density (c, c) of a question, row = y growing, and its axis (c,)."""
+        return self.clouds.contours(request)
+
+    def train_toy(self, request: TrainRequest) -> Iterator[TrainStep]:
+        """Train a net; see `analysis.flow.nets.train_net`."""
+        return train_net(request, self.clouds, self.nets)
 
     def flow_2d(self, request: Flow2DRequest) -> Flow2DResult:
         """One setting: trajectories, points, distances to data, and what data and the closed form get."""
@@ -104,7 +149,7 @@ class PointFlows(Training):
 
         result = self._sample(request, net, keep)
         density, axis = self.contours(request)
-        numbers = self._numbers(request, result.x)
+        numbers = self.clouds.numbers(request, result.x)
         return Flow2DResult(
             times=result.grid.numpy(),
             trajectories=_stacked([*states, result.x]),
@@ -115,7 +160,7 @@ class PointFlows(Training):
             derivatives=result.derivatives,
             net=net.name,
             numbers=numbers,
-            floor=self.floor(request),
+            floor=self.clouds.floor(request, request.points),
             oracle=numbers if net.name == "oracle" else self._of_oracle(request),
             w2_points=min(request.points, W2_POINTS),
         )
@@ -123,16 +168,32 @@ class PointFlows(Training):
     def _of_oracle(self, request: Flow2DRequest) -> CloudNumbers | None:
         try:
             twin = replace(request, net="oracle")
-            return self._numbers(request, self._sample(twin, self.net(twin)).x)
+            return self.clouds.numbers(request, self._sample(twin, self.net(twin)).x)
         except UserError:  # no closed form, or it diverged
             return None
 
-    def _sample(self, request: Flow2DRequest, net: Net, callback=None) -> SampleResult:
+    def _sample(self, request: Flow2DRequest, net: Net, callback: Callback | None = None) -> SampleResult:
         if request.sampler == "taylor2" and request.path == "sbcfm":
             raise UserError("Taylor-2 needs a net without an eps head, and this path has one: choose heun or rk4.")
         with as_user_errors():
             start = _noise(_seeds(request, NOISE))
-            return follow(net.predict, start, net.path, request, lambda: _seeds(request, STEPS), callback)
+            return sample(
+                request.sampler, net.predict, start, net.path, request.nfe, gammas=request.gammas,
+                spacing=GRIDS[request.grid], noise_seeds=_seeds(request, STEPS), callback=callback,
+            )  # fmt: skip
+
+    def likelihood(self, request: LikelihoodRequest) -> LikelihoodResult:
+        """Density of a net's plain flow at one point, beside the exact density."""
+        net, density = self.net(request), self.clouds.toy(request).density
+        at = torch.tensor([request.point], dtype=torch.float64)
+        exact = float(density.log_prob(at))
+        with as_user_errors():
+            start = at if net.name == "oracle" else at.float()
+            found = log_likelihood(net.predict, net.path, start, steps=request.steps)
+        return LikelihoodResult(
+            float(found.log_prob), float(found.bits_per_dim), exact, -exact / (2 * math.log(2)),
+            found.latent[0].double().numpy(), found.nfe, found.derivatives, net.name,
+        )  # fmt: skip
 
     # -----------------------------------------------------------------------------------------------------------------
     # Sweeps
@@ -153,7 +214,7 @@ class PointFlows(Training):
         plain = replace(
             first, sampler="euler", net="oracle", path=first.path if first.path in ("icfm", "idff") else "icfm"
         )
-        jobs = [
+        jobs: list[tuple[np.ndarray, tuple[int, ...], Flow2DRequest]] = [
             (by_nfe, (s, k, r), replace(setting, nfe=n, seed=seed))
             for s, setting in enumerate((*request.settings, plain))
             for k, n in enumerate(request.nfes)
@@ -162,14 +223,16 @@ class PointFlows(Training):
         for m, setting in enumerate(moved):
             for g, gamma in enumerate(request.gammas):
                 asked = request.at_gamma(setting, gamma)
-                for r, seed in enumerate(seeds if asked else ()):
+                if asked is None:
+                    continue
+                for r, seed in enumerate(seeds):
                     jobs.append((by_gamma, (0, m, g, r), replace(asked, seed=seed)))
                     jobs.append((by_gamma, (1, m, g, r), replace(asked, seed=seed, net="oracle")))
         for i, (table, place, asked) in enumerate(jobs):
             if report is not None:
                 report(i / len(jobs), f"run {i + 1} of {len(jobs)}: {asked.sampler}, {asked.nfe} calls")
             table[place] = self._mmd2(asked)
-        floor = [self.floor(replace(first, seed=seed)).mmd2 for seed in seeds]
+        floor = [self.clouds.floor(replace(first, seed=seed), first.points).mmd2 for seed in seeds]
         return SweepResult(
             nfes=np.array(request.nfes),
             by_nfe=by_nfe[:-1],
@@ -186,7 +249,7 @@ class PointFlows(Training):
             x = self._sample(request, self.net(request)).x
         except UserError:
             return math.nan
-        return self._kept_mmd(request).unbiased(x)
+        return self.clouds.mmd(request).unbiased(x)
 
 
 def _seeds(request: Flow2DRequest, part: int) -> range:

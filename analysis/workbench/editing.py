@@ -1,4 +1,4 @@
-"""What can be asked of the editing part of a Workbench and what comes back: frozen dataclasses, numpy only.
+"""Editing, inpainting, colourisation: requests, results and answers.
 
 Pictures are uint8 (H, W, 3) of the model's size. Masks come in as bool, as float in [0, 1] or as uint8 (0 to 255, or 0
 and 1), and are kept as uint8 0 to 255, so that a recipe can hold them without loss.
@@ -6,62 +6,48 @@ and 1), and are kept as uint8 0 to 255, so that a recipe can hold them without l
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+import torch
+from pydantic import AfterValidator, Field
+from torch import Tensor
 
 from analysis.core.errors import UserError
-from analysis.core.fields import edges_of, real, several, whole
+from analysis.core.fields import (
+    MAX_EDGES,
+    THIRDS,
+    Choice,
+    Edges,
+    Image,
+    Label,
+    Mask,
+    Order,
+    Request,
+    Seed,
+    Unit,
+    sorted_set,
+)
+from analysis.core.images import as_pictures
+from analysis.koopman import editing, restoration
 from analysis.koopman.editing import ENCODINGS, REGIONS, EditNumbers
 from analysis.koopman.restoration import MAX_STEPS, HoleNumbers
-from foundation.randomness import MAX_SEED
+from analysis.workbench.session import Session
+from foundation import noise, shapes
+from koopman_core.operator import sigma_of_tau
 
 REFERENCES = ("seed", "scene", "picture")
 METHODS = ("iterative", "latent")
-MIN_SIDE, MAX_SIDE = 8, 256
-
-
-def picture_of(value, what: str = "The picture") -> np.ndarray:
-    """A read-only copy of an uint8 (H, W, 3) picture, or a UserError naming `what`."""
-    good = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 3 and value.shape[2] == 3
-    if not good or not all(MIN_SIDE <= n <= MAX_SIDE for n in value.shape[:2]):
-        raise UserError(f"{what} must be 8-bit RGB of the model's size: upload it as PNG, JPEG or WebP.")
-    return _frozen(value)
-
-
-def mask_of(value, what: str = "The mask") -> np.ndarray:
-    """A mask as read-only uint8 (H, W), 255 = fully painted, or a UserError naming `what`."""
-    cure = UserError(f"{what} must be a grid of numbers from 0 to 1 as high and wide as the picture: paint it again.")
-    if not isinstance(value, np.ndarray) or value.ndim != 2 or not all(1 <= n <= MAX_SIDE for n in value.shape):
-        raise cure
-    if value.dtype == np.bool_:
-        return _frozen(value.astype(np.uint8) * np.uint8(255))
-    if value.dtype == np.uint8:
-        return _frozen(value * np.uint8(255) if value.max() <= 1 else value)
-    if value.dtype.kind != "f" or not np.isfinite(value).all() or value.min() < 0 or value.max() > 1:
-        raise cure
-    return _frozen(np.round(value * 255).astype(np.uint8))
-
-
-def _frozen(value: np.ndarray) -> np.ndarray:
-    value = np.array(value, order="C")
-    value.setflags(write=False)
-    return value
-
-
-def _one_of(value, choices: tuple[str, ...], what: str) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise UserError(f"{what} must be one of {', '.join(choices)}.")
-    return value
-
-
-def _seed(value, what: str = "The seed") -> int:
-    return whole(value, 0, MAX_SEED, what)
+ImageProgress = Callable[[float, np.ndarray], None]  # share done, and the picture so far
+Steps = Annotated[int, Field(ge=1, le=MAX_STEPS, title="The number of steps")]
 
 
 # Identity decides equality: comparing arrays gives arrays.
 @dataclass(frozen=True, eq=False)
-class EditRequest:
+class EditRequest(Request):
     """Mix bands of a reference into the picture of a seed.
 
     Attributes:
@@ -80,51 +66,43 @@ class EditRequest:
         mask: the painted region.
     """
 
-    seed: int
-    label: int = -1
-    reference: str = "seed"
-    reference_seed: int = 1
-    reference_label: int = -1
-    picture: np.ndarray | None = None
-    encoding: str = "noise"
-    noise_seed: int = 0
-    tau: float = 0.5
-    edges: tuple[float, ...] = (1 / 3, 2 / 3)
-    bands: tuple[int, ...] = (0,)  # the most detail for its change of layout, by docs/results.md
-    order: str = "alpha"
-    ratio: float = 0.5
-    region: str = "lower-left-triangle"
-    mask: np.ndarray | None = None
+    seed: Seed
+    label: Label = -1
+    reference: Annotated[str, Choice(REFERENCES)] = "seed"
+    reference_seed: Annotated[Seed, Field(title="The reference's seed")] = 1
+    reference_label: Label = -1
+    picture: Annotated[Image | None, Field(title="The reference picture")] = None
+    encoding: Annotated[str, Choice(ENCODINGS)] = "noise"
+    noise_seed: Seed = 0
+    tau: Annotated[Unit, Field(title="The edit time")] = 0.5
+    edges: Edges = THIRDS
+    # the first has the most detail for its change of layout, by docs/results.md
+    bands: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=MAX_EDGES)], ...],
+        Field(min_length=1, max_length=MAX_EDGES + 1),
+        AfterValidator(sorted_set),
+    ] = (0,)
+    order: Order = "alpha"
+    ratio: Annotated[Unit, Field(title="The mixing ratio")] = 0.5
+    region: Annotated[str, Choice(REGIONS)] = "lower-left-triangle"
+    mask: Annotated[Mask | None, Field(title="The painted region")] = None
 
-    def __post_init__(self) -> None:
-        edges = edges_of(self.edges)
-        top = len(edges)
-        bands = tuple(sorted({whole(b, 0, top, "Each band") for b in several(self.bands, 9, "The bands")}))
-        clean = {
-            "seed": _seed(self.seed),
-            "reference": _one_of(self.reference, REFERENCES, "The reference"),
-            "reference_seed": _seed(self.reference_seed, "The reference's seed"),
-            "encoding": _one_of(self.encoding, ENCODINGS, "The encoding"),
-            "noise_seed": _seed(self.noise_seed, "The noise seed"),
-            "tau": real(self.tau, 0, 1, "The edit time"),
-            "edges": edges,
-            "bands": bands,
-            "order": _one_of(self.order, ("alpha", "abs"), "The order of the modes"),
-            "ratio": real(self.ratio, 0, 1, "The mixing ratio"),
-            "region": _one_of(self.region, REGIONS, "The region"),
-        }
+    def check_together(self) -> None:
+        """Raises UserError: a band beyond the last, an encoding that the reference has not, or no painting."""
+        if self.bands[-1] > len(self.edges):
+            raise UserError(f"Each of the bands must be a whole number from 0 to {len(self.edges)}.", "bands")
         if self.reference != "seed" and self.encoding != "noise":
-            raise UserError(f"Only a seed has a trajectory to take a {self.encoding} state from: choose noise.")
+            raise UserError(
+                f"Only a seed has a trajectory to take a {self.encoding} state from: choose noise.", "encoding"
+            )
         if (self.picture is not None) != (self.reference == "picture"):
-            raise UserError("Upload a reference picture, or choose a seed or a scene as the reference.")
+            raise UserError("Upload a reference picture, or choose a seed or a scene as the reference.", "picture")
         if (self.mask is not None) != (self.region == "painted"):
-            raise UserError('Paint the region and choose "painted", or choose another region without a painting.')
-        clean["picture"] = None if self.picture is None else picture_of(self.picture, "The reference picture")
-        clean["mask"] = None if self.mask is None else mask_of(self.mask, "The painted region")
-        if clean["mask"] is not None and not clean["mask"].any():
-            raise UserError("The painted region is empty: paint where the reference may come in.")
-        for name, value in clean.items():
-            object.__setattr__(self, name, value)
+            raise UserError(
+                'Paint the region and choose "painted", or choose another region without a painting.', "mask"
+            )
+        if self.mask is not None and not self.mask.any():
+            raise UserError("The painted region is empty: paint where the reference may come in.", "mask")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +133,7 @@ class EditResult:
 
 
 @dataclass(frozen=True, eq=False)
-class InpaintRequest:
+class InpaintRequest(Request):
     """Fill the hole of a picture. Mask: 1 (255, True) = UNKNOWN, to be made up; half and more counts as 1.
 
     Attributes:
@@ -167,53 +145,35 @@ class InpaintRequest:
         truth: whether the picture is also the truth inside the hole, so that the result can be measured.
     """
 
-    picture: np.ndarray
-    mask: np.ndarray
-    seed: int = 0
-    label: int = -1
-    steps: int = 20
-    method: str = "iterative"
-    tau: float = 0.5
+    picture: Image
+    mask: Mask
+    seed: Seed = 0
+    label: Label = -1
+    steps: Steps = 20
+    method: Annotated[str, Choice(METHODS)] = "iterative"
+    tau: Annotated[Unit, Field(title="The encoding time")] = 0.5
     truth: bool = True
 
-    def __post_init__(self) -> None:
-        clean = {
-            "picture": picture_of(self.picture),
-            "mask": mask_of(self.mask),
-            "seed": _seed(self.seed),
-            "steps": whole(self.steps, 1, MAX_STEPS, "The number of steps"),
-            "method": _one_of(self.method, METHODS, "The method"),
-            "tau": real(self.tau, 0, 1, "The encoding time"),
-        }
-        if not isinstance(self.truth, bool):
-            raise UserError("Say with true or false whether the hole of the picture holds the truth.")
-        if clean["mask"].shape != clean["picture"].shape[:2]:
-            raise UserError("The mask must be as high and wide as the picture: paint it again.")
-        if not (clean["mask"] >= 128).any():
-            raise UserError("Nothing is painted: paint over what is to be made up.")
-        for name, value in clean.items():
-            object.__setattr__(self, name, value)
+    def check_together(self) -> None:
+        """Raises UserError: no hole, or one of another size."""
+        if self.mask.shape != self.picture.shape[:2]:
+            raise UserError("The mask must be as high and wide as the picture: paint it again.", "mask")
+        if not (self.mask >= 128).any():
+            raise UserError("Nothing is painted: paint over what is to be made up.", "mask")
 
 
 @dataclass(frozen=True, eq=False)
-class ColorizeRequest:
+class ColorizeRequest(Request):
     """Colours for a picture, of which only the luma is looked at.
 
     Attributes: picture; seed, label of what is made up; steps, 1 to 40; truth = whether its own colours are the truth.
     """
 
-    picture: np.ndarray
-    seed: int = 0
-    label: int = -1
-    steps: int = 20
+    picture: Image
+    seed: Seed = 0
+    label: Label = -1
+    steps: Steps = 20
     truth: bool = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "picture", picture_of(self.picture))
-        object.__setattr__(self, "seed", _seed(self.seed))
-        object.__setattr__(self, "steps", whole(self.steps, 1, MAX_STEPS, "The number of steps"))
-        if not isinstance(self.truth, bool):
-            raise UserError("Say with true or false whether the picture's own colours are the truth.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,3 +197,222 @@ class RestoreResult:
     nfe: int
     stopped: bool
     numbers: HoleNumbers | None
+
+
+def _shown(x: Tensor) -> np.ndarray:
+    return as_pictures(x, "choose a smaller ratio or another time")
+
+
+def _digest(array: np.ndarray | None) -> str:
+    return "" if array is None else f"{array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Editing
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """All of an edit that its ratio does not change.
+
+    Attributes: z, path = latents of the original and of the reference at eps; aware, everywhere = G M of the edit and
+    of its control; reference (1, 3, H, W); region (H, W); shown = the reference as uint8; strip; sigma; share.
+    """
+
+    z: list[Tensor]
+    path: list[Tensor]
+    aware: list[Tensor]
+    everywhere: list[Tensor]
+    reference: Tensor
+    region: Tensor
+    shown: np.ndarray
+    strip: np.ndarray
+    sigma: float
+    share: float
+
+
+@torch.inference_mode()
+def edit(session: Session, request: EditRequest, progress: ImageProgress | None = None) -> EditResult:
+    """Frequency-aware editing with its control (paper 4.3; docs/method.md, "Editing").
+
+    Ratio, bands and region never encode again; edit time, reference and seed do.
+
+    Args:
+        session: of the model.
+        request: what is mixed.
+        progress: called with (share done, picture) while the `ode` encoding runs; may raise to cancel.
+    """
+    key = (_key(request), request.seed, request.label, request.region, _digest(request.mask))
+    with session.lock:
+        e = session.cache.get(
+            ("edit", *key, request.bands, request.edges, request.order), lambda: _parts(session, request, progress)
+        )
+        parts = [
+            e.z, editing.mix(e.z, e.path, e.aware, request.ratio),
+            editing.mix(e.z, e.path, e.everywhere, request.ratio), e.path,
+        ]  # fmt: skip
+        # always four at a time: a picture must not depend on what it is batched with, to the last bit
+        batch = [torch.cat(level) for level in zip(*parts, strict=True)]
+        decoded = session.model.decode(batch, session.labels(request.label, 4))
+    shown = _shown(decoded)
+    rows = editing.measure(decoded[1:3], decoded[:1].expand(2, -1, -1, -1), e.reference.expand(2, -1, -1, -1), e.region)
+    return EditResult(
+        *shown[:3],
+        reference=e.shown,
+        encoded=shown[3],
+        strip=e.strip,
+        strip_ratios=editing.STRIP_RATIOS,
+        sigma=e.sigma,
+        numbers=editing.numbers(rows[0]),
+        numbers_control=editing.numbers(rows[1]),
+        share=e.share,
+    )
+
+
+def _parts(session: Session, request: EditRequest, progress: ImageProgress | None) -> _Parts:
+    label, other = session.label(request.label), session.label(request.reference_label, "reference_label")
+    z = session.final_latents(request.seed, label)
+    picture = _reference(session, request, other)
+    path = _reference_latents(session, request, other, picture, progress)
+    painted = None if request.mask is None else torch.from_numpy(request.mask.astype(np.float32)) / 255
+    region = editing.region_mask(request.region, *session.model.picture_shape[1:], painted)
+    aware = _weights(session, request, region, (request.bands, request.edges, request.order))
+    steps = [editing.mix(z, path, aware, r) for r in editing.STRIP_RATIOS]
+    batch = [torch.cat(level) for level in zip(*steps, strict=True)]
+    return _Parts(
+        z, path, aware, _weights(session, request, region, ()), picture, region, _shown(picture)[0],
+        strip=_shown(session.model.decode(batch, session.labels(label, len(steps)))),
+        sigma=float(sigma_of_tau(request.tau, session.model.koopman.warp)),
+        share=sum(float((w > 0).sum()) for w in aware) / sum(w.numel() for w in aware),
+    )  # fmt: skip
+
+
+def _weights(session: Session, request: EditRequest, region: Tensor, bands: tuple) -> list[Tensor]:
+    """G M of every latent: sorting the modes of a large model takes longer than a decode."""
+    key = ("weights", request.region, _digest(request.mask), *bands)
+    return session.cache.get(key, lambda: editing.mode_weights(session.entries, region, *bands))
+
+
+def _key(request: EditRequest) -> tuple:
+    """What the reference's latents depend on."""
+    picture = _digest(request.picture) if request.reference == "picture" else request.reference_seed
+    when = {"noise": (request.noise_seed, request.tau), "ode": (request.tau,), "latent": ()}[request.encoding]
+    return "reference", request.reference, picture, request.reference_label, request.encoding, *when
+
+
+def _reference(session: Session, request: EditRequest, label: int) -> Tensor:
+    """(1, 3, H, W) in [-1, 1]: the upload, the scene, or the model's own picture of the reference seed."""
+    if request.picture is not None:
+        return session.tensor(request.picture)
+    if request.reference == "scene":
+        return session.tensor(shapes.images([request.reference_seed], session.model.picture_shape[1])[0])
+
+    def make() -> Tensor:
+        z = session.final_latents(request.reference_seed, label)
+        return session.model.decode(z, session.labels(label, 1)).clamp(-1, 1)
+
+    return session.cache.get(("picture", request.reference_seed, label), make)
+
+
+def _reference_latents(
+    session: Session, request: EditRequest, label: int, picture: Tensor, progress: ImageProgress | None
+) -> list[Tensor]:
+    """z_r evolved to eps."""
+    if request.encoding == "latent":
+        return session.final_latents(request.reference_seed, label)
+    model, teacher, labels = session.model, session.teacher, session.labels(label, 1)
+
+    def noisy() -> list[Tensor]:
+        eps = noise([request.noise_seed], model.picture_shape)
+        session.encodes += 1
+        return editing.noisy_latents(model, picture, request.tau, eps, labels)
+
+    def followed() -> list[Tensor]:
+        sigma = float(sigma_of_tau(request.tau, model.koopman.warp))
+        state = editing.ode_states(teacher, [request.reference_seed], sigma, labels, report).x
+        session.encodes += 1
+        return editing.state_latents(model, state, request.tau, labels)
+
+    def report(share: float, sigma: float, x: Tensor, denoised: Tensor) -> None:
+        if progress is not None:
+            progress(share, _shown(denoised)[0])
+
+    if request.encoding == "ode" and teacher is None:
+        raise UserError("This model has no teacher to take the ODE state from: choose the encoding noise.", "encoding")
+    return session.cache.get(_key(request), noisy if request.encoding == "noise" else followed)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Restoration
+
+
+@torch.inference_mode()
+def inpaint(session: Session, request: InpaintRequest, progress: ImageProgress | None = None) -> RestoreResult:
+    """Fill a hole by algorithm 4 of Consistency Models, or in one step (docs/method.md, "Restoration").
+
+    Args:
+        session: of the model.
+        request: what is known.
+        progress: called with (share done, picture so far) after every step. Raising `restoration.Stop` ends the run
+            and keeps the picture; anything else that it raises cancels.
+    """
+    label, picture = session.label(request.label), session.tensor(request.picture)
+    hole = torch.from_numpy(request.mask >= 128)
+    given = torch.where(hole, torch.zeros(()), picture)
+    truth = picture if request.truth else None
+    if request.method == "iterative":
+        report = _report(progress, request.steps)
+        done = restoration.inpaint(_map(session, label), picture, hole, request.steps, [request.seed], report)
+        return _restored(session, done, given, truth, hole)
+    with session.lock:
+        generated = session.final_latents(request.seed, label)
+        eps = noise([request.seed], session.model.picture_shape)
+        session.encodes += 1
+        labels = session.labels(label, 1)
+        x = restoration.inpaint_latents(session.model, generated, picture, hole, request.tau, eps, labels)
+    sigma = float(sigma_of_tau(request.tau, session.model.koopman.warp))
+    _report(progress, 1)(1, sigma, x)
+    done = restoration.Restored(x, (sigma,), (x,), 2, False)  # E(x_T), and E and D of the blend
+    return _restored(session, done, given, truth, hole)
+
+
+@torch.inference_mode()
+def colorize(session: Session, request: ColorizeRequest, progress: ImageProgress | None = None) -> RestoreResult:
+    """Make up colours, luma kept; `progress` as in `inpaint`. Shown pictures are drawn into the gamut."""
+    label, picture = session.label(request.label), session.tensor(request.picture)
+    report = _report(progress, request.steps)
+    done = restoration.colorize(_map(session, label), picture, request.steps, [request.seed], report)
+    everywhere = torch.ones(picture.shape[-2:], dtype=torch.bool)
+    return _restored(session, done, restoration.gray(picture), picture if request.truth else None, everywhere)
+
+
+def _map(session: Session, label: int) -> Callable[[Tensor, float], Tensor]:
+    """f(x, sigma), locked for one call only, so that other questions get through between the steps."""
+
+    def f(x: Tensor, sigma: float) -> Tensor:
+        with session.lock:
+            return session.model(x, sigma, session.labels(label, len(x)))
+
+    return f
+
+
+def _report(progress: ImageProgress | None, steps: int) -> Callable[[int, float, Tensor], None]:
+    def report(done: int, sigma: float, x: Tensor) -> None:
+        shown = _shown(restoration.into_gamut(x))[0]
+        if progress is not None:
+            progress(done / steps, shown)
+
+    return report
+
+
+def _restored(
+    session: Session, done: restoration.Restored, given: Tensor, truth: Tensor | None, hole: Tensor
+) -> RestoreResult:
+    frames = restoration.into_gamut(torch.cat(done.frames))
+    shown, numbers = _shown(frames), None
+    if truth is not None:
+        with session.lock:
+            lpips = session.lpips(frames[-1:], truth)
+        perceptual = None if lpips is None else lambda x, y: lpips
+        numbers = restoration.measure_hole(frames[-1:], truth, hole, perceptual)
+    return RestoreResult(shown[-1], _shown(given)[0], shown, np.array(done.sigmas), done.nfe, done.stopped, numbers)

@@ -1,25 +1,27 @@
-"""Shares of bands and levels over time: request and result, frozen dataclasses, numpy only.
-
-K bands, n times, L levels. Ranges are checked here; what depends on the model is checked by
-`analysis.workbench.workbench.effects_answers`.
-"""
+"""Shares of bands and levels over time: request, result and answer. K bands, n times, L levels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+import torch
+from pydantic import Field
 
 from analysis.core.errors import UserError
-from analysis.core.fields import whole
-from analysis.koopman.effects import KINDS
-from analysis.workbench.spectrum import THIRDS, check_fields
+from analysis.core.fields import THIRDS, Choice, Edges, Label, Order, Request, Seeds
+from analysis.core.progress import Progress
+from analysis.koopman import effects
+from analysis.workbench.session import Session
+from analysis.workbench.spectrum import Times
+from koopman_core.operator import sigma_of_tau
 
 MAX_DECODED = 128  # pairs of a seed and a time: each costs 1 + K + L decodings
 
 
 @dataclass(frozen=True)
-class EffectRequest:
+class EffectRequest(Request):
     """Shares of bands and levels over time, averaged over seeds.
 
     Attributes:
@@ -31,20 +33,16 @@ class EffectRequest:
         decoded_times: of the curves in pictures, 0 (leave them out) to 16.
     """
 
-    seeds: tuple[int, ...]
-    label: int = -1
-    edges: tuple[float, ...] = THIRDS
-    order: str = "alpha"
-    kind: str = "displacement"
-    times: int = 64
-    decoded_times: int = 0
+    seeds: Seeds
+    label: Label = -1
+    edges: Edges = THIRDS
+    order: Order = "alpha"
+    kind: Annotated[str, Choice(effects.EFFECT_KINDS), Field(title="The kind of effect")] = "displacement"
+    times: Times = 64
+    decoded_times: Annotated[int, Field(ge=0, le=16, title="The number of decoded times")] = 0
 
-    def __post_init__(self) -> None:
-        check_fields(self, seeds="seeds")
-        if self.kind not in KINDS:
-            raise UserError(f"The kind of effect must be one of {', '.join(KINDS)}.")
-        object.__setattr__(self, "times", whole(self.times, 2, 256, "The number of times"))
-        object.__setattr__(self, "decoded_times", whole(self.decoded_times, 0, 16, "The number of decoded times"))
+    def check_together(self) -> None:
+        """Raises UserError: too much work."""
         if len(self.seeds) * self.decoded_times > MAX_DECODED:
             raise UserError(f"Seeds times decoded times must stay within {MAX_DECODED}: ask for fewer of either.")
 
@@ -77,3 +75,45 @@ class EffectResult:
     decoded_tau: np.ndarray | None = None
     decoded_bands: np.ndarray | None = None
     decoded_levels: np.ndarray | None = None
+
+
+@torch.inference_mode()
+def cumulative_effect(session: Session, request: EffectRequest, progress: Progress = None) -> EffectResult:
+    """What every band and level adds along the way (inferred; docs/method.md, "Cumulative effect")."""
+    label = session.label(request.label)
+    return session.kept(request, lambda: _effect(session, request, label, progress))
+
+
+def _effect(session: Session, request: EffectRequest, label: int, progress: Progress) -> EffectResult:
+    z = session.stacked(request.seeds, label)
+    entries = effects.acting(session.model)
+    tau = torch.linspace(1, 0, request.times, dtype=torch.float64)
+    found = effects.cumulative_effect(z, entries, tau, request.edges, request.kind, request.order)
+    several = len(request.seeds) > 1
+    decoded = {}
+    if request.decoded_times:
+        n = request.decoded_times
+        times = torch.linspace(1, 0, n, dtype=torch.float64) if n > 1 else torch.zeros(1, dtype=torch.float64)
+        pictures = effects.decoded_effect(
+            session.model, z, times, request.edges, request.order,
+            labels=session.labels(label, len(request.seeds)), progress=progress,
+        )  # fmt: skip
+        if not bool(torch.isfinite(pictures.bands).all() and torch.isfinite(pictures.levels).all()):
+            raise UserError("This model's pictures are not finite when a part is left out: train it longer.")
+        decoded = {
+            "decoded_tau": times.numpy(),
+            "decoded_bands": pictures.bands.mean(0).numpy(),
+            "decoded_levels": pictures.levels.mean(0).numpy(),
+        }
+    return EffectResult(
+        kind=request.kind,
+        tau=tau.numpy(),
+        sigma=sigma_of_tau(tau, session.model.koopman.warp).numpy(),
+        names=tuple(e.name for e in entries),
+        bands=found.bands.mean(0).numpy(),
+        bands_sd=found.bands.std(0).numpy() if several else np.full(found.bands.shape[1:], np.nan),
+        levels=found.levels.mean(0).numpy(),
+        joint=found.share.mean(0).numpy(),
+        moves=any(bool(e.alpha.any() or e.beta.any()) for e in entries) and bool(found.total.any()),
+        **decoded,
+    )

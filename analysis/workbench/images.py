@@ -1,31 +1,38 @@
-"""Generated images and trajectories: requests and results, frozen dataclasses, numpy only.
+"""Generated images and trajectories: requests, results and answers.
 
 Pictures are uint8 (H, W, 3) or stacks (n, H, W, 3).
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
 
-from analysis.core.fields import several, whole
-from foundation.randomness import MAX_SEED as MAX_SEED
+from analysis.core.fields import Label, Request, Seed
+from analysis.core.images import as_pictures
+from analysis.core.progress import Progress
+from analysis.metrics import image as metrics
+from analysis.workbench.session import Session
+from foundation import noise
+from foundation.counting import CountedCalls
+from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 
 MAX_PICTURES = 64
 MIN_STEPS, MAX_STEPS = 4, 40
 
 
 @dataclass(frozen=True)
-class GenerateRequest:
+class GenerateRequest(Request):
     """Attributes: seeds, one a picture; label = class index, -1 for no class."""
 
-    seeds: tuple[int, ...]
-    label: int = -1
-
-    def __post_init__(self) -> None:
-        seeds = several(self.seeds, MAX_PICTURES, "The seeds")
-        object.__setattr__(self, "seeds", tuple(whole(s, 0, MAX_SEED, "Each seed") for s in seeds))
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_PICTURES)]
+    label: Label = -1
 
 
 @dataclass(frozen=True)
@@ -38,16 +45,12 @@ class GenerateResult:
 
 
 @dataclass(frozen=True)
-class TrajectoryRequest:
+class TrajectoryRequest(Request):
     """Attributes: seed; label; steps of the Karras grid (4 to 40), the teacher's Heun sampler included."""
 
-    seed: int
-    label: int = -1
-    steps: int = 18
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "seed", whole(self.seed, 0, MAX_SEED, "The seed"))
-        object.__setattr__(self, "steps", whole(self.steps, MIN_STEPS, MAX_STEPS, "The number of steps"))
+    seed: Seed
+    label: Label = -1
+    steps: Annotated[int, Field(ge=MIN_STEPS, le=MAX_STEPS, title="The number of steps")] = 18
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,64 @@ class TrajectoryResult:
     lpips: np.ndarray | None
     nfe_model: int
     nfe_teacher: int
+
+
+@torch.inference_mode()
+def generate(session: Session, request: GenerateRequest) -> GenerateResult:
+    """Pictures in one network call each (paper, algorithm 2)."""
+    label = session.label(request.label)
+    with session.lock:
+        start = time.perf_counter()
+        f = CountedCalls(session.model.one_step)
+        # one at a time: a picture must not depend on what it is batched with, to the last bit
+        out = [f(noise([s], session.model.picture_shape), session.labels(label, 1)) for s in request.seeds]
+        return GenerateResult(as_pictures(torch.cat(out)), f.calls // len(out), time.perf_counter() - start)
+
+
+@torch.inference_mode()
+def trajectory(session: Session, request: TrajectoryRequest, progress: Progress = None) -> TrajectoryResult:
+    """The Koopman path from T to eps beside the teacher's own trajectory from the same noise.
+
+    Args:
+        session: of the model.
+        request: which noise.
+        progress: called with (share done, what); may raise to cancel.
+    """
+    label = session.label(request.label)
+    with session.lock:
+        return session.cache.get(request, lambda: _trajectory(session, request, label, progress))
+
+
+def _trajectory(session: Session, request: TrajectoryRequest, label: int, progress: Progress) -> TrajectoryResult:
+    n, model, teacher = request.steps, session.model, session.teacher
+    sigmas = karras_sigmas(n)
+    tau = model.tau(sigmas)
+    z = [latent.expand(n, -1, -1, -1) for latent in session.encoded(request.seed, label)]
+    path = model.decode(model.evolve(z, torch.ones(n), tau), session.labels(label, n))
+    koopman = as_pictures(path)
+    if teacher is None:
+        return TrajectoryResult(sigmas.numpy(), tau.numpy(), koopman, None, None, None, None, None, 1, 0)
+    states, denoised = [], []
+
+    def keep(i: int, sigma: float, x: Tensor, x0: Tensor) -> None:
+        states.append(x / (1 + sigma**2) ** 0.5)
+        denoised.append(x0)
+        if progress is not None:
+            progress((i + 1) / n, "teacher's trajectory")
+
+    labels = session.labels(label, 1)
+    x = SIGMA_MAX * noise([request.seed], model.picture_shape)
+    final = heun_sample(lambda x, s: teacher(x, s, labels), x, sigmas, keep)
+    x0 = torch.cat(denoised)
+    return TrajectoryResult(
+        sigma=sigmas.numpy(),
+        tau=tau.numpy(),
+        koopman=koopman,
+        denoised=as_pictures(x0),
+        state=as_pictures(torch.cat(states)),
+        final=as_pictures(final.x)[0],
+        mse=metrics.mse(path, x0).numpy(),
+        lpips=session.lpips(path, x0),
+        nfe_model=1,
+        nfe_teacher=final.nfe,
+    )

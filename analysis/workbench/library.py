@@ -17,7 +17,8 @@ from pathlib import Path
 import koopman_core
 from analysis.core.errors import UserError
 from analysis.workbench.images import GenerateRequest
-from analysis.workbench.workbench import Workbench, class_names
+from analysis.workbench.session import class_names
+from analysis.workbench.workbench import Workbench
 from foundation import checkpoints
 from koopman_core.model import MODELS_DIR
 

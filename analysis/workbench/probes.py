@@ -1,31 +1,37 @@
-"""Linearity, attribution and band labels: requests and results, frozen dataclasses, numpy only.
-
-K bands, n times, L levels. Ranges are checked here; what depends on the model is checked by
-`analysis.workbench.workbench.effects_answers`.
-"""
+"""Linearity, attribution and band labels: requests, results and answers. K bands, n times, L levels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Annotated
 
 import numpy as np
+import torch
+from pydantic import AfterValidator, Field
+from torch import Tensor
 
 from analysis.core.errors import UserError
-from analysis.core.fields import real, several, whole
+from analysis.core.fields import THIRDS, Choice, Edges, Label, Order, Request, Seed, Seeds
+from analysis.core.progress import Progress, part
+from analysis.koopman import effects, probes
+from analysis.koopman import linearity as linear
 from analysis.koopman.probes import ROWS
-from analysis.workbench.spectrum import THIRDS, check_fields, is_empty
+from analysis.workbench.session import Session
+from foundation import noise
 from foundation.randomness import FIRST_SEED
-from koopman_core.edm import SIGMA_MAX, SIGMA_MIN
+from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, karras_sigmas
+
+DMD_SEEDS, DMD_BYTES = 16, 128 * 2**20
+Draws = Annotated[int, Field(ge=100, le=10_000, title="The number of resamples")]
 
 
-def _flag(value, what: str) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise UserError(f"{what} must be true or false.")
-    return bool(value)
+def _factors(rows: tuple[str, ...]) -> tuple[str, ...]:
+    """In their usual order; all of them where none is named."""
+    return tuple(r for r in ROWS if r in rows or not rows)
 
 
 @dataclass(frozen=True)
-class LinearityRequest:
+class LinearityRequest(Request):
     """Encoder against evolution along the teacher's trajectories.
 
     Attributes:
@@ -36,21 +42,15 @@ class LinearityRequest:
         dmd_rank: 0 (no DMD) to 64; DMD uses the first 16 seeds at most.
     """
 
-    seeds: tuple[int, ...]
-    label: int = -1
-    steps: int = 18
+    seeds: Seeds
+    label: Label = -1
+    steps: Annotated[int, Field(ge=4, le=24, title="The number of steps")] = 18
     decoded: bool = True
-    dmd_rank: int = 8
-
-    def __post_init__(self) -> None:
-        check_fields(self, seeds="seeds", bands=False)
-        object.__setattr__(self, "steps", whole(self.steps, 4, 24, "The number of steps"))
-        object.__setattr__(self, "decoded", _flag(self.decoded, "Whether pictures are decoded"))
-        object.__setattr__(self, "dmd_rank", whole(self.dmd_rank, 0, 64, "The rank of the DMD"))
+    dmd_rank: Annotated[int, Field(ge=0, le=64, title="The rank of the DMD")] = 8
 
 
 @dataclass(frozen=True)
-class AttributionRequest:
+class AttributionRequest(Request):
     """Pairs of procedural scenes that differ in one factor.
 
     Attributes:
@@ -62,29 +62,22 @@ class AttributionRequest:
         seed: of scenes, noise and bootstrap; draws: 100 to 10,000 resamples.
     """
 
-    pairs: int = 64
-    sigma: float = SIGMA_MIN
+    pairs: Annotated[int, Field(ge=8, le=512, title="The number of pairs")] = 64
+    sigma: Annotated[float, Field(ge=SIGMA_MIN, le=SIGMA_MAX, title="The noise level")] = SIGMA_MIN
     carried: bool = False
-    edges: tuple[float, ...] = THIRDS
-    order: str = "alpha"
-    rows: tuple[str, ...] = ()
-    seed: int = FIRST_SEED  # scenes that no training run has seen
-    draws: int = 1000
-
-    def __post_init__(self) -> None:
-        check_fields(self, seed="seed")
-        object.__setattr__(self, "pairs", whole(self.pairs, 8, 512, "The number of pairs"))
-        object.__setattr__(self, "sigma", real(self.sigma, SIGMA_MIN, SIGMA_MAX, "The noise level"))
-        object.__setattr__(self, "carried", _flag(self.carried, "Whether differences are carried to the picture"))
-        object.__setattr__(self, "draws", whole(self.draws, 100, 10_000, "The number of resamples"))
-        rows = ROWS if is_empty(self.rows) else several(self.rows, len(ROWS), "The factors")
-        if any(not isinstance(r, str) or r not in ROWS for r in rows):
-            raise UserError(f"Each factor must be one of {', '.join(ROWS)}.")
-        object.__setattr__(self, "rows", tuple(r for r in ROWS if r in rows))
+    edges: Edges = THIRDS
+    order: Order = "alpha"
+    rows: Annotated[
+        tuple[Annotated[str, Choice(ROWS)], ...],
+        Field(max_length=len(ROWS), title="The factors"),
+        AfterValidator(_factors),
+    ] = ()
+    seed: Seed = FIRST_SEED  # scenes that no training run has seen
+    draws: Draws = 1000
 
 
 @dataclass(frozen=True)
-class BandLabelsRequest:
+class BandLabelsRequest(Request):
     """How coarse or fine is what each band adds.
 
     Attributes:
@@ -94,15 +87,11 @@ class BandLabelsRequest:
         draws: 100 to 10,000 bootstrap resamples.
     """
 
-    seeds: tuple[int, ...] = tuple(range(16))
-    label: int = -1
-    edges: tuple[float, ...] = THIRDS
-    order: str = "alpha"
-    draws: int = 1000
-
-    def __post_init__(self) -> None:
-        check_fields(self, seeds="seeds")
-        object.__setattr__(self, "draws", whole(self.draws, 100, 10_000, "The number of resamples"))
+    seeds: Seeds = tuple(range(16))
+    label: Label = -1
+    edges: Edges = THIRDS
+    order: Order = "alpha"
+    draws: Draws = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,3 +187,105 @@ class BandLabelsResult:
     change: np.ndarray
     coarse_to_fine: tuple[int, ...]
     distinct: tuple[bool, ...]
+
+
+@torch.inference_mode()
+def linearity(session: Session, request: LinearityRequest, progress: Progress = None) -> LinearityResult:
+    """How linear is the learned space along the teacher's trajectories? (inferred; `koopman.linearity`)."""
+    label = session.label(request.label)
+    if session.teacher is None:
+        raise UserError("The linearity check follows the teacher's trajectories: load the model's teacher first.")
+    return session.kept(request, lambda: _linearity(session, request, label, progress))
+
+
+def _linearity(session: Session, request: LinearityRequest, label: int, progress: Progress) -> LinearityResult:
+    sigmas = karras_sigmas(request.steps)
+    labels = session.labels(label, len(request.seeds))
+    noises = noise(request.seeds, session.model.picture_shape)
+    states = linear.teacher_states(session.teacher, noises, sigmas, labels, part(progress, 0.0, 0.4))
+    found = linear.measure_linearity(
+        session.model, states, sigmas, labels, decoded=request.decoded,
+        perceptual=session.perceptual() if request.decoded else None, progress=part(progress, 0.4, 0.9),
+    )  # fmt: skip
+
+    def arrays(values: dict[str, Tensor] | None) -> dict[str, np.ndarray] | None:
+        return None if values is None else {k: v.numpy() for k, v in values.items()}
+
+    return LinearityResult(
+        names=found.names,
+        tau=found.tau.numpy(),
+        sigma=sigmas.numpy(),
+        **arrays(found.errors),
+        differences=arrays(found.differences),
+        common=None if found.common is None else found.common.numpy(),
+        spread=found.spread.numpy(),
+        fitted_alpha=tuple(e.alpha.numpy() for e in found.fitted),
+        fitted_beta=tuple(e.beta.numpy() for e in found.fitted),
+        mse=arrays(found.mse),
+        lpips=arrays(found.lpips),
+        dmd=_dmd(session, request.dmd_rank, states, sigmas, found.tau, labels, part(progress, 0.9, 1.0)),
+    )
+
+
+def _dmd(
+    session: Session, rank: int, states: Tensor, sigmas: Tensor, tau: Tensor, labels: Tensor | None, progress: Progress
+) -> tuple[DMDLevel, ...] | None:
+    """Exact DMD of every level; None where it is not asked for or the Karras grid is not uniform in tau."""
+    if rank == 0 or session.model.koopman.warp != "karras":
+        return None
+    # paths in float32, and the decomposition works in float64 on the largest of them
+    one = len(sigmas) * sum(4 * int(np.prod(e.shape)) for e in session.entries)
+    few = slice(0, max(1, min(DMD_SEEDS, DMD_BYTES // one)))
+    paths = linear.latent_paths(
+        session.model, states[few], sigmas, None if labels is None else labels[few], part(progress, 0.0, 0.5)
+    )
+    out = []
+    for i, path in enumerate(paths):
+        d = linear.exact_dmd(path, tau, rank)
+        rates = d.eigenvalues.numpy()
+        out.append(DMDLevel(rates.real.copy(), rates.imag.copy(), d.amplitude.numpy(), d.captured, d.residual))
+        if progress is not None:
+            progress(0.5 + 0.5 * (i + 1) / len(paths), "DMD")
+    return tuple(out)
+
+
+@torch.inference_mode()
+def attribution(session: Session, request: AttributionRequest, progress: Progress = None) -> AttributionResult:
+    """Which level and band sees which factor of the procedural scenes (inferred; see `analysis.koopman.probes`).
+
+    It says something about models that know such scenes; others are measured as well.
+    """
+    if session.model.config.channels != 3:
+        raise UserError("The procedural scenes have three colour channels: choose a model of colour pictures.")
+    return session.kept(request, lambda: _attribution(session, request, progress))
+
+
+def _attribution(session: Session, request: AttributionRequest, progress: Progress) -> AttributionResult:
+    entries = effects.acting(session.model)
+    found = probes.attribution(
+        session.model.encode, entries, float(session.model.tau(request.sigma)), sigma=request.sigma,
+        side=session.model.config.resolution, pairs=request.pairs, edges=request.edges, order=request.order,
+        rows=request.rows, carried=request.carried, seed=request.seed, draws=request.draws, progress=progress,
+    )  # fmt: skip
+    tables = {f.name: getattr(found, f.name).numpy() for f in fields(found) if f.name != "rows"}
+    return AttributionResult(rows=found.rows, names=tuple(e.name for e in entries), **tables)
+
+
+@torch.inference_mode()
+def band_labels(session: Session, request: BandLabelsRequest, progress: Progress = None) -> BandLabelsResult:
+    """How coarse or fine is what each band adds to the picture? (docs/method.md, "Band labels")."""
+    label = session.label(request.label)
+    return session.kept(request, lambda: _band_labels(session, request, label, progress))
+
+
+def _band_labels(session: Session, request: BandLabelsRequest, label: int, progress: Progress) -> BandLabelsResult:
+    def latents(i: int) -> list[Tensor]:
+        with session.lock:
+            return session.final_latents(request.seeds[i], label)
+
+    found = probes.band_frequencies(
+        session.model, effects.acting(session.model), latents, len(request.seeds), request.edges, request.order,
+        labels=session.labels(label, len(request.edges) + 2), draws=request.draws, progress=progress,
+    )  # fmt: skip
+    values = {f.name: getattr(found, f.name) for f in fields(found)}
+    return BandLabelsResult(**{k: v.numpy() if isinstance(v, Tensor) else v for k, v in values.items()})

@@ -1,19 +1,32 @@
-"""Spectra, bands, single modes and new eigenvalues: requests and results, frozen dataclasses, numpy only.
-
-K bands, n times. Ranges are checked here; what depends on the model (how many levels, modes, classes) is checked
-where a request is answered.
-"""
+"""Spectra, bands, single modes and new eigenvalues: requests, results and answers. K bands, n times."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Annotated
 
 import numpy as np
+import torch
+from pydantic import AfterValidator, Field
 
 from analysis.core.errors import UserError
-from analysis.core.fields import edges_of, real, several, whole
-from analysis.koopman.spectrum import ORDERS
-from foundation.randomness import MAX_SEED as MAX_SEED
+from analysis.core.fields import MAX_LEVELS, THIRDS, Edges, Label, Levels, Order, Request, Seed, Unit, sorted_set
+from analysis.core.images import as_pictures, magnified
+from analysis.koopman import effects, modes
+from analysis.koopman.ablations import ablate
+from analysis.koopman.spectrum import kept_share, pair_mask
+from analysis.metrics import image as metrics
+from analysis.workbench.session import Session
+
+MAX_MODES = 4096
+# a number a band
+Gains = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=2)], ...], Field(min_length=2, max_length=9, title="The retentions")
+]
+Scales = Annotated[tuple[Annotated[float, Field(ge=-4, le=4)], ...], Field(max_length=9)]
+AlphaShifts = Annotated[tuple[Annotated[float, Field(ge=-8, le=8)], ...], Field(max_length=9)]
+BetaShifts = Annotated[tuple[Annotated[float, Field(ge=-25, le=25)], ...], Field(max_length=9)]
+Times = Annotated[int, Field(ge=2, le=256, title="The number of times")]
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class SpectrumResult:
 
 
 @dataclass(frozen=True)
-class MaskRequest:
+class MaskRequest(Request):
     """Bands by rank of alpha within each entry, each kept to a share.
 
     Attributes:
@@ -48,27 +61,20 @@ class MaskRequest:
         entries: which latents are masked; () for all.
     """
 
-    seed: int
-    label: int = -1
-    edges: tuple[float, ...] = (1 / 3, 2 / 3)
-    gains: tuple[float, ...] = (1.0, 1.0, 1.0)
-    order: str = "alpha"
-    entries: tuple[int, ...] = ()
+    seed: Seed
+    label: Label = -1
+    edges: Edges = THIRDS
+    gains: Gains = (1.0, 1.0, 1.0)
+    order: Order = "alpha"
+    entries: Levels = ()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "seed", whole(self.seed, 0, MAX_SEED, "The seed"))
-        edges = edges_of(self.edges)
-        gains = tuple(real(g, 0, 2, "Each retention") for g in several(self.gains, 9, "The retentions"))
-        if len(gains) != len(edges) + 1:
+    def check_together(self) -> None:
+        """Raises UserError: not one retention a band."""
+        bands = len(self.edges) + 1
+        if len(self.gains) != bands:
             raise UserError(
-                f"{len(edges)} edges make {len(edges) + 1} bands: give as many retentions, not {len(gains)}."
+                f"{bands - 1} edges make {bands} bands: give as many retentions, not {len(self.gains)}.", "gains"
             )
-        if self.order not in ("alpha", "abs"):
-            raise UserError('The order of the modes must be "alpha" or "abs".')
-        entries = () if self.entries in ((), []) else several(self.entries, 64, "The levels")
-        object.__setattr__(self, "edges", edges)
-        object.__setattr__(self, "gains", gains)
-        object.__setattr__(self, "entries", tuple(sorted({whole(e, 0, 63, "Each level") for e in entries})))
 
 
 @dataclass(frozen=True)
@@ -88,30 +94,8 @@ class MaskResult:
     mse: float
 
 
-MAX_SEEDS = 64
-MAX_MODES = 4096
-THIRDS = (1 / 3, 2 / 3)
-
-
-def check_fields(request, *, seed: str | None = None, seeds: str | None = None, bands: bool = True) -> None:
-    """Normalise the fields that several requests share."""
-
-    def put(name: str, value) -> None:
-        object.__setattr__(request, name, value)
-
-    if seed:
-        put(seed, whole(getattr(request, seed), 0, MAX_SEED, "The seed"))
-    if seeds:
-        values = several(getattr(request, seeds), MAX_SEEDS, "The seeds")
-        put(seeds, tuple(whole(s, 0, MAX_SEED, "Each seed") for s in values))
-    if bands:
-        put("edges", edges_of(request.edges))
-        if request.order not in ORDERS:
-            raise UserError('The order of the modes must be "alpha" or "abs".')
-
-
 @dataclass(frozen=True)
-class ModeRequest:
+class ModeRequest(Request):
     """One mode, or a group of modes of one level.
 
     Attributes:
@@ -123,25 +107,20 @@ class ModeRequest:
         times: of the energy curves, 2 to 256.
     """
 
-    seed: int
-    entry: int
-    modes: tuple[int, ...]
-    label: int = -1
-    tau: float = 0.0
-    times: int = 64
-
-    def __post_init__(self) -> None:
-        check_fields(self, seed="seed", bands=False)
-        object.__setattr__(self, "entry", whole(self.entry, 0, 63, "The level"))
-        modes = several(self.modes, MAX_MODES, "The modes")
-        numbers = sorted({whole(m, 0, 2**31 - 1, "Each mode") for m in modes})
-        object.__setattr__(self, "modes", tuple(numbers))
-        object.__setattr__(self, "tau", real(self.tau, 0, 1, "The time tau"))
-        object.__setattr__(self, "times", whole(self.times, 2, 256, "The number of times"))
+    seed: Seed
+    entry: Annotated[int, Field(ge=0, lt=MAX_LEVELS, title="The level")]
+    modes: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
+        Field(min_length=1, max_length=MAX_MODES),
+        AfterValidator(sorted_set),
+    ]
+    label: Label = -1
+    tau: Annotated[Unit, Field(title="The time tau")] = 0.0
+    times: Times = 64
 
 
 @dataclass(frozen=True)
-class SurgeryRequest:
+class SurgeryRequest(Request):
     """New eigenvalues, alpha' = scale alpha + shift and beta likewise, by band.
 
     Attributes:
@@ -154,37 +133,26 @@ class SurgeryRequest:
         tau: time to decode at, 0 = the picture.
     """
 
-    seed: int
-    label: int = -1
-    edges: tuple[float, ...] = THIRDS
-    order: str = "alpha"
-    alpha_scale: tuple[float, ...] = ()
-    alpha_shift: tuple[float, ...] = ()
-    beta_scale: tuple[float, ...] = ()
-    beta_shift: tuple[float, ...] = ()
-    entries: tuple[int, ...] = ()
-    tau: float = 0.0
+    seed: Seed
+    label: Label = -1
+    edges: Edges = THIRDS
+    order: Order = "alpha"
+    alpha_scale: Scales = ()
+    alpha_shift: AlphaShifts = ()
+    beta_scale: Scales = ()
+    beta_shift: BetaShifts = ()
+    entries: Levels = ()
+    tau: Annotated[Unit, Field(title="The time tau")] = 0.0
 
-    def __post_init__(self) -> None:
-        check_fields(self, seed="seed")
+    def check_together(self) -> None:
+        """Fill what is left out. Raises UserError: not one number a band."""
         bands = len(self.edges) + 1
-        for name, neutral, most, what in (
-            ("alpha_scale", 1.0, 4.0, "alpha scale"), ("alpha_shift", 0.0, 8.0, "alpha shift"),
-            ("beta_scale", 1.0, 4.0, "beta scale"), ("beta_shift", 0.0, 25.0, "beta shift"),
-        ):  # fmt: skip
-            given = getattr(self, name)
-            values = (neutral,) * bands if is_empty(given) else several(given, 9, f"The {what}s")
+        for name, neutral in (("alpha_scale", 1.0), ("alpha_shift", 0.0), ("beta_scale", 1.0), ("beta_shift", 0.0)):
+            values = getattr(self, name) or (neutral,) * bands
             if len(values) != bands:
-                raise UserError(f"{bands - 1} edges make {bands} bands: give as many {what}s, not {len(values)}.")
-            object.__setattr__(self, name, tuple(real(v, -most, most, f"Each {what}") for v in values))
-        entries = () if is_empty(self.entries) else several(self.entries, 64, "The levels")
-        object.__setattr__(self, "entries", tuple(sorted({whole(e, 0, 63, "Each level") for e in entries})))
-        object.__setattr__(self, "tau", real(self.tau, 0, 1, "The time tau"))
-
-
-def is_empty(values) -> bool:
-    """Whether it is a list or tuple without items."""
-    return isinstance(values, (list, tuple)) and len(values) == 0
+                what = f"{name.replace('_', ' ')}s"
+                raise UserError(f"{bands - 1} edges make {bands} bands: give as many {what}, not {len(values)}.", name)
+            object.__setattr__(self, name, values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,3 +211,102 @@ class SurgeryResult:
     modes: np.ndarray
     held: int
     growth: float
+
+
+def spectrum(session: Session) -> SpectrumResult:
+    """The eigenvalues alpha +- i beta of every latent."""
+    entries = tuple(
+        SpectrumEntryResult(
+            i, e.name, e.shape, e.alpha.numpy(), e.beta.numpy(), session.entries.ranks(i).numpy().astype(np.int32)
+        )
+        for i, e in enumerate(session.entries)
+    )
+    return SpectrumResult(entries, session.model.koopman.warp)
+
+
+@torch.inference_mode()
+def mask_bands(session: Session, request: MaskRequest) -> MaskResult:
+    """Weigh bands of modes and decode: x_B = D({P_B exp((tau(eps) - 1) A) E(x_T)}) (docs/method.md, "Bands")."""
+    label, touched = session.label(request.label), session.levels(request.entries)
+    energy = torch.zeros(len(request.gains), dtype=torch.float64)
+    count = torch.zeros(len(request.gains), dtype=torch.int64)
+    with session.lock:
+        z = session.final_latents(request.seed, label)
+        keep: list[torch.Tensor | None] = [None] * len(z)
+        for i in touched:
+            bands = session.bands(i, request.edges, request.order)
+            keep[i] = kept_share(bands, request.gains)
+            for b, band in enumerate(bands):
+                energy[b] += (z[i] * pair_mask(band)).double().square().sum()
+                count[b] += band.sum()
+        both = [torch.cat([a, b]) for a, b in zip(z, ablate(z, keep), strict=True)]
+        full, out = session.model.decode(both, session.labels(label, 2)).split(1)
+    difference, magnification = magnified((full - out)[0])
+    return MaskResult(
+        full=as_pictures(full)[0],
+        masked=as_pictures(out)[0],
+        difference=difference,
+        magnification=magnification,
+        share=(energy / energy.sum().clamp_min(1e-30)).numpy(),
+        modes=count.numpy(),
+        mse=float(metrics.mse(full, out)[0]),
+    )
+
+
+@torch.inference_mode()
+def mode(session: Session, request: ModeRequest) -> ModeResult:
+    """What a mode, or a group of modes of one level, is and does (inferred; see `analysis.koopman.modes`)."""
+    label, (entry,) = session.label(request.label), session.levels((request.entry,), "entry")
+    entries = effects.acting(session.model)
+    facts = modes.mode_facts(entries[entry], request.modes)
+    with session.lock:
+        start = session.encoded(request.seed, label)
+        z = session.model.evolve(start, 1.0, request.tau)
+        full, without = modes.contribution(session.model, z, entry, request.modes, session.labels(label, 2))
+    energy = modes.mode_energy(start, entries, entry, request.modes, torch.linspace(1, 0, request.times))
+    both = as_pictures(torch.stack([full, without]), "choose fewer modes or another seed")
+    picture, magnification = magnified(full - without)
+    return ModeResult(
+        entry=entry,
+        name=entries[entry].name,
+        **{f.name: getattr(facts, f.name).numpy() for f in fields(facts)},
+        tau=energy.tau.numpy(),
+        energy=energy.energy.numpy(),
+        share=energy.share.numpy(),
+        full=both[0],
+        without=both[1],
+        contribution=picture,
+        magnification=magnification,
+        mse=float(metrics.mse(full[None], without[None])[0]),
+    )
+
+
+@torch.inference_mode()
+def surgery(session: Session, request: SurgeryRequest) -> SurgeryResult:
+    """The picture with other eigenvalues (inferred; see `modes.operate` for the bound)."""
+    label, touched = session.label(request.label), session.levels(request.entries)
+    entries = effects.acting(session.model)
+    plan = modes.Surgery(
+        request.edges, request.alpha_scale, request.alpha_shift, request.beta_scale, request.beta_shift,
+        request.entries, request.order,
+    )  # fmt: skip
+    after, held = modes.operate(entries, plan)
+    y = session.labels(label, 1)
+    with session.lock:
+        start = session.encoded(request.seed, label)
+        full = session.model.decode(session.model.evolve(start, 1.0, request.tau), y)
+        altered = modes.decode_with(session.model, start, after, request.tau, y)
+    picture, magnification = magnified((altered - full)[0])
+    counts = [[int(m.sum()) for m in session.bands(i, request.edges, request.order)] for i in touched]
+    exponent = max(float((-e.alpha).max()) for e in after) * (1 - request.tau)
+    both = as_pictures(torch.cat([full, altered]))
+    return SurgeryResult(
+        full=both[0],
+        altered=both[1],
+        difference=picture,
+        magnification=magnification,
+        mse=float(metrics.mse(full, altered)[0]),
+        modes=np.array(counts).sum(0),
+        held=held,
+        growth=float(np.exp(max(exponent, 0.0))),
+    )

@@ -1,20 +1,27 @@
-"""Forecasts that a model has to beat: climatology, persistence, damped persistence, each with an honest spread.
+"""Forecasts that a model has to beat, each with an honest spread.
 
-Everything is fitted on rollouts of the training part and acts on normalised values. On the line the forecasts are
-Gaussian: their CRPS is exact (`series_metrics.gaussian_scores`). On the torus they are ensembles drawn from training.
+The simple ones are climatology, persistence and damped persistence; the strong ones, which a claim of skill has to be
+held against, damped persistence towards a slow level, vector autoregression with a spread by season, and the nearest
+analogs. Everything is fitted on the training part (orders are chosen on the validation part) and acts on normalised
+values. Gaussian forecasts have an exact CRPS (`scores.gaussian_scores`); on the torus all are ensembles.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flow_core.series.scores import wrap
+from flow_core.series.scores import weighted_mean, wrap
 from flow_core.series.world import Rollouts, World
 from foundation.locations import DataError
 
 KINDS = ("climatology", "persistence", "damped persistence")
+LEVEL, REGRESSION, ANALOGS = "level-damped persistence", "vector autoregression", "nearest analogs"
+LEVEL_FRAMES = 12  # whose mean is the level: of the monthly fields a year
+ORDERS = (1, 2, 4, 7, 14)  # of the autoregression, by the validation part
+LEAST_SHARE = 0.1  # of the mean variance, at every season
+ANALOG_FRAMES, BLOCK = 2, 64  # frames that analogs are compared by; starts at once
 
 
 @dataclass(frozen=True)
@@ -97,3 +104,153 @@ def torus_members(world: World, rollouts: Rollouts, kind: str, count: int, seed:
     rows = np.random.default_rng(seed).integers(len(drawn), size=(count, len(rollouts)))
     start = rollouts.history[:, -1:] if kind == "persistence" else 0.0
     return wrap(drawn[rows] + start)
+
+
+@dataclass(frozen=True)
+class GaussianForecast:
+    """Attributes: mean float64 (N, L, *shape); std, broadcast to it."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+
+def strong_baselines(world: World, rollouts: Rollouts, members: int) -> dict[str, GaussianForecast | np.ndarray]:
+    """The strong baselines that a world allows: a Gaussian, or members (M, N, L, *shape), normalised.
+
+    Fields have the level alone: their training parts are too short for a coefficient between any two cells.
+    """
+    found: dict[str, GaussianForecast | np.ndarray] = {}
+    if world.geometry == "euclidean":
+        found[LEVEL] = level_damped(world, rollouts)
+    if len(world.shape) == 1:
+        if world.geometry == "euclidean":
+            found[REGRESSION] = autoregression(world, rollouts)
+        train = len(world.rollouts("train", rollouts.truth.shape[1]))
+        found[ANALOGS] = analogs(world, rollouts, min(members, train))
+    return found
+
+
+def longer_history(world: World, rollouts: Rollouts, frames: int) -> np.ndarray:
+    """The last frames before each start, float64 (N, frames, *shape), normalised; before a run its first frame."""
+    out = np.empty((len(rollouts), frames, *world.shape))
+    for number, segment in enumerate(world.segments):
+        rows = np.flatnonzero(rollouts.segment == number)
+        index = rollouts.first[rows][:, None] + np.arange(-frames, 0)
+        out[rows] = world.normalise(segment.values[index.clip(0)])
+    return out
+
+
+def level_damped(world: World, rollouts: Rollouts, frames: int = LEVEL_FRAMES) -> GaussianForecast:
+    """b level + a (last frame - level) with coefficients for each lead by least squares.
+
+    The level is the mean of the last frames, of fields that of their area: what changes slowly (a warming, an El Nino)
+    is kept longer than the rest. Coefficients of a field are pooled over its cells.
+    """
+    horizon = rollouts.truth.shape[1]
+    train = world.rollouts("train", horizon)
+    weights = np.ones(world.shape) if world.weights is None else np.broadcast_to(world.weights, world.shape)
+
+    def parts(r: Rollouts) -> tuple[np.ndarray, np.ndarray]:
+        history = longer_history(world, r, frames)
+        level = history.mean(1)
+        if world.weights is not None:
+            area = weighted_mean(level, world.weights).reshape(-1, *[1] * len(world.shape))
+            level = area * (weights > 0)
+        return level, history[:, -1] - level
+
+    level, rest = parts(train)
+    pooled = world.weights is not None
+    axes = (0, *range(1, level.ndim)) if pooled else (0,)
+    dot = lambda a, b: (weights * a * b).sum(axes)  # noqa: E731
+    gram = np.stack([np.stack([dot(level, level), dot(level, rest)]), np.stack([dot(level, rest), dot(rest, rest)])])
+    gram = gram + 1e-9 * len(train) * np.eye(2).reshape(2, 2, *[1] * (gram.ndim - 2))
+    determinant = gram[0, 0] * gram[1, 1] - gram[0, 1] ** 2
+    at_level, at_rest = parts(rollouts)
+    means, stds = [], []
+    for lead in range(horizon):
+        truth = train.truth[:, lead].astype(np.float64)
+        p, q = dot(level, truth), dot(rest, truth)
+        b = (gram[1, 1] * p - gram[0, 1] * q) / determinant
+        a = (gram[0, 0] * q - gram[0, 1] * p) / determinant
+        means.append(b * at_level + a * at_rest)
+        stds.append(np.sqrt(((truth - b * level - a * rest) ** 2).mean(0)))
+    return GaussianForecast(np.stack(means, 1), np.stack(stds))
+
+
+def _coefficients(world: World, order: int) -> np.ndarray:
+    """Least squares of the next frame on the `order` last ones and 1, (order D + 1, D)."""
+    windows = replace(world, history=order).windows("train")
+    x = np.concatenate([windows.history.reshape(len(windows), -1), np.ones((len(windows), 1))], 1).astype(np.float64)
+    gram = x.T @ x + 1e-6 * len(x) * np.eye(x.shape[1])
+    return np.linalg.solve(gram, x.T @ windows.target.astype(np.float64))
+
+
+def _regressed(coefficients: np.ndarray, history: np.ndarray, horizon: int) -> np.ndarray:
+    """Means (N, L, D), each fed with those before it."""
+    window, out = history, []
+    one = np.ones((len(history), 1))
+    for _ in range(horizon):
+        out.append(np.concatenate([window.reshape(len(window), -1), one], 1) @ coefficients)
+        window = np.concatenate([window[:, 1:], out[-1][:, None]], 1)
+    return np.stack(out, 1)
+
+
+def autoregression(world: World, rollouts: Rollouts, orders: tuple[int, ...] = ORDERS) -> GaussianForecast:
+    """Vector autoregression of the order that is best one frame ahead on the validation part.
+
+    Its spread at each lead is that of its errors on the training part; where a context is known in advance (the season)
+    their variance is linear in it, but at least `LEAST_SHARE` of its mean.
+    """
+    horizon = rollouts.truth.shape[1]
+    validation = world.rollouts("validation", 1)
+
+    def error(order: int) -> float:
+        guess = _regressed(_coefficients(world, order), longer_history(world, validation, order), 1)
+        return float(((guess - validation.truth) ** 2).mean())
+
+    shortest = min(len(s.values) for s in world.segments)
+    order = min((k for k in orders if k < shortest), key=error)
+    coefficients = _coefficients(world, order)
+    train = world.rollouts("train", horizon)
+    squared = (_regressed(coefficients, longer_history(world, train, order), horizon) - train.truth) ** 2
+
+    def seasons(context: np.ndarray, lead: int) -> np.ndarray:
+        return np.concatenate([np.ones((len(context), 1)), context[:, lead]], 1).astype(np.float64)
+
+    variance = []
+    for lead in range(horizon):
+        slopes = np.linalg.lstsq(seasons(train.context, lead), squared[:, lead], rcond=None)[0]
+        least = LEAST_SHARE * squared[:, lead].mean(0)
+        variance.append(np.maximum(seasons(rollouts.context, lead) @ slopes, least))
+    mean = _regressed(coefficients, longer_history(world, rollouts, order), horizon)
+    return GaussianForecast(mean, np.sqrt(np.stack(variance, 1)))
+
+
+def analogs(world: World, rollouts: Rollouts, members: int, frames: int = ANALOG_FRAMES) -> np.ndarray:
+    """The changes that followed the nearest states of the training part, added to the last frame.
+
+    Args:
+        world: its training part is searched.
+        rollouts: what to forecast.
+        members: how many neighbours.
+        frames: states are compared by so many last frames; angles by 2 - 2 cos of their differences.
+
+    Returns:
+        float64 (members, N, L, D).
+    """
+    train = world.rollouts("train", rollouts.truth.shape[1])
+    if members > len(train):
+        raise DataError(f"There are {len(train)} training starts, fewer than the {members} analogs asked for.")
+    torus = world.geometry == "torus"
+    known, states = (longer_history(world, r, frames).reshape(len(r), -1) for r in (train, rollouts))
+    if torus:
+        known, states = (np.concatenate([np.cos(a), np.sin(a)], 1) for a in (known, states))
+    changes = train.truth.astype(np.float64) - train.history[:, -1:]
+    squares = (known**2).sum(1)
+    out = np.empty((members, *rollouts.truth.shape))
+    for begin in range(0, len(states), BLOCK):
+        part = slice(begin, begin + BLOCK)
+        distance = squares - 2 * states[part] @ known.T
+        nearest = np.argpartition(distance, members - 1, 1)[:, :members]
+        out[:, part] = (rollouts.history[part, -1:] + changes[nearest.T]).astype(np.float64)
+    return wrap(out) if torus else out

@@ -29,14 +29,6 @@ def derivative(x: np.ndarray) -> np.ndarray:
     return np.stack([SIGMA * (v - u), u * (RHO - w) - v, u * v - BETA * w], -1)
 
 
-def jacobian(x: np.ndarray) -> np.ndarray:
-    """Derivative of the right-hand side, (..., 3, 3): row i holds the gradient of component i."""
-    u, v, w = x[..., 0], x[..., 1], x[..., 2]
-    one, nil = np.ones_like(u), np.zeros_like(u)
-    rows = [[-SIGMA * one, SIGMA * one, nil], [RHO - w, -one, -u], [v, u, -BETA * one]]
-    return np.stack([np.stack(r, -1) for r in rows], -2)
-
-
 def rk4_step(f: Callable[[np.ndarray], np.ndarray], y: np.ndarray, h: float) -> np.ndarray:
     """One step of the classical Runge-Kutta method of order 4 for dy/dt = f(y)."""
     k1 = f(y)
@@ -83,39 +75,6 @@ def trajectories(seeds: Sequence[int], frames: int, dt: float = DT, burn_in: flo
 
 # -----------------------------------------------------------------------------------------------------------
 # Lyapunov exponents
-
-
-def lyapunov_spectrum(start: np.ndarray, duration: float, step: float = 0.01, every: int = 10) -> np.ndarray:
-    """All three exponents of the true system: tangent vectors along the flow, made orthogonal by QR (Benettin 1980).
-
-    Args:
-        start: (B, 3) states on the attractor.
-        duration: time units to average over; a tenth of it before lets the vectors turn into their directions.
-        step: of RK4, for state and tangent vectors together.
-        every: steps between two QR decompositions.
-
-    Returns:
-        float64 (B, 3), per time unit, largest first. The rows are estimates along B trajectories; their mean is the
-        estimate. The three of a row sum to the divergence -(sigma + 1 + beta).
-    """
-    start = np.asarray(start, np.float64)
-    y = np.concatenate([start[:, None], np.broadcast_to(np.eye(3), (len(start), 3, 3))], 1)  # state, then vectors
-
-    def flow(y: np.ndarray) -> np.ndarray:
-        x, vectors = y[:, 0], y[:, 1:]
-        return np.concatenate([derivative(x)[:, None], vectors @ jacobian(x).swapaxes(1, 2)], 1)
-
-    blocks = math.ceil(duration / (step * every))
-    settle = blocks // 10 + 1
-    total = np.zeros((len(start), 3))
-    for k in range(settle + blocks):
-        for _ in range(every):
-            y = rk4_step(flow, y, step)
-        q, r = np.linalg.qr(y[:, 1:].swapaxes(1, 2))
-        y[:, 1:] = q.swapaxes(1, 2)
-        if k >= settle:
-            total += np.log(np.abs(np.einsum("bii->bi", r)))
-    return total / (blocks * step * every)
 
 
 def lyapunov_of_map(

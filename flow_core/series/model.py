@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 
 from flow_core import samplers
-from flow_core.fields import Exact, MomentumODE, Preserving, Published
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from flow_core.series import eofs
@@ -123,7 +122,6 @@ class ConditionedNet(nn.Module):
 
 
 KIND, SUFFIX = "series", ".series.safetensors"
-METHODS = (*samplers.SAMPLERS, "multistep", "bridge", "matched", "momentum", "published")
 MAX_NUMBERS = 50_000_000  # of a forecast: members x starts x horizon x numbers of a frame
 
 
@@ -152,6 +150,9 @@ class SeriesModel(FlowModel):
             raise ValueError(f"The network has {network.dims} dims, but a frame {frame.dims}.")
         super().__init__(flow, network)
         self.frame = frame
+        self.center: Tensor
+        self.scale: Tensor
+        self.eofs: eofs.Eofs | None
         self.net = ConditionedNet(network, frame.condition, frame.numbered)
         self.register_buffer("center", torch.zeros(frame.dims))  # of a change, over the training part
         self.register_buffer("scale", torch.ones(frame.dims))
@@ -200,16 +201,7 @@ class SeriesModel(FlowModel):
         def network(x: Tensor, t: Tensor):
             return self(x, t, condition)
 
-        if method == "multistep":
-            return samplers.multistep(network, start, self.path, nfe)
-        if method in ("bridge", "matched"):
-            drift = Preserving(self.path, gammas[0] if method == "matched" else None)
-            steps = samplers.step_noise(seeds, start.shape[1:], nfe)
-            return samplers.euler_maruyama(network, start, drift, nfe, draw=steps)
-        if method in ("momentum", "published"):
-            drift = (MomentumODE if method == "momentum" else Published)(self.path, gammas)
-            return samplers.euler(network, start, drift, nfe)
-        return samplers.SAMPLERS[method](network, start, Exact(self.path), nfe)
+        return samplers.sample(method, network, start, self.path, nfe, gammas=gammas, noise_seeds=seeds)
 
     @torch.no_grad()
     def forecast(
@@ -235,8 +227,7 @@ class SeriesModel(FlowModel):
             horizon: frames to draw, L.
             members: rollouts from each window.
             nfe: network calls a frame, counted.
-            method: one of `METHODS`; the Runge-Kutta ones, "euler" first, and "multistep" follow the exact flow;
-                "bridge" and "matched" add matched noise, "momentum" and "published" the paper's momentum.
+            method: see `samplers.sample`.
             seed: of the noise.
             gammas: one to three weights for "momentum" and "published", one (>= 0) for "matched".
             progress: called with (frames done, horizon); may raise to stop.
@@ -255,9 +246,9 @@ class SeriesModel(FlowModel):
         window, ahead = self.coordinates(start).repeat(members, 1, 1), ahead.repeat(members, 1, 1)
         rest = None if self.eofs is None else start[:, -1].repeat(members, 1, 1, 1) - self.eofs.lift(window[:, -1])
         out = np.empty((members * n, horizon, *shape), np.float32)
-        spent = None
+        spent: samplers.SampleResult | None = None
         for k in range(horizon):
-            inside = [derived_seed(s, k + 1) for s in rows] if method in ("bridge", "matched") else ()
+            inside = [derived_seed(s, k + 1) for s in rows] if method in samplers.NOISY else ()
             spent = self.draw(self.condition(window, ahead[:, k]), drawn[:, k], nfe, method, gammas, inside)
             frame = self.advance(window, spent.x)
             if not bool((frame.abs() <= samplers.LIMIT).all()):
@@ -265,7 +256,7 @@ class SeriesModel(FlowModel):
                     f"The rollouts diverged at frame {k + 1} of {horizon}: use more network calls, lower the momentum "
                     "weights (gamma), or forecast fewer frames."
                 )
-            if self.eofs is None:
+            if self.eofs is None or rest is None:
                 out[:, k] = frame.numpy()
             else:
                 rest = self.eofs.next_rest(rest, [derived_seed(s, 0, k) for s in rows])
@@ -273,17 +264,14 @@ class SeriesModel(FlowModel):
             window = torch.cat([window[:, 1:], frame[:, None]], 1)
             if progress is not None:
                 progress(k + 1, horizon)
+        assert spent is not None  # the horizon is at least 1
         return Forecast(out.reshape(members, n, horizon, *shape), spent.nfe, spent.derivatives)
 
     def _check(self, history: Tensor, context: Tensor, horizon, members, method, gammas) -> None:
         for name, value, high in (("horizon", horizon, 100_000), ("members", members, 1000)):
             if type(value) is not int or not 1 <= value <= high:
                 raise ValueError(f"{name} must be a whole number from 1 to {high:,}, not {value!r}.")
-        if method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}.")
-        most = {"momentum": 3, "published": 3, "matched": 1}.get(method, 0)
-        if not min(most, 1) <= len(gammas) <= most:
-            raise ValueError(f"The method {method!r} takes {f'1 to {most}' if most else 'no'} gammas, not {gammas!r}.")
+        samplers.check_method(method, gammas)
         f = self.frame
         if history.shape[1:] != (f.history, *f.shape) or not len(history):
             want = ", ".join(map(str, f.shape))
@@ -349,7 +337,10 @@ def load(name_or_path: str | FilePath, folder: FilePath = MODELS_DIR) -> SeriesM
     """
 
     def make(config: dict) -> SeriesModel:
-        parts = (FlowConfig, "flow"), (PointConfig, "points"), (FrameConfig, "series")
-        return SeriesModel(*(build(cls, config.get(name), name) for cls, name in parts))
+        return SeriesModel(
+            build(FlowConfig, config.get("flow"), "flow"),
+            build(PointConfig, config.get("points"), "points"),
+            build(FrameConfig, config.get("series"), "series"),
+        )
 
     return load_model(find_model(name_or_path, SUFFIX, "series model", folder), KIND, make)

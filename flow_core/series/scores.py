@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from foundation.bootstrap import LEVEL, resampled_means
+from foundation.statistics import LEVEL, Interval, resampled_means
 
 
 def wrap(angle):
@@ -119,15 +119,6 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray | None = None) -> np.n
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A figure and its 95 % bootstrap interval [low, high]."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Scores:
     """How good a set of forecasts is.
 
@@ -140,6 +131,8 @@ class Scores:
             many members; a perfect ensemble of M has sqrt((M - 1) / (M + 1)).
         forecasts: how many.
         blocks: how many independent stretches they make up: below about ten the intervals are too narrow.
+        mse_fair: what the mean of infinitely many members would have on average: less the mean's own noise, the
+            unbiased member variance over M; None with a single member, and equal to mse for a Gaussian.
     """
 
     crps: Interval
@@ -148,6 +141,7 @@ class Scores:
     ssr: Interval
     forecasts: int
     blocks: int
+    mse_fair: Interval | None = None
 
 
 def scores(ensemble, truth, *, weights=None, period: float | None = None, block: int = 1, seed: int = 0) -> Scores:
@@ -167,6 +161,7 @@ def scores(ensemble, truth, *, weights=None, period: float | None = None, block:
     rows = [crps(ensemble, truth, period=period), variance, _difference(mean, truth, period) ** 2]
     if len(ensemble) > 1:
         rows.append(crps(ensemble, truth, fair=True, period=period))
+        rows.append(rows[2] - variance / (len(ensemble) - 1))
     return _summary([weighted_mean(r, weights) for r in rows], block, seed)
 
 
@@ -175,21 +170,22 @@ def gaussian_scores(mean, std, truth, *, weights=None, block: int = 1, seed: int
     mean, truth = _checked(np.asarray(mean)[None], truth)
     mean, std = mean[0], np.broadcast_to(np.asarray(std, np.float64), truth.shape)
     score = crps_gaussian(mean, std, truth)
-    return _summary([weighted_mean(r, weights) for r in (score, std**2, (mean - truth) ** 2, score)], block, seed)
+    rows = (score, std**2, error := (mean - truth) ** 2, score, error)
+    return _summary([weighted_mean(r, weights) for r in rows], block, seed)
 
 
 def _summary(rows: list[np.ndarray], block: int, seed: int) -> Scores:
-    table = torch.from_numpy(np.stack(rows, 1))  # (N, 3 or 4): crps, variance, squared error, fair crps
+    table = torch.from_numpy(np.stack(rows, 1))  # (N, 3 or 5): crps, variance, squared error; fair crps and error
     value, drawn = table.mean(0), resampled_means(table, seed=seed, block=block)
     intervals = [_interval(v, d) for v, d in zip(value, drawn.T, strict=True)]
     ssr = _interval(*((m[..., 1] / m[..., 2].clamp_min(1e-300)).sqrt() for m in (value, drawn)))
-    fair = intervals[3] if len(rows) > 3 else None
-    return Scores(intervals[0], fair, intervals[2], ssr, len(table), max(1, len(table) // block))
+    fair, mse_fair = intervals[3:] or (None, None)
+    return Scores(intervals[0], fair, intervals[2], ssr, len(table), max(1, len(table) // block), mse_fair)
 
 
 def _interval(value: torch.Tensor, drawn: torch.Tensor) -> Interval:
     tail = (1 - LEVEL) / 2
-    return Interval(float(value), *(float(torch.quantile(drawn, q)) for q in (tail, 1 - tail)))
+    return Interval(float(value), float(torch.quantile(drawn, tail)), float(torch.quantile(drawn, 1 - tail)))
 
 
 def wasserstein_1d(a, b) -> float:

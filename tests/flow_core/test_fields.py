@@ -8,6 +8,7 @@ from scipy.integrate import quad
 
 from flow_core import fields
 from flow_core.densities.mixtures import GaussianMixture
+from flow_core.densities.toys import toy
 from flow_core.fields import Exact, MomentumODE, Network, Prediction, Preserving, Published
 from flow_core.paths import ICFM, IDFF, OTCFM, SBCFM
 from flow_core.samplers import rk4
@@ -76,18 +77,6 @@ def test_the_lines_for_dependent_ends(path, t):
     close(fields.score(path, x, t, p), s)  # (2): eps_hat = -std score
     u = path.field(world.x0.expand(7, -1, -1), world.x1.expand(7, -1, -1), x[:, None].expand(-1, 6, -1), t)
     close(fields.velocity(path, x, t, p), world.expectation(x, t, u))  # (3): v = E[u | x]
-    close(fields.eps_prediction(path, x, t, p), p.eps)
-
-
-@pytest.mark.parametrize("t", TIMES)
-def test_a_given_start_gives_eps(t):
-    path = IDFF(0.4)
-    world, x = Pairs(path), points(3)
-    world.x0 = world.x0[:1].expand(6, 3)  # x0 is known: (5)
-    std = float(path.std(as_time(t)))
-    eps = world.expectation(x, t, (x[:, None] - t * world.x1 - (1 - t) * world.x0) / std)
-    x1 = world.expectation(x, t, world.x1.expand(7, -1, -1))
-    close(fields.eps_given_start(path, x, t, x1, world.x0[:1].expand(7, -1)), eps)
 
 
 def test_dependent_ends_need_an_eps_head():
@@ -262,13 +251,13 @@ def test_the_family_solves_the_fokker_planck_equation(gamma1, t):
         assert abs(float(left)) < 1e-8
 
 
-def test_the_bridge_needs_no_score_and_has_its_own_noise():
+def test_the_bridge_needs_no_score_before_its_last_step():
     path, x = IDFF(0.8, "exact"), points(2)  # dependent ends, no eps head
     got = Preserving(path)(Network(lambda y, t: Prediction(x1=2 * y)), x, as_time(0.25))
     close(got.w, x / 0.75)
-    noise = Preserving(path).noise_std(0.25, 0.1)
-    assert noise == pytest.approx(0.8 * math.sqrt(0.1 * (1 - 0.35) / 0.75), rel=1e-14)
-    assert Preserving(path).noise_std(0.9, 0.1) == 0.0 == Preserving(path, 3.0).noise_std(0.9, 0.1)
+    noise = Preserving(path).noise_std(0.25, 0.1)  # of the SDE: sigma^2 a unit of time
+    assert noise == pytest.approx(0.8 * math.sqrt(0.1), rel=1e-14)
+    assert Preserving(path, 3.0).noise_std(0.5, 0.1) == pytest.approx(0.4 * math.sqrt(2 * 3.0 * 0.1), rel=1e-14)
     std = 0.8 * math.sqrt(0.25 * 0.75)
     assert Preserving(path, 3.0).noise_std(0.25, 0.1) == pytest.approx(std * math.sqrt(2 * 3 * 0.1), rel=1e-14)
 
@@ -290,3 +279,16 @@ def test_the_bias_of_the_momentum_ode_on_a_gaussian(gamma1):
     want = scale**2 * math.exp(-2 * (gamma1 - 0.5) * integral)
     assert float(end) ** 2 == pytest.approx(want, rel=1e-6)
     assert (abs(want - scale**2) > 0.01) == (gamma1 != 0.5)
+
+
+def test_only_the_first_momentum_term_turns_with_the_data():
+    """Orders 2 and 3 are gradients of sums of components: no vectors, but numbers of these axes."""
+    world, path, x, t = toy("8gaussians").density, IDFF(0.2), 3 * points(2), as_time(0.6)
+    root = math.sqrt(0.5)
+    turn = torch.tensor([[root, -root], [root, root]], dtype=torch.float64)  # 45 degrees: a symmetry of the density
+    _, here = fields.momentum_terms(Network(world.oracle(path)), path, x, t, 3)
+    _, there = fields.momentum_terms(Network(world.oracle(path)), path, x @ turn.T, t, 3)
+    close(there[0], here[0] @ turn.T)
+    for k in (1, 2):
+        change = float((there[k] - here[k] @ turn.T).norm() / here[k].norm())
+        assert change > 0.5

@@ -7,7 +7,7 @@ import torch
 
 from flow_core.densities.mixtures import GaussianMixture
 from flow_core.fields import Prediction
-from flow_core.likelihood import dequantise, log_likelihood, picture_bits
+from flow_core.likelihood import log_likelihood
 from flow_core.paths import ICFM, IDFF
 from flow_core.samplers import Diverged
 
@@ -81,17 +81,6 @@ def test_many_dimensions_take_one_probe_and_pictures_keep_their_shape():
     got = log_likelihood(oracle, path, x, steps=12)
     torch.testing.assert_close(got.log_prob, world.log_prob(x.flatten(1)), rtol=0, atol=0.05)
     assert got.latent.shape == x.shape and got.derivatives == got.nfe == 48
-
-
-def test_bits_of_pictures():
-    world = GaussianMixture(torch.zeros(1, 1), 1.0)
-    got = log_likelihood(world.oracle(IDFF(0.2)), IDFF(0.2), torch.zeros(1, 1, dtype=torch.float64), steps=24)
-    # a density of one N(0, 1) at 0, in steps of 2/255
-    assert float(picture_bits(got)) == pytest.approx(-math.log2(2 / 255 / math.sqrt(2 * math.pi)), abs=2e-3)
-    x = torch.linspace(-1, 1, 256)
-    noisy = dequantise(x, torch.Generator().manual_seed(0))
-    # the noise fills the gaps between the levels and no more
-    assert 0.9 / 255 < float((noisy - x).abs().max()) <= 1 / 255 + 1e-7
 
 
 def test_refusals():

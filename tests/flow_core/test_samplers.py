@@ -8,28 +8,24 @@ import torch
 from flow_core import samplers
 from flow_core.densities.mixtures import GaussianMixture
 from flow_core.fields import Exact, MomentumODE, Motion, Network, Prediction, Preserving
-from flow_core.paths import ICFM, IDFF, OTCFM
-from flow_core.samplers import SAMPLERS, Diverged
+from flow_core.paths import ICFM, IDFF, OTCFM, SBCFM
+from flow_core.samplers import METHODS, NOISY, SOLVERS, Diverged
 
 WORLD = GaussianMixture(torch.tensor([[2.0, 0], [-1, 1.5], [0, -2]]), torch.tensor([0.6, 0.8, 1.0]))
 PATH = IDFF(0.5)
-ALL = [*SAMPLERS, "multistep", "euler_maruyama"]
+GAMMAS = {"published": (0.7,), "momentum": (0.7,), "matched": (1.0,)}
 
 
 def start(n=6, dims=2):
     return torch.randn(n, dims, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def sample(name, network, x, nfe, **kwargs):
-    if name == "multistep":
-        return samplers.multistep(network, x, PATH, nfe, **kwargs)
-    if name == "euler_maruyama":
-        draw = samplers.step_noise(range(100, 100 + len(x)), x.shape[1:], nfe)
-        return samplers.euler_maruyama(network, x, Preserving(PATH, 1.0), nfe, draw=draw, **kwargs)
-    return SAMPLERS[name](network, x, Exact(PATH), nfe, **kwargs)
+def sample(name, network, x, nfe, path=PATH, **kwargs):
+    seeds = range(100, 100 + len(x)) if name in NOISY else ()
+    return samplers.sample(name, network, x, path, nfe, gammas=GAMMAS.get(name, ()), noise_seeds=seeds, **kwargs)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("spacing", samplers.GRIDS.values(), ids=samplers.GRIDS)
 def test_calls_counted_are_calls_asked_and_none_is_at_the_end(name, spacing):
     oracle = WORLD.oracle(PATH)
@@ -48,14 +44,19 @@ def test_calls_counted_are_calls_asked_and_none_is_at_the_end(name, spacing):
         assert bool(torch.isfinite(result.x).all()) and result.grid[0] == 0 and result.grid[-1] == 1
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", METHODS)
+def test_every_number_of_calls_is_spent_and_no_step_is_a_sliver(name):
+    network, x = (lambda x, t: Prediction(x1=0.5 * x)), start(2, 1)
+    for nfe in (1, 2, 3, 4, 5, 64, 100) if name == "taylor2" else (*range(1, 65), 100):
+        result = sample(name, network, x, nfe)
+        assert result.nfe == nfe and float(result.grid.diff().min()) > 1 / nfe - 1e-12
+
+
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("nfe", [0, -1, 1.5, True, None, 10_001])
 def test_nfe_out_of_range_gives_a_sentence(name, nfe):
     with pytest.raises(ValueError, match="nfe must be a whole number from 1 to 10,000"):
-        if name == "euler_maruyama":
-            samplers.euler_maruyama(WORLD.oracle(PATH), start(), Preserving(PATH), nfe, draw=lambda i: 0)
-        else:
-            sample(name, WORLD.oracle(PATH), start(), nfe)
+        sample(name, WORLD.oracle(PATH), start(), nfe)
 
 
 def test_grids():
@@ -77,6 +78,19 @@ def exact_end(x0):
     return math.exp(-1) * (x0 + float(integral))
 
 
+@pytest.mark.parametrize(
+    "nfe,lengths", [(4, (2, 2)), (5, (4, 1)), (6, (4, 2)), (7, (4, 3)), (8, (4, 2, 2)), (9, (4, 4, 1))]
+)
+def test_rk4_with_steps_in_proportion_to_their_calls(nfe, lengths):
+    x = start(3, 1)
+    result = SOLVERS["rk4p"](lambda y, t: None, x, known, nfe)
+    assert result.nfe == nfe and (nfe * result.grid.diff()).tolist() == pytest.approx(lengths)
+    alike = SOLVERS["rk4"](lambda y, t: None, x, known, nfe)
+    assert alike.grid.diff().tolist() == pytest.approx([1 / len(lengths)] * len(lengths))
+    if nfe % 4 == 1:  # one Euler step over half of the way is what it avoids
+        assert float((result.x - exact_end(x)).abs().max()) < 0.5 * float((alike.x - exact_end(x)).abs().max())
+
+
 @pytest.mark.parametrize("name,order", [("euler", 1), ("heun", 2), ("rk4", 4), ("taylor2", 2)])
 def test_order_of_accuracy(name, order):
     x = start(3, 1)
@@ -85,7 +99,7 @@ def test_order_of_accuracy(name, order):
     errors = []
     for steps in (20, 40):
         nfe = cost * (steps - 1) + {"heun": 2, "rk4": 3}.get(name, cost)
-        result = SAMPLERS[name](lambda y, t: None, x, known, nfe)
+        result = SOLVERS[name](lambda y, t: None, x, known, nfe)
         assert len(result.grid) == steps + 1
         errors.append(float((result.x - exact_end(x)).abs().max()))
     assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.25)
@@ -178,8 +192,11 @@ def test_euler_maruyama_by_hand():
     got = samplers.euler_maruyama(oracle, x, drift, n, draw=draw).x
     for k in range(n):
         t = torch.tensor(k / n, dtype=torch.float64)
+        if k == n - 1:  # the plain flow, without noise
+            x = x + Exact(PATH)(Network(oracle), x, t).w / n
+            break
         std = 0.5 * math.sqrt(k / n * (1 - k / n))
-        x = x + drift(Network(oracle), x, t).w / n + (k < n - 1) * std * math.sqrt(2 * 2.0 / n) * draw(k).double()
+        x = x + drift(Network(oracle), x, t).w / n + std * math.sqrt(2 * 2.0 / n) * draw(k).double()
     torch.testing.assert_close(got, x, rtol=1e-12, atol=1e-12)
 
 
@@ -199,6 +216,63 @@ def test_momentum_of_higher_order_reports_its_derivatives():
 def test_everything_works_in_inference_mode_and_float32():
     with torch.inference_mode():
         x = start().float()
-        for name in ALL:
+        for name in METHODS:
             assert sample(name, WORLD.oracle(PATH), x, 5).x.dtype == torch.float32
         samplers.euler(WORLD.oracle(PATH), x, MomentumODE(PATH, (0.5, 0.1)), 3)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The variance that noisy samplers end with: for Gaussian data every step is linear, so that it is known without samples
+
+
+def _variance(drift, path, nfe, spread=0.36):
+    """Of data N(0, spread), followed step by step: two deterministic runs say by what factor x is multiplied."""
+    world = GaussianMixture(torch.zeros(1, 1), spread**0.5)
+    oracle, factors, stds = world.oracle(path), [], []
+    x = torch.ones(1, 1, dtype=torch.float64)
+    result = samplers.euler_maruyama(
+        oracle, x, drift, nfe, draw=lambda i: torch.zeros(1, 1), callback=lambda i, t, y, x1: factors.append(float(y))
+    )
+    ends = [*factors[1:], float(result.x)]
+    # with draws of 1 and the states reset, the noise of step i alone
+    for i in range(nfe):
+        with_noise = samplers.euler_maruyama(
+            oracle, 0 * x, drift, nfe, draw=lambda k, i=i: torch.full((1, 1), float(k == i), dtype=torch.float64)
+        )
+        stds.append(float(with_noise.x))
+    return ends[-1] ** 2 * path.start_std**2 + sum(s**2 for s in stds)
+
+
+@pytest.mark.parametrize("gamma1,error", [(None, 0.004), (1.0, 0.02)], ids=["bridge", "matched"])
+def test_noisy_samplers_end_with_the_variance_of_the_data(gamma1, error):
+    """At 32 steps and sigma .8 the bridge was .059 short: its noise was that of a known x1, and none came last."""
+    path = IDFF(0.8)
+    assert _variance(Preserving(path, gamma1), path, 32) == pytest.approx(0.36, abs=error)
+
+
+def test_the_bridge_of_a_path_with_constant_noise_is_refused():
+    with pytest.raises(ValueError):
+        Preserving(ICFM(0.3), None)
+    assert Preserving(ICFM(0.0), None).noise_std(0.5, 0.1) == 0  # without noise it is the plain flow
+    # matched noise ends at the law of the data blurred by sigma
+    assert _variance(Preserving(ICFM(0.3), 1.0), ICFM(0.3), 24) == pytest.approx(0.45, abs=0.04)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Nets that say the velocity alone
+
+
+@pytest.mark.parametrize("path", [OTCFM(0.3), SBCFM(0.4), IDFF(0.4, "exact")], ids=str)
+def test_a_velocity_net_of_a_noisy_path_with_coupled_ends_is_sampled(path):
+    """Two points joined by lines, x1 = 2 x0 by the coupling: v is known, E[x1 | x] is not asked for."""
+
+    def network(x, t):
+        return Prediction(velocity=x / (1 + t))  # the flow x_t = (1 + t) x_0
+
+    seen, x = [], start()
+    result = sample("rk4", network, x, 19, path, callback=lambda i, t, y, x1: seen.append((t, y, x1)))
+    torch.testing.assert_close(result.x, 2 * x, rtol=1e-6, atol=0)
+    for t, y, x1 in seen:  # what is shown of the data is where the velocity points
+        torch.testing.assert_close(x1, y + (1 - t) * y / (1 + t))
+    with pytest.raises(ValueError):
+        sample("multistep", network, x, 4, path)

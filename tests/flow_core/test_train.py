@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import flow_core
-from flow_core.densities.distances import mmd2_unbiased
+from flow_core.densities.distances import MMD
 from flow_core.densities.mixtures import GaussianMixture
 from flow_core.densities.toys import Toy, toy
 from flow_core.fields import Exact
@@ -123,7 +123,7 @@ def test_live_training_learns_and_holds_its_average_while_it_waits():
     assert torch.equal(shown[-1], next(t.model.parameters())), "the average stays when training is over"
     noise = torch.randn(512, 2, generator=torch.Generator().manual_seed(0))
     x = heun(t.model, noise, Exact(t.model.path), 21).x
-    assert mmd2_unbiased(x, TWO.sample(512, 1)) < 0.2 * mmd2_unbiased(noise, TWO.sample(512, 1))
+    assert MMD(TWO.sample(512, 1)).unbiased(x) < 0.2 * MMD(TWO.sample(512, 1)).unbiased(noise)
 
 
 def test_live_training_is_the_same_for_the_same_seed_and_can_be_stopped():

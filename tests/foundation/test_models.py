@@ -43,3 +43,25 @@ def test_another_kind_or_configuration_is_a_sentence(folder):
         checkpoints.CheckpointError, match="b.line.safetensors has a configuration that cannot be built: 'inputs'[.]$"
     ):
         load_model(folder / "b.line.safetensors", "line", make)
+
+
+def changed(folder, change):
+    model = make({"inputs": 3})
+    with torch.no_grad():
+        change(model)
+    checkpoints.save(folder / "c.line.safetensors", model.state_dict(), kind="line", config={"inputs": 3})
+    return folder / "c.line.safetensors"
+
+
+@pytest.mark.parametrize("value", [1001.0, -60_000.0, 3e38])
+def test_weights_that_would_overflow_are_refused_at_loading(folder, value):
+    path = changed(folder, lambda m: m.bias[1].fill_(value))
+    with pytest.raises(checkpoints.CheckpointError, match="bias"):
+        load_model(path, "line", make)
+
+
+def test_weights_of_nothing_but_zeros_are_refused_at_loading(folder):
+    path = changed(folder, lambda m: m.weight.zero_())
+    with pytest.raises(checkpoints.CheckpointError):
+        load_model(path, "line", make)
+    assert load_model(changed(folder, lambda m: (m.weight[1:].zero_(), m.bias.fill_(1000))), "line", make)

@@ -6,10 +6,11 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from foundation.datasets import DataError, open_dataset
-from foundation.pictures import read_picture
+from foundation.pictures import from_bytes, read_picture, to_bytes
 
 RNG = np.random.default_rng(0)
 
@@ -89,3 +90,44 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     (tmp_path / "good.png").write_bytes(good)
     data = open_dataset(f"folder:{tmp_path}")
     assert (len(data), data.skipped) == (1, 1)
+
+
+# --- floats and bytes ------------------------------------------------------------------------------------------
+
+
+def test_bytes_survive_the_way_through_floats():
+    levels = torch.arange(256, dtype=torch.uint8)
+    x = from_bytes(levels)
+    assert x.dtype == torch.float32 and float(x[0]) == -1 and float(x[-1]) == 1
+    for dtype in (torch.float32, torch.float64):
+        assert torch.equal(to_bytes(x.to(dtype)), levels)
+    assert torch.equal(to_bytes(from_bytes(to_bytes(x))), levels)
+
+
+def test_the_nearest_level_is_taken_halves_upwards():
+    x = np.random.default_rng(0).uniform(-1.2, 1.2, 100_000).astype(np.float32)
+    exact = np.clip(x.astype(np.float64) * 127.5 + 127.5, 0, 255)
+    nearest = np.floor(exact + 0.5)
+    got = to_bytes(torch.from_numpy(x)).numpy()
+    clear = np.abs(exact + 0.5 - np.round(exact + 0.5)) > 1e-4  # float32 resolves 127.5 x + 128 to 1.5e-5
+    assert clear.mean() > 0.99 and (got[clear] == nearest[clear]).all()
+    assert np.abs(got - exact).max() <= 0.5001
+    assert to_bytes(torch.zeros(1)).item() == 128  # 127.5 is a half
+
+
+def test_out_of_range_is_clipped_and_nan_has_no_colour():
+    assert to_bytes(torch.tensor([-2.0, -1.01, 1.01, 9.0, torch.inf, -torch.inf])).tolist() == [0, 0, 255, 255, 255, 0]
+    with pytest.raises(ValueError):
+        to_bytes(torch.tensor([0.0, torch.nan]))
+
+
+def test_edms_statistics_round_in_the_same_way():
+    x = torch.linspace(-1.5, 1.5, 200_001)
+    edm = np.clip(x.numpy() * np.float32(127.5) + np.float32(128), 0, 255).astype(np.uint8)
+    assert torch.equal(to_bytes(x), torch.from_numpy(edm))
+    to_even = torch.round((x.double() + 1) * 127.5).clamp(0, 255).to(torch.uint8)
+    assert (to_bytes(x) != to_even).double().mean() < 0.01
+    cut_off = ((x.double() + 1) * 127.5).clamp(0, 255).to(torch.uint8)  # without the half: darker by half a level
+    inside = x.abs() < 1
+    darker = to_bytes(x)[inside].double() - cut_off[inside].double()
+    assert abs(float(darker.mean()) - 0.5) < 0.01

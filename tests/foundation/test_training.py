@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -417,13 +418,6 @@ def test_fast_bf16_is_asked_of_the_hardware(monkeypatch):
     assert not training.fast_bf16(torch.device("meta"))
 
 
-def test_compilation_needs_a_compiler(monkeypatch):
-    monkeypatch.setattr(training.shutil, "which", lambda name: "/bin/c++" if name == "c++" else None)
-    assert training.can_compile("auto") and training.can_compile("on") and not training.can_compile("off")
-    monkeypatch.setattr(training.shutil, "which", lambda name: None)
-    assert not training.can_compile("auto") and training.can_compile("on")
-
-
 def test_swapped_gives_the_weights_back_even_after_an_error():
     task = TinyTask()
     params = task.trainable_state()
@@ -458,9 +452,131 @@ def test_two_workers_train_one_model(tmp_path):
     assert tiny.fingerprint(saved[f"model.{k}"] for k in TinyTask().trainable_state()) == ranks[0]["weights"]
 
 
+# --- parts of a batch, draws ahead ----------------------------------------------------------------------------
+
+
+class PlainTask(TinyTask):
+    """Without dropout, which draws for every part of a batch anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net[2].p = 0.0
+
+
+def test_gradients_of_parts_add_up_to_those_of_the_batch(tmp_path):
+    """One step of Adam's first moment is the clipped gradient; then whole runs."""
+    states = {}
+    for size in (0, 1, 2, 8):
+        run(tmp_path / str(size), PlainTask(), tiny_config(images=8, optimizer="adam", microbatch=size))
+        states[size] = state(tmp_path / str(size))
+    moments = [k for k in states[0] if k.startswith("exp_avg.")]
+    assert len(moments) == 6 and all(states[0][k].any() for k in moments)
+    for k in moments:
+        assert torch.equal(states[0][k], states[8][k])
+        for size in (1, 2):
+            torch.testing.assert_close(states[size][k], states[0][k], rtol=1e-4, atol=1e-7)
+    run(tmp_path / "whole", PlainTask())
+    run(tmp_path / "parts", PlainTask(), tiny_config(microbatch=2))
+    for a, b in zip(curve(tmp_path / "whole"), curve(tmp_path / "parts"), strict=True):
+        assert a == pytest.approx(b, rel=2e-2)
+
+
+def test_parts_must_divide_the_batch_and_samples_be_drawn_one_by_one(tmp_path):
+    with pytest.raises(ValueError, match="multiple of microbatch, 3"):
+        run(tmp_path / "a", config=tiny_config(microbatch=3))
+    with pytest.raises(ValueError, match="microbatch"):
+        TrainingConfig(microbatch=-1)
+
+    class Pairs(TinyTask):
+        def draw(self, step, n, generator):
+            return tuple(t[: n // 2] for t in super().draw(step, n, generator))
+
+    with pytest.raises(ValueError, match="leave training.microbatch at 0"):
+        run(tmp_path / "b", Pairs(), tiny_config(microbatch=4))
+
+
+def test_draws_ahead_are_the_same_run(whole, tmp_path):
+    task, _ = run(tmp_path, config=tiny_config(prefetch="on"))
+    assert_same_run(whole[0], tmp_path)
+    assert len(task.drawn) == 40  # none too many
+
+
+def test_a_mistake_in_a_draw_ahead_is_raised(tmp_path):
+    class Broken(TinyTask):
+        def draw(self, step, n, generator):
+            if step == 3:
+                raise ValueError("no more data")
+            return super().draw(step, n, generator)
+
+    with pytest.raises(ValueError, match="no more data"):
+        run(tmp_path, Broken(), tiny_config(prefetch="on"))
+
+
+def test_a_run_of_another_number_of_workers_goes_on_and_says_so(tmp_path, capsys):
+    run(tmp_path, config=tiny_config(images=160))
+    run(tmp_path, config=tiny_config(images=200), resume=True)
+    assert "other draws" not in capsys.readouterr().out
+    header = checkpoints.peek(tmp_path / STATE_FILE)
+    checkpoints.save(tmp_path / STATE_FILE, state(tmp_path), kind=header.kind, config=header.config,
+                     card=header.card | {"workers": 4})  # fmt: skip
+    _, result = run(tmp_path, resume=True)
+    assert result.finished and "1 workers after 4" in capsys.readouterr().out
+
+
 def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path, monkeypatch):
     import accelerate
 
     monkeypatch.setattr(accelerate.Accelerator, "num_processes", property(lambda _: 3))
     with pytest.raises(ValueError, match="batch 8 must be a multiple of the 3 workers"):
         run(tmp_path)
+
+
+class Ruler:
+    """Stands for FID: the mean of a weight; `at` is what it saw, and it stops the run at a number of calls."""
+
+    def __init__(self, task, stop_at=0):
+        self.task, self.stop_at, self.seen = task, stop_at, []
+
+    def __call__(self, stop):
+        assert not self.task.training and not stop()
+        self.seen.append(float(self.task.net[3].weight.detach().sum()))
+        if len(self.seen) == self.stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            assert stop()
+            return None
+        return {"fid": self.seen[-1], "pictures": 5}
+
+
+def measured(out, resume=False, stop_at=0, **changes):
+    task = TinyTask()
+    ruler = Ruler(task, stop_at)
+    config = tiny_config(images_per_fid=96, **changes)
+    result = train(task, config, out, identity=IDENTITY, resume=resume, on_fid=ruler, quiet=True)
+    rows = [r.split(",") for r in (out / "fid.csv").read_text().splitlines()[1:]]
+    return task, result, ruler, [(int(r[0]), float(r[2]), int(r[3])) for r in rows]
+
+
+def test_fid_is_measured_with_averaged_weights_and_changes_nothing(tmp_path):
+    task, result, _, rows = measured(tmp_path / "with")
+    assert [r[0] for r in rows] == [96, 192, 288, 320] and {r[2] for r in rows} == {5}
+    assert rows[-1][1] == pytest.approx(float(result.ema["net.3.weight"].sum()), rel=1e-5)
+    assert rows[-1][1] != pytest.approx(float(task.net[3].weight.detach().sum()), rel=1e-5)
+    plain = TinyTask()
+    train(plain, tiny_config(), tmp_path / "without", identity=IDENTITY, quiet=True)
+    assert all(torch.equal(p, q) for p, q in zip(task.parameters(), plain.parameters(), strict=True))
+    with pytest.raises(ValueError, match="images_per_fid"):
+        train(TinyTask(), tiny_config(images_per_fid=96), tmp_path / "none", identity=IDENTITY, quiet=True)
+
+
+def test_a_run_stopped_while_it_measured_gives_the_same_curve(tmp_path):
+    whole = measured(tmp_path / "whole")[3]
+    _, result, _, rows = measured(tmp_path / "twice", stop_at=2)
+    assert not result.finished and result.images == 192 and rows == whole[:1]
+    assert measured(tmp_path / "twice", resume=True)[3] == whole
+    # at the end, too
+    *_, rows = measured(tmp_path / "end", stop_at=4)
+    assert rows == whole[:3]
+    *_, ruler, rows = measured(tmp_path / "end", resume=True)
+    assert rows == whole and len(ruler.seen) == 1
+    assert len(measured(tmp_path / "end", resume=True)[2].seen) == 0  # nothing left to measure

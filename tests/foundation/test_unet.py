@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -344,6 +345,22 @@ def test_configuration_round_trip_through_plain_types():
     plain = config.to_dict()
     assert plain["multipliers"] == [1, 2, 2, 2] and plain["attention"] == [16]
     assert UNetConfig(**plain) == config
+
+
+def test_augmentation_inputs_that_are_not_given_change_nothing_and_are_trained_along():
+    torch.manual_seed(0)
+    config = UNetConfig(resolution=8, base=8, multipliers=(1,), blocks=1, attention=(), embedding=16, augment=9)
+    net = UNet(config)
+    torch.nn.init.normal_(net.decoder.conv.weight)
+    x, level = torch.randn(2, 3, 8, 8), torch.zeros(2)
+    out = net(x, level)
+    plain = UNet(replace(config, augment=0))
+    plain.load_state_dict({k: v for k, v in net.state_dict().items() if "augment" not in k})
+    assert torch.equal(out, plain(x, level))
+    out.sum().backward()
+    # several processes wait for a gradient of every parameter
+    assert all(p.grad is not None for p in net.parameters())
+    assert not net.embedding.augment.weight.grad.any()
 
 
 def test_augmentation_labels_need_a_network_that_has_them():

@@ -1,6 +1,6 @@
 """A training run that lasts a second, for the tests that need a process of their own.
 
-    python tests/foundation/tiny_run.py OUT [--resume] [--kill-in-save N]
+    python tests/foundation/tiny_run.py OUT [--resume] [--kill-in-save N] [--long-step N] [--compile auto]
 
 Writes OUT/rank<r>.json at its end: what this worker saw and what it holds.
 """
@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -28,8 +29,9 @@ IDENTITY = {"network": {"hidden": 20}, "task": "tiny"}
 class TinyTask(Task):
     """Fits y = sin(3 x) from noisy samples; dropout makes it depend on the global generator as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, long_step: int = -1) -> None:
         super().__init__()
+        self.long_step, self.out = long_step, Path()
         torch.manual_seed(0)
         self.net = nn.Sequential(
             nn.Linear(1, 20), nn.Tanh(), nn.Dropout(0.1), nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 1)
@@ -46,6 +48,9 @@ class TinyTask(Task):
 
     def forward(self, progress: Tensor, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Squared error, and beside it the absolute one."""
+        if round(float(progress) * 40) == self.long_step:
+            (self.out / f"in-long-step-{os.environ.get('RANK', '0')}").write_text(str(os.getpid()))
+            time.sleep(60)
         error = self.net(x) - y
         return {"loss": error.square().mean(), "absolute": error.abs().mean()}
 
@@ -73,6 +78,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--kill-in-save", type=int, default=0, help="SIGKILL itself in the middle of the Nth save")
+    parser.add_argument("--long-step", type=int, default=-1, help="a step that lasts a minute")
+    parser.add_argument("--compile", default="off")
     args = parser.parse_args()
     if args.kill_in_save:
         calls = iter(range(1, args.kill_in_save + 1))
@@ -82,9 +89,10 @@ def main() -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         os.fsync = fsync
-    task = TinyTask()
+    task = TinyTask(args.long_step)
+    task.out = args.out
     # a killed run saves after every step, and so in the middle of the log's intervals too
-    config = tiny_config(minutes_per_checkpoint=0.0 if args.kill_in_save else 1e9)
+    config = tiny_config(minutes_per_checkpoint=0.0 if args.kill_in_save else 1e9, compile=args.compile)
     result = train(task, config, args.out, identity=IDENTITY, resume=args.resume, quiet=True)
     rank = os.environ.get("RANK", "0")
     about = {

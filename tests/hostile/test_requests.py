@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from analysis.flow import point_requests, side_by_side
 from analysis.flow.point_requests import Flow2DRequest
-from analysis.workbench import editing, effects, images
+from analysis.workbench import editing, effects, images, probes, spectrum
 from tests.hostile.judge import assert_finite, judged
 from tests.hostile.strategies import ANY, fuzz
 
 EXAMPLES = 30
 PICTURE, MASK = np.full((16, 16, 3), 7, np.uint8), np.full((16, 16), 255, np.uint8)
-MODULES = (images, editing, effects, point_requests, side_by_side)
+MODULES = (images, spectrum, effects, probes, editing, point_requests, side_by_side)
 ALL = [
     value
     for module in MODULES
@@ -53,7 +53,7 @@ def assert_clean(request) -> None:
 
 
 def test_all_requests_are_known():
-    assert len(ALL) >= 13 and all(dataclasses.is_dataclass(r) for r in ALL)
+    assert len(ALL) >= 16 and all(dataclasses.is_dataclass(r) for r in ALL)
 
 
 @pytest.mark.parametrize("request_", ALL, ids=lambda r: r.__name__)

@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from foundation.unet import UNetConfig
 from koopman_core.edm import EDM
 from koopman_core.guidance import GuidanceConfig, Guided
+from koopman_core.trajectories import Trajectories, TrajectoryConfig, write_trajectories
 
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16, classes=3)
 
@@ -60,3 +62,22 @@ def test_guides_that_cannot_lead_are_refused():
         Guided(net(0, classes=0), GuidanceConfig(scale=2.0))
     with pytest.raises(ValueError):
         Guided(net(0), GuidanceConfig(scale=2.0), net(1, classes=0))
+
+
+def test_guided_trajectories_are_their_own_and_say_so(tmp_path):
+    teacher, guide = net(0), net(1)
+    config = TrajectoryConfig(count=4, steps=4, shard_size=4, batch=2)
+    guided = Guided(teacher, GuidanceConfig(scale=3.0, low=0.01, high=5.0), guide)
+    write_trajectories(teacher, config, tmp_path / "guided", guided=guided)
+    write_trajectories(teacher, config, tmp_path / "plain")
+    one, two = Trajectories(tmp_path / "guided"), Trajectories(tmp_path / "plain")
+    assert one.teacher == two.teacher
+    assert one.index["guidance"]["scale"] == 3.0 and "guidance" not in two.index
+    rows, first, third = np.arange(4), np.zeros(4, np.int64), np.full(4, 2)
+    assert torch.equal(one.denoised(rows, first), two.denoised(rows, first))  # sigma = 80 lies outside
+    x, sigma, labels = one.states(rows, third), one.sigmas[2].float(), one.labels(rows)
+    with torch.no_grad():
+        want = 3 * teacher(x, sigma, labels) - 2 * guide(x, sigma, labels)
+    torch.testing.assert_close(one.denoised(rows, third), want, atol=1e-3, rtol=1e-3)
+    with pytest.raises(ValueError):
+        write_trajectories(teacher, config, tmp_path / "guided")

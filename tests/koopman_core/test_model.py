@@ -1,5 +1,7 @@
 """The HKD network: parameter counts, consistency with the teacher, strict loading."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -61,6 +63,42 @@ def test_student_starts_at_the_teacher():
     assert all(torch.equal(a, b) for a, b in zip(student.net.state_dict().values(), teacher.net.state_dict().values(),
                                                  strict=True))  # fmt: skip
     assert all(not e.alpha.any() and not e.beta.any() for e in student.spectrum())
+
+
+@pytest.mark.parametrize(
+    "name,told_min,told_max", [("shapes", (2.0, 3.2), (0.004, 0.02)), ("cifar10", (0.5, 0.9), (0.01, 0.03))]
+)
+def test_only_a_decoder_told_sigma_max_starts_at_the_teachers_picture(name, told_min, told_max):
+    """The figures of docs/decisions.md: RMS of student - D(x; 80) before any training, over the std of D."""
+    teacher = koopman_core.load_teacher(name)
+    x = SIGMA_MAX * noise(range(16), teacher.picture_shape)
+    labels = torch.arange(16) % teacher.classes if teacher.classes else None
+    with torch.no_grad():
+        want = teacher(x, SIGMA_MAX, labels)
+        for choice, (low, high) in {"min": told_min, "max": told_max}.items():
+            student = KoopmanDiffusion.from_teacher(teacher, KoopmanConfig(decoder_sigma=choice)).eval()
+            gap = float((student(x, SIGMA_MAX, labels) - want).square().mean().sqrt() / want.std())
+            assert low < gap < high, (choice, gap)
+
+
+def test_decoder_sigma_is_saved_and_old_files_go_without(tmp_path):
+    assert "decoder_sigma" not in KoopmanConfig().to_dict()
+    model = trained_looking(KoopmanConfig(decoder_sigma="max"))
+    koopman_core.save(model, tmp_path / "m.safetensors", {}, dtype=None)
+    again = koopman_core.load(tmp_path / "m.safetensors")
+    z = [torch.randn(1, *s) for s in TINY.skip_shapes()]
+    with torch.no_grad():
+        want = 0.5 * model.net.decode(z, torch.tensor([80.0]).log() / 4)
+        torch.testing.assert_close(again.decode(z), want, rtol=1e-5, atol=1e-5)
+    assert koopman_core.load("shapes").koopman.decoder_sigma == "min"
+    with pytest.raises(ValueError, match="decoder_sigma"):
+        KoopmanConfig(decoder_sigma="80")
+
+
+def test_dropout_of_the_student_is_its_own():
+    teacher = EDM(replace(TINY, dropout=0.13))
+    assert KoopmanDiffusion.from_teacher(teacher, dropout=0.0).config.dropout == 0.0
+    assert KoopmanDiffusion.from_teacher(teacher).config.dropout == 0.13
 
 
 @pytest.mark.parametrize("evolved,moving", [("all", None), ("bottleneck", 1), ("none", 0)])
@@ -131,3 +169,26 @@ def test_hostile_configurations_are_refused(tmp_path, change):
 def test_unknown_name_lists_what_there_is():
     with pytest.raises(checkpoints.CheckpointError, match="There is no model 'nothing'"):
         koopman_core.load("nothing")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_operator_far_from_any_training_is_refused_at_loading(tmp_path, sign):
+    model = KoopmanDiffusion(TINY)
+    koopman_core.save(model, tmp_path / "a.hkd.safetensors")
+    assert koopman_core.load(tmp_path / "a.hkd.safetensors")  # A = 0 is where a student starts
+    with torch.no_grad():
+        model.operators[1].a.fill_(sign * 60_000)
+    koopman_core.save(model, tmp_path / "b.hkd.safetensors")
+    with pytest.raises(checkpoints.CheckpointError, match="operators.1.a"):
+        koopman_core.load(tmp_path / "b.hkd.safetensors")
+
+
+def test_a_network_of_zeros_is_refused_at_loading_whatever_its_operators(tmp_path):
+    model = KoopmanDiffusion(TINY)
+    with torch.no_grad():
+        for p in model.net.parameters():
+            p.zero_()
+        model.operators[0].a.fill_(1)
+    koopman_core.save(model, tmp_path / "a.hkd.safetensors")
+    with pytest.raises(checkpoints.CheckpointError):
+        koopman_core.load(tmp_path / "a.hkd.safetensors")

@@ -88,6 +88,32 @@ def test_loss_is_its_formula(world):
     assert float(parts["loss"]) == pytest.approx(10**-1.5 * want, rel=1e-4)
 
 
+def test_lpips_of_a_share_of_the_samples(world):
+    teacher, data = world
+    seen = []
+
+    def distance(x, y):  # stands for LPIPS
+        seen.append(len(x))
+        return (x - y).abs().flatten(1).mean(1)
+
+    parts = {}
+    for share, rows in {1.0: range(6), 0.5: (0, 2, 4), 0.01: (0,)}.items():
+        model = KoopmanDiffusion.from_teacher(teacher)
+        t = StudentTask(model, data, None, StudentConfig(objective="published", lambda2=0.0))
+        t.perceptual, t.config = distance, StudentConfig(objective="published", lambda2=2.0, lpips_share=share)
+        x, sigma, delta, target, labels, kept = t.draw(0, 6, torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            parts[share] = t(torch.tensor(1.0), x, sigma, delta, target, labels, kept)
+            out = model(x, sigma, labels)
+        error = (out - target)[list(rows)].abs().mean()
+        assert float(parts[share]["lpips"]) == pytest.approx(float(error), rel=1e-4)
+        want = 1e-3 * float(parts[share]["mse"]) + 2 * float(parts[share]["lpips"])
+        assert float(parts[share]["loss"]) == pytest.approx(want, rel=1e-5)
+    assert seen == [6, 3, 1]
+    with pytest.raises(ValueError, match="lpips_share"):
+        StudentConfig(lpips_share=0.0)
+
+
 def test_latent_consistency_is_its_formula(world):
     weights = (0.5, 2.0)
     t = task(world, objective="path", share_eps=0.4, latent_weights=weights)

@@ -1,24 +1,31 @@
 """The training commands, from pictures in a folder to a student that loads, and every shipped settings file."""
 
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 
 import koopman_core
 from foundation import noise
 from foundation.settings import read_settings
 from foundation.unet import UNetConfig
-from koopman_core import recipes
+from koopman_core import convert, recipes
 from koopman_core.train import main
-from koopman_core.trajectories import TrajectoryConfig
+from tests.koopman_core.official_layout import REFERENCE
 
 CONFIGS = Path(recipes.__file__).parent / "configs"
 SECTIONS = {
     "teacher": recipes.TEACHER_SECTIONS,
-    "trajectories": {"teacher": recipes.TeacherFile, "trajectories": TrajectoryConfig, "run": recipes.RunConfig},
+    "trajectories": recipes.TRAJECTORY_SECTIONS,
     "student": recipes.STUDENT_SECTIONS,
 }  # fmt: skip
 FAST = ["--training.batch=8", "--training.images_per_log=8", "--training.compile=off", "--training.precision=fp32",
@@ -36,10 +43,52 @@ def test_the_papers_networks_are_the_papers():
         assert read_settings(CONFIGS / f"paper_{name}_teacher.toml", [], SECTIONS["teacher"])["network"] == config
 
 
+def test_the_papers_runs_start_from_official_weights():
+    for name, folder in {"cifar10": "edm", "ffhq": "edm_ffhq"}.items():
+        data = read_settings(CONFIGS / f"paper_{name}_trajectories.toml", [], SECTIONS["trajectories"])
+        student = read_settings(CONFIGS / f"paper_{name}_student.toml", [], SECTIONS["student"])
+        assert data["teacher"].checkpoint == student["input"].teacher == f"runs/{folder}/teacher.safetensors"
+        assert data["run"].out == student["input"].trajectories
+        assert data["trajectories"].unlabelled == 0 and student["run"].dtype == "float32"
+        # what is stored is what the objective reads
+        assert student["student"].objective == "published" and not data["trajectories"].denoised
+
+
+def test_the_papers_ffhq_settings_run_on_a_tiny_network(tmp_path):
+    """Two steps of each file; what is overridden is size, paths, and what needs files that are not here."""
+    write_settings(tmp_path)
+    small = ["--data.size=8", "--network.resolution=8", "--network.base=4", "--network.blocks=1",
+             "--network.embedding=8", f"--data.spec=folder:{tmp_path / 'pictures'}"]  # fmt: skip
+    steps = ["--training.images=8", "--training.batch=4", "--training.compile=off", "--training.images_per_fid=0"]
+    teacher, data = tmp_path / "teacher" / "teacher.safetensors", tmp_path / "data"
+    for name, overrides in {
+        "teacher": [*small, *steps],
+        "trajectories": [f"--teacher.checkpoint={teacher}", "--trajectories.count=6", "--run.compile=off"],
+        "student": [*steps, f"--input.teacher={teacher}", f"--input.trajectories={data}", "--student.lambda2=0.0"],
+    }.items():
+        out = data if name == "trajectories" else tmp_path / name
+        config = str(CONFIGS / f"paper_ffhq_{name}.toml")
+        assert main([name, "--config", config, "--quiet", f"--run.out={out}", *overrides]) == 0, name
+    student = koopman_core.load(tmp_path / "student" / "student.safetensors")
+    assert student.card["images_seen"] == 8 and student.card["trajectories"] == {"count": 6, "steps": 40}
+    assert (student.config.augment, student.config.dropout, student.config.multipliers) == (9, 0, (1, 2, 2, 2))
+    with safe_open(tmp_path / "student" / "student.safetensors", "pt") as f:
+        assert f.get_slice("net.decoder.conv.weight").get_dtype() == "F32"
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A whole run on 12 small pictures; the folder holds teacher, trajectories, student."""
     root = tmp_path_factory.mktemp("run")
+    write_settings(root)
+    assert main(["teacher", "--config", str(root / "teacher.toml"), "--quiet", *FAST, "--training.images=24"]) == 0
+    assert main(["trajectories", "--config", str(root / "trajectories.toml"), "--quiet"]) == 0
+    assert main(["student", "--config", str(root / "student.toml"), "--quiet", *FAST, "--training.images=24"]) == 0
+    return root
+
+
+def write_settings(root, network="", training=""):
+    """Pictures and the three settings files of a tiny run."""
     rng = np.random.default_rng(0)
     (root / "pictures").mkdir()
     for i in range(12):
@@ -56,6 +105,8 @@ def run(tmp_path_factory):
         blocks = 1
         attention = []
         embedding = 16
+        {network}
+        {training}
         [run]
         out = "{root / "teacher"}"
         name = "tiny"
@@ -81,15 +132,12 @@ def run(tmp_path_factory):
         teacher = "{root / "teacher" / "teacher.safetensors"}"
         [student]
         lambda2 = 0.0
+        {training}
         [run]
         out = "{root / "student"}"
         name = "tiny"
         """
     )
-    assert main(["teacher", "--config", str(root / "teacher.toml"), "--quiet", *FAST, "--training.images=24"]) == 0
-    assert main(["trajectories", "--config", str(root / "trajectories.toml"), "--quiet"]) == 0
-    assert main(["student", "--config", str(root / "student.toml"), "--quiet", *FAST, "--training.images=24"]) == 0
-    return root
 
 
 def test_student_loads_with_its_card(run):
@@ -175,3 +223,59 @@ def test_a_run_is_never_overwritten_by_accident(run, capsys):
     assert main(["teacher", "--config", str(run / "teacher.toml"), "--quiet", *FAST, "--training.images=8"]) == 2
     assert "add --resume" in capsys.readouterr().err
     assert (run / "teacher" / "state.safetensors").read_bytes() == before
+
+
+def test_two_workers_train_with_augmentation_inputs(tmp_path):
+    """Every configuration of the paper has these inputs, and nothing here fills them."""
+    training = """[training]
+        images = 16
+        batch = 8
+        microbatch = 2
+        compile = "off"
+        precision = "fp32"
+        threads = 1
+        """
+    write_settings(tmp_path, network="augment = 9", training=training)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port),
+        str(Path(__file__).with_name("two_workers.py")), str(tmp_path),
+    ]  # fmt: skip
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    child = subprocess.run(command, capture_output=True, timeout=280, env=env, text=True)
+    assert child.returncode == 0, child.stderr[-3000:]
+    for rank in range(2):
+        assert json.loads((tmp_path / f"rank{rank}.json").read_text()) == {"codes": [0, 0, 0], "world": "2"}
+    student = koopman_core.load(tmp_path / "student" / "student.safetensors")
+    teacher = koopman_core.load_teacher(tmp_path / "teacher" / "teacher.safetensors")
+    assert student.card["images_seen"] == teacher.card["images_seen"] == 16
+    assert student.config.augment == 9
+
+
+def test_from_official_weights_to_a_student(tmp_path, capsys):
+    official = tmp_path / "edm.npz"
+    official.write_bytes(REFERENCE.read_bytes())
+    teacher = tmp_path / "teacher" / "teacher.safetensors"
+    assert convert.main([str(official), str(teacher), "--name", "tiny-official"]) == 0
+    write_settings(tmp_path)
+    data = [f"--run.out={tmp_path / 'data'}", "--trajectories.denoised=false"]
+    trajectories = ["trajectories", "--config", str(tmp_path / "trajectories.toml"), "--quiet", *data]
+    assert main(trajectories) == 2  # one in ten without a class, which the official network never saw
+    assert "unlabelled=0" in capsys.readouterr().err
+    assert main([*trajectories, "--trajectories.unlabelled=0"]) == 0
+    assert main(["student", "--config", str(tmp_path / "student.toml"), "--quiet", *FAST, "--training.images=8",
+                 f"--input.trajectories={tmp_path / 'data'}", "--student.objective=published",
+                 "--run.dtype=float32"]) == 0  # fmt: skip
+    student = koopman_core.load(tmp_path / "student" / "student.safetensors")
+    start = koopman_core.load_teacher(teacher)
+    assert student.card["origin"] == start.card["origin"] and student.card["licence"] == start.card["licence"]
+    assert student.card["teacher"] == "tiny-official"
+    assert start.config.dropout == 0.13 and student.config == replace(start.config, dropout=0.0)
+    with safe_open(tmp_path / "student" / "student.safetensors", "pt") as f:
+        assert f.get_slice("net.decoder.conv.weight").get_dtype() == "F32"
+    # an EDM teacher brings its network
+    assert main(["student", "--config", str(tmp_path / "student.toml"), "--network.base=64"]) == 2
+    assert "section network" in capsys.readouterr().err

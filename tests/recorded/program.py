@@ -13,8 +13,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "app": ("app",),
     "koopman_core.train": ("koopman_core.train",),
     "flow_core.train": ("flow_core.train",),
-    "flow_core.alanine_data": ("flow_core.alanine_data",),
-    "flow_core.alanine_simulation": ("flow_core.alanine_simulation",),
+    "flow_core.alanine_data": ("flow_core.series.alanine_archive", "flow_core.alanine_data"),
+    "flow_core.alanine_simulation": ("flow_core.series.simulate_alanine", "flow_core.alanine_simulation"),
     "analysis.evaluate": ("analysis.evaluate",),
     "analysis.ablation": ("analysis.evaluate.ablation", "analysis.ablation"),
     "analysis.reference": ("analysis.evaluate.reference", "analysis.evaluate.image_sets", "analysis.reference"),
@@ -33,14 +33,14 @@ def build() -> tuple[Any, dict]:
 
 def opened(data: bytes) -> str:
     """The recipe in a JSON or PNG file, checked, as the program writes it again."""
-    from analysis.recipes import from_json, read_png, to_json
+    from analysis.recipes.recipe import from_json, read_png, to_json
 
     return to_json(read_png(data) if data.startswith(b"\x89PNG") else from_json(data))
 
 
 def png_with(recipe: str, image: bytes) -> bytes:
     """A PNG that carries a recipe, with the pixels of another."""
-    from analysis.recipes import from_json, save_png
+    from analysis.recipes.recipe import from_json, save_png
 
     buffer = io.BytesIO()
     save_png(np.asarray(Image.open(io.BytesIO(image))), from_json(recipe), buffer)

@@ -74,10 +74,11 @@ def library(models_folder) -> ModelLibrary:
 @pytest.fixture(scope="session")
 def url(library) -> str:
     """Address of the running app."""
+    from analysis.studio import Studio
     from tests.ui.serving import served
     from ui.app import build_app
 
-    with served(build_app(library)) as address:
+    with served(build_app(Studio(library=library))) as address:
         yield address
 
 

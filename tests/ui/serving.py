@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import gradio as gr
 from gradio_client import Client
 
-from analysis.recipes.replay import FlowBenches
+from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from ui.app import ABOVE, PANELS, TABS, launch_options
 from ui.source import Page, Workspace, build_source
@@ -48,7 +48,7 @@ def page_of(
     *tabs: str,
     panels: tuple[str, ...] = (),
     seed: int = 12,
-    flows: FlowBenches | None = None,
+    studio: Studio | None = None,
     patience: float = math.inf,
 ) -> tuple[gr.Blocks, Page]:
     """A page of the bar and some of the tabs and panels, and what was built.
@@ -58,11 +58,13 @@ def page_of(
         tabs: their ids.
         panels: their names.
         seed: of the first picture.
-        flows: who answers questions about flows.
+        studio: who answers; with this library in any case.
         patience: seconds that no measurement may exceed.
     """
     with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
-        work = Workspace(library, flows or FlowBenches.shared(), patience)
+        studio = studio or Studio(library=library)
+        studio.library = library
+        work = Workspace(studio, patience)
         above = {name: lay_out(work) for name, lay_out in ABOVE}
         work.source = build_source(library, seed)
         built = {}

@@ -26,7 +26,7 @@ def flows(flows_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(browser, library, flows):
     """A page of the source bar, the first tab, those of flows and the recipe panel."""
-    demo, _ = page_of(library, "generate", "flow", "images", "series", panels=("recipes",), flows=flows)
+    demo, _ = page_of(library, "generate", "flow", "images", "series", panels=("recipes",), studio=flows)
     with on_page(browser, demo) as page:
         page.wait_for_selector("#hero img")
         page.get_by_role("button", name="Open a recipe").click()

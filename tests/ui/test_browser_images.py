@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from analysis.flow.images import ImageFlows
-from analysis.recipes.replay import FlowBenches
+from analysis.studio import Studio
 from tests.ui.serving import on_page, page_of
 from tests.ui.test_browser import wait_for
 
@@ -19,8 +17,8 @@ def bench(flows_folder) -> ImageFlows:
 
 @pytest.fixture(scope="module")
 def page(browser, library, bench):
-    flows = replace(FlowBenches.shared(), pictures=bench)
-    with on_page(browser, page_of(library, "generate", "images", flows=flows)[0]) as page:
+    flows = Studio(images=bench)
+    with on_page(browser, page_of(library, "generate", "images", studio=flows)[0]) as page:
         yield page
 
 

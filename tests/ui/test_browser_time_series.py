@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from analysis.recipes.replay import FlowBenches
+from analysis.studio import Studio
 from tests.analysis.series.forecasts import bench_on
 from tests.ui.serving import on_page, page_of
 from tests.ui.test_browser import wait_for
@@ -15,8 +13,8 @@ from tests.ui.test_browser import wait_for
 @pytest.fixture(scope="module")
 def page(browser, library, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        flows = replace(FlowBenches.shared(), series=bench_on(tmp_path_factory.mktemp("series"), patch))
-        with on_page(browser, page_of(library, "generate", "series", flows=flows)[0]) as page:
+        flows = Studio(series=bench_on(tmp_path_factory.mktemp("series"), patch))
+        with on_page(browser, page_of(library, "generate", "series", studio=flows)[0]) as page:
             yield page
 
 

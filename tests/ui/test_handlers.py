@@ -19,7 +19,7 @@ from ui.components.plot import points
 from ui.server.errors import UNEXPECTED, guarded
 from ui.server.limits import Limits
 from ui.server.runs import Latest, Superseded
-from ui.source import NO_CLASS, fitting_label, readable
+from ui.source import NO_CLASS, _line, fitting_label, readable
 from ui.tabs.generate import SHEET, GenerateControls, GenerateTab
 from ui.tabs.spectrum import SpectrumControls, SpectrumTab
 
@@ -227,6 +227,17 @@ def test_cards_escape_what_a_file_says(library):
     card = html.model_card(library.info("tiny"))
     assert "<script>" not in card and "&lt;script&gt;" in card
     assert "<b>" not in html.model_card(library.info("tiny-classes"))
+
+
+def test_the_licence_of_imported_weights_stands_beside_the_name(library):
+    info = library.info("tiny")
+    plain = html.one_line(dataclasses.replace(info, card={"summary": "HKD on faces"}))
+    card = {"summary": "HKD on faces", "licence": "CC <b>, not for commercial use"}
+    line = html.one_line(dataclasses.replace(info, card=card))
+    assert plain == "HKD on faces" and line.startswith(plain) and "not for commercial use" in line
+    assert "&lt;b&gt;" in _line(line)
+    for odd in (None, 3, ["x"], " "):
+        assert html.one_line(dataclasses.replace(info, card={"summary": "HKD on faces", "licence": odd})) == plain
 
 
 def test_a_deep_or_endless_card_is_cut():

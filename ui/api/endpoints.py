@@ -1,136 +1,449 @@
-"""HTTP endpoints without a page: the Workbench's questions for Python, JavaScript and curl.
+"""The HTTP endpoints: one table of who answers what.
 
-Pictures are base64 PNG strings, tables are nested lists. Every range is checked by the request dataclasses; what is
-out of range comes back as one sentence. Clients that post to `/gradio_api/call/NAME` themselves give all arguments.
+Every endpoint reads the same request class as Python and recipes. Images are base64 PNG strings, tables are nested
+lists, what has no number is null. The work of a call is bounded, and a call that lasts too long is given up.
 """
 
 from __future__ import annotations
 
-import gradio as gr
+import json
+import time
+from typing import Any
 
+import numpy as np
+
+from analysis.core.errors import UserError
 from analysis.core.fields import whole
+from analysis.flow.images import FlowPicturesRequest
+from analysis.flow.point_requests import Flow2DRequest, TrainRequest
+from analysis.recipes import recipe as recipes
+from analysis.recipes.replay import check_flows, describe_for, find_model
+from analysis.series.forecast import QUANTILES, ForecastRequest
+from analysis.studio import Studio
+from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
-from analysis.workbench.library import ModelLibrary
-from analysis.workbench.spectrum import MaskRequest
-from ui.api.codec import as_tuple, listed, pngs
-from ui.components.html import one_line, png_base64
-from ui.server.errors import guarded
-from ui.server.queue import MODEL_QUEUE
+from analysis.workbench.probes import AttributionRequest, LinearityRequest
+from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
+from foundation.pictures import limit_decoders
+from ui.api.codec import pictures_and_numbers, result_json
+from ui.api.endpoint import Call, Endpoint, Limit
+from ui.components.html import one_line
+from ui.server.runs import LONG_QUEUE
 from ui.source import readable
+from ui.tabs.flow_images import EXACT_QUEUE
+from ui.tabs.flow_settings import LETTERS
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Answers that are more than a result as it is
 
 
-class Endpoints:
-    """One method an endpoint; the docstring is what callers read."""
+def _models(call: Call) -> list[dict[str, Any]]:
+    library = call.studio.library
+    infos = [library.info(name) for name in readable(library)]
+    return [
+        {
+            "name": i.name,
+            "description": one_line(i),
+            "side": i.side,
+            "classes": list(i.classes),
+            "parameters": i.parameters,
+            "card": i.card,
+        }
+        for i in infos
+    ]
 
-    def __init__(self, library: ModelLibrary):
-        self.library = library
 
-    def models(self) -> list[dict]:
-        """All models: name, description, side of pictures in pixels, classes, number of parameters, card."""
-        infos = [self.library.info(name) for name in readable(self.library)]
-        return [
-            {
-                "name": i.name,
-                "description": one_line(i),
-                "side": i.side,
-                "classes": list(i.classes),
-                "parameters": i.parameters,
-                "card": i.card,
-            }
-            for i in infos
-        ]
+def _spectrum(call: Call) -> dict[str, Any]:
+    result = call.bench.spectrum()
+    entry = result.entries[whole(call.more["level"], 0, len(result.entries) - 1, "The level")]
+    levels = [
+        {"name": e.name, "shape": e.shape, "alpha_mean": float(e.alpha.mean()), "alpha_std": float(e.alpha.std())}
+        for e in result.entries
+    ]
+    return {
+        "levels": levels, "level": entry.index, "name": entry.name, "alpha": entry.alpha, "beta": entry.beta,
+        "warp": result.warp,
+    }  # fmt: skip
 
-    def generate(self, model: str = "", seeds: list[int] = [0], label: int = -1) -> dict:  # noqa: B006
+
+def _mode(call: Call) -> dict[str, Any]:
+    answer = result_json(call.bench.mode(call.request))
+    return {"level": answer.pop("entry"), **answer}
+
+
+def _restored(call: Call) -> dict[str, Any]:
+    ask = call.bench.inpaint if isinstance(call.request, InpaintRequest) else call.bench.colorize
+    answer = result_json(ask(call.request), ("stopped",))
+    return answer if call.more["frames"] else answer | {"frames": []}
+
+
+def _flow_2d(call: Call) -> dict[str, Any]:
+    result = call.studio.points.flow_2d(call.request)
+    answer = result_json(result, ("trajectories", "predictions", "density", "axis"))
+    shown = result.trajectories if call.more["trajectories"] else None
+    return answer | {"points": result.points, "trajectories": shown}
+
+
+def _train_toy(call: Call) -> dict[str, Any]:
+    losses, fits, end = [], [], time.monotonic() + TRAINING_SECONDS
+    looks = call.studio.points.train_toy(call.request)
+    try:
+        for look in looks:
+            losses += look.losses.tolist()
+            if look.numbers is not None:
+                fits.append([look.step, look.numbers.mmd2])
+            if time.monotonic() > end:
+                break
+    finally:
+        looks.close()  # keeps the net
+    return result_json(look, ("preview", "finished")) | {"losses": np.array(losses), "mmd2": np.array(fits)}
+
+
+def _flow_images(call: Call) -> dict[str, Any]:
+    images, request = call.studio.images, call.request
+    steps, distance = call.more["steps"], None
+    if steps and request.nfe * len(request.seeds) > MAX_SENT:
+        raise UserError(f"Steps come back for at most {MAX_SENT} pictures: ask for fewer calls or seeds.", "steps")
+    result = images.flow_pictures(request)
+    if call.more["distance"]:
+        distance = images.distance(request, call.watch)
+    return result_json(result, ("states", "predictions")) | {
+        "pictures": result.pictures,
+        "x1_hat": result.predictions if steps else None,
+        "states": result.states if steps else None,
+        "exact": distance and distance.exact,
+        "distance": distance and result_json(distance, ("exact", "nfe")),
+    }
+
+
+def _forecast(call: Call) -> dict[str, Any]:
+    series, every = call.studio.series, call.more["every_member"]
+    result = series.forecast(call.request, FORECAST_SECONDS)
+    answer = result_json(result, ("anomaly", "period", "plane", "same_data", "licence", "members", "maps"))
+    return answer | {
+        "levels": QUANTILES,
+        "members": result.members if every else None,
+        "models": [m.name for m in series.models],
+        "maps": result.maps if call.more["maps"] else None,
+    }
+
+
+def _recipe(call: Call) -> dict[str, Any]:
+    studio, recipe = call.studio, recipes.from_json(call.more["recipe"])
+    if not recipe.of_flows:
+        name = find_model(studio.library, recipe)
+        pictures, numbers = pictures_and_numbers(recipes.replay(recipe, studio.library.get(name)))
+        return {"kind": recipe.kind, "model": name, "pictures": pictures, "numbers": numbers}
+    request, endpoint = check_flows(recipe, studio), BY_NAME[recipe.kind]
+    about = {"kind": recipe.kind, "model": recipe.model}
+    if isinstance(request, ForecastRequest):
+        return about | {"pictures": {}, "numbers": endpoint.of(studio, request)}
+    places = zip(LETTERS, request.settings, strict=False)
+    answers = {letter: endpoint.of(studio, setting) for letter, setting in places if setting is not None}
+    pictures = {letter: answer.pop("pictures") for letter, answer in answers.items() if "pictures" in answer}
+    return about | {"pictures": pictures, "numbers": answers}
+
+
+def _describe(call: Call) -> str:
+    settings = call.more["settings"]
+    try:
+        if len(json.dumps(settings)) > recipes.MAX_RECIPE_BYTES:
+            raise UserError(f"The settings have more than {recipes.MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.")
+        kind, request = recipes.request_of(settings)
+    except RecursionError:
+        raise UserError("The settings are nested too deeply: give exactly the fields of their kind.") from None
+    if kind in recipes.FLOW_KINDS and call.model != "":
+        raise UserError(
+            "Flows are of no model of this list, their settings name the nets: leave the model empty.", "model"
+        )
+    return recipes.to_json(describe_for(request, call.studio, call.model))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The table
+
+MAX_SENT = 256  # images in the steps of one answer
+TRAINING_SECONDS, FORECAST_SECONDS = 60.0, 30.0  # of one call
+
+ENDPOINTS = (
+    Endpoint(
+        "models",
+        """All models: name, description, side of pictures in pixels, classes, number of parameters, card.""",
+        _models,
+        returns=list[dict],
+    ),
+    Endpoint(
+        "generate",
         """Pictures in one network call each.
 
-        model: name, "" for the default. seeds: 1 to 64 whole numbers. label: class index, -1 for none. Returns
-        pictures (base64 PNG, in the order of the seeds), nfe (network calls a picture), seconds.
-        """
-        result = self.library.get(model).generate(GenerateRequest(as_tuple(seeds, "The seeds"), label))
-        return {"pictures": pngs(result.pictures), "nfe": result.nfe, "seconds": result.seconds}
-
-    def trajectory(self, model: str = "", seed: int = 0, label: int = -1, steps: int = 18) -> dict:
+    model: name, "" for the default. seeds: 1 to 64 whole numbers. label: class index, -1 for none. Returns
+    pictures (base64 PNG, in the order of the seeds), nfe (network calls a picture), seconds.""",
+        lambda call: call.bench.generate(call.request),
+        GenerateRequest,
+        "model seeds label",
+        defaults={"seeds": [0]},
+    ),
+    Endpoint(
+        "trajectory",
         """One noise followed to its picture, Koopman path beside teacher.
 
-        steps: 4 to 40 noise levels. Returns sigma, tau, koopman / denoised / state (base64 PNG a level, noise
-        first), final (teacher's picture), mse, lpips (between koopman and denoised), nfe_model, nfe_teacher; null
-        where there is no teacher or no LPIPS backbone.
-        """
-        r = self.library.get(model).trajectory(TrajectoryRequest(seed, label, steps))
-        return {
-            "sigma": listed(r.sigma),
-            "tau": listed(r.tau),
-            "koopman": pngs(r.koopman),
-            "denoised": pngs(r.denoised),
-            "state": pngs(r.state),
-            "final": None if r.final is None else png_base64(r.final),
-            "mse": listed(r.mse),
-            "lpips": listed(r.lpips),
-            "nfe_model": r.nfe_model,
-            "nfe_teacher": r.nfe_teacher,
-        }
-
-    def spectrum(self, model: str = "", level: int = 0) -> dict:
+    steps: 4 to 40 noise levels. Returns sigma, tau, koopman / denoised / state (base64 PNG a level, noise
+    first), final (teacher's picture), mse, lpips (between koopman and denoised), nfe_model, nfe_teacher; null
+    where there is no teacher or no LPIPS backbone.""",
+        lambda call: call.bench.trajectory(call.request),
+        TrajectoryRequest,
+        "model seed label steps",
+        defaults={"seed": 0},
+    ),
+    Endpoint(
+        "spectrum",
         """Eigenvalues alpha +- i beta of one level, per unit tau.
 
-        level: index in `levels`. Returns levels (name, shape (C, h, w), mean and standard deviation of alpha),
-        level, name, alpha and beta as [pair][row][column], warp (the time variable).
-        """
-        result = self.library.get(model).spectrum()
-        entry = result.entries[whole(level, 0, len(result.entries) - 1, "The level")]
-        levels = [
-            {
-                "name": e.name,
-                "shape": list(e.shape),
-                "alpha_mean": float(e.alpha.mean()),
-                "alpha_std": float(e.alpha.std()),
-            }
-            for e in result.entries
-        ]
-        return {
-            "levels": levels,
-            "level": entry.index,
-            "name": entry.name,
-            "alpha": listed(entry.alpha),
-            "beta": listed(entry.beta),
-            "warp": result.warp,
-        }
-
-    def mask_bands(
-        self,
-        model: str = "",
-        seed: int = 0,
-        label: int = -1,
-        edges: list[float] = [1 / 3, 2 / 3],  # noqa: B006
-        gains: list[float] = [1.0, 1.0, 1.0],  # noqa: B006
-        order: str = "alpha",
-        levels: list[int] = [],  # noqa: B006
-    ) -> dict:
+    level: index in `levels`. Returns levels (name, shape (C, h, w), mean and standard deviation of alpha),
+    level, name, alpha and beta as [pair][row][column], warp (the time variable).""",
+        _spectrum,
+        arguments="model level",
+        defaults={"level": 0},
+    ),
+    Endpoint(
+        "mask_bands",
         """Weigh bands of modes and decode.
 
-        edges: rising quantiles in [0, 1]; n edges make n + 1 bands by rank of alpha within each level. gains:
-        retention of each band, 0 to 2. order: "alpha" or "abs". levels: indices to touch, [] for all. Returns
-        full, masked, difference (base64 PNG), magnification of the difference, share of latent energy and modes of
-        each band, mse.
-        """
-        request = MaskRequest(
-            seed, label, as_tuple(edges, "The band edges"), as_tuple(gains, "The retentions"), order,
-            as_tuple(() if levels is None else levels, "The levels"),
-        )  # fmt: skip
-        r = self.library.get(model).mask_bands(request)
-        return {
-            "full": png_base64(r.full),
-            "masked": png_base64(r.masked),
-            "difference": png_base64(r.difference),
-            "magnification": r.magnification,
-            "share": listed(r.share),
-            "modes": listed(r.modes),
-            "mse": r.mse,
-        }
+    edges: rising quantiles in [0, 1]; n edges make n + 1 bands by rank of alpha within each level. gains:
+    retention of each band, 0 to 2. order: "alpha" or "abs". levels: indices to touch, [] for all. Returns
+    full, masked, difference (base64 PNG), magnification of the difference, share of latent energy and modes of
+    each band, mse.""",
+        lambda call: call.bench.mask_bands(call.request),
+        MaskRequest,
+        "model seed label edges gains order levels=entries",
+        defaults={"seed": 0},
+    ),
+    Endpoint(
+        "cumulative_effect",
+        """What every band and level adds from noise to picture, averaged over seeds.
+
+    model: name, "" for the default. seeds: 1 to 64. label: class index, -1 for none. edges: rising quantiles; n
+    edges make n + 1 bands. order: "alpha" or "abs". kind: "displacement", "energy" or "arc". times: 2 to 256,
+    equally spaced in tau. decoded_times: 0 to 16 (seeds times decoded times at most 32). Returns kind, names of
+    the levels, tau (1 = noise, 0 = picture), sigma, bands [band][time], bands_sd (null for one seed), levels
+    [level][time], joint [level][band][time], moves; decoded_tau, decoded_bands, decoded_levels: mean squared
+    picture change without the band or level, null where not asked for.""",
+        lambda call: call.bench.cumulative_effect(call.request, call.watch),
+        EffectRequest,
+        "model seeds label edges order kind times decoded_times",
+        defaults={"seeds": [0]},
+        limits=(Limit(lambda r: len(r.seeds) * r.decoded_times, 32, "Seeds times decoded times"),),
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
+        "mode",
+        """What a mode, or a group of modes of one level, is and does.
+
+    level: index, see /spectrum. modes: 1 to 4096 flat indices (pair h + row) w + column. tau: time of the
+    pictures, 0 to 1, 0 = final. times: of the energy, 2 to 256. Returns level, name, index, pair, row, column,
+    alpha, beta, half_life (of the norm, in tau; doubling time where alpha < 0), period (null where infinite), tau,
+    energy [mode][time], share of the group in all energy, full, without, contribution (base64 PNG), magnification
+    of the contribution, mse.""",
+        _mode,
+        ModeRequest,
+        "model seed label level=entry modes tau times",
+        defaults={"seed": 0, "level": 0, "modes": [0]},
+    ),
+    Endpoint(
+        "linearity",
+        """How linear the latents are along the teacher's trajectories, with two yardsticks and exact DMD.
+
+    seeds: of the trajectories. steps: noise levels, 4 to 24 (seeds times steps at most 96). decoded: measure
+    pictures, too. dmd_rank: 0 to 64, 0 for none. Returns names of the levels, tau, sigma, learned / identity /
+    fitted [level][time]: relative error of the operator, of standing still, of the best alpha and beta;
+    differences: {operator: [level][time]} the same with the trajectories' mean taken off, and common [level][time]
+    the share of energy they share, both null for one trajectory; spread over trajectories (null for one); mse,
+    lpips: {operator: [time]} of pictures or null; dmd a level: alpha, beta, amplitude, captured, residual, or null.""",
+        lambda call: result_json(call.bench.linearity(call.request, call.watch), ("fitted_alpha", "fitted_beta")),
+        LinearityRequest,
+        "model seeds label steps decoded dmd_rank",
+        defaults={"seeds": [0, 1, 2, 3], "steps": 12},
+        limits=(Limit(lambda r: len(r.seeds) * r.steps, 96, "Seeds times steps"),),
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
+        "attribution",
+        """Which band and which level sees which factor of drawn scenes.
+
+    pairs: of scenes that differ in one factor, 8 to 128. sigma: noise level to encode at, 0.002 (clean) to 80.
+    carried: compare after the flow to the picture. edges, order: of the bands. rows: factors, [] for all;
+    "everything" (two unrelated scenes) is what the others are to be compared with. seed: of scenes, noise and
+    bootstrap; scenes below 2,000,000,000 may have been trained on. Returns rows, names of the levels, pairs that
+    differ, share [row][level][band] of the squared latent difference; bands [row][band] and levels [row][level]
+    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals.""",
+        lambda call: call.bench.attribution(call.request, call.watch),
+        AttributionRequest,
+        "model pairs sigma carried edges order rows seed",
+        limits=(Limit(lambda r: r.pairs, 128, "The number of pairs"),),
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
+        "surgery",
+        """The picture with other eigenvalues: alpha' = scale alpha + shift and beta likewise, one number a band.
+
+    alpha_scale, beta_scale: -4 to 4; alpha_shift: -8 to 8; beta_shift: -25 to 25, per unit tau; [] changes
+    nothing. levels: indices to operate on, [] for all. tau: time to decode at, 0 = picture. Returns full, altered,
+    difference (base64 PNG), magnification, mse, modes operated on a band, held: how many the bound |alpha| <= 8
+    held back, growth: largest factor by which a mode grows on the way.""",
+        lambda call: call.bench.surgery(call.request),
+        SurgeryRequest,
+        "model seed label edges order alpha_scale alpha_shift beta_scale beta_shift levels=entries tau",
+        defaults={"seed": 0},
+    ),
+    Endpoint(
+        "edit",
+        """Mix bands of a reference into the picture of a seed, beside a control that mixes all bands.
+
+    reference: "seed", "scene" (drawn, numbered by reference_seed) or "picture". picture: base64 PNG, JPEG or WebP,
+    at most 4 MB. encoding: "noise", "ode" or "latent", the last two for seeds only. tau: edit time, 0 picture to 1
+    noise. edges, order: the bands as in /mask_bands. bands: numbers of those that are mixed. ratio: 0 to 1.
+    region: "whole", "lower-half", "lower-left-triangle", "lower-left-quadrant" or "painted". mask: for "painted",
+    base64 picture, white = mix here. Returns original, edited, control, reference, encoded (base64 PNG), strip at
+    strip_ratios, sigma of tau, share of modes mixed, numbers and numbers_control (outside: mean squared change
+    outside the region; high_correlation with the reference inside; low_distance to the original; null where not
+    defined).""",
+        lambda call: call.bench.edit(call.request),
+        EditRequest,
+        "model seed label reference reference_seed reference_label picture encoding noise_seed tau edges bands "
+        "order ratio region mask",
+        defaults={"seed": 0},
+    ),
+    Endpoint(
+        "inpaint",
+        """Fill the hole of a picture.
+
+    picture: base64 PNG, JPEG or WebP, at most 4 MB; its central square is brought to the model's size. mask:
+    base64 picture, white = UNKNOWN. seed: of what is made up. steps: 1 to 40. method: "iterative" or "latent" (one
+    step, the known picture encoded at tau). truth: whether the picture is right inside the hole, too, so that the
+    result can be measured. frames: also give every step. Returns picture, given, frames (base64 PNG), sigma of the
+    steps, nfe (network calls), numbers (psnr in dB over the hole, null where it is infinite since nothing differs;
+    ssim; lpips, null without a backbone), which are null without truth.""",
+        _restored,
+        InpaintRequest,
+        "model picture mask seed label steps method tau truth frames",
+        defaults={"frames": False},
+    ),
+    Endpoint(
+        "colorize",
+        """Make up the colours of a picture, of which only the luma is looked at.
+
+    Arguments and result as in /inpaint; truth: whether the picture's own colours are right.""",
+        _restored,
+        ColorizeRequest,
+        "model picture seed label steps truth frames",
+        defaults={"frames": False},
+    ),
+    Endpoint(
+        "recipe",
+        """Make a described result again, bit for bit on the machine that made it first.
+
+    recipe: JSON text, as “Save recipe” or /describe gives it, at most 64 kB; its checksum finds the model.
+    Returns kind, model, pictures (by name: base64 PNG, or a list of them), numbers (everything else of the
+    result; null where there is none). Of a flow's recipe: model is the names of its nets; pictures and numbers are
+    those of /flow_2d or /flow_images by letter of the setting, or numbers those of /forecast.""",
+        _recipe,
+        arguments="recipe",
+        defaults={"recipe": ""},
+    ),
+    Endpoint(
+        "describe",
+        """The recipe of a question.
+
+    model: name, "" for the default and for flows. settings: "kind" (generate, trajectory, mask_bands, edit,
+    inpaint, colorize, flow_2d, flow_images or forecast) and every field of that kind, as in the "settings" of a
+    saved recipe; pictures are base64 PNG. Returns the recipe as JSON text for /recipe and for the page.""",
+        _describe,
+        arguments="model settings",
+        returns=str,
+        defaults={"settings": {"kind": "generate", "seeds": [0], "label": -1}},
+    ),
+    Endpoint(
+        "flow_2d",
+        """Points from noise to a density of two dimensions, and how far they end from data.
+
+    density: "8gaussians", "checkerboard", "moons", "spirals", "pinwheel", or "drawn" with drawing: rows of weights
+    of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff". sampler:
+    "euler", "heun", "rk4", "taylor2", "multistep", "published" or "momentum" (Euler with gammas, no noise),
+    "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm" and "idff". gammas:
+    -100 to 100. grid: "uniform" or "cosine". points: 16 to 2048. net: "auto", "oracle", "shipped", or a key from
+    /train_toy.
+    Returns net, nfe and derivatives as counted, times, points [n][2], trajectories [n][time][2] or null;
+    numbers, floor (data against data) and oracle (the same sampler on the closed form, or null), each with mmd2
+    (unbiased), mmd2_biased and w2, whose points are w2_points.""",
+        _flow_2d,
+        Flow2DRequest,
+        "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories",
+        defaults={"trajectories": False},
+    ),
+    Endpoint(
+        "train_toy",
+        """Train a net on a density; comes back when it is done, or stopped after a minute.
+
+    density, drawing, path, sigma0: as in /flow_2d. steps: of 256 points, 25 to 2000. width: of the net's 3 hidden
+    layers, 16 to 256. Returns key (for net of /flow_2d; kept for some time), step reached, steps asked for,
+    seconds, losses [step, mean loss], mmd2 [step, unbiased MMD^2 of a preview], numbers of the last preview or
+    null.""",
+        _train_toy,
+        TrainRequest,
+        "density path sigma0 steps width seed drawing",
+        defaults={"steps": 500},
+        limits=(Limit(lambda r: r.steps, 2000, "The number of training steps"),),
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
+        "flow_images",
+        """Pictures from noise by a flow, with what it saw on the way and how far from its exact flow it ends.
+
+    data: "shapes" or "cifar10", as far as there are nets for it. path: the net's, "idff" or "otcfm". sampler:
+    "euler", "heun", "rk4", "taylor2", "multistep"; on "idff" also "published" or "momentum" (Euler with gammas, no
+    noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds: 1 to 8, one a picture, the same
+    noise for every net and sampler. label: class index, -1 for none. gammas: -100 to 100. grid: "uniform" or
+    "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most 256). distance: whether
+    the net's plain flow is followed in 61 calls and compared; this takes longer.
+    Returns net, nfe and derivatives as counted, seconds, times, pictures [seed]; x1_hat [step][seed] and states
+    [time][seed], or null; exact [seed] and distance with mse, psnr, ssim, lpips, each [seed] (null for equal
+    pictures or without a backbone), or null. Pictures are base64 PNG.""",
+        _flow_images,
+        FlowPicturesRequest,
+        "data path sampler nfe seeds label gamma1 gamma2 gamma3 grid steps distance",
+        defaults={"steps": False, "distance": False},
+        queue=EXACT_QUEUE,
+    ),
+    Endpoint(
+        "forecast",
+        """An ensemble forecast of a time series from its held-out part, beside the truth and forecasts without a net.
+
+    model: "lorenz", "alanine", "sst_sites" or another that is here; "" for the first. start: where in the held-out
+    part, 0 to 1. horizon: frames, 1 to twice the world's usual number and at most 200; 0 for the usual one.
+    members: 2 to 50. nfe: network calls a frame, 1 to 50. method: "euler", "heun", "rk4", "taylor2", "multistep",
+    "bridge", "matched", "momentum", "published". gammas: -100 to 100, up to three for "published" and "momentum",
+    one of at least 0 for "matched", else not read. every_member: whether all members come back. maps: whether the
+    maps of a field do.
+    Returns model, title, variables, unit, dt, time_unit, start and starts (which one of how many), times (dates,
+    or time after the last frame seen), past_times, past [time][variable] and seen (frames the model saw), truth and
+    mean [lead][variable], levels and quantiles [level][lead][variable], members [member][lead][variable] or null,
+    baselines (name: mean); marks (name: crps, crps_fair, rmse, spread, by_lead) in standard deviations of the
+    training part, or radians for angles; reference (the baseline to beat), usual (name: fair CRPS over many
+    starts), inside (share of the truth in the band from 5 to 95 %), in_sample (whether the model was trained on
+    these frames), nfe and derivatives a frame as counted, seconds, models (what is here); maps: null, or mean,
+    truth, error, spread [lead][row][column], null on land, latitudes, longitudes.""",
+        _forecast,
+        ForecastRequest,
+        "model start horizon members nfe method gammas seed every_member maps",
+        defaults={"every_member": False, "maps": False},
+    ),
+)
+BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}
 
 
-def add_endpoints(library: ModelLibrary) -> None:
+def add_endpoints(studio: Studio) -> None:
     """Register all endpoints with the page under construction."""
-    endpoints = Endpoints(library)
-    for name in ("models", "generate", "trajectory", "spectrum", "mask_bands"):
-        gr.api(guarded(getattr(endpoints, name)), api_name=name, **MODEL_QUEUE)
+    limit_decoders()
+    for endpoint in ENDPOINTS:
+        endpoint.add(studio)

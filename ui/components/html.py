@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
+from analysis.core.images import png_base64
 from analysis.figures.style import BAND_COLOURS
 from analysis.koopman.spectrum import band_names
 from analysis.workbench.library import ModelInfo
 from analysis.workbench.spectrum import MaskResult, ModeResult, SpectrumEntryResult
-
-
-def png_base64(picture: np.ndarray) -> str:
-    """uint8 (H, W, 3) or (H, W, 1) as a base64 PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, format="PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def data_uri(picture: np.ndarray) -> str:
@@ -102,12 +93,14 @@ def model_card(info: ModelInfo) -> str:
 
 
 def one_line(info: ModelInfo) -> str:
-    """What a model is, from its card or else from its size; plain text."""
-    summary = info.card.get("summary")
-    if isinstance(summary, str) and summary.strip():
-        return summary.strip()[:200]
-    classes = f", {len(info.classes)} classes" if info.classes else ""
-    return f"{info.side} × {info.side} pictures, {info.parameters / 1e6:.1f} M parameters{classes}"
+    """What a model is, from its card or else from its size, and the licence of imported weights; plain text."""
+    summary, licence = (
+        v.strip()[:200] if isinstance(v := info.card.get(k), str) else "" for k in ("summary", "licence")
+    )
+    if not summary:
+        classes = f", {len(info.classes)} classes" if info.classes else ""
+        summary = f"{info.side} × {info.side} pictures, {info.parameters / 1e6:.1f} M parameters{classes}"
+    return f"{summary}. Licence of the weights: {licence}" if licence else summary
 
 
 def times(factor: float) -> str:

@@ -81,7 +81,7 @@ def visit_strip(**kwargs) -> gr.HTML:
     return gr.HTML(html_template=_VISIT, js_on_load=script("save_bar.js"), **kwargs)
 
 
-def visited_recipe(event: gr.EventData) -> recipes.Recipe | recipes.FlowRecipe:
+def visited_recipe(event: gr.EventData) -> recipes.Recipe:
     """The recipe of a `select` of `visit_strip`, checked: anything may come from a browser.
 
     Raises:
@@ -91,7 +91,7 @@ def visited_recipe(event: gr.EventData) -> recipes.Recipe | recipes.FlowRecipe:
     return recipes.from_json(data.get("recipe"))
 
 
-def save_value(picture: np.ndarray, recipe: recipes.Recipe | recipes.FlowRecipe, name: str) -> str:
+def save_value(picture: np.ndarray, recipe: recipes.Recipe, name: str) -> str:
     """What the row offers, as the JSON that its script reads.
 
     Args:

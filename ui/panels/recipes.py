@@ -14,7 +14,7 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.guide.examples import EXAMPLES, recipe_of
 from analysis.recipes import recipe as recipes
-from analysis.recipes.replay import find_model
+from analysis.recipes.replay import check_flows, find_model
 from analysis.recipes.settings import Settings
 from ui.components.controls import Controls
 from ui.components.save_bar import RecipeBinding, visit_strip, visited_recipe
@@ -92,10 +92,10 @@ class RecipePanel:
 
     def open_example(self, number: int, model: str, moves: int) -> dict:
         """An example of `analysis.guide.examples`; see `open`. The line says what to look at."""
-        recipe, line = recipe_of(EXAMPLES[number], self.work.library, self.work.flows), self.controls.example_words
+        recipe, line = recipe_of(EXAMPLES[number], self.work.studio), self.controls.example_words
         return {**self.open(recipe, model, moves, line), line: words_of(number)}
 
-    def open(self, recipe: recipes.Recipe | recipes.FlowRecipe, model: str, moves: int, line: gr.HTML) -> dict:
+    def open(self, recipe: recipes.Recipe, model: str, moves: int, line: gr.HTML) -> dict:
         """The bar, what is to be filled and at which count of moves, and one line about it.
 
         Flows are of none of the bar's models: it stays where it is.
@@ -110,8 +110,8 @@ class RecipePanel:
         pending, library = self.controls.pending, self.work.library
         if binding is None:
             raise UserError(f"No tab of this page shows {WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.")
-        if isinstance(recipe, recipes.FlowRecipe):
-            self.work.flows.check(recipe)
+        if recipe.of_flows:
+            check_flows(recipe, self.work.studio)
             binding.fill(recipe.settings)  # what it cannot show is told before anything is set
             return {pending: (int(moves or 0), recipe.settings), line: _line(recipe)}
         name = find_model(library, recipe, (model,))
@@ -147,7 +147,7 @@ class RecipeFiller:
     now: Callable[[Dependency], object]
 
 
-def _line(recipe: recipes.Recipe | recipes.FlowRecipe, of: str = "", pictures: int = 1) -> str:
+def _line(recipe: recipes.Recipe, of: str = "", pictures: int = 1) -> str:
     """What was opened, and what may keep it from being equal."""
     text = f"Opened {WORDS.get(recipe.kind, recipe.kind)}{of}."
     if pictures > 1:

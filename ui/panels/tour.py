@@ -284,7 +284,7 @@ class Tour:
             raise UserError("The tour knows the named densities only: choose one of them.")
         same = {"density": done["density"], "nfe": done["nfe"], "seed": done["flow_seed"] or 0}
         requests = [replace(s, **same) for s in preset]
-        return lessons.nearest_flow(self.work.flows.plane, requests, self.names(requests), choice, report)
+        return lessons.nearest_flow(self.work.studio.points, requests, self.names(requests), choice, report)
 
 
 def lay_out_tour(_: Workspace) -> TourControls:

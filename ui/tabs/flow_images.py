@@ -421,7 +421,7 @@ def _measurements() -> dict:
 
 def build_flow_images(work: Workspace, page: gr.Tab) -> BuiltTab:
     """Lay the tab out and wire it; nothing is computed before it is opened. Without a model it says how to get one."""
-    flows = work.flows.pictures
+    flows = work.studio.images
     gr.HTML(INTRO)
     if not flows.kinds:
         gr.HTML(NONE, elem_id="images-none")

@@ -352,7 +352,7 @@ def _sweep_panel() -> dict:
 
 def build_flow_lab(work: Workspace, page: gr.Tab) -> BuiltTab:
     """Lay the tab out and wire it; nothing is computed before it is opened."""
-    flows = work.flows.plane
+    flows = work.studio.points
     gr.HTML(INTRO)
     parts = _shared_row()
     with gr.Column(elem_classes="ks-panel", min_width=0):

@@ -16,7 +16,7 @@ from analysis.flow.point_requests import KEY_PREFIX, Flow2DRequest
 from analysis.flow.points import PointFlows
 from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA
 from analysis.flow.side_by_side import SideBySideRequest
-from analysis.recipes.recipe import FlowRecipe
+from analysis.recipes.recipe import Recipe
 from analysis.recipes.replay import describe_flows
 from analysis.series.forecast import SeriesForecasts
 from flow_core.samplers import MOMENTUM, SAMPLER_NAMES
@@ -216,7 +216,7 @@ def saved_settings(requests: Sequence, panels: Sequence[Panel | None], bench: Po
     return save_value(pictures_sheet(shown, names, first.seeds), recipe, f"flow-{first.data}-seed{first.seeds[0]}")
 
 
-def described(request, bench: PointFlows | ImageFlows | SeriesForecasts) -> FlowRecipe | None:
+def described(request, bench: PointFlows | ImageFlows | SeriesForecasts) -> Recipe | None:
     """The recipe of a question that was answered; None where no recipe can hold it, as with a net of an odd name."""
     try:
         return describe_flows(request, bench)

@@ -38,8 +38,7 @@ from analysis.series.forecast import (
 )
 from analysis.series.loaded import MAX_HORIZON, METHOD, MODEL, NFE
 from analysis.series.long_run import MAX_FRAMES, MIN_FRAMES, LongRunRequest, LongRunResult
-from flow_core.samplers import MOMENTUM, SAMPLER_NAMES
-from flow_core.series.model import METHODS
+from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES
 from ui.components.controls import Controls
 from ui.components.html import facts, heading
 from ui.components.plot import plot
@@ -452,7 +451,7 @@ def _free_run_panel() -> dict:
 
 def build_time_series(work: Workspace, page: gr.Tab) -> BuiltTab:
     """Lay the tab out and wire it; nothing is computed, and no data is opened, before it is looked at."""
-    series = work.flows.series
+    series = work.studio.series
     gr.HTML(INTRO)
     c = SeriesControls(
         **_question_rows(series.models), **_forecast_panel(), **_free_run_panel(), known=gr.State("")

@@ -190,7 +190,7 @@ def test_other_questions_get_through_between_the_steps(bench):
 
     def look(share, picture):
         other = threading.Thread(
-            target=lambda: free.append(bench._lock.acquire(timeout=5) and (bench._lock.release() or True))
+            target=lambda: free.append(bench.session.lock.acquire(timeout=5) and (bench.session.lock.release() or True))
         )
         other.start()
         other.join()
@@ -229,14 +229,14 @@ def test_classes(many):
     assert len({e.tobytes() for e in edits}) == 3
     fills = [many.inpaint(InpaintRequest(scene(), hole(), label=label, steps=2)).picture for label in (-1, 2)]
     assert not np.array_equal(*fills)
-    for ask, request in (
-        (many.edit, EditRequest(1, label=3)),
-        (many.edit, EditRequest(1, reference_label=3)),
-        (many.inpaint, InpaintRequest(scene(), hole(), label=3)),
-        (many.colorize, ColorizeRequest(scene(), label="a")),
+    for ask in (
+        lambda: many.edit(EditRequest(1, label=3)),
+        lambda: many.edit(EditRequest(1, reference_label=3)),
+        lambda: many.inpaint(InpaintRequest(scene(), hole(), label=3)),
+        lambda: many.colorize(ColorizeRequest(scene(), label="a")),
     ):
-        with pytest.raises(UserError, match="class"):
-            ask(request)
+        with pytest.raises(UserError, check=lambda e: e.field in ("label", "reference_label")):
+            ask()
 
 
 def test_what_a_model_cannot_do(bench, many):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest, mask_of
+from analysis.core.images import checked_mask
+from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from foundation import shapes
 
 
@@ -29,10 +30,10 @@ def test_masks_of_any_kind():
         flags.astype(np.float32),
         flags.astype(float),
     ):
-        assert np.array_equal(mask_of(mask), flags * np.uint8(255))
-    assert mask_of(np.full((2, 2), 0.5)).tolist() == [[128, 128]] * 2
-    again = mask_of(np.random.default_rng(0).random((5, 5)))
-    assert np.array_equal(mask_of(again), again)  # kept as bytes, so a recipe loses nothing
+        assert np.array_equal(checked_mask(mask), flags * np.uint8(255))
+    assert checked_mask(np.full((2, 2), 0.5)).tolist() == [[128, 128]] * 2
+    again = checked_mask(np.random.default_rng(0).random((5, 5)))
+    assert np.array_equal(checked_mask(again), again)  # kept as bytes, so a recipe loses nothing
     for bad in (
         None,
         "x",
@@ -43,7 +44,7 @@ def test_masks_of_any_kind():
         np.zeros((0, 2)),
     ):
         with pytest.raises(UserError, match="paint it again"):
-            mask_of(bad)
+            checked_mask(bad)
 
 
 @pytest.mark.parametrize(

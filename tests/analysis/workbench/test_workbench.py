@@ -128,7 +128,7 @@ def test_classes_are_checked(models):
 @pytest.mark.parametrize("seed", [-1, 1e30, 10**400, math.nan, math.inf, "3", None, True, 1.5, MAX_SEED + 1, [1]])
 def test_bad_seeds(seed):
     for make in (lambda: GenerateRequest((seed,)), lambda: TrajectoryRequest(seed), lambda: MaskRequest(seed)):
-        with pytest.raises(UserError, match="seed must be a whole number"):
+        with pytest.raises(UserError, check=lambda e: e.field in ("seed", "seeds")):
             make()
 
 

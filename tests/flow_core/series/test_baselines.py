@@ -1,5 +1,7 @@
 """Baselines: on series whose best linear forecast is known, and by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -113,3 +115,95 @@ def test_torus_members():
 def test_unknown_kind(autoregressive):
     with pytest.raises(DataError, match="damped"):
         baselines.fit_baseline(autoregressive[0], "oracle")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The strong ones
+
+
+def test_the_autoregression_finds_a_coupled_process_and_its_spread():
+    """x' = A x + noise whose matrix is not diagonal: damped persistence, one coefficient a variable, cannot follow."""
+    rng = np.random.default_rng(1)
+    a = np.array([[0.6, 0.35], [-0.35, 0.6]])
+    x = np.zeros((8000, 2))
+    for t in range(1, 8000):
+        x[t] = a @ x[t - 1] + 0.5 * rng.normal(size=2)
+    world = make(x)
+    test = world.rollouts("test")
+    got = baselines.autoregression(world, test)
+    power, covariance = np.eye(2), np.zeros((2, 2))
+    for lead in range(4):
+        covariance = covariance + 0.25 * power @ power.T
+        power = a @ power
+        np.testing.assert_allclose(got.mean[:, lead], test.history[:, -1] @ power.T, atol=0.12)
+        np.testing.assert_allclose(got.std[:, lead].mean(0), np.sqrt(np.diag(covariance)), rtol=0.06)
+    damped = baselines.fit_baseline(world, "damped persistence")
+    crps = [
+        gaussian_scores(m, s, test.truth).crps.value
+        for m, s in ((got.mean, got.std), (damped.mean(test.history), damped.std))
+    ]
+    assert crps[0] < 0.95 * crps[1]
+
+
+def test_the_spread_of_the_autoregression_has_the_season():
+    rng = np.random.default_rng(2)
+    season = np.stack([np.cos(np.arange(8000) / 20), np.sin(np.arange(8000) / 20)], 1)
+    values = ((1 + 0.8 * season[:, :1]) * rng.normal(size=(8000, 1))).astype(np.float32)
+    world = make(values)
+    world = dataclasses.replace(
+        world, segments=(dataclasses.replace(world.segments[0], context=season.astype(np.float32)),)
+    )
+    test = world.rollouts("test")
+    got = baselines.autoregression(world, test)
+    want = 1 + 0.8 * test.context[:, 0, 0]
+    assert np.corrcoef(got.std[:, 0, 0], want)[0, 1] > 0.97
+    assert got.std.min() >= np.sqrt(0.1 * 1.32) * 0.9  # LEAST_SHARE of the mean variance 1 + .8^2 / 2
+
+
+def test_the_level_is_kept_where_it_is_slow():
+    """A slow walk and fast noise: the last frame says little of the level, the mean of the last frames more."""
+    rng = np.random.default_rng(3)
+    level = np.zeros((8000, 1))
+    for t in range(1, 8000):
+        level[t] = 0.995 * level[t - 1] + 0.1 * rng.normal()
+    world = make(level + rng.normal(size=level.shape))
+    test = world.rollouts("test")
+    got, damped = baselines.level_damped(world, test), baselines.fit_baseline(world, "damped persistence")
+    mse = [float(((m - test.truth) ** 2).mean()) for m in (got.mean, damped.mean(test.history))]
+    assert mse[0] < 0.9 * mse[1]
+    # by hand: two coefficients of the first lead by numpy's own least squares
+    train = world.rollouts("train")
+    x, first = world.normalise(world.segments[0].values)[:, 0].astype(float), train.first
+    window = np.stack([x[np.maximum(first - k, 0)] for k in range(12, 0, -1)], 1)
+    mean, rest = window.mean(1), window[:, -1] - window.mean(1)
+    b, a = np.linalg.lstsq(np.stack([mean, rest], 1), train.truth[:, 0, 0].astype(float), rcond=None)[0]
+    history = baselines.longer_history(world, test, 12)[..., 0]
+    by_hand = b * history.mean(1) + a * (history[:, -1] - history.mean(1))
+    np.testing.assert_allclose(got.mean[:, 0, 0], by_hand, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("geometry", ["euclidean", "torus"])
+def test_analogs_are_the_nearest_states_and_what_followed_them(geometry):
+    values = np.random.default_rng(4).uniform(-np.pi, np.pi, (8000, 2)).astype(np.float32)
+    world = make(values[:8000], geometry)
+    test = world.rollouts("test")
+    got = baselines.analogs(world, test, 3)
+    train = world.rollouts("train")
+    for row in (0, 17):
+        gap = train.history[:, -2:].astype(float) - test.history[row, -2:]
+        near = (gap**2 if geometry == "euclidean" else 2 - 2 * np.cos(gap)).sum((1, 2)).argsort()[:3]
+        want = test.history[row, -1] + train.truth[near] - train.history[near, -1:]
+        gap = got[:, None, row] - want
+        gap = np.abs(wrap(gap) if geometry == "torus" else gap).max((2, 3))
+        assert (gap.min(0) < 1e-4).all() and (gap.min(1) < 1e-4).all()
+    with pytest.raises(DataError):
+        baselines.analogs(world, test, 10_000)
+
+
+def test_which_baselines_a_world_allows():
+    values = RNG.normal(size=(8000, 2))
+    plain, torus = make(values), make(values, "torus")
+    assert set(baselines.strong_baselines(plain, plain.rollouts("test"), 3)) == {
+        baselines.LEVEL, baselines.REGRESSION, baselines.ANALOGS
+    }  # fmt: skip
+    assert set(baselines.strong_baselines(torus, torus.rollouts("test"), 3)) == {baselines.ANALOGS}

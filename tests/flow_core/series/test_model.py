@@ -11,8 +11,9 @@ from flow_core import samplers
 from flow_core.fields import Exact, Preserving, Published
 from flow_core.model import FlowConfig
 from flow_core.networks import PointConfig
+from flow_core.samplers import METHODS
 from flow_core.series import model as series_model
-from flow_core.series.model import METHODS, ConditionedNet, FrameConfig, SeriesModel
+from flow_core.series.model import ConditionedNet, FrameConfig, SeriesModel
 from flow_core.series.world import SPLITS, Segment, World
 from foundation import checkpoints, noise
 from foundation.randomness import derived_seed

@@ -84,6 +84,7 @@ def test_perfect_ensemble(members):
     got = metrics.scores(x, y)
     assert got.ssr.value == pytest.approx(math.sqrt((members - 1) / (members + 1)), rel=0.02)
     assert got.mse.value == pytest.approx(1 + 1 / members, rel=0.03)
+    assert got.mse_fair.value == pytest.approx(1, rel=0.03)  # without the noise of the mean of so few members
     assert got.crps_fair.value == pytest.approx(1 / math.sqrt(math.pi), rel=0.02)  # E|X - Y| - E|X - X'| / 2
     assert got.ssr.value == pytest.approx(math.sqrt(x.var(0).mean()) / math.sqrt(((x.mean(0) - y) ** 2).mean()))
     for interval in (got.crps, got.crps_fair, got.mse, got.ssr):

@@ -12,9 +12,11 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from analysis.koopman.restoration import HoleNumbers
+from analysis.studio import Studio
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
-from tests.ui.serving import client_of
-from ui.api.editing import EditEndpoints, _numbers, add_edit_endpoints
+from tests.ui.api.asking import client_with
+from ui.api.codec import jsonable
+from ui.api.endpoints import BY_NAME
 from ui.components.html import png_base64
 from ui.components.painter import hole
 from ui.components.picture_chooser import photograph
@@ -27,7 +29,7 @@ CAT_TEXT, HOLE_TEXT = png_base64(CAT), png_base64(HOLE[..., None])
 @pytest.fixture(scope="module")
 def client(library):
 
-    with client_of(lambda: add_edit_endpoints(library)) as client:
+    with client_with(Studio(library=library), "edit", "inpaint", "colorize") as client:
         yield client
 
 
@@ -68,22 +70,22 @@ def test_defaults_are_enough_for_an_edit(client):
 
 
 def test_no_infinity_leaves_the_house():
-    numbers = _numbers(HoleNumbers(float("inf"), 1.0, None))
+    numbers = jsonable(HoleNumbers(float("inf"), 1.0, None))
     assert numbers == {"psnr": None, "ssim": 1.0, "lpips": None}
-    assert json.dumps(numbers, allow_nan=False) and _numbers(None) is None
+    assert json.dumps(numbers, allow_nan=False)
 
 
 def test_the_docstrings_are_what_callers_read(client):
     offered = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(offered) == {"/edit", "/inpaint", "/colorize"}
-    assert "white = UNKNOWN" in EditEndpoints.inpaint.__doc__
+    assert "white = UNKNOWN" in BY_NAME["inpaint"].about
 
 
 HOSTILE = [
     ("/edit", ["nobody"], "no such model"),
     ("/edit", ["tiny", -1], "seed"),
     ("/edit", ["tiny", 0, -1, "file"], "reference must be one of"),
-    ("/edit", ["tiny", 0, -1, "picture"], "base64"),
+    ("/edit", ["tiny", 0, -1, "picture"], "reference picture"),
     ("/edit", ["tiny", 0, -1, "seed", 1, -1, CAT_TEXT], "Upload a reference|choose a seed"),
     ("/edit", ["tiny", 0, -1, "picture", 1, -1, "/etc/passwd"], "base64|PNG"),
     ("/edit", ["tiny", 0, -1, "picture", 1, -1, {"path": "/etc/passwd"}], "base64"),

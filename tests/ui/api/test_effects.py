@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,28 +11,29 @@ import pytest
 from gradio_client.exceptions import AppError
 
 from analysis.core.errors import UserError
+from analysis.studio import Studio
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.spectrum import ModeRequest, SurgeryRequest
 from analysis.workbench.workbench import Workbench
 from foundation.unet import UNetConfig
 from koopman_core.model import KoopmanDiffusion
+from tests.ui.api.asking import client_with, functions
 from tests.ui.api.test_endpoints import assert_sentence, picture
 from tests.ui.conftest import SIZE
-from tests.ui.serving import client_of
-from ui.api import effects
-from ui.api.codec import plain
-from ui.api.effects import EffectEndpoints, add_effect_endpoints
+from ui.api.codec import jsonable
+from ui.api.endpoints import BY_NAME
 
 
 @pytest.fixture(scope="module")
 def endpoints(library):
-    return EffectEndpoints(library)
+    return functions(Studio(library=library))
 
 
 @pytest.fixture(scope="module")
 def client(library):
-    with client_of(lambda: add_effect_endpoints(library)) as client:
+    names = ("cumulative_effect", "mode", "linearity", "attribution", "surgery")
+    with client_with(Studio(library=library), *names) as client:
         yield client
 
 
@@ -69,10 +71,10 @@ def test_mode(client, library):
 
 def test_what_is_infinite_is_null():
     idle = Workbench(KoopmanDiffusion(UNetConfig(**SIZE)))  # untrained: alpha = beta = 0
-    out = EffectEndpoints(SimpleNamespace(get=lambda name: idle)).mode("", 0, -1, 0, [0, 1])
+    out = functions(Studio(library=SimpleNamespace(get=lambda name: idle))).mode("", 0, -1, 0, [0, 1])
     assert out["half_life"] == out["period"] == [None, None]
     json.dumps(out, allow_nan=False)
-    assert plain(np.array([np.inf, 1.0, np.nan])) == [None, 1.0, None] and plain(None) is None
+    assert jsonable(np.array([np.inf, 1.0, np.nan])) == [None, 1.0, None]
 
 
 def test_linearity(client, library):
@@ -107,20 +109,20 @@ def test_surgery(client, library):
     assert out["modes"] == r.modes.tolist() and out["growth"] == pytest.approx(r.growth)
 
 
-def test_work_is_bounded(endpoints, monkeypatch):
+def test_work_is_bounded(endpoints, library):
     with pytest.raises(UserError, match="within 32 here"):
         endpoints.cumulative_effect("tiny", list(range(8)), decoded_times=5)
     with pytest.raises(UserError, match="within 96 here"):
         endpoints.linearity("tiny", list(range(9)), steps=11)
-    with pytest.raises(UserError, match="8 to 128"):
+    with pytest.raises(UserError, match="within 128 here"):
         endpoints.attribution("tiny", pairs=200)
-    monkeypatch.setattr(effects, "PATIENCE", 0.0)
-    with pytest.raises(UserError, match="longer than"):
-        endpoints.linearity("tiny", [31], steps=4)
-    with pytest.raises(UserError, match="longer than"):
-        endpoints.cumulative_effect("tiny", [31], decoded_times=1)
-    with pytest.raises(UserError, match="longer than"):
-        endpoints.attribution("tiny", pairs=9)
+    for name, arguments in (
+        ("linearity", {"seeds": [31], "steps": 4}), ("cumulative_effect", {"seeds": [31], "decoded_times": 1}),
+        ("attribution", {"pairs": 9}),
+    ):  # fmt: skip
+        hurried = replace(BY_NAME[name], patience=0.0).function(Studio(library=library))
+        with pytest.raises(UserError, match="longer than"):
+            hurried("tiny", **arguments)
 
 
 HOSTILE = [

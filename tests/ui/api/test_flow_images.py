@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ from gradio_client.exceptions import AppError
 
 from analysis.core.errors import UserError
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
+from analysis.studio import Studio
+from tests.ui.api.asking import client_with, functions
 from tests.ui.api.test_endpoints import assert_sentence, picture
-from tests.ui.serving import client_of
-from ui.api import flow_images
-from ui.api.flow_images import ImageEndpoints, add_images_endpoints
+from ui.api.endpoints import BY_NAME
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def bench(flows_folder) -> ImageFlows:
 
 @pytest.fixture(scope="module")
 def client(bench):
-    with client_of(lambda: add_images_endpoints(bench)) as client:
+    with client_with(Studio(images=bench), "flow_images") as client:
         yield client
 
 
@@ -51,15 +52,15 @@ def test_defaults_are_enough(client):
 def test_equal_pictures_have_no_decibels(bench, monkeypatch):
     made = bench.flow_pictures(FlowPicturesRequest(seeds=(0,))).pictures
     monkeypatch.setattr(bench, "exact", lambda request, report=None: made)
-    out = ImageEndpoints(bench).flow_images(distance=True)
+    out = functions(Studio(images=bench)).flow_images(distance=True)
     assert out["distance"]["mse"] == [0] and out["distance"]["psnr"] == [None]
     json.dumps(out, allow_nan=False)
 
 
-def test_a_call_that_lasts_too_long_is_given_up(bench, monkeypatch):
-    monkeypatch.setattr(flow_images, "PATIENCE", -1)
+def test_a_call_that_lasts_too_long_is_given_up(bench):
+    hurried = replace(BY_NAME["flow_images"], patience=-1).function(Studio(images=bench))
     with pytest.raises(UserError, match="longer than"):
-        ImageEndpoints(bench).flow_images(seeds=[77], distance=True)
+        hurried(seeds=[77], distance=True)
 
 
 HOSTILE = [

@@ -11,15 +11,15 @@ from gradio_client.exceptions import AppError
 
 from analysis.flow.point_requests import Flow2DRequest
 from analysis.flow.points import PointFlows
+from analysis.studio import Studio
+from tests.ui.api.asking import client_with, functions
 from tests.ui.api.test_endpoints import assert_sentence
-from tests.ui.serving import client_of
-from ui.api import flow_points
-from ui.api.flow_points import FlowEndpoints, add_flow_endpoints
+from ui.api import endpoints
 
 
 @pytest.fixture(scope="module")
 def client():
-    with client_of(add_flow_endpoints) as client:
+    with client_with(Studio(), "flow_2d", "train_toy") as client:
         yield client
 
 
@@ -50,9 +50,9 @@ def test_train_toy_and_what_it_trained(client):
 
 
 def test_a_training_out_of_time_comes_back_with_what_it_has(monkeypatch):
-    monkeypatch.setattr(flow_points, "PATIENCE", -1)
+    monkeypatch.setattr(endpoints, "TRAINING_SECONDS", -1)
     bench = PointFlows()
-    out = FlowEndpoints(bench).train_toy("moons", "icfm", steps=1000, width=16)
+    out = functions(Studio(points=bench)).train_toy("moons", "icfm", steps=1000, width=16)
     assert out["step"] == 50 and bench.trained == (out["key"],)
     json.dumps(out, allow_nan=False)
 

@@ -10,10 +10,10 @@ import pytest
 from gradio_client.exceptions import AppError
 
 from analysis.series.forecast import ForecastRequest
+from analysis.studio import Studio
 from tests.analysis.series.forecasts import bench_on
+from tests.ui.api.asking import client_with, functions
 from tests.ui.api.test_endpoints import assert_sentence
-from tests.ui.serving import client_of
-from ui.api.series import SeriesEndpoints, add_series_endpoints
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(bench):
-    with client_of(lambda: add_series_endpoints(bench)) as client:
+    with client_with(Studio(series=bench), "forecast") as client:
         yield client
 
 
@@ -54,7 +54,7 @@ def test_defaults_are_enough(client):
 
 
 def test_maps_have_null_on_land_and_dates_are_text(bench):
-    out = SeriesEndpoints(bench).forecast("field", 0.0, 2, members=3, maps=True)
+    out = functions(Studio(series=bench)).forecast("field", 0.0, 2, members=3, maps=True)
     assert out["times"] == ["2017-07", "2017-08"] and out["maps"]["mean"][0][1][2] is None
     assert out["maps"]["truth"][1][0][0] is not None and len(out["maps"]["longitudes"]) == 5
     json.dumps(out, allow_nan=False)

@@ -17,6 +17,7 @@ from analysis.flow.point_requests import Flow2DRequest
 from analysis.flow.side_by_side import SideBySideRequest
 from analysis.guide.examples import EXAMPLES
 from analysis.recipes import recipe as recipes
+from analysis.recipes.replay import describe_for
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.spectrum import MaskRequest
 from tests.ui.serving import page_of
@@ -106,7 +107,7 @@ def test_bands_are_filled_as_they_were(library, built, panel, bar):
 
 def test_flows_are_opened_and_the_bar_stays(library, built, panel, bar):
     question = SideBySideRequest((Flow2DRequest(nfe=4, points=64, net="oracle"),))
-    recipe = panel.work.flows.describe(question)
+    recipe = describe_for(question, panel.work.studio)
     out = panel.open(recipe, "tiny", 6, "line")
     assert out == {"pending": (6, recipe.settings), "line": out["line"]} and "Opened flows in the plane." in out["line"]
     filled = panel.fill(out["pending"], 6)
@@ -114,14 +115,14 @@ def test_flows_are_opened_and_the_bar_stays(library, built, panel, bar):
     assert not {"count generate", "count spectrum"} & set(filled)
     assert filled[built.built["flow"].controls.density] == "8gaussians"
     assert panel.fill(out["pending"], 7) == gr.skip()  # the bar has moved since
-    assert "torch 1.0" in panel.open(recipe.model_copy(update={"torch": "1.0"}), "tiny", 6, "line")["line"]
+    assert "torch 1.0" in panel.open(replace(recipe, torch="1.0"), "tiny", 6, "line")["line"]
 
 
 def test_flows_that_cannot_be_opened_are_a_sentence(library, built, panel, bar):
     def recipe(**changes):
-        return panel.work.flows.describe(SideBySideRequest((Flow2DRequest(points=64, **changes),)))
+        return describe_for(SideBySideRequest((Flow2DRequest(points=64, **changes),)), panel.work.studio)
 
-    other = recipe().model_copy(update={"nets": {"toy-8gaussians": "0" * 64}})
+    other = replace(recipe(), checksums={"toy-8gaussians": "0" * 64})
     far = recipe(sampler="published", gamma1=90)
     cases = [
         (lambda: panel.open(other, "tiny", 0, "line"), "“toy-8gaussians”.*weights are not here"),
@@ -147,23 +148,24 @@ def test_a_png_and_a_json_file(library, built, panel, bar, tmp_path):
 
 
 def test_the_checksum_decides_not_the_name(library, built, panel, bar):
-    recipe = recipe_of(library, "tiny-classes", GenerateRequest((1,))).model_copy(update={"model": "tiny"})
+    recipe = recipe_of(library, "tiny-classes", GenerateRequest((1,)))
+    recipe = replace(recipe, checksums={"tiny": recipe.checkpoint})
     assert bar(panel.open(recipe, "tiny", 0, "line"))[0] == "tiny-classes"
 
 
 def test_several_pictures_and_another_torch_are_said(library, built, panel, bar):
-    recipe = recipe_of(library, "tiny", GenerateRequest((4, 5))).model_copy(update={"torch": "1.0"})
+    recipe = replace(recipe_of(library, "tiny", GenerateRequest((4, 5))), torch="1.0")
     out = panel.open(recipe, "tiny", 0, "line")
     assert bar(out)[1] == 4 and "2 pictures" in out["line"] and "torch 1.0" in out["line"]
 
 
 def test_what_cannot_be_opened_is_a_sentence(library, built, panel, bar, tmp_path):
     recipe = recipe_of(library, "tiny", GenerateRequest((4,)))
-    (tmp_path / "large.json").write_text(" " * (recipes.MAX_BYTES + 1))
+    (tmp_path / "large.json").write_text(" " * (recipes.MAX_RECIPE_BYTES + 1))
     whole = base64.b64decode(json.loads(save_value(np.zeros((4, 4), np.uint8), recipe, "x"))["png"])
     (tmp_path / "photo.png").write_bytes(whole[:60])
     classless = recipe_of(library, "tiny-classes", GenerateRequest((4,), 2))
-    beyond = classless.model_copy(update={"settings": classless.settings.model_copy(update={"label": 3})})
+    beyond = replace(classless, request=replace(classless.request, label=3))
     cases = [
         (lambda: panel.open_text("  ", "tiny", 0), "Paste a recipe"),
         (lambda: panel.open_text(None, "tiny", 0), "Paste a recipe"),
@@ -172,10 +174,10 @@ def test_what_cannot_be_opened_is_a_sentence(library, built, panel, bar, tmp_pat
         (lambda: panel.open_file(str(tmp_path / "large.json"), "tiny", 0), "at most 64 kB"),
         (lambda: panel.open_file(str(tmp_path / "photo.png"), "tiny", 0), "damaged|no recipe"),
         (
-            lambda: panel.open(recipe.model_copy(update={"checkpoint": "0" * 64}), "tiny", 0, "line"),
+            lambda: panel.open(replace(recipe, checksums={"tiny": "0" * 64}), "tiny", 0, "line"),
             "weights are not here",
         ),
-        (lambda: panel.open(recipe.model_copy(update={"teacher": "0" * 64}), "tiny", 0, "line"), "teacher"),
+        (lambda: panel.open(replace(recipe, teacher="0" * 64), "tiny", 0, "line"), "teacher"),
         (lambda: panel.open(beyond, "tiny", 0, "line"), "class 3"),
         (lambda: panel_on(built, "spectrum").open(recipe, "tiny", 0, "line"), "No tab"),
     ]

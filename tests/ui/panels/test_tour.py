@@ -10,7 +10,7 @@ from analysis.core.errors import UserError
 from analysis.flow.point_requests import DRAWN
 from analysis.flow.points import PointFlows
 from analysis.guide.lessons import LESSONS, Reply
-from analysis.recipes.replay import FlowBenches
+from analysis.studio import Studio
 from analysis.workbench.spectrum import MaskRequest
 from tests.ui.serving import page_of
 from ui.panels.tour import INTRO, Stops, Tour, TourControls, lesson_html, reply_html
@@ -22,7 +22,7 @@ TABS = ("generate", "spectrum", "effects", "edit", "flow")
 
 @pytest.fixture(scope="module")
 def tour(library, page):
-    work = Workspace(library, replace(FlowBenches.shared(), plane=PointFlows()))
+    work = Workspace(Studio(library=library, points=PointFlows()))
     work.source = Source(*("model", "seed", "label", "locked", "line", "moves"), ("tiny", 2, NO_CLASS))
     # the settings of the Flow lab are real: their sliders say what they can show
     stops = replace(Stops.names(), flows=page[1].built["flow"].controls)

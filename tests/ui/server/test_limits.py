@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from analysis.core.errors import UserError
+from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from tests.ui.server.test_queue import join
 from tests.ui.serving import page_of
@@ -97,7 +98,7 @@ def stranger(models_folder):
     """Address, page and library of the app as `--public` starts it."""
     library = ModelLibrary(models_folder, default="tiny")
     limits.close_doors(library)
-    demo = build_app(library, patience=limits.PUBLIC_PATIENCE)
+    demo = build_app(Studio(library=library), patience=limits.PUBLIC_PATIENCE)
     options = limits.restrict(demo, launch_options())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

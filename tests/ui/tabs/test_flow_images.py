@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import io
 import json
 
@@ -15,9 +14,9 @@ from PIL import Image
 
 from analysis.core.errors import UserError
 from analysis.flow.images import FlowPicturesRequest, ImageFlows, PictureSweepResult
-from analysis.flow.settings import SAMPLERS
 from analysis.recipes import recipe
-from analysis.recipes.replay import FlowBenches
+from analysis.studio import Studio
+from flow_core.samplers import METHODS
 from tests.ui.serving import page_of
 from ui.components.players import MAX_FRAMES, Panel, images_value, shown_steps, tiled
 from ui.server.runs import Superseded, deadline
@@ -121,9 +120,9 @@ def test_classes_are_clamped_to_the_data(tab):
 
 
 def test_only_the_gammas_that_a_sampler_reads_are_seen():
-    seen = {s: list(read_by("idff", s).values())[1:] for s in SAMPLERS}
+    seen = {s: list(read_by("idff", s).values())[1:] for s in METHODS}
     assert seen["published"] == seen["momentum"] == [True] * 3 and seen["matched"] == [True, False, False]
-    assert all(seen[s] == [False] * 3 for s in SAMPLERS if s not in ("published", "momentum", "matched"))
+    assert all(seen[s] == [False] * 3 for s in METHODS if s not in ("published", "momentum", "matched"))
 
 
 def test_sweep(tab, monkeypatch):
@@ -171,8 +170,8 @@ def test_a_sentence_is_escaped():
 
 
 def test_a_page_without_models_says_how_to_get_one(tmp_path, library):
-    flows = dataclasses.replace(FlowBenches.shared(), pictures=ImageFlows(tmp_path))
-    demo, page = page_of(library, "images", flows=flows)
+    flows = Studio(images=ImageFlows(tmp_path))
+    demo, page = page_of(library, "images", studio=flows)
     assert page.built["images"].binding is None
     told = [b.value for b in demo.blocks.values() if getattr(b, "elem_id", "") == "images-none"]
     assert len(told) == 1 and "flow_core.train images" in told[0]

@@ -12,10 +12,9 @@ import torch
 from analysis.core.errors import UserError
 from analysis.flow.point_requests import DRAWN
 from analysis.flow.points import PointFlows
-from analysis.flow.settings import SAMPLERS
 from analysis.recipes import recipe
 from flow_core.paths import PATH_NAMES, PATHS
-from flow_core.samplers import SAMPLER_NAMES
+from flow_core.samplers import METHODS, SAMPLER_NAMES
 from ui.components.players import Panel, flow_value
 from ui.server.runs import Superseded
 from ui.tabs.flow_points import START, FlowControls, FlowLab
@@ -106,8 +105,8 @@ def test_the_first_view_is_never_empty(lab):
 
 
 def test_every_path_and_sampler_has_a_name_and_hides_what_it_does_not_read():
-    assert set(PATH_NAMES) == set(PATHS) and set(SAMPLER_NAMES) == set(SAMPLERS)
-    seen = {s: list(read_by("idff", s).values()) for s in SAMPLERS}
+    assert set(PATH_NAMES) == set(PATHS) and set(SAMPLER_NAMES) == set(METHODS)
+    seen = {s: list(read_by("idff", s).values()) for s in METHODS}
     assert seen["published"] == [True] * 4 and seen["matched"] == [True, True, False, False]
     assert seen["euler"] == [True, False, False, False] and read_by("icfm", "euler")["sigma0"] is False
 

@@ -12,6 +12,7 @@ from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.point_requests import DRAWN, Flow2DRequest
 from analysis.flow.side_by_side import SideBySideRequest
 from analysis.recipes import recipe as recipes
+from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest
 from foundation.randomness import MAX_SEED
 from tests.analysis.flow.tiny_flows import tiny_benches
@@ -34,13 +35,13 @@ def benches(flows_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def opens(library, benches):
     """How the real tabs take up recipes, by kind."""
-    _, page = page_of(library, "flow", "images", "series", flows=benches)
+    _, page = page_of(library, "flow", "images", "series", studio=benches)
     return {tab.binding.kinds[0]: tab for tab in page.built.values()}
 
 
 def fill(benches, opens, question) -> dict:
     """What a recipe fills in, by the names of the controls."""
-    recipe = benches.describe(question)
+    recipe = describe_for(question, benches)
     tab = opens[recipe.kind]
     values, c = tab.binding.fill(recipe.settings), tab.controls
     assert set(values) <= set(tab.binding.outputs)
@@ -59,7 +60,7 @@ def asked(values: dict, *shared: str) -> dict:
     return {n: v for n, v in plain(values).items() if n in shared or n[-2:] in ("_a", "_b", "_c", "_d")}
 
 
-def kept(value: str) -> recipes.FlowRecipe:
+def kept(value: str) -> recipes.Recipe:
     """The recipe of a row of buttons, the same in its picture."""
     read = json.loads(value)
     recipe = recipes.from_json(read["recipe"])
@@ -83,11 +84,11 @@ def test_the_flow_lab_asks_again_what_it_kept(benches, opens):
     values = fill(benches, opens, question)
     assert values["gamma1_c"]["visible"] and not values["gamma1_a"]["visible"]
     assert values["nfe_all"] == 8 and not {"drawing", "paper"} & set(values) and values["opened"] == ()
-    lab = FlowLab(benches.plane, FlowControls.names())
+    lab = FlowLab(benches.points, FlowControls.names())
     again = asked(values, "density", "seed", "points", "grid", "net") | {"drawing": "", "own": ()}
     assert tuple(lab.requests(**again)) == question.settings
     recipe = kept(lab.show(**again)["save"])
-    assert recipe == benches.describe(question)
+    assert recipe == describe_for(question, benches)
 
 
 def test_a_drawing_is_kept_and_painted_again(benches, opens):
@@ -140,10 +141,10 @@ def test_flow_images_asks_again_what_it_kept(benches, opens):
     values = fill(benches, opens, SideBySideRequest((None, *two)))
     assert values["label"]["visible"] and values["label"]["value"] == 2
     assert [values[name] for name in ("pictures", "seed", "nfe_all")] == [2, 5, 2]
-    tab = FlowImages(benches.pictures, FlowImagesControls.names())
+    tab = FlowImages(benches.images, FlowImagesControls.names())
     again = asked(values, "data", "label", "pictures", "grid", "seed")
     assert tuple(tab.requests(**again)) == (None, *two, None)
-    assert kept(tab.show(**again)["save"]) == benches.describe(SideBySideRequest((None, *two, None)))
+    assert kept(tab.show(**again)["save"]) == describe_for(SideBySideRequest((None, *two, None)), benches)
 
 
 def test_seeds_in_a_row():
@@ -164,7 +165,7 @@ def test_time_series_asks_again_what_it_kept(benches, opens):
     again = {k: v for k, v in plain(values).items() if not k.startswith("run_")}
     # so that the tab, when it is selected, does not choose a horizon
     assert again.pop("known") == again["model"] == "small"
-    assert kept(series_tab(benches).forecast(**again, lead=0)["save"]) == benches.describe(question)
+    assert kept(series_tab(benches).forecast(**again, lead=0)["save"]) == describe_for(question, benches)
 
 
 def series_tab(benches) -> TimeSeries:

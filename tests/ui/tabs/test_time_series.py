@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.recipes.replay import FlowBenches
 from analysis.series import long_run
 from analysis.series.forecast import ForecastRequest
-from flow_core.samplers import MOMENTUM, SAMPLER_NAMES, Diverged
-from flow_core.series.model import METHODS, SeriesModel
+from analysis.studio import Studio
+from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES, Diverged
+from flow_core.series.model import SeriesModel
 from tests.analysis.series.forecasts import bench_on
 from tests.ui.serving import page_of
 from ui.server.runs import Superseded
@@ -148,5 +148,5 @@ def test_the_verdict_follows_from_the_numbers(tab):
 
 def test_nothing_is_opened_before_the_tab_is_looked_at(library, tmp_path, monkeypatch):
     bench = bench_on(tmp_path, monkeypatch)
-    page_of(library, "series", flows=dataclasses.replace(FlowBenches.shared(), series=bench))
+    page_of(library, "series", studio=Studio(series=bench))
     assert bench._opened == {}

@@ -1,0 +1,82 @@
+"""The flow lab of the web page: shipped nets, densities and held-out points as numbers that JavaScript reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from flow_core.mixtures import GaussianMixture
+from flow_core.toys import TOYS, toy
+
+import flow_core
+from analysis.recipes import checksum
+from flow_core.model import KIND, SUFFIX, FlowModel
+from flow_core.networks import PointConfig
+from foundation.checkpoints import peek
+from foundation.models import MODELS_DIR
+from foundation.randomness import derived_seed
+
+HELD_OUT, DATA_PART = 2048, 3  # points that the studio compares with, and the part of a seed that they are drawn from
+
+
+def density(name: str) -> dict:
+    """A density of flow_core.toys: its closed form, and held-out points of seed 0, row by row."""
+    t = toy(name)
+    d = t.density
+    if isinstance(d, GaussianMixture):
+        form = {"means": d.means.tolist(), "stds": d.stds.tolist(), "weights": d.weights.tolist()}
+    else:
+        form = {"cells": d.cells.flip(0).tolist(), "side": d.extent}  # row 0 at the top, as it is drawn
+    points = t.sample(HELD_OUT, derived_seed(DATA_PART, 0))
+    return {
+        "name": name,
+        "extent": t.extent,
+        "std": d.std(),
+        **form,
+        "points": np.round(points.flatten().tolist(), 5).tolist(),
+    }
+
+
+def net(name: str, model: FlowModel) -> dict:
+    """A net of points: what it was trained for, and its layers in order as (out, in) of each weight."""
+    flow, layers = model.flow, [p for p in model.net.parameters() if p.ndim == 2]
+    return {
+        "name": name,
+        "density": name.removeprefix("toy-").split("-")[0],
+        "path": flow.path,
+        "sigma": flow.sigma,
+        "independent": model.path.independent,
+        "predicts": flow.predicts,
+        "std": flow.data_std,
+        "frequencies": model.config.frequencies,
+        "layers": [list(p.shape) for p in layers],
+    }
+
+
+def weights(model: FlowModel) -> np.ndarray:
+    """All numbers of a net in the order weight, bias, weight, ... as float16, which shipped nets are stored in."""
+    return np.concatenate([p.detach().numpy().astype(np.float16).ravel() for p in model.net.parameters()])
+
+
+def write_flow(folder: Path, models: Path = MODELS_DIR) -> list[dict]:
+    """Write flow.bin, the weights of all nets of points in a folder, and flow.json with all else about them.
+
+    Returns:
+        What tells a recipe's nets: name, density, path, sigma, checksum.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    nets, numbers, told = [], [], []
+    for path in sorted(models.glob(f"toy-*{SUFFIX}")):
+        if peek(path).kind != KIND:
+            continue
+        model = flow_core.load(path)
+        if isinstance(model.config, PointConfig):
+            form = net(path.name.removesuffix(SUFFIX), model)
+            nets.append(form)
+            numbers.append(weights(model))
+            told.append({k: form[k] for k in ("name", "density", "path", "sigma")} | {"checksum": checksum(model)})
+    (folder / "flow.bin").write_bytes(np.concatenate(numbers).astype("<f2").tobytes() if numbers else b"")
+    known = {"densities": [density(name) for name in TOYS], "nets": nets}
+    (folder / "flow.json").write_text(json.dumps(known, separators=(",", ":")), "utf-8")
+    return told

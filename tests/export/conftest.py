@@ -1,0 +1,73 @@
+"""A tiny model with classes and its site, with stand-ins for the runtime's files."""
+
+import gzip
+import json
+
+import pytest
+import torch
+
+import koopman_core
+from analysis.export import onnx_graphs, web
+from foundation.unet import UNetConfig
+from koopman_core.edm import EDM
+from koopman_core.model import KoopmanConfig, KoopmanDiffusion
+
+CLASSES = ["round", "long", "curly"]
+NETWORK = {
+    "resolution": 16, "patch_size": 2, "base": 8, "multipliers": (1, 2), "blocks": 1, "attention": (4,),
+    "embedding": 16,
+}  # fmt: skip
+
+
+def random_model(seed=0, classes=3, koopman=None):
+    """A model whose operators and labels matter."""
+    torch.manual_seed(seed)
+    teacher = EDM(UNetConfig(classes=classes, **NETWORK)).eval()
+    for p in teacher.parameters():
+        if p.ndim > 1:
+            torch.nn.init.normal_(p, std=0.15)
+    model = KoopmanDiffusion.from_teacher(teacher, koopman or KoopmanConfig()).eval().requires_grad_(False)
+    for operator in model.operators:
+        torch.nn.init.normal_(operator.a, std=0.5)
+    return model, teacher
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """A file of a model with classes, nested bands in its card, its teacher beside it."""
+    folder = tmp_path_factory.mktemp("models")
+    model, teacher = random_model()
+    student = {"nested_blurs": [8.0, 2.0]}
+    card = {"teacher": "tiny", "summary": "A tiny model", "data": {"classes": CLASSES}, "recipe": {"student": student}}
+    koopman_core.save(model, folder / "tiny.hkd.safetensors", card)
+    koopman_core.save(teacher, folder / "tiny.teacher.safetensors", {"name": "tiny"})
+    return folder / "tiny.hkd.safetensors"
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory):
+    """A dist folder whose files hold their own names."""
+    package = tmp_path_factory.mktemp("runtime")
+    (package / "package.json").write_text(json.dumps({"version": web.runtime_version()}))
+    (package / "dist").mkdir()
+    for name in web.RUNTIME:
+        for end in (".mjs", ".wasm"):
+            (package / "dist" / f"{name}{end}").write_text(f"{name}{end}")
+    return package / "dist"
+
+
+@pytest.fixture(scope="session")
+def site(checkpoint, runtime, tmp_path_factory):
+    """A written site."""
+    pytest.importorskip("onnxruntime", reason="the extra `web` is not installed")
+    written = web.write_site(str(checkpoint), tmp_path_factory.mktemp("site"), runtime)
+    assert gzip.decompress((written.folder / "runtime/cpu.wasm.gz").read_bytes()).startswith(b"ort-wasm")
+    return written
+
+
+@pytest.fixture(scope="session")
+def classless():
+    """A model without classes, with another time and operator at its bottleneck alone, and its graphs."""
+    pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
+    model, _ = random_model(1, classes=0, koopman=KoopmanConfig(warp="log", evolved="bottleneck"))
+    return model, onnx_graphs.graphs(model)

@@ -1,0 +1,334 @@
+"""The static page in a real Chromium: the picture is Python's, controls answer, nothing leaves the folder."""
+
+import functools
+import http.server
+import io
+import json
+import threading
+
+import numpy as np
+import pytest
+import torch
+from analysis.editing import mix, mode_weights, region_mask
+from analysis.flow_bench import FlowBench
+from analysis.requests import MaskRequest
+from analysis.requests_editing import EditRequest
+from analysis.requests_flow import Flow2DRequest
+from analysis.spectrum import weigh_bands
+from PIL import Image
+
+import koopman_core
+from analysis.export import web
+from analysis.recipes import describe, from_json, read_png, replay, to_json
+from analysis.workbench import Workbench
+from foundation import noise
+from koopman_core.edm import SIGMA_MAX
+from tests.ui.conftest import browser  # noqa: F401
+
+MODEL, SEEDS, STEPS = "shapes", range(40, 60), 2
+EDGES = (1 / 3, 2 / 3)
+PATIENCE = 120_000  # ms: other work may have the processor
+
+pytestmark = pytest.mark.timeout(900)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
+    dist = web.SOURCE / "node_modules" / "onnxruntime-web" / "dist"
+    if not dist.is_dir():
+        pytest.skip("onnxruntime-web is not installed: npm ci in web/")
+    return web.write_site(MODEL, tmp_path_factory.mktemp("page"), dist).folder
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return Workbench(koopman_core.load(MODEL), name=MODEL)
+
+
+@pytest.fixture
+def context(browser, address):  # noqa: F811
+    """A context that lets nothing out, and fails on whatever a page says on its console."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=True)
+    strangers, complaints = [], []
+
+    def route(r):
+        if r.request.url.startswith((address, "data:", "blob:")):
+            return r.continue_()
+        strangers.append(r.request.url)
+        return r.abort()
+
+    context.route("**/*", route)
+    context.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    context.on("weberror", lambda e: complaints.append(str(e.error)))
+    yield context
+    context.close()
+    assert not strangers and not complaints
+
+
+def opened(context, address, where=""):
+    page = context.new_page()
+    page.goto(address + where)
+    page.wait_for_selector("html[data-ready=model]", timeout=PATIENCE)
+    return page
+
+
+def picture(page, seed, selector=".stage canvas", **fields):
+    """Pixels of a canvas once it shows a seed and these fields of its scene, (H, W, 3) int."""
+    page.wait_for_function(
+        """([selector, seed, fields]) => {
+            const said = JSON.parse(document.querySelector(selector).dataset.scene ?? "{}");
+            const same = ([k, v]) => JSON.stringify(said[k]) === JSON.stringify(v);
+            return said.seed === seed && Object.entries(fields).every(same);
+        }""",
+        arg=[selector, seed, fields],
+        timeout=PATIENCE,
+    )
+    data = page.evaluate(
+        """selector => {
+            const c = document.querySelector(selector);
+            return [c.height, c.width, ...c.getContext("2d").getImageData(0, 0, c.width, c.height).data];
+        }""",
+        selector,
+    )
+    return np.array(data[2:]).reshape(data[0], data[1], 4)[..., :3].astype(int)
+
+
+def go(page, hash_):
+    page.evaluate("h => { location.hash = h }", hash_)
+
+
+def as_bytes(x):
+    return ((x[0].clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0).numpy().astype(int)
+
+
+def latents(bench, seed, tau):
+    model = bench.model
+    x = SIGMA_MAX * noise([seed], model.picture_shape)
+    return model.evolve(model.encode(x, SIGMA_MAX), 1.0, tau)
+
+
+@torch.no_grad()
+def test_pictures_are_pythons(context, address, bench):
+    page = opened(context, address)
+    assert int(page.get_attribute("html", "data-worst")) <= STEPS  # the page's own check
+    for seed in (*SEEDS, 2**32 - 1):
+        go(page, f"#explore?seed={seed}")
+        right = as_bytes(bench.model.one_step(noise([seed], bench.model.picture_shape)))
+        assert np.abs(picture(page, seed) - right).max() <= STEPS
+    go(page, "#explore?seed=7&tau=0.4&keep=0.5,1,1.6")
+    z = weigh_bands(latents(bench, 7, 0.4), bench.entries, EDGES, (0.5, 1.0, 1.6))
+    assert np.abs(picture(page, 7, tau=0.4, gains=[0.5, 1, 1.6]) - as_bytes(bench.model.decode(z))).max() <= STEPS
+    go(page, "#explore?seed=7&mix=9,-1,0.2,lower-left-triangle,0.8,latent,0.5,0")
+    region = region_mask("lower-left-triangle", *bench.model.picture_shape[1:])
+    weights = mode_weights(bench.entries, region, (0, 2), EDGES)
+    mixed = mix(latents(bench, 7, 0.0), latents(bench, 9, 0.0), weights, 0.8)
+    page.wait_for_function("() => document.querySelector('.stage canvas').dataset.scene.includes('triangle')")
+    assert np.abs(picture(page, 7, tau=0) - as_bytes(bench.model.decode(mixed))).max() <= STEPS
+
+
+def test_sliders_answer(context, address):
+    page = opened(context, address)
+    picture(page, 2)
+    page.wait_for_timeout(3000)  # the small pictures
+    times = page.evaluate(
+        """async () => {
+            const input = document.querySelector(".right input[type=range]");
+            const canvas = document.querySelector(".stage canvas");
+            const times = [];
+            for (let k = 0; k < 40; k++) {
+                input.value = String(0.5 + k / 100);
+                const begin = performance.now();
+                input.dispatchEvent(new Event("input"));
+                await new Promise((done) => {
+                    const seen = (_, observer) => (observer.disconnect(), done());
+                    new MutationObserver(seen).observe(canvas, { attributes: true });
+                });
+                times.push(performance.now() - begin);
+            }
+            return times;
+        }"""
+    )
+    print(f"slider to picture: median {np.median(times):.0f} ms, p95 {np.quantile(times, 0.95):.0f} ms")
+    shown = json.loads(page.get_attribute(".stage canvas", "data-scene"))
+    assert shown["gains"][0] == pytest.approx(0.89)
+    page.wait_for_function("() => location.hash.includes('keep=0.89')")
+
+
+def test_first_picture_before_the_model(context, address, bench):
+    page = context.new_page()
+    page.route("**/model/*", lambda r: None)  # never answered
+    page.goto(address)
+    page.wait_for_selector("progress")
+    page.wait_for_selector(".stage canvas")
+    seen = page.evaluate(
+        "() => [...document.querySelector('.stage canvas').getContext('2d').getImageData(0,0,32,32).data]"
+    )
+    right = as_bytes(bench.model.one_step(noise([2], bench.model.picture_shape)))
+    assert np.abs(np.array(seen).reshape(32, 32, 4)[..., :3] - right).max() <= 1
+    page.close()
+
+
+def test_mode_hash_and_embedding(context, address):
+    page = opened(context, address)
+    plane = page.locator(".plane").first
+    plane.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => /mode=\\d+,\\d+/.test(location.hash)")
+    page.wait_for_function("() => JSON.parse(document.querySelector('.stage canvas').dataset.scene).without !== null")
+    go(page, "#explore?seed=11&tau=0.25&keep=1,0,1&mode=0,5")
+    whole = picture(page, 11, tau=0.25, gains=[1, 0, 1], without={"entry": 0, "index": 5})
+    again = opened(context, address, "?embed=200#explore?seed=11&tau=0.25&keep=1,0,1&mode=0,5")
+    np.testing.assert_array_equal(picture(again, 11, tau=0.25), whole)
+    assert again.locator(".stage canvas").bounding_box()["width"] == 200
+    assert not again.locator("header").is_visible()
+    outer = context.new_page()
+    outer.goto(address + "card.json")
+    outer.set_content(f'<iframe src="{address}?embed=200#explore?seed=12" width="300" height="400"></iframe>')
+    frame = outer.frame_locator("iframe")
+    frame.locator('html[data-ready="model"]').wait_for(timeout=PATIENCE)
+    assert frame.locator(".stage canvas").bounding_box()["width"] == 200
+
+
+def downloaded(page, button):
+    with page.expect_download() as caught:
+        page.get_by_role("button", name=button).click()
+    return open(caught.value.path(), "rb").read()
+
+
+def upload(page, name, data):
+    page.set_input_files(
+        "footer input[type=file]", {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+    )
+
+
+def test_recipes_go_both_ways(context, address, bench):
+    page = opened(context, address, "#explore?seed=5&keep=1,0.25,1.5")
+    shown = picture(page, 5, gains=[1, 0.25, 1.5])
+    recipe = from_json(downloaded(page, "Save recipe"))
+    assert np.abs(replay(recipe, bench).masked - shown).max() <= STEPS
+    data = downloaded(page, "Save picture")
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), shown)
+    assert read_png(data).settings == recipe.settings
+    asked = MaskRequest(31, gains=(0.0, 1.0, 0.5), edges=(0.4, 0.7))
+    upload(page, "r.json", to_json(describe(asked, bench)).encode())
+    assert np.abs(bench.mask_bands(asked).masked - picture(page, 31, gains=[0, 1, 0.5])).max() <= STEPS
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:24, 4:20] = 255
+    edit = EditRequest(
+        33, reference_seed=34, encoding="noise", noise_seed=3, tau=0.4, edges=EDGES, bands=(0, 1), ratio=0.7,
+        region="painted", mask=mask,
+    )  # fmt: skip
+    upload(page, "r.json", to_json(describe(edit, bench)).encode())
+    assert np.abs(bench.edit(edit).edited - picture(page, 33)).max() <= STEPS
+    back = from_json(downloaded(page, "Save recipe")).settings.request()
+    np.testing.assert_array_equal(back.mask, mask)
+    assert (back.bands, back.ratio, back.tau, back.noise_seed) == (edit.bands, edit.ratio, edit.tau, edit.noise_seed)
+    before = page.evaluate("location.hash")
+    good = to_json(recipe)
+    unknown, strange = good.replace('"gains"', '"gain"'), good.replace(recipe.checkpoint, "0" * 64)
+    for bad in (b"{}", b"no", unknown.encode(), strange.encode()):
+        upload(page, "r.json", bad)
+        page.wait_for_function("() => document.querySelector('.live.shown')")
+        assert "pened" not in page.inner_text(".live")
+    assert page.evaluate("location.hash") == before
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"path": "otcfm", "sampler": "rk4", "nfe": 7},
+        {"path": "idff", "sampler": "published", "nfe": 5, "gamma1": 0.2, "gamma2": -0.5},
+        {"path": "idff", "sampler": "matched", "nfe": 9, "gamma1": 2.0},
+        {"path": "idff", "sampler": "multistep", "nfe": 6, "net": "oracle", "density": "checkerboard"},
+    ],
+)
+def test_flows_end_where_pythons_do(context, address, setting):
+    asked = Flow2DRequest(**{"density": "8gaussians", "points": 256, **setting})
+    page = context.new_page()
+    fields = [asked.path, asked.sampler, asked.nfe, asked.sigma0, asked.gamma1, asked.gamma2, 0, asked.net]
+    page.goto(f"{address}#flow?density={asked.density}&points=256&set={','.join(map(str, fields))}")
+    page.wait_for_selector(".setting .numbers b", timeout=PATIENCE)
+    mmd2 = float(page.inner_text(".setting .numbers b").replace("−", "-"))
+    result = FlowBench().flow_2d(asked)
+    assert mmd2 == pytest.approx(result.numbers.mmd2, abs=6e-5)
+    assert f"{result.nfe} call" in page.inner_text(".setting .numbers")
+    page.close()
+
+
+def test_a_net_is_trained_on_a_drawing(context, address):
+    page = context.new_page()
+    page.goto(f"{address}#flow?density=8gaussians&points=256&set=idff,heun,9,0.2,0.5,0,0,auto")
+    page.wait_for_selector(".setting .numbers b", timeout=PATIENCE)
+    page.get_by_role("button", name="Two squares").click()
+    page.wait_for_function("() => location.hash.includes('density=drawn')")
+    page.get_by_role("button", name="Train for").click()
+    page.wait_for_function("() => location.hash.includes('trained')", timeout=PATIENCE)
+    page.wait_for_function(
+        "() => document.querySelector('.setting .numbers').textContent.includes('trained')", timeout=PATIENCE
+    )
+    text = page.inner_text(".train .numbers")
+    steps = int(text.split("steps")[0].split(",")[-1])
+    print(f"training: {text}")
+    # noise itself lies at 0.1 from the two squares
+    assert steps > 20 and float(page.inner_text(".setting .numbers b").replace("−", "-")) < 0.06
+    page.close()
+
+
+def test_lessons_read_and_answer(context, address):
+    page = opened(context, address, "#lessons")
+    assert page.locator(".lesson").count() == 6
+    band = page.locator("#lesson-4")
+    band.locator("input[type=range]").nth(1).evaluate("e => { e.value = '0'; e.dispatchEvent(new Event('input')) }")
+    band.get_by_role("button", name="Check").click()
+    page.wait_for_function(
+        "() => /right|wrong/.test(document.querySelector('#lesson-4 .answer').className)", timeout=PATIENCE
+    )
+    unlabelled = page.evaluate(
+        """() => [...document.querySelectorAll("input, select, button, canvas[role]")].filter((e) => {
+            const named = e.labels?.length || e.textContent.trim() || e.getAttribute("aria-label");
+            return !named && e.type !== "file";
+        }).length"""
+    )
+    assert unlabelled == 0
+
+
+@pytest.mark.parametrize("width", [400, 1440])
+@pytest.mark.parametrize("room", ["explore", "flow", "lessons"])
+def test_nothing_is_wider_than_the_screen(context, address, width, room):
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{address}#{room}")
+    page.wait_for_selector("footer button")
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    page.close()
+
+
+def test_opens_without_a_network_once_loaded(context, address):
+    page = opened(context, address)
+    page.wait_for_function(
+        """async () => {
+            const stores = await Promise.all((await caches.keys()).map((name) => caches.open(name)));
+            const counts = await Promise.all(stores.map(async (store) => (await store.keys()).length));
+            return counts.some((n) => n >= 14);
+        }""",
+        timeout=PATIENCE,
+    )
+    context.set_offline(True)
+    page.reload()
+    page.wait_for_selector("html[data-ready=model]", timeout=PATIENCE)
+    context.set_offline(False)

@@ -1,0 +1,248 @@
+"""The static page's folder: graphs against PyTorch, and every number that the page computes with."""
+
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from analysis.errors import UserError
+from analysis.lessons import LESSONS
+from flow_core.toys import TOYS, toy
+
+import flow_core
+import koopman_core
+from analysis.export import onnx_graphs, web, web_flow
+from analysis.recipes import checksum
+from foundation import noise
+from foundation.models import MODELS_DIR
+from koopman_core.edm import SIGMA_MAX
+from tests.export.conftest import CLASSES, random_model
+
+pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
+
+
+def read(site):
+    return json.loads((site.folder / "site.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("label", [-1, 0, 2])
+def test_graphs_compute_what_the_model_computes(site, checkpoint, label):
+    model = koopman_core.load(checkpoint)
+    encoder, decoder = (onnx_graphs.session(site.folder / "model" / f"{n}.onnx") for n in ("encoder", "decoder"))
+    labels, told = torch.tensor([label]), {"label": np.array([label], np.int64)}
+    x, sigma = 3.0 * noise([5], model.picture_shape), 2.5
+    out = encoder.run(None, {"x": x.numpy(), "sigma": np.array([sigma], np.float32), **told})
+    z = model.encode(x, sigma, labels)
+    for ours, theirs in zip(z[:-1], out, strict=True):
+        np.testing.assert_allclose(theirs, ours.numpy(), atol=2e-4)
+    # the last skip and the bottleneck start as one tensor and part on the way
+    moved = [latent + k for k, latent in enumerate(model.evolve(z, 1.0, 0.3))]
+    picture = decoder.run(None, {f"z{k}": latent.numpy() for k, latent in enumerate(moved)} | told)[0]
+    right = model.decode(moved, labels).numpy()
+    assert np.abs(right).max() > 0.05
+    np.testing.assert_allclose(picture, right, atol=2e-4)
+
+
+def test_labels_matter_in_the_graphs(checkpoint):
+    model = koopman_core.load(checkpoint)
+    x = SIGMA_MAX * noise([1], model.picture_shape)
+    one, other = (model(x, SIGMA_MAX, torch.tensor([k])) for k in (0, 1))
+    assert float((one - other).abs().max()) > 1e-3  # else the test above could not see a label that is ignored
+
+
+def test_a_model_without_classes_takes_no_label(classless, tmp_path, monkeypatch):
+    model, plain = classless
+    monkeypatch.setattr(onnx_graphs, "graphs", lambda model: plain)
+    found = onnx_graphs.write_graphs(model, tmp_path)
+    decoder = onnx_graphs.session(tmp_path / "decoder.onnx")
+    assert [i.name for i in decoder.get_inputs()] == onnx_graphs.inputs_of(model)
+    assert found.half and found.pictures < onnx_graphs.TOLERANCE
+
+
+def test_weights_are_stored_in_half_precision(site, checkpoint):
+    onnx = pytest.importorskip("onnx")
+    parameters = sum(p.numel() for p in koopman_core.load(checkpoint).net.parameters())
+    size = 0
+    for name in ("encoder", "decoder"):
+        graph = onnx.load(site.folder / "model" / f"{name}.onnx").graph
+        for tensor in graph.initializer:
+            n = int(np.prod(tensor.dims))
+            size += n
+            if n >= onnx_graphs.HALF_FROM and tensor.data_type != onnx.TensorProto.INT64:
+                assert tensor.data_type == onnx.TensorProto.FLOAT16
+    assert size > 0.9 * parameters
+
+
+def test_weights_that_half_precision_spoils_stay_in_single(classless, tmp_path, monkeypatch):
+    model, plain = classless
+    halved = onnx_graphs.halved
+
+    def coarse(graph):  # as if half precision had three bits
+        copy = halved(graph)
+        for tensor in copy.graph.initializer:
+            if tensor.data_type == 10:  # FLOAT16
+                bits = np.frombuffer(tensor.raw_data, np.uint16) & 0xFF00
+                tensor.raw_data = bits.tobytes()
+        return copy
+
+    monkeypatch.setattr(onnx_graphs, "graphs", lambda model: plain)
+    monkeypatch.setattr(onnx_graphs, "halved", coarse)
+    found = onnx_graphs.write_graphs(model, tmp_path)
+    assert not found.half and found.pictures < onnx_graphs.TOLERANCE
+    assert (tmp_path / "decoder.onnx").read_bytes() == plain[1].SerializeToString()
+
+
+def test_graphs_of_other_weights_are_refused(classless, tmp_path, monkeypatch):
+    model, plain = classless
+    other, _ = random_model(4, classes=0, koopman=model.koopman)
+    monkeypatch.setattr(onnx_graphs, "graphs", lambda model: plain)
+    with pytest.raises(UserError, match="differ"):
+        onnx_graphs.write_graphs(other, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_network_that_onnx_does_not_know_gets_a_sentence(tmp_path):
+    model, _ = random_model(5, classes=0)
+    model.net.encoder.layers[0].forward = lambda x: torch.linalg.eigvals(x).real
+    with pytest.raises(UserError, match="cannot be written as ONNX"):
+        onnx_graphs.write_graphs(model, tmp_path)
+
+
+def test_spectrum_is_the_models(site, checkpoint):
+    numbers = np.frombuffer((site.folder / "model/spectrum.bin").read_bytes(), "<f4")
+    at = 0
+    told = read(site)["entries"]
+    for entry, said in zip(koopman_core.load(checkpoint).spectrum(), told, strict=True):
+        assert said == {"name": entry.name, "shape": list(entry.shape)}
+        for part in (entry.alpha, entry.beta):
+            np.testing.assert_array_equal(numbers[at : at + part.numel()], part.numpy().ravel())
+            at += part.numel()
+    assert at == len(numbers)
+
+
+def test_site_says_what_the_model_is(site, checkpoint):
+    said, model = read(site), koopman_core.load(checkpoint)
+    assert said["classes"] == CLASSES and said["picture"] == [3, 16, 16]
+    assert said["bands"]["nested"] and len(said["bands"]["names"]) == 3
+    assert said["checkpoint"] == checksum(model)
+    teacher = koopman_core.load_teacher(checkpoint.parent / "tiny.teacher.safetensors")
+    assert said["teacher"] == checksum(teacher)
+    assert len(said["linearity"]["errors"]) == len(model.operators)
+    start = said["start"]
+    shown = np.frombuffer(base64.b64decode(start["picture"]), np.uint8).reshape(16, 16, 3)
+    right = model.one_step(noise([start["seed"]], model.picture_shape), torch.tensor([start["label"]]))[0]
+    right = ((right.clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
+    assert np.abs(shown - right).max() <= 0.51
+
+
+def test_every_file_is_named_with_its_size(site):
+    said = read(site)
+    there = {str(f.relative_to(site.folder)).replace("\\", "/") for f in site.folder.rglob("*") if f.is_file()}
+    assert there == {*said["files"], "site.json"}
+    changed = {"sw.js"}  # it is given its version after that
+    assert all((site.folder / f).stat().st_size == n for f, n in said["files"].items() if f not in changed)
+    assert "__VERSION__" not in (site.folder / "sw.js").read_text()
+    assert site.bytes == sum(f.stat().st_size for f in site.folder.rglob("*") if f.is_file())
+
+
+def test_no_file_names_another_host(site):
+    for file in site.folder.rglob("*"):
+        if file.suffix in (".html", ".css", ".json") or file.name in ("page.js", "flow.js", "sw.js"):
+            text = file.read_text("utf-8")
+            assert "https://" not in text.replace("http://localhost", ""), file.name
+
+
+def test_lessons_are_the_tours(site):
+    said = read(site)["lessons"]
+    for lesson, written in zip(LESSONS, said, strict=True):
+        assert (written["title"], tuple(written["words"]), written["task"]) == (lesson.title, lesson.words, lesson.task)
+        presets = lesson.preset if isinstance(lesson.preset, tuple) else (lesson.preset,)
+        seeds = [getattr(p, "seed", None) for p in presets]
+        assert [p.get("seed") for p in written["preset"]] == seeds
+
+
+def test_flow_nets_carry_their_weights(site):
+    told = json.loads((site.folder / "flow/flow.json").read_text())
+    numbers = np.frombuffer((site.folder / "flow/flow.bin").read_bytes(), "<f2")
+    at = 0
+    assert {n["name"] for n in told["nets"]} == {p.name.split(".")[0] for p in MODELS_DIR.glob("toy-*.safetensors")}
+    for form in told["nets"]:
+        model = flow_core.load(form["name"])
+        rows, columns = form["layers"][0]
+        assert form["layers"] == [list(m.weight.shape) for m in model.modules() if isinstance(m, torch.nn.Linear)]
+        first = numbers[at : at + rows * columns].reshape(rows, columns)
+        np.testing.assert_array_equal(first.astype(np.float32), next(model.net.parameters()).numpy())
+        at += sum(o * i + o for o, i in form["layers"])
+    assert at == len(numbers)
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_densities_carry_their_closed_form(name):
+    form, density = web_flow.density(name), toy(name).density
+    x = torch.tensor([[0.3, -1.2], [2.0, 1.0]], dtype=torch.float64)
+    if "means" in form:
+        d = ((x[:, None] - torch.tensor(form["means"], dtype=torch.float64)) ** 2).sum(-1)
+        s2, w = torch.tensor(form["stds"], dtype=torch.float64) ** 2, torch.tensor(form["weights"], dtype=torch.float64)
+        p = (w * (-0.5 * d / s2).exp() / (2 * torch.pi * s2)).sum(1)
+        np.testing.assert_allclose(p, density.log_prob(x).exp(), rtol=1e-9)
+    else:
+        cells = np.array(form["cells"])
+        for (a, b), p in zip(x.tolist(), density.log_prob(x).exp().tolist(), strict=True):
+            column = int((a / form["side"] + 1) / 2 * cells.shape[1])
+            row = int((1 - b / form["side"]) / 2 * cells.shape[0])
+            area = (2 * form["side"]) ** 2 / cells.size
+            assert p == pytest.approx(cells[row, column] / cells.sum() / area)
+    points = np.array(form["points"]).reshape(-1, 2)
+    assert len(points) == web_flow.HELD_OUT and np.abs(points).max() < 2 * form["extent"]
+
+
+def test_without_the_runtime_there_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(web, "SOURCE", tmp_path)
+    (tmp_path / "package.json").write_text('{"dependencies": {"onnxruntime-web": "9.9.9"}}')
+    with pytest.raises(UserError, match=r"9\.9\.9"):
+        web.find_runtime()
+
+
+def test_a_runtime_of_another_release_is_refused(runtime, tmp_path):
+    shutil.copytree(runtime, tmp_path / "dist")
+    (tmp_path / "package.json").write_text('{"version": "0.0.1"}')
+    with pytest.raises(UserError, match=r"0\.0\.1"):
+        web.find_runtime(tmp_path / "dist")
+    assert web.find_runtime(runtime) == runtime
+
+
+def test_mistakes_are_sentences(tmp_path, runtime, capsys):
+    assert web.main(["--model", "no-such-model", "--out", str(tmp_path / "a"), "--runtime", str(runtime)]) == 2
+    assert "no-such-model" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is a file"):
+        web.write_site("shapes", tmp_path / "file", runtime)
+
+
+def test_the_runtime_is_pinned_and_the_lock_names_no_host():
+    package = json.loads((web.SOURCE / "package.json").read_text())
+    lock = json.loads((web.SOURCE / "package-lock.json").read_text())
+    for name, version in {**package["dependencies"], **package["devDependencies"]}.items():
+        assert lock["packages"][f"node_modules/{name}"]["version"] == version
+    assert not any("resolved" in entry for entry in lock["packages"].values())
+    assert all(entry.get("integrity") for path, entry in lock["packages"].items() if path)
+
+
+def test_the_built_page_is_that_of_its_source(tmp_path):
+    if shutil.which("node") is None:
+        pytest.skip("no Node on this machine")
+    if not (web.SOURCE / "node_modules" / "esbuild").is_dir():
+        pytest.skip("the page's tools are not installed: npm ci in web/")
+    subprocess.run(["node", "build.mjs", str(tmp_path)], cwd=web.SOURCE, check=True, timeout=120)
+
+    def digests(folder):
+        return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in folder.iterdir()}
+
+    assert digests(tmp_path) == digests(web.PAGE)
+    assert set(digests(web.PAGE)) == set(web.PAGE_FILES)
+    assert sum(f.stat().st_size for f in web.PAGE.iterdir()) < 300_000

@@ -1,0 +1,1 @@
+declare const __PROVIDER__: "wasm" | "webgpu"; // set by build.mjs

@@ -1,0 +1,82 @@
+// PNG files: pictures that carry a recipe in a text chunk, and 8-bit grey masks inside a recipe.
+
+import { h } from "./dom";
+
+const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+const KEY = "koopman-studio-recipe"; // of the text chunk, as the studio reads it
+
+const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
+  let c = n;
+  for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
+  return c;
+});
+
+function crc(bytes: Uint8Array): number {
+  let c = 0xffffffff;
+  for (const b of bytes) c = TABLE[(c ^ b) & 255] ^ (c >>> 8);
+  return (c ^ 0xffffffff) >>> 0;
+}
+
+function chunk(type: string, data: Uint8Array): Uint8Array {
+  const out = new Uint8Array(12 + data.length);
+  const view = new DataView(out.buffer);
+  view.setUint32(0, data.length);
+  for (let i = 0; i < 4; i++) out[4 + i] = type.charCodeAt(i);
+  out.set(data, 8);
+  view.setUint32(8 + data.length, crc(out.subarray(4, 8 + data.length)));
+  return out;
+}
+
+async function zlib(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+  const stream = new Blob([data]).stream().pipeThrough(new CompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** A PNG of `channels` bytes a pixel (1 grey, 3 colour), with a recipe inside where there is one. */
+export async function encode(pixels: Uint8Array, width: number, channels: 1 | 3, recipe?: string): Promise<Uint8Array<ArrayBuffer>> {
+  const height = pixels.length / channels / width;
+  const row = width * channels;
+  const raw = new Uint8Array(height * (row + 1)); // each row begins with its filter, 0 = none
+  for (let i = 0; i < height; i++) raw.set(pixels.subarray(i * row, (i + 1) * row), i * (row + 1) + 1);
+  const head = new Uint8Array(13);
+  const view = new DataView(head.buffer);
+  view.setUint32(0, width);
+  view.setUint32(4, height);
+  head.set([8, channels === 1 ? 0 : 2, 0, 0, 0], 8);
+  const parts = [Uint8Array.from(SIGNATURE), chunk("IHDR", head)];
+  if (recipe) parts.push(chunk("tEXt", new TextEncoder().encode(`${KEY}\0${recipe}`)));
+  parts.push(chunk("IDAT", await zlib(raw)), chunk("IEND", new Uint8Array()));
+  return new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
+}
+
+/** The recipe inside a PNG, null where there is none. */
+export function recipeIn(bytes: Uint8Array): string | null {
+  if (SIGNATURE.some((b, i) => bytes[i] !== b)) return null;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 8; at + 12 <= bytes.length; ) {
+    const length = view.getUint32(at);
+    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if (at + 12 + length > bytes.length) return null;
+    const text = type === "tEXt" ? new TextDecoder("latin1").decode(bytes.subarray(at + 8, at + 8 + length)) : "";
+    if (text.startsWith(`${KEY}\0`)) return text.slice(KEY.length + 1);
+    at += 12 + length;
+  }
+  return null;
+}
+
+export function toBase64(bytes: Uint8Array): string {
+  let text = "";
+  for (const b of bytes) text += String.fromCharCode(b);
+  return btoa(text);
+}
+
+/** First channel of a PNG's pixels. */
+export async function greyOf(bytes: Uint8Array<ArrayBuffer>): Promise<{ width: number; height: number; pixels: Uint8Array }> {
+  const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+  const canvas = h("canvas", { width: image.width, height: image.height });
+  const ctx = canvas.getContext("2d")!;
+  ctx.drawImage(image, 0, 0);
+  const { data } = ctx.getImageData(0, 0, image.width, image.height);
+  const pixels = Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]);
+  return { width: image.width, height: image.height, pixels };
+}
