@@ -10,10 +10,13 @@ import plotly.graph_objects as go
 from analysis.core.errors import UserError
 from analysis.export import files as exports
 from analysis.export.report import figure_html, picture_report
+from analysis.figures import publication
 from analysis.figures import spectrum as figures
+from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest, SpectrumEntryResult
+from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
 from ui.components.save_bar import saved_figure, saved_file, saver
 from ui.server.errors import guarded
@@ -28,6 +31,8 @@ FIGURES = (
     ("Koopman path against the teacher", "error"),
 )
 FORMATS = ("png", "svg", "html")
+PAPER = (("Spectrum", "spectrum"), ("Cumulative effect", "cumulative-effect"))
+PAPER_SEEDS = 4  # that a cumulative effect is averaged over
 GIF_SIDE = 256  # pixels that a small picture is enlarged to
 
 
@@ -43,6 +48,8 @@ class DownloadControls(Controls):
     level: gr.Dropdown
     form: gr.Radio
     figure: gr.Button
+    paper: gr.Dropdown
+    paper_figure: gr.Button
     done: gr.HTML
 
 
@@ -85,6 +92,20 @@ class Downloads:
             return saved_figure(figure, name, form)
         title = next(text for text, key in FIGURES if key == what)
         return saved_file(figure_html(figure, title).encode(), name, form)
+
+    def paper_figure(self, paper, level, model, seed, label, **bands) -> str:
+        """A figure for a paper, as PDF, drawn from the result itself."""
+        bench, edges, order = self.library.get(model), (bands["low"], bands["high"]), bands["order"]
+        if paper == "spectrum":
+            entry = self._entry(model, level)
+            figure = publication.spectrum(bench.spectrum(), levels=(entry.index,), edges=edges, order=order)
+        elif paper == "cumulative-effect":
+            seeds = tuple(range(seed, min(seed + PAPER_SEEDS, MAX_SEED + 1)))
+            request = EffectRequest(seeds, fitting_label(self.library, model, label), edges, order)
+            figure = publication.cumulative_effect(bench.cumulative_effect(request), order)
+        else:
+            raise UserError("There is no such figure: choose one of the list.")
+        return saved_file(publication.save(figure), f"{bench.name}-{paper}", "pdf")
 
     def report(self, level, model, seed, label, steps, **bands) -> str:
         """Everything about the current picture and its spectrum in one HTML file."""
@@ -158,6 +179,14 @@ def _lay_out(levels: dict) -> DownloadControls:
                 elem_id="export-format", scale=3, min_width=200,
             )  # fmt: skip
             parts["figure"] = gr.Button("Save the figure", size="sm", min_width=120, elem_id="export-figure")
+        with gr.Row():
+            parts["paper"] = gr.Dropdown(
+                list(PAPER), value=PAPER[0][1], label="Figure for a paper", elem_id="export-paper", scale=4,
+                info="with the level above and the bands of the Spectrum tab", min_width=220, filterable=False,
+            )  # fmt: skip
+            parts["paper_figure"] = gr.Button(
+                "Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf"
+            )
         parts["done"] = saver(elem_id="export-done")
     return DownloadControls(**parts)
 
@@ -178,6 +207,9 @@ def build_downloads(page: Page) -> DownloadControls:
     c.animation.click(guarded(files.animation), inputs_kwargs=path, **wired)
     c.figure.click(
         guarded(files.figure), inputs_kwargs={**c.named("what", "level", "form"), **path, **bands}, **wired
+    )  # fmt: skip
+    c.paper_figure.click(
+        guarded(files.paper_figure), inputs_kwargs={**c.named("paper", "level"), **source.named, **bands}, **wired
     )  # fmt: skip
     c.report.click(guarded(files.report), inputs_kwargs={**c.named("level"), **path, **bands}, **wired)
     return c

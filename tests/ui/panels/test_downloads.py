@@ -11,7 +11,7 @@ from PIL import Image
 
 from analysis.core.errors import UserError
 from analysis.workbench.images import TrajectoryRequest
-from ui.panels.downloads import FIGURES, Downloads
+from ui.panels.downloads import FIGURES, PAPER, Downloads
 
 WHO = {"model": "tiny", "seed": 3, "label": -1, "steps": 5}
 BANDS = {"low": 0.2, "high": 0.7, "small": 1.0, "middle": 0.0, "large": 1.0, "order": "abs", "levels": [0, 99]}
@@ -59,6 +59,15 @@ def test_the_figure_follows_level_and_bands(library):
     moved = files.figure("eigenvalues", 0, "html", **WHO, **BANDS | {"low": 0.5, "high": 0.5})
     assert content(moved)[1] != one[1]
     assert content(files.figure("eigenvalues", 99, "html", **WHO, **BANDS))[0] == "tiny-eigenvalues-bottleneck.html"
+
+
+def test_figures_for_a_paper_are_pdf(library):
+    files, where = Downloads(library), {k: v for k, v in WHO.items() if k != "steps"}
+    for _, paper in PAPER:
+        name, data = content(files.paper_figure(paper, 0, **where, **BANDS))
+        assert name == f"tiny-{paper}.pdf" and data.startswith(b"%PDF")
+    with pytest.raises(UserError, match="no such figure"):
+        files.paper_figure("nothing", 0, **where, **BANDS)
 
 
 def test_the_report_is_of_this_seed_and_these_bands(library):
