@@ -151,12 +151,12 @@ class Request:
 
 
 @functools.cache
-def _of_class(cls: type) -> TypeAdapter:
+def _of_class(cls: Any) -> TypeAdapter:
     return TypeAdapter(cls)
 
 
 @functools.cache
-def _fields(cls: type) -> dict[str, TypeAdapter]:
+def _fields(cls: Any) -> dict[str, TypeAdapter]:
     """A strict reader of each field."""
     hints = get_type_hints(cls, include_extras=True)
     return {f.name: TypeAdapter(hints[f.name], config=_STRICT) for f in dataclasses.fields(cls)}
@@ -216,9 +216,9 @@ def _rule(schema: dict) -> str:
         return f"one of {', '.join(map(str, schema.get('enum', [schema.get('const')])))}"
     kind = schema.get("type")
     if kind in ("integer", "number"):
-        low, high = schema.get("minimum"), schema.get("maximum", schema.get("exclusiveMaximum"))
-        if kind == "integer" and "exclusiveMaximum" in schema:
-            high -= 1
+        low, high = schema.get("minimum"), schema.get("maximum")
+        if high is None and "exclusiveMaximum" in schema:  # of whole numbers only
+            high = schema["exclusiveMaximum"] - 1
         form = "d" if kind == "integer" else "g"
         upper = "" if high is None else f" to {high:{form}}"
         span = "" if low is None else f" from {low:{form}}{upper}" if upper else f" of at least {low:{form}}"
@@ -236,7 +236,7 @@ def _rule(schema: dict) -> str:
 
 
 @functools.cache
-def _number(kind: type, low: float, high: float, what: str) -> TypeAdapter:
+def _number(kind: Any, low: float, high: float, what: str) -> TypeAdapter:
     return TypeAdapter(Annotated[kind, Field(ge=low, le=high, title=what)], config=_STRICT)
 
 
