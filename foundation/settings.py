@@ -16,7 +16,7 @@ class SettingsError(ValueError):
     """A settings file or override that cannot be used; the message names the key and the cure."""
 
 
-def read_settings(path: str | Path, overrides: Sequence[str], sections: dict[str, type]) -> dict[str, object]:
+def read_settings(path: str | Path, overrides: Sequence[str], sections: dict[str, type]) -> dict[str, typing.Any]:
     """Read a TOML file into one frozen dataclass a section.
 
     Args:

@@ -57,11 +57,10 @@ class Session:
         if teacher is not None and teacher.config.resolution != model.config.resolution:
             raise UserError("This teacher makes pictures of another size than the model: choose its own teacher.")
         self.model, self.teacher, self.name = model.eval(), teacher.eval() if teacher else None, name
-        self.entries = model.spectrum()
+        self.entries = spectrum.RankedSpectrum(model.spectrum())
         self.encodes = 0
         self.cache = ByteLRU(cache_bytes)
         self.lock = threading.RLock()
-        self._ranks: dict[tuple[int, str], Tensor] = {}
         self._perceptual: PerceptualDistance | None = None
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -144,10 +143,7 @@ class Session:
 
     def bands(self, entry: int, edges: Sequence[float], order: str) -> list[Tensor]:
         """`spectrum.band_masks` of one level, whose modes are sorted once."""
-        key = (entry, order)
-        if key not in self._ranks:
-            self._ranks[key] = spectrum.ranks(self.entries[entry].alpha, order)
-        return spectrum.cut_ranks(self._ranks[key], edges)
+        return self.entries.band_masks(entry, edges, order)
 
     def lpips(self, x: Tensor, y: Tensor) -> np.ndarray | None:
         """LPIPS (Alex, side 64) where a backbone is at hand, else None."""
