@@ -153,4 +153,4 @@ def replay_flows(recipe: Recipe, studio: Studio) -> Answers:
         return studio.series.forecast(request)
     ask: Any = studio.points.flow_2d if recipe.kind == "flow_2d" else studio.images.flow_pictures
     settings = request.settings if isinstance(request, SideBySideRequest) else ()
-    return tuple(setting and ask(setting) for setting in settings)
+    return tuple(None if setting is None else ask(setting) for setting in settings)

@@ -289,5 +289,6 @@ def _band_labels(session: Session, request: BandLabelsRequest, label: int, progr
         session.model, effects.acting(session.model), latents, len(request.seeds), request.edges, request.order,
         labels=session.labels(label, len(request.edges) + 2), draws=request.draws, progress=progress,
     )  # fmt: skip
-    values: dict[str, Any] = {f.name: getattr(found, f.name) for f in fields(found)}
-    return BandLabelsResult(**{k: v.numpy() if isinstance(v, Tensor) else v for k, v in values.items()})
+    values = {f.name: getattr(found, f.name) for f in fields(found)}
+    arrays: dict[str, Any] = {k: v.numpy() if isinstance(v, Tensor) else v for k, v in values.items()}
+    return BandLabelsResult(**arrays)
