@@ -7,6 +7,7 @@ libraries do not; a move is a call into another file than that of the call befor
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable
@@ -99,7 +100,7 @@ def run() -> None:
     for question in QUESTIONS:
         ask = handler(page, question.control)
         ask(question.value - 1)
-        there = trip(lambda ask=ask, question=question: ask(question.value))
+        there = trip(functools.partial(ask, question.value))
         rows.append(
             [
                 question.what,

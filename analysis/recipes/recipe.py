@@ -56,7 +56,10 @@ MODEL_KINDS: dict[str, type[Request]] = {
     "inpaint": InpaintRequest,
     "colorize": ColorizeRequest,
 }
-BESIDE: dict[str, type[Request]] = {"flow_2d": Flow2DRequest, "flow_images": FlowPicturesRequest}  # of each setting
+BESIDE: dict[str, type[Flow2DRequest] | type[FlowPicturesRequest]] = {
+    "flow_2d": Flow2DRequest,
+    "flow_images": FlowPicturesRequest,
+}  # of each setting
 FLOW_KINDS: dict[str, type[Request]] = {**dict.fromkeys(BESIDE, SideBySideRequest), "forecast": ForecastRequest}
 KINDS = {**MODEL_KINDS, **FLOW_KINDS}
 
