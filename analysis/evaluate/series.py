@@ -19,7 +19,7 @@ from analysis.evaluate.momentum import at_calls, choose, settled, weight_cell
 from analysis.evaluate.parts import Job, Outcome, part
 from analysis.series.loaded import METHOD, MODEL, NFE
 from analysis.series.long_run import starts
-from flow_core.series.baselines import KINDS, GaussianForecast, fit_baseline, strong_baselines, torus_members
+from flow_core.series.baselines import SIMPLE_BASELINES, GaussianForecast, fit_baseline, strong_baselines, torus_members
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import Scores, crps, crps_gaussian, gaussian_scores, scores, weighted_mean
 from flow_core.series.world import World
@@ -86,7 +86,7 @@ def measure_forecast(model: SeriesModel, world: World, members: int, progress: P
     made = model.forecast(r.history, r.context, world.horizon, members, NFE, METHOD, progress=tick).members
     rows = {MODEL: scores(made, r.truth, weights=weights, period=period, block=block)}
     single = {MODEL: by_lead(crps(made, r.truth, fair=True, period=period), world)}
-    for kind in KINDS:
+    for kind in SIMPLE_BASELINES:
         if world.geometry == "torus":
             if kind == "damped persistence":
                 continue
