@@ -9,18 +9,18 @@ import threading
 import numpy as np
 import pytest
 import torch
-from analysis.editing import mix, mode_weights, region_mask
-from analysis.flow_bench import FlowBench
-from analysis.requests import MaskRequest
-from analysis.requests_editing import EditRequest
-from analysis.requests_flow import Flow2DRequest
-from analysis.spectrum import weigh_bands
 from PIL import Image
 
 import koopman_core
 from analysis.export import web
-from analysis.recipes import describe, from_json, read_png, replay, to_json
-from analysis.workbench import Workbench
+from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.points import PointFlows
+from analysis.koopman.editing import mix, mode_weights, region_mask
+from analysis.koopman.spectrum import weigh_bands
+from analysis.recipes.recipe import describe, from_json, read_png, replay, to_json
+from analysis.workbench.editing import EditRequest
+from analysis.workbench.spectrum import MaskRequest
+from analysis.workbench.workbench import Workbench
 from foundation import noise
 from koopman_core.edm import SIGMA_MAX
 from tests.ui.conftest import browser  # noqa: F401
@@ -235,7 +235,7 @@ def test_recipes_go_both_ways(context, address, bench):
     )  # fmt: skip
     upload(page, "r.json", to_json(describe(edit, bench)).encode())
     assert np.abs(bench.edit(edit).edited - picture(page, 33)).max() <= STEPS
-    back = from_json(downloaded(page, "Save recipe")).settings.request()
+    back = from_json(downloaded(page, "Save recipe")).request
     np.testing.assert_array_equal(back.mask, mask)
     assert (back.bands, back.ratio, back.tau, back.noise_seed) == (edit.bands, edit.ratio, edit.tau, edit.noise_seed)
     before = page.evaluate("location.hash")
@@ -264,7 +264,7 @@ def test_flows_end_where_pythons_do(context, address, setting):
     page.goto(f"{address}#flow?density={asked.density}&points=256&set={','.join(map(str, fields))}")
     page.wait_for_selector(".setting .numbers b", timeout=PATIENCE)
     mmd2 = float(page.inner_text(".setting .numbers b").replace("−", "-"))
-    result = FlowBench().flow_2d(asked)
+    result = PointFlows().flow_2d(asked)
     assert mmd2 == pytest.approx(result.numbers.mmd2, abs=6e-5)
     assert f"{result.nfe} call" in page.inner_text(".setting .numbers")
     page.close()

@@ -9,15 +9,15 @@ import subprocess
 import numpy as np
 import pytest
 import torch
-from analysis.errors import UserError
-from analysis.lessons import LESSONS
-from flow_core.toys import TOYS, toy
 
 import flow_core
 import koopman_core
+from analysis.core.errors import UserError
 from analysis.export import onnx_graphs, web, web_flow
-from analysis.recipes import checksum
+from analysis.guide.lessons import LESSONS
+from flow_core.densities.toys import TOYS, toy
 from foundation import noise
+from foundation.checkpoints import checksum
 from foundation.models import MODELS_DIR
 from koopman_core.edm import SIGMA_MAX
 from tests.export.conftest import CLASSES, random_model
