@@ -412,7 +412,8 @@ def measure(
                 sides.setdefault(entry.shape[-1], []).extend(of_level.tolist())
             found[name] = {str(side): statistics.fmean(v) for side, v in sides.items()}
         _keep(kept, found)
-    fid = kid = None
+    fid: float | None = None
+    kid: float | None = None
     if plan.fid:
         with percent_bar(f"{bench.name}: {sample_name('FID', plan.fid)}") as progress:
             sets = measure_distribution(
