@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from analysis.core.errors import UserError
+from benchmarks import gpu_training
 from benchmarks.serving import load
 from benchmarks.timing import Ratio, print_table, ratio, timed_rounds
 from foundation.settings import read_settings
@@ -167,6 +168,7 @@ def run(
     rounds: int = ROUNDS,
     compiled: bool | None = None,
     settings: dict = PEER_SETTINGS,
+    device: str = "cpu",
 ) -> None:
     """Forward, backward and Adam on random pictures.
 
@@ -176,7 +178,10 @@ def run(
         rounds: from two.
         compiled: whether compiled steps are timed; where that can be done by default.
         settings: of the peer.
+        device: "cuda" measures the paper's networks on a GPU instead (`gpu_training`).
     """
+    if device == "cuda":
+        return gpu_training.run()
     if config is None:
         config = read_settings(CONFIG, [], recipes.TEACHER_SECTIONS)["network"]
     bf16 = fast_bf16(torch.device("cpu"))

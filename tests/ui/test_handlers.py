@@ -191,9 +191,11 @@ def test_cards_escape_what_a_file_says(library):
 def test_the_licence_of_imported_weights_stands_beside_the_name(library):
     info = library.info("tiny")
     plain = html.one_line(replace(info, card={"summary": "HKD on faces"}))
-    told = html.one_line(replace(info, card={"summary": "HKD on faces", "licence": "CC <b>, not for commercial use"}))
-    assert plain == "HKD on faces" and told.startswith(plain) and "not for commercial use" in told
-    assert "&lt;b&gt;" in _line(told)
+    licensed = html.one_line(
+        replace(info, card={"summary": "HKD on faces", "licence": "CC <b>, not for commercial use"})
+    )
+    assert plain == "HKD on faces" and licensed.startswith(plain) and "not for commercial use" in licensed
+    assert "&lt;b&gt;" in _line(licensed)
     for odd in (None, 3, ["x"], " "):
         assert html.one_line(replace(info, card={"summary": "HKD on faces", "licence": odd})) == plain
 
