@@ -183,7 +183,7 @@ def run(
         compiled: whether compiled steps are timed; where that can be done by default.
     """
     if config is None:
-        config = read_settings(CONFIG, [], recipes.TEACHER_SECTIONS)["network"]
+        config = read_settings(CONFIG, [], recipes.TeacherSettings)["network"]
     bf16 = fast_bf16(torch.device("cpu"))
     compiled = can_compile("auto") if compiled is None else compiled
     steps, sizes, without = steps_of(config, batch, compiled, bf16)

@@ -75,9 +75,9 @@ def cost(name: str, bf16: float = BF16, fp32: float = FP32) -> Cost:
         bf16, fp32: assumed speeds, TFLOP/s.
     """
     files = {k: CONFIGS / f"paper_{name}_{k}.toml" for k in ("teacher", "trajectories", "student")}
-    network = read_settings(files["teacher"], [], recipes.TEACHER_SECTIONS)["network"]
-    student = read_settings(files["student"], [], recipes.STUDENT_SECTIONS)
-    made = read_settings(files["trajectories"], [], recipes.TRAJECTORY_SECTIONS)["trajectories"]
+    network = read_settings(files["teacher"], [], recipes.TeacherSettings)["network"]
+    student = read_settings(files["student"], [], recipes.StudentSettings)
+    made = read_settings(files["trajectories"], [], recipes.TrajectorySettings)["trajectories"]
     forward, training = (network_flops(network, backward) for backward in (False, True))
     c = student["student"]
     lpips = 3 * vgg_flops(c.lpips_side) * c.lpips_share if c.lpips_net == "vgg" else 0.0

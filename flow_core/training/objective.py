@@ -102,7 +102,8 @@ class FlowTask(Task):
         t = draw_times(n, generator)
         return x0, x1, t, torch.randn(x1.shape, generator=generator), *extras
 
-    def forward(self, progress, x0, x1, t, eps, *extras) -> dict[str, Tensor]:
+    def forward(self, progress: Tensor, *drawn: Tensor) -> dict[str, Tensor]:
+        x0, x1, t, eps, *extras = drawn
         path = self.model.path
         x = path.sample(x0, x1, t, eps)
         if self.model.flow.predicts == "velocity":
