@@ -1,6 +1,7 @@
-# `make app` opens the studio, `make test` runs every check of behaviour, `make lint` every check of form. Each makes
-# .venv when it is missing and installs into it what requirements*.txt ask for, once until they change; with LOCKED=1
-# exactly what requirements*.lock names (Python 3.11, Linux, x86-64, CPU build of PyTorch).
+# `make app` opens the studio. `make test` runs the quick checks of behaviour; `make slow` those with a browser, other
+# processes, a training from end to end or thousands of cases; `make lint` every check of form. Each makes .venv when it
+# is missing and installs into it what requirements*.txt ask for, once until they change; with LOCKED=1 exactly what
+# requirements*.lock names (Python 3.11, Linux, x86-64, CPU build of PyTorch).
 # `make outdated` lists what has moved since the lock, `make lock` writes it anew.
 
 PYTHON ?= python3
@@ -11,19 +12,23 @@ LOCKED ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WANTED = $(if $(LOCKED),--require-hashes -r $(1).lock,-r $(1).txt)
 
-.PHONY: app test lint lock outdated
+.PHONY: app test slow lint lock outdated
 .DELETE_ON_ERROR:
 
 app: $(VENV)/app.stamp
 	$(BIN)/python app.py $(ARGS)
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(ARGS)
+
+slow: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/python -m mypy
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

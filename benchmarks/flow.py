@@ -16,7 +16,18 @@ from pathlib import Path
 
 from torch import Tensor
 
-from benchmarks.flow_methods import BASELINE, GAMMAS, GRADED, GRID, IDFF_PATH, SOLVERS_AND_GRIDS, Row, rows
+from analysis.evaluate.momentum import choose
+from benchmarks.flow_methods import (
+    BASELINE,
+    GAMMAS,
+    GRADED,
+    GRID,
+    HIGHER_GAMMAS,
+    IDFF_PATH,
+    SOLVERS_AND_GRIDS,
+    Row,
+    rows,
+)
 from benchmarks.flow_nets import NETS, PEER, Plan, peer_matcher, trained
 from benchmarks.timing import print_table
 from flow_core.densities.distances import MMD, Blur, blur
@@ -81,11 +92,10 @@ class Validation:
 
     def choose(self, row: Row, nfe: int) -> tuple[float, ...]:
         """The numbers of least score: the first scanned, then the second with it held, and so on."""
-        best: tuple[float, ...] = ()
-        for k in range(row.order):
-            trials = (row.grid or GAMMAS[k]) if k == 0 else (0.0, *GAMMAS[k])
-            best = min(((*best, g) for g in trials), key=lambda c: self.score(row, nfe, c))
-        return best
+        if not row.order:
+            return ()
+        score = lambda chosen: self.score(row, nfe, chosen)  # noqa: E731
+        return choose(score, range(1, row.order + 1), row.grid or GAMMAS, HIGHER_GAMMAS)[-1]
 
 
 @dataclass(frozen=True)

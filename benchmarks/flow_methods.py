@@ -16,11 +16,8 @@ from flow_core.samplers import SampleResult, Spacing, euler, euler_maruyama, heu
 from foundation import noise
 from foundation.randomness import derived_seed
 
-GAMMAS = (
-    (-80.0, -40.0, -20.0, -10.0, -5.0, -2.0, -0.5, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0),
-    (-3.0, -1.0, -0.3, -0.1, 0.1, 0.3, 1.0, 3.0),
-    (-1.0, -0.3, -0.1, -0.03, 0.03, 0.1, 0.3, 1.0),
-)
+GAMMAS = (-80.0, -40.0, -20.0, -10.0, -5.0, -2.0, -0.5, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the first order
+HIGHER_GAMMAS = (0.0, -3.0, -1.0, -0.3, -0.1, -0.03, 0.03, 0.1, 0.3, 1.0, 3.0)  # of each further one, none first
 MATCHED = (0.25, 1.0, 3.0, 10.0, 30.0)
 EXPONENTS = (0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)  # p of the time grids (k / N)^p; 1 is uniform, more begins slowly
 GRID = "chosen grid"

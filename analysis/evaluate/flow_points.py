@@ -6,7 +6,7 @@ to compare with, so that differences are paired. Intervals are Student's over se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,8 +17,10 @@ from analysis.core.progress import Progress
 from analysis.evaluate.markdown import Block, Verdict, grid, interval
 from analysis.evaluate.momentum import (
     EULER,
+    HEUN,
     MULTISTEP,
     SEED_ROOM,
+    Blurred,
     Momentum,
     MomentumRow,
     at_calls,
@@ -31,7 +33,7 @@ from analysis.evaluate.momentum import (
     weight_cell,
 )
 from analysis.evaluate.parts import Job, Outcome, part
-from flow_core.densities.distances import MMD, wasserstein2
+from flow_core.densities.distances import MMD, blur, wasserstein2
 from flow_core.densities.toys import TOYS, Toy, toy
 from flow_core.fields import Exact, MomentumODE, Preserving, Published
 from flow_core.model import FlowModel
@@ -88,8 +90,33 @@ def split_of(model: FlowModel, density: Toy, test: bool, seeds: int) -> Split:
 
 def data_distances(density: Toy, split: Split) -> Tensor:
     """What a perfect sampler would score: data against data, (S,)."""
+    return split.distances(split_data(density, len(split.references)))
+
+
+def split_data(density: Toy, seeds: int) -> Tensor:
+    """Data in the place of samples, (S points, 2)."""
     first = FIRST_SEED + 4 * SEED_ROOM
-    return split.distances(torch.cat([density.sample(POINTS, first + i) for i in range(len(split.references))]))
+    return torch.cat([density.sample(POINTS, first + i) for i in range(seeds)])
+
+
+def blurred(density: Toy, x: Tensor, seeds: int) -> Blurred:
+    """Spread within modes and share beyond 3 standard deviations of (S points, 2), which an MMD hardly sees."""
+    each = [blur(density.density, cloud) for cloud in x.view(seeds, -1, 2)]
+    return Blurred(mean_interval([b.spread for b in each]), mean_interval([b.beyond for b in each]))
+
+
+def blur_tables(blurs: Mapping[str, Sequence[Blurred]], data: Blurred, head: Sequence[str]) -> list[Block]:
+    """Both numbers by method and number of calls."""
+    data_name, rest = "data in place of samples", ["same"] * (len(head) - 1)
+    spread = [[name, *(interval(b.spread, ".3f") for b in row)] for name, row in blurs.items()]
+    beyond = [[name, *(interval(b.beyond, ".4f") for b in row)] for name, row in blurs.items()]
+    return [
+        "Blur, which that kernel hardly sees: root mean square distance along an axis to the mean of the nearest "
+        "component, and the share of points beyond 3 of its standard deviations (of a grid: on empty ground, and no "
+        "spread).",
+        grid(["spread within modes", *head], [*spread, [data_name, interval(data.spread, ".3f"), *rest]]),
+        grid(["share beyond", *head], [*beyond, [data_name, interval(data.beyond, ".4f"), *rest]]),
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -108,6 +135,8 @@ class Quality:
         less_euler: method -> for each nfe the paired difference of squared MMDs to Euler at equal nfe.
         data_mmd2, data_w2: of data in the place of samples.
         seeds: units.
+        blurs: method -> for each nfe.
+        data_blur: of data in the place of samples.
     """
 
     density: str
@@ -118,6 +147,8 @@ class Quality:
     data_mmd2: Interval
     data_w2: Interval
     seeds: int
+    blurs: Mapping[str, tuple[Blurred, ...]]
+    data_blur: Blurred
 
 
 def methods(model: FlowModel, density: Toy) -> dict[str, Callable[[Split, int], SampleResult]]:
@@ -126,8 +157,9 @@ def methods(model: FlowModel, density: Toy) -> dict[str, Callable[[Split, int], 
     exact = Exact(path)
     table: dict[str, Callable[[Split, int], SampleResult]] = {
         EULER: lambda s, nfe: euler(model, s.start, exact, nfe),
-        "exact flow, Heun": lambda s, nfe: heun(model, s.start, exact, nfe),
+        HEUN: lambda s, nfe: heun(model, s.start, exact, nfe),
         "exact flow, RK4": lambda s, nfe: rk4(model, s.start, exact, nfe),
+        "exact flow, RK4, steps by calls": lambda s, nfe: rk4(model, s.start, exact, nfe, proportional=True),
         MULTISTEP: lambda s, nfe: multistep(model, s.start, path, nfe),
     }
     if path.bridge and path.independent:
@@ -137,6 +169,8 @@ def methods(model: FlowModel, density: Toy) -> dict[str, Callable[[Split, int], 
         if theirs is not None:
             name = f"published drift, the public code's weights {', '.join(f'{g:g}' for g in theirs)}"
             table[name] = lambda s, nfe: euler(model, s.start, Published(path, theirs), nfe)
+            # as their script integrates it, with every call counted
+            table[f"{name}, RK4"] = lambda s, nfe: rk4(model, s.start, Published(path, theirs), nfe)
     return table
 
 
@@ -157,10 +191,11 @@ def measure_quality(
         clouds = x.view(seeds, -1, 2)[:, :ASSIGNED]
         return mean_interval(torch.tensor([wasserstein2(c, d) for c, d in zip(clouds, few, strict=True)]))
 
-    table, found, apart = methods(model, density), {}, {}
+    table, found, apart, blurs = methods(model, density), {}, {}, {}
     for i, (name, method) in enumerate(table.items()):
         points = [counted(method(split, nfe), nfe) for nfe in nfes]
         found[name], apart[name] = [split.distances(x) for x in points], tuple(w2(x) for x in points)
+        blurs[name] = tuple(blurred(density, x, seeds) for x in points)
         if progress is not None:
             progress((i + 1) / len(table), "samplers")
     data = torch.cat([density.sample(ASSIGNED, first + SEED_ROOM + i) for i in range(seeds)])
@@ -168,7 +203,8 @@ def measure_quality(
         density.name, tuple(nfes), {k: tuple(map(mean_interval, v)) for k, v in found.items()}, apart,
         {k: tuple(mean_interval(a - b) for a, b in zip(v, found[EULER], strict=True))
          for k, v in found.items() if k != EULER},
-        mean_interval(data_distances(density, split)), w2(data), seeds,
+        mean_interval(data_distances(density, split)), w2(data), seeds, blurs,
+        blurred(density, split_data(density, seeds), seeds),
     )  # fmt: skip
 
 
@@ -220,19 +256,33 @@ def measure_momentum(
     """Momentum weights chosen on validation noise and data, measured on those of the test."""
     validation, test = (split_of(model, density, t, n) for t, n in ((False, VALIDATION_SEEDS), (True, seeds)))
     cells: dict[tuple[str, int], list[tuple]] = {(f.name, k): [] for f in kinds_of_momentum() for k in f.orders}
-    plain, multi, gaps = [], [], []
+    plain, multi, heuns, gaps = [], [], [], []
+    blurs: dict[str, list[Blurred]] = {EULER: [], HEUN: []}
     for i, nfe in enumerate(nfes):
-        exact = test.distances(counted(euler(model, test.start, Exact(model.path), nfe), nfe))
         second = test.distances(counted(multistep(model, test.start, model.path, nfe), nfe))
+        points = {EULER: euler, HEUN: heun}
+        made_plain = {k: counted(f(model, test.start, Exact(model.path), nfe), nfe) for k, f in points.items()}
+        exact, control = (test.distances(made_plain[k]) for k in (EULER, HEUN))
         plain.append(mean_interval(exact))
         multi.append(mean_interval(second))
+        heuns.append(mean_interval(control))
+        for k, x in made_plain.items():
+            blurs[k].append(blurred(density, x, seeds))
         for j, family in enumerate(kinds_of_momentum()):
             none = test.distances(counted(family.run(model, test, nfe, family.none), nfe))
             for k, gammas in zip(family.orders, search(family, model, validation, nfe), strict=True):
                 made = family.run(model, test, nfe, gammas)
                 d = test.distances(counted(made, nfe))
                 cells[family.name, k].append(
-                    (gammas, made.derivatives, mean_interval(d), mean_interval(d - exact), mean_interval(d - none))
+                    (
+                        gammas,
+                        made.derivatives,
+                        mean_interval(d),
+                        mean_interval(d - exact),
+                        mean_interval(d - none),
+                        mean_interval(d - control),
+                        blurred(density, made.x, seeds),
+                    )
                 )
                 if (family.name, k) == ("published drift", 1):
                     gaps.append(mean_interval(d - second))
@@ -240,7 +290,8 @@ def measure_momentum(
                 progress((i + (j + 1) / 3) / len(nfes), f"momentum at {nfe} calls")
     rows = tuple(MomentumRow(name, k, *map(tuple, zip(*v, strict=True))) for (name, k), v in cells.items())
     return Momentum(
-        density.name, tuple(nfes), tuple(plain), tuple(multi), tuple(gaps), rows, seeds, VALIDATION_SEEDS
+        density.name, tuple(nfes), tuple(plain), tuple(multi), tuple(heuns), tuple(gaps), rows, seeds,
+        VALIDATION_SEEDS, {k: tuple(v) for k, v in blurs.items()}, blurred(density, split_data(density, seeds), seeds),
     )  # fmt: skip
 
 
@@ -273,6 +324,7 @@ def quality_blocks(q: Quality) -> list[Block]:
         f"2-Wasserstein distance by exact assignment of {ASSIGNED} points, in the units of the points; so few points "
         "are far from each other even where the laws are equal, as the last row says.",
         grid(["W2, by network calls", *head], [*w2, ["data in place of samples", *floor]]),
+        *blur_tables(q.blurs, q.data_blur, head),
         quality_verdict(q),
     ]
 
@@ -338,8 +390,10 @@ def momentum_blocks(m: Momentum) -> list[Block]:
         return [thousandths(v, "+.2f") for v in row]
 
     table = [[EULER, *map(thousandths, m.euler)], [MULTISTEP, *map(thousandths, m.multistep)]]
+    table.append([HEUN, *map(thousandths, m.heun)])
     table += [[name(r), *map(thousandths, r.mmd2)] for r in m.rows]
     gaps = [[f"{name(r)}, less Euler", *signed(r.less_euler)] for r in m.rows]
+    gaps += [[f"{name(r)}, less Heun", *signed(r.less_heun)] for r in m.rows]
     gaps += [[f"{name(r)}, less no momentum", *signed(r.less_none)] for r in m.rows if r.family == "published drift"]
     gaps.append([f"published drift, order 1, less {MULTISTEP}", *signed(m.less_multistep)])
     weights = [[name(r), *(weight_cell(*v) for v in zip(r.gammas, r.derivatives, strict=True))] for r in m.rows]
@@ -350,6 +404,7 @@ def momentum_blocks(m: Momentum) -> list[Block]:
         grid(["MMD^2 x 1000, by network calls", *head], table),
         "Paired differences at the same number of calls.",
         grid(["difference x 1000", *head], gaps),
+        *(blur_tables(m.blurs | {name(r): r.blurs for r in m.rows}, m.data_blur, head) if m.data_blur else ()),
         "The chosen weights gamma1, gamma2, gamma3 (1/2 is none; with matched noise 0), and in brackets the backward "
         "passes a sample, each worth about two calls, which are not in the number of calls.",
         grid(["weights", *head], weights),

@@ -19,12 +19,13 @@ from analysis.evaluate.momentum import at_calls, choose, settled, weight_cell
 from analysis.evaluate.parts import Job, Outcome, part
 from analysis.series.loaded import METHOD, MODEL, NFE
 from analysis.series.long_run import starts
-from flow_core.series.baselines import KINDS, fit_baseline, torus_members
+from flow_core.series.baselines import KINDS, GaussianForecast, fit_baseline, strong_baselines, torus_members
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import Scores, crps, crps_gaussian, gaussian_scores, scores, weighted_mean
 from flow_core.series.world import World
 from foundation.statistics import Interval, bootstrap_interval
 
+ANALOGS = 50  # members of the nearest analogs, at least
 BLOCK_FRAMES = {"lorenz": 200, "alanine": 200, "sst": 6, "sst_sites": 60}  # neighbours that are resampled together
 
 
@@ -35,7 +36,7 @@ class ForecastScores:
     Attributes:
         rows: model and baselines -> scores over all leads.
         by_lead: model and baselines -> (L,) mean fair CRPS.
-        reference: the baseline to beat: damped persistence, or on the torus the better of the two that there are.
+        reference: the baseline to beat: the strongest by the mean fair CRPS over all leads.
         differences: baselines -> fair CRPS of the model less theirs, paired, over all leads.
         lead_difference: L differences, the same by lead for the reference.
         members: of each ensemble.
@@ -97,7 +98,14 @@ def measure_forecast(model: SeriesModel, world: World, members: int, progress: P
             mean = fitted.mean(r.history)
             rows[kind] = gaussian_scores(mean, fitted.std, r.truth, weights=weights, block=block)
             single[kind] = by_lead(crps_gaussian(mean, fitted.std, r.truth), world)
-    reference = KINDS[2] if KINDS[2] in single else min(KINDS[:2], key=lambda k: single[k].mean())
+    for kind, guess in strong_baselines(world, r, max(members, ANALOGS)).items():
+        if isinstance(guess, GaussianForecast):
+            rows[kind] = gaussian_scores(guess.mean, guess.std, r.truth, weights=weights, block=block)
+            single[kind] = by_lead(crps_gaussian(guess.mean, guess.std, r.truth), world)
+        else:
+            rows[kind] = scores(guess, r.truth, period=period, block=block)
+            single[kind] = by_lead(crps(guess, r.truth, fair=True, period=period), world)
+    reference = min((k for k in single if k != MODEL), key=lambda k: single[k].mean())
     gap = single[MODEL] - single[reference]
     leads = tuple(paired(gap[:, k], block) for k in range(gap.shape[1]))
     overall = {k: paired((single[MODEL] - v).mean(1), block) for k, v in single.items() if k != MODEL}
@@ -129,6 +137,7 @@ class SamplerScores:
         over_none: order -> for each nfe the paired difference to the published drift with gamma1 = 1/2, no momentum.
         beyond: order above 1 -> for each nfe the paired difference to order 1.
         over_multistep: for each nfe the paired difference of order 1 to the multistep.
+        over_heun: order -> for each nfe the paired difference to Heun's method on the exact flow.
         gammas: order -> for each nfe the weights that the validation part chose.
         derivatives: order -> for each nfe backward passes a frame, counted.
         starts, blocks: of the test part.
@@ -140,6 +149,7 @@ class SamplerScores:
     over_none: Mapping[int, tuple[Interval, ...]]
     beyond: Mapping[int, tuple[Interval, ...]]
     over_multistep: tuple[Interval, ...]
+    over_heun: Mapping[int, tuple[Interval, ...]]
     gammas: Mapping[int, tuple[tuple[float, ...], ...]]
     derivatives: Mapping[int, tuple[int, ...]]
     starts: int
@@ -165,12 +175,16 @@ def measure_samplers(
     beyond: dict[int, list] = {k: [] for k in ORDERS[1:]}
     over_multistep: list[Interval] = []
     over_none: dict[int, list] = {k: [] for k in ORDERS}
+    over_heun: dict[int, list] = {k: [] for k in ORDERS}
     euler, chosen = [], {k: [] for k in ORDERS}
-    others: dict[str, list] = {name: [] for name in ("multistep", "matched noise", WITHOUT, *map(order, ORDERS))}
+    others: dict[str, list] = {
+        name: [] for name in (HEUN, RK4, "multistep", "matched noise", WITHOUT, *map(order, ORDERS))
+    }
     for i, nfe in enumerate(nfes):
         plain, _ = score("test", nfe, "euler")
         euler.append(float(plain.mean()))
-        rows = {"multistep": score("test", nfe, "multistep")[0]}
+        rows = {name: score("test", nfe, method)[0] for name, method in ((HEUN, "heun"), (RK4, "rk4p"))}
+        rows["multistep"] = score("test", nfe, "multistep")[0]
         rows["matched noise"] = score("test", nfe, "matched", (1.0,))[0]
         rows[WITHOUT] = score("test", nfe, "published", GAMMAS[:1])[0]
         weights = choose(
@@ -185,6 +199,7 @@ def measure_samplers(
         over_multistep.append(paired(rows[order(1)] - rows["multistep"], block))
         for k in ORDERS:
             over_none[k].append(paired(rows[order(k)] - rows[WITHOUT], block))
+            over_heun[k].append(paired(rows[order(k)] - rows[HEUN], block))
         for k in ORDERS[1:]:
             beyond[k].append(paired(rows[order(k)] - rows[order(1)], block))
         for name, values in rows.items():
@@ -196,10 +211,12 @@ def measure_samplers(
 
     return SamplerScores(
         tuple(nfes), tuple(euler), frozen(others), frozen(over_none), frozen(beyond), tuple(over_multistep),
+        frozen(over_heun),
         frozen(chosen), frozen(derivatives), n, max(1, n // block),
     )  # fmt: skip
 
 
+HEUN, RK4 = "exact ODE, Heun", "exact ODE, RK4 with steps in proportion to their calls"
 FEW_BLOCKS = 10  # below it block-bootstrap intervals are too narrow, see `Scores.blocks`
 
 
@@ -234,13 +251,14 @@ def forecast_blocks(f: ForecastScores, world: World) -> list[Block]:
     horizon = len(f.lead_difference)
     leads = shown_leads(horizon)
     table = [
-        [name, *map(interval, (s.crps, s.crps_fair, s.mse)), interval(s.ssr, ".3f"),
+        [name, *map(interval, (s.crps, s.crps_fair, s.mse, s.mse_fair)), interval(s.ssr, ".3f"),
          interval(f.differences[name], "+.4f") if name in f.differences else "-"]
         for name, s in f.rows.items()
     ]  # fmt: skip
     rows = [[name, *numbers((v[k - 1] for k in leads), ".4f")] for name, v in f.by_lead.items()]
     gaps = [interval(f.lead_difference[k - 1], "+.4f") for k in leads]
-    head = ["all leads", "CRPS", "fair CRPS", "MSE of the mean", "spread-skill ratio", "this model less it, fair CRPS"]
+    head = ["all leads", "CRPS", "fair CRPS", "MSE of the mean", "MSE without the mean's own noise"]
+    head += ["spread-skill ratio", "this model less it, fair CRPS"]
     ideal = math.sqrt((f.members - 1) / (f.members + 1))
     return [
         f"{first.forecasts} forecasts of {horizon} frames ({world.dt:g} {world.time_unit} each) from the test part, "
@@ -279,14 +297,14 @@ def forecast_verdict(f: ForecastScores, world: World) -> Verdict:
     word = {-1: "beats", 0: "is not told apart from", 1: "does not beat"}[sign]
     better, worse, open_ = ([k + 1 for k, d in enumerate(f.lead_difference) if d.sign == which] for which in (-1, 1, 0))
     rest = "; not told apart at the others" if open_ else ""
-    absent = " (the better of the two baselines there; damped persistence is not defined on the torus)"
+    which_one = " (the strongest baseline there is on the torus)" if world.geometry == "torus" else " (the strongest)"
     unbeaten = {k: d for k, d in f.differences.items() if k != f.reference and d.high >= 0}
     others = ", ".join(f"{name} ({interval(d, '+.4f')})" for name, d in unbeaten.items())
     too = " too" if sign < 0 else ""
     also = f"It does not beat {others}." if unbeaten else f"It beats every other baseline{too}."
     relative = f.difference.value / float(np.mean(f.by_lead[f.reference]))
     return Verdict(
-        f"Over all leads the forecast {word} {f.reference}{absent if world.geometry == 'torus' else ''}: difference in "
+        f"Over all leads the forecast {word} {f.reference}{which_one}: difference in "
         f"fair CRPS {interval(f.difference, '+.4f')}, {relative:+.0%}. Better at {runs(better)}; worse at {runs(worse)}"
         f"{rest}. {also}",
         {
@@ -312,7 +330,12 @@ def forecast(job: Job) -> Outcome:
     """Forecasts beside the baselines; their figures are for the card."""
     f = measure_forecast(job.model, job.world, job.count, job.progress)
     figures: dict = {
-        name: {"crps_fair": s.crps_fair and s.crps_fair.value, "mse": s.mse.value, "spread_skill": s.ssr.value}
+        name: {
+            "crps_fair": s.crps_fair and s.crps_fair.value,
+            "mse": s.mse.value,
+            "mse_fair": s.mse_fair and s.mse_fair.value,
+            "spread_skill": s.ssr.value,
+        }
         for name, s in f.rows.items()
     }
     figures["crps_fair_less"] = {
@@ -352,8 +375,9 @@ def samplers_blocks(s: SamplerScores) -> list[Block]:
 def momentum_verdict(s: SamplerScores) -> Verdict:
     """Whether the published momentum helps at equal network calls; with one call, at t = 0, there is none.
 
-    It helps where it beats both the exact Euler flow and the published drift without momentum: that drift leaves out a
-    term of the velocity, which is no momentum, and differs from the exact flow by itself.
+    It helps where it beats the published drift without momentum (which leaves out a term of the velocity, and differs
+    from the exact flow by that alone) and the exact flow by Euler and by Heun. Where it beats all but Heun, it cancels
+    a part of Euler's error, which a method of second order does without weights.
     """
     from_two = [i for i, n in enumerate(s.nfe) if n > 1]
 
@@ -363,26 +387,30 @@ def momentum_verdict(s: SamplerScores) -> Verdict:
     orders: dict[str, dict] = {}
     for k, none in s.over_none.items():
         row = [d for _, d in s.others[order(k)]]
-        both = where(lambda i, n=none, r=row: n[i].sign < 0 and r[i].sign < 0)
-        alone = where(lambda i, n=none, b=both: n[i].sign < 0 and s.nfe[i] not in b)
+        heun = s.over_heun[k]
+        cancels = where(lambda i, n=none, r=row, h=heun: n[i].sign < 0 and r[i].sign < 0 and h[i].sign >= 0)
+        both = where(lambda i, n=none, r=row, h=heun: n[i].sign < 0 and r[i].sign < 0 and h[i].sign < 0)
+        alone = where(lambda i, n=none, b=(*both, *cancels): n[i].sign < 0 and s.nfe[i] not in b)
         worse = where(lambda i, n=none: n[i].sign > 0)
         gain = max((-row[i].value / s.euler[i] for i in from_two if s.nfe[i] in both), default=None)
-        orders[str(k)] = {"both": both, "no_momentum_alone": alone, "worse": worse, "gain": gain}
+        orders[str(k)] = {"all": both, "cancels": cancels, "no_momentum_alone": alone, "worse": worse, "gain": gain}
     plain = [d for _, d in s.others[WITHOUT]]
     better, worse = where(lambda i: plain[i].sign < 0), where(lambda i: plain[i].sign > 0)
     above = {str(k): where(lambda i, r=r: r[i].sign < 0) for k, r in s.beyond.items()}
     used = sorted({s.gammas[1][i][0] for i in from_two})
 
     def claim(k: str, o: dict) -> str:
-        gain = f" (largest gain over Euler {o['gain']:.1%})" if o["both"] else ""
+        gain = f" (largest gain over Euler {o['gain']:.1%})" if o["gain"] is not None else ""
         return (
-            f"order {k} beats both controls, the exact Euler flow and the published drift without momentum, at "
-            f"{at_calls(o['both'])}{gain}, the second alone at {at_calls(o['no_momentum_alone'])}, and is worse than "
-            f"it at {at_calls(o['worse'])}"
+            f"order {k} beats all controls, the published drift without momentum and the exact flow by Euler and by "
+            f"Heun, at {at_calls(o['all'])}{gain}, all but Heun at {at_calls(o['cancels'])}, the first alone at "
+            f"{at_calls(o['no_momentum_alone'])}, and is worse than it at {at_calls(o['worse'])}"
         )
 
-    helps = any(o["both"] for o in orders.values())
-    head = "Momentum helps at some numbers of calls" if helps else "Momentum does not help"
+    helps = any(o["all"] for o in orders.values())
+    cancelled = any(o["cancels"] for o in orders.values())
+    partly = "Momentum partly cancels Euler's error, as Heun's method does without weights"
+    head = "Momentum helps at some numbers of calls" if helps else partly if cancelled else "Momentum does not help"
     beyond = "; ".join(f"order {k} is better than order 1 at {at_calls(nfes)}" for k, nfes in above.items())
     spreads = max(used, default=1) < 0.5
     against = " (below 1/2 throughout: against the score, which spreads the samples)" if spreads else ""

@@ -37,6 +37,7 @@ from flow_core.samplers import GRIDS, MOMENTUM, NOISY, Callback, SampleResult, c
 from foundation import checkpoints, noise
 from foundation.perceptual import available
 from foundation.randomness import derived_seed
+from foundation.unet import UNetConfig
 
 PATHS = ("idff", "otcfm")
 MAX_PICTURES = 8
@@ -329,9 +330,10 @@ class ImageFlows:
     def _load(self, name: str, path: str) -> PictureNet:
         with as_user_errors():
             model = load(self.folder / f"{name}{SUFFIX}")
-        if model.flow.path != path or len(model.sample_shape) != 3 or model.sample_shape[0] != 3:
+        config = model.config
+        if model.flow.path != path or not isinstance(config, UNetConfig) or config.channels != 3:
             raise UserError(f"The file of {name} holds another flow than its name says: train it again.")
-        return PictureNet(name, model, _classes(model.card, model.config.classes))
+        return PictureNet(name, model, _classes(model.card, config.classes))
 
     # -----------------------------------------------------------------------------------------------------------------
     # Questions
@@ -349,11 +351,10 @@ class ImageFlows:
 
             result = self._sample(request, net, keep)
             seconds = time.perf_counter() - start
-            shown = [np.stack([as_pictures(x, CURE) for x in part]) for part in ([*states, result.x], predictions)]
+            seen, said = ([as_pictures(x, CURE) for x in part] for part in ([*states, result.x], predictions))
             return FlowPicturesResult(
-                result.grid.numpy(), *shown, nfe=result.nfe, derivatives=result.derivatives, seconds=seconds,
-                net=net.name,
-            )  # fmt: skip
+                result.grid.numpy(), np.stack(seen), np.stack(said), result.nfe, result.derivatives, seconds, net.name
+            )
 
         with self._lock:
             return self._answers.get(request, make)

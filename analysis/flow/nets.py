@@ -9,7 +9,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path as FilePath
 
@@ -171,7 +171,7 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
         flow = FlowConfig(request.path, sigma, predicts=PREDICTS[request.path])
         task = toy_task(clouds.toy(request), flow, PointConfig(width=request.width), seed=request.seed)
     model, start, losses, last = task.model, time.perf_counter(), [], None
-    live = train_live(task, config, LOOK_EVERY)
+    live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY)
     try:
         while True:
             try:

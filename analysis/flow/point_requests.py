@@ -62,8 +62,8 @@ def _drawing(value: Any, info: ValidationInfo) -> tuple[tuple[float, ...], ...] 
     if value is None:
         return None
     if info.mode == "json":
-        rows = value if isinstance(value, list) else [None]
-        if not all(isinstance(row, str) and re.fullmatch("[01]+", row) for row in rows):
+        rows: list[str] = [r for r in value if isinstance(r, str)] if isinstance(value, list) else []
+        if not rows or len(rows) != len(value) or not all(re.fullmatch("[01]+", row) for row in rows):
             raise UserError("A drawing in a recipe is a list of texts of 0 and 1, one a row.")
         value = [[int(cell) for cell in row] for row in rows]
     return drawing_of(value)

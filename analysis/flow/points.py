@@ -220,7 +220,7 @@ class PointFlows:
         plain = replace(
             first, sampler="euler", net="oracle", path=first.path if first.path in ("icfm", "idff") else "icfm"
         )
-        jobs = [
+        jobs: list[tuple[np.ndarray, tuple[int, ...], Flow2DRequest]] = [
             (by_nfe, (s, k, r), replace(setting, nfe=n, seed=seed))
             for s, setting in enumerate((*request.settings, plain))
             for k, n in enumerate(request.nfes)
@@ -229,7 +229,9 @@ class PointFlows:
         for m, setting in enumerate(moved):
             for g, gamma in enumerate(request.gammas):
                 asked = request.at_gamma(setting, gamma)
-                for r, seed in enumerate(seeds if asked else ()):
+                if asked is None:
+                    continue
+                for r, seed in enumerate(seeds):
                     jobs.append((by_gamma, (0, m, g, r), replace(asked, seed=seed)))
                     jobs.append((by_gamma, (1, m, g, r), replace(asked, seed=seed, net="oracle")))
         for i, (table, place, asked) in enumerate(jobs):

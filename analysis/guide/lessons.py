@@ -129,8 +129,9 @@ LESSONS = (
         (
             "A flow carries noise to data in a number of network calls (NFE); with few of them every step is long, and "
             "long steps err.",
-            "A takes plain Euler steps on an OT-CFM path; B adds the published momentum, a push along the score, on "
-            "IDFF's path; C remembers its last prediction there, a multistep rule.",
+            "A takes plain Euler steps on an OT-CFM path; B adds the published momentum on IDFF's path, a term along "
+            "the score that cancels a part of Euler's error; C remembers its last prediction there, a multistep rule, "
+            "which does that without weights, as Heun's method does.",
             "MMD² says how far the points end from data: nearer to 0 is better.",
         ),
         "flow",

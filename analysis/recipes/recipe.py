@@ -10,6 +10,7 @@ what they share once. Those of a model name its checkpoint and its teacher, thos
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -55,7 +56,10 @@ MODEL_KINDS: dict[str, type[Request]] = {
     "inpaint": InpaintRequest,
     "colorize": ColorizeRequest,
 }
-BESIDE: dict[str, type[Request]] = {"flow_2d": Flow2DRequest, "flow_images": FlowPicturesRequest}  # of each setting
+BESIDE: dict[str, type[Flow2DRequest] | type[FlowPicturesRequest]] = {
+    "flow_2d": Flow2DRequest,
+    "flow_images": FlowPicturesRequest,
+}  # of each setting
 FLOW_KINDS: dict[str, type[Request]] = {**dict.fromkeys(BESIDE, SideBySideRequest), "forecast": ForecastRequest}
 KINDS = {**MODEL_KINDS, **FLOW_KINDS}
 
@@ -104,8 +108,20 @@ class Recipe:
         """Checksum of the model."""
         return next(iter(self.checksums.values()))
 
+    @functools.cached_property
+    def text(self) -> str:
+        """ASCII JSON, one line a field; floats keep every bit."""
+        about: dict[str, Any] = {"version": VERSION, "program": self.program, "torch": self.torch}
+        if self.of_flows:
+            about["nets"] = dict(self.checksums)
+        else:
+            (about["model"], about["checkpoint"]), about["teacher"] = *self.checksums.items(), self.teacher
+        return dumped(about | {"settings": settings_of(self.kind, self.request)}, indent=1).decode()
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Recipe) and to_json(self) == to_json(other)
+        return isinstance(other, Recipe) and self.text == other.text
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class FlowRecipe(Recipe):
@@ -166,7 +182,7 @@ def _beside(kind: str, values: dict[str, Any]) -> SideBySideRequest:
 
 
 def recipe_of(request: Request, checksums: Mapping[str, str], teacher: str | None = None) -> Recipe:
-    """The recipe of a question that is asked here and now, written and read once.
+    """The recipe of a question that is asked here and now.
 
     Raises:
         UserError: no recipe for this kind of request, odd names of weights, or too large.
@@ -174,10 +190,13 @@ def recipe_of(request: Request, checksums: Mapping[str, str], teacher: str | Non
     kind = kind_of(request)
     if kind is None:
         raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
-    text = to_json(Recipe(kind, request, checksums, teacher))
-    if len(text) > MAX_RECIPE_BYTES:
+    odd = next((name for name in checksums if not re.fullmatch(NAME, name)), None)
+    if odd is not None:
+        raise UserError("A recipe names weights by letters, digits, points and dashes: rename the file of this net.")
+    recipe = (FlowRecipe if kind in FLOW_KINDS else Recipe)(kind, request, checksums, teacher)
+    if len(recipe.text) > MAX_RECIPE_BYTES:
         raise UserError(f"The recipe would be larger than {MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.")
-    return from_json(text)
+    return recipe
 
 
 def describe(request: Request, workbench: Workbench) -> Recipe:
@@ -190,8 +209,8 @@ def describe(request: Request, workbench: Workbench) -> Recipe:
         raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
     name = re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model"
     follows = isinstance(request, TrajectoryRequest) or (isinstance(request, EditRequest) and request.encoding == "ode")
-    teacher = checksum(workbench.teacher) if workbench.teacher and follows else None
-    return recipe_of(request, {name: checksum(workbench.model)}, teacher)
+    model, teacher = workbench.session.checksums
+    return recipe_of(request, {name: model}, teacher if follows else None)
 
 
 def replay(recipe: Recipe, workbench: Workbench, progress: Callable[..., None] | None = None) -> Any:
@@ -243,13 +262,8 @@ class _OfFlows(_File):
 
 
 def to_json(recipe: Recipe) -> str:
-    """ASCII JSON, one line a field; floats keep every bit."""
-    about: dict[str, Any] = {"version": VERSION, "program": recipe.program, "torch": recipe.torch}
-    if recipe.of_flows:
-        about["nets"] = dict(recipe.checksums)
-    else:
-        (about["model"], about["checkpoint"]), about["teacher"] = *recipe.checksums.items(), recipe.teacher
-    return dumped(about | {"settings": settings_of(recipe.kind, recipe.request)}, indent=1).decode()
+    """As `Recipe.text`."""
+    return recipe.text
 
 
 def from_json(data: str | bytes) -> Recipe:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
 from analysis.core.errors import UserError
 from analysis.core.fields import Request
-from analysis.flow.images import FlowPicturesResult, ImageFlows, PictureNet
+from analysis.flow.images import FlowPicturesRequest, FlowPicturesResult, ImageFlows
+from analysis.flow.point_requests import Flow2DRequest
 from analysis.flow.points import Flow2DResult, PointFlows
+from analysis.flow.side_by_side import SideBySideRequest
 from analysis.recipes.recipe import FLOW_KINDS, Recipe, describe, kind_of, recipe_of
 from analysis.series.forecast import ForecastRequest, ForecastResult, SeriesForecasts
 from analysis.studio import Studio
@@ -61,19 +64,26 @@ def find_model(library: ModelLibrary, recipe: Recipe, also: Sequence[str] = ()) 
 
 def flows_of(studio: Studio, kind: str) -> Flows:
     """Who answers a kind of flows."""
-    return {"flow_2d": studio.points, "flow_images": studio.images, "forecast": studio.series}[kind]
+    flows: dict[str, Flows] = {"flow_2d": studio.points, "flow_images": studio.images, "forecast": studio.series}
+    return flows[kind]
 
 
 def nets_of(request: Request, bench: Flows) -> dict[str, nn.Module]:
     """Name and model of every net that a question calls.
 
     Raises:
-        UserError: one of them is not here, or does not fit.
+        UserError: one of them is not here, or does not fit; or a question to somebody else.
     """
-    if isinstance(request, ForecastRequest):
+    if isinstance(request, ForecastRequest) and isinstance(bench, SeriesForecasts):
         return {bench.info(request.model).name: bench.open(request.model).model}
-    nets = [bench.net(setting) for setting in request.asked]
-    models = {net.name: net.model if isinstance(net, PictureNet) else net.predict for net in nets}
+    models: dict[str, Any] = {}
+    for setting in request.asked if isinstance(request, SideBySideRequest) else ():
+        if isinstance(bench, PointFlows) and isinstance(setting, Flow2DRequest):
+            net = bench.net(setting)
+            models[net.name] = net.predict
+        elif isinstance(bench, ImageFlows) and isinstance(setting, FlowPicturesRequest):
+            images = bench.net(setting)
+            models[images.name] = images.model
     return {name: model for name, model in models.items() if isinstance(model, nn.Module)}  # an oracle is none
 
 
@@ -86,7 +96,9 @@ def describe_flows(request: Request, bench: Flows) -> Recipe:
     if kind_of(request) not in FLOW_KINDS:
         raise UserError("There is no recipe for this kind of question: ask for settings side by side, or a forecast.")
     checksums = {name: checksum(model) for name, model in nets_of(request, bench).items()}
-    if isinstance(request, ForecastRequest):  # "" is another model where there are others
+    if isinstance(request, ForecastRequest) and isinstance(
+        bench, SeriesForecasts
+    ):  # "" is another model where there are others
         request = replace(request, model=bench.info(request.model).name)
     return recipe_of(request, checksums)
 
@@ -139,5 +151,6 @@ def replay_flows(recipe: Recipe, studio: Studio) -> Answers:
     request = check_flows(recipe, studio)
     if isinstance(request, ForecastRequest):
         return studio.series.forecast(request)
-    ask = studio.points.flow_2d if recipe.kind == "flow_2d" else studio.images.flow_pictures
-    return tuple(setting and ask(setting) for setting in request.settings)
+    ask: Any = studio.points.flow_2d if recipe.kind == "flow_2d" else studio.images.flow_pictures
+    settings = request.settings if isinstance(request, SideBySideRequest) else ()
+    return tuple(None if setting is None else ask(setting) for setting in settings)

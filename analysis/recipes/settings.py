@@ -41,8 +41,9 @@ class Settings:
         return self._question.as_settings()[name] if isinstance(value, tuple) or hasattr(value, "shape") else value
 
     def __eq__(self, other: object) -> bool:
-        same = isinstance(other, Settings) and self.kind == other.kind
-        return same and self._question.as_settings() == other._question.as_settings()
+        if not isinstance(other, Settings) or self.kind != other.kind:
+            return False
+        return self._question.as_settings() == other._question.as_settings()
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -343,7 +343,7 @@ class SeriesForecasts:
             usual=usual,
             inside=float(((off >= quantiles[0]) & (off <= quantiles[-1])).mean()),
             plane=at.plane,
-            maps=None if world.weights is None else _maps(world, members, truth),
+            maps=_maps(world, members, truth),
             nfe=made.nfe,
             derivatives=made.derivatives,
             seconds=seconds,
@@ -387,7 +387,10 @@ def _usual(card: dict) -> dict[str, float]:
     return {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and math.isfinite(v)}
 
 
-def _maps(world: World, members: np.ndarray, truth: np.ndarray) -> Maps:
+def _maps(world: World, members: np.ndarray, truth: np.ndarray) -> Maps | None:
+    """None where the world is no field."""
+    if world.latitudes is None or world.longitudes is None:
+        return None
     values, real = world.denormalise(members)[:, :, 0], world.denormalise(truth)[:, 0]
     mean = values.mean(0)
     return Maps(mean, real, mean - real, values.std(0), world.latitudes, world.longitudes)

@@ -99,15 +99,16 @@ class BaselineForecast:
 
     def marks(self, truth: np.ndarray, world: World) -> Scores:
         """How far it is from the truth (L, *shape)."""
-        area, period = {"weights": world.weights}, world.period
+        weights, period = world.weights, world.period
         if self.members is None:
-            s, single = gaussian_scores(self.mean, self.std, truth, **area), crps_gaussian(self.mean, self.std, truth)
+            s = gaussian_scores(self.mean, self.std, truth, weights=weights)
+            single = crps_gaussian(self.mean, self.std, truth)
         else:
-            s = scores(self.members, truth, period=period, **area)
+            s = scores(self.members, truth, period=period, weights=weights)
             single = crps(self.members, truth, fair=True, period=period)
         rmse = math.sqrt(s.mse.value)
         by_lead = weighted_mean(single, world.weights)
-        return Scores(s.crps.value, s.crps_fair.value, rmse, s.ssr.value * rmse, by_lead)
+        return Scores(s.crps.value, (s.crps_fair or s.crps).value, rmse, s.ssr.value * rmse, by_lead)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,8 +193,8 @@ def _plane(world: World) -> Plane | None:
         return None
     a, b = PLANES[world.name]
     x = real_series(world, "test")
-    density, *edges = np.histogram2d(x[..., a].ravel(), x[..., b].ravel(), CELLS)
-    return Plane((a, b), density / density.sum(), tuple(edges))
+    density, first, second = np.histogram2d(x[..., a].ravel(), x[..., b].ravel(), CELLS)
+    return Plane((a, b), density / density.sum(), (first, second))
 
 
 def plotted_values(world: World, frames: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
@@ -14,6 +15,7 @@ from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError
 from analysis.koopman import spectrum
 from foundation import noise
+from foundation.checkpoints import checksum
 from foundation.perceptual import PerceptualDistance, available
 from koopman_core.edm import EDM, SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
@@ -101,6 +103,11 @@ class Session:
 
     # -----------------------------------------------------------------------------------------------------------------
     # What is kept
+
+    @functools.cached_property
+    def checksums(self) -> tuple[str, str | None]:
+        """Of the model and of its teacher, None without one; see `foundation.checkpoints.checksum`."""
+        return checksum(self.model), checksum(self.teacher) if self.teacher else None
 
     def kept(self, key: Hashable, make: Callable[[], _T]) -> _T:
         """A result that lasts long, cached; made outside of the lock."""

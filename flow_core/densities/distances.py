@@ -28,7 +28,7 @@ def _kernel_sums(x: Tensor, y: Tensor, bandwidths: Sequence[float]) -> Tensor:
     """Sum over all pairs of the mean over bandwidths of exp(-|x - y|^2 / (2 b^2)); rows in blocks to bound memory."""
     reach = float(torch.maximum(x.abs().max(), y.abs().max()))
     if x.shape[1] == 2 and len(x) * len(y) >= MANY_PAIRS and reach <= MAX_REACH * min(bandwidths):
-        return sum(_spectral_sum(x, y, b, reach) for b in bandwidths) / len(bandwidths)
+        return torch.stack([_spectral_sum(x, y, b, reach) for b in bandwidths]).mean()
     total = torch.zeros((), dtype=torch.float64)
     for rows in x.split(1024):
         squared = torch.cdist(rows, y).square()

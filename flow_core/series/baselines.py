@@ -125,7 +125,8 @@ def strong_baselines(world: World, rollouts: Rollouts, members: int) -> dict[str
     if len(world.shape) == 1:
         if world.geometry == "euclidean":
             found[REGRESSION] = autoregression(world, rollouts)
-        found[ANALOGS] = analogs(world, rollouts, members)
+        train = len(world.rollouts("train", rollouts.truth.shape[1]))
+        found[ANALOGS] = analogs(world, rollouts, min(members, train))
     return found
 
 

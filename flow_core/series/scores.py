@@ -185,7 +185,7 @@ def _summary(rows: list[np.ndarray], block: int, seed: int) -> Scores:
 
 def _interval(value: torch.Tensor, drawn: torch.Tensor) -> Interval:
     tail = (1 - LEVEL) / 2
-    return Interval(float(value), *(float(torch.quantile(drawn, q)) for q in (tail, 1 - tail)))
+    return Interval(float(value), float(torch.quantile(drawn, tail)), float(torch.quantile(drawn, 1 - tail)))
 
 
 def wasserstein_1d(a, b) -> float:

@@ -15,6 +15,7 @@ import torch
 
 from flow_core.fields import Exact
 from flow_core.model import FlowConfig, FlowModel, save_tensors
+from flow_core.networks import PictureNet
 from flow_core.samplers import Diverged, heun
 from flow_core.training.objective import Draw, FlowTask, ObjectiveConfig
 from foundation import checkpoints, noise
@@ -83,16 +84,19 @@ def start_from(model: FlowModel, name_or_path: str) -> dict:
         )
     path = find_model(name_or_path, ".teacher.safetensors", "teacher")
     header = checkpoints.peek(path)
-    mine = model.config.to_dict()
+    net = model.net
+    if not isinstance(net, PictureNet):
+        raise SettingsError("images.start is for networks of pictures.")
+    mine = net.config.to_dict()
     if header.kind == "teacher" and header.config != mine:
         key = next(k for k in {**mine, **header.config} if mine.get(k) != header.config.get(k))
         raise SettingsError(
             f"images.start is another network: its {key:.40} is {header.config.get(key)!r:.40}, here network.{key:.40} "
             f"is {mine.get(key)!r:.40}."
         )
-    expected = {f"net.{k}": s for k, s in checkpoints.expected_shapes(model.net.unet).items()}
+    expected = {f"net.{k}": s for k, s in checkpoints.expected_shapes(net.unet).items()}
     tensors = checkpoints.load_tensors(path, expected, kind="teacher")
-    model.net.unet.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items()})
+    net.unet.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items()})
     about = {"name": header.card.get("name", path.name)}
     # the start's own start is inside: what a network has seen is never lost
     return about | {k: header.card[k] for k in ("images_seen", "start") if k in header.card}

@@ -87,7 +87,8 @@ def validation_check(model: series_model.SeriesModel, world: World) -> tuple[flo
     else:
         last = fit_baseline(world, "persistence", 1)
         other = crps_gaussian(last.mean(r.history), last.std, r.truth)
-    return tuple(float(weighted_mean(score, world.weights).mean()) for score in (mine, other))
+    first, second = (float(weighted_mean(score, world.weights).mean()) for score in (mine, other))
+    return first, second
 
 
 def run_series(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:

@@ -25,7 +25,8 @@ CHOSEN = {"order 1": 1, "order 2": 2, "order 3": 3, "matched noise": 1, flow_met
 
 @pytest.fixture
 def few_choices(monkeypatch):
-    monkeypatch.setattr(flow, "GAMMAS", ((0.5, 1.0), (0.1,), (0.1,)))
+    monkeypatch.setattr(flow, "GAMMAS", (0.5, 1.0))
+    monkeypatch.setattr(flow, "HIGHER_GAMMAS", (0.0, 0.1))
     monkeypatch.setattr(flow_methods, "EXPONENTS", (1.0, 2.0))
 
 
@@ -52,7 +53,7 @@ def test_the_whole_measurement(tmp_path, few_choices, capsys):
     base = next(m for m in measured if m.name == flow.BASELINE and m.nfe == 3)
     v = ratio_interval(best.values, base.values)
     assert f"over that of {flow.BASELINE}: {v.value:.2f}, 95 % interval [{v.low:.2f}, {v.high:.2f}]" in out
-    assert out.count("| 8gaussians |") == len(names) and f"validation: {best.name}\n" in out
+    assert out.count("| 8gaussians |") == 2 * len(names) and f"validation: {best.name}\n" in out
 
 
 def test_a_cell_by_hand(tmp_path, few_choices):
@@ -85,7 +86,8 @@ def test_the_best_solver_and_grid_is_chosen_by_the_validation_and_not_by_the_tes
 
 def test_choices_are_made_on_validation_noise_and_impossible_ones_never(monkeypatch):
     density = toy("8gaussians")
-    monkeypatch.setattr(flow, "GAMMAS", ((0.5, 1e6), (0.1,), (0.1,)))
+    monkeypatch.setattr(flow, "GAMMAS", (0.5, 1e6))
+    monkeypatch.setattr(flow, "HIGHER_GAMMAS", (0.0, 0.1))
     nets = {"oracle": [density.density.oracle(flow.IDFF_PATH)]}
     v = flow.Validation(nets, [MMD(density.sample(64, 1))], 64)
     assert v.choose(flow.Row("oracle", flow_methods._published, 1), 3) == (0.5,)

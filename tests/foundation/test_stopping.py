@@ -73,6 +73,7 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+@pytest.mark.timeout(600)  # three starts of two processes each
 @pytest.mark.parametrize("processes, times", [(1, 2), (2, 1), (2, 2), (2, 0)])
 def test_a_stop_amid_a_long_step_keeps_the_steps_before_it(tmp_path, uninterrupted, processes, times):
     child = launch(tmp_path, "--long-step", str(STEP), processes=processes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gradio as gr
@@ -18,7 +19,7 @@ from ui.components.plot import points
 from ui.server.errors import UNEXPECTED, guarded
 from ui.server.limits import Limits
 from ui.server.runs import Latest, Superseded
-from ui.source import NO_CLASS, fitting_label, readable
+from ui.source import NO_CLASS, _line, fitting_label, readable
 from ui.tabs.generate import SHEET, GenerateTab
 from ui.tabs.spectrum import SpectrumTab
 
@@ -185,6 +186,16 @@ def test_cards_escape_what_a_file_says(library):
     card = html.model_card(library.info("tiny"))
     assert "<script>" not in card and "&lt;script&gt;" in card
     assert "<b>" not in html.model_card(library.info("tiny-classes"))
+
+
+def test_the_licence_of_imported_weights_stands_beside_the_name(library):
+    info = library.info("tiny")
+    plain = html.one_line(replace(info, card={"summary": "HKD on faces"}))
+    told = html.one_line(replace(info, card={"summary": "HKD on faces", "licence": "CC <b>, not for commercial use"}))
+    assert plain == "HKD on faces" and told.startswith(plain) and "not for commercial use" in told
+    assert "&lt;b&gt;" in _line(told)
+    for odd in (None, 3, ["x"], " "):
+        assert html.one_line(replace(info, card={"summary": "HKD on faces", "licence": odd})) == plain
 
 
 def test_a_deep_or_endless_card_is_cut():

@@ -16,6 +16,7 @@ from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.point_requests import Flow2DRequest, TrainRequest
+from analysis.flow.side_by_side import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import QUANTILES, ForecastRequest
@@ -87,7 +88,7 @@ def _flow_2d(call: Call) -> dict[str, Any]:
 
 def _train_toy(call: Call) -> dict[str, Any]:
     losses, fits, end = [], [], time.monotonic() + TRAINING_SECONDS
-    looks = call.studio.points.train_toy(call.request)
+    looks: Any = call.studio.points.train_toy(call.request)
     try:
         for look in looks:
             losses += look.losses.tolist()
@@ -139,7 +140,8 @@ def _recipe(call: Call) -> dict[str, Any]:
     about = {"kind": recipe.kind, "model": recipe.model}
     if isinstance(request, ForecastRequest):
         return about | {"pictures": {}, "numbers": endpoint.of(studio, request)}
-    places = zip(LETTERS, request.settings, strict=False)
+    settings = request.settings if isinstance(request, SideBySideRequest) else ()
+    places = zip(LETTERS, settings, strict=False)
     answers = {letter: endpoint.of(studio, setting) for letter, setting in places if setting is not None}
     pictures = {letter: answer.pop("pictures") for letter, answer in answers.items() if "pictures" in answer}
     return about | {"pictures": pictures, "numbers": answers}

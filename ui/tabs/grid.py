@@ -16,7 +16,7 @@ from analysis.core.errors import UserError
 from analysis.core.images import grid_png
 from analysis.koopman.editing import REGIONS
 from analysis.workbench import grids
-from analysis.workbench.grids import AXES, KINDS, Cell, Grid
+from analysis.workbench.grids import AXES, GRID_KINDS, Cell, Grid
 from analysis.workbench.images import MAX_STEPS
 from analysis.workbench.library import ModelLibrary
 from ui.components.html import data_uri, heading
@@ -214,7 +214,7 @@ def build_grid_panel(library: ModelLibrary, side: Sequence[Component]) -> None:
         gr.HTML(heading("Grid over two parameters", f"at most {grids.MAX_CELLS} cells; everything else as in A"))
         with gr.Row():
             kind = gr.Dropdown(
-                [(title, key) for key, title in KINDS.items()], value="bands", label="What a cell shows",
+                [(title, key) for key, title in GRID_KINDS.items()], value="bands", label="What a cell shows",
                 info="one kind for the whole grid", elem_id="grid-kind", min_width=220, filterable=False,
             )  # fmt: skip
             axes = [

@@ -35,6 +35,7 @@ def few():
         patch.setattr(picture_scores, "available", lambda net: False)
         for module in (images, picture_methods, picture_scores):
             patch.setattr(module, "EXACT_NFE", 13)
+        patch.setattr(flow_images.inception, "available", lambda path=None: False)
         patch.setattr(flow_images, "DATA", DATA)
         patch.setattr(flow_images, "VALIDATION_DATA", 8)
         patch.setattr(picture_scores, "VALIDATION_SEEDS", 4)
@@ -139,40 +140,49 @@ def test_momentum_is_chosen_on_the_validation_alone(nets, monkeypatch):
         return torch.full((len(seeds), 3, 16, 16), request.gamma1 / 100)
 
     monkeypatch.setattr(picture_scores, "sampled", sampled)
-    d = picture_scores.measure_pictures(*nets, 8, nfes=(1, 2)).data
+    s = picture_scores.measure_pictures(*nets, 8, nfes=(1, 2))
+    d = s.data
     low = FIRST_SEED + SEED_ROOM
     tried = [(f, n, g) for f, n, g, seeds in asked if seeds == range(low, low + 4)]
     assert tried == [("published", 2, 0.5), ("published", 2, -10.0), ("matched", 2, 0.0), ("matched", 2, 5.0)]
     assert all(seeds in (range(low, low + 4), range(FIRST, FIRST + 8)) for *_, seeds in asked)
-    assert d.momentum.nfe == (2,) and [r.gammas[0][0] for r in d.momentum.rows] == [0.5, 5.0]
-    assert d.mmd2[CHOSEN][1] == d.mmd2[NONE][1] and d.momentum.rows[0].less_none[0].value == 0
+    assert s.momentum.nfe == (2,) and s.momentum.rows[0].gammas[0][0] == 0.5
+    # matched noise: the grey that is nearer to the converged flow of the validation noises
+    ends = torch.cat([picture_methods.exact_flow(nets[0], range(low, low + 4))])
+    grey = [float(picture_scores.metrics.psnr(torch.full_like(ends, g / 100), ends).sum()) for g in (0.0, 5.0)]
+    assert s.momentum.rows[1].gammas[0][0] == (0.0, 5.0)[grey[1] > grey[0]]
+    assert d.mmd2[CHOSEN][1] == d.mmd2[NONE][1] and s.momentum.rows[0].less_none[0].value == 0
     assert d.tenth is None  # no tenth of two calls
 
 
 def test_rows_of_the_momentum_are_those_of_the_table(measured):
-    d, m = measured.data, measured.data.momentum
+    """Of the distance to the exact flow; decibels with the other sign, so that lower is nearer."""
+    e, m, d = measured.exact, measured.momentum, measured.data
     published, matched = m.rows
-    assert m.nfe == NFES[1:] and m.euler == d.mmd2[IDFF][1:] and m.seeds == SEEDS
-    assert published.mmd2 == d.mmd2[CHOSEN][1:] and published.less_euler == d.less_euler[CHOSEN][1:]
-    assert matched.less_none == matched.less_euler == d.less_euler["IDFF, matched noise, gamma1 chosen"][1:]
-    gap = published.mmd2[0].value - d.mmd2[NONE][1].value
-    assert published.less_none[0].value == pytest.approx(gap, abs=1e-12)
+    lower = lambda name: [-v.value for v in e[name][1:]]  # noqa: E731
+    values = lambda row: [v.value for v in row]  # noqa: E731
+    assert m.nfe == NFES[1:] and values(m.euler) == pytest.approx(lower(IDFF)) and m.seeds == SEEDS
+    assert values(m.heun) == pytest.approx(lower("IDFF, exact flow, Heun"))
+    assert values(published.mmd2) == pytest.approx(lower(CHOSEN))
+    for row, base in ((published.less_euler, IDFF), (published.less_none, NONE)):
+        assert values(row) == pytest.approx([a - b for a, b in zip(lower(CHOSEN), lower(base), strict=True)], abs=1e-9)
+    gap = [a - b for a, b in zip(lower(CHOSEN), lower("IDFF, exact flow, Heun"), strict=True)]
+    assert values(published.less_heun) == pytest.approx(gap, abs=1e-9)
+    assert matched.less_none == matched.less_euler
     few, tenth = d.tenth
     assert few == 1 and tenth.value == pytest.approx(d.mmd2[CHOSEN][0].value - d.mmd2[OTCFM][2].value)
-    second = d.mmd2["IDFF, exact flow, multistep"][1].value
-    assert m.less_multistep[0].value == pytest.approx(published.mmd2[0].value - second)
     assert d.less_companion[IDFF][1].value == pytest.approx(-d.less_euler[OTCFM][1].value)
 
 
 def test_a_net_without_noise_or_data(nets):
     lone = picture_scores.measure_pictures(shapes(random_flow(nets[1].flow, 1)), None, 4, nfes=(2,))
-    assert [n.split(", ")[0] for n in lone.exact] == ["OT-CFM"] * 3 and lone.companion == ""
-    assert lone.data.momentum is None and lone.data.less_companion == {}
+    assert [n.split(", ")[0] for n in lone.exact] == ["OT-CFM"] * 4 and lone.companion == ""
+    assert lone.momentum is None and lone.data.less_companion == {}
     for card in ({}, {"data": {"spec": "folder:mine"}}):
         net = random_flow(nets[0].flow, 0)
         net.card = card
         s = picture_scores.measure_pictures(net, None, 4, nfes=(2,))
-        assert "names no data set" in s.data and CHOSEN not in s.exact and IDFF in s.exact
+        assert isinstance(s.data, str) and CHOSEN in s.exact and s.momentum is not None  # judged without data
 
 
 def test_a_sample_that_diverges_is_a_gap(nets, monkeypatch):

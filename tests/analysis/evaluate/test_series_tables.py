@@ -15,7 +15,7 @@ BELOW, ACROSS, ABOVE = Interval(-0.2, -0.3, -0.1), Interval(0.01, -0.1, 0.1), In
 
 
 def forecast(difference, leads, ssr=ACROSS, members=10, other=BELOW):
-    row = Scores(Interval(1, 0.9, 1.1), Interval(0.8, 0.7, 0.9), Interval(2, 1, 3), ssr, 30, 6)
+    row = Scores(Interval(1, 0.9, 1.1), Interval(0.8, 0.7, 0.9), Interval(2, 1, 3), ssr, 30, 6, Interval(1.9, 1, 3))
     by_lead = {MODEL: np.full(len(leads), 0.4), "damped persistence": np.full(len(leads), 0.5)}
     return ForecastScores(
         {MODEL: row, "damped persistence": row, "persistence": row}, by_lead, "damped persistence",
@@ -63,21 +63,22 @@ def test_spread(ssr, sign):
 
 def test_forecast_text_holds_the_figures():
     text = markdown(tables.forecast_blocks(forecast(BELOW, [BELOW, ACROSS]), line()))
-    assert "| this model | 1.0000 [0.9000, 1.1000] | 0.8000 [0.7000, 0.9000] | 2.0000" in text
+    assert "| this model | 1.0000 [0.9000, 1.1000] | 0.8000 [0.7000, 0.9000] | 2.0000 [1.0000, 3.0000] | 1.9000" in text
     assert "| damped persistence | 1.0000" in text and "| 0.010 [-0.100, 0.100] | -0.2000 [-0.3000, -0.1000] |" in text
     assert "| this model less damped persistence | -0.2000 [-0.3000, -0.1000] | +0.0100 [-0.1000, +0.1000] |" in text
     assert f"{np.sqrt(9 / 11):.3f}" in text and "| lead, frames | 1 | 2 |" in text and "8 network calls" in text
     assert "radians" in markdown(tables.forecast_blocks(forecast(BELOW, [BELOW]), torus()))
 
 
-def samplers(differences, none=None, gamma1=-20.0):
+def samplers(differences, none=None, gamma1=-20.0, heun=None):
     row, none = tuple((0.5, d) for d in differences), tuple(none or differences)
     n, names = len(differences), ("multistep", "matched noise", "published, no momentum")
     names += tuple(f"published, order {k}" for k in (1, 2, 3))
     gammas = {k: ((gamma1, *[1.0] * (k - 1)),) * n for k in (1, 2, 3)}
     return SamplerScores(
         tuple(range(1, n + 1)), (0.5,) * n, dict.fromkeys(names, row), dict.fromkeys((1, 2, 3), none),
-        {2: (ACROSS,) * n, 3: (BELOW,) * n}, (BELOW,) * (n - 1) + (ABOVE,), gammas,
+        {2: (ACROSS,) * n, 3: (BELOW,) * n}, (BELOW,) * (n - 1) + (ABOVE,),
+        dict.fromkeys((1, 2, 3), (heun or BELOW,) * n), gammas,
         {k: (k - 1,) * n for k in (1, 2, 3)}, 30, 6,
     )  # fmt: skip
 
@@ -87,7 +88,7 @@ def test_momentum_that_helps():
     figures = tables.momentum_verdict(s).figures
     assert figures["helps"] and figures["gamma1"] == [-20]
     first = figures["orders"]["1"]
-    assert (first["both"], first["no_momentum_alone"], first["worse"]) == ([2], [4], [3])
+    assert (first["all"], first["no_momentum_alone"], first["worse"]) == ([2], [4], [3])
     assert first["gain"] == pytest.approx(0.4)
     assert figures["without_momentum"] == {"better": [2], "worse": [3, 4]}
     assert figures["beyond_first"] == {"2": [], "3": [2, 3, 4]}
@@ -101,6 +102,12 @@ def test_momentum_that_does_not(differences, none):
     """One call has no momentum, and to beat one of the two controls is not enough."""
     figures = tables.momentum_verdict(samplers(differences, none, gamma1=0.5)).figures
     assert not figures["helps"] and {o["gain"] for o in figures["orders"].values()} == {None}
+
+
+@pytest.mark.parametrize("heun", [ACROSS, ABOVE])
+def test_what_heun_does_too_is_no_help_of_momentum(heun):
+    figures = tables.momentum_verdict(samplers([ACROSS, BELOW], [ACROSS, BELOW], heun=heun)).figures
+    assert not figures["helps"] and figures["orders"]["1"]["cancels"] == [2]
 
 
 def test_multistep():

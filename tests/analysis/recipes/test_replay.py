@@ -128,7 +128,7 @@ def test_drawings_are_of_0_and_1(benches):
     ("settings", "words"),
     [
         ((), "1 to 4"), ((None,), "one setting or more"), ((Flow2DRequest(),) * 5, "1 to 4"), ("ab", "list"),
-        ((Flow2DRequest(), FlowPicturesRequest()), "one setting or more"), ((3,), "settings"),
+        ((Flow2DRequest(), FlowPicturesRequest()), "one setting or more"), ((3,), "one setting or more"),
         ((Flow2DRequest(seed=1), Flow2DRequest(seed=2)), "same density, drawing, seed"),
         ((FlowPicturesRequest(), FlowPicturesRequest(seeds=(1,))), "same data, label, seeds"),
     ],

@@ -110,7 +110,7 @@ FORECAST = {
 @pytest.mark.parametrize(
     ("model", "changes", "field"),
     [
-        ("tiny", {}, "model"), ("", {"members": 1}, "members"), ("", {"x": 1}, ""), ("", {"model": "tall"}, ""),
+        ("tiny", {}, "model"), ("", {"members": 1}, "members"), ("", {"x": 1}, ""), ("", {"model": "tall"}, "model"),
         ("", {"model": "../x"}, "model"), ("", {"kind": "flow_images"}, "settings"),
         ("", {"kind": "flow_2d"}, "settings"),
     ],
