@@ -188,7 +188,7 @@ def run(
     if device == "cuda":
         return gpu_training.run()
     if config is None:
-        config = read_settings(CONFIG, [], recipes.TEACHER_SECTIONS)["network"]
+        config = read_settings(CONFIG, [], recipes.TeacherSettings)["network"]
     bf16 = fast_bf16(torch.device("cpu"))
     compiled = can_compile("auto") if compiled is None else compiled
     steps, sizes, without = steps_of(config, batch, compiled, bf16)
