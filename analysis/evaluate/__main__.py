@@ -133,7 +133,7 @@ def evaluate_hkd(args) -> int:
                 write_metrics(args.models, bench, there | {p.name: kept})
 
     _run(args, parts, _page(args), after, model=bench, name=bench.name)
-    if args.sheet:
+    if args.sheet and bench.teacher is not None:
         best, mine = paired_samples(bench.model, bench.teacher, range(32))
         rows = [x[low : low + 16] for low in (0, 16) for x in (best, mine)]
         save_grid(args.sheet, torch.cat(rows), columns=16)

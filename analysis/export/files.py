@@ -62,7 +62,8 @@ def spectrum_npz(spectrum: SpectrumResult) -> bytes:
     for number, e in enumerate(spectrum.entries):
         arrays |= {f"alpha_{number}": e.alpha, f"beta_{number}": e.beta, f"rank_{number}": e.rank}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    # numpy's stub takes any of the names for its own option allow_pickle
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
