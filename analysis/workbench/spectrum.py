@@ -234,7 +234,7 @@ def mask_bands(session: Session, request: MaskRequest) -> MaskResult:
         z = session.final_latents(request.seed, label)
         keep: list[torch.Tensor | None] = [None] * len(z)
         for i in touched:
-            bands = session.bands(i, request.edges, request.order)
+            bands = session.entries.band_masks(i, request.edges, request.order)
             keep[i] = kept_share(bands, request.gains)
             for b, band in enumerate(bands):
                 energy[b] += (z[i] * pair_mask(band)).double().square().sum()
@@ -297,7 +297,7 @@ def surgery(session: Session, request: SurgeryRequest) -> SurgeryResult:
         full = session.model.decode(session.model.evolve(start, 1.0, request.tau), y)
         altered = modes.decode_with(session.model, start, after, request.tau, y)
     picture, magnification = magnified((altered - full)[0])
-    counts = [[int(m.sum()) for m in session.bands(i, request.edges, request.order)] for i in touched]
+    counts = [[int(m.sum()) for m in session.entries.band_masks(i, request.edges, request.order)] for i in touched]
     exponent = max(float((-e.alpha).max()) for e in after) * (1 - request.tau)
     both = as_pictures(torch.cat([full, altered]))
     return SurgeryResult(
