@@ -9,6 +9,7 @@ import sys
 from analysis.core.errors import UserError
 
 NAMES = ("cost", "evolve", "slider", "training", "flow", "features", "startup", "soak", "trips")
+ON_GPU = ("training",)  # those that can be asked for a GPU
 WRITTEN = ("cost",)  # those with a section on the page of results
 
 
@@ -17,6 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; all when none is given")
     parser.add_argument("--write", action="store_true", help=f"put {', '.join(WRITTEN)} on the page of results too")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=f"of {', '.join(ON_GPU)}")
     args = parser.parse_args(argv)
     unknown = [n for n in args.names if n not in NAMES]
     if unknown:
@@ -26,9 +28,13 @@ def main(argv: list[str] | None = None) -> int:
     if args.write and not set(names) & set(WRITTEN):
         print(f"benchmarks: only {', '.join(WRITTEN)} can be written to the page: leave --write out.", file=sys.stderr)
         return 2
+    if args.device == "cuda" and not set(names) <= set(ON_GPU):
+        print(f"benchmarks: only {', '.join(ON_GPU)} can be measured on a GPU: name it alone.", file=sys.stderr)
+        return 2
     try:
         for name in names:
             options = {"write": args.write} if name in WRITTEN else {}
+            options |= {"device": args.device} if args.device == "cuda" else {}
             importlib.import_module(f"benchmarks.{name}").run(**options)
     except UserError as e:
         print(f"benchmarks: {e}", file=sys.stderr)

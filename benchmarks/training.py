@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import gpu_training
 from benchmarks.serving import load
 from benchmarks.step_shares import step_shares
 from benchmarks.timing import Ratio, print_table, ratio, timed_rounds
@@ -173,6 +174,7 @@ def run(
     batch: int = BATCH,
     rounds: int = ROUNDS,
     compiled: bool | None = None,
+    device: str = "cpu",
 ) -> None:
     """Forward, backward and Adam on random pictures.
 
@@ -181,9 +183,12 @@ def run(
         batch: pictures a step.
         rounds: from two.
         compiled: whether compiled steps are timed; where that can be done by default.
+        device: "cuda" measures the paper's networks on a GPU instead (`gpu_training`).
     """
+    if device == "cuda":
+        return gpu_training.run()
     if config is None:
-        config = read_settings(CONFIG, [], recipes.TEACHER_SECTIONS)["network"]
+        config = read_settings(CONFIG, [], recipes.TeacherSettings)["network"]
     bf16 = fast_bf16(torch.device("cpu"))
     compiled = can_compile("auto") if compiled is None else compiled
     steps, sizes, without = steps_of(config, batch, compiled, bf16)

@@ -58,7 +58,7 @@ class FidCurve:
 
     Args:
         pictures: seeds -> uint8 (B, 3, H, W) by the weights of the moment.
-        data: what the pictures are compared with; its features are made once, in `folder`.
+        data: what the pictures are compared with; its features are generated once, in `folder`.
         count: pictures a measurement, from 2.
         folder: of the cache.
 
@@ -83,14 +83,14 @@ class FidCurve:
             self._network = inception.Inception(device=device, batch=256 if device == "cuda" else inception.BATCH)
         try:
             real = reference(self.data, self._network, folder=self.folder, progress=go_on).moments
-            made = Moments.empty(len(real.total))
+            generated = Moments.empty(len(real.total))
             for low in range(0, self.count, BATCH[device]):
                 go_on()
                 high = min(low + BATCH[device], self.count)
-                made.add(self._network(self.pictures(range(FIRST_SEED + low, FIRST_SEED + high))))
+                generated.add(self._network(self.pictures(range(FIRST_SEED + low, FIRST_SEED + high))))
         except _Stopped:
             return None
-        return {"fid": fid(real, made), "pictures": made.count, "reference": real.count}
+        return {"fid": fid(real, generated), "pictures": generated.count, "reference": real.count}
 
 
 def fid_curve(pictures: Callable[[range], Tensor], spec: str | None, size: int, count: int) -> FidCurve:

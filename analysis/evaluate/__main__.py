@@ -2,7 +2,7 @@
 
 Prints tables. --write also keeps their figures beside the page of results and renders that, and puts the figures of the
 parts fidelity and distribution (hkd), forecast or in-sample (series) into the model's card (inside the checkpoint and
-beside it). `python -m analysis.evaluate page` renders the page again from the figures; nothing is measured.
+beside it). `python -m analysis.evaluate.page` renders the page again from the figures; nothing is measured.
 """
 
 from __future__ import annotations
@@ -187,15 +187,7 @@ def evaluate_flow(args) -> int:
     return 0
 
 
-def render_page(args) -> int:
-    """The page again, from the figures beside it."""
-    page = _results(args)
-    result_pages.write_page(page)
-    print(f"{page}: {len(result_pages.read_sections(page))} sections")
-    return 0
-
-
-EVALUATE = {"hkd": evaluate_hkd, "flow": evaluate_flow, "series": evaluate_series, "page": render_page}
+EVALUATE = {"hkd": evaluate_hkd, "flow": evaluate_flow, "series": evaluate_series}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal, get_type_hints
 
 import koopman_core
 from analysis.core.errors import UserError
@@ -37,7 +38,7 @@ from foundation.frechet import sample_name
 from foundation.perceptual import PerceptualDistance
 from foundation.randomness import FIRST_SEED
 from foundation.settings import build, read_settings
-from koopman_core.recipes import STUDENT_SECTIONS, run_student
+from koopman_core.recipes import StudentSettings, run_student
 
 CONFIG = Path(koopman_core.__file__).parent / "configs" / "shapes_ablation.toml"
 PATH = ("--student.objective=path", "--student.share_eps=0.5", "--student.operator_lr=2e-2")
@@ -318,7 +319,8 @@ def ablation_blocks(group: str, rows: Found, plan: Plan) -> list[Block]:
 
 
 FOLDER = Path("runs/ablation")
-DECISIVE = ("koopman", "student", "training")  # sections of the settings that decide what is learned
+# sections of the settings that decide what is learned
+DECISIVE: tuple[Literal["koopman", "student", "training"], ...] = ("koopman", "student", "training")
 LAW_SEEDS = 16  # trajectories along which the linear law is tested
 REPORTS = (  # these do not
     "threads", "compile", "minutes_per_checkpoint", "images_per_log", "images_per_sample_grid", "images_per_fid",
@@ -343,12 +345,13 @@ def train_row(plan: Plan, row: Row, seed: int, folder: Path, report=print) -> Pa
         f"--run.name={out.name}", f"--input.trajectories={plan.trajectories}", f"--input.teacher={plan.teacher}",
         *([f"--input.lpips={plan.lpips}"] if plan.lpips else []),
     ]  # fmt: skip
-    asked = read_settings(plan.config, overrides, STUDENT_SECTIONS)
+    asked = read_settings(plan.config, overrides, StudentSettings)
     path = out / "student.safetensors"
     if path.exists():
         card = koopman_core.load(path).card
         # as settings, so that an option that the card is older than has its default
-        there = {k: build(STUDENT_SECTIONS[k], card["recipe"][k], k) for k in DECISIVE}
+        sections = get_type_hints(StudentSettings)
+        there = {k: build(sections[k], card["recipe"][k], k) for k in DECISIVE}
         if any(_made(there[k]) != _made(asked[k]) for k in DECISIVE):
             raise UserError(f"{out} was trained with other settings: delete that folder, or give another --folder.")
         if card["images_seen"] >= plan.images:
@@ -412,7 +415,8 @@ def measure(
                 sides.setdefault(entry.shape[-1], []).extend(of_level.tolist())
             found[name] = {str(side): statistics.fmean(v) for side, v in sides.items()}
         _keep(kept, found)
-    fid = kid = None
+    fid: float | None = None
+    kid: float | None = None
     if plan.fid:
         with percent_bar(f"{bench.name}: {sample_name('FID', plan.fid)}") as progress:
             sets = measure_distribution(

@@ -104,7 +104,7 @@ def compare_edits(
         if encoding == "noise":
             eps = noise([derived_seed(s, 1) for s in others], shape)
             path = editing.noisy_latents(model, reference, tau, eps)
-        elif encoding == "ode":
+        elif teacher is not None and encoding == "ode":
             path = editing.state_latents(model, editing.ode_states(teacher, others, sigma).x, tau)
         for arm in ARMS:
             edited = model.decode(editing.mix(z, path, weights[arm], ratio))

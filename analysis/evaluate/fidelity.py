@@ -72,7 +72,8 @@ class Fidelity:
 
 class _Mean:
     def __init__(self, perceptual: PerceptualDistance | None):
-        self.perceptual, self.rows = perceptual, []
+        self.perceptual = perceptual
+        self.rows: list[Tensor] = []
 
     def add(self, x: Tensor, y: Tensor) -> None:
         x = x.clamp(-1, 1)

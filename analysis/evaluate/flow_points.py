@@ -332,7 +332,7 @@ def quality_blocks(q: Quality) -> list[Block]:
 def quality_verdict(q: Quality) -> Verdict:
     """Which methods beat Euler at equal calls, and how many calls each needs for what Euler has with the most."""
     most, goal = q.nfe[-1], q.mmd2[EULER][-1].value
-    methods = {
+    methods: dict[str, dict] = {
         name: {"better": settled(q.nfe, row, -1), "worse": settled(q.nfe, row, 1), "calls": calls_for(q, name, goal)}
         for name, row in q.less_euler.items()
     }

@@ -62,7 +62,7 @@ def compared(data: ImageDataset, row: Row, other: ImageDataset, other_row: Row) 
     known = KNOWN.get((data.name, data.size, n, m), "not known")
     return grid([f"{other.name} {other.split} against {n:,} of {data.split}", "measured", "known"], [
         [sample_name("FID", m), number(fid(row.moments, other_row.moments), ".3f"), known],
-        [f"{sample_name('KID', k.count)} x 1000", interval(k.scaled(1000), ".3g"), "not known"],
+        [f"{sample_name('KID', k.count or 0)} x 1000", interval(k.scaled(1000), ".3g"), "not known"],
     ])  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def bands_verdict(r: BandLabelsResult, order: str) -> Verdict:
 def dmd_verdict(r: LinearityResult, entries: Sequence[SpectrumEntry]) -> Verdict:
     """Whether a dense operator would ask for rates that were learned."""
     inside = total = 0
-    for level, e in zip(r.dmd, entries, strict=True):
+    for level, e in zip(r.dmd or (), entries, strict=True):
         rates = leading_rates(level)
         total += len(rates)
         inside += sum(float(e.alpha.min()) <= v.real <= float(e.alpha.max()) for v in rates)
@@ -197,7 +197,8 @@ def attribution_table(r: AttributionResult, of: str) -> Table:
     rows = []
     for i, factor in enumerate(r.rows):
         marks = np.where(low[i] > yardstick, " *", "")
-        intervals = [Interval(*map(float, v)) for v in zip(mean[i], low[i], high[i], strict=True)]
+        ends = zip(mean[i], low[i], high[i], strict=True)
+        intervals = [Interval(float(m), float(a), float(b)) for m, a, b in ends]
         cells = [interval(v, ".3f", mark) for v, mark in zip(intervals, marks, strict=True)]
         rows.append([factor, *cells, Cell("{}", int(r.pairs[i]))])
     return grid(["factor", *names, "pairs"], rows)
@@ -267,7 +268,7 @@ def rates_cell(rates: Sequence[complex]) -> str:
 def dmd_table(r: LinearityResult, entries: Sequence[SpectrumEntry]) -> Table:
     """What exact DMD finds in each level's trajectories beside what was learned; `r.dmd` must be there."""
     rows = []
-    for name, level, e in zip(r.names, r.dmd, entries, strict=True):
+    for name, level, e in zip(r.names, r.dmd or (), entries, strict=True):
         alpha, beta = e.alpha.double().numpy(), np.abs(e.beta.double().numpy())
         inner, outer = np.quantile(alpha, [0.05, 0.95]).tolist(), [float(alpha.min()), float(alpha.max())]
         rows.append([

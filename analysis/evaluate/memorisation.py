@@ -248,7 +248,9 @@ def measure_memory(
         torch.cat(list(made.values())), data, trained, mirrored=mirrored, progress=lambda n: tell("neighbours", n)
     )
     done += trained
-    near, pairs, closest = {}, {}, ()
+    near: dict[str, Near] = {}
+    pairs: dict[str, Tensor] = {}
+    closest: tuple[Shown, ...] = ()
     for i, (kind, x) in enumerate(made.items()):
         part = slice(i * count, (i + 1) * count)
         found = Neighbours(together.rmse[part], together.index[part], together.mirrored[part])

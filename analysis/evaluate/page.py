@@ -4,13 +4,16 @@
     docs/results/introduction.md         what stands above the sections, written by hand
     docs/results/shapes.fidelity.json    one section: its command, tables with their figures, verdicts
 
-Nothing in a section depends on when it was made, and the page on the files alone: the same figures give the same page.
+`python -m analysis.evaluate.page` renders the page again; nothing is measured. Nothing in a section depends on when it
+was made, and the page on the files alone: the same figures give the same page.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +25,9 @@ from foundation.models import MODELS_DIR
 RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
 INTRODUCTION = "introduction.md"
 SECTION_NAME = re.compile(r"[A-Za-z0-9_+-][\w.+-]*")
-COMMAND = "python -m analysis.evaluate page"
-RENDERED = f"<!-- Rendered from the figures beside this page by `{COMMAND}`: do not edit it. -->\n"
+COMMAND = "python -m analysis.evaluate.page"
+RENDERED = "<!-- Rendered from the figures beside this page"
+FIRST_LINE = f"{RENDERED} by `{COMMAND}`: do not edit it. -->\n"
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def render(page: str | Path) -> str:
         words = above.read_text(encoding="utf-8") if above.exists() else "# Results\n"
     except (OSError, UnicodeDecodeError) as e:
         raise UserError(f"{page.name} cannot be read ({e}): give --results another file.") from None
-    return "\n".join([RENDERED, words, *map(str, read_sections(page))])
+    return "\n".join([FIRST_LINE, words, *map(str, read_sections(page))])
 
 
 def _write(path: Path, text: str) -> None:
@@ -127,7 +131,7 @@ def write_section(page: str | Path, section: Section) -> None:
     """Keep a section's figures beside a page, and render that.
 
     Two measurements that end at one moment write two files, so no figure is lost; if one renders before it sees the
-    other's, `python -m analysis.evaluate page` does so again.
+    other's, `python -m analysis.evaluate.page` does so again.
 
     Raises:
         UserError: as `write_page`.
@@ -147,3 +151,21 @@ def publish(section: Section, page: str | Path | None = None) -> None:
     print(section, flush=True)
     if page is not None:
         write_section(page, section)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="analysis.evaluate.page", description=__doc__.partition("\n")[0])
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the page, its figures beside it")
+    args = parser.parse_args(argv)
+    try:
+        write_page(args.results)
+    except UserError as e:
+        print(f"analysis.evaluate.page: {e}", file=sys.stderr)
+        return 2
+    print(f"{args.results}: {len(read_sections(args.results))} sections")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

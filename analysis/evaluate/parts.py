@@ -107,7 +107,9 @@ def part(
     """
 
     def register(measure: Callable[[Job], Outcome]) -> Callable[[Job], Outcome]:
-        taken = [p for p in _PARTS.values() if p.option == option or (p.family, p.name) == (family, name)]
+        # a module that is run as a script is there twice, and registers the same function again
+        others = [p for p in _PARTS.values() if p.measure.__qualname__ != measure.__qualname__]
+        taken = [p for p in others if p.option == option or (p.family, p.name) == (family, name)]
         if taken:
             raise ValueError(f"{family} {name} --{option} is taken by {taken[0].family} {taken[0].name}.")
         _PARTS[family, name] = Part(family, name, place, option, count, least, most, measure, **more)

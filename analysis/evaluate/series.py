@@ -7,7 +7,7 @@ are in units of each variable's standard deviation over the training part, those
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from analysis.evaluate.momentum import at_calls, choose, settled, weight_cell
 from analysis.evaluate.parts import Job, Outcome, part
 from analysis.series.loaded import METHOD, MODEL, NFE
 from analysis.series.long_run import starts
-from flow_core.series.baselines import KINDS, GaussianForecast, fit_baseline, strong_baselines, torus_members
+from flow_core.series.baselines import SIMPLE_BASELINES, GaussianForecast, fit_baseline, strong_baselines, torus_members
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import Scores, crps, crps_gaussian, gaussian_scores, scores, weighted_mean
 from flow_core.series.world import World
@@ -86,7 +86,7 @@ def measure_forecast(model: SeriesModel, world: World, members: int, progress: P
     made = model.forecast(r.history, r.context, world.horizon, members, NFE, METHOD, progress=tick).members
     rows = {MODEL: scores(made, r.truth, weights=weights, period=period, block=block)}
     single = {MODEL: by_lead(crps(made, r.truth, fair=True, period=period), world)}
-    for kind in KINDS:
+    for kind in SIMPLE_BASELINES:
         if world.geometry == "torus":
             if kind == "damped persistence":
                 continue
@@ -161,7 +161,7 @@ def measure_samplers(
 ) -> SamplerScores:
     """One frame ahead from the same noise by every method, at equal numbers of counted calls."""
     parts = {split: starts(world, split, 1, most) for split in ("validation", "test")}
-    derivatives = {k: [] for k in ORDERS}
+    derivatives: dict[int, list[int]] = {k: [] for k in ORDERS}
 
     def score(split: str, nfe: int, method: str, gammas: tuple[float, ...] = ()) -> tuple[np.ndarray, int]:
         r, _ = parts[split]
@@ -176,7 +176,8 @@ def measure_samplers(
     over_multistep: list[Interval] = []
     over_none: dict[int, list] = {k: [] for k in ORDERS}
     over_heun: dict[int, list] = {k: [] for k in ORDERS}
-    euler, chosen = [], {k: [] for k in ORDERS}
+    euler: list[float] = []
+    chosen: dict[int, list[tuple[float, ...]]] = {k: [] for k in ORDERS}
     others: dict[str, list] = {
         name: [] for name in (HEUN, RK4, "multistep", "matched noise", WITHOUT, *map(order, ORDERS))
     }
@@ -187,9 +188,11 @@ def measure_samplers(
         rows["multistep"] = score("test", nfe, "multistep")[0]
         rows["matched noise"] = score("test", nfe, "matched", (1.0,))[0]
         rows[WITHOUT] = score("test", nfe, "published", GAMMAS[:1])[0]
-        weights = choose(
-            lambda g, nfe=nfe: float(score("validation", nfe, "published", g)[0].mean()), ORDERS, GAMMAS, HIGHER_GAMMAS
-        )
+
+        def on_validation(gammas: tuple[float, ...], nfe: int = nfe) -> float:
+            return float(score("validation", nfe, "published", gammas)[0].mean())
+
+        weights = choose(on_validation, ORDERS, GAMMAS, HIGHER_GAMMAS)
         for k, gammas in zip(ORDERS, weights, strict=True):
             rows[order(k)], spent = score("test", nfe, "published", gammas)
             chosen[k].append(gammas)
@@ -381,22 +384,23 @@ def momentum_verdict(s: SamplerScores) -> Verdict:
     """
     from_two = [i for i, n in enumerate(s.nfe) if n > 1]
 
-    def where(held: Callable[[int], bool]) -> list[int]:
-        return [s.nfe[i] for i in from_two if held(i)]
+    def where(*rows: Sequence[Interval], sign: int = -1) -> list[int]:
+        """Numbers of calls, from two, at which all rows lie on one side of 0."""
+        return [s.nfe[i] for i in from_two if all(row[i].sign == sign for row in rows)]
 
     orders: dict[str, dict] = {}
     for k, none in s.over_none.items():
         row = [d for _, d in s.others[order(k)]]
         heun = s.over_heun[k]
-        cancels = where(lambda i, n=none, r=row, h=heun: n[i].sign < 0 and r[i].sign < 0 and h[i].sign >= 0)
-        both = where(lambda i, n=none, r=row, h=heun: n[i].sign < 0 and r[i].sign < 0 and h[i].sign < 0)
-        alone = where(lambda i, n=none, b=(*both, *cancels): n[i].sign < 0 and s.nfe[i] not in b)
-        worse = where(lambda i, n=none: n[i].sign > 0)
+        both = where(none, row, heun)
+        cancels = [n for n in where(none, row) if n not in both]
+        alone = [n for n in where(none) if n not in (*both, *cancels)]
         gain = max((-row[i].value / s.euler[i] for i in from_two if s.nfe[i] in both), default=None)
+        worse = where(none, sign=1)
         orders[str(k)] = {"all": both, "cancels": cancels, "no_momentum_alone": alone, "worse": worse, "gain": gain}
     plain = [d for _, d in s.others[WITHOUT]]
-    better, worse = where(lambda i: plain[i].sign < 0), where(lambda i: plain[i].sign > 0)
-    above = {str(k): where(lambda i, r=r: r[i].sign < 0) for k, r in s.beyond.items()}
+    better, worse = where(plain), where(plain, sign=1)
+    above = {str(k): where(row) for k, row in s.beyond.items()}
     used = sorted({s.gammas[1][i][0] for i in from_two})
 
     def claim(k: str, o: dict) -> str:

@@ -17,7 +17,7 @@ from analysis.evaluate.series import paired
 from analysis.series.loaded import METHOD, NFE, real_series
 from analysis.series.long_run import FREE_RUNS, free_run, starts
 from flow_core.series import alanine, lorenz
-from flow_core.series.baselines import KINDS, fit_baseline
+from flow_core.series.baselines import SIMPLE_BASELINES, fit_baseline
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import ensemble_mean, jensen_shannon
 from flow_core.series.world import SPLITS, World
@@ -254,7 +254,7 @@ def index_errors(model: SeriesModel, world: World, weights: np.ndarray) -> dict[
     """Forecasts -> (L,) root mean squared error of the index of the mean forecast over the test part's starts, °C."""
     r, _ = starts(world, "test", world.horizon)
     made = model.forecast(r.history, r.context, world.horizon, INDEX_MEMBERS, NFE, METHOD).members.mean(0)
-    means = {"this model": made} | {kind: fit_baseline(world, kind).mean(r.history) for kind in KINDS}
+    means = {"this model": made} | {kind: fit_baseline(world, kind).mean(r.history) for kind in SIMPLE_BASELINES}
     error = {k: ((m - r.truth) * world.scale * weights).sum((-3, -2, -1)) for k, m in means.items()}
     return {k: np.sqrt((e**2).mean(0)) for k, e in error.items()}
 
@@ -302,7 +302,7 @@ def fields_blocks(model: SeriesModel, world: World, frames: int, progress: Progr
 
 def fields_verdict(shares: dict, errors: dict, spread: dict) -> Verdict:
     """What the patterns lose out of sample, at which leads the index beats damped persistence, and the runs' size."""
-    gap = errors["this model"] - errors[KINDS[2]]
+    gap = errors["this model"] - errors[SIMPLE_BASELINES[2]]
     better = [int(k) + 1 for k in np.flatnonzero(gap < 0)]
     over = {part: float(spread["this model"] / spread[part]) for part in ("train", "test")}
     return Verdict(

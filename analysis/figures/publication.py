@@ -311,7 +311,7 @@ def contact_sheet(
                 axes[i, j].set_title(str(across[j]), fontsize=SMALL, pad=2)
         if down:
             axes[i, 0].set_ylabel(str(down[i]), fontsize=SMALL, rotation=0, ha="right", va="center")
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+    figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
     if x:
         figure.suptitle(x, fontsize=SIZE)
     if y and down:

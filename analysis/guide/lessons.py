@@ -307,8 +307,8 @@ def most_detail(bench: Workbench, request: EditRequest, report: Report | None = 
     every = tuple(range(len(names)))
     asked = [replace(request, bands=bands) for bands in (*((b,) for b in every), every)]
     found = [bench.edit(r, report).numbers for r in asked]
-    detail = [n.high_correlation for n in found]
-    if None in detail:
+    detail = [n.high_correlation for n in found if n.high_correlation is not None]
+    if len(detail) < len(found):
         return Reply("One of these pictures has no detail to compare: take another reference.")
     most, mine = int(np.argmax(detail[:-1])), request.bands[0]
     each = listed([f"{names[b]} {detail[b]:.2f}" for b in every])

@@ -36,7 +36,7 @@ from analysis.series.loaded import (
 from analysis.series.long_run import LongRunRequest, LongRunResult, measure_long_run
 from flow_core.samplers import METHODS, MOMENTUM
 from flow_core.series import model as series_model
-from flow_core.series.baselines import KINDS
+from flow_core.series.baselines import SIMPLE_BASELINES
 from flow_core.series.scores import ensemble_mean, wrap
 from flow_core.series.world import World
 from flow_core.series.worlds import open_world
@@ -208,12 +208,6 @@ class SeriesForecasts:
         self._answers = ByteLRU(CACHE_BYTES)
         self._lock = threading.RLock()
 
-    @staticmethod
-    @functools.cache
-    def shared() -> SeriesForecasts:
-        """The one bench of a process, on the models that ship."""
-        return SeriesForecasts()
-
     @functools.cached_property
     def models(self) -> tuple[SeriesInfo, ...]:
         """Every model whose file can be read; first those whose data are at hand."""
@@ -375,9 +369,9 @@ class SeriesForecasts:
 
 def _reference(marks: dict[str, Scores], usual: dict[str, float]) -> str:
     """Damped persistence; on the torus, which has none, the better one over many starts, or else here."""
-    if KINDS[2] in marks:
-        return KINDS[2]
-    return min(KINDS[:2], key=lambda k: usual.get(k, marks[k].crps_fair))
+    if SIMPLE_BASELINES[2] in marks:
+        return SIMPLE_BASELINES[2]
+    return min(SIMPLE_BASELINES[:2], key=lambda k: usual.get(k, marks[k].crps_fair))
 
 
 def _usual(card: dict) -> dict[str, float]:

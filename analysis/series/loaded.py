@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from flow_core.series import alanine, sst
-from flow_core.series.baselines import KINDS, Baseline, fit_baseline, torus_members
+from flow_core.series.baselines import SIMPLE_BASELINES, Baseline, fit_baseline, torus_members
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import crps, crps_gaussian, ensemble_mean, gaussian_scores, scores, weighted_mean, wrap
 from flow_core.series.world import Rollouts, World
@@ -159,11 +159,11 @@ def load_series(model: SeriesModel, world: World) -> LoadedSeries:
     fitted, drawn = {}, {}
     if world.geometry == "torus":
         from_zero = dataclasses.replace(rollouts, history=np.zeros_like(rollouts.history[:1]), truth=rollouts.truth[:1])
-        for kind in KINDS[:2]:  # from zero, persistence is the drawn change
+        for kind in SIMPLE_BASELINES[:2]:  # from zero, persistence is the drawn change
             drawn[kind] = torus_members(world, from_zero, kind, TORUS_MEMBERS)[:, 0]
     else:
         light = _lighter(world, bound)
-        fitted = {kind: fit_baseline(light, kind, bound) for kind in KINDS}
+        fitted = {kind: fit_baseline(light, kind, bound) for kind in SIMPLE_BASELINES}
     same = world.fingerprint() == model.card.get("data", {}).get("fingerprint")
     return LoadedSeries(model, world, rollouts, bound, fitted, drawn, _plane(world), same)
 

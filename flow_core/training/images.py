@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from foundation import checkpoints, noise
 from foundation.commands import VERSION, device_sentence, report
 from foundation.models import find_model
 from foundation.picture_data import DataConfig, draw_pictures, save_grid, told_labels, training_pool
-from foundation.settings import SettingsError, read_settings
+from foundation.settings import SettingsError, plain_sections, read_settings
 from foundation.training import TrainingConfig, train
 from foundation.unet import UNetConfig, count_parameters
 
@@ -55,6 +56,18 @@ class RunConfig:
 
     out: str = "runs/images"
     name: str = "images"
+
+
+class ImagesSettings(TypedDict):
+    """Sections of a settings file for pictures."""
+
+    data: DataConfig
+    flow: PictureFlowConfig
+    network: UNetConfig
+    objective: ObjectiveConfig
+    images: ImagesConfig
+    training: TrainingConfig
+    run: RunConfig
 
 
 def start_from(model: FlowModel, name_or_path: str) -> dict:
@@ -98,11 +111,7 @@ def picture_draw(pictures: np.ndarray, labels: np.ndarray, config: ImagesConfig)
 
 def run_images(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
     """Train a flow on pictures."""
-    sections = {
-        "data": DataConfig, "flow": PictureFlowConfig, "network": UNetConfig, "objective": ObjectiveConfig,
-        "images": ImagesConfig, "training": TrainingConfig, "run": RunConfig,
-    }  # fmt: skip
-    s = read_settings(config, overrides, sections)
+    s = read_settings(config, overrides, ImagesSettings)
     out, network = Path(s["run"].out), s["network"]
     if s["data"].size != network.resolution:
         raise SettingsError(
@@ -117,7 +126,7 @@ def run_images(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
     print(
         f"images: {count_parameters(model):,} parameters, {len(pictures):,} pictures, {device_sentence()}", flush=True
     )
-    recipe = {k: asdict(v) for k, v in s.items() if k != "run"}
+    recipe = plain_sections(s, without=("run",))
     # paths of this machine belong in no card
     recipe["data"]["spec"], recipe["images"]["start"] = about["spec"], start.get("name", "")
 

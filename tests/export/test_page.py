@@ -5,6 +5,7 @@ import http.server
 import io
 import json
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,7 +212,6 @@ def test_mode_hash_and_embedding(context, address):
     assert again.locator(".stage canvas").bounding_box()["width"] == 200
     assert not again.locator("header").is_visible()
     outer = context.new_page()
-    outer.goto(address + "card.json")
     outer.set_content(f'<iframe src="{address}?embed=200#explore?seed=12" width="300" height="400"></iframe>')
     frame = outer.frame_locator("iframe")
     frame.locator('html[data-ready="model"]').wait_for(timeout=PATIENCE)
@@ -221,7 +221,7 @@ def test_mode_hash_and_embedding(context, address):
 def downloaded(page, button):
     with page.expect_download() as caught:
         page.get_by_role("button", name=button).click()
-    return open(caught.value.path(), "rb").read()
+    return Path(caught.value.path()).read_bytes()
 
 
 def upload(page, name, data):

@@ -436,7 +436,7 @@ def test_two_workers_train_one_model(tmp_path):
         # --multi_gpu is accelerate's word for "several processes"; with --cpu it starts one, whatever the number
         sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port),
-        str(SCRIPT), str(tmp_path),
+        str(SCRIPT), str(tmp_path), "--fid",
     ]  # fmt: skip
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     child = subprocess.run(command, capture_output=True, timeout=280, env=env, text=True)
@@ -447,7 +447,9 @@ def test_two_workers_train_one_model(tmp_path):
     assert ranks[0]["drawn"] != ranks[1]["drawn"]  # each worker sees samples of its own
     rows = curve(tmp_path)
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["log.csv", "rank0.json", "rank1.json", STATE_FILE]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["fid.csv", "log.csv", "rank0.json", "rank1.json", STATE_FILE]
+    with open(tmp_path / "fid.csv", newline="") as f:  # by one process alone
+        assert [int(row["images"]) for row in csv.DictReader(f)] == [160, 320]
     saved = state(tmp_path)
     assert tiny.fingerprint(saved[f"model.{k}"] for k in TinyTask().trainable_state()) == ranks[0]["weights"]
 

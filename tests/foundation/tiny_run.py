@@ -1,6 +1,6 @@
 """A training run that lasts a second, for the tests that need a process of their own.
 
-    python tests/foundation/tiny_run.py OUT [--resume] [--kill-in-save N] [--long-step N] [--compile auto]
+    python tests/foundation/tiny_run.py OUT [--resume] [--kill-in-save N] [--long-step N] [--compile auto] [--fid]
 
 Writes OUT/rank<r>.json at its end: what this worker saw and what it holds.
 """
@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--kill-in-save", type=int, default=0, help="SIGKILL itself in the middle of the Nth save")
     parser.add_argument("--long-step", type=int, default=-1, help="a step that lasts a minute")
     parser.add_argument("--compile", default="off")
+    parser.add_argument("--fid", action="store_true", help="measure something in the place of FID at half and end")
     args = parser.parse_args()
     if args.kill_in_save:
         calls = iter(range(1, args.kill_in_save + 1))
@@ -93,7 +95,13 @@ def main() -> None:
     task.out = args.out
     # a killed run saves after every step, and so in the middle of the log's intervals too
     config = tiny_config(minutes_per_checkpoint=0.0 if args.kill_in_save else 1e9, compile=args.compile)
-    result = train(task, config, args.out, identity=IDENTITY, resume=args.resume, quiet=True)
+    config = replace(config, images_per_fid=160 if args.fid else 0)
+
+    def measure(stop) -> dict[str, float]:
+        time.sleep(1)  # the other workers wait
+        return {"fid": float(task.net[3].weight.detach().sum())}
+
+    result = train(task, config, args.out, identity=IDENTITY, resume=args.resume, on_fid=measure, quiet=True)
     rank = os.environ.get("RANK", "0")
     about = {
         "world": os.environ.get("WORLD_SIZE", "1"),

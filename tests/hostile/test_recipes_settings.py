@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from pathlib import Path
+from typing import TypedDict, get_type_hints
 
 import numpy as np
 import pytest
@@ -87,15 +88,21 @@ def test_recipes_with_other_bytes(written, data):
 # ---------------------------------------------------------------------------------------------------------------------
 # Settings files
 
-SECTIONS = {"training": TrainingConfig, "network": UNetConfig}
+
+class Sections(TypedDict):
+    training: TrainingConfig
+    network: UNetConfig
+
+
 ODD_VALUES = ["[[[[", "[" * 5000, "{a=1}", "1979-05-27", "0x" + "f" * 5000, "9" * 5000]
 TOML = b"[training]\nimages = 64\nbatch = 8\nseed = 0\n[network]\nresolution = 16\nmultipliers = [1, 2]\n"
 
 
-def assert_settings(found: dict) -> None:
-    assert found.keys() == SECTIONS.keys()
+def assert_settings(found: Sections) -> None:
+    classes = get_type_hints(Sections)
+    assert found.keys() == classes.keys()
     for name, value in found.items():
-        assert isinstance(value, SECTIONS[name]) and all(hasattr(value, f.name) for f in fields(value))
+        assert isinstance(value, classes[name]) and all(hasattr(value, f.name) for f in fields(value))
 
 
 @fuzz(60)
@@ -120,9 +127,9 @@ def test_overrides(tmp_path_factory, key, value):
 def read_judged(path: Path, overrides: list[str]) -> None:
     """Whoever writes a settings file knows where it is: only the path itself may be told back."""
 
-    def read() -> dict:
+    def read() -> Sections:
         try:
-            return read_settings(path, overrides, SECTIONS)
+            return read_settings(path, overrides, Sections)
         except SettingsError as e:
             raise SettingsError(str(e).replace(str(path), path.name)) from None
 

@@ -69,8 +69,8 @@ def curve(folder):
 def distance(pictures):
     """The Frechet distance by a matrix's root, of floats in [-1, 1] to the folder's pictures."""
     real = torch.from_numpy(open_dataset("folder:pictures", 8).pictures(range(12))).permute(0, 3, 1, 2)
-    made = (pictures * 127.5 + 128).clip(0, 255).to(torch.uint8)
-    a, b = (Network()(x).double().numpy() for x in (real, made))
+    samples = (pictures * 127.5 + 128).clip(0, 255).to(torch.uint8)
+    a, b = (Network()(x).double().numpy() for x in (real, samples))
     c, d = np.cov(a.T), np.cov(b.T)
     return ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(c + d - 2 * scipy.linalg.sqrtm(c @ d).real)
 
@@ -87,8 +87,8 @@ def test_figures_are_those_of_the_exported_weights(run):
     assert [(r["images"], r["pictures"], r["reference"]) for r in rows] == [(8, COUNT, 12), (16, COUNT, 12)]
     teacher = koopman_core.load_teacher(run / "teacher" / "teacher.safetensors")
     x, labels = held_out()
-    made = heun_sample(lambda x, s: teacher(x, s, labels), SIGMA_MAX * x, karras_sigmas(18)).x
-    assert rows[-1]["fid"] == pytest.approx(distance(made), rel=1e-3)
+    samples = heun_sample(lambda x, s: teacher(x, s, labels), SIGMA_MAX * x, karras_sigmas(18)).x
+    assert rows[-1]["fid"] == pytest.approx(distance(samples), rel=1e-3)
 
     (run / "trajectories.toml").write_text(
         '[teacher]\ncheckpoint = "teacher/teacher.safetensors"\n[trajectories]\ncount = 6\nsteps = 3\n'
@@ -106,9 +106,9 @@ def test_figures_are_those_of_the_exported_weights(run):
     assert Network.calls == calls + 2  # six pictures in two batches; the reference is on disk
     model = koopman_core.load(run / "student" / "student.safetensors")
     with torch.no_grad():
-        made = model.one_step(x, labels)
+        samples = model.one_step(x, labels)
     (row,) = curve(run / "student")
-    assert row["images"] == 8 and row["fid"] == pytest.approx(distance(made), rel=1e-3)
+    assert row["images"] == 8 and row["fid"] == pytest.approx(distance(samples), rel=1e-3)
 
 
 def test_a_missing_network_is_said_before_the_training(run, monkeypatch, capsys):

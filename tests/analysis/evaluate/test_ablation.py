@@ -120,14 +120,14 @@ def test_more_samples_go_on_and_fid_is_asked_for(plan, tmp_path, monkeypatch):
 
 
 def test_the_decoder_s_level_is_compared_at_equal_budget(plan, tmp_path):
-    found = run(plan, "decoder_published", tmp_path / "runs", seeds=1, report=lambda _: None)
-    cards = [koopman_core.load(tmp_path / "runs" / f"{row.key}-0" / "student.safetensors").card for row, _ in found]
+    rows = run(plan, "decoder_published", tmp_path / "runs", seeds=1, report=lambda _: None)
+    cards = [koopman_core.load(tmp_path / "runs" / f"{row.key}-0" / "student.safetensors").card for row, _ in rows]
     assert [c["recipe"]["koopman"]["decoder_sigma"] for c in cards] == ["min", "max"]
     assert cards[0]["recipe"]["training"] == cards[1]["recipe"]["training"]
-    (_, (low,)), (_, (high,)) = found
+    (_, (low,)), (_, (high,)) = rows
     assert low.lpips != high.lpips
-    better = found[low.lpips > high.lpips][0].words
-    blocks = ablation_blocks("decoder_published", found, plan)
+    better = rows[low.lpips > high.lpips][0].words
+    blocks = ablation_blocks("decoder_published", rows, plan)
     assert blocks[2].figures["picture"] == better
     assert f"| published, decoder 80 | 1 | {high.lpips:.4f} |" in markdown(blocks)
 

@@ -6,7 +6,7 @@ import torch
 from analysis.evaluate import __main__ as evaluate
 from analysis.evaluate import flow_images, flow_points
 from analysis.evaluate import flow_images as picture_scores
-from analysis.evaluate.page import RENDERED
+from analysis.evaluate.page import FIRST_LINE
 from analysis.evaluate.parts import Job
 from flow_core.densities.toys import toy
 from flow_core.model import FlowConfig, FlowModel, save
@@ -65,7 +65,7 @@ def test_the_command_prints_and_writes_every_flow(folder, capsys):
     assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == [wanted[2], *wanted[:2]]
     assert [line[3:] for line in out.splitlines() if line.startswith("## ")] == wanted
     assert "`python -m analysis.evaluate flow --model tiny --parts momentum --momentum-seeds 3`" in page
-    assert page.startswith(f"{RENDERED}\n# Results\n\nBy hand.\n\n## straight")
+    assert page.startswith(f"{FIRST_LINE}\n# Results\n\nBy hand.\n\n## straight")
     assert evaluate.main([*arguments, "--model", "all"]) == 0
     assert (folder / "results.md").read_text() == page
     assert evaluate.main([*arguments, "--model", "straight", "--parts", "momentum"]) == 0

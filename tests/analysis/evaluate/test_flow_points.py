@@ -124,7 +124,7 @@ def test_momentum_rows_by_hand():
 
 def test_other_data_and_other_counts_are_told():
     model = random_flow(density="pictures")
-    with pytest.raises(UserError, match="none of the densities"):
+    with pytest.raises(UserError, match="densities"):
         flow_points.density_of(model)
-    with pytest.raises(RuntimeError, match="spent 2 network calls, not 3"):
+    with pytest.raises(RuntimeError, match="2.*3"):
         counted(type("Result", (), {"x": None, "nfe": 2}), 3)

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from analysis.evaluate import __main__ as evaluate
+from analysis.evaluate import page as result_pages
 from analysis.evaluate.fidelity import measure_fidelity
-from analysis.evaluate.page import RENDERED
+from analysis.evaluate.page import FIRST_LINE
 from analysis.metrics import image as metrics
 from analysis.workbench.library import ModelLibrary
 from foundation import noise
@@ -100,7 +101,7 @@ def test_every_part_goes_on_the_page_once_and_in_order(models, tmp_path, capsys)
         command = f"`python -m analysis.evaluate hkd --model shapes --parts {part} --{count.replace('=', ' ')}`"
         assert out.count(f"## shapes: {part}\n\n{command}\n") == made.count(f"## shapes: {part}\n\n{command}\n") == 1
         places.append(made.index(command))
-    assert places == sorted(places) and made.startswith(f"{RENDERED}\n# Results\n\nBy hand.\n")
+    assert places == sorted(places) and made.startswith(f"{FIRST_LINE}\n# Results\n\nBy hand.\n")
     card = (tmp_path / "m" / "shapes.hkd.json").read_text()
     assert evaluate.main([*arguments, "--parts", "editing,bands"]) == 0  # again: nothing changes
     again = capsys.readouterr().out
@@ -125,8 +126,11 @@ def test_the_page_is_rendered_again_without_measuring(models, tmp_path, capsys):
     assert evaluate.main([*arguments, "--parts", "bands", "--band-seeds", "2"]) == 0
     text = page.read_text()
     page.unlink()
-    assert evaluate.main(["page", "--results", str(page)]) == 0 and page.read_text() == text
+    assert result_pages.main(["--results", str(page)]) == 0 and page.read_text() == text
     assert "1 sections" in capsys.readouterr().out
+    (tmp_path / "results" / "many.bands.json").write_text("[]")
+    assert result_pages.main(["--results", str(page)]) == 2 and page.read_text() == text
+    assert "many.bands.json" in capsys.readouterr().err
 
 
 def test_parts_without_a_teacher(models, capsys):

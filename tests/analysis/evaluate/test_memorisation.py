@@ -278,15 +278,15 @@ def test_figures_are_those_of_the_pictures():
 
 
 def test_what_cannot_be_measured_is_told():
-    with pytest.raises(UserError, match="The teacher of shapes is not beside it"):
+    with pytest.raises(UserError, match="teacher of shapes"):
         measure_memory(Workbench(bench_of().model, None, "shapes"), 12)
-    with pytest.raises(UserError, match="number of training pictures in the card of shapes must be"):
+    with pytest.raises(UserError, match="training pictures"):
         measure_memory(bench_of(pictures=3), 12)
-    with pytest.raises(UserError, match="number of pictures of each kind, those held out of shapes too, must be"):
+    with pytest.raises(UserError, match="each kind"):
         measure_memory(bench_of(), 11)
     bench = bench_of()
     bench.model.card = {"data": {"spec": "folder"}}
-    with pytest.raises(UserError, match="names no data set that can be opened here"):
+    with pytest.raises(UserError, match="data set"):
         measure_memory(bench, 12)
 
 

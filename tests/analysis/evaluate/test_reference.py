@@ -46,7 +46,7 @@ def test_of_the_shapes_a_stated_number(tmp_path, monkeypatch):
     row = image_sets.reference(data, network, folder=tmp_path)
     torch.testing.assert_close(row.kept, network(torch.from_numpy(data.pictures(range(5))).permute(0, 3, 1, 2)))
     assert image_sets.reference(data, network, 3, folder=tmp_path).moments.count == 3
-    with pytest.raises(ValueError, match="The reference from shapes must be a whole number from 2"):
+    with pytest.raises(ValueError, match="shapes.* 2"):
         image_sets.reference(data, network, 1, folder=tmp_path)
 
 

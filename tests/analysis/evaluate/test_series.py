@@ -8,7 +8,7 @@ from analysis.evaluate.series import measure_forecast, measure_samplers, paired
 from analysis.series import long_run
 from analysis.series.loaded import METHOD, MODEL, NFE
 from analysis.series.long_run import starts
-from flow_core.series.baselines import ANALOGS, KINDS, LEVEL, REGRESSION, fit_baseline, strong_baselines
+from flow_core.series.baselines import ANALOGS, LEVEL, REGRESSION, SIMPLE_BASELINES, fit_baseline, strong_baselines
 from flow_core.series.scores import crps_gaussian, scores
 from tests.analysis.series.tiny_worlds import line, random_model, torus
 
@@ -51,7 +51,7 @@ def test_forecast_on_the_line_by_hand(monkeypatch):
     mine = fair(made.astype(float), r.truth).mean(-1)
     damped = fit_baseline(world, "damped persistence")
     other = crps_gaussian(damped.mean(r.history), damped.std, r.truth).mean(-1)
-    assert set(f.rows) == {MODEL, *KINDS, LEVEL, REGRESSION, ANALOGS} and f.members == 5 and shares[-1] == 1
+    assert set(f.rows) == {MODEL, *SIMPLE_BASELINES, LEVEL, REGRESSION, ANALOGS} and f.members == 5 and shares[-1] == 1
     # every claim is against the strongest baseline
     assert f.reference == min(f.by_lead.keys() - {MODEL}, key=lambda k: f.by_lead[k].mean())
     np.testing.assert_allclose(f.by_lead[MODEL], mine.mean(0), rtol=1e-6)

@@ -36,5 +36,5 @@ def test_a_model_that_is_not_here_is_a_sentence(models):
     other = next(e for e in EXAMPLES if e.model)
     library = ModelLibrary(models)
     library._names = ["many"]
-    with pytest.raises(UserError, match="needs the model shapes, which is not here"):
+    with pytest.raises(UserError, match="shapes"):
         recipe_of(other, Studio(library=library))

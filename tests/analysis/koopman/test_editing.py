@@ -67,7 +67,7 @@ def test_both_ends_are_exact(bench):
         z, other, editing.mix(z, other, everywhere, 0.0), editing.mix(z, other, everywhere, 1.0), strict=True
     ):
         assert torch.equal(c, a) and torch.equal(d, b)
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="0.*1"):
         editing.mix(z, other, everywhere, 1.1)
 
 
@@ -86,7 +86,7 @@ def test_bands_partition_the_weights(bench):
     assert torch.equal(parts[2][0][::2] > 0, top & (whole_of(bench, g) > 0)) and torch.equal(
         parts[2][0][::2], parts[2][0][1::2]
     )
-    with pytest.raises(ValueError, match="bands 0 to 2"):
+    with pytest.raises(ValueError, match="0 to 2"):
         editing.mode_weights(bench.entries, g, (3,), (0.25, 0.5))
 
 
