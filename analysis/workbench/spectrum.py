@@ -233,7 +233,7 @@ def mask_bands(session: Session, request: MaskRequest) -> MaskResult:
         z = session.final_latents(request.seed, label)
         masked = weigh_bands(z, session.entries, request.edges, request.gains, request.order, touched)
         for i in touched:
-            for b, band in enumerate(session.bands(i, request.edges, request.order)):
+            for b, band in enumerate(session.entries.band_masks(i, request.edges, request.order)):
                 energy[b] += (z[i] * pair_mask(band)).double().square().sum()
                 count[b] += band.sum()
         both = [torch.cat([a, b]) for a, b in zip(z, masked, strict=True)]
@@ -294,7 +294,7 @@ def surgery(session: Session, request: SurgeryRequest) -> SurgeryResult:
         full = session.model.decode(session.model.evolve(start, 1.0, request.tau), y)
         altered = modes.decode_with(session.model, start, after, request.tau, y)
     picture, magnification = magnified((altered - full)[0])
-    counts = [[int(m.sum()) for m in session.bands(i, request.edges, request.order)] for i in touched]
+    counts = [[int(m.sum()) for m in session.entries.band_masks(i, request.edges, request.order)] for i in touched]
     exponent = max(float((-e.alpha).max()) for e in after) * (1 - request.tau)
     both = as_pictures(torch.cat([full, altered]))
     return SurgeryResult(
