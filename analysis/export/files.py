@@ -1,7 +1,7 @@
 """Results as files: modes as CSV, spectra as NPZ, trajectories as GIF, figures as HTML, one report without a network.
 
-Figures as PNG or SVG are in `analysis.figures.image_files`. Everything is made in memory; the caller
-decides where it goes.
+The page itself saves its figures as PNG and SVG; figures for a paper are in `analysis.figures.publication`. Everything
+is made in memory; the caller decides where it goes.
 """
 
 from __future__ import annotations
