@@ -84,9 +84,12 @@ def handler(page: Any, control: str) -> Callable[[float], Any]:
     if found is None:
         raise UserError(f"Nothing happens when {control} is moved: choose another control.")
 
+    named = list(found.input_keyword_names)  # of the last inputs, which the page gives by name
+
     def ask(value: float) -> Any:
         values = [value if block._id == ours else getattr(block, "value", None) for block in found.inputs]
-        return found.fn(dict(zip(found.inputs, values, strict=True))) if found.inputs_as_dict else found.fn(*values)
+        first = len(values) - len(named)
+        return found.fn(*values[:first], **dict(zip(named, values[first:], strict=True)))
 
     return ask
 
