@@ -19,8 +19,7 @@ from torch import Tensor
 from analysis.core.errors import UserError
 from analysis.evaluate import page as result_pages
 from analysis.evaluate.flow_images import batches
-from analysis.evaluate.markdown import NOT_DEFINED, grid, span
-from analysis.evaluate.momentum import over_seeds
+from analysis.evaluate.markdown import NOT_DEFINED, Cell, Table, grid, interval, number
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
@@ -31,6 +30,7 @@ from flow_core.samplers import GRIDS, sample
 from foundation import noise
 from foundation.perceptual import PerceptualDistance, available
 from foundation.randomness import FIRST_SEED
+from foundation.statistics import Interval, mean_interval
 from foundation.unet import UNet, count_parameters
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import MODELS_DIR
@@ -146,8 +146,8 @@ def distances(
         features = perceptual.features(best.draw(*start).clamp(-1, 1))
         for name in close:
             found[name].append(perceptual.distance_from(table[name].draw(*start).clamp(-1, 1), features))
-    means = {name: over_seeds(torch.cat(values)) for name, values in found.items()}
-    return {n: m.says or span(means[n].value, means[n].low, means[n].high, ".4f") for n, m in table.items()}
+    means = {name: mean_interval(torch.cat(values)) for name, values in found.items()}
+    return {n: m.says or interval(means[n]) for n, m in table.items()}
 
 
 @torch.inference_mode()
@@ -189,18 +189,19 @@ def measure(
     ]  # fmt: skip
 
 
-def table_of(lines: list[Line]) -> str:
+def table_of(lines: list[Line]) -> Table:
     """The Markdown table."""
     head = ["model", "method", "network calls", "LPIPS to the teacher's best"]
     head += [f"{what}, batch {b}" for b in BATCHES for what in (f"times {HKD}", "ms a picture")]
     rows = []
     for line in lines:
-        cells = [line.model, line.name, str(line.calls), line.distance]
+        cells = [line.model, line.name, Cell("{}", line.calls), line.distance]
         for b in BATCHES:
             r = line.ratios[b]
             cells += [
-                "1" if line.name == HKD else span(r.median, r.low, r.high, ".2f"), f"{1e3 * line.seconds[b]:.1f}"
-            ]  # fmt: skip
+                "1" if line.name == HKD else interval(Interval(r.median, r.low, r.high), ".2f"),
+                number(1e3 * line.seconds[b], ".1f"),
+            ]
         rows.append(cells)
     return grid(head, rows)
 
@@ -231,7 +232,7 @@ def run(
         UserError: a model, its teacher or its flow is not there, or a page that cannot be written to.
     """
     if write:
-        result_pages.read_page(page)  # refused now, not after the measurement
+        result_pages.render(page)  # refused now, not after the measurement
     library, flows = ModelLibrary(folder), ImageFlows(folder)
     perceptual = PerceptualDistance("alex", side=64) if available("alex") else None
     pairs = [(library.get(name), flows.net(FlowPicturesRequest(data=name)).model) for name in MODELS]
@@ -240,7 +241,7 @@ def run(
         line for pair in pairs for line in measure(*pair, perceptual, rounds=rounds, at_least=at_least, seeds=seeds)
     ]
     asked = FlowPicturesRequest()
-    body = "\n\n".join([
+    blocks = (
         f"A whole sample of each method in times {HKD}, of the same model: median over {rounds} interleaved rounds of "
         "the ratio within a round [quartiles]; milliseconds are medians and depend on the machine: "
         f"{machine()}; {before} when it began, {load()} when it ended. Network calls are counted.",
@@ -251,5 +252,5 @@ def run(
         "teacher does: another map, no such distance.",
         f"Nets of {'; '.join(_sizes(*pair) for pair in pairs)}.",
         table_of(lines),
-    ])  # fmt: skip
-    result_pages.publish(*SECTION, COMMAND, body, page if write else None)
+    )
+    result_pages.publish(result_pages.Section(*SECTION, COMMAND, blocks), page if write else None)

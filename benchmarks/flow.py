@@ -1,7 +1,7 @@
-"""MMD^2 against network calls on two densities, trained nets: OT-CFM, I-CFM, IDFF as published, and ours.
+"""MMD^2 and blur against network calls on two densities, trained nets: OT-CFM, I-CFM, IDFF with and without transport.
 
 All nets have one architecture, optimizer, batch and number of steps; every seed trains its own. Momentum weights, time
-grids and which method is the best of ours are chosen for each density and NFE on validation noise and data, over all
+grids and the best solver with its grid are chosen for each density and NFE on validation noise and data, over all
 seeds at once; the table is of test noise and data. NFE is counted; orders 2 and 3 of the published drift need backward
 passes on top, which are not in it. Trained nets are kept in `FOLDER`, so a run that was stopped goes on where it was.
 """
@@ -16,15 +16,26 @@ from pathlib import Path
 
 from torch import Tensor
 
-from benchmarks.flow_methods import BASELINE, GAMMAS, GRADED, GRID, IDFF_PATH, OURS, Row, rows
+from analysis.evaluate.momentum import choose
+from benchmarks.flow_methods import (
+    BASELINE,
+    GAMMAS,
+    GRADED,
+    GRID,
+    HIGHER_GAMMAS,
+    IDFF_PATH,
+    SOLVERS_AND_GRIDS,
+    Row,
+    rows,
+)
 from benchmarks.flow_nets import NETS, PEER, Plan, peer_matcher, trained
 from benchmarks.timing import print_table
-from flow_core.densities.distances import MMD
+from flow_core.densities.distances import MMD, Blur, blur
 from flow_core.densities.toys import toy
 from flow_core.fields import Predict
 from flow_core.samplers import Diverged
 from foundation.randomness import derived_seed
-from foundation.student import ratio_interval
+from foundation.statistics import ratio_interval
 
 FOLDER = Path("runs/benchmark_flow")
 GOAL = 0.4
@@ -81,11 +92,10 @@ class Validation:
 
     def choose(self, row: Row, nfe: int) -> tuple[float, ...]:
         """The numbers of least score: the first scanned, then the second with it held, and so on."""
-        best: tuple[float, ...] = ()
-        for k in range(row.order):
-            trials = (row.grid or GAMMAS[k]) if k == 0 else (0.0, *GAMMAS[k])
-            best = min(((*best, g) for g in trials), key=lambda c: self.score(row, nfe, c))
-        return best
+        if not row.order:
+            return ()
+        score = lambda chosen: self.score(row, nfe, chosen)  # noqa: E731
+        return choose(score, range(1, row.order + 1), row.grid or GAMMAS, HIGHER_GAMMAS)[-1]
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,7 @@ class Measured:
         validation: mean MMD^2 there.
         values, biased: MMD^2 of each seed on the test, unbiased against many data, and biased against as many data as
             there are points, as the public code has it.
+        spread, beyond: of each seed's points, see `flow_core.densities.distances.Blur`: the MMD hides blur.
     """
 
     density: str
@@ -108,6 +119,8 @@ class Measured:
     validation: float
     values: tuple[float, ...]
     biased: tuple[float, ...]
+    spread: tuple[float, ...] = ()
+    beyond: tuple[float, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -130,12 +143,16 @@ def measure(plan: Plan, folder: Path = FOLDER, report: Callable[[str], None] = p
         known = [MMD(density.sample(plan.validation, 10_000 + i)) for i in range(plan.seeds)]
         validation = Validation(nets, known, plan.validation)
 
-        def measured(label, nfe, chosen, score, clouds, test=test, name=name) -> Measured:
+        def measured(label, nfe, chosen, score, clouds, test=test, density=density) -> Measured:
             both = [
                 (math.inf, math.inf) if x is None else (many.unbiased(x), few.biased(x))
                 for (many, few), x in zip(test, clouds, strict=True)
             ]
-            return Measured(name, label, nfe, chosen, score, *map(tuple, zip(*both, strict=True)))
+            blurs = [Blur(math.nan, math.nan) if x is None else blur(density.density, x) for x in clouds]
+            return Measured(
+                density.name, label, nfe, chosen, score, *map(tuple, zip(*both, strict=True)),
+                tuple(b.spread for b in blurs), tuple(b.beyond for b in blurs),
+            )  # fmt: skip
 
         perfect = [density.sample(plan.points, 30_000 + i) for i in range(plan.seeds)]
         out.append(measured("data", 0, (), 0.0, perfect))
@@ -151,10 +168,10 @@ def measure(plan: Plan, folder: Path = FOLDER, report: Callable[[str], None] = p
     return out
 
 
-def best_of_ours(measured: list[Measured], density: str, nfe: int) -> Measured:
-    """The row of ours with the least MMD^2 on the validation at an NFE."""
-    ours = [m for m in measured if (m.density, m.nfe) == (density, nfe) and m.name in OURS]
-    return min(ours, key=lambda m: m.validation)
+def best_solver_and_grid(measured: list[Measured], density: str, nfe: int) -> Measured:
+    """The row of `SOLVERS_AND_GRIDS` with the least MMD^2 on the validation at an NFE."""
+    rows = [m for m in measured if (m.density, m.nfe) == (density, nfe) and m.name in SOLVERS_AND_GRIDS]
+    return min(rows, key=lambda m: m.validation)
 
 
 def _cell(m: Measured) -> str:
@@ -163,7 +180,7 @@ def _cell(m: Measured) -> str:
 
 
 def show(measured: list[Measured], plan: Plan) -> None:
-    """One table, then what was chosen and how ours compare."""
+    """One table, then what was chosen and how solver and grid compare."""
     lines = []
     for density in plan.densities:
         mine = [m for m in measured if m.density == density]
@@ -176,12 +193,23 @@ def show(measured: list[Measured], plan: Plan) -> None:
     )
     print_table(title, ["density", "method", *map(str, plan.nfes)], lines)
     print()
+    blurs = [
+        [m.density, m.name, f"{statistics.fmean(m.spread):.3f}", f"{statistics.fmean(m.beyond):.4f}"]
+        for m in measured
+        if m.nfe in (0, plan.target) and m.spread
+    ]
+    if blurs:
+        print_table(
+            f"Blur at NFE {plan.target}: spread within modes, and share of points beyond 3 standard deviations",
+            ["density", "method", "spread", "beyond"], blurs,
+        )  # fmt: skip
+        print()
     for density in plan.densities:
-        best, at = best_of_ours(measured, density, plan.target), {}
+        best, at = best_solver_and_grid(measured, density, plan.target), {}
         for m in measured:
             if m.density == density and m.nfe == plan.target:
                 at[m.name] = m
-        print(f"{density}: best of ours at NFE {plan.target} by the validation: {best.name}")
+        print(f"{density}: best solver and grid at NFE {plan.target} by the validation: {best.name}")
         for other in (BASELINE, GRADED):
             print(f"{density}: its MMD^2 over that of {other}: {_ratio(best, at[other])}")
         reached = "reached" if best.mean <= GOAL * at[BASELINE].mean else "missed"
@@ -196,8 +224,8 @@ def _ratio(m: Measured, other: Measured) -> str:
     """Ratio of means over seeds, whose nets and noise are the same for both: hence paired."""
     if len(m.values) < 2:
         return f"{m.mean / other.mean:.2f}"
-    ratio, low, high = ratio_interval(m.values, other.values)
-    return f"{ratio:.2f}, 95 % interval [{low:.2f}, {high:.2f}] (Fieller, Student's t over seeds)"
+    v = ratio_interval(m.values, other.values)
+    return f"{v.value:.2f}, 95 % interval [{v.low:.2f}, {v.high:.2f}] (Fieller, Student's t over seeds)"
 
 
 def run() -> None:

@@ -26,6 +26,7 @@ NETS = {
     "I-CFM": FlowConfig("icfm", 0.0, predicts="velocity"),
     "OT-CFM": FlowConfig("otcfm", 0.0, predicts="velocity"),
     "IDFF": FlowConfig("idff", SIGMA0, predicts="x1"),
+    "IDFF + OT": FlowConfig("idff", SIGMA0, "exact", predicts="x1+eps"),  # as in the public code of 2024
 }
 PEER = "torchcfm OT-CFM"
 

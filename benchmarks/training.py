@@ -1,14 +1,16 @@
-"""Images a second of the teacher's training step, as configured and otherwise, and beside the U-Net of torchcfm.
+"""Images a second of the teacher's training step beside the U-Net of torchcfm, and what a step is spent on.
 
-The peer is that package's picture net (`pip install torchcfm`; without it its lines are left out) with as many
-parameters: forward, backward and Adam on the same number of pictures of the same size, compiled and not, the better
-counts. Ours folds patches of 2 x 2 pixels into channels, which is most of the difference: operations are therefore
-given, and the peer is measured on folded pictures too.
+The step is timed as configured and otherwise. The peer is that package's picture net (`pip install torchcfm`) with
+about as many parameters: forward, backward and Adam on the same number of pictures of the same size, compiled and not,
+the better counts. Without the package, or where none of its nets has as many, its lines are left out, which is said.
+Ours folds patches of 2 x 2 pixels into channels, which is most of the difference: operations are therefore given, and
+the peer is measured on folded pictures too.
 """
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.core.errors import UserError
 from benchmarks import gpu_training
 from benchmarks.serving import load
+from benchmarks.step_shares import step_shares
 from benchmarks.timing import Ratio, print_table, ratio, timed_rounds
 from foundation.settings import read_settings
 from foundation.training import can_compile, fast_bf16
@@ -29,15 +31,16 @@ from foundation.unet import UNetConfig, count_parameters
 from koopman_core import recipes
 from koopman_core.edm import EDM, draw_training_sigma, edm_loss
 
-CONFIG = Path(recipes.__file__).parent / "configs" / "shapes_teacher.toml"
+CONFIG = Path(recipes.__file__).parent / "configs" / "portraits_teacher.toml"
 BATCH = 64
 ROUNDS = 4
 GOAL = 1.5
 COMPILED = ", compiled"
 PEER = "torchcfm's U-Net"
-# Of the widths, blocks and multipliers that give as many parameters as ours, those of the fewest operations; attention
-# at half of the resolution, as that package has it for 32 x 32.
-PEER_SETTINGS = {"num_channels": 32, "num_res_blocks": 2, "channel_mult": (1, 2, 2, 3)}
+# What is tried of the peer's widths, blocks and multipliers; attention at half of the resolution, as that package has
+# it for 32 x 32.
+PEER_WIDTHS, PEER_BLOCKS = (32, 64, 96, 128), (1, 2, 3)
+PEER_MULTIPLIERS = ((1, 2, 2), (1, 2, 2, 2), (1, 2, 2, 3), (1, 2, 3, 4), (1, 2, 2, 4), (1, 2, 4, 4))
 NEAR = 0.05  # of our number of parameters
 
 Loss = Callable[[], Tensor]
@@ -80,29 +83,28 @@ class Peers:
     Args:
         module: of them.
         config: of our net.
-        settings: of theirs.
     """
 
-    def __init__(self, module: ModuleType, config: UNetConfig, settings: dict):
-        self.module, self.config, self.settings = module, config, settings
+    def __init__(self, module: ModuleType, config: UNetConfig):
+        self.module, self.config = module, config
 
-    def net(self, patch: int) -> nn.Module:
-        """Their net on patches of so many pixels.
-
-        Raises:
-            UserError: it has not about as many parameters as ours.
-        """
+    def net(self, patch: int, settings: dict) -> nn.Module:
+        """Their net on patches of so many pixels."""
         side = self.config.resolution // patch
         torch.manual_seed(0)
-        net = self.module.UNetModel(
-            (self.config.channels * patch**2, side, side), attention_resolutions=str(side // 2), **self.settings
-        )
-        mine, theirs = (count_parameters(n) for n in (EDM(self.config), net))
-        if abs(theirs / mine - 1) > NEAR:
-            raise UserError(
-                f"{PEER} has {theirs:,} parameters and ours {mine:,}: change PEER_SETTINGS until they are as many."
-            )
-        return net
+        shape = (self.config.channels * patch**2, side, side)
+        return self.module.UNetModel(shape, attention_resolutions=str(side // 2), **settings)
+
+    def settings(self, parameters: int) -> dict | None:
+        """Those of the net with the nearest number of parameters; None where it is not within `NEAR` of ours."""
+        best: tuple[float, dict] = (NEAR, {})
+        for width, blocks, multipliers in itertools.product(PEER_WIDTHS, PEER_BLOCKS, PEER_MULTIPLIERS):
+            asked = {"num_channels": width, "num_res_blocks": blocks, "channel_mult": multipliers}
+            with torch.device("meta"):
+                off = abs(count_parameters(self.net(1, asked)) / parameters - 1)
+            if off <= best[0]:
+                best = off, asked
+        return best[1] or None
 
     def loss(self, net: nn.Module, x: Tensor, patch: int) -> Loss:
         """Flow matching on straight lines, which is what that net is made for."""
@@ -113,11 +115,11 @@ class Peers:
         return lambda: (net(t, between) - (data - start)).square().mean()
 
 
-def steps_of(config: UNetConfig, batch: int, compiled: bool, bf16: bool, settings: dict) -> tuple[dict, dict, str]:
+def steps_of(config: UNetConfig, batch: int, compiled: bool, bf16: bool) -> tuple[dict, dict, str]:
     """What is timed.
 
     Returns:
-        Name -> step, ours first; name -> (parameters, operations for a picture); name of ours.
+        Name -> step, ours first; name -> (parameters, operations for a picture); why there is no peer, or "".
     """
     x = torch.rand(batch, config.channels, config.resolution, config.resolution) * 2 - 1
     generator = torch.Generator().manual_seed(0)
@@ -141,14 +143,19 @@ def steps_of(config: UNetConfig, batch: int, compiled: bool, bf16: bool, setting
     if bf16:
         ours("fp32, NCHW, not compiled", False)
     ours("the same in channels_last, not compiled", bf16, layout=torch.channels_last)
-    if (module := peer_package()) is not None:
-        peers = Peers(module, config, settings)
-        for patch in dict.fromkeys((1, config.patch_size)):
-            for compiling in dict.fromkeys((compiled, False)):
-                net = peers.net(patch)
-                name = PEER + (f", patches of {patch}" if patch > 1 else "") + (COMPILED if compiling else "")
-                add(name, net, peers.loss(net, x, patch), bf16, compiling)
-    return steps, sizes, first
+    if (module := peer_package()) is None:
+        return steps, sizes, f"{PEER} is left out, since it cannot be imported: `pip install torchcfm` adds it."
+    peers, mine = Peers(module, config), sizes[first][0]
+    if (settings := peers.settings(mine)) is None:
+        return steps, sizes, (
+            f"{PEER} is left out: none of its settings that are tried has within {NEAR:.0%} of our {mine:,} parameters."
+        )  # fmt: skip
+    for patch in dict.fromkeys((1, config.patch_size)):
+        for compiling in dict.fromkeys((compiled, False)):
+            net = peers.net(patch, settings)
+            name = PEER + (f", patches of {patch}" if patch > 1 else "") + (COMPILED if compiling else "")
+            add(name, net, peers.loss(net, x, patch), bf16, compiling)
+    return steps, sizes, ""
 
 
 def best_of_peers(seconds: dict[str, list[float]], ours: str) -> dict[str, tuple[str, Ratio]]:
@@ -167,25 +174,25 @@ def run(
     batch: int = BATCH,
     rounds: int = ROUNDS,
     compiled: bool | None = None,
-    settings: dict = PEER_SETTINGS,
     device: str = "cpu",
 ) -> None:
     """Forward, backward and Adam on random pictures.
 
     Args:
-        config: of our net; that of the `shapes` teacher by default.
+        config: of our net; that of the `portraits` teacher by default.
         batch: pictures a step.
         rounds: from two.
         compiled: whether compiled steps are timed; where that can be done by default.
-        settings: of the peer.
         device: "cuda" measures the paper's networks on a GPU instead (`gpu_training`).
     """
     if device == "cuda":
         return gpu_training.run()
     if config is None:
-        config = read_settings(CONFIG, [], recipes.TEACHER_SECTIONS)["network"]
+        config = read_settings(CONFIG, [], recipes.TeacherSettings)["network"]
     bf16 = fast_bf16(torch.device("cpu"))
-    steps, sizes, ours = steps_of(config, batch, can_compile("auto") if compiled is None else compiled, bf16, settings)
+    compiled = can_compile("auto") if compiled is None else compiled
+    steps, sizes, without = steps_of(config, batch, compiled, bf16)
+    ours = next(iter(steps))
     if not bf16:
         print("(This CPU has no AMX, so precision = auto means fp32: bf16 would be many times slower.)")
     before = load()
@@ -199,8 +206,9 @@ def run(
     columns = ["step", "parameters", "GFLOP forward a picture", "images/s", "relative to ours"]
     print_table(f"Training step, batch {batch}; {before}", columns, rows)
     print()
-    if (best := best_of_peers(seconds, ours)) == {}:
-        print(f"{PEER} is left out, since it cannot be imported: `pip install torchcfm` adds it.")
-    for kind, (name, r) in best.items():
+    if without:
+        print(without)
+    for kind, (name, r) in best_of_peers(seconds, ours).items():
         goal = f"; goal {GOAL}: {'reached' if r.median >= GOAL else 'missed'}" if kind == PEER else ""
         print(f"Images a second, ours to {name}: {r.median:.2f} [{r.low:.2f}, {r.high:.2f}]{goal}")
+    step_shares(config, batch, rounds, bf16)

@@ -80,8 +80,8 @@ def log_likelihood(
         for i, (t, after) in enumerate(zip(grid[:-1], grid[1:], strict=True)):
             if callback is not None:
                 callback(i, t, state)
-            h, moved, spread = after - t, 0, 0
-            v = torch.zeros_like(state)
+            h = after - t
+            v, moved, spread = torch.zeros_like(state), torch.zeros_like(state), torch.zeros_like(change)
             for node, weight in ((0.0, 1 / 6), (0.5, 1 / 3), (0.5, 1 / 3), (1.0, 1 / 6)):
                 v, divergence = _flow(f, drift, state + node * h * v, t + node * h, vectors)
                 moved, spread = moved + weight * v, spread + weight * divergence
@@ -108,7 +108,7 @@ def _flow(f: Network, drift: Exact, x: Tensor, t: float, vectors: list[Tensor] |
         v = drift(f, x, torch.tensor(t, dtype=x.dtype, device=x.device)).w
         flat = v.flatten(1)
         exact = vectors is None
-        directions = torch.eye(flat.shape[1]).to(x) if exact else vectors
+        directions = list(torch.eye(flat.shape[1]).to(x)) if vectors is None else vectors
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         for i, e in enumerate(directions):
             last = i == len(directions) - 1

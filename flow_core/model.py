@@ -74,7 +74,7 @@ class FlowModel(nn.Module):
         self.flow, self.path, self.config = flow, flow.make_path(), network
         heads = 2 if flow.predicts == "x1+eps" else 1
         self.net: nn.Module
-        self.net = (PointNet if isinstance(network, PointConfig) else PictureNet)(network, heads)
+        self.net = PointNet(network, heads) if isinstance(network, PointConfig) else PictureNet(network, heads)
         self.card: dict = {}
 
     @property
@@ -107,9 +107,9 @@ class FlowModel(nn.Module):
 
 def save_tensors(model: FlowModel, state: dict[str, Tensor], path: str | FilePath, dtype=torch.float16) -> None:
     """Write weights (an EMA) under the model's configuration and card; `load` reads them back."""
-    part = "points" if isinstance(model.config, PointConfig) else "unet"
-    network = asdict(model.config) if part == "points" else model.config.to_dict()
-    config = {"flow": asdict(model.flow), part: network}
+    c = model.config
+    network = {"points": asdict(c)} if isinstance(c, PointConfig) else {"unet": c.to_dict()}
+    config = {"flow": asdict(model.flow), **network}
     checkpoints.save(path, state, kind=KIND, config=config, card=model.card, dtype=dtype)
 
 
@@ -123,12 +123,11 @@ def save(model: FlowModel, path: str | FilePath, card: dict | None = None, dtype
 def _make(config: dict) -> FlowModel:
     flow = build(FlowConfig, config.get("flow"), "flow")
     if "points" in config:
-        network = build(PointConfig, config["points"], "points")
-    else:
-        network = build(UNetConfig, config.get("unet"), "unet")
-        sizes: Sequence[int] = (network.resolution, network.base, network.embedding // 8, *network.multipliers)
-        if max(sizes) > 512 or len(network.multipliers) > 6 or network.blocks > 8 or network.channels > 4:
-            raise ValueError("the network is larger than this program loads (resolution and base 512, 6 levels)")
+        return FlowModel(flow, build(PointConfig, config["points"], "points"))
+    network = build(UNetConfig, config.get("unet"), "unet")
+    sizes: Sequence[int] = (network.resolution, network.base, network.embedding // 8, *network.multipliers)
+    if max(sizes) > 512 or len(network.multipliers) > 6 or network.blocks > 8 or network.channels > 4:
+        raise ValueError("the network is larger than this program loads (resolution and base 512, 6 levels)")
     return FlowModel(flow, network)
 
 

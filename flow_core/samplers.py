@@ -20,7 +20,7 @@ from flow_core.paths import Path
 from foundation import noise
 
 LIMIT = 1e4  # no data here is larger than tens: what leaves this range has diverged
-MAX_NFE = 10_000
+MOST_CALLS = 10_000
 
 Drift = Callable[[Network, Tensor, Tensor], Motion]
 Callback = Callable[[int, float, Tensor, Tensor], None]
@@ -64,8 +64,8 @@ GRIDS: dict[str, Spacing] = {"uniform": uniform_grid, "cosine": cosine_grid}
 
 
 def _whole(n: int, what: str) -> int:
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MAX_NFE:
-        raise ValueError(f"{what} must be a whole number from 1 to {MAX_NFE:,}, not {n!r}.")
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_CALLS:
+        raise ValueError(f"{what} must be a whole number from 1 to {MOST_CALLS:,}, not {n!r}.")
     return n
 
 

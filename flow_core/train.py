@@ -6,7 +6,7 @@ Every key of the TOML file can be overridden: `--training.images=2000`. Runs und
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING
 
 from foundation.commands import training_command
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     return training_command("flow_core.train", __doc__, ("toy", "images", "series"), _runs, argv)
 
 
-def train_live(task: Task, config: TrainingConfig, every: int = 25) -> Iterator[tuple[int, float]]:
+def train_live(task: Task, config: TrainingConfig, every: int = 25) -> Generator[tuple[int, float], None, None]:
     """Train a small task in this process, a few steps at a time, without a folder.
 
     While the caller holds a pair, and after the end or `close()`, the task has its averaged (EMA) weights, so that

@@ -215,6 +215,15 @@ def sha256(path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
+def _plain(config: object) -> dict:
+    # to_dict does not mention what older files did not know
+    if hasattr(config, "to_dict"):
+        return config.to_dict()
+    if not is_dataclass(config) or isinstance(config, type):
+        raise TypeError(f"A configuration is a dataclass, not a {type(config).__name__}.")
+    return asdict(config)
+
+
 _checksums: WeakKeyDictionary[torch.nn.Module, str] = WeakKeyDictionary()
 
 
@@ -227,9 +236,8 @@ def checksum(model: torch.nn.Module) -> str:
     if model not in _checksums:
         parts = {name: getattr(model, name, None) for name in ("koopman", "flow", "frame")}
         parts = {"network": model.config} | {k: v for k, v in parts.items() if is_dataclass(v)}
-        # to_dict does not mention what older files did not know; and "koopman" in any case: checksums in older recipes
-        # live on
-        config = {"koopman": None} | {k: v.to_dict() if hasattr(v, "to_dict") else asdict(v) for k, v in parts.items()}
+        # "koopman" in any case: checksums in older recipes live on
+        config = {"koopman": None} | {k: _plain(v) for k, v in parts.items()}
         digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
         for name, tensor in sorted(model.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

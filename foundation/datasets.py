@@ -193,7 +193,7 @@ class _Stored(ImageDataset):
     def _digest(self) -> str:
         pixels, labels, _ = self._loaded
         digest = hashlib.sha256(f"{pixels.shape} {self.size} {self._pad} ".encode())
-        digest.update(np.ascontiguousarray(pixels))
+        digest.update(np.ascontiguousarray(pixels).data)
         digest.update(labels.astype("<i8").tobytes())
         return digest.hexdigest()
 

@@ -15,7 +15,19 @@ from foundation.settings import SettingsError
 
 MODELS_DIR = ASSETS / "models"  # what ships
 LARGEST = 1000.0  # magnitude of a parameter; no shipped one exceeds 5.4
-M = TypeVar("M", bound=nn.Module)
+M = TypeVar("M", bound="Model")
+
+
+class Model(nn.Module):
+    """A network with a card.
+
+    Attributes:
+        card: what a checkpoint says of its weights (data, recipe, metrics), plain values; {} for a new network.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.card: dict = {}
 
 
 def find_model(name_or_path: str | Path, suffix: str, what: str, folder: str | Path = MODELS_DIR) -> Path:

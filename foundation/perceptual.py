@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol
 from urllib.error import URLError
 
 import numpy as np
@@ -43,6 +45,20 @@ _SMALLEST = {"alex": 31, "vgg": 16}  # below this the last pooling has nothing l
 _EPSILON = 1e-10  # of lpips.normalize_tensor
 
 Features = tuple[Tensor, ...]
+
+
+class LpipsNetwork(Protocol):
+    """What is called of the lpips package's network.
+
+    Attributes:
+        scaling_layer: pictures (B, 3, H, W) in [-1, 1] -> the backbone's input, of that shape.
+        net: that input -> five maps (B, C_l, H_l, W_l).
+        lins: of each map, its head: squared differences -> (B, 1, H_l, W_l).
+    """
+
+    scaling_layer: Callable[[Tensor], Tensor]
+    net: Callable[[Tensor], Iterable[Tensor]]
+    lins: Iterable[Callable[[Tensor], Tensor]]
 
 
 class BackboneMissing(RuntimeError):
@@ -79,7 +95,7 @@ class PerceptualDistance(nn.Module):
             raise ValueError(f"LPIPS with {net} needs pictures of {_SMALLEST[net]} pixels or more, not side={side}.")
         self.net_name, self.side = net, side
         path = _backbone_path(net, backbone)
-        self.lpips = _build(net, _download(net) if path is None else _read_backbone(path, net))
+        self.lpips: LpipsNetwork = _build(net, _download(net) if path is None else _read_backbone(path, net))
         self.requires_grad_(False)
         self.eval()
 
@@ -232,7 +248,7 @@ def _checked(state: object, net: str, origin: str) -> dict[str, Tensor]:
     """
     if not isinstance(state, dict):
         raise ValueError(f"The LPIPS backbone from {origin} is not a table of named tensors. {_cure(net)}")
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for n, shape in _CONVOLUTIONS[net].items():
         shapes |= {f"features.{n}.weight": shape, f"features.{n}.bias": shape[:1]}
     found = {k: v for k, v in state.items() if isinstance(v, Tensor) and str(k).startswith("features.")}
@@ -249,7 +265,7 @@ def _checked(state: object, net: str, origin: str) -> dict[str, Tensor]:
     return {name: found[name].float() for name in shapes}
 
 
-def _build(net: str, backbone: dict[str, Tensor]) -> nn.Module:
+def _build(net: str, backbone: dict[str, Tensor]) -> LpipsNetwork:
     """The lpips package's network holding this backbone and the package's calibrated heads."""
     import_torchvision()  # before lpips, which imports it too
     try:

@@ -95,13 +95,13 @@ def read_picture(file: Path | BinaryIO, size: int) -> np.ndarray:
     Raises:
         DataError: more than 50 megapixels; what the decoder raises where it is not a picture.
     """
-    with Image.open(file, formats=FORMATS) as image:
-        width, height = image.size
+    with Image.open(file, formats=FORMATS) as opened:
+        width, height = opened.size
         if width * height > MAX_PIXELS:
             raise DataError(f"The picture has {width}x{height} pixels; reduce it to 50 megapixels or less.")
         # A large JPEG then decodes at 1/2, 1/4 or 1/8 of its size, never below the size asked here.
-        image.draft(None, (2 * size, 2 * size))
-        image = ImageOps.exif_transpose(image)
+        opened.draft(None, (2 * size, 2 * size))
+        image: Image.Image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I"):  # 16 bits a pixel; convert() would clip all but the darkest to white
             image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
         if image.has_transparency_data:

@@ -123,7 +123,8 @@ KINDS_CHANGED = {  # the kind that `vary` changes for sure
 }  # fmt: skip
 COLOUR_STEP = 0.15  # OKLab distance between old and new background or shirt
 SHIRT_CONTRAST = 0.14  # OKLab distance of the shirt from both ends of the background that is aimed at
-FIELD_NUMBER = {name: i for i, name in enumerate(FACTOR_DTYPE.names)}
+FIELDS: tuple[str, ...] = FACTOR_DTYPE.names or ()  # a dtype without fields would have None
+FIELD_NUMBER = {name: i for i, name in enumerate(FIELDS)}
 
 
 def _draw_background(key: np.ndarray) -> np.ndarray:
@@ -182,7 +183,7 @@ def factors(indices: Sequence[int] | np.ndarray, seed: int = 0) -> np.ndarray:
         lambda c, rows: _shirt_score(c, out["background_a"][rows], out["background_b"][rows]),
     )
     out["hat_colour"] = _draw_cloth(absorb(key, 102))
-    for name in FACTOR_DTYPE.names:
+    for name in FIELDS:
         if name in SHARES or (name in RANGES and name != "gradient"):
             out[name] = _draw_field(key, name)
     return out
@@ -221,12 +222,12 @@ def vary(factors: np.ndarray, group: str, seed: int) -> np.ndarray:
         name, step = STEPS[group]
         out[name] = uniform_away(key, 301, old[name], step, *RANGES[name])
     if group == "background":
-        was = oklab(old["background_a"]), oklab(old["background_b"])
+        ends = oklab(old["background_a"]), oklab(old["background_b"])
 
         def score(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
             a, b = drawn[:, :3], drawn[:, 3:6]
             # Each new end must differ from both old ones, or a swapped gradient would count as another one.
-            change = np.min([np.linalg.norm(oklab(new) - end[rows], axis=1) for new in (a, b) for end in was], axis=0)
+            change = np.min([np.linalg.norm(oklab(new) - end[rows], axis=1) for new in (a, b) for end in ends], axis=0)
             return np.where(change >= COLOUR_STEP, _shirt_score(old["shirt"][rows], a, b), change - 1)
 
         drawn = first_good(key, _draw_background, score)
@@ -264,7 +265,7 @@ def interpolate(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
     if len(a) != len(b) or not 0 <= share <= 1:
         raise ValueError("Interpolate between equally many faces, with a share from 0 to 1.")
     out = (a if share < 0.5 else b).copy()
-    for name in FACTOR_DTYPE.names:
+    for name in FIELDS:
         if out[name].dtype == np.float32:
             out[name] = (1 - share) * a[name] + share * b[name]
     turn = (b["gradient"] - a["gradient"] + np.pi) % (2 * np.pi) - np.pi

@@ -12,7 +12,7 @@ Lengths are in halves of the side, so that the same factors render at any size; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -80,7 +80,7 @@ class _Canvas:
         """Share of each pixel inside, from a signed distance in the head's frame."""
         return np.clip(0.5 - distance / self.pixel, 0, 1)
 
-    def paint(self, alpha: np.ndarray, colour: np.ndarray) -> None:
+    def paint(self, alpha: np.ndarray, colour: np.ndarray | list[np.ndarray]) -> None:
         """alpha (N, h, w); colour (3,), (N, 3) or three (N, h, w)."""
         if isinstance(colour, np.ndarray):
             colour = colour.T[:, :, None, None] if colour.ndim == 2 else colour[:, None, None, None]
@@ -147,7 +147,11 @@ def _hair_tones(p: _Person, c: _Canvas, tone: float) -> list[np.ndarray]:
     return [v * (1 + wave) for v in p.lit(c, p.hair * np.float32(tone) + np.float32(0.03), 0.10)]
 
 
-def _by_style(p: _Person, c: _Canvas, shapes: dict[str, object]) -> np.ndarray:
+# (x, y, width, turn, hat) -> signed distance; one (N, h, w), numbers of a person (N, 1, 1)
+HairShape = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def _by_style(p: _Person, c: _Canvas, shapes: Mapping[str, HairShape]) -> np.ndarray:
     """Coverage (N, h, w) of the hair, each style by its own distance; styles that are not named have none."""
     out = np.zeros(c.x.shape, np.float32)
     for style, shape in shapes.items():

@@ -13,7 +13,6 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -223,7 +222,7 @@ def _read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return data.reshape(count, *shape)
 
 
-def _exactly(file: BinaryIO, length: int, path: Path) -> bytes:
+def _exactly(file: gzip.GzipFile, length: int, path: Path) -> bytes:
     data = file.read(length)
     if len(data) != length:
         raise DataError(f"{path} is cut short; copy or download it again.")

@@ -19,10 +19,10 @@ class RunLog:
         if path.exists() and images:
             with open(path, newline="") as f:
                 rows = [r for r in csv.DictReader(f) if None not in r.values() and int(r["images"]) <= images]
-        self.fields = list(rows[0]) if rows else None
+        self.fields: list[str] | None = list(rows[0]) if rows else None
         self.last = int(rows[-1]["images"]) if rows else 0
         with open(path, "w", newline="") as f:
-            if rows:
+            if self.fields is not None:
                 writer = csv.DictWriter(f, self.fields)
                 writer.writeheader()
                 writer.writerows(rows)

@@ -5,24 +5,31 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+S = TypeVar("S")
 
 
 class SettingsError(ValueError):
     """A settings file or override that cannot be used; the message names the key and the cure."""
 
 
-def read_settings(path: str | Path, overrides: Sequence[str], sections: dict[str, type]) -> dict[str, object]:
+def read_settings(path: str | Path, overrides: Sequence[str], sections: type[S]) -> S:
     """Read a TOML file into one frozen dataclass a section.
 
     Args:
         path: TOML file; each top-level table is a section.
         overrides: "section.key=value" (value in TOML syntax; a bare word is a string).
-        sections: name -> dataclass.
+        sections: a TypedDict, name -> dataclass.
+
+    Returns:
+        A dict of that type, every section in it.
 
     Raises:
         SettingsError: unreadable file, unknown section or key, wrong type, or a value its dataclass refuses.
@@ -41,10 +48,20 @@ def read_settings(path: str | Path, overrides: Sequence[str], sections: dict[str
         table = raw.setdefault(section, {})
         if isinstance(table, dict):
             table[name] = _value(value)
-    unknown = raw.keys() - sections.keys()
+    classes = typing.get_type_hints(sections)
+    unknown = raw.keys() - classes.keys()
     if unknown:
-        raise SettingsError(f"Unknown section {sorted(unknown)[0]!r}: known are {', '.join(sections)}.")
-    return {name: build(cls, raw.get(name, {}), name) for name, cls in sections.items()}
+        raise SettingsError(f"Unknown section {sorted(unknown)[0]!r}: known are {', '.join(classes)}.")
+    return typing.cast(S, {name: build(cls, raw.get(name, {}), name) for name, cls in classes.items()})
+
+
+def plain_sections(settings: Mapping[str, object], without: Collection[str] = ()) -> dict[str, dict]:
+    """Sections that `read_settings` gave, as plain dicts for a card's recipe; those of `without` are left out."""
+    return {
+        name: dataclasses.asdict(section)
+        for name, section in settings.items()
+        if name not in without and dataclasses.is_dataclass(section) and not isinstance(section, type)
+    }
 
 
 def _value(text: str):

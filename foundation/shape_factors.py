@@ -165,21 +165,21 @@ def vary(factors: np.ndarray, group: str, seed: int) -> np.ndarray:
     out = old.copy()
     key = record_keys(old, absorb(seed_key(seed, len(old)), 200 + list(FACTOR_GROUPS).index(group)))
     if group == "background":
-        was = oklab(old["background_a"]), oklab(old["background_b"])
+        ends = oklab(old["background_a"]), oklab(old["background_b"])
 
         def score(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
             a, b = drawn[:, :3], drawn[:, 3:6]
             # Each new end must differ from both old ones, or a swapped gradient would count as another one.
-            change = [np.linalg.norm(oklab(new) - end[rows], axis=1) for new in (a, b) for end in was]
+            change = [np.linalg.norm(oklab(new) - end[rows], axis=1) for new in (a, b) for end in ends]
             return _changed_first(np.min(change, axis=0), _contrast_score(old["colour"][rows], a, b))
 
         _set_background(out, first_good(key, _draw_background, score))
     elif group == "kind":
         out["kind"] = (old["kind"] + 1 + uniform(key, 0, 0, len(KINDS) - 1).astype(np.int32)) % len(KINDS)
     elif group == "place":
-        was = np.stack([old["x"], old["y"]], axis=1)
+        centre = np.stack([old["x"], old["y"]], axis=1)
         out["x"], out["y"] = first_good(
-            key, _draw_place, lambda place, rows: np.linalg.norm(place - was[rows], axis=1) / PLACE_STEP
+            key, _draw_place, lambda place, rows: np.linalg.norm(place - centre[rows], axis=1) / PLACE_STEP
         ).T
     elif group == "size":
         out["size"] = uniform_away(key, 0, old["size"], SIZE_STEP, *SIZE_RANGE)

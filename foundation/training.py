@@ -164,12 +164,12 @@ class _Draws:
     def __init__(self, draw: Callable[[int], tuple[Tensor, ...]], ahead: bool):
         self.draw = draw
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="draws") if ahead else None
-        self.coming: tuple[int, Future] | None = None
+        self.coming: tuple[int, Future[tuple[Tensor, ...]]] | None = None
 
     def take(self, step: int, more: bool) -> tuple[Tensor, ...]:
         """The tensors of a step; `more` says whether another one follows."""
-        ready = self.coming is not None and self.coming[0] == step
-        drawn = self.coming[1].result() if ready else self.draw(step)
+        coming = self.coming
+        drawn = coming[1].result() if coming is not None and coming[0] == step else self.draw(step)
         if self.pool is not None and more:
             self.coming = step + 1, self.pool.submit(self.draw, step + 1)
         return drawn
@@ -231,9 +231,9 @@ def _load_state(path, params, ema, optimizers, identity) -> dict:
             ema[name].copy_(tensors[f"ema.{name}"])
             optimizer = _owner(p, optimizers)
             keys = MOMENTS if isinstance(optimizer, torch.optim.Adam) else MOMENTS[:1]
-            found = {key: tensors.get(f"{key}.{name}") for key in keys}
-            if all(value is not None for value in found.values()):
-                optimizer.state[p] = {k: v if k == "step" else v.to(p.device) for k, v in found.items()}
+            if all(f"{key}.{name}" in tensors for key in keys):
+                moments = {key: tensors[f"{key}.{name}"] for key in keys}
+                optimizer.state[p] = {k: v if k == "step" else v.to(p.device) for k, v in moments.items()}
     return header.card
 
 
@@ -293,7 +293,8 @@ def train(
 
     torch.manual_seed(mix_seed(config.seed, 1))
     if device.type == "cuda":  # on CPU GroupNorm is several times faster on contiguous NCHW
-        task = task.to(memory_format=torch.channels_last)
+        # torch's stub of Module.to lacks this keyword, which its documentation has
+        task = task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = make_optimizers(task.parameter_groups(config.lr), config.optimizer, config.beta2)
     groups = [g for o in optimizers for g in o.param_groups]
     base_lr = [g["lr"] for g in groups]
@@ -400,7 +401,7 @@ def train(
                 if n_sums and _passed(config.images_per_log, before, images, config.images):
                     row = {k: float(v) / n_sums for k, v in sums.items()}
                     sums, n_sums = {}, 0
-                    if main:
+                    if log is not None:
                         log.write({"images": images, "seconds": elapsed(), **row, "grad_norm": float(good_norm)})
                         bar.set_postfix_str(f"loss {row['loss']:.4g}")
                 sampling = _passed(config.images_per_sample_grid, before, images, config.images)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 SKIP_SCALE = math.sqrt(0.5)  # keeps the variance of (x + residual) at that of x
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def _norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
-def _scaled_init(module: nn.Module, gain: float) -> nn.Module:
+def _scaled_init(module: Layer, gain: float) -> Layer:
     """Xavier-uniform weight times `gain`, zero bias (EDM's initialisation)."""
     nn.init.xavier_uniform_(module.weight)
     with torch.no_grad():

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from foundation.checkpoints import CheckpointError
+from foundation.models import Model
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, expand, karras_sigmas
 from koopman_core.hub import MODEL_FILE
 from koopman_core.model import load_teacher
@@ -73,18 +74,16 @@ def device_of(denoiser: Denoiser) -> torch.device:
 @contextlib.contextmanager
 def strict_fp32() -> Iterator[None]:
     """No TF32 inside: cuDNN's default rounds the factors of fp32 convolutions to 10 bits; the CPU is not concerned."""
-    backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [b.allow_tf32 for b in backends]
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
     try:
-        for b in backends:
-            b.allow_tf32 = False
+        cudnn.allow_tf32 = matmul.allow_tf32 = False
         yield
     finally:
-        for b, allowed in zip(backends, before, strict=True):
-            b.allow_tf32 = allowed
+        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
-class VPDenoiser(nn.Module):
+class VPDenoiser(Model):
     """D(x; sigma) = x - sigma eps(x / sqrt(1 + sigma^2), t(sigma)), t interpolated in ln sigma between whole steps.
 
     Its weights cannot start a student: that takes the U-Net of `foundation.unet`.
@@ -99,6 +98,8 @@ class VPDenoiser(nn.Module):
         ValueError: not a falling schedule within (0, 1).
     """
 
+    log_sigmas: Tensor  # (N,) float64, rising
+
     def __init__(
         self, network: nn.Module, alphas_cumprod: Tensor, picture_shape: tuple[int, int, int], classes: int = 0
     ):
@@ -106,7 +107,8 @@ class VPDenoiser(nn.Module):
         a2 = torch.as_tensor(alphas_cumprod, dtype=torch.float64, device="cpu")
         if a2.ndim != 1 or len(a2) < 2 or not bool((a2.diff() < 0).all()) or not 0 < float(a2[-1]) < float(a2[0]) < 1:
             raise ValueError("alphas_cumprod must fall, within (0, 1), over two steps or more.")
-        self.network, self.picture_shape, self.classes = network, tuple(picture_shape), classes
+        channels, height, width = picture_shape
+        self.network, self.picture_shape, self.classes = network, (channels, height, width), classes
         self.register_buffer("log_sigmas", ((1 - a2) / a2).log() / 2)
         self.sigma_min, self.sigma_max = (math.exp(float(self.log_sigmas[i])) for i in (0, -1))
 

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from foundation.counting import CountedCalls
 from foundation.devices import to_float64
+from foundation.models import Model
 from foundation.unet import UNet, UNetConfig
 
 SIGMA_MIN, SIGMA_MAX, SIGMA_DATA, RHO = 0.002, 80.0, 0.5, 7.0
@@ -60,14 +61,13 @@ def expand(sigma: Tensor | float, x: Tensor) -> Tensor:
     return sigma.expand(x.shape[0]) if sigma.ndim == 0 else sigma
 
 
-class EDM(nn.Module):
+class EDM(Model):
     """The denoiser D(x; sigma) = c_skip x + c_out F(c_in x; c_noise) (Karras et al. eq. 7)."""
 
     def __init__(self, config: UNetConfig):
         super().__init__()
         self.config = config
         self.net = UNet(config)
-        self.card: dict = {}
 
     sigma_min, sigma_max = SIGMA_MIN, SIGMA_MAX  # what it is asked for; see `koopman_core.denoiser.Denoiser`
 

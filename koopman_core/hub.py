@@ -89,8 +89,7 @@ def model_card(header: Header) -> str:
     if "licence" in card:
         about |= {"license": "other", "license_name": "see-below"}
     front = "\n".join(f"{k}: {json.dumps(v)}" for k, v in about.items())  # JSON is YAML
-    data = card.get("data") if isinstance(card.get("data"), dict) else {}
-    origin = card.get("origin") if isinstance(card.get("origin"), dict) else {}
+    data, origin, metrics = (_table(card, key) for key in ("data", "origin", "metrics"))
     rows = {
         "what": card.get("summary") or card.get("kind") or header.kind, "parameters": f"{header.parameters:,}",
         "teacher": card.get("teacher"), "data": data.get("name"), "licence of the data": data.get("licence"),
@@ -98,11 +97,15 @@ def model_card(header: Header) -> str:
         "sha256 of that file": origin.get("sha256"), "pictures seen": card.get("images_seen"),
         "hours": card.get("hours"), "device": card.get("device"), "code version": card.get("version"),
     }  # fmt: skip
-    metrics = card.get("metrics") if isinstance(card.get("metrics"), dict) else {}
     rows |= {f"measured: {k}": v for k, v in metrics.items() if isinstance(v, str | int | float)}
     table = "\n".join(f"| {_cell(k)} | {_cell(v)} |" for k, v in rows.items() if v not in (None, ""))
     load = {"hkd": "koopman_core.load", "teacher": "koopman_core.load_teacher"}.get(header.kind, "koopman_core.load")
     return f'---\n{front}\n---\n\n# {_cell(name)}\n\n| | |\n|---|---|\n{table}\n\n    {load}("hf://USER/REPO")\n'
+
+
+def _table(card: dict, key: str) -> dict:
+    value = card.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _cell(value) -> str:

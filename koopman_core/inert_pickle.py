@@ -152,8 +152,7 @@ class Machine:
             stack.append(Object("persistent", stack.pop()))
         elif name in ("TUPLE", "LIST", "DICT", "FROZENSET"):
             items = _to_mark(stack)
-            make = {"TUPLE": tuple, "LIST": list, "DICT": _pairs, "FROZENSET": _set}[name]
-            stack.append(make(items))
+            stack.append(_MAKE[name](items))
         elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
             n = int(name[-1])
             if len(stack) < n:
@@ -231,6 +230,9 @@ def _set(items: Iterable) -> set:
     return {_key(v) for v in items}
 
 
+_MAKE: dict[str, Callable[[list], object]] = {"TUPLE": tuple, "LIST": list, "DICT": _pairs, "FROZENSET": _set}
+
+
 # ------------------------------------------------------------------------------------------------------------
 # The names that official pickles use, and what stands for each of them
 
@@ -269,13 +271,17 @@ def _as_number(machine: Machine, arguments: tuple):
     return value.item()
 
 
+def _little_endian(system: object) -> bool:
+    return _expect(system, dict).get("little_endian") is True
+
+
 def _as_storage(machine: Machine, arguments: tuple) -> Storage:
     """Numbers in torch.save's older format: four small pickles, the keys, then for each its length and bytes."""
     (data,) = arguments
     machine.charge(len(_expect(data, bytes)))
     file = BytesIO(data)
     magic, protocol, system, what, keys = (machine.run(file, persistent=True) for _ in range(5))
-    if magic != _STORAGE_MAGIC or protocol != _STORAGE_PROTOCOL or system.get("little_endian") is not True:
+    if magic != _STORAGE_MAGIC or protocol != _STORAGE_PROTOCOL or not _little_endian(system):
         raise PickleRefused("a tensor is stored in an unknown way")
     if not isinstance(what, Object) or what.name != "persistent":
         raise PickleRefused("a tensor's storage holds something else")
@@ -391,8 +397,10 @@ def state_dict(module: object) -> dict[str, Tensor]:
     def walk(value: object, prefix: str, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise PickleRefused("its modules are nested without end")
-        container = isinstance(value, Object) and value.name in _CONTAINERS
-        state = value.state if container else described(value, repr(prefix[:100]))[1]
+        if isinstance(value, Object) and value.name in _CONTAINERS:
+            state = value.state
+        else:
+            state = described(value, repr(prefix[:100]))[1]
         for kind in ("_parameters", "_buffers"):
             for name, tensor in table(state, kind).items():
                 if tensor is None:

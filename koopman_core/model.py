@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,21 @@ from torch import Tensor, nn
 from foundation import checkpoints
 from foundation.devices import to_float64
 from foundation.models import MODELS_DIR as MODELS_DIR
-from foundation.models import find_model, load_model
+from foundation.models import Model, find_model, load_model
 from foundation.settings import build
 from foundation.unet import UNet, UNetConfig
 from koopman_core import hub
 from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, c_in, c_noise, expand
 from koopman_core.operator import ALPHA_MAX, WARPS, KoopmanOperator, tau_of_sigma
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    class Operators(nn.ModuleList):
+        """A list of operators, for the type checker: torch's list does not say what it holds."""
+
+        def __iter__(self) -> Iterator[KoopmanOperator]: ...
+
 
 EVOLVED = ("all", "bottleneck", "none")
 DECODER_SIGMA = {"min": SIGMA_MIN, "max": SIGMA_MAX}
@@ -78,7 +88,7 @@ class SpectrumEntry:
     beta: Tensor
 
 
-class KoopmanDiffusion(nn.Module):
+class KoopmanDiffusion(Model):
     """The HKD network.
 
     Args:
@@ -90,12 +100,12 @@ class KoopmanDiffusion(nn.Module):
         super().__init__()
         self.config, self.koopman = config, koopman or KoopmanConfig()
         self.net = UNet(config)
-        self.operators = nn.ModuleList(KoopmanOperator(s, self.koopman.alpha_max) for s in config.skip_shapes())
+        operators = [KoopmanOperator(s, self.koopman.alpha_max) for s in config.skip_shapes()]
+        self.operators = cast("Operators", nn.ModuleList(operators))
         evolved = {"all": len(self.operators), "bottleneck": 1, "none": 0}[self.koopman.evolved]
         self._first_evolved = len(self.operators) - evolved
         for operator in self.operators[: self._first_evolved]:
             operator.a.requires_grad_(False)
-        self.card: dict = {}
 
     @classmethod
     def from_teacher(
@@ -192,9 +202,10 @@ class KoopmanDiffusion(nn.Module):
     def spectrum(self) -> list[SpectrumEntry]:
         """The eigenvalues of every latent, in the order of `encode`."""
         names = [f"skip {i}" for i in range(len(self.operators) - 1)] + ["bottleneck"]
+        shapes = self.config.skip_shapes()
         return [
-            SpectrumEntry(name, tuple(op.a.shape), op.alpha.clone(), op.beta.clone())
-            for name, op in zip(names, self.operators, strict=True)
+            SpectrumEntry(name, shape, op.alpha.clone(), op.beta.clone())
+            for name, shape, op in zip(names, shapes, self.operators, strict=True)
         ]
 
 

@@ -230,7 +230,8 @@ class StudentTask(Task):
             target[:nested] = low_pass(target[:nested], blur_at(share[:nested], c.nested_blurs))
         return x, sigma.float(), delta, target, data.labels(rows), share, *wanted_states
 
-    def forward(self, progress, x, sigma, delta, target, labels, share, at_s=None, sigma_s=None) -> dict[str, Tensor]:
+    def forward(self, progress: Tensor, *drawn: Tensor) -> dict[str, Tensor]:
+        x, sigma, delta, target, labels, share, *wanted_states = drawn
         z = self.model.evolve(self.model.encode(x, sigma, labels), torch.zeros(()), delta)
         kept = z
         if self.config.nested_blurs:
@@ -240,13 +241,14 @@ class StudentTask(Task):
         mse = (out - target).square().mean()
         loss = lambda1(progress, self.config.lambda1_final) * mse
         parts = {"mse": mse}
-        if self.config.lambda2 > 0:
+        if self.perceptual is not None and self.config.lambda2 > 0:
             n = max(1, round(self.config.lpips_share * len(out)))
             # spread over the batch, in which samples of one kind lie together
             rows = torch.arange(n, device=out.device) * len(out) // n
             parts["lpips"] = self.perceptual(out[rows], target[rows]).mean()
             loss = loss + self.config.lambda2 * parts["lpips"]
         if self._latent_weights:
+            at_s, sigma_s = wanted_states
             with torch.no_grad():
                 wanted = self.model.encode(at_s, sigma_s, labels)
             variance = self.config.latent_scale == "variance"

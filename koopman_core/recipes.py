@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from foundation.commands import VERSION, device_sentence, report
 from foundation.devices import default_device
 from foundation.perceptual import PerceptualDistance
 from foundation.picture_data import DataConfig, save_grid, told_labels, training_pool
-from foundation.settings import SettingsError, read_settings
+from foundation.settings import SettingsError, plain_sections, read_settings
 from foundation.training import TrainingConfig, can_compile, train
 from foundation.unet import UNetConfig, count_parameters
 from koopman_core.denoiser import Denoiser, open_teacher
@@ -60,10 +61,15 @@ class TeacherInput:
     start: str = ""
 
 
-TEACHER_SECTIONS = {
-    "input": TeacherInput,
-    "data": DataConfig, "network": UNetConfig, "teacher": TeacherConfig, "training": TrainingConfig, "run": RunConfig,
-}  # fmt: skip
+class TeacherSettings(TypedDict):
+    """Sections of a teacher's settings file."""
+
+    input: TeacherInput
+    data: DataConfig
+    network: UNetConfig
+    teacher: TeacherConfig
+    training: TrainingConfig
+    run: RunConfig
 
 
 def _history(card: dict) -> dict:
@@ -73,7 +79,7 @@ def _history(card: dict) -> dict:
 
 def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
     """Train an EDM teacher."""
-    s = read_settings(config, overrides, TEACHER_SECTIONS)
+    s = read_settings(config, overrides, TeacherSettings)
     out = Path(s["run"].out)
     pictures, labels, about = training_pool(s["data"], out)
     torch.manual_seed(s["training"].seed)
@@ -88,7 +94,7 @@ def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     print(
         f"teacher: {count_parameters(model):,} parameters, {len(pictures):,} pictures, {device_sentence()}", flush=True
     )
-    recipe = {k: asdict(v) for k, v in s.items() if k not in ("input", "run")}
+    recipe = plain_sections(s, without=("input", "run"))
     recipe["data"]["spec"] = about["spec"]  # a path of this machine belongs in no card
 
     def export(ema: dict, images: int, seconds: float) -> None:
@@ -131,9 +137,13 @@ class TeacherFile:
     checkpoint: str = "runs/teacher/teacher.safetensors"
 
 
-TRAJECTORY_SECTIONS = {
-    "teacher": TeacherFile, "guidance": GuidanceConfig, "trajectories": TrajectoryConfig, "run": RunConfig,
-}  # fmt: skip
+class TrajectorySettings(TypedDict):
+    """Sections of a settings file for trajectories."""
+
+    teacher: TeacherFile
+    guidance: GuidanceConfig
+    trajectories: TrajectoryConfig
+    run: RunConfig
 
 
 def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
@@ -141,7 +151,7 @@ def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet:
     from accelerate import PartialState
     from tqdm import tqdm
 
-    s = read_settings(config, overrides, TRAJECTORY_SECTIONS)
+    s = read_settings(config, overrides, TrajectorySettings)
     cuda = default_device().type == "cuda"
     state = PartialState(cpu=not cuda)
     teacher = _on(open_teacher(s["teacher"].checkpoint), state.device)
@@ -216,10 +226,15 @@ class StudentInput:
     fid_data: str = ""
 
 
-STUDENT_SECTIONS = {
-    "input": StudentInput, "network": UNetConfig, "koopman": KoopmanConfig, "student": StudentConfig,
-    "training": TrainingConfig, "run": RunConfig,
-}  # fmt: skip
+class StudentSettings(TypedDict):
+    """Sections of a student's settings file."""
+
+    input: StudentInput
+    network: UNetConfig
+    koopman: KoopmanConfig
+    student: StudentConfig
+    training: TrainingConfig
+    run: RunConfig
 
 
 def _student_network(teacher: Denoiser, network: UNetConfig, dropout: float) -> UNetConfig:
@@ -243,7 +258,7 @@ def _student_network(teacher: Denoiser, network: UNetConfig, dropout: float) -> 
 
 def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
     """Train an HKD student from its teacher's weights and stored trajectories."""
-    s = read_settings(config, overrides, STUDENT_SECTIONS)
+    s = read_settings(config, overrides, StudentSettings)
     out, c = Path(s["run"].out), s["student"]
     teacher = open_teacher(s["input"].teacher)
     network = _student_network(teacher, s["network"], s["input"].dropout)
@@ -272,7 +287,7 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
         f"student: {count_parameters(model.net):,} parameters + {count_parameters(model.operators):,} in A, "
         f"{len(data):,} trajectories, {device_sentence()}", flush=True,
     )  # fmt: skip
-    recipe = {k: asdict(v) for k, v in s.items() if k not in ("input", "network", "run")}
+    recipe = plain_sections(s, without=("input", "network", "run"))
     about = _card(teacher)
     teacher_name = about.get("name", "teacher").removesuffix("-teacher")
     inherited = {k: about[k] for k in ("licence", "origin") if k in about}  # its weights are in the student
@@ -281,7 +296,7 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     )
     summary = f"HKD on {about.get('data', {}).get('name', 'pictures')}, objective {c.objective}: {follows}"
 
-    about_trajectories = {"count": len(data), "steps": len(data.sigmas)}
+    about_trajectories: dict[str, object] = {"count": len(data), "steps": len(data.sigmas)}
     if "guidance" in data.index:
         about_trajectories["guidance"] = data.index["guidance"]
 

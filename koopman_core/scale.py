@@ -136,10 +136,10 @@ def cost(name: str, bf16: float = BF16, fp32: float = FP32) -> Cost:
         bf16, fp32: assumed speeds, TFLOP/s.
     """
     files = {k: CONFIGS / f"paper_{name}_{k}.toml" for k in ("teacher", "trajectories", "student")}
-    teacher = read_settings(files["teacher"], [], recipes.TEACHER_SECTIONS)
+    teacher = read_settings(files["teacher"], [], recipes.TeacherSettings)
     network = teacher["network"]
-    student = read_settings(files["student"], [], recipes.STUDENT_SECTIONS)
-    made = read_settings(files["trajectories"], [], recipes.TRAJECTORY_SECTIONS)["trajectories"]
+    student = read_settings(files["student"], [], recipes.StudentSettings)
+    made = read_settings(files["trajectories"], [], recipes.TrajectorySettings)["trajectories"]
     forward, training = (network_flops(network, backward) for backward in (False, True))
     c = student["student"]
     lpips = 3 * vgg_flops(c.lpips_side) * c.lpips_share

@@ -44,5 +44,6 @@ class TeacherTask(Task):
         eps = torch.randn(x.shape, generator=generator)
         return x, labels, sigma, eps
 
-    def forward(self, progress, x, labels, sigma, eps) -> dict[str, Tensor]:
+    def forward(self, progress: Tensor, *drawn: Tensor) -> dict[str, Tensor]:
+        x, labels, sigma, eps = drawn
         return {"loss": edm_loss(self.model, x, sigma, eps, labels).mean()}

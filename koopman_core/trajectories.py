@@ -140,7 +140,15 @@ def _rows(path: Path) -> int:
     return len(np.load(path, mmap_mode="r")) if path.exists() else 0
 
 
-def _write_shard(teacher, denoise, config, folder, shard, shape, progress) -> int:
+def _write_shard(
+    teacher: Denoiser,
+    denoise: Denoiser | Guided,
+    config: TrajectoryConfig,
+    folder: Path,
+    shard: int,
+    shape: tuple[int, int, int],
+    progress: Callable[[int, int], None] | None,
+) -> int:
     start, n = shard * config.shard_size, _size(config, shard)
     grid = sampling_sigmas(teacher, config.steps)
     paths = np.empty((n, 1 + config.denoised, config.steps, *shape), np.float32)
@@ -157,7 +165,10 @@ def _write_shard(teacher, denoise, config, folder, shard, shape, progress) -> in
             if config.denoised:
                 paths[rows, DENOISED, i] = denoised.cpu().numpy()
 
-        finals[rows] = heun_sample(lambda x, s, y=labels: denoise(x, s, y), x, grid, keep).x.cpu().numpy()
+        def labelled(x: Tensor, sigma: Tensor, labels: Tensor = labels) -> Tensor:
+            return denoise(x, sigma, labels)
+
+        finals[rows] = heun_sample(labelled, x, grid, keep).x.cpu().numpy()
         if progress is not None:
             progress(start + low + len(seeds), config.count)
     if not (np.isfinite(paths).all() and np.isfinite(finals).all()):

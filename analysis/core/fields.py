@@ -111,7 +111,8 @@ class Request:
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        for name, adapter in _fields(type(self)).items():
+        cls: Any = type(self)
+        for name, adapter in _fields(cls).items():
             object.__setattr__(self, name, _checked(adapter, getattr(self, name), name))
         self.check_together()
 
@@ -131,12 +132,14 @@ class Request:
             raise UserError(f"{_words(missing)} is missing: give all of {', '.join(names)}.", missing)
         if len(settings) > len(names):
             raise UserError(f"There is an unknown field: give only {', '.join(names)}.")
+        of: Any = cls
+        reader = _of_class(of)
         try:
-            return _of_class(cls).validate_json(to_json(settings))
+            return reader.validate_json(to_json(settings))
         except ValidationError as e:
             where = e.errors(include_url=False, include_input=False)[0]["loc"]
             name = str(where[0]) if where and where[0] in names else ""
-            raise _refusal(e, name, _fields(cls).get(name), where[1:]) from None
+            raise _refusal(e, name, _fields(of).get(name), where[1:]) from None
 
     def as_settings(self) -> dict[str, Any]:
         """All fields as JSON values.
@@ -144,19 +147,20 @@ class Request:
         Raises:
             UserError: a field that JSON cannot hold, such as an image of more than 64 x 64 pixels.
         """
+        cls: Any = type(self)
         try:
-            return _of_class(type(self)).dump_python(self, mode="json")
+            return _of_class(cls).dump_python(self, mode="json")
         except PydanticSerializationError as e:
             raise (e.__cause__ if isinstance(e.__cause__, UserError) else UserError(str(e))) from None
 
 
 @functools.cache
-def _of_class(cls: type) -> TypeAdapter:
+def _of_class(cls: Any) -> TypeAdapter:
     return TypeAdapter(cls)
 
 
 @functools.cache
-def _fields(cls: type) -> dict[str, TypeAdapter]:
+def _fields(cls: Any) -> dict[str, TypeAdapter]:
     """A strict reader of each field."""
     hints = get_type_hints(cls, include_extras=True)
     return {f.name: TypeAdapter(hints[f.name], config=_STRICT) for f in dataclasses.fields(cls)}
@@ -211,14 +215,14 @@ def _either(schema: dict) -> list[dict]:
 def _rule(schema: dict) -> str:
     """What a JSON schema asks for."""
     if len(_either(schema)) != 1 or "anyOf" in schema:
-        return " or ".join(_rule(s) for s in _either(schema))
+        return " or ".join(dict.fromkeys(_rule(s) for s in _either(schema)))
     if "enum" in schema or "const" in schema:
         return f"one of {', '.join(map(str, schema.get('enum', [schema.get('const')])))}"
     kind = schema.get("type")
     if kind in ("integer", "number"):
-        low, high = schema.get("minimum"), schema.get("maximum", schema.get("exclusiveMaximum"))
-        if kind == "integer" and "exclusiveMaximum" in schema:
-            high -= 1
+        low, high = schema.get("minimum"), schema.get("maximum")
+        if high is None and "exclusiveMaximum" in schema:  # of whole numbers only
+            high = schema["exclusiveMaximum"] - 1
         form = "d" if kind == "integer" else "g"
         upper = "" if high is None else f" to {high:{form}}"
         span = "" if low is None else f" from {low:{form}}{upper}" if upper else f" of at least {low:{form}}"
@@ -236,7 +240,7 @@ def _rule(schema: dict) -> str:
 
 
 @functools.cache
-def _number(kind: type, low: float, high: float, what: str) -> TypeAdapter:
+def _number(kind: Any, low: float, high: float, what: str) -> TypeAdapter:
     return TypeAdapter(Annotated[kind, Field(ge=low, le=high, title=what)], config=_STRICT)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal, get_type_hints
 
 import koopman_core
 from analysis.core.errors import UserError
@@ -25,8 +26,8 @@ from analysis.evaluate import page
 from analysis.evaluate.fidelity import measure_fidelity
 from analysis.evaluate.image_sets import FOLDER as FEATURES
 from analysis.evaluate.image_sets import measure_distribution
-from analysis.evaluate.markdown import NOT_DEFINED, grid, span
-from analysis.evaluate.page import RESULTS
+from analysis.evaluate.markdown import NOT_DEFINED, Block, Cell, Verdict, cell, extremes, grid, number
+from analysis.evaluate.page import RESULTS, Section
 from analysis.workbench.findings import LINEAR
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.workbench import Workbench
@@ -37,7 +38,7 @@ from foundation.frechet import sample_name
 from foundation.perceptual import PerceptualDistance
 from foundation.randomness import FIRST_SEED
 from foundation.settings import build, read_settings
-from koopman_core.recipes import STUDENT_SECTIONS, run_student
+from koopman_core.recipes import StudentSettings, run_student
 
 CONFIG = Path(koopman_core.__file__).parent / "configs" / "shapes_ablation.toml"
 PATH = ("--student.objective=path", "--student.share_eps=0.5", "--student.operator_lr=2e-2")
@@ -159,17 +160,15 @@ Found = Sequence[tuple[Row, Sequence[Figures]]]
 
 def _cell(values: Sequence[float | None], form: str) -> str:
     """A mean, with the least and the most of several trainings."""
-    if any(v is None for v in values):
-        return NOT_DEFINED
-    mean = sum(values) / len(values)
-    return span(mean, min(values), max(values), form) if len(values) > 1 else f"{mean:{form}}"
+    there = [v for v in values if v is not None]
+    return extremes(there, form) if len(there) == len(values) else NOT_DEFINED
 
 
 def _mean(found: Sequence[Figures], of: Callable[[Figures], float]) -> float:
     return sum(of(f) for f in found) / len(found)
 
 
-def order_verdict(rows: Found, of: Callable[[Figures], float], name: str) -> str:
+def order_verdict(rows: Found, of: Callable[[Figures], float], name: str) -> Verdict:
     """Are the paper's rows in the paper's order? Neighbours are told apart only where no two trainings overlap.
 
     Args:
@@ -186,23 +185,26 @@ def order_verdict(rows: Found, of: Callable[[Figures], float], name: str) -> str
         elif max(worse) < min(better):
             word = "is reversed"
         claims.append((f'"{below.words}" better than "{above.words}" {word}', word))
-    words = {word for _, word in claims}
-    if words == {"holds"}:
-        head = f"By {name} the order is the paper's"
-    else:
-        head = f"By {name} the order is {'not ' if 'is reversed' in words else 'not shown to be '}the paper's"
-    return f"{head}: {'; '.join(text for text, _ in claims)}."
+    words = [word for _, word in claims]
+    order = "paper" if set(words) == {"holds"} else "not" if "is reversed" in words else "open"
+    head = {"paper": "the paper's", "not": "not the paper's", "open": "not shown to be the paper's"}[order]
+    return Verdict(
+        f"By {name} the order is {head}: {'; '.join(text for text, _ in claims)}.",
+        {"by": name, "order": order, "neighbours": words},
+    )
 
 
-def _paper(rows: Found, plan: Plan) -> list[str]:
+def _paper(rows: Found, plan: Plan) -> list[Verdict]:
     named = [(row, found) for row, found in rows if row.paper is not None]
     named.sort(key=lambda pair: -pair[0].paper)
     out = [order_verdict(named, lambda f: f.lpips, "LPIPS to the teacher")]
     if plan.fid:
         means = [_mean(found, lambda f: f.fid) for _, found in named]
-        apart = f" The paper's rows lie within {100 * (max(means) / min(means) - 1):.1f} % of one another."
+        apart = max(means) / min(means) - 1
+        by_fid = order_verdict(named, lambda f: f.fid, sample_name("FID", plan.fid))
+        within = f" The paper's rows lie within {100 * apart:.1f} % of one another."
         out = [
-            order_verdict(named, lambda f: f.fid, sample_name("FID", plan.fid)) + apart,
+            Verdict(by_fid.text + within, {**by_fid.figures, "apart": apart}),
             order_verdict(named, lambda f: f.kid, sample_name("KID", plan.fid)),
             *out,
         ]
@@ -212,58 +214,69 @@ def _paper(rows: Found, plan: Plan) -> list[str]:
     def ratio(of: Callable[[Figures], float]) -> float:
         return _mean(path, of) / _mean(full, of)
 
-    out.append(
-        f"Path against published at equal budget: LPIPS of the picture {ratio(lambda f: f.lpips):.2f} times, of the "
-        f"way to it {ratio(lambda f: f.scrub):.2f} times; without A the picture is "
-        f"{_mean(path, lambda f: f.zero / f.lpips):.1f} times as far with path, "
-        f"{_mean(full, lambda f: f.zero / f.lpips):.1f} times with published (1 is an idle operator)."
-    )
+    idle = {n: _mean(r, lambda f: f.zero / f.lpips) for n, r in (("path", path), ("published", full))}
+    picture, way = ratio(lambda f: f.lpips), ratio(lambda f: f.scrub)
+    out.append(Verdict(
+        f"Path against published at equal budget: LPIPS of the picture {picture:.2f} times, of the way to it {way:.2f} "
+        f"times; without A the picture is {idle['path']:.1f} times as far with path, {idle['published']:.1f} times "
+        "with published (1 is an idle operator).",
+        {"lpips_ratio": picture, "path_ratio": way, "without_A": idle},
+    ))  # fmt: skip
     return out
 
 
-def _best(rows: Found, plan: Plan) -> list[str]:
-    best = min(rows, key=lambda pair: _mean(pair[1], lambda f: f.lpips))[0]
-    way = min(rows, key=lambda pair: _mean(pair[1], lambda f: f.scrub))[0]
-    signs = ", ".join(f"{row.words} {100 * _mean(found, lambda f: f.growing):.0f} %" for row, found in rows)
+def _best(rows: Found, plan: Plan) -> list[Verdict]:
+    best = min(rows, key=lambda pair: _mean(pair[1], lambda f: f.lpips))[0].words
+    way = min(rows, key=lambda pair: _mean(pair[1], lambda f: f.scrub))[0].words
+    shrinking = {row.words: _mean(found, lambda f: f.growing) for row, found in rows}
     return [
-        f"Nearest to the teacher's picture: {best.words}; nearest along the way: {way.words}. Trainings with other "
-        "seeds can change this: the spread of the rows above that were trained twice says by how much.",
-        f"Pairs with alpha > 0, which shrink towards the picture: {signs}.",
+        Verdict(
+            f"Nearest to the teacher's picture: {best}; nearest along the way: {way}. Trainings with other seeds can "
+            "change this: the spread of the rows above that were trained twice says by how much.",
+            {"picture": best, "path": way},
+        ),
+        Verdict(
+            "Pairs with alpha > 0, which shrink towards the picture: "
+            f"{', '.join(f'{words} {100 * v:.0f} %' for words, v in shrinking.items())}.",
+            {"shrinking": shrinking},
+        ),
     ]
 
 
-def _latent(rows: Found, plan: Plan) -> list[str]:
+def _latent(rows: Found, plan: Plan) -> list[Verdict]:
     (_, plain), *asked = rows
     sides = sorted(plain[0].linear, reverse=True)
-    out = []
+    out: list[Verdict] = []
 
-    def moved(found: Sequence[Figures], of: Callable[[Figures, int], float]) -> list[str]:
-        means = [[_mean(which, lambda f, s=side: of(f, s)) for which in (plain, found)] for side in sides]
-        return [f"{before:.2f} to {after:.2f}" for before, after in means]
+    def moved(found: Sequence[Figures], of: Callable[[Figures, int], float]) -> list[tuple[float, float]]:
+        means = ([_mean(which, lambda f, s=side: of(f, s)) for which in (plain, found)] for side in sides)
+        return [(before, after) for before, after in means]
 
     for row, found in asked:
-        linear = ", ".join(
-            f"{side} pixels {way}" for side, way in zip(sides, moved(found, lambda f, s: f.linear[s]), strict=True)
-        )
-        apart = ", ".join(moved(found, lambda f, s: f.apart[s]))
+        linear, apart = moved(found, lambda f, s: f.linear[s]), moved(found, lambda f, s: f.apart[s])
         cost = _mean(found, lambda f: f.lpips) / _mean(plain, lambda f: f.lpips)
-        out.append(
-            f"{row.words}: relative error of the linear law, {linear}; of what differs between pictures {apart}; "
-            f"LPIPS of the picture {cost:.2f} times."
-        )
+        ways = ", ".join(f"{side} pixels {a:.2f} to {b:.2f}" for side, (a, b) in zip(sides, linear, strict=True))
+        out.append(Verdict(
+            f"{row.words}: relative error of the linear law, {ways}; of what differs between pictures "
+            f"{', '.join(f'{a:.2f} to {b:.2f}' for a, b in apart)}; LPIPS of the picture {cost:.2f} times.",
+            {"row": row.words, "linear": linear, "of_what_differs": apart, "lpips_ratio": cost},
+        ))  # fmt: skip
     reached = [
-        f"{side} pixels"
+        side
         for side in sides
         if any(_mean(found, lambda f, s=side: max(f.linear[s], f.apart[s])) <= LINEAR for _, found in asked)
     ]
-    out.append(f"Levels that become linear (relative error up to {LINEAR}) in any row: {', '.join(reached) or 'none'}.")
+    names = ", ".join(f"{side} pixels" for side in reached) or "none"
+    out.append(Verdict(
+        f"Levels that become linear (relative error up to {LINEAR}) in any row: {names}.", {"linear_sides": reached}
+    ))  # fmt: skip
     return out
 
 
 VERDICTS = {"paper": _paper, "time": _best, "latent": _latent, "decoder": _best, "decoder_published": _best}
 
 
-def ablation_text(group: str, rows: Found, plan: Plan) -> str:
+def ablation_blocks(group: str, rows: Found, plan: Plan) -> list[Block]:
     """Table and verdicts of a group.
 
     Args:
@@ -278,20 +291,21 @@ def ablation_text(group: str, rows: Found, plan: Plan) -> str:
         "error of the linear law at " + " / ".join(f"{s}" for s in sides) + " pixels", "of what differs",
         "alpha > 0",
     ]  # fmt: skip
-    table = []
+    table, each_side = [], " / ".join(["{:.2f}"] * len(sides))
     for row, found in rows:
         cells = [
-            row.words, str(len(found)), _cell([f.lpips for f in found], ".4f"), _cell([f.psnr for f in found], ".2f"),
+            row.words, Cell("{}", len(found)),
+            _cell([f.lpips for f in found], ".4f"), _cell([f.psnr for f in found], ".2f"),
             _cell([f.zero for f in found], ".4f"), _cell([f.scrub for f in found], ".4f"),
-            " / ".join(f"{_mean(found, lambda f, s=s: f.linear[s]):.2f}" for s in sides),
-            " / ".join(f"{_mean(found, lambda f, s=s: f.apart[s]):.2f}" for s in sides),
-            f"{100 * _mean(found, lambda f: f.growing):.0f} %",
+            cell(each_side, *(_mean(found, lambda f, s=s: f.linear[s]) for s in sides)),
+            cell(each_side, *(_mean(found, lambda f, s=s: f.apart[s]) for s in sides)),
+            cell("{:.0f} %", 100 * _mean(found, lambda f: f.growing)),
         ]  # fmt: skip
         if plan.fid:
             cells.append(_cell([f.fid for f in found], ".2f"))
             cells.append(_cell([f.kid and 1000 * f.kid for f in found], ".2f"))
         if group == "paper":
-            cells.append(NOT_DEFINED if row.paper is None else f"{row.paper:.2f}")
+            cells.append(number(row.paper, ".2f"))
         table.append(cells)
     head += [sample_name("FID", plan.fid), sample_name("KID", plan.fid) + " x 1000"] if plan.fid else []
     head += ["paper, CIFAR-10, FID-50k"] if group == "paper" else []
@@ -301,12 +315,12 @@ def ablation_text(group: str, rows: Found, plan: Plan) -> str:
         "[least, most]. The latents' error is relative, over the teacher's trajectories, mean over levels of that "
         "size and times; then the same with the mean over the trajectories taken off."
     )
-    verdicts = "\n".join(f"- **Verdict.** {text}" for text in VERDICTS[group](rows, plan))
-    return "\n\n".join([intro, grid(head, table), verdicts])
+    return [intro, grid(head, table), *VERDICTS[group](rows, plan)]
 
 
 FOLDER = Path("runs/ablation")
-DECISIVE = ("koopman", "student", "training")  # sections of the settings that decide what is learned
+# sections of the settings that decide what is learned
+DECISIVE: tuple[Literal["koopman", "student", "training"], ...] = ("koopman", "student", "training")
 LAW_SEEDS = 16  # trajectories along which the linear law is tested
 REPORTS = (  # these do not
     "threads", "compile", "minutes_per_checkpoint", "images_per_log", "images_per_sample_grid", "images_per_fid",
@@ -331,12 +345,13 @@ def train_row(plan: Plan, row: Row, seed: int, folder: Path, report=print) -> Pa
         f"--run.name={out.name}", f"--input.trajectories={plan.trajectories}", f"--input.teacher={plan.teacher}",
         *([f"--input.lpips={plan.lpips}"] if plan.lpips else []),
     ]  # fmt: skip
-    asked = read_settings(plan.config, overrides, STUDENT_SECTIONS)
+    asked = read_settings(plan.config, overrides, StudentSettings)
     path = out / "student.safetensors"
     if path.exists():
         card = koopman_core.load(path).card
         # as settings, so that an option that the card is older than has its default
-        there = {k: build(STUDENT_SECTIONS[k], card["recipe"][k], k) for k in DECISIVE}
+        sections = get_type_hints(StudentSettings)
+        there = {k: build(sections[k], card["recipe"][k], k) for k in DECISIVE}
         if any(_made(there[k]) != _made(asked[k]) for k in DECISIVE):
             raise UserError(f"{out} was trained with other settings: delete that folder, or give another --folder.")
         if card["images_seen"] >= plan.images:
@@ -400,13 +415,14 @@ def measure(
                 sides.setdefault(entry.shape[-1], []).extend(of_level.tolist())
             found[name] = {str(side): statistics.fmean(v) for side, v in sides.items()}
         _keep(kept, found)
-    fid = kid = None
+    fid: float | None = None
+    kid: float | None = None
     if plan.fid:
         with percent_bar(f"{bench.name}: {sample_name('FID', plan.fid)}") as progress:
             sets = measure_distribution(
                 bench, plan.fid, who=("student",), reference_count=plan.reference, folder=features, progress=progress
             )
-        fid, kid = sets.fid["student"][0], sets.kid["student"].mean
+        fid, kid = sets.fid["student"][0], sets.kid["student"].value
     return Figures(
         seed, fid=fid, kid=kid, **{n: {int(k): v for k, v in found[n].items()} for n in ("linear", "apart")},
         **{n: found[n] for n in ("lpips", "psnr", "zero", "scrub", "growing")},
@@ -467,16 +483,17 @@ def main(argv: list[str] | None = None) -> int:
             if (value := getattr(args, name)) is not None:
                 whole(value, least, most, f"--{name}")
         if args.write:
-            page.read_page(args.results)
+            page.render(args.results)
         plan = Plan(args.teacher, args.trajectories, args.images, args.noises, args.fid, args.fid_reference, args.lpips)
         remembered: dict = {}
         for group in groups:
             found = run(plan, group, args.folder, args.seeds, remembered=remembered)
-            text = ablation_text(group, found, plan)
+            blocks = ablation_blocks(group, found, plan)
             asked = f"python -m analysis.evaluate.ablation --trajectories DIR --groups {group} --images {plan.images}"
             asked += f" --noises {plan.noises}" + (f" --fid {plan.fid}" if plan.fid else "")
             asked += f" --fid-reference {plan.reference}" if plan.reference else ""
-            page.publish("ablation", group, asked, text, args.results if args.write else None)
+            section = Section("ablation", group, asked, tuple(blocks), list(ROWS).index(group))
+            page.publish(section, args.results if args.write else None)
 
     return resumable("analysis.evaluate.ablation", work, (ValueError, RuntimeError, FileNotFoundError))
 

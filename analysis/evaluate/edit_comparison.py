@@ -16,9 +16,8 @@ from torch import Tensor
 from analysis.koopman import editing
 from analysis.koopman.spectrum import pair_mask
 from foundation import noise
-from foundation.bootstrap import bootstrap
 from foundation.randomness import derived_seed
-from foundation.statistics import Interval
+from foundation.statistics import Interval, bootstrap_interval
 from koopman_core.edm import EDM, SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.operator import sigma_of_tau
@@ -40,13 +39,6 @@ class EditComparison:
     pairs: int
     arms: dict[str, dict[str, Interval]]
     differences: dict[str, dict[str, Interval]]
-
-
-def interval(values: Tensor) -> Interval:
-    """Mean of (n,) with its 95 % percentile bootstrap interval; NaN values are left out."""
-    values = values[~values.isnan()].double()
-    low, high = bootstrap(values[:, None])
-    return Interval(float(values.mean()), float(low), float(high), len(values))
 
 
 def shuffled(weights: Sequence[Tensor], everywhere: Sequence[Tensor], seed: int) -> list[Tensor]:
@@ -112,7 +104,7 @@ def compare_edits(
         if encoding == "noise":
             eps = noise([derived_seed(s, 1) for s in others], shape)
             path = editing.noisy_latents(model, reference, tau, eps)
-        elif encoding == "ode":
+        elif teacher is not None and encoding == "ode":
             path = editing.state_latents(model, editing.ode_states(teacher, others, sigma).x, tau)
         for arm in ARMS:
             edited = model.decode(editing.mix(z, path, weights[arm], ratio))
@@ -122,7 +114,7 @@ def compare_edits(
     table = {arm: torch.cat(r) for arm, r in rows.items()}
 
     def intervals(values: Tensor) -> dict[str, Interval]:
-        return {name: interval(values[:, i]) for i, name in enumerate(editing.MEASURES)}
+        return {name: bootstrap_interval(values[:, i]) for i, name in enumerate(editing.MEASURES)}
 
     return EditComparison(
         len(pairs),

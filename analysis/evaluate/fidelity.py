@@ -5,16 +5,20 @@ All figures are over held-out noises (seeds from `FIRST_SEED`, which no training
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from analysis.evaluate.markdown import Block, grid, number
+from analysis.evaluate.parts import Job, Outcome, part
 from analysis.koopman import spectrum
 from analysis.metrics import image as metrics
 from foundation import noise
-from foundation.perceptual import PerceptualDistance
+from foundation.perceptual import PerceptualDistance, available
 from foundation.randomness import FIRST_SEED
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
@@ -68,7 +72,8 @@ class Fidelity:
 
 class _Mean:
     def __init__(self, perceptual: PerceptualDistance | None):
-        self.perceptual, self.rows = perceptual, []
+        self.perceptual = perceptual
+        self.rows: list[Tensor] = []
 
     def add(self, x: Tensor, y: Tensor) -> None:
         x = x.clamp(-1, 1)
@@ -133,8 +138,8 @@ def measure_fidelity(
         progress: called with (noises done, seeds).
     """
     one, yard, zero = _Mean(perceptual), _Mean(perceptual), _Mean(perceptual)
-    grid = karras_sigmas(scrub_steps)
-    scrub = [_Mean(perceptual) for _ in grid]
+    sigmas = karras_sigmas(scrub_steps)
+    scrub = [_Mean(perceptual) for _ in sigmas]
     shape = model.picture_shape
     for low in range(0, seeds, BATCH):
         batch = range(FIRST_SEED + low, FIRST_SEED + min(low + BATCH, seeds))
@@ -150,11 +155,60 @@ def measure_fidelity(
         zero.add(model.decode(z, labels), made.best)  # exp(0) is the identity: unevolved latents are those of A = 0
         yard.add(made.short, made.best)
         if low < scrub_seeds:
-            for tau, target, mean in zip(model.tau(grid), made.path, scrub, strict=True):
+            for tau, target, mean in zip(model.tau(sigmas), made.path, scrub, strict=True):
                 mean.add(model.decode(model.evolve(z, 1.0, tau), labels), target)
         if progress is not None:
             progress(min(low + BATCH, seeds), seeds)
-    rows = tuple(ScrubRow(float(s), m.result()) for s, m in zip(grid, scrub, strict=True))
+    rows = tuple(ScrubRow(float(s), m.result()) for s, m in zip(sigmas, scrub, strict=True))
     return Fidelity(
         seeds, one.result(), yard.result(), zero.result(), rows, tuple(spectrum.summarise(model.spectrum()))
     )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The part
+
+
+def _cells(d: Distance) -> list[str]:
+    return [number(d.lpips, ".4f"), number(d.psnr, ".2f"), number(d.mse, ".5f"), number(d.contrast, ".3f")]
+
+
+def fidelity_blocks(f: Fidelity) -> list[Block]:
+    """Student against teacher, along the path, and a summary of the spectrum."""
+    distances = ["LPIPS (Alex, 64 px)", "PSNR, dB", "MSE", "contrast, ratio"]
+    return [
+        f"{f.seeds} held-out noises.",
+        grid(["against the teacher's 35-call sample", *distances], [
+            ["student, one call", *_cells(f.one_step)],
+            ["teacher, 19 calls (yardstick)", *_cells(f.yardstick)],
+            ["student with A = 0", *_cells(f.zero_operator)],
+        ]),
+        grid(
+            ["Koopman path against the teacher's denoised state, sigma", *distances],
+            [[number(row.sigma, ".4g"), *_cells(row.distance)] for row in f.scrub],
+        ),
+        grid(["level", "latent", "alpha mean", "alpha sd", "max abs alpha", "beta sd", "max abs beta"], [
+            [e.name, "x".join(map(str, e.shape)), number(e.alpha_mean, "+.3f"), number(e.alpha_std, ".3f"),
+             number(e.alpha_max, ".2f"), number(e.beta_std, ".3f"), number(e.beta_max, ".2f")] for e in f.spectrum
+        ]),
+    ]  # fmt: skip
+
+
+def backbone(path: Path | None) -> PerceptualDistance | None:
+    """LPIPS, or None where no backbone is at hand, which is said."""
+    if path or available("alex"):
+        return PerceptualDistance("alex", backbone=path, side=64)
+    print("No LPIPS backbone is at hand (set KOOPMAN_LPIPS or give --lpips): LPIPS is left out.", file=sys.stderr)
+    return None
+
+
+@part("hkd", "fidelity", 0, "seeds", 1000, 1, 1_000_000, teacher=True)
+def fidelity(job: Job) -> Outcome:
+    """Student against teacher."""
+    tell = job.progress
+    f = measure_fidelity(
+        job.model.model, job.model.teacher, job.count, perceptual=backbone(job.options.lpips),
+        scrub_seeds=min(job.count, 200),
+        progress=None if tell is None else lambda done, n: tell(done / n, "held-out noises"),
+    )  # fmt: skip
+    return Outcome(fidelity_blocks(f), asdict(f))

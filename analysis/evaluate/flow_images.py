@@ -1,12 +1,13 @@
 """Flows of pictures, sampler beside sampler: how far from the net's own exact flow, and how far from data.
 
 All noise and data are held out, and every method starts from the same noises. The distance to the exact flow is one of
-pictures, that to data one of laws: squared MMD of pictures averaged to 8 x 8 pixels; differences of both are paired by
-seed.
+pictures, by LPIPS, and momentum weights are chosen and judged by it. That to data is one of laws: squared MMD of
+features of the Inception network. Where that network is not at hand, pictures averaged to 8 x 8 pixels take their
+place, without a verdict: noise on every picture brings these *nearer* to data. Differences are paired by seed.
 
 Intervals are over seeds, by the jackknife: the figure is an average over pairs, so that seeds have no figure each, but
 their pseudo-values do (Arvesen 1969), which are on average too far apart rather than too near (Efron and Stein 1981).
-The data are taken as given. This is no FID: it sees colour and layout, and no detail.
+The data are taken as given. This is no FID, which is biased for so few pictures.
 """
 
 from __future__ import annotations
@@ -23,22 +24,36 @@ from torch import Tensor
 from analysis.core.errors import UserError
 from analysis.core.images import to_uint8
 from analysis.core.progress import Progress
-from analysis.evaluate.flow_points import at_calls, momentum_verdict, multistep_verdict, thousandths
-from analysis.evaluate.markdown import grid, interval, sign, verdict
-from analysis.evaluate.momentum import EULER, MULTISTEP, SEED_ROOM, Momentum, MomentumRow, counted, over_seeds
+from analysis.evaluate.flow_points import in_the_plane, thousandths
+from analysis.evaluate.markdown import Block, Verdict, grid, interval
+from analysis.evaluate.momentum import (
+    EULER,
+    HEUN,
+    MULTISTEP,
+    SEED_ROOM,
+    Momentum,
+    MomentumRow,
+    at_calls,
+    choose,
+    counted,
+    momentum_verdict,
+    multistep_verdict,
+    settled,
+    weight_cell,
+)
+from analysis.evaluate.parts import Job, Outcome, part
 from analysis.flow.clouds import NOISE, STEPS
 from analysis.flow.images import EXACT_NFE, FlowPicturesRequest
 from analysis.metrics import image as metrics
 from flow_core import model as flow_model
-from flow_core.densities.distances import MMD
 from flow_core.fields import Exact, Predict
 from flow_core.model import FlowModel
 from flow_core.samplers import Diverged, cosine_grid, rk4, sample
-from flow_core.series.scores import Interval
-from foundation import noise
+from foundation import inception, noise
 from foundation.datasets import DataError, open_dataset
 from foundation.perceptual import PerceptualDistance, available
 from foundation.randomness import FIRST_SEED, derived_seed, mix_seed
+from foundation.statistics import Interval, mean_interval
 
 SIDE = 8  # pixels that a picture is averaged to
 DATA, VALIDATION_DATA = 8000, 1000  # pictures to compare with, at least as many as seeds; those that weights come from
@@ -51,6 +66,17 @@ def _rows(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
     return torch.cat([(-0.5 * (d / bandwidth).square()).exp().sum(1) for d in parts])
 
 
+INCEPTION, POOLED = "Inception features (2048 of the 2015-12-05 network)", f"{SIDE} x {SIDE} average-pooled pixels"
+
+
+def data_features() -> tuple[str, Callable[[Tensor], Tensor]]:
+    """What laws of pictures are compared by: a name, and (B, 3, H, W) in [-1, 1] -> (B, d)."""
+    if not inception.available():
+        return POOLED, pooled
+    network = inception.Inception()
+    return INCEPTION, lambda pictures: network(to_uint8(pictures))
+
+
 def pooled(pictures: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, C * SIDE^2), averages over patches."""
     return F.adaptive_avg_pool2d(pictures, SIDE).flatten(1)
@@ -61,20 +87,27 @@ class HeldOut:
     """Held-out data. No picture is in two of its parts.
 
     Attributes:
-        bandwidth: of the kernel, the median distance between two of the validation's averaged pictures.
-        validation: what weights are chosen by.
-        reference: (N, d) averaged data to compare with.
+        name, features: what laws are compared by, see `data_features`.
+        bandwidth: of the kernel, the median distance between two of `VALIDATION_DATA` other pictures' features.
+        reference: (N, d) features of data to compare with.
         within: mean kernel of two different ones of these.
-        instead: (seeds, d) averaged data in the place of samples.
+        instead: (seeds, d) features of data in the place of samples.
         same: whether these are the pictures that the model's card names.
     """
 
+    name: str
+    features: Callable[[Tensor], Tensor]
     bandwidth: float
-    validation: MMD
     reference: Tensor
     within: float
     instead: Tensor
     same: bool
+
+    def of(self, pictures: Tensor) -> Tensor:
+        """Features (B, d); NaN where a picture is not finite."""
+        if bool(pictures.isfinite().all()):
+            return self.features(pictures)
+        return torch.full((len(pictures), self.reference.shape[1]), math.nan)
 
     def distances(self, features: Tensor) -> Tensor:
         """The unbiased squared MMD to the reference as the mean of the jackknife's pseudo-values.
@@ -115,17 +148,20 @@ def held_out(model: FlowModel, seeds: int) -> HeldOut:
             f"ask for at most {room // 2:,} seeds."
         )
 
+    name, features = data_features()
+
     def read(low: int, count: int) -> Tensor:
         ends = range(low, low + count, CHUNK)
-        return torch.cat([pooled(data.batch(range(i, min(i + CHUNK, low + count)))[0]) for i in ends])
+        return torch.cat([features(data.batch(range(i, min(i + CHUNK, low + count)))[0]) for i in ends])
 
     validation = read(0, VALIDATION_DATA).double()
     bandwidth = float(torch.pdist(validation).median())
     reference = read(VALIDATION_DATA, count)
     stated = about.get("fingerprint")
     return HeldOut(
+        name,
+        features,
         bandwidth,
-        MMD(validation, (bandwidth,)),
         reference,
         float((_rows(reference, reference, bandwidth) - 1).mean()) / (count - 1),
         read(VALIDATION_DATA + count, seeds),
@@ -242,7 +278,8 @@ def methods(
         return tuple(FlowPicturesRequest(sampler=sampler, nfe=n, gamma1=g) for n, g in zip(nfes, given, strict=True))
 
     rows: Rows = {} if other is None else {f"{path_words(other)}, {EULER}": (other, row("euler"))}
-    rows |= {f"{words}, {EULER}": (model, row("euler")), f"{words}, exact flow, Heun": (model, row("heun"))}
+    rows |= {f"{words}, {EULER}": (model, row("euler")), f"{words}, {HEUN}": (model, row("heun"))}
+    rows[f"{words}, exact flow, RK4, steps by calls"] = (model, row("rk4p"))
     rows[f"{words}, {MULTISTEP}"] = (model, row("multistep"))
     if has_momentum(model):
         rows[without(model)] = (model, row("published"))
@@ -277,17 +314,18 @@ class DataScores:
     """Distance to data.
 
     Attributes:
+        features: `INCEPTION` or `POOLED`; verdicts are given for the first alone.
         bandwidth, count: of the kernel; data pictures.
         same: whether the data are those that the card names.
         mmd2: method -> for each nfe the unbiased squared MMD.
         less_euler: method -> for each nfe the paired difference to the net's Euler at equal calls.
         less_companion: method -> the same to the OT-CFM net's Euler; empty without that net.
         instead: of data in the place of samples.
-        momentum: what was chosen and what follows, from two calls up; None on a path without noise.
         tenth: calls, and the paired difference of the published drift with so many to the OT-CFM net's Euler with ten
             times as many, the most; None where they were not measured.
     """
 
+    features: str
     bandwidth: float
     count: int
     same: bool
@@ -295,7 +333,6 @@ class DataScores:
     less_euler: Mapping[str, tuple[Interval, ...]]
     less_companion: Mapping[str, tuple[Interval, ...]]
     instead: Interval
-    momentum: Momentum | None
     tenth: tuple[int, Interval] | None
 
 
@@ -312,6 +349,8 @@ class PictureScores:
         less_euler: method -> for each nfe the paired difference to Euler at equal calls.
         classes: whether the net has some.
         data: distance to data, or the sentence why there is none.
+        momentum: by the distance to the exact flow: what was chosen and what follows, from two calls up; None on a path
+            without noise.
     """
 
     seeds: int
@@ -323,23 +362,27 @@ class PictureScores:
     less_euler: Mapping[str, tuple[Interval, ...]]
     classes: bool
     data: DataScores | str
+    momentum: Momentum | None
 
 
-def choose(model: FlowModel, family: str, nfe: int, seeds: range, reference: MMD, meter: Meter) -> float:
-    """The gamma1 of a family's grid with the least distance to the validation data; one that diverges is never it."""
+Nearness = Callable[[Tensor], Tensor]  # pictures -> (B,) distance to some exact flows, lower is nearer
 
-    def score(gamma1: float) -> float:
-        request = FlowPicturesRequest(sampler=SAMPLER[family], nfe=nfe, gamma1=gamma1)
-        made = []
-        for batch in batches(seeds):
+
+def search(model: FlowModel, family: str, nfe: int, trial: Sequence[tuple[range, Nearness]], meter: Meter) -> float:
+    """The gamma1 of a family's grid with the least distance to the exact flow of validation noises.
+
+    One that diverges is never it.
+    """
+
+    def score(gammas: tuple[float, ...]) -> float:
+        request = FlowPicturesRequest(sampler=SAMPLER[family], nfe=nfe, gamma1=gammas[0])
+        total = 0.0
+        for batch, nearness in trial:
             meter.add(nfe * len(batch), f"{family}, choosing at {nfe} calls")
-            try:
-                made.append(pooled(sampled(model, request, batch)))
-            except (Diverged, ValueError):  # the second: no real root in the published drift
-                return math.inf
-        return reference.unbiased(torch.cat(made))
+            total += float(nearness(sampled(model, request, batch)).sum())
+        return total
 
-    return min(GRIDS[family], key=score)
+    return choose(score, (1,), GRIDS[family])[0][0]
 
 
 def _closeness(perceptual: PerceptualDistance | None, exact: Tensor) -> Callable[[Tensor], Tensor]:
@@ -349,11 +392,16 @@ def _closeness(perceptual: PerceptualDistance | None, exact: Tensor) -> Callable
     return lambda x: perceptual.distance_from(x, features).double()
 
 
+def _lower(closeness: Nearness, perceptual: PerceptualDistance | None) -> Nearness:
+    """The same so that lower is nearer: decibels are the other way round."""
+    return closeness if perceptual is not None else lambda x: -closeness(x)
+
+
 @torch.inference_mode()
 def measure_pictures(
     model: FlowModel, other: FlowModel | None, seeds: int, progress: Progress = None, nfes: tuple[int, ...] = NFES
 ) -> PictureScores:
-    """Every method at every number of calls from the same noises; weights chosen on validation noises and data.
+    """Every method at every number of calls from the same noises; weights chosen on validation noises.
 
     Args:
         model: a net for pictures.
@@ -368,21 +416,25 @@ def measure_pictures(
         data: HeldOut | str = held_out(model, seeds)
     except (UserError, DataError) as e:
         data = str(e)
-    weighed = not isinstance(data, str) and has_momentum(model)
+    weighed = has_momentum(model)
+    perceptual = PerceptualDistance("alex", side=64) if available("alex") else None
     nets = [model] if other is None else [model, other]
-    trials = VALIDATION_SEEDS * sum(map(len, GRIDS.values())) * sum(n for n in nfes if n > 1) if weighed else 0
+    tries = sum(map(len, GRIDS.values())) * sum(n for n in nfes if n > 1)
+    trials = VALIDATION_SEEDS * (tries + EXACT_NFE) if weighed else 0
     gammas = {f: (grid[0],) * len(nfes) for f, grid in GRIDS.items()} if weighed else {}
     count = len(methods(model, other, nfes, gammas))
     meter = Meter(trials + seeds * (EXACT_NFE * len(nets) + count * sum(nfes)), progress)
     if weighed:
         low = FIRST_SEED + SEED_ROOM
-        trial = range(low, low + VALIDATION_SEEDS)
+        trial = []
+        for batch in batches(range(low, low + VALIDATION_SEEDS)):
+            trial.append((batch, _lower(_closeness(perceptual, exact_flow(model, batch)), perceptual)))
+            meter.add(EXACT_NFE * len(batch), f"exact flow, {path_words(model)}")
         gammas = {  # the first step is at t = 0, where there is no momentum
-            f: tuple(grid[0] if n == 1 else choose(model, f, n, trial, data.validation, meter) for n in nfes)
+            f: tuple(grid[0] if n == 1 else search(model, f, n, trial, meter) for n in nfes)
             for f, grid in GRIDS.items()
         }
     rows = methods(model, other, nfes, gammas)
-    perceptual = PerceptualDistance("alex", side=64) if available("alex") else None
     near: dict[str, list[list[Tensor]]] = {name: [[] for _ in nfes] for name in rows}
     seen: dict[str, list[list[Tensor]]] = {name: [[] for _ in nfes] for name in rows}
     low = FIRST_SEED + 2 * SEED_ROOM
@@ -400,28 +452,63 @@ def measure_pictures(
                         x = sampled(net, request, batch)
                     except Diverged:
                         x = torch.full_like(ends[net], math.nan)
-                    made[net, request] = closeness[net](x), pooled(x)
+                    made[net, request] = closeness[net](x), x[:, 0, 0, :1] if isinstance(data, str) else data.of(x)
                 near[name][k].append(made[net, request][0])
                 seen[name][k].append(made[net, request][1])
                 meter.add(request.nfe * len(batch), f"{name}, {request.nfe} calls")
     found = {name: [torch.cat(parts) for parts in row] for name, row in near.items()}
     euler = f"{path_words(model)}, {EULER}"
     features = {name: [torch.cat(parts) for parts in row] for name, row in seen.items()}
+    sign = -1 if perceptual is None else 1
+    momentum = _momentum(model, nfes, {k: [sign * x for x in row] for k, row in found.items()}, gammas, seeds)
     return PictureScores(
         seeds, tuple(nfes), euler, "" if other is None else f"{path_words(other)}, {EULER}",
-        PSNR if perceptual is None else LPIPS, {name: tuple(map(over_seeds, row)) for name, row in found.items()},
+        PSNR if perceptual is None else LPIPS, {name: tuple(map(mean_interval, row)) for name, row in found.items()},
         _less(found, euler), bool(model.config.classes),
-        data if isinstance(data, str) else _data_scores(model, other, data, nfes, features, gammas, seeds),
+        data if isinstance(data, str) else _data_scores(model, other, data, nfes, features, bool(gammas)), momentum,
     )  # fmt: skip
 
 
 def _less(found: Mapping[str, list[Tensor]], base: str) -> dict[str, tuple[Interval, ...]]:
     """Paired differences of all rows to one of them, at equal calls."""
     return {
-        name: tuple(over_seeds(a - b) for a, b in zip(row, found[base], strict=True))
+        name: tuple(mean_interval(a - b) for a, b in zip(row, found[base], strict=True))
         for name, row in found.items()
         if name != base
     }
+
+
+def _momentum(
+    model: FlowModel,
+    nfes: tuple[int, ...],
+    distance: Mapping[str, list[Tensor]],
+    gammas: Mapping[str, tuple[float, ...]],
+    seeds: int,
+) -> Momentum | None:
+    """Distances to the exact flow, lower is nearer, with the weights that were chosen."""
+    if not gammas:
+        return None
+    words, from_two = path_words(model), [k for k, n in enumerate(nfes) if n > 1]
+    euler, second, heun = (f"{words}, {name}" for name in (EULER, MULTISTEP, HEUN))
+
+    def mean(name: str) -> tuple[Interval, ...]:
+        return tuple(mean_interval(distance[name][k]) for k in from_two)
+
+    def gap(name: str, base: str) -> tuple[Interval, ...]:
+        return tuple(mean_interval(distance[name][k] - distance[base][k]) for k in from_two)
+
+    none = {PUBLISHED: without(model), MATCHED: euler}
+    rows = tuple(
+        MomentumRow(
+            f, 1, tuple((row[k],) for k in from_two), (0,) * len(from_two), mean(chosen(model, f)),
+            gap(chosen(model, f), euler), gap(chosen(model, f), none[f]), gap(chosen(model, f), heun),
+        )
+        for f, row in gammas.items()
+    )  # fmt: skip
+    return Momentum(
+        "pictures", tuple(nfes[k] for k in from_two), mean(euler), mean(second), mean(heun),
+        gap(chosen(model, PUBLISHED), second), rows, seeds, VALIDATION_SEEDS,
+    )  # fmt: skip
 
 
 def _data_scores(
@@ -430,36 +517,17 @@ def _data_scores(
     data: HeldOut,
     nfes: tuple[int, ...],
     features: Mapping[str, list[Tensor]],
-    gammas: Mapping[str, tuple[float, ...]],
-    seeds: int,
+    weighed: bool,
 ) -> DataScores:
     d = {name: [data.distances(f) for f in row] for name, row in features.items()}
     euler, rival = f"{path_words(model)}, {EULER}", "" if other is None else f"{path_words(other)}, {EULER}"
-    momentum, tenth = None, None
-    if gammas:
-        from_two = [k for k, n in enumerate(nfes) if n > 1]
-        said = lambda name: tuple(over_seeds(d[name][k]) for k in from_two)  # noqa: E731
-        gap = lambda name, base: tuple(over_seeds(d[name][k] - d[base][k]) for k in from_two)  # noqa: E731
-        mine, second = chosen(model, PUBLISHED), f"{path_words(model)}, {MULTISTEP}"
-        none = {PUBLISHED: without(model), MATCHED: euler}
-        momentum = Momentum(
-            "pictures", tuple(nfes[k] for k in from_two), said(euler), said(second), gap(mine, second),
-            tuple(
-                MomentumRow(
-                    f, 1, tuple((row[k],) for k in from_two), (0,) * len(from_two), said(chosen(model, f)),
-                    gap(chosen(model, f), euler), gap(chosen(model, f), none[f]),
-                )
-                for f, row in gammas.items()
-            ),
-            seeds, VALIDATION_SEEDS,
-        )  # fmt: skip
-        few = nfes[-1] // 10
-        if rival and few in nfes:
-            tenth = few, over_seeds(d[mine][nfes.index(few)] - d[rival][-1])
+    tenth, few = None, nfes[-1] // 10
+    if weighed and rival and few in nfes:
+        tenth = few, mean_interval(d[chosen(model, PUBLISHED)][nfes.index(few)] - d[rival][-1])
     return DataScores(
-        data.bandwidth, len(data.reference), data.same,
-        {name: tuple(map(over_seeds, row)) for name, row in d.items()}, _less(d, euler),
-        _less(d, rival) if rival else {}, over_seeds(data.distances(data.instead)), momentum, tenth,
+        data.name, data.bandwidth, len(data.reference), data.same,
+        {name: tuple(map(mean_interval, row)) for name, row in d.items()}, _less(d, euler),
+        _less(d, rival) if rival else {}, mean_interval(data.distances(data.instead)), tenth,
     )  # fmt: skip
 
 
@@ -471,12 +539,12 @@ THEIRS = (
 PAIRED = "paired 95 % intervals, not corrected for their number"
 
 
-def pictures_text(s: PictureScores) -> str:
+def pictures_blocks(s: PictureScores) -> list[Block]:
     """Both distances by method and number of calls, with the verdicts."""
     head = list(map(str, s.nfe))
     form, way = (".2f", "higher is nearer") if s.measure == PSNR else (".4f", "lower is nearer")
     classes = ", classes drawn evenly by seed" if s.classes else ""
-    parts = [
+    blocks: list[Block] = [
         f"{s.seeds} held-out noises, the same for every method{classes}. Distance to the exact flow: {s.measure} "
         f"({way}) of each picture to the converged exact flow of the same net from the same noise ({EXACT_NFE} calls "
         "of Runge-Kutta 4 on cosine steps); means with 95 % Student intervals over noises. A sampler that draws noise "
@@ -485,78 +553,95 @@ def pictures_text(s: PictureScores) -> str:
         f"Less {s.euler}, at the same number of calls, paired.",
         grid(["difference", *head], _score_rows(s.less_euler, f"+{form}")),
     ]
+    verdicts: list[Block] = [exact_verdict(s)]
+    if s.momentum is not None:
+        rows, prefix = s.momentum.rows, f"By the distance to the exact flow ({s.measure}). "
+        blocks += [
+            f"The gamma1 chosen, for every number of calls from 2, by that distance on {s.momentum.validation} "
+            "validation noises; 0.5 is no momentum, with matched noise 0.",
+            grid(["gamma1", *map(str, s.momentum.nfe)], [[r.family, *map(weight_cell, r.gammas)] for r in rows]),
+        ]
+        verdicts += [momentum_verdict(s.momentum, r.family, GRIDS[r.family], prefix) for r in rows]
+        verdicts.append(multistep_verdict(s.momentum, prefix))
     if isinstance(s.data, str):
-        return "\n\n".join([
-            *parts,
-            f"No distance to data, and so no choice of momentum weights: {s.data}",
-            verdict(exact_verdict(s)),
-            THEIRS,
-        ])  # fmt: skip
-    return "\n\n".join([*parts, *_data_parts(s, s.data, head), THEIRS])
+        return [*blocks, f"No distance to data: {s.data}", *verdicts, THEIRS]
+    return [*blocks, *_data_blocks(s, s.data, head), *verdicts, *_law_verdicts(s, s.data), THEIRS]
 
 
 def _score_rows(table: Mapping[str, Sequence[Interval]], form: str) -> list[list[str]]:
     return [[name, *(interval(v, form) for v in row)] for name, row in table.items()]
 
 
-def _data_parts(s: PictureScores, d: DataScores, head: list[str]) -> list[str]:
+def _data_blocks(s: PictureScores, d: DataScores, head: list[str]) -> list[Block]:
     other = "" if d.same else " **These are not the pictures that the model's card names.**"
     table = [[name, *map(thousandths, row)] for name, row in d.mmd2.items()]
     table.append(["data in place of samples", thousandths(d.instead), *["same"] * (len(head) - 1)])
     gaps = [[name, *(thousandths(v, "+.2f") for v in row)] for name, row in d.less_euler.items()]
-    parts = [
-        f"Distance to data: unbiased squared MMD of {SIDE} x {SIDE} average-pooled pixels (Gaussian kernel exp(-d^2 / "
-        f"(2 b^2)), b = {d.bandwidth:.3f}, the median distance of held-out data), x 1000. Colour and layout count in "
-        f"it, detail does not. {s.seeds:,} samples against {d.count:,} held-out data pictures, with 95 % Student "
-        f"intervals over the jackknife's pseudo-values of the noises.{other}",
+    return [
+        f"Distance to data: unbiased squared MMD of {d.features} (Gaussian kernel exp(-d^2 / (2 b^2)), b = "
+        f"{d.bandwidth:.3f}, the median distance of held-out data), x 1000. {s.seeds:,} samples against {d.count:,} "
+        f"held-out data pictures, with 95 % Student intervals over the jackknife's pseudo-values of the noises.{other}",
         grid(["MMD^2 x 1000, by network calls", *head], table),
         f"Less {s.euler}, at the same number of calls, paired.",
         grid(["difference x 1000", *head], gaps),
     ]
-    said = [exact_verdict(s), law_verdict(s, d)]
-    if d.momentum is not None:
-        rows = d.momentum.rows
-        parts += [
-            f"The gamma1 chosen, for every number of calls from 2, by the distance to data of {d.momentum.validation} "
-            f"validation noises ({VALIDATION_DATA:,} other data pictures); 0.5 is no momentum, with matched noise 0.",
-            grid(
-                ["gamma1", *map(str, d.momentum.nfe)], [[r.family, *(f"{g[0]:g}" for g in r.gammas)] for r in rows]
-            ),
-        ]  # fmt: skip
-        said += [f"By the distance to data. {momentum_verdict(d.momentum, r.family, GRIDS)}" for r in rows]
-        said.append(f"By the distance to data. {multistep_verdict(d.momentum)}")
-    if d.tenth is not None:
-        said.append(tenth_verdict(s, *d.tenth))
-    return [*parts, verdict(*said)]
 
 
-def _settled(nfes: Sequence[int], row: Sequence[Interval], better: int = -1) -> str:
-    good, bad = ([n for n, v in zip(nfes, row, strict=True) if sign(v) == w] for w in (better, -better))
-    return f"better at {at_calls(good)}, worse at {at_calls(bad)}"
+def _law_verdicts(s: PictureScores, d: DataScores) -> list[Block]:
+    """Of the distance to data; none by pixels that are averaged, which cannot see noise on every picture."""
+    if d.features != INCEPTION:
+        return [f"No verdict on the law of the pictures, for which averaged pixels are blind: {inception.CURE}."]
+    return [law_verdict(s, d), *([] if d.tenth is None else [tenth_verdict(s, *d.tenth)])]
 
 
-def exact_verdict(s: PictureScores) -> str:
+def _against(nfes: Sequence[int], rows: Mapping[str, Sequence[Interval]], better: int = -1) -> dict[str, dict]:
+    """Method -> the numbers of calls at which it is better, and worse."""
+    return {
+        name: {"better": settled(nfes, row, better), "worse": settled(nfes, row, -better)} for name, row in rows.items()
+    }
+
+
+def _words(methods: Mapping[str, dict]) -> str:
+    said = (f"{k}: better at {at_calls(m['better'])}, worse at {at_calls(m['worse'])}" for k, m in methods.items())
+    return "; ".join(said)
+
+
+def exact_verdict(s: PictureScores) -> Verdict:
     """Which methods are nearer to the exact flow than Euler at equal calls."""
-    better = 1 if s.measure == PSNR else -1
-    said = [f"{name}: {_settled(s.nfe, row, better)}" for name, row in s.less_euler.items()]
-    return f"Distance to the net's own exact flow, against {s.euler}, at equal calls ({PAIRED}): {'; '.join(said)}."
+    methods = _against(s.nfe, s.less_euler, 1 if s.measure == PSNR else -1)
+    return Verdict(
+        f"Distance to the net's own exact flow, against {s.euler}, at equal calls ({PAIRED}): {_words(methods)}.",
+        {"against": s.euler, "methods": methods},
+    )
 
 
-def law_verdict(s: PictureScores, d: DataScores) -> str:
+def law_verdict(s: PictureScores, d: DataScores) -> Verdict:
     """The same for the distance to data; also against the OT-CFM net where there is one."""
-    said = "; ".join(f"{name}: {_settled(s.nfe, row)}" for name, row in d.less_euler.items())
-    text = f"Distance to data, against {s.euler}, at equal calls ({PAIRED}): {said}."
+    methods = _against(s.nfe, d.less_euler)
+    text = f"Distance to data, against {s.euler}, at equal calls ({PAIRED}): {_words(methods)}."
+    figures = {"against": s.euler, "methods": methods}
     if d.less_companion:
-        rest = "; ".join(f"{name}: {_settled(s.nfe, row)}" for name, row in d.less_companion.items())
-        text += f" Against {s.companion}, which is another net: {rest}."
-    return text
+        rest = _against(s.nfe, d.less_companion)
+        text += f" Against {s.companion}, which is another net: {_words(rest)}."
+        figures |= {"companion": s.companion, "methods_against_companion": rest}
+    return Verdict(text, figures)
 
 
-def tenth_verdict(s: PictureScores, few: int, gap: Interval) -> str:
+def tenth_verdict(s: PictureScores, few: int, gap: Interval) -> Verdict:
     """The paper's claim of ten times fewer calls, in these two nets and this distance."""
-    word = {-1: "nearer to data than", 0: "not told apart from", 1: "farther from data than"}[sign(gap)]
-    return (
+    word = {-1: "nearer to data than", 0: "not told apart from", 1: "farther from data than"}[gap.sign]
+    return Verdict(
         f"The paper claims about ten times fewer calls than flow matching. Here the published drift with the chosen "
         f"gamma1 and {at_calls((few,))} is {word} {s.companion} with {s.nfe[-1]} (paired difference x 1000: "
-        f"{thousandths(gap, '+.2f')})."
+        f"{thousandths(gap, '+.2f')}).",
+        {"calls": few, "against_calls": s.nfe[-1], "sign": gap.sign, "difference": gap.value},
     )
+
+
+@part("flow", "pictures", 2, "picture-seeds", 64, 8, 10_000, fits=lambda m: not in_the_plane(m))
+def pictures(job: Job) -> Outcome:
+    """Distances of pictures to the exact flow and to data, beside those of NAME-otcfm in the folder."""
+    if in_the_plane(job.model):
+        return Outcome(["Not applicable: this part is of flows of pictures."])
+    other = companion_of(job.model, job.name, job.folder)
+    return Outcome(pictures_blocks(measure_pictures(job.model, other, job.count, job.progress)))

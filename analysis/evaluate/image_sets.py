@@ -24,7 +24,8 @@ from torch import Tensor
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Progress
-from analysis.evaluate.markdown import NOT_DEFINED, grid, span
+from analysis.evaluate.markdown import NOT_DEFINED, Block, Table, Verdict, extremes, grid, interval, number
+from analysis.evaluate.parts import Job, Outcome, part
 from analysis.workbench.workbench import Workbench
 from foundation import inception
 from foundation.checkpoints import checksum
@@ -54,14 +55,14 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
-def compared(data: ImageDataset, row: Row, other: ImageDataset, other_row: Row) -> str:
+def compared(data: ImageDataset, row: Row, other: ImageDataset, other_row: Row) -> Table:
     """Table: one set of real pictures against another, with the known value where there is one."""
     n, m = row.moments.count, other_row.moments.count
     k = kid(row.kept, other_row.kept)
     known = KNOWN.get((data.name, data.size, n, m), "not known")
     return grid([f"{other.name} {other.split} against {n:,} of {data.split}", "measured", "known"], [
-        [sample_name("FID", m), f"{fid(row.moments, other_row.moments):.3f}", known],
-        [f"{sample_name('KID', k.count)} x 1000", span(*(1000 * v for v in (k.mean, k.low, k.high))), "not known"],
+        [sample_name("FID", m), number(fid(row.moments, other_row.moments), ".3f"), known],
+        [f"{sample_name('KID', k.count or 0)} x 1000", interval(k.scaled(1000), ".3g"), "not known"],
     ])  # fmt: skip
 
 
@@ -135,7 +136,10 @@ class Distribution:
         """For the model's card."""
         return {
             "metric": self.name, "fid": {maker: list(v) for maker, v in self.fid.items()}, "ratio": list(self.ratio),
-            "kid": {maker: vars(v) for maker, v in self.kid.items()},
+            "kid": {
+                maker: {"mean": v.value, "low": v.low, "high": v.high, "count": v.count}
+                for maker, v in self.kid.items()
+            },
             "reference": {"data": self.data, "split": "train", "pictures": self.reference},
         }  # fmt: skip
 
@@ -235,41 +239,48 @@ def measure_distribution(
     )  # fmt: skip
 
 
-def _runs(values: tuple[float, ...], form: str) -> str:
-    """The mean, and the range where there are several."""
-    return span(sum(values) / len(values), min(values), max(values), form) if len(values) > 1 else f"{values[0]:{form}}"
-
-
-def distribution_text(d: Distribution) -> str:
+def distribution_blocks(d: Distribution) -> list[Block]:
     """Table and verdict of `measure_distribution`."""
     paper, at_home = PAPER[d.classes], d.data == "cifar10"
     paper_ratio = paper["student"] / paper["teacher"]
-    kid_name = f"{sample_name('KID', d.kid['student'].count)} x 1000"
+    kids = [d.kid[maker] for maker in MAKERS]
+    kid_name = f"{sample_name('KID', kids[1].count or 0)} x 1000"
     rows = [
-        [MAKER_WORDS[maker], _runs(d.fid[maker], ".2f"),
-         span(*(1000 * v for v in (d.kid[maker].mean, d.kid[maker].low, d.kid[maker].high)), ".2f"),
-         f"{paper[maker]:.2f}" if at_home else NOT_DEFINED]
+        [MAKER_WORDS[maker], extremes(d.fid[maker], ".2f"), interval(d.kid[maker].scaled(1000), ".2f"),
+         number(paper[maker] if at_home else None, ".2f")]
         for maker in MAKERS
     ]  # fmt: skip
-    kids = [d.kid[maker] for maker in MAKERS]
-    kid_ratio = f"{kids[1].mean / kids[0].mean:.2f}" if min(k.low for k in kids) > 0 else NOT_DEFINED
-    rows.append(["student / teacher", _runs(d.ratio, ".2f"), kid_ratio, f"{paper_ratio:.2f}"])
+    kid_ratio = number(kids[1].value / kids[0].value, ".2f") if min(k.low for k in kids) > 0 else NOT_DEFINED
+    rows.append(["student / teacher", extremes(d.ratio, ".2f"), kid_ratio, number(paper_ratio, ".2f")])
     runs, mean = len(d.ratio), sum(d.ratio) / len(d.ratio)
     spread = f" in {runs} runs with different seeds (mean [least, most])" if runs > 1 else ""
     classes = ", classes drawn evenly by seed" if d.classes else ""
     other = "" if d.same_data else " **These are not the pictures that the model's card names.**"
-    bias = " The bias of fewer pictures stands in both figures and pulls their ratio towards 1."
-    bias = bias if d.count < PAPER_COUNT else ""
+    biased = d.count < PAPER_COUNT
+    bias = " The bias of fewer pictures stands in both figures and pulls their ratio towards 1." if biased else ""
     word = "not above" if mean <= paper_ratio else "above"
-    return "\n\n".join([
+    return [
         f"{d.count:,} pictures of each{spread}, one held-out seed a picture, the same for both{classes}, against "
         f"{d.reference:,} training pictures of {d.data} as stored; features of the Inception-v3 of 2015-12-05, after "
         f"rounding to bytes. FID shrinks as samples grow: only figures of equal count compare. KID over all pairs of "
         f"at most {KEPT:,} a side, with its 95 % bootstrap interval.{other}",
         grid(["", d.name, kid_name, "paper, CIFAR-10, FID-50k"], rows),
-        f"- **Verdict.** One call instead of {2 * STEPS - 1} multiplies the {d.name} by {mean:.2f}, which is {word} "
-        f"the paper's {paper_ratio:.2f} on CIFAR-10 (FID-50k).{bias}",
-    ])  # fmt: skip
+        Verdict(
+            f"One call instead of {2 * STEPS - 1} multiplies the {d.name} by {mean:.2f}, which is {word} the paper's "
+            f"{paper_ratio:.2f} on CIFAR-10 (FID-50k).{bias}",
+            {"ratio": mean, "paper": paper_ratio, "above": mean > paper_ratio, "biased": biased},
+        ),
+    ]
+
+
+@part("hkd", "distribution", 5, "fid", 10_000, 2, 1_000_000, on_request=True, teacher=True)
+def distribution(job: Job) -> Outcome:
+    """FID and KID of teacher and student."""
+    o = job.options
+    d = measure_distribution(
+        job.model, job.count, runs=o.fid_runs, reference_count=o.fid_reference, progress=job.progress
+    )
+    return Outcome(distribution_blocks(d), d.figures())
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ from itertools import permutations, product
 
 import numpy as np
 
-from analysis.core.progress import Progress
 from analysis.evaluate.edit_comparison import EditComparison, compare_edits
-from analysis.evaluate.fidelity import Distance, Fidelity
-from analysis.evaluate.markdown import NOT_DEFINED, grid, span
+from analysis.evaluate.markdown import NOT_DEFINED, Block, Cell, Table, Verdict, cell, grid, interval, number, numbers
+from analysis.evaluate.parts import Job, Outcome, part
 from analysis.koopman.editing import MEASURES
 from analysis.koopman.effects import acting
 from analysis.koopman.probes import EVERYTHING
@@ -31,7 +30,6 @@ from analysis.workbench.probes import (
     LinearityResult,
 )
 from analysis.workbench.spectrum import THIRDS
-from analysis.workbench.workbench import Workbench
 from foundation.randomness import FIRST_SEED
 from foundation.statistics import Interval
 from koopman_core.edm import SIGMA_MIN
@@ -39,6 +37,10 @@ from koopman_core.model import SpectrumEntry
 from koopman_core.operator import sigma_of_tau
 
 PAPER_ORDER = (0, 1, 2)  # of thirds, coarse to fine (section 4.2)
+RELATIONS = {
+    "paper": "the paper's order", "reverse": "the reverse of the paper's order", "other": "not the paper's order",
+    "open": "which may or may not be the paper's order",
+}  # fmt: skip
 
 
 def _possible_orders(r: BandLabelsResult) -> set[tuple[int, ...]]:
@@ -51,42 +53,40 @@ def _possible_orders(r: BandLabelsResult) -> set[tuple[int, ...]]:
     return {sum(parts, ()) for parts in product(*(permutations(g) for g in groups))}
 
 
-def bands_verdict(r: BandLabelsResult, order: str) -> str:
+def bands_verdict(r: BandLabelsResult, order: str) -> Verdict:
     """Which third is coarse, which is fine, and whether that is the paper's order."""
     possible = _possible_orders(r)
     pairs = zip(r.coarse_to_fine[:-1], r.coarse_to_fine[1:], r.distinct, strict=True)
     unsettled = [f"{BANDS[a]} and {BANDS[b]}" for a, b, apart in pairs if not apart]
     if PAPER_ORDER not in possible:
-        relation = "the reverse of the paper's order" if possible == {PAPER_ORDER[::-1]} else "not the paper's order"
+        relation = "reverse" if possible == {PAPER_ORDER[::-1]} else "other"
     else:
-        relation = "the paper's order" if len(possible) == 1 else "which may or may not be the paper's order"
+        relation = "paper" if len(possible) == 1 else "open"
     chance = f" (not told apart beyond chance: {joined(unsettled)})" if unsettled else ""
-    return (
-        f"Thirds by {ORDER_WORDS[order]}, coarse to fine: {joined([BANDS[b] for b in r.coarse_to_fine])}{chance}; "
-        f"{relation} (small = structure, large = detail)."
+    named = [BANDS[b] for b in r.coarse_to_fine]
+    return Verdict(
+        f"Thirds by {ORDER_WORDS[order]}, coarse to fine: {joined(named)}{chance}; {RELATIONS[relation]} (small = "
+        "structure, large = detail).",
+        {"order": order, "coarse_to_fine": named, "unsettled": unsettled, "relation": relation},
     )
 
 
-def dmd_verdict(r: LinearityResult, entries: Sequence[SpectrumEntry]) -> str:
+def dmd_verdict(r: LinearityResult, entries: Sequence[SpectrumEntry]) -> Verdict:
     """Whether a dense operator would ask for rates that were learned."""
     inside = total = 0
-    for level, e in zip(r.dmd, entries, strict=True):
+    for level, e in zip(r.dmd or (), entries, strict=True):
         rates = leading_rates(level)
         total += len(rates)
         inside += sum(float(e.alpha.min()) <= v.real <= float(e.alpha.max()) for v in rates)
-    return (
+    return Verdict(
         f"Of the {total} leading eigenvalues that exact DMD finds in the encoder's trajectories, {inside} have a real "
-        "part within the range of alpha that their level learned."
+        "part within the range of alpha that their level learned.",
+        {"leading": total, "inside": inside},
     )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Editing
-
-
-def _sign(v: Interval) -> int:
-    """1 or -1 where the interval leaves out 0, else 0 (so too where nothing is defined)."""
-    return int(v.low > 0) - int(v.high < 0)
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,10 @@ def trades(found: Mapping[str, EditComparison], lower: Mapping[float, EditCompar
         lower: by ratio, comparisons whose arm "agnostic" is read, ratio 0 among them.
     """
     ratios = sorted(lower)
-    line = {m: [lower[r].arms["agnostic"][m].mean for r in ratios] for m in ("low_distance", "high_correlation")}
+    line = {m: [lower[r].arms["agnostic"][m].value for r in ratios] for m in ("low_distance", "high_correlation")}
     out = {}
     for choice, r in found.items():
-        at, detail = r.arms["aware"]["low_distance"].mean, r.arms["aware"]["high_correlation"]
+        at, detail = r.arms["aware"]["low_distance"].value, r.arms["aware"]["high_correlation"]
         ratio, agnostic = (
             float(np.interp(at, line["low_distance"], y, right=np.nan)) for y in (ratios, line["high_correlation"])
         )
@@ -128,79 +128,53 @@ def trades(found: Mapping[str, EditComparison], lower: Mapping[float, EditCompar
     return out
 
 
-def editing_verdict(found: Mapping[str, EditComparison], traded: Mapping[str, Trade]) -> str:
+def editing_verdict(found: Mapping[str, EditComparison], traded: Mapping[str, Trade]) -> Verdict:
     """Does frequency-aware editing keep the layout better, does frequency matter, and which bands are best?"""
 
-    def told(names: Sequence[str]) -> str:
+    def words(names: Sequence[str]) -> str:
         return "every choice of bands" if len(names) == len(found) else joined(names, "no choice of bands")
 
-    def settled(control: str, measure: str, sign: int) -> str:
-        return told([c for c, r in found.items() if _sign(r.differences[control][measure]) == sign])
+    def settled(control: str, measure: str, sign: int) -> list[str]:
+        return [c for c, r in found.items() if r.differences[control][measure].sign == sign]
 
-    more, less = ([c for c, t in traded.items() if t.sign == sign] for sign in (1, -1))
-    text = (
-        "At equal ratio the aware edit stays closer to the original's low-pass layout than the agnostic one for "
-        f"{settled('agnostic', 'low_distance', -1)}, and takes over less of the reference's detail for "
-        f"{settled('agnostic', 'high_correlation', -1)}. Against as many modes drawn at random it stays closer to the "
-        f"layout for {settled('random', 'low_distance', -1)} and takes over more detail for "
-        f"{settled('random', 'high_correlation', 1)}. Against the agnostic edit at the smaller ratio that changes the "
-        f"layout as much, it takes over more detail for {told(more)} and less for {told(less)}. "
-    )
-    if not more:
-        return text + "So choosing bands buys nothing beyond chance that a smaller ratio would not: no default follows."
-    best = max(more, key=lambda c: traded[c].aware.mean - traded[c].agnostic)
-    return text + f"The largest gain is that of **{best}**: the best default."
+    figures: dict[str, list[str]] = {
+        "closer_than_agnostic": settled("agnostic", "low_distance", -1),
+        "less_detail_than_agnostic": settled("agnostic", "high_correlation", -1),
+        "closer_than_random": settled("random", "low_distance", -1),
+        "more_detail_than_random": settled("random", "high_correlation", 1),
+        "more_at_equal_layout": [c for c, t in traded.items() if t.sign > 0],
+        "less_at_equal_layout": [c for c, t in traded.items() if t.sign < 0],
+    }
+    closer, less, near, detail, more, fewer = map(words, figures.values())
+    better = figures["more_at_equal_layout"]
+    best = max(better, key=lambda c: traded[c].aware.value - traded[c].agnostic) if better else None
+    return Verdict(
+        f"At equal ratio the aware edit stays closer to the original's low-pass layout than the agnostic one for "
+        f"{closer}, and takes over less of the reference's detail for {less}. Against as many modes drawn at random it "
+        f"stays closer to the layout for {near} and takes over more detail for {detail}. Against the agnostic edit at "
+        f"the smaller ratio that changes the layout as much, it takes over more detail for {more} and less for {fewer}."
+        + (f" The largest gain is that of **{best}**: the best default." if best else
+           " So choosing bands buys nothing beyond chance that a smaller ratio would not: no default follows."),
+        figures | {"best": best},
+    )  # fmt: skip
 
 
 OPERATORS = ("learned", "identity", "fitted")
 LEADING = 3  # DMD modes a level
 
 
-def _interval(v: Interval, form: str = ".3g") -> str:
-    return span(v.mean, v.low, v.high, form)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Fidelity
-
-
-def _cells(d: Distance) -> list[str]:
-    return [NOT_DEFINED if d.lpips is None else f"{d.lpips:.4f}", f"{d.psnr:.2f}", f"{d.mse:.5f}", f"{d.contrast:.3f}"]
-
-
-def fidelity_tables(f: Fidelity) -> str:
-    """Student against teacher, along the path, and a summary of the spectrum."""
-    distances = ["LPIPS (Alex, 64 px)", "PSNR, dB", "MSE", "contrast, ratio"]
-    return "\n\n".join([
-        f"{f.seeds} held-out noises.",
-        grid(["against the teacher's 35-call sample", *distances], [
-            ["student, one call", *_cells(f.one_step)],
-            ["teacher, 19 calls (yardstick)", *_cells(f.yardstick)],
-            ["student with A = 0", *_cells(f.zero_operator)],
-        ]),
-        grid(
-            ["Koopman path against the teacher's denoised state, sigma", *distances],
-            [[f"{row.sigma:.4g}", *_cells(row.distance)] for row in f.scrub],
-        ),
-        grid(["level", "latent", "alpha mean", "alpha sd", "max abs alpha", "beta sd", "max abs beta"], [
-            [e.name, "x".join(map(str, e.shape)), f"{e.alpha_mean:+.3f}", f"{e.alpha_std:.3f}", f"{e.alpha_max:.2f}",
-             f"{e.beta_std:.3f}", f"{e.beta_max:.2f}"] for e in f.spectrum
-        ]),
-    ])  # fmt: skip
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Bands
 
 
-def bands_table(found: Mapping[str, BandLabelsResult]) -> str:
+def bands_table(found: Mapping[str, BandLabelsResult]) -> Table:
     """Frequency centroid and picture change of thirds, by order of the modes; coarse to fine in each order."""
     rows = []
     for order, r in found.items():
         apart = [*("yes" if d else "no" for d in r.distinct), "-"]
         for band, distinct in zip(r.coarse_to_fine, apart, strict=True):
-            centroid = span(r.centroid[band], r.low[band], r.high[band], ".4f")
-            rows.append([ORDER_WORDS[order], BANDS[band], centroid, f"{r.change[band]:.3g}", distinct])
+            centroid = cell("{:.4f} [{:.4f}, {:.4f}]", *(float(v[band]) for v in (r.centroid, r.low, r.high)))
+            rows.append([ORDER_WORDS[order], BANDS[band], centroid, number(float(r.change[band]), ".3g"), distinct])
     return grid(
         ["ranked by", "band, coarse to fine", "frequency centroid, cycles a pixel", "picture change, MSE",
          "distinct from the next"], rows,
@@ -211,7 +185,7 @@ def bands_table(found: Mapping[str, BandLabelsResult]) -> str:
 # Attribution
 
 
-def attribution_table(r: AttributionResult, of: str) -> str:
+def attribution_table(r: AttributionResult, of: str) -> Table:
     """Shares by factor; a star where the interval lies above the one of two unrelated scenes.
 
     Args:
@@ -222,16 +196,18 @@ def attribution_table(r: AttributionResult, of: str) -> str:
     names = BANDS if of == "bands" else r.names
     rows = []
     for i, factor in enumerate(r.rows):
-        stars = np.where(low[i] > yardstick, " *", "")
-        cells = [span(*v, ".3f") + star for *v, star in zip(mean[i], low[i], high[i], stars, strict=True)]
-        rows.append([factor, *cells, str(r.pairs[i])])
+        marks = np.where(low[i] > yardstick, " *", "")
+        ends = zip(mean[i], low[i], high[i], strict=True)
+        intervals = [Interval(float(m), float(a), float(b)) for m, a, b in ends]
+        cells = [interval(v, ".3f", mark) for v, mark in zip(intervals, marks, strict=True)]
+        rows.append([factor, *cells, Cell("{}", int(r.pairs[i]))])
     return grid(["factor", *names, "pairs"], rows)
 
 
-def readings_table(tested: Sequence) -> str:
+def readings_table(tested: Sequence) -> Table:
     """For which factors each `verdicts.Reading` holds."""
     rows = [
-        [f"{t.sigma:.3g}", ORDER_WORDS[t.order], " to ".join(("largest", "smallest")[:: 1 if t.reverse else -1]),
+        [number(t.sigma, ".3g"), ORDER_WORDS[t.order], " to ".join(("largest", "smallest")[:: 1 if t.reverse else -1]),
          ", ".join(t.held) or "none", ", ".join(t.failed) or "none"]
         for t in tested
     ]  # fmt: skip
@@ -251,27 +227,28 @@ def _by_level(r: LinearityResult, errors: Mapping[str, np.ndarray]) -> tuple[lis
     """Head and rows of a table of the operators' errors, (L, n) each, by level and noise level."""
     times = shown_times(len(r.sigma))
     rows = [
-        [name, *(" / ".join(f"{errors[k][level, t]:.3f}" for k in OPERATORS) for t in times)]
+        [name, *(cell("{:.3f} / {:.3f} / {:.3f}", *(float(errors[k][level, t]) for k in OPERATORS)) for t in times)]
         for level, name in enumerate(r.names)
     ]
     return ["level: learned / identity / fitted", *(f"sigma {r.sigma[t]:.3g}" for t in times)], rows
 
 
-def linearity_table(r: LinearityResult) -> str:
+def linearity_table(r: LinearityResult) -> Table:
     """Relative errors of the learned, the idle and the best operator, by level and noise level."""
     head, rows = _by_level(r, {name: getattr(r, name) for name in OPERATORS})
     if r.mse is not None:
         times = shown_times(len(r.sigma))
-        rows.append(["pictures, MSE", *(" / ".join(f"{r.mse[name][t]:.2g}" for name in OPERATORS) for t in times)])
+        errors = [[float(r.mse[name][t]) for name in OPERATORS] for t in times]
+        rows.append(["pictures, MSE", *(cell("{:.2g} / {:.2g} / {:.2g}", *row) for row in errors)])
     return grid(head, rows)
 
 
-def differences_table(r: LinearityResult) -> str:
+def differences_table(r: LinearityResult) -> Table:
     """The same of what differs between the trajectories, and the share that does not; several must be there."""
     head, rows = _by_level(r, r.differences)
     times = shown_times(len(r.sigma))
     for row, common in zip(rows, r.common, strict=True):
-        row.append(f"{common[times].mean():.2f}")
+        row.append(number(float(common[times].mean()), ".2f"))
     return grid([*head, "energy in common"], rows)
 
 
@@ -281,18 +258,23 @@ def leading_rates(level) -> list[complex]:
     return [v for v in rates if v.imag >= 0][:LEADING]
 
 
-def dmd_table(r: LinearityResult, entries: Sequence[SpectrumEntry]) -> str:
+def rates_cell(rates: Sequence[complex]) -> str:
+    """Eigenvalues, real or one of a conjugate pair."""
+    forms = ["{:+.2f} ± {:.2f}i" if v.imag else "{:+.2f}" for v in rates]
+    figures = [part for v in rates for part in ((v.real, v.imag) if v.imag else (v.real,))]
+    return cell(", ".join(forms), *figures) if rates else NOT_DEFINED
+
+
+def dmd_table(r: LinearityResult, entries: Sequence[SpectrumEntry]) -> Table:
     """What exact DMD finds in each level's trajectories beside what was learned; `r.dmd` must be there."""
     rows = []
-    for name, level, e in zip(r.names, r.dmd, entries, strict=True):
+    for name, level, e in zip(r.names, r.dmd or (), entries, strict=True):
         alpha, beta = e.alpha.double().numpy(), np.abs(e.beta.double().numpy())
-        low, high = np.quantile(alpha, [0.05, 0.95])
-        found = ", ".join(
-            f"{v.real:+.2f} ± {v.imag:.2f}i" if v.imag else f"{v.real:+.2f}" for v in leading_rates(level)
-        )
+        inner, outer = np.quantile(alpha, [0.05, 0.95]).tolist(), [float(alpha.min()), float(alpha.max())]
         rows.append([
-            name, f"{low:+.2f} to {high:+.2f}", f"{alpha.min():+.2f} to {alpha.max():+.2f}",
-            f"{np.quantile(beta, 0.95):.2f}", found, f"{level.captured:.3f}", f"{level.residual:.3f}",
+            name, *(cell("{:+.2f} to {:+.2f}", *ends) for ends in (inner, outer)),
+            number(float(np.quantile(beta, 0.95)), ".2f"), rates_cell(leading_rates(level)),
+            *numbers([level.captured, level.residual], ".3f"),
         ])  # fmt: skip
     return grid(
         ["level", "learned alpha, 5 to 95 %", "all", "learned abs beta, 95 % below", "leading DMD eigenvalues",
@@ -310,12 +292,12 @@ MEASURE_WORDS = {
 }
 
 
-def editing_tables(found: Mapping[str, EditComparison], lower: Mapping[float, EditComparison]) -> str:
+def editing_tables(found: Mapping[str, EditComparison], lower: Mapping[float, EditComparison]) -> list[Table]:
     """Every arm's measures by choice of bands, the agnostic edit at smaller ratios, then the paired differences."""
     words = [MEASURE_WORDS[m] for m in MEASURES]
 
     def row(name: str, arm: Mapping[str, Interval]) -> list[str]:
-        return [name, *(_interval(arm[m]) for m in MEASURES)]
+        return [name, *(interval(arm[m], ".3g") for m in MEASURES)]
 
     arms = [row("all modes (agnostic)", next(iter(found.values())).arms["agnostic"])]
     arms += [row(f"all modes at ratio {ratio:.0%}", lower[ratio].arms["agnostic"]) for ratio in sorted(lower)[::-1]]
@@ -323,17 +305,19 @@ def editing_tables(found: Mapping[str, EditComparison], lower: Mapping[float, Ed
     for choice, r in found.items():
         arms += [row(choice, r.arms["aware"]), row(f"as many as {choice}, at random", r.arms["random"])]
         for control, differences in r.differences.items():
-            gaps.append([choice, control, *(_interval(differences[m], "+.2g") for m in MEASURES)])
-    return grid(["modes mixed", *words], arms) + "\n\n" + grid(["aware", "less", *words], gaps)
+            gaps.append([choice, control, *(interval(differences[m], "+.2g") for m in MEASURES)])
+    return [grid(["modes mixed", *words], arms), grid(["aware", "less", *words], gaps)]
 
 
-def trades_table(traded: Mapping) -> str:
-    """Detail at equal layout change, by choice of bands; see `verdicts.Trade`."""
-    rows = [
-        [choice, _interval(t.aware), *([NOT_DEFINED] * 3 if math.isnan(t.agnostic) else
-         [f"{t.ratio:.0%}", f"{t.agnostic:.3g}", f"{t.aware.mean - t.agnostic:+.2g}{' *' if t.sign else ''}"])]
-        for choice, t in traded.items()
-    ]  # fmt: skip
+def trades_table(traded: Mapping[str, Trade]) -> Table:
+    """Detail at equal layout change, by choice of bands."""
+
+    def row(choice: str, t: Trade) -> list[str]:
+        if math.isnan(t.agnostic):
+            return [choice, interval(t.aware, ".3g"), *[NOT_DEFINED] * 3]
+        gain = cell("{:+.2g}" + (" *" if t.sign else ""), t.aware.value - t.agnostic)
+        return [choice, interval(t.aware, ".3g"), number(t.ratio, ".0%"), number(t.agnostic, ".3g"), gain]
+
     head = [
         "modes mixed",
         MEASURE_WORDS["high_correlation"],
@@ -341,7 +325,7 @@ def trades_table(traded: Mapping) -> str:
         "there",
         "gain",
     ]
-    return grid(head, rows)
+    return grid(head, [row(choice, t) for choice, t in traded.items()])
 
 
 MIDPOINT = 0.5  # tau of the edit and of the second attribution
@@ -352,112 +336,111 @@ CHOICES = {
 }  # fmt: skip
 
 
-def _share(progress: Progress, done: int, of: int) -> Progress:
-    """Progress of one of several equal pieces as progress of the whole."""
-    return None if progress is None else lambda share, what: progress((done + share) / of, what)
-
-
-def _verdict(*sentences: str) -> str:
-    return "\n".join(f"- **Verdict.** {s}" for s in sentences)
-
-
-def bands(bench: Workbench, seeds: int, progress: Progress = None) -> str:
+@part("hkd", "bands", 1, "band-seeds", 64, 2, 64)
+def bands(job: Job) -> Outcome:
     """How coarse or fine is what each third of the modes adds to the picture."""
-    asked = BandLabelsRequest(tuple(range(FIRST_SEED, FIRST_SEED + seeds)), edges=THIRDS)
+    asked = BandLabelsRequest(tuple(range(FIRST_SEED, FIRST_SEED + job.count)), edges=THIRDS)
     found = {
-        order: bench.band_labels(replace(asked, order=order), _share(progress, i, len(ORDERS)))
+        order: job.model.band_labels(replace(asked, order=order), job.share(i, len(ORDERS)))
         for i, order in enumerate(ORDERS)
     }
-    return "\n\n".join([
-        f"What a third of every level's modes adds to the picture, D(z) - D(z without it), over {seeds} held-out "
+    return Outcome([
+        f"What a third of every level's modes adds to the picture, D(z) - D(z without it), over {job.count} held-out "
         "noises; means with 95 % bootstrap intervals.",
         bands_table(found),
-        _verdict(*(bands_verdict(r, order) for order, r in found.items())),
+        *(bands_verdict(r, order) for order, r in found.items()),
     ])  # fmt: skip
 
 
-def attribution(bench: Workbench, pairs: int, progress: Progress = None) -> str:
+@part("hkd", "attribution", 2, "scenes", 256, 8, 512)
+def attribution(job: Job) -> Outcome:
     """Which third and which level sees which factor of the procedural scenes."""
-    data = bench.model.card.get("data", {})
+    data = job.model.model.card.get("data", {})
     if data.get("spec") != "shapes":
-        return (
+        return Outcome([
             "Not applicable: it takes pairs of scenes that differ in one known factor, and only of the procedural "
             f"shapes are the factors known. This model was trained on {data.get('name', 'other pictures')}."
-        )
-    middle = float(sigma_of_tau(MIDPOINT, bench.model.koopman.warp))
-    texts, tested = [], []
+        ])  # fmt: skip
+    middle = float(sigma_of_tau(MIDPOINT, job.model.model.koopman.warp))
+    blocks: list[Block] = [
+        f"Up to {job.count} pairs of scenes a row that differ in one factor, means with 95 % bootstrap intervals; "
+        "`everything` (two unrelated scenes) is what a factor is compared with, * = above it, intervals apart."
+    ]
+    tested = []
     for i, sigma in enumerate((SIGMA_MIN, middle)):
         by_order = {}
         for j, order in enumerate(ORDERS):
-            asked = AttributionRequest(pairs, sigma, carried=True, edges=THIRDS, order=order, seed=FIRST_SEED)
-            by_order[order] = bench.attribution(asked, _share(progress, len(ORDERS) * i + j, 2 * len(ORDERS)))
+            asked = AttributionRequest(job.count, sigma, carried=True, edges=THIRDS, order=order, seed=FIRST_SEED)
+            by_order[order] = job.model.attribution(asked, job.share(len(ORDERS) * i + j, 2 * len(ORDERS)))
             tested += readings(by_order[order], sigma, order)
-        texts += [
+        blocks += [
             f"Encoded at sigma {sigma:.3g} and carried to the picture's time: share of the squared latent difference "
             "of thirds by alpha, then of levels.",
             attribution_table(by_order["alpha"], "bands"),
             attribution_table(by_order["alpha"], "levels"),
         ]
-    return "\n\n".join([
-        f"Up to {pairs} pairs of scenes a row that differ in one factor, means with 95 % bootstrap intervals; "
-        "`everything` (two unrelated scenes) is what a factor is compared with, * = above it, intervals apart.",
-        *texts,
-        readings_table(tested),
-        _verdict(attribution_verdict(tested)),
-    ])  # fmt: skip
+    held = {f"{t.order}, {t.sigma:.3g}{', reversed' if t.reverse else ''}": len(t.held) for t in tested}
+    return Outcome([*blocks, readings_table(tested), Verdict(attribution_verdict(tested), {"factors_held": held})])
 
 
-def linearity(bench: Workbench, trajectories: int, progress: Progress = None) -> str:
+@part("hkd", "linearity", 3, "trajectories", 64, 2, 64, teacher=True)
+def linearity(job: Job) -> Outcome:
     """How far the evolved E(x_T) is from E(x_t) along the teacher's trajectories, and what DMD finds there."""
-    seeds = tuple(range(FIRST_SEED, FIRST_SEED + trajectories))
-    r = bench.linearity(LinearityRequest(seeds), progress)
-    entries = acting(bench.model)
-    texts = [
-        f"Relative error of the evolved E(x_T) against E(x_t) on {trajectories} held-out trajectories of the teacher: "
+    seeds = tuple(range(FIRST_SEED, FIRST_SEED + job.count))
+    r = job.model.linearity(LinearityRequest(seeds), job.progress)
+    entries = acting(job.model.model)
+    blocks: list[Block] = [
+        f"Relative error of the evolved E(x_T) against E(x_t) on {job.count} held-out trajectories of the teacher: "
         "learned operator / identity (A = 0) / best alpha and beta of this form on these very trajectories.",
         linearity_table(r),
     ]
     if r.differences is not None:
-        texts += [
+        blocks += [
             "The same of what differs between the trajectories, their mean taken off: 1 is no better than that mean. "
             "Last, the share of the latents' energy that they have in common.",
             differences_table(r),
         ]
+    verdict = Verdict(linearity_verdict(r), {name: level_means(getattr(r, name)) for name in OPERATORS})
     if r.dmd is None:
         dmd = "Exact DMD is not applicable: this model's time is not evenly sampled by the teacher's grid."
-        return "\n\n".join([*texts, dmd, _verdict(linearity_verdict(r))])
-    return "\n\n".join([
-        *texts,
+        return Outcome([*blocks, dmd, verdict])
+    return Outcome([
+        *blocks,
         "The learned spectrum beside exact DMD of each level's latents along (at most 16 of) these trajectories.",
         dmd_table(r, entries),
-        _verdict(linearity_verdict(r), dmd_verdict(r, entries)),
+        verdict,
+        dmd_verdict(r, entries),
     ])  # fmt: skip
 
 
-def editing(bench: Workbench, pairs: int, progress: Progress = None) -> str:
+def level_means(errors: np.ndarray) -> list[float]:
+    """(L, n) relative errors -> root mean square of each level over the noise levels below T."""
+    return [float(v) for v in np.sqrt((errors[:, 1:] ** 2).mean(1))]
+
+
+@part("hkd", "editing", 4, "pairs", 200, 2, 100_000)
+def editing(job: Job) -> Outcome:
     """Frequency-aware edits against both controls, by choice of bands."""
-    seeds = [(FIRST_SEED + 2 * i, FIRST_SEED + 2 * i + 1) for i in range(pairs)]
+    seeds = [(FIRST_SEED + 2 * i, FIRST_SEED + 2 * i + 1) for i in range(job.count)]
     runs = [(name, chosen, RATIO) for name, chosen in CHOICES.items()]
     runs += [(f"all at {ratio:.0%}", tuple(range(len(THIRDS) + 1)), ratio) for ratio in LOWER_RATIOS]
     made = []
     for i, (name, chosen, ratio) in enumerate(runs):
-        part = _share(progress, i, len(runs))
+        tell = job.share(i, len(runs))
         made.append(compare_edits(
-            bench.model, seeds, bands=chosen, edges=THIRDS, ratio=ratio, region=REGION, tau=MIDPOINT, encoding=ENCODING,
-            progress=None if part is None else lambda done, n, part=part, name=name: part(done / n, f"edits, {name}"),
+            job.model.model, seeds, bands=chosen, edges=THIRDS, ratio=ratio, region=REGION, tau=MIDPOINT,
+            encoding=ENCODING,
+            progress=None if tell is None else lambda done, n, tell=tell, name=name: tell(done / n, f"edits, {name}"),
         ))  # fmt: skip
     found = dict(zip(CHOICES, made, strict=False))
     lower = dict(zip(LOWER_RATIOS, made[len(CHOICES) :], strict=True))
     traded = trades(found, lower | {RATIO: made[0]})
-    return "\n\n".join([
-        f"{pairs} pairs of held-out seeds, thirds by alpha, ratio {RATIO:.0%}, region {REGION}, the reference encoded "
-        f"at the midpoint by adding {ENCODING}; means with 95 % bootstrap intervals, differences paired.",
-        editing_tables(found, lower),
+    return Outcome([
+        f"{job.count} pairs of held-out seeds, thirds by alpha, ratio {RATIO:.0%}, region {REGION}, the reference "
+        f"encoded at the midpoint by adding {ENCODING}; means with 95 % bootstrap intervals, differences paired.",
+        *editing_tables(found, lower),
         "Detail taken over, beside that of the agnostic edit at the smaller ratio that changes the layout as much (on "
         "the line between the ratios above; * = outside of the interval).",
         trades_table(traded),
-        _verdict(editing_verdict(found, traded)),
+        editing_verdict(found, traded),
     ])  # fmt: skip
-
-
-HKD_PARTS = {"bands": bands, "attribution": attribution, "linearity": linearity, "editing": editing}

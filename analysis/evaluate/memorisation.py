@@ -13,22 +13,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import gammaln, ndtri
+from scipy.stats import binomtest, hypergeom
 from torch import Tensor
 
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
-from analysis.core.images import grid_png
 from analysis.core.progress import Progress
-from analysis.evaluate.edit_comparison import interval
+from analysis.evaluate.fidelity import backbone
 from analysis.evaluate.image_sets import BATCH, MAKER_WORDS, MAKERS, data_of, makers
-from analysis.evaluate.markdown import NOT_DEFINED, grid, span, verdict
+from analysis.evaluate.markdown import NOT_DEFINED, Block, Verdict, grid, interval, number
+from analysis.evaluate.parts import Job, Outcome, part
+from analysis.figures.publication import contact_sheet, save
 from analysis.workbench.workbench import Workbench
-from foundation.bootstrap import LEVEL
 from foundation.datasets import ImageDataset, open_dataset
 from foundation.perceptual import PerceptualDistance
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import Interval
+from foundation.statistics import LEVEL, Interval, bootstrap_interval
 
 NEIGHBOURS = 5  # training pictures kept for each
 CHUNK, BLOCK = 1024, 512  # training pictures and pictures looked up whose distances are held at once
@@ -196,7 +196,7 @@ def over_pairs(distances: Tensor) -> Interval:
     first-order term of a U-statistic; Hoeffding 1948).
     """
     parts = distances.sum(1) / (len(distances) - 1)
-    return interval(2 * parts - parts.mean())
+    return bootstrap_interval(2 * parts - parts.mean())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -248,7 +248,9 @@ def measure_memory(
         torch.cat(list(made.values())), data, trained, mirrored=mirrored, progress=lambda n: tell("neighbours", n)
     )
     done += trained
-    near, pairs, closest = {}, {}, ()
+    near: dict[str, Near] = {}
+    pairs: dict[str, Tensor] = {}
+    closest: tuple[Shown, ...] = ()
     for i, (kind, x) in enumerate(made.items()):
         part = slice(i * count, (i + 1) * count)
         found = Neighbours(together.rmse[part], together.index[part], together.mirrored[part])
@@ -291,20 +293,13 @@ ORDER = (*MAKERS, REAL)
 
 def wilson(hits: int, n: int) -> Interval:
     """A share with its 95 % score interval (Wilson 1927); never empty, at 0 and n of n neither."""
-    z = float(ndtri((1 + LEVEL) / 2))
-    middle, half = hits + z * z / 2, z * math.sqrt(hits * (n - hits) / n + z * z / 4)
-    return Interval(hits / n, max(0.0, (middle - half) / (n + z * z)), min(1.0, (middle + half) / (n + z * z)), n)
+    ends = binomtest(hits, n).proportion_ci(LEVEL, method="wilson")
+    return Interval(hits / n, float(ends.low), float(ends.high), n)
 
 
 def at_least(hits: int, drawn: int, marked: int, total: int) -> float:
     """Chance of `hits` or more marked ones among `drawn` of `total`, `marked` of which are (hypergeometric tail)."""
-
-    def log_choose(n, k):
-        return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-
-    i = np.arange(max(hits, drawn + marked - total, 0), min(drawn, marked) + 1)
-    logs = log_choose(marked, i) + log_choose(total - marked, drawn - i) - log_choose(total, drawn)
-    return min(1.0, float(np.exp(logs).sum()))
+    return float(hypergeom.sf(hits - 1, total, marked, drawn))
 
 
 def below(values: np.ndarray, real: np.ndarray, k: int) -> tuple[int, float]:
@@ -337,12 +332,13 @@ def _chance(p: float) -> str:
     return "p < 1e-6" if p < 1e-6 else f"p = {p:.2g}"
 
 
-def memory_verdict(maker: str, near: Near, real: Near) -> str:
-    """Whether a model's pictures repeat training pictures."""
+def memory_verdict(maker: str, near: Near, real: Near) -> Verdict:
+    """Whether a model's pictures repeat training pictures: figures["finding"] is copies, none, blurred or smooth."""
     n, k = len(near.rmse), nearest_count(len(real.rmse))
     close, chance_close = below(near.rmse, real.rmse, k)
     mine, theirs, chance_copies = copies(near, real)
     _, chance_ratio = below(near.ratio, real.ratio, (len(real.ratio) + 1) // 2)
+    most = wilson(mine, n).high
     lying = (
         f"{close} of {n} lie nearer to a training picture than the nearest {k} of {len(real.rmse)} held-out ones "
         f"({_chance(chance_close)})"
@@ -351,35 +347,48 @@ def memory_verdict(maker: str, near: Near, real: Near) -> str:
         f"{mine} of {n} are less than half as far from one training picture as from the next, against {theirs} of "
         f"{len(real.ratio)} held-out ones ({_chance(chance_copies)})"
     )
-    bound = f"with 95 % confidence such copies are at most {wilson(mine, n).high:.1%} of its pictures"
+    bound = f"with 95 % confidence such copies are at most {most:.1%} of its pictures"
     if chance_copies < CHANCE:
-        return f"**The {maker} repeats training pictures.** {single}; {lying}."
-    if chance_close >= CHANCE:
-        return f"No sign that the {maker} repeats training pictures: {lying}, and {single}; {bound}."
-    if chance_ratio < CHANCE:
-        return (
+        finding, text = "copies", f"**The {maker} repeats training pictures.** {single}; {lying}."
+    elif chance_close >= CHANCE:
+        finding = "none"
+        text = f"No sign that the {maker} repeats training pictures: {lying}, and {single}; {bound}."
+    elif chance_ratio < CHANCE:
+        finding = "blurred"
+        text = (
             f"**The {maker} may repeat training pictures, blurred**: {lying}. Only {single}, but the ratios of nearest "
             f"to second nearest are smaller than those of held-out ones ({_chance(chance_ratio)}): look at the sheet."
         )
-    return (
-        f"The {maker}'s pictures lie nearer to training pictures than held-out ones do, but to no single one: {lying}, "
-        f"yet {single}, and the ratios of nearest to second nearest are not smaller. So smooth or simple pictures lie; "
-        f"no sign of copies, {bound}."
-    )
+    else:
+        finding = "smooth"
+        text = (
+            f"The {maker}'s pictures lie nearer to training pictures than held-out ones do, but to no single one: "
+            f"{lying}, yet {single}, and the ratios of nearest to second nearest are not smaller. So smooth or simple "
+            f"pictures lie; no sign of copies, {bound}."
+        )
+    figures = {
+        "maker": maker, "finding": finding, "of": n, "near": close, "p_near": chance_close, "copies": mine,
+        "copies_of_real": theirs, "p_copies": chance_copies, "p_ratio": chance_ratio, "copies_at_most": most,
+    }  # fmt: skip
+    return Verdict(text, figures)
 
 
-def diversity_verdict(m: Memory) -> str:
+def diversity_verdict(m: Memory) -> Verdict:
     """Whether the student's pictures differ from one another as the teacher's and as real ones do."""
+    assert m.less is not None
     mine, real = m.diversity["student"], m.diversity[REAL]
     word = "less" if mine.high < real.low else "more" if mine.low > real.high else "neither more nor less beyond chance"
-    share = mine.mean / real.mean
-    less = m.less.mean / m.diversity["teacher"].mean
-    settled = "" if m.less.low > 0 or m.less.high < 0 else ", which may be chance"
-    return (
+    share, less = mine.value / real.value, m.less.value / m.diversity["teacher"].value
+    doubt = "" if m.less.sign else ", which may be chance"
+    return Verdict(
         f"The student's pictures differ from one another {word} than held-out real ones do ({share:.0%} of their mean "
-        f"LPIPS), and by {abs(less):.1%} {'less' if less < 0 else 'more'} than the teacher's of the same noises"
-        f"{settled}."
-    )
+        f"LPIPS), and by {abs(less):.1%} {'less' if less < 0 else 'more'} than the teacher's of the same noises{doubt}"
+        ".",
+        {
+            "than_real": int(mine.low > real.high) - int(mine.high < real.low), "share_of_real": share,
+            "over_teacher": less, "settled": bool(m.less.sign),
+        },
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -390,24 +399,23 @@ def _near_rows(m: Memory, k: int) -> list[list[str]]:
     rows = []
     for kind in ORDER:
         v = m.near[kind]
-        hits = NOT_DEFINED if kind == REAL else _interval(wilson(below(v.rmse, m.near[REAL].rmse, k)[0], m.count))
-        lpips = NOT_DEFINED if v.lpips is None else f"{np.median(v.lpips):.4f}"
-        single = _interval(wilson(int((v.ratio < COPY).sum()), m.count))
-        rows.append([WORDS[kind], f"{np.median(v.rmse):.4f}", lpips, hits, f"{np.median(v.ratio):.3f}", single])
+        hits = None if kind == REAL else wilson(below(v.rmse, m.near[REAL].rmse, k)[0], m.count)
+        single = wilson(int((v.ratio < COPY).sum()), m.count)
+        rows.append([
+            WORDS[kind], number(float(np.median(v.rmse)), ".4f"),
+            NOT_DEFINED if v.lpips is None else number(float(np.median(v.lpips)), ".4f"), interval(hits, ".1%"),
+            number(float(np.median(v.ratio)), ".3f"), interval(single, ".1%"),
+        ])  # fmt: skip
     return rows
 
 
-def _interval(v: Interval, form: str = ".1%") -> str:
-    return span(v.mean, v.low, v.high, form)
-
-
-def memory_text(m: Memory) -> str:
+def memory_blocks(m: Memory) -> list[Block]:
     """Tables and verdicts of `measure_memory`."""
     k = nearest_count(m.count)
     turned = ", mirrored ones too, as the teacher was trained with" if m.mirrored else ""
     classes = ", classes drawn evenly by seed" if m.classes else ""
     other = "" if m.same_data else " **These are not the pictures that the model's card names.**"
-    texts = [
+    blocks: list[Block] = [
         f"{m.count:,} pictures of each: one held-out seed a picture, the same for student and teacher{classes}; real "
         f"ones of the test split of {m.data}. Each is looked up, after rounding to bytes, among the {m.trained:,} "
         f"training pictures{turned}. RMSE of the values in [-1, 1]; medians, shares with 95 % Wilson "
@@ -421,21 +429,32 @@ def memory_text(m: Memory) -> str:
             _near_rows(m, k),
         ),
     ]  # fmt: skip
-    said = [memory_verdict(maker, m.near[maker], m.near[REAL]) for maker in reversed(MAKERS)]
-    if m.diversity:
-        texts += [
-            f"How much pictures differ from one another: mean LPIPS of all {math.comb(m.paired, 2):,} pairs of the "
-            f"first {m.paired} of each, with its 95 % bootstrap interval over pictures. Fewer kinds of pictures lower "
-            "it, and so does blur.",
-            grid(["", "mean pairwise LPIPS"], [
-                *([WORDS[kind], _interval(m.diversity[kind], ".4f")] for kind in ORDER),
-                ["student less teacher, paired", _interval(m.less, "+.4f")],
-            ]),
-        ]  # fmt: skip
-        said.append(diversity_verdict(m))
-    else:
-        texts.append("How much pictures differ from one another is not measured: no LPIPS backbone is at hand.")
-    return "\n\n".join([*texts, verdict(*said)])
+    verdicts = [memory_verdict(maker, m.near[maker], m.near[REAL]) for maker in reversed(MAKERS)]
+    if not m.diversity:
+        absent = "How much pictures differ from one another is not measured: no LPIPS backbone is at hand."
+        return [*blocks, absent, *verdicts]
+    return [
+        *blocks,
+        f"How much pictures differ from one another: mean LPIPS of all {math.comb(m.paired, 2):,} pairs of the "
+        f"first {m.paired} of each, with its 95 % bootstrap interval over pictures. Fewer kinds of pictures lower "
+        "it, and so does blur.",
+        grid(["", "mean pairwise LPIPS"], [
+            *([WORDS[kind], interval(m.diversity[kind])] for kind in ORDER),
+            ["student less teacher, paired", interval(m.less, "+.4f")],
+        ]),
+        *verdicts,
+        diversity_verdict(m),
+    ]  # fmt: skip
+
+
+@part("hkd", "memory", 6, "pictures", 200, SHOWN, 10_000, on_request=True, teacher=True)
+def memory(job: Job) -> Outcome:
+    """Memorisation and diversity; the sheet goes into a file where asked."""
+    m = measure_memory(job.model, job.count, perceptual=backbone(job.options.lpips), progress=job.progress)
+    if (sheet := job.options.sheet) is not None:
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        sheet.write_bytes(neighbours_png(m))
+    return Outcome(memory_blocks(m))
 
 
 def neighbours_png(m: Memory) -> bytes:
@@ -448,4 +467,5 @@ def neighbours_png(m: Memory) -> bytes:
         f"exact copy).{turned}"
     )
     down = [f"{s.ratio:.2f}" for s in m.closest]
-    return grid_png([list(s.pictures) for s in m.closest], across, down, y="nearest / 2nd", caption=caption)
+    rows = [list(s.pictures) for s in m.closest]
+    return save(contact_sheet(rows, across, down, y="nearest / second nearest", caption=caption), "png")

@@ -1,148 +1,171 @@
-"""The page of results: one section a model and part, between markers, replaced in place on a new run.
+"""The page of results, rendered from figures: one JSON file a section, MODEL.PART.json in the folder beside the page.
 
-    <!-- begin MODEL PART -->
-    ## MODEL: PART
+    docs/results.md                      rendered; never edited
+    docs/results/introduction.md         what stands above the sections, written by hand
+    docs/results/shapes.fidelity.json    one section: its command, tables with their figures, verdicts
 
-    `the command that printed it`
-
-    tables and verdicts
-    <!-- end MODEL PART -->
-
-What stands outside of the markers is written by hand and stays as it is, and so do all other sections. Nothing in a
-section depends on when it was made: the same figures give the same page.
+`python -m analysis.evaluate.page` renders the page again; nothing is measured. Nothing in a section depends on when it
+was made, and the page on the files alone: the same figures give the same page.
 """
 
 from __future__ import annotations
 
-import hashlib
+import argparse
+import json
 import re
-import tempfile
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from analysis.core.errors import UserError
+from analysis.evaluate.markdown import Block, block_of, json_text, markdown
 from foundation.atomic_write import atomic_write
 from foundation.models import MODELS_DIR
 
 RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
-NAME = re.compile(r"[\w.+-]+")
-MARKER = re.compile(r"<!-- (begin|end) (\S+) (\S+) -->")
-NEARLY = re.compile(r"\s*<!--\s*(begin|end)\b")
+INTRODUCTION = "introduction.md"
+SECTION_NAME = re.compile(r"[A-Za-z0-9_+-][\w.+-]*")
+COMMAND = "python -m analysis.evaluate.page"
+RENDERED = "<!-- Rendered from the figures beside this page"
+FIRST_LINE = f"{RENDERED} by `{COMMAND}`: do not edit it. -->\n"
 
 
-def section(model: str, part: str, command: str, body: str) -> str:
-    """One section as it is printed: heading, command, tables."""
-    return f"## {model}: {part}\n\n`{command}`\n\n{body.strip()}\n"
+@dataclass(frozen=True)
+class Section:
+    """One part of one model's results.
 
+    Attributes:
+        model, part: its name; letters, digits and . _ + - only.
+        command: what measures it again.
+        blocks: paragraphs, tables, verdicts.
+        place: of the part among those of its model on the page, from 0.
+    """
 
-def _sections(lines: list[str]) -> dict[tuple[str, str], slice]:
-    """Where each section's lines are, markers included; or a UserError that names the line."""
-    found: dict[tuple[str, str], slice] = {}
-    opened: tuple[tuple[str, str], int] | None = None
-    for i, line in enumerate(lines):
-        marker = MARKER.fullmatch(line.rstrip())
-        if marker is None:
-            if NEARLY.match(line):
-                raise UserError(
-                    f"Line {i + 1} of the page looks like a marker but is none: write <!-- begin MODEL PART -->."
-                )
-            continue
-        kind, key = marker[1], (marker[2], marker[3])
-        name = " ".join(key)
-        if kind == "begin":
-            if opened is not None:
-                raise UserError(
-                    f"Line {i + 1} of the page begins {name} inside of {' '.join(opened[0])}: end that first."
-                )
-            if key in found:
-                raise UserError(f"Line {i + 1} of the page begins {name} a second time: delete one of the two.")
-            opened = key, i
-        elif opened is None or opened[0] != key:
+    model: str
+    part: str
+    command: str
+    blocks: tuple[Block, ...]
+    place: int = 0
+
+    def __post_init__(self) -> None:
+        if not all(SECTION_NAME.fullmatch(name) for name in (self.model, self.part)):
             raise UserError(
-                f"Line {i + 1} of the page ends {name}, which is not open there: put its begin marker back."
+                f"A section cannot be named {self.model!r} {self.part!r}: use letters, digits and . _ + - only."
             )
-        else:
-            found[key], opened = slice(opened[1], i + 1), None
-    if opened is not None:
-        raise UserError(f"The page begins {' '.join(opened[0])} and never ends it: put its end marker back.")
-    return found
+
+    def __str__(self) -> str:
+        """As it is printed: heading, command, blocks."""
+        return f"## {self.model}: {self.part}\n\n`{self.command}`\n\n{markdown(self.blocks)}\n"
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return f"{self.model}.{self.part}.json"
 
 
-def with_section(page: str, model: str, part: str, text: str) -> str:
-    """The page with one section replaced, or appended where the page has none of that name.
-
-    Args:
-        page: the whole page.
-        model, part: name of the section; letters, digits and . _ + - only.
-        text: of `section`.
-
-    Raises:
-        UserError: a name that a marker cannot hold, a text with markers of its own, or a page with broken markers.
-    """
-    if not NAME.fullmatch(model) or not NAME.fullmatch(part):
-        raise UserError(f"A section cannot be named {model!r} {part!r}: use letters, digits and . _ + - only.")
-    inner = text.strip("\n").split("\n")
-    if any(NEARLY.match(line) for line in inner):
-        raise UserError(f"The text of {model} {part} holds a marker itself: leave the markers to the page.")
-    block = [f"<!-- begin {model} {part} -->", *inner, f"<!-- end {model} {part} -->"]
-    lines = page.split("\n")
-    where = _sections(lines).get((model, part))
-    if where is not None:
-        return "\n".join([*lines[: where.start], *block, *lines[where.stop :]])
-    above = page.rstrip("\n")
-    return (above + "\n\n" if above else "") + "\n".join(block) + "\n"
+def folder_of(page: str | Path) -> Path:
+    """Where a page's figures are."""
+    return Path(page).with_suffix("")
 
 
-def read_page(path: str | Path) -> str:
-    """The page's text, checked: asked before a long measurement, it saves finding out afterwards.
-
-    Raises:
-        UserError: broken markers, a file that cannot be read, or a folder that is not there.
-    """
-    path = Path(path)
+def _section(path: Path) -> Section:
     try:
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {path.parent.name}")
-        page = path.read_text(encoding="utf-8") if path.exists() else "# Results\n"
+        v = json.loads(path.read_text(encoding="utf-8"))
+        blocks = tuple(block_of(b) for b in v["blocks"])
+        return Section(str(v["model"]), str(v["part"]), str(v["command"]), blocks, int(v["place"]))
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as e:
+        raise UserError(
+            f"{path.parent.name}/{path.name} is no section of results ({type(e).__name__}: {e}): measure it again, or "
+            "delete it."
+        ) from None
+
+
+def read_sections(page: str | Path) -> list[Section]:
+    """All sections of a page, by model, then by place.
+
+    Raises:
+        UserError: a file that is no section.
+    """
+    sections = [_section(path) for path in sorted(folder_of(page).glob("*.json"))]
+    return sorted(sections, key=lambda s: (s.model, s.place, s.part))
+
+
+def render(page: str | Path) -> str:
+    """The page's text, from its folder; checked before a long measurement, it saves finding out afterwards.
+
+    Raises:
+        UserError: a file that is no section, a page that was not rendered, or a folder that is not there.
+    """
+    page = Path(page)
+    above = folder_of(page) / INTRODUCTION
+    try:
+        if page.exists() and not page.read_text(encoding="utf-8").startswith(RENDERED):
+            raise UserError(f"{page.name} was not rendered from figures: move it away, or give --results another file.")
+        if not page.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {page.parent.name}")
+        words = above.read_text(encoding="utf-8") if above.exists() else "# Results\n"
     except (OSError, UnicodeDecodeError) as e:
-        raise UserError(f"{path.name} cannot be read ({e}): give --results another file.") from None
+        raise UserError(f"{page.name} cannot be read ({e}): give --results another file.") from None
+    return "\n".join([FIRST_LINE, words, *map(str, read_sections(page))])
+
+
+def _write(path: Path, text: str) -> None:
     try:
-        _sections(page.split("\n"))
-    except UserError as e:
-        raise UserError(f"{path.name}: {e}") from None
-    return page
+        path.parent.mkdir(exist_ok=True)
+        with atomic_write(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+    except OSError as e:
+        raise UserError(f"{path.name} cannot be written ({e}): give --results another file.") from None
 
 
-def write_section(path: str | Path, model: str, part: str, text: str) -> None:
-    """`with_section` on a file, which is made where there is none; a page that is refused stays as it was.
+def write_page(page: str | Path = RESULTS) -> None:
+    """Render a page again; nothing is measured.
 
     Raises:
-        UserError: as `with_section` and `read_page`, or a file that cannot be written.
+        UserError: as `render`, or a file that cannot be written.
     """
-    path = Path(path)
-    with _alone(path):
-        changed = with_section(read_page(path), model, part, text)
-        try:
-            with atomic_write(path) as unfinished:
-                unfinished.write_text(changed, encoding="utf-8")
-        except OSError as e:
-            raise UserError(f"{path.name} cannot be written ({e}): give --results another file.") from None
+    _write(Path(page), render(page))
 
 
-def publish(model: str, part: str, command: str, body: str, page: str | Path | None = None) -> None:
+def write_section(page: str | Path, section: Section) -> None:
+    """Keep a section's figures beside a page, and render that.
+
+    Two measurements that end at one moment write two files, so no figure is lost; if one renders before it sees the
+    other's, `python -m analysis.evaluate.page` does so again.
+
+    Raises:
+        UserError: as `write_page`.
+    """
+    render(page)  # a page that is refused stays as it was
+    about = {"model": section.model, "part": section.part, "command": section.command, "place": section.place}
+    _write(folder_of(page) / section.file, json_text(section.blocks, **about))
+    write_page(page)
+
+
+def publish(section: Section, page: str | Path | None = None) -> None:
     """Print a section, and put it on a page where one is given.
 
     Raises:
         UserError: as `write_section`.
     """
-    text = section(model, part, command, body)
-    print(text, flush=True)
+    print(section, flush=True)
     if page is not None:
-        write_section(page, model, part, text)
+        write_section(page, section)
 
 
-def _alone(path: Path) -> FileLock:
-    """Two measurements that end at one moment write one after the other; the lock lies with the temporary files."""
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir()) / f"koopman-results-{digest}.lock", timeout=60)
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="analysis.evaluate.page", description=__doc__.partition("\n")[0])
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the page, its figures beside it")
+    args = parser.parse_args(argv)
+    try:
+        write_page(args.results)
+    except UserError as e:
+        print(f"analysis.evaluate.page: {e}", file=sys.stderr)
+        return 2
+    print(f"{args.results}: {len(read_sections(args.results))} sections")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,92 +1,124 @@
-"""What `python -m analysis.evaluate flow` and `series` measure, part by part."""
+"""The parts of `python -m analysis.evaluate`: each measurement registers itself here, with its count."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from analysis.core.progress import Progress
-from analysis.evaluate import series, series_in_sample, series_worlds
-from analysis.evaluate.flow_images import companion_of, measure_pictures, pictures_text
-from analysis.evaluate.flow_points import density_of, measure_momentum, measure_quality, momentum_text, quality_text
-from analysis.evaluate.series import measure_forecast, measure_samplers
-from analysis.series.loaded import METHOD, NFE
-from flow_core.model import FlowModel
-from flow_core.networks import PointConfig
-from flow_core.series.model import SeriesModel
-from flow_core.series.world import World
+from analysis.evaluate.markdown import Block
 from foundation.models import MODELS_DIR
 
 
-def quality(model: FlowModel, seeds: int, progress: Progress = None) -> str:
-    """Text of squared MMD and W2 by sampler and number of calls."""
-    if not isinstance(model.config, PointConfig):
-        return "Not applicable: this part is of flows in the plane."
-    return quality_text(measure_quality(model, density_of(model), seeds, progress))
+@dataclass(frozen=True)
+class Options:
+    """What single parts read beside their count.
+
+    Attributes:
+        lpips: AlexNet backbone file; None to look it up.
+        fid_runs, fid_reference: runs with other seeds; training pictures, None for the usual number.
+        sheet: PNG of pictures and their nearest training pictures, or None.
+    """
+
+    lpips: Path | None = None
+    fid_runs: int = 1
+    fid_reference: int | None = None
+    sheet: Path | None = None
 
 
-def momentum(model: FlowModel, seeds: int, progress: Progress = None) -> str:
-    """Text of the momentum's verdict."""
-    if not isinstance(model.config, PointConfig):
-        return "Not applicable: this part is of flows in the plane."
-    if not (model.path.bridge and model.path.independent):
-        return (
-            "Not applicable: momentum is weighted with the noise of the path and needs its score, so only a net of the "
-            "IDFF path with independent ends has any."
-        )
-    return momentum_text(measure_momentum(model, density_of(model), seeds, progress))
+@dataclass(frozen=True)
+class Job:
+    """What a part is asked to measure.
+
+    Attributes:
+        model: a `Workbench` (hkd), a `FlowModel` or a `SeriesModel`.
+        count: how many of the part's units.
+        progress: called with (share, words); may raise to stop.
+        name: of the model.
+        folder: of the models.
+        world: of a series, else None.
+        options: of single parts.
+    """
+
+    model: Any
+    count: int
+    progress: Progress = None
+    name: str = ""
+    folder: Path = MODELS_DIR
+    world: Any = None
+    options: Options = field(default_factory=Options)
+
+    def share(self, done: int, of: int) -> Progress:
+        """Progress of one of several equal pieces as progress of the whole."""
+        if (whole := self.progress) is None:
+            return None
+        return lambda share, words: whole((done + share) / of, words)
 
 
-def pictures(model: FlowModel, seeds: int, progress: Progress = None, *, name: str, folder: Path) -> str:
-    """Text of the distances of pictures to the exact flow and to data, with those of NAME-otcfm in the folder."""
-    if isinstance(model.config, PointConfig):
-        return "Not applicable: this part is of flows of pictures."
-    return pictures_text(measure_pictures(model, companion_of(model, name, folder), seeds, progress))
+@dataclass(frozen=True)
+class Outcome:
+    """Attributes: blocks = the section; card = figures for the model's card, None for none."""
+
+    blocks: list[Block]
+    card: dict[str, Any] | None = None
 
 
-PICTURES = "pictures"
-FLOW_PARTS = {"quality": quality, "momentum": momentum, PICTURES: pictures}
+@dataclass(frozen=True)
+class Part:
+    """One part of a family of models.
+
+    Attributes:
+        family: hkd, flow or series.
+        name: of the part.
+        place: on the page, among the family's.
+        option: of the command line, that says how many.
+        count, least, most: default, smallest and largest number.
+        measure: does it.
+        on_request: left out unless it is named.
+        teacher: whether it needs the model's teacher.
+        fits: (model or world) -> whether it says something of that; None for always.
+    """
+
+    family: str
+    name: str
+    place: int
+    option: str
+    count: int
+    least: int
+    most: int
+    measure: Callable[[Job], Outcome]
+    on_request: bool = False
+    teacher: bool = False
+    fits: Callable[[Any], bool] | None = None
 
 
-def parts_for(model: FlowModel) -> tuple[str, ...]:
-    """The parts that say something of a model."""
-    if not isinstance(model.config, PointConfig):
-        return (PICTURES,)
-    return ("quality", "momentum") if model.path.bridge and model.path.independent else ("quality",)
+_PARTS: dict[tuple[str, str], Part] = {}
 
 
-IN_SAMPLE = "in-sample"  # the only part of a world whose test is its training, and of no other
+def part(
+    family: str, name: str, place: int, option: str, count: int, least: int, most: int, **more: Any
+) -> Callable[[Callable[[Job], Outcome]], Callable[[Job], Outcome]]:
+    """Register a measurement; arguments as the attributes of `Part`.
+
+    Raises:
+        ValueError: a name or an option that is taken.
+    """
+
+    def register(measure: Callable[[Job], Outcome]) -> Callable[[Job], Outcome]:
+        # a module that is run as a script is there twice, and registers the same function again
+        others = [p for p in _PARTS.values() if p.measure.__qualname__ != measure.__qualname__]
+        taken = [p for p in others if p.option == option or (p.family, p.name) == (family, name)]
+        if taken:
+            raise ValueError(f"{family} {name} --{option} is taken by {taken[0].family} {taken[0].name}.")
+        _PARTS[family, name] = Part(family, name, place, option, count, least, most, measure, **more)
+        return measure
+
+    return register
 
 
-def forecast(model: SeriesModel, world: World, members: int, progress: Progress = None) -> tuple[str, dict]:
-    """Text, and the figures for the card."""
-    f = measure_forecast(model, world, members, progress)
-    figures = {
-        name: {"crps_fair": s.crps_fair.value, "mse": s.mse.value, "spread_skill": s.ssr.value}
-        for name, s in f.rows.items()
-    }
-    figures["crps_fair_less"] = {name: vars(d) for name, d in f.differences.items()}
-    return series.forecast_text(f, world, NFE, METHOD), figures
-
-
-def statistics(model: SeriesModel, world: World, frames: int, progress: Progress = None) -> tuple[str, dict]:
-    """Text of the world's own statistics; nothing for the card."""
-    measured = series_worlds.WORLD_STATISTICS.get(world.name)
-    measured = series_worlds.fields_text if world.mask is not None else measured
-    if measured is None:
-        return f"Not applicable: there are no long-run statistics for {world.title}.", {}
-    return measured(model, world, frames, progress), {}
-
-
-def samplers(model: SeriesModel, world: World, most: int, progress: Progress = None) -> tuple[str, dict]:
-    """Text of the table NFE x method; nothing for the card."""
-    return series.samplers_text(measure_samplers(model, world, most, progress)), {}
-
-
-def in_sample(
-    model: SeriesModel, world: World, rollouts: int, progress: Progress = None, folder: Path = MODELS_DIR
-) -> tuple[str, dict]:
-    """Text, and the figures for the card; `folder` holds the model that was trained without its test frames."""
-    return series_in_sample.in_sample_text(model, world, rollouts, folder, progress)
-
-
-SERIES_PARTS = {"forecast": forecast, "statistics": statistics, "samplers": samplers, IN_SAMPLE: in_sample}
+def parts_of(family: str | None = None) -> dict[str, Part]:
+    """Name -> part of a family, in the order of the page; of all families without one."""
+    chosen = [p for p in _PARTS.values() if family in (None, p.family)]
+    return {p.name: p for p in sorted(chosen, key=lambda p: (p.family, p.place))}

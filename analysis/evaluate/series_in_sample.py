@@ -7,12 +7,12 @@ with the frames that it was trained on (docs/flow.md, "Time series"). Nothing of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from analysis.core.progress import Progress
-from analysis.evaluate.markdown import grid, verdict
+from analysis.evaluate.markdown import Verdict, cell, grid
+from analysis.evaluate.parts import Job, Outcome, part
 from flow_core.series import alanine
 from flow_core.series import model as series_model
 from flow_core.series.model import SeriesModel
@@ -102,15 +102,15 @@ def measure_in_sample(
     return found
 
 
-def in_sample_text(
-    model: SeriesModel, world: World, members: int, folder: Path, progress: Progress = None
-) -> tuple[str, dict]:
+@part("series", "in-sample", 3, "rollouts", 10, 1, 100, fits=lambda world: world.in_sample)
+def in_sample(job: Job) -> Outcome:
     """The published rows, ours and the controls, with the verdict; and the figures for the card."""
+    model, world, members = job.model, job.world, job.count
     try:
-        held_out, absent = series_model.load(HELD_OUT, folder), ""
+        held_out, absent = series_model.load(HELD_OUT, job.folder), ""
     except CheckpointError:
         held_out, absent = None, f" The model {HELD_OUT}, trained on other frames than its test, is not at hand."
-    found = measure_in_sample(model, world, members, held_out, progress)
+    found = measure_in_sample(model, world, members, held_out, job.progress)
     head = ["MAE, degrees", "RMSE, degrees", "circular correlation"]
     rows = [
         [name, *(_pm(table[i], form) for table, form in ((a.mae, ".2f"), (a.rmse, ".2f"), (a.cc, ".3f"))
@@ -121,7 +121,7 @@ def in_sample_text(
         for name, a in found.items()
     }
     columns = [f"{what} {angle}" for what in ("MAE", "RMSE", "CC") for angle in world.variables]
-    return "\n\n".join([
+    return Outcome([
         "The published protocol, in sample: the network is told the number of each frame and is tested on the one "
         f"trajectory that it was trained on ({len(world.segments[0].values):,} frames). It measures memory, not "
         "prediction.",
@@ -132,20 +132,20 @@ def in_sample_text(
         f"{METHOD}, NFE counted; MAE and RMSE in degrees, CC the circular correlation. A rollout starts from the first "
         f"frame and is fed with its own.{absent}",
         grid(["series", *columns], rows),
-        verdict(in_sample_verdict(found)),
-    ]), figures  # fmt: skip
+        in_sample_verdict(found),
+    ], figures)  # fmt: skip
 
 
 def _pm(row: np.ndarray, form: str) -> str:
-    return f"{row[0]:{form}} ± {row[1]:{form}}"
+    return cell(f"{{:{form}}} ± {{:{form}}}", float(row[0]), float(row[1]))
 
 
-def in_sample_verdict(found: dict[str, Agreement]) -> str:
+def in_sample_verdict(found: dict[str, Agreement]) -> Verdict:
     """How much of the agreement is the number of the frame, and how much is left on unseen frames."""
     names = {key: next((n for n in found if n.startswith(key)), None) for key in (OTHER, UNSEEN)}
     cc = {key: float(found[name].cc[:, 0].mean()) for key, name in names.items() if name}
     mine = {name: float(a.cc[:, 0].mean()) for name, a in found.items() if name.startswith(OWN)}
-    best = max(mine, key=mine.get)
+    best = max(mine, key=lambda name: mine[name])
     copy = float(found[COPY].cc[:, 0].mean())
     unseen = f", and a model that was trained on other frames reaches {cc[UNSEEN]:.2f}" if UNSEEN in cc else ""
     memory = mine[best] - max(cc.values()) > 0.1
@@ -154,9 +154,13 @@ def in_sample_verdict(found: dict[str, Agreement]) -> str:
         if memory
         else "The number of the frame adds nothing here: this network has not learned its trajectory by heart"
     )
-    return (
+    table = float(found[TABLE].cc[:, 0].mean())
+    return Verdict(
         f"In sample a rollout has a circular correlation of up to {mine[best]:.2f}, averaged over the angles ({best}). "
         f"With the number of another frame {cc[OTHER]:.2f} is left{unseen}; a copy of the previous frame has "
-        f"{copy:.2f}, and a table that looks the frame up by its number, without any network, "
-        f"{float(found[TABLE].cc[:, 0].mean()):.2f}. {end}."
-    )
+        f"{copy:.2f}, and a table that looks the frame up by its number, without any network, {table:.2f}. {end}.",
+        {
+            "memory": memory, "in_sample": mine[best], "other_number": cc[OTHER], "unseen": cc.get(UNSEEN),
+            "copy": copy, "table": table,
+        },
+    )  # fmt: skip

@@ -34,7 +34,7 @@ MAX_LINE_POINTS = 400
 def bands_of(entry: SpectrumEntryResult, edges: Sequence[float], order: str = "alpha") -> np.ndarray:
     """Band number of every mode, (C/2, h, w) int8."""
     masks = spectra.band_masks(torch.from_numpy(entry.alpha), edges, order)
-    return sum(b * mask.numpy().astype(np.int8) for b, mask in enumerate(masks))
+    return np.stack([b * mask.numpy().astype(np.int8) for b, mask in enumerate(masks)]).sum(0, dtype=np.int8)
 
 
 def eigenvalue_plane(
@@ -63,7 +63,7 @@ def eigenvalue_plane(
     for b, name in enumerate(band_names(len(edges) + 1, order)):
         picked = shown[bands[shown] == b]
         both = np.concatenate([picked, picked])
-        sign = np.repeat(np.float32([1, -1]), len(picked))
+        sign = np.repeat(np.array([1, -1], np.float32), len(picked))
         figure.add_scattergl(
             x=alpha[both],
             y=sign * np.abs(beta[both]),

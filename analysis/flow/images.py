@@ -5,39 +5,49 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError, as_user_errors
-from analysis.core.fields import MAX_GAMMA, check_noise, one_of, real, several, whole
+from analysis.core.fields import Choice, Gamma, Label, Request, Seed, check_noise, sorted_set
 from analysis.core.images import as_pictures
 from analysis.core.progress import Report
 from analysis.flow.clouds import NOISE, STEPS
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.settings import MAX_NFE
+from analysis.flow.settings import (
+    MAX_NFE,
+    MAX_SETTINGS,
+    MAX_SWEEP_VALUES,
+    Grid,
+    Nfe,
+    Sampler,
+    read_gammas,
+)
 from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
 from flow_core.fields import Exact, Prediction
 from flow_core.model import KIND, MODELS_DIR, SUFFIX, FlowModel
-from flow_core.samplers import GRIDS, METHODS, MOMENTUM, NOISY, Callback, SampleResult, cosine_grid, rk4, sample
+from flow_core.samplers import GRIDS, MOMENTUM, NOISY, Callback, SampleResult, cosine_grid, rk4, sample
 from foundation import checkpoints, noise
 from foundation.perceptual import available
-from foundation.randomness import MAX_SEED, derived_seed
+from foundation.randomness import derived_seed
+from foundation.unet import UNetConfig
 
 PATHS = ("idff", "otcfm")
-MAX_PICTURES, MAX_SETTINGS, MAX_SWEEP_VALUES = 8, 4, 24
+MAX_PICTURES = 8
 MAX_WORK = 600  # calls times pictures: some ten seconds of one core with a net of 3 M parameters
 # what one call costs with derivatives, in plain calls, rounded up from 2.4, 5.8 and 4.7 (3 M parameters, one core)
 ORDER_COST, TAYLOR_COST = {1: 1, 2: 3, 3: 6}, 5
 
 
 @dataclass(frozen=True)
-class FlowPicturesRequest:
+class FlowPicturesRequest(Request):
     """One setting: pictures from standard normal noise (t = 0) to data (t = 1).
 
     Attributes:
@@ -51,30 +61,19 @@ class FlowPicturesRequest:
         label: class index, -1 for none.
     """
 
-    data: str = "shapes"
-    path: str = "idff"
-    sampler: str = "euler"
-    nfe: int = 5
-    grid: str = "uniform"
-    gamma1: float = 0.5
-    gamma2: float = 0.0
-    gamma3: float = 0.0
-    seeds: tuple[int, ...] = (0,)
-    label: int = -1
+    data: Annotated[str, Field(max_length=64)] = "shapes"
+    path: Annotated[str, Choice(PATHS)] = "idff"
+    sampler: Sampler = "euler"
+    nfe: Nfe = 5
+    grid: Grid = "uniform"
+    gamma1: Gamma = 0.5
+    gamma2: Gamma = 0.0
+    gamma3: Gamma = 0.0
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_PICTURES)] = (0,)
+    label: Label = -1
 
-    def __post_init__(self) -> None:
-        seeds = several(self.seeds, MAX_PICTURES, "The seeds")
-        clean = {
-            "path": one_of(self.path, PATHS, "The path"),
-            "sampler": one_of(self.sampler, METHODS, "The sampler"),
-            "nfe": whole(self.nfe, 1, MAX_NFE, "The number of network calls"),
-            "grid": one_of(self.grid, tuple(GRIDS), "The grid of the steps"),
-            "seeds": tuple(whole(s, 0, MAX_SEED, "Each seed") for s in seeds),
-            "label": whole(self.label, -1, 9999, "The class (-1 for none)"),
-            **{g: real(getattr(self, g), -MAX_GAMMA, MAX_GAMMA, g) for g in ("gamma1", "gamma2", "gamma3")},
-        }
-        for name, value in clean.items():
-            object.__setattr__(self, name, value)
+    def check_together(self) -> None:
+        """Raises UserError: fields that do not go together, or too much work."""
         check_noise(self.sampler, self.gamma1)
         if self.work > MAX_WORK:
             raise UserError(
@@ -82,7 +81,10 @@ class FlowPicturesRequest:
                 f"made: ask for fewer calls or pictures{self._cheaper}."
             )
 
-    gammas = Flow2DRequest.gammas  # the same rule: the weights that the sampler reads, without trailing zeros
+    @property
+    def gammas(self) -> tuple[float, ...]:
+        """The weights that the sampler reads."""
+        return read_gammas(self.sampler, self.gamma1, self.gamma2, self.gamma3)
 
     @property
     def work(self) -> int:
@@ -98,7 +100,7 @@ class FlowPicturesRequest:
 
 
 @dataclass(frozen=True)
-class PictureSweepRequest:
+class PictureSweepRequest(Request):
     """Distance to the exact flow of several settings over NFE.
 
     Attributes:
@@ -106,19 +108,22 @@ class PictureSweepRequest:
         nfes: rising network calls, 1 to 50, at most 24.
     """
 
-    settings: tuple[FlowPicturesRequest, ...]
-    nfes: tuple[int, ...] = (1, 2, 3, 4, 5, 7, 10, 15, 20)
+    # `field()`, because `Request` has a method of this name, which would be the default
+    settings: Annotated[  # type: ignore[assignment]
+        tuple[FlowPicturesRequest, ...], Field(min_length=1, max_length=MAX_SETTINGS)
+    ] = field()
+    nfes: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MAX_NFE)], ...],
+        Field(min_length=1, max_length=MAX_SWEEP_VALUES, title="The numbers of network calls"),
+        AfterValidator(sorted_set),
+    ] = (1, 2, 3, 4, 5, 7, 10, 15, 20)
 
-    def __post_init__(self) -> None:
-        settings = several(self.settings, MAX_SETTINGS, "The settings")
-        if any(not isinstance(s, FlowPicturesRequest) for s in settings):
-            raise UserError("Each setting must be a question about a flow of pictures.")
-        if len({s.seeds for s in settings}) > 1 or len(set(settings[0].seeds)) < 2:
-            raise UserError("All settings of a sweep must share their seeds, and there must be two or more of these.")
-        nfes = several(self.nfes, MAX_SWEEP_VALUES, "The numbers of network calls")
-        nfes = tuple(sorted({whole(n, 1, MAX_NFE, "Each number of network calls") for n in nfes}))
-        object.__setattr__(self, "settings", settings)
-        object.__setattr__(self, "nfes", nfes)
+    def check_together(self) -> None:
+        """Raises UserError: settings of other seeds, or of one."""
+        if len({s.seeds for s in self.settings}) > 1 or len(set(self.settings[0].seeds)) < 2:
+            raise UserError(
+                "All settings of a sweep must share their seeds, and there must be two or more of these.", "settings"
+            )
 
     @staticmethod
     def at(setting: FlowPicturesRequest, nfe: int) -> FlowPicturesRequest | None:
@@ -257,12 +262,6 @@ class ImageFlows:
         # two locks: pictures need not wait for the fine resolution
         self._lock, self._exact_lock = threading.RLock(), threading.RLock()
 
-    @staticmethod
-    @functools.cache
-    def shared() -> ImageFlows:
-        """The one bench of a process, on the models that ship."""
-        return ImageFlows()
-
     @functools.cached_property
     def kinds(self) -> tuple[PictureFlowInfo, ...]:
         """What there is, from the files' headers; files that cannot be read are left out."""
@@ -325,9 +324,10 @@ class ImageFlows:
     def _load(self, name: str, path: str) -> PictureNet:
         with as_user_errors():
             model = load(self.folder / f"{name}{SUFFIX}")
-        if model.flow.path != path or len(model.sample_shape) != 3 or model.sample_shape[0] != 3:
+        config = model.config
+        if model.flow.path != path or not isinstance(config, UNetConfig) or config.channels != 3:
             raise UserError(f"The file of {name} holds another flow than its name says: train it again.")
-        return PictureNet(name, model, _classes(model.card, model.config.classes))
+        return PictureNet(name, model, _classes(model.card, config.classes))
 
     # -----------------------------------------------------------------------------------------------------------------
     # Questions
@@ -345,11 +345,10 @@ class ImageFlows:
 
             result = self._sample(request, net, keep)
             seconds = time.perf_counter() - start
-            shown = [np.stack([as_pictures(x, CURE) for x in part]) for part in ([*states, result.x], predictions)]
+            seen, said = ([as_pictures(x, CURE) for x in part] for part in ([*states, result.x], predictions))
             return FlowPicturesResult(
-                result.grid.numpy(), *shown, nfe=result.nfe, derivatives=result.derivatives, seconds=seconds,
-                net=net.name,
-            )  # fmt: skip
+                result.grid.numpy(), np.stack(seen), np.stack(said), result.nfe, result.derivatives, seconds, net.name
+            )
 
         with self._lock:
             return self._answers.get(request, make)

@@ -9,7 +9,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path as FilePath
 
@@ -96,7 +96,7 @@ class Nets:
             with self._lock:
                 model = self._trained.get(key)
             if model is None:
-                raise UserError("This trained net is not kept any more: train it again, or choose another net.")
+                raise UserError("This trained net is not kept any more: train it again, or choose another net.", "net")
             return _fitting(Net(key, model, model.path), path)
         name = self.shipped_name(density.name, path_name)
         if key != "oracle" and name is not None:
@@ -105,12 +105,14 @@ class Nets:
                 return _fitting(Net(name, model, model.path), path)
         if key == "shipped":
             raise UserError(
-                f"No net for {density.name} on the path {path_name} ships: choose the oracle, or train one."
+                f"No net for {density.name} on the path {path_name} ships: choose the oracle, or train one.",
+                "net",
             )
         if not path.independent:
             raise UserError(
                 f"The path {path_name} pairs noise and data, so it has no closed form: train a net for it, or "
-                f"choose {' or '.join(self._with_net(path_name)) or 'another path'}."
+                f"choose {' or '.join(self._with_net(path_name)) or 'another path'}.",
+                "net",
             )
         return Net("oracle", density.density.oracle(path), path)
 
@@ -128,11 +130,12 @@ class Nets:
 
 def _fitting(net: Net, path: Path) -> Net:
     if type(net.path) is not type(path) or net.path.coupling != path.coupling:
-        raise UserError("This net was trained on another path: choose its path, or another net.")
+        raise UserError("This net was trained on another path: choose its path, or another net.", "net")
     if net.path.sigma != path.sigma:
         raise UserError(
             f"This net was trained with sigma0 = {net.path.sigma:g}: set sigma0 to that, choose the oracle, or "
-            "train a net with this one."
+            "train a net with this one.",
+            "net",
         )
     return net
 
@@ -168,7 +171,7 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
         flow = FlowConfig(request.path, sigma, predicts=PREDICTS[request.path])
         task = toy_task(clouds.toy(request), flow, PointConfig(width=request.width), seed=request.seed)
     model, start, losses, last = task.model, time.perf_counter(), [], None
-    live = train_live(task, config, LOOK_EVERY)
+    live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY)
     try:
         while True:
             try:

@@ -5,12 +5,15 @@ Ranges are checked here; what depends on the net (its path, its sigma) is checke
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, ValidationInfo
 
 from analysis.core.errors import UserError
-from analysis.core.fields import MAX_GAMMA, check_noise, one_of, real, several, whole
+from analysis.core.fields import Choice, Gamma, Request, Seed, check_noise, sorted_set
 from analysis.flow.settings import (
     BRIDGES,
     MAX_NFE,
@@ -19,11 +22,15 @@ from analysis.flow.settings import (
     MAX_SIGMA,
     MAX_SWEEP_SEEDS,
     MAX_SWEEP_VALUES,
+    Grid,
+    Nfe,
+    Sampler,
+    read_gammas,
 )
 from flow_core.densities.mixtures import MAX_CELLS
 from flow_core.densities.toys import TOYS
 from flow_core.paths import PATHS
-from flow_core.samplers import GRIDS, METHODS, MOMENTUM
+from flow_core.samplers import MOMENTUM
 from foundation.randomness import MAX_SEED
 
 DRAWN = "drawn"
@@ -31,9 +38,11 @@ DENSITIES = (*TOYS, DRAWN)
 NETS = ("auto", "oracle", "shipped")  # or the key of a trained net
 KEY_PREFIX = "trained-"
 MAX_TRAIN_STEPS = 6000
+MAX_PLACE = 20.0  # of a coordinate: all densities lie well inside
+MAX_LIKELIHOOD_STEPS = 64  # of four calls and eight derivatives each
 
 
-def drawing_of(value) -> tuple[tuple[float, ...], ...]:
+def drawing_of(value: Any) -> tuple[tuple[float, ...], ...]:
     """A table of weights of 0 or more, row 0 at the top, 2 to 128 a side and not empty, as nested tuples."""
     try:
         cells = np.asarray(value, dtype=np.float64)
@@ -48,41 +57,63 @@ def drawing_of(value) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(row) for row in cells.tolist())
 
 
-def _net(value) -> str:
-    """The name of a net."""
-    if not isinstance(value, str) or (value not in NETS and not value.startswith(KEY_PREFIX)):
+def _drawing(value: Any, info: ValidationInfo) -> tuple[tuple[float, ...], ...] | None:
+    """In JSON a drawing is rows of 0 and 1, one text a row."""
+    if value is None:
+        return None
+    if info.mode == "json":
+        rows: list[str] = [r for r in value if isinstance(r, str)] if isinstance(value, list) else []
+        if not rows or len(rows) != len(value) or not all(re.fullmatch("[01]+", row) for row in rows):
+            raise UserError("A drawing in a recipe is a list of texts of 0 and 1, one a row.")
+        value = [[int(cell) for cell in row] for row in rows]
+    return drawing_of(value)
+
+
+def _rows(drawing: tuple | None) -> list[str] | None:
+    if drawing is None:
+        return None
+    if not np.isin(np.array(drawing), (0, 1)).all():
+        raise UserError("A recipe holds drawings of 0 and 1 alone: round the weights of this one.")
+    return ["".join(str(int(cell)) for cell in row) for row in drawing]
+
+
+def _net(value: str, info: ValidationInfo) -> str:
+    trained = rf"{KEY_PREFIX}[0-9a-f]{{16}}-[0-9]{{1,5}}" if info.mode == "json" else f"{KEY_PREFIX}.*"
+    if value not in NETS and not re.fullmatch(trained, value, re.DOTALL):
         raise UserError(f"The net must be one of {', '.join(NETS)}, or the key of a net that was trained here.")
     return value
 
 
-def _check(request, **more) -> None:
-    """Normalise the fields that all questions share, and put `more` in their places."""
-    clean = {
-        "density": one_of(request.density, DENSITIES, "The density"),
-        "path": one_of(request.path, tuple(PATHS), "The path"),
-        "sigma0": real(request.sigma0, 0, MAX_SIGMA, "sigma0"),
-        **more,
-    }
-    if clean["path"] in BRIDGES and clean["sigma0"] == 0:
-        raise UserError("On this path sigma0 must be above 0: without noise it is the path of I-CFM, choose that one.")
-    if (request.drawing is not None) != (clean["density"] == DRAWN):
-        raise UserError(f'Send a drawing together with the density "{DRAWN}", and only then.')
-    clean["drawing"] = None if request.drawing is None else drawing_of(request.drawing)
-    for name, value in clean.items():
-        object.__setattr__(request, name, value)
+DensityName = Annotated[str, Choice(DENSITIES)]
+Drawing = Annotated[tuple | None, PlainValidator(_drawing), PlainSerializer(_rows, when_used="json")]
+PathName = Annotated[str, Choice(tuple(PATHS))]
+Sigma0 = Annotated[float, Field(ge=0, le=MAX_SIGMA, title="sigma0")]
+NetName = Annotated[str, AfterValidator(_net)]
+Coordinate = Annotated[float, Field(ge=-MAX_PLACE, le=MAX_PLACE)]
+
+
+def _check_target(request: Flow2DRequest | TrainRequest | LikelihoodRequest) -> None:
+    """Raises UserError: sigma0 of 0 on a bridge, or a drawing without its density."""
+    if request.path in BRIDGES and request.sigma0 == 0:
+        raise UserError(
+            "On this path sigma0 must be above 0: without noise it is the path of I-CFM, choose that one.", "sigma0"
+        )
+    if (request.drawing is not None) != (request.density == DRAWN):
+        raise UserError(f'Send a drawing together with the density "{DRAWN}", and only then.', "drawing")
 
 
 @dataclass(frozen=True)
-class Flow2DRequest:
+class Flow2DRequest(Request):
     """One setting: points from standard normal noise (t = 0) to a density (t = 1).
 
     Attributes:
         density: a name of flow_core.densities.toys, or "drawn".
         drawing: weights of a grid on [-4, 4]^2, row 0 at the top; for "drawn" only.
         path: "icfm", "otcfm", "sbcfm", "idff".
-        sampler: on the exact velocity "euler", "heun", "rk4", "taylor2"; on x1_hat "multistep"; Euler with momentum:
-            "published" (the public code's drift), "momentum" (the same on the exact velocity), both without noise;
-            Euler-Maruyama with matched noise: "matched" (eta = gamma1 sigma_t^2), "bridge" (eta = sigma0^2 / 2).
+        sampler: on the exact velocity "euler", "heun", "rk4", "rk4p" (steps in proportion to their calls), "taylor2";
+            on x1_hat "multistep"; Euler with momentum: "published" (the public code's drift), "momentum" (the same on
+            the exact velocity), both without noise; Euler-Maruyama with matched noise: "matched" (eta = gamma1
+            sigma_t^2), "bridge" (eta = sigma0^2 / 2).
         nfe: network calls, 1 to 50.
         grid: of the steps, "uniform" or "cosine".
         sigma0: of the path's noise, 0 to 2; read on the paths "sbcfm" and "idff", where it must be above 0.
@@ -93,47 +124,33 @@ class Flow2DRequest:
             the key of a trained net.
     """
 
-    density: str = "8gaussians"
-    drawing: tuple | None = None
-    path: str = "idff"
-    sampler: str = "euler"
-    nfe: int = 5
-    grid: str = "uniform"
-    sigma0: float = 0.2
-    gamma1: float = 0.5
-    gamma2: float = 0.0
-    gamma3: float = 0.0
-    seed: int = 0
-    points: int = 512
-    net: str = "auto"
+    density: DensityName = "8gaussians"
+    drawing: Drawing = None
+    path: PathName = "idff"
+    sampler: Sampler = "euler"
+    nfe: Nfe = 5
+    grid: Grid = "uniform"
+    sigma0: Sigma0 = 0.2
+    gamma1: Gamma = 0.5
+    gamma2: Gamma = 0.0
+    gamma3: Gamma = 0.0
+    seed: Seed = 0
+    points: Annotated[int, Field(ge=16, le=MAX_POINTS, title="The number of points")] = 512
+    net: NetName = "auto"
 
-    def __post_init__(self) -> None:
-        gammas = {g: real(getattr(self, g), -MAX_GAMMA, MAX_GAMMA, g) for g in ("gamma1", "gamma2", "gamma3")}
-        _check(
-            self,
-            sampler=one_of(self.sampler, METHODS, "The sampler"),
-            nfe=whole(self.nfe, 1, MAX_NFE, "The number of network calls"),
-            grid=one_of(self.grid, tuple(GRIDS), "The grid of the steps"),
-            points=whole(self.points, 16, MAX_POINTS, "The number of points"),
-            net=_net(self.net),
-            seed=whole(self.seed, 0, MAX_SEED, "The seed"),
-            **gammas,
-        )
+    def check_together(self) -> None:
+        """Raises UserError: fields that do not go together."""
+        _check_target(self)
         check_noise(self.sampler, self.gamma1)
 
     @property
     def gammas(self) -> tuple[float, ...]:
-        """The weights that the sampler reads; trailing zeros do not raise the order."""
-        if self.sampler not in MOMENTUM:
-            return ()
-        every = (self.gamma1, self.gamma2, self.gamma3)
-        if self.sampler == "matched":
-            return every[:1]
-        return every[: max((k + 1 for k, g in enumerate(every) if g), default=1)]
+        """The weights that the sampler reads."""
+        return read_gammas(self.sampler, self.gamma1, self.gamma2, self.gamma3)
 
 
 @dataclass(frozen=True)
-class SweepRequest:
+class SweepRequest(Request):
     """MMD^2 of several settings over NFE, and of those with momentum over gamma1, with spread over seeds.
 
     Attributes:
@@ -143,30 +160,28 @@ class SweepRequest:
         seeds: how many, 2 to 8, consecutive.
     """
 
-    settings: tuple[Flow2DRequest, ...]
-    nfes: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20)
-    gammas: tuple[float, ...] = (-20.0, -10.0, -5.0, -2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
-    seeds: int = 4
+    # `field()`, because `Request` has a method of this name, which would be the default
+    settings: Annotated[  # type: ignore[assignment]
+        tuple[Flow2DRequest, ...], Field(min_length=1, max_length=MAX_SETTINGS)
+    ] = field()
+    nfes: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MAX_NFE)], ...],
+        Field(min_length=1, max_length=MAX_SWEEP_VALUES, title="The numbers of network calls"),
+        AfterValidator(sorted_set),
+    ] = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20)
+    gammas: Annotated[
+        tuple[Gamma, ...], Field(max_length=MAX_SWEEP_VALUES, title="The values of gamma1"), AfterValidator(sorted_set)
+    ] = (-20.0, -10.0, -5.0, -2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
+    seeds: Annotated[int, Field(ge=2, le=MAX_SWEEP_SEEDS, title="The number of seeds")] = 4
 
-    def __post_init__(self) -> None:
-        settings = several(self.settings, MAX_SETTINGS, "The settings")
-        if any(not isinstance(s, Flow2DRequest) for s in settings):
-            raise UserError("Each setting must be a question about a flow in two dimensions.")
-        if len({(s.density, s.drawing, s.seed) for s in settings}) > 1:
-            raise UserError("All settings of a sweep must share their density and their seed.")
-        nfes = several(self.nfes, MAX_SWEEP_VALUES, "The numbers of network calls")
-        gammas = () if self.gammas in ((), []) else several(self.gammas, MAX_SWEEP_VALUES, "The values of gamma1")
-        seeds = whole(self.seeds, 2, MAX_SWEEP_SEEDS, "The number of seeds")
-        if settings[0].seed > MAX_SEED - seeds:
-            raise UserError(f"So many seeds from this one on go beyond {MAX_SEED}: choose a smaller first seed.")
-        clean = {
-            "settings": settings,
-            "nfes": tuple(sorted({whole(n, 1, MAX_NFE, "Each number of network calls") for n in nfes})),
-            "gammas": tuple(sorted({real(g, -MAX_GAMMA, MAX_GAMMA, "Each gamma1") for g in gammas})),
-            "seeds": seeds,
-        }
-        for name, value in clean.items():
-            object.__setattr__(self, name, value)
+    def check_together(self) -> None:
+        """Raises UserError: settings that are not of one density and seed, or seeds beyond the last."""
+        if len({(s.density, s.drawing, s.seed) for s in self.settings}) > 1:
+            raise UserError("All settings of a sweep must share their density and their seed.", "settings")
+        if self.settings[0].seed > MAX_SEED - self.seeds:
+            raise UserError(
+                f"So many seeds from this one on go beyond {MAX_SEED}: choose a smaller first seed.", "seeds"
+            )
 
     @property
     def with_momentum(self) -> tuple[Flow2DRequest, ...]:
@@ -179,7 +194,7 @@ class SweepRequest:
 
 
 @dataclass(frozen=True)
-class TrainRequest:
+class TrainRequest(Request):
     """A net for a density, trained here and now.
 
     Attributes:
@@ -189,29 +204,21 @@ class TrainRequest:
         seed: of the weights and everything drawn.
     """
 
-    density: str = "8gaussians"
-    drawing: tuple | None = None
-    path: str = "idff"
-    sigma0: float = 0.2
-    steps: int = 2000
-    width: int = 128
-    seed: int = 0
+    density: DensityName = "8gaussians"
+    drawing: Drawing = None
+    path: PathName = "idff"
+    sigma0: Sigma0 = 0.2
+    steps: Annotated[int, Field(ge=25, le=MAX_TRAIN_STEPS, title="The number of training steps")] = 2000
+    width: Annotated[int, Field(ge=16, le=256, title="The width of the net")] = 128
+    seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        _check(
-            self,
-            steps=whole(self.steps, 25, MAX_TRAIN_STEPS, "The number of training steps"),
-            width=whole(self.width, 16, 256, "The width of the net"),
-            seed=whole(self.seed, 0, MAX_SEED, "The seed"),
-        )
-
-
-MAX_PLACE = 20.0  # of a coordinate: all densities lie well inside
-MAX_LIKELIHOOD_STEPS = 64  # of four calls and eight derivatives each
+    def check_together(self) -> None:
+        """Raises UserError: fields that do not go together."""
+        _check_target(self)
 
 
 @dataclass(frozen=True)
-class LikelihoodRequest:
+class LikelihoodRequest(Request):
     """How probable a flow makes one point of the plane.
 
     Attributes:
@@ -220,21 +227,14 @@ class LikelihoodRequest:
         steps: of the Runge-Kutta method back to noise, 4 to 64, four calls each.
     """
 
-    density: str = "8gaussians"
-    drawing: tuple | None = None
-    path: str = "idff"
-    sigma0: float = 0.2
-    point: tuple[float, float] = (0.0, 0.0)
-    steps: int = 32
-    net: str = "auto"
+    density: DensityName = "8gaussians"
+    drawing: Drawing = None
+    path: PathName = "idff"
+    sigma0: Sigma0 = 0.2
+    point: Annotated[tuple[Coordinate, ...], Field(min_length=2, max_length=2)] = (0.0, 0.0)
+    steps: Annotated[int, Field(ge=4, le=MAX_LIKELIHOOD_STEPS, title="The number of steps")] = 32
+    net: NetName = "auto"
 
-    def __post_init__(self) -> None:
-        point = several(self.point, 2, "The point")
-        if len(point) != 2:
-            raise UserError("A point of the plane has two coordinates.")
-        _check(
-            self,
-            point=tuple(real(v, -MAX_PLACE, MAX_PLACE, "Each coordinate") for v in point),
-            steps=whole(self.steps, 4, MAX_LIKELIHOOD_STEPS, "The number of steps"),
-            net=_net(self.net),
-        )
+    def check_together(self) -> None:
+        """Raises UserError: fields that do not go together."""
+        _check_target(self)

@@ -121,12 +121,6 @@ class PointFlows:
     def __init__(self, folder: str | Path = MODELS_DIR):
         self.clouds, self.nets = Clouds(), Nets(folder)
 
-    @staticmethod
-    @functools.cache
-    def shared() -> PointFlows:
-        """The one of a process, on the models that ship: page and endpoints know the same trained nets."""
-        return PointFlows()
-
     @property
     def trained(self) -> tuple[str, ...]:
         """Keys of the trained nets that can be used, the latest last."""
@@ -220,7 +214,7 @@ class PointFlows:
         plain = replace(
             first, sampler="euler", net="oracle", path=first.path if first.path in ("icfm", "idff") else "icfm"
         )
-        jobs = [
+        jobs: list[tuple[np.ndarray, tuple[int, ...], Flow2DRequest]] = [
             (by_nfe, (s, k, r), replace(setting, nfe=n, seed=seed))
             for s, setting in enumerate((*request.settings, plain))
             for k, n in enumerate(request.nfes)
@@ -229,7 +223,9 @@ class PointFlows:
         for m, setting in enumerate(moved):
             for g, gamma in enumerate(request.gammas):
                 asked = request.at_gamma(setting, gamma)
-                for r, seed in enumerate(seeds if asked else ()):
+                if asked is None:
+                    continue
+                for r, seed in enumerate(seeds):
                     jobs.append((by_gamma, (0, m, g, r), replace(asked, seed=seed)))
                     jobs.append((by_gamma, (1, m, g, r), replace(asked, seed=seed, net="oracle")))
         for i, (table, place, asked) in enumerate(jobs):

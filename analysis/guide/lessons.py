@@ -82,8 +82,8 @@ LESSONS = (
         "effects",
         "guess",
         LinearityRequest(tuple(range(SEED, SEED + 4)), steps=8, dmd_rank=0),
-        "Guess this error with the slider below, then press Check, which measures it on four trajectories. The tab's "
-        "own button does so for more of them, level by level.",
+        "Guess this error, for the level in the middle of the ranking, with the slider below; then press Check, which "
+        "measures it on four trajectories. The tab's own button does so for more of them, level by level.",
     ),
     Lesson(
         "Reading the spectrum",
@@ -96,8 +96,8 @@ LESSONS = (
         "spectrum",
         "mode",
         MaskRequest(SEED, edges=EDGES),
-        "Choose one mode that grows: click a point, or reach the plane with Tab and move with ← and →. Then press "
-        "Check.",
+        "Choose a mode of the tenth of this level that grows most (or fades least): click a point, or reach the plane "
+        "with Tab and move with ← and →. Then press Check.",
     ),
     Lesson(
         "Bands",
@@ -112,15 +112,16 @@ LESSONS = (
         "Which band will be missed least? Pull its “Keep” slider to 0, and only that one, then press Check.",
     ),
     Lesson(
-        "Editing in the middle",
+        "Editing on the way",
         (
-            "At τ = 0.5, the middle of the way, modes of another picture, the reference, are mixed into a part of this "
-            "one; the formula then carries the mixture to the end.",
+            "At τ = 0.2, late on the way to the picture, modes of another picture, the reference, are mixed into a "
+            "part of this one; the formula then carries the mixture to the end.",
             "At first all three bands are ticked, which is the control: every mode is mixed.",
         ),
         "edit",
         "detail",
-        EditRequest(SEED, reference_seed=1, edges=EDGES, bands=(0, 1, 2), ratio=0.9),
+        # at the midpoint one band alone brings no detail that could be seen: correlations of .03
+        EditRequest(SEED, reference_seed=1, edges=EDGES, bands=(0, 1, 2), ratio=0.9, tau=0.2),
         "Tick a single band, the one that you think brings most of the reference's detail, then press Check.",
     ),
     Lesson(
@@ -128,8 +129,9 @@ LESSONS = (
         (
             "A flow carries noise to data in a number of network calls (NFE); with few of them every step is long, and "
             "long steps err.",
-            "A takes plain Euler steps on an OT-CFM path; B adds the published momentum, a push along the score, on "
-            "IDFF's path; C remembers its last prediction there, a multistep rule.",
+            "A takes plain Euler steps on an OT-CFM path; B adds the published momentum on IDFF's path, a term along "
+            "the score that cancels a part of Euler's error; C remembers its last prediction there, a multistep rule, "
+            "which does that without weights, as Heun's method does.",
             "MMD² says how far the points end from data: nearer to 0 is better.",
         ),
         "flow",
@@ -145,8 +147,13 @@ LESSONS = (
 )
 
 
-CLEAR = 0.5  # correlation from which an outline is called told (ours)
+CLEAR = 0.5  # correlation from which an outline is called clear (ours)
 NEAR = 2  # noise levels: as near as a hand and an eye can be
+UNTOUCHED = 0.5  # where the slider of the guess begins
+GUESSED = 0.1  # how near a guess has to be
+FRONT = 0.1  # share of a level's modes that are called those that grow most
+FAINT = 0.1  # correlation of detail below which nothing is said to have been brought
+ALIKE = 0.02  # difference of such correlations that no eye sees
 FLOW_SEEDS = 3
 
 
@@ -207,23 +214,27 @@ def outline(bench: Workbench, request: TrajectoryRequest, level: int | None, rep
 def linear(bench: Workbench, request: LinearityRequest, guess: float, report: Report | None = None) -> Reply:
     """Lesson 2: the relative error of the operator along the teacher's trajectories, of what differs between them.
 
+    A guess is right within `GUESSED` of the median over levels.
+
     Args:
         bench: the model, with its teacher.
         request: which trajectories; of one alone its own error is taken.
-        guess: in [0, 1].
+        guess: in [0, 1]; at `UNTOUCHED` there is none yet.
         report: progress, may raise to stop.
     """
+    if guess == UNTOUCHED:
+        return Reply(f"The slider still stands at {UNTOUCHED:g}, where it began: move it to your guess first.")
     result = bench.linearity(request, report)
     errors = overall_errors(result.learned if result.differences is None else result.differences["learned"])
-    low, high = int(errors.argmin()), int(errors.argmax())
-    linear = linear_levels(result)
+    low, high, middle = int(errors.argmin()), int(errors.argmax()), float(np.median(errors))
+    levels = linear_levels(result)
     verdict = (
-        f"linear to within {LINEAR:.0%} at {listed(linear)}" if linear else f"not linear to within {LINEAR:.0%} at any"
+        f"linear to within {LINEAR:.0%} at {listed(levels)}" if levels else f"not linear to within {LINEAR:.0%} at any"
     )
-    verdict += "" if linear else " level"
+    verdict += "" if levels else " level"
     text = (
-        f"You guessed {guess:.2f}. Measured: from {errors[low]:.2f} ({result.names[low]}) to {errors[high]:.2f} "
-        f"({result.names[high]}), so the latents are {verdict}."
+        f"You guessed {guess:.2f}. Measured: {middle:.2f} in the middle, from {errors[low]:.2f} ({result.names[low]}) "
+        f"to {errors[high]:.2f} ({result.names[high]}), so the latents are {verdict}."
     )
     if result.mse is not None:
         with_a, without = (float(result.mse[k][1:].mean()) for k in ("learned", "identity"))
@@ -232,11 +243,11 @@ def linear(bench: Workbench, request: LinearityRequest, guess: float, report: Re
             f" The pictures are another matter: those that the formula gives are {nearer} to those of the encoder than "
             f"with A = 0, mean squared error {with_a:.2g} against {without:.2g}."
         )
-    return Reply(text, bool(errors[low] - LINEAR <= guess <= errors[high] + LINEAR))
+    return Reply(text, abs(guess - middle) <= GUESSED + 1e-9)
 
 
 def growing_mode(entry: SpectrumEntryResult, index: int | None) -> Reply:
-    """Lesson 3: a mode that grows.
+    """Lesson 3: a mode among the `FRONT` of its level that grow most.
 
     Args:
         entry: the level that is looked at.
@@ -245,14 +256,16 @@ def growing_mode(entry: SpectrumEntryResult, index: int | None) -> Reply:
     if index is None:
         return Reply("Choose one point of the plane first.")
     index = whole(index, 0, entry.alpha.size - 1, "The mode")
+    if float(np.ptp(entry.alpha)) == 0:
+        return Reply(f"All modes of {entry.name} have one α: none grows most. Take another level.")
     alpha, beta = float(entry.alpha.flat[index]), float(entry.beta.flat[index])
-    growing = int((entry.alpha < 0).sum())
+    growing, ahead = (int((entry.alpha < limit).sum()) for limit in (0, alpha))
     way = "grows" if alpha < 0 else "fades" if alpha > 0 else "keeps its size"
     return Reply(
         f"Your mode of {entry.name} has α = {alpha:+.2f}: on the way to the picture it {way}, × "
-        f"{math.exp(-alpha):.2f}, and turns by {math.degrees(abs(beta)):.0f}°. At this level {growing:,} of "
-        f"{entry.alpha.size:,} modes grow.",
-        alpha < 0,
+        f"{math.exp(-alpha):.2f}, and turns by {math.degrees(abs(beta)):.0f}°. Of this level's {entry.alpha.size:,} "
+        f"modes {growing:,} grow, and {ahead:,} ({ahead / entry.alpha.size:.0%}) have a smaller α than yours.",
+        ahead < FRONT * entry.alpha.size,
     )
 
 
@@ -270,9 +283,9 @@ def missed_least(bench: Workbench, request: MaskRequest) -> Reply:
     bands = range(len(request.gains))
     mse = [bench.mask_bands(replace(request, gains=tuple(float(k != b) for k in bands))).mse for b in bands]
     least = int(np.argmin(mse))
-    told = listed([f"{names[b]} {mse[b]:.3g}" for b in bands])
+    each = listed([f"{names[b]} {mse[b]:.3g}" for b in bands])
     return Reply(
-        f"Change of the picture (mean squared error) when one band is taken away: {told}. You took {names[away[0]]}; "
+        f"Change of the picture (mean squared error) when one band is taken away: {each}. You took {names[away[0]]}; "
         f"{names[least]} is missed least" + (", as you said." if least == away[0] else "."),
         least == away[0],
     )
@@ -285,6 +298,8 @@ def most_detail(bench: Workbench, request: EditRequest, report: Report | None = 
         bench: the model.
         request: what the page's controls say; the answer is the one band that is ticked.
         report: progress, may raise to stop.
+
+    Correlations below `FAINT` have no answer, and bands within `ALIKE` of the most are as right as that.
     """
     if len(request.bands) != 1:
         return Reply("Tick exactly one band first.")
@@ -292,18 +307,24 @@ def most_detail(bench: Workbench, request: EditRequest, report: Report | None = 
     every = tuple(range(len(names)))
     asked = [replace(request, bands=bands) for bands in (*((b,) for b in every), every)]
     found = [bench.edit(r, report).numbers for r in asked]
-    detail = [n.high_correlation for n in found]
-    if None in detail:
+    detail = [n.high_correlation for n in found if n.high_correlation is not None]
+    if len(detail) < len(found):
         return Reply("One of these pictures has no detail to compare: take another reference.")
-    told = listed([f"{names[b]} {detail[b]:.2f}" for b in every])
     most, mine = int(np.argmax(detail[:-1])), request.bands[0]
-    return Reply(
-        f"Correlation of the edit's fine detail with the reference's: {told}; all bands together {detail[-1]:.2f}. You "
-        f"took {names[mine]}, which changes the layout by {found[mine].low_distance:.3g} where all bands change it by "
-        f"{found[-1].low_distance:.3g}; most detail comes with {names[most]}. This is one pair of pictures: another "
-        "pair may differ.",
-        most == mine,
+    each = listed([f"{names[b]} {detail[b]:.2f}" for b in every])
+    text = f"Correlation of the edit's fine detail with the reference's: {each}; all bands together {detail[-1]:.2f}. "
+    if detail[most] < FAINT:
+        return Reply(
+            f"{text}Below {FAINT:g} no band brings detail that could be seen, so there is no right answer here: take "
+            "another reference, or an earlier time."
+        )
+    alike = detail[most] - detail[mine] < ALIKE and mine != most
+    text += (
+        f"You took {names[mine]}, which changes the layout by {found[mine].low_distance:.3g} where all bands change it "
+        f"by {found[-1].low_distance:.3g}; most detail comes with {names[most]}"
     )
+    text += ", by less than could be seen. " if alike else ". "
+    return Reply(f"{text}This is one pair of pictures: another pair may differ.", mine == most or alike)
 
 
 def nearest_flow(
@@ -333,11 +354,11 @@ def nearest_flow(
         return Reply("All of them diverged with this number of calls: choose another one.")
     ranked = sorted(range(len(names)), key=lambda s: means[s] if np.isfinite(means[s]) else math.inf)
     best, second = ranked[:2]
-    told = listed([f"{n} {m:.4f}" if np.isfinite(m) else f"{n} diverged" for n, m in zip(names, means, strict=True)])
+    each = listed([f"{n} {m:.4f}" if np.isfinite(m) else f"{n} diverged" for n, m in zip(names, means, strict=True)])
     gap = runs[second] - runs[best]
     close = bool(np.isfinite(gap).all() and gap.mean() <= gap.std(ddof=1))
     text = (
-        f"With {calls} network call{'s' * (calls > 1)}, MMD² over {FLOW_SEEDS} noises: {told}; data against data "
+        f"With {calls} network call{'s' * (calls > 1)}, MMD² over {FLOW_SEEDS} noises: {each}; data against data "
         f"{result.floor.mean():.4f}. {names[best]} comes nearest"
     )
     text += f", but not by more than the scatter between noises from {names[second]}." if close else "."

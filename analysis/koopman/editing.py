@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from analysis.koopman.spectrum import band_masks, pair_mask
+from analysis.koopman.spectrum import level_masks, pair_mask
 from foundation import noise
 from koopman_core.edm import EDM, SIGMA_MAX, SampleResult, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
@@ -89,11 +89,11 @@ def mode_weights(
     if bands is not None and not set(bands) <= set(range(len(edges) + 1)):
         raise ValueError(f"{len(edges)} edges make the bands 0 to {len(edges)}: choose among them.")
     out = []
-    for e in entries:
+    for level, e in enumerate(entries):
         chosen = torch.ones(e.alpha.shape)
         if bands is not None:
-            masks = band_masks(e.alpha, edges, order)
-            chosen = sum(masks[b].float() for b in sorted(set(bands)))
+            masks = level_masks(entries, level, edges, order)
+            chosen = torch.stack([masks[b] for b in sorted(set(bands))]).any(0).float() if bands else 0 * chosen
         out.append(pair_mask(chosen) * resize_region(region, e.shape[1:]))
     return out
 

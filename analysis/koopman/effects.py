@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from analysis.koopman import spectrum
+from analysis.koopman.ablations import ablate
 from analysis.metrics import image as metrics
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 
-KINDS = ("displacement", "energy", "arc")
+EFFECT_KINDS = ("displacement", "energy", "arc")
 CHUNK = 16_384  # modes in one table: 64 times of them are 8 MB in float64
 
 
@@ -65,12 +66,6 @@ def pair_energy(z: Tensor) -> Tensor:
     return z.double().view(b, c // 2, 2, h, w).square().sum(2).flatten(1)
 
 
-def band_numbers(entry: SpectrumEntry, edges: Sequence[float], order: str = "alpha") -> Tensor:
-    """Band of every mode of an entry, flat (C/2 * h * w,) int64, 0 = smallest."""
-    masks = spectrum.band_masks(entry.alpha, edges, order)
-    return sum(b * mask.long() for b, mask in enumerate(masks)).flatten()
-
-
 def mode_table(kind: str, alpha: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
     """What a mode of unit norm at T contributes at tau = 1 + delta (docs/method.md, "Cumulative effect").
 
@@ -80,7 +75,7 @@ def mode_table(kind: str, alpha: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
     - arc: length of the way from T, |lambda| (1 - e^(alpha d)) / alpha, which is -|lambda| d for alpha = 0.
 
     Args:
-        kind: one of `KINDS`.
+        kind: one of `EFFECT_KINDS`.
         alpha, beta: (N,).
         delta: (n,), each in [-1, 0].
 
@@ -98,7 +93,7 @@ def mode_table(kind: str, alpha: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
         return torch.exp(2 * a * d)
     if kind == "arc":
         return torch.hypot(a, b) * torch.where(a == 0, -d, -torch.expm1(a * d) / torch.where(a == 0, 1, a))
-    raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}.")
+    raise ValueError(f"kind must be one of {', '.join(EFFECT_KINDS)}, not {kind!r}.")
 
 
 @torch.no_grad()
@@ -122,7 +117,7 @@ def cumulative_effect(
         entries: the acting spectrum (see `acting`).
         tau: (n,) times in [0, 1].
         edges, order: of the bands, see `spectrum.band_masks`.
-        kind: one of `KINDS`.
+        kind: one of `EFFECT_KINDS`.
     """
     tau = torch.as_tensor(tau, dtype=torch.float64)
     delta = torch.cat([tau - 1, torch.tensor([-1.0], dtype=torch.float64)])  # the last one is eps: the denominator
@@ -132,7 +127,7 @@ def cumulative_effect(
         weight = pair_energy(latent)
         if kind == "arc":
             weight = weight.sqrt()
-        band = band_numbers(entry, edges, order)
+        band = spectrum.band_numbers(entries, level, edges, order)
         rows = torch.argsort(band, stable=True)
         alpha, beta, weight = entry.alpha.flatten()[rows], entry.beta.flatten()[rows], weight[:, rows]
         cuts = [0, *torch.bincount(band, minlength=bands).cumsum(0).tolist()]
@@ -153,7 +148,7 @@ class DecodedEffect:
     Attributes:
         tau: (n,).
         bands: (B, K, n) distance of D(z_t) to D(z_t without the band), over all levels.
-        levels: (B, L, n) distance of D(z_t) to D(z_t with that level set to 0).
+        levels: (B, L, n) distance of D(z_t) to D(z_t without that level).
     """
 
     tau: Tensor
@@ -169,6 +164,8 @@ def decoded_effect(
     edges: Sequence[float] = (1 / 3, 2 / 3),
     order: str = "alpha",
     *,
+    kind: str = "zero",
+    reference: Sequence[Tensor] | None = None,
     labels: Tensor | None = None,
     distance: Callable[[Tensor, Tensor], Tensor] = metrics.mse,
     progress: Callable[[float, str], None] | None = None,
@@ -180,12 +177,14 @@ def decoded_effect(
         z: E(x_T), one (B, C_l, h_l, w_l) latent a level.
         tau: (n,) times in [0, 1].
         edges, order: of the bands.
+        kind, reference: what stands in place of what is left out, see `ablations.ablate`; the reference at T, for one
+            picture or for each.
         labels: (B,) int64 or None.
         distance: of two picture batches, (m,) numbers; the mean squared error by default.
         progress: called with (share done, what) after every seed and time; may raise to stop.
     """
     entries, tau = acting(model), torch.as_tensor(tau, dtype=torch.float64)
-    masks = [spectrum.band_masks(e.alpha, edges, order) for e in entries]
+    masks = [spectrum.level_masks(entries, i, edges, order) for i in range(len(entries))]
     # retention of every variant: all, without band 1..K, without level 1..L
     keep = [
         torch.stack([
@@ -201,7 +200,10 @@ def decoded_effect(
         for t, now in enumerate(tau.tolist()):
             state = model.evolve([latent[b : b + 1] for latent in z], 1.0, now)
             y = None if labels is None else labels[b : b + 1].expand(variants)
-            out = model.decode([s * k for s, k in zip(state, keep, strict=True)], y)
+            other = None
+            if reference is not None:
+                other = model.evolve([r[b : b + 1] if len(r) == seeds else r for r in reference], 1.0, now)
+            out = model.decode(ablate(state, keep, kind, other), y)
             found[b, :, t] = distance(out[:1].expand_as(out[1:]), out[1:]).double()
             if progress is not None:
                 progress((b * len(tau) + t + 1) / (seeds * len(tau)), "pictures without a band or a level")

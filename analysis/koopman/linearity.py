@@ -245,9 +245,9 @@ def fit_modes(
         gain = torch.where(energy > 0, moments.cross[part] / torch.where(energy > 0, energy, 1), 0)
         tries = [_log_ratio(gain, weight, delta), torch.zeros_like(gain[:, 0])]
         tries += [torch.complex(a[part], -b[part]) for a, b in flat]
-        tries = torch.stack([_bounded(rate, bound) for rate in tries])
-        best = torch.stack([_cost(rate, gain, weight, delta) for rate in tries]).argmin(0)
-        found.append(_gauss_newton(tries.gather(0, best[None])[0], gain, weight, delta, bound))
+        rates = torch.stack([_bounded(rate, bound) for rate in tries])
+        best = torch.stack([_cost(rate, gain, weight, delta) for rate in rates]).argmin(0)
+        found.append(_gauss_newton(rates.gather(0, best[None])[0], gain, weight, delta, bound))
     rate = torch.cat(found)
     return rate.real, -rate.imag
 
@@ -402,8 +402,9 @@ def measure_linearity(
             target = model.decode(z, y).clamp(-1, 1)
             for name, of in spectra.items():
                 picture = model.decode(evolve_with(first, of, float(delta[t])), y).nan_to_num().clamp(-1, 1)
+                assert mse is not None
                 mse[name][t] += metrics.mse(picture, target).sum() / len(states)
-                if lpips is not None:
+                if lpips is not None and perceptual is not None:
                     lpips[name][t] += perceptual(picture, target).double().sum() / len(states)
     spread = single.std(-1) if len(states) > 1 else torch.full(single.shape[:2], torch.nan, dtype=torch.float64)
     return Linearity(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from analysis.core.errors import UserError
 from analysis.koopman import spectrum
+from analysis.koopman.ablations import ablate
 from analysis.koopman.effects import mode_table, pair_energy
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 from koopman_core.operator import evolve_pairs
@@ -100,19 +101,32 @@ def mode_energy(
     return ModeEnergy(tau, energy, energy.sum(0) / torch.where(everything > 0, everything, 1))
 
 
-def without_modes(z: Sequence[Tensor], entry: int, indices: Sequence[int]) -> list[Tensor]:
-    """The latents with both channels of the given modes of one entry set to 0."""
+def without_modes(
+    z: Sequence[Tensor],
+    entry: int,
+    indices: Sequence[int],
+    kind: str = "zero",
+    reference: Sequence[Tensor] | None = None,
+) -> list[Tensor]:
+    """The latents without the given modes of one entry; `kind` and `reference` as in `ablations.ablate`."""
     c, h, w = z[entry].shape[1:]
-    mask = torch.ones(c // 2 * h * w)
-    mask[torch.as_tensor(list(indices), dtype=torch.int64)] = 0.0
-    out = list(z)
-    out[entry] = z[entry] * spectrum.pair_mask(mask.view(c // 2, h, w)).to(z[entry])
-    return out
+    share = torch.ones(c // 2 * h * w)
+    share[torch.as_tensor(list(indices), dtype=torch.int64)] = 0.0
+    keep: list[Tensor | None] = [None] * len(z)
+    keep[entry] = spectrum.pair_mask(share.view(c // 2, h, w))
+    return ablate(z, keep, kind, reference)
 
 
 @torch.no_grad()
 def contribution(
-    model: KoopmanDiffusion, z: Sequence[Tensor], entry: int, indices: Sequence[int], labels: Tensor | None = None
+    model: KoopmanDiffusion,
+    z: Sequence[Tensor],
+    entry: int,
+    indices: Sequence[int],
+    labels: Tensor | None = None,
+    *,
+    kind: str = "zero",
+    reference: Sequence[Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What the decoder makes of the latents with and without a group of modes.
 
@@ -121,11 +135,12 @@ def contribution(
         z: latents of one seed at the time to look at.
         entry, indices: the group.
         labels: (2,) int64 or None.
+        kind, reference: what stands in their place, see `ablations.ablate`; the reference at the same time.
 
     Returns:
         D(z) and D(z without them), (C, H, W) each; their difference is the group's contribution.
     """
-    both = [torch.cat(pair) for pair in zip(z, without_modes(z, entry, indices), strict=True)]
+    both = [torch.cat(pair) for pair in zip(z, without_modes(z, entry, indices, kind, reference), strict=True)]
     with_them, without = model.decode(both, labels)
     return with_them, without
 
@@ -168,7 +183,7 @@ def operate(entries: Sequence[SpectrumEntry], surgery: Surgery) -> tuple[list[Sp
     out, held = list(entries), 0
     for i in surgery.entries or range(len(entries)):
         e = entries[i]
-        masks = spectrum.band_masks(e.alpha, surgery.edges, surgery.order)
+        masks = spectrum.level_masks(entries, i, surgery.edges, surgery.order)
         s_a, d_a, s_b, d_b = (sum(v * m.double() for v, m in zip(r, masks, strict=True)) for r in rates)
         wanted = s_a * e.alpha.double() + d_a
         bound = e.alpha.abs().double().clamp_min(LARGEST_EXPONENT)

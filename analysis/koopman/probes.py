@@ -16,10 +16,11 @@ from torch import Tensor
 
 from analysis.core.progress import Progress
 from analysis.koopman import spectrum
-from analysis.koopman.effects import band_numbers, mode_table, pair_energy
+from analysis.koopman.ablations import ablate
+from analysis.koopman.effects import mode_table, pair_energy
 from analysis.metrics import image as metrics
 from foundation import noise, shapes
-from foundation.bootstrap import bootstrap
+from foundation.statistics import bootstrap
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 
@@ -62,6 +63,8 @@ def band_frequencies(
     edges: Sequence[float] = (1 / 3, 2 / 3),
     order: str = "alpha",
     *,
+    kind: str = "zero",
+    reference: Callable[[int], list[Tensor]] | None = None,
     labels: Tensor | None = None,
     draws: int = 1000,
     seed: int = 0,
@@ -75,16 +78,18 @@ def band_frequencies(
         latents: z at eps of seed number i, (1, C_l, h_l, w_l) a level.
         seeds: how many numbers to ask for.
         edges, order: of the bands.
+        kind, reference: what stands in place of a band, see `ablations.ablate`; the reference of seed number i at eps.
         labels: (K + 1,) int64 or None.
         draws, seed: of the bootstrap.
         progress: called with (share done, what) after every seed; may raise to stop.
     """
-    masks = [spectrum.band_masks(e.alpha, edges, order) for e in entries]
+    masks = [spectrum.level_masks(entries, i, edges, order) for i in range(len(entries))]
     keep = [torch.stack([torch.ones(m[0].shape), *(1.0 - b.float() for b in m)]) for m in masks]
     keep = [k.repeat_interleave(2, dim=1) for k in keep]
     powers, centroids, changes = [], [], []
     for i in range(seeds):
-        out = model.decode([z * k for z, k in zip(latents(i), keep, strict=True)], labels)
+        other = None if reference is None else reference(i)
+        out = model.decode(ablate(latents(i), keep, kind, other), labels)
         added = out[:1] - out[1:]
         radial = metrics.radial_power(added)
         powers.append(radial.power)
@@ -173,7 +178,7 @@ def difference_shares(
     Args:
         before, after: (B, C_l, h_l, w_l) a level.
         entries: the acting spectrum.
-        bands: `band_numbers` of every entry.
+        bands: `spectrum.band_numbers` of every level.
         count: how many bands there are, K.
         delta: evolve the difference by this much first; a closed form, since A is linear.
     """
@@ -222,7 +227,7 @@ def attribution(
         draws: bootstrap resamples.
         progress: called with (share done, what) after every batch; may raise to stop.
     """
-    bands = [band_numbers(e, edges, order) for e in entries]
+    bands = [spectrum.band_numbers(entries, i, edges, order) for i in range(len(entries))]
     delta = -float(tau) if carried else 0.0
     shares = torch.zeros(len(rows), pairs, len(entries), len(edges) + 1, dtype=torch.float64)
     for f, row in enumerate(rows):

@@ -73,7 +73,7 @@ def iterate(
     f: Callable[[Tensor, float], Tensor],
     start: Tensor,
     replace: Callable[[Tensor], Tensor],
-    sigmas: Sequence[float],
+    sigmas: Sequence[float] | Tensor,
     seeds: Sequence[int],
     callback: Callable[[int, float, Tensor], None] | None = None,
 ) -> Restored:

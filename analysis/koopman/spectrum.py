@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 from torch import Tensor
 
+from analysis.koopman.ablations import ablate
 from koopman_core.model import SpectrumEntry
 
 ORDERS = ("alpha", "abs")
@@ -84,6 +86,61 @@ def cut_ranks(rank: Tensor, edges: Sequence[float]) -> list[Tensor]:
     return [(rank >= a) & (rank < b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
 
 
+class RankedSpectrum(Sequence[SpectrumEntry]):
+    """A model's spectrum that sorts each level once an order, and remembers the bands that were asked for last.
+
+    It stands wherever a list of entries does: `level_masks` and all that is built on it then sort nothing again. The
+    eigenvalues must not change under it.
+    """
+
+    def __init__(self, entries: Sequence[SpectrumEntry]) -> None:
+        self._entries = tuple(entries)
+        self._ranks: dict[tuple[int, str], Tensor] = {}
+        self._masks: dict[tuple[int, str], tuple[tuple[float, ...], list[Tensor]]] = {}
+
+    @overload
+    def __getitem__(self, index: int) -> SpectrumEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[SpectrumEntry]: ...
+    def __getitem__(self, index):
+        return self._entries[index]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def ranks(self, level: int, order: str = "alpha") -> Tensor:
+        """`ranks` of a level; not to be changed."""
+        if (level, order) not in self._ranks:
+            self._ranks[level, order] = ranks(self._entries[level].alpha, order)
+        return self._ranks[level, order]
+
+    def band_masks(self, level: int, edges: Sequence[float], order: str = "alpha") -> list[Tensor]:
+        """`band_masks` of a level; not to be changed."""
+        wanted = tuple(map(float, edges))
+        before = self._masks.get((level, order))
+        if before is None or before[0] != wanted:
+            before = wanted, cut_ranks(self.ranks(level, order), wanted)
+            self._masks[level, order] = before
+        return before[1]
+
+
+def level_masks(
+    entries: Sequence[SpectrumEntry], level: int, edges: Sequence[float], order: str = "alpha"
+) -> list[Tensor]:
+    """`band_masks` of one level of a spectrum, sorted before where it is a `RankedSpectrum`."""
+    if isinstance(entries, RankedSpectrum):
+        return entries.band_masks(level, edges, order)
+    return band_masks(entries[level].alpha, edges, order)
+
+
+def band_numbers(entries: Sequence[SpectrumEntry], level: int, edges: Sequence[float], order: str = "alpha") -> Tensor:
+    """Band of every mode of a level, flat (C/2 * h * w,) int64, 0 = smallest."""
+    number = torch.zeros(entries[level].alpha.shape, dtype=torch.int64)
+    for b, mask in enumerate(level_masks(entries, level, edges, order)):
+        number += b * mask
+    return number.flatten()
+
+
 def pair_mask(mask: Tensor) -> Tensor:
     """(C/2, h, w) -> (C, h, w): both channels (2k, 2k+1) of a pair share their mode's value."""
     return mask.repeat_interleave(2, dim=0)
@@ -96,8 +153,10 @@ def weigh_bands(
     gains: Sequence[float],
     order: str = "alpha",
     only: Sequence[int] | None = None,
+    kind: str = "zero",
+    reference: Sequence[Tensor] | None = None,
 ) -> list[Tensor]:
-    """Multiply every band by its gain (retention) in the chosen entries; gain 1 keeps, 0 removes.
+    """Keep of every band so much as its gain (retention) says in the chosen entries; gain 1 keeps, 0 leaves out.
 
     Commutes with the evolution, because masks are diagonal in the pairs.
 
@@ -107,20 +166,23 @@ def weigh_bands(
         edges, order: see `band_masks`.
         gains: one a band.
         only: indices of entries to touch, None for all.
+        kind, reference: what stands in place of what is left out, see `ablations.ablate`.
     """
     if len(gains) != len(edges) + 1:
         raise ValueError(f"{len(edges)} edges make {len(edges) + 1} bands, but {len(gains)} gains were given.")
-    touched = range(len(z)) if only is None else only
-    out = list(z)
-    for i in touched:
-        out[i] = weigh_level(z[i], band_masks(entries[i].alpha, edges, order), gains)
-    return out
+    touched = set(range(len(z)) if only is None else only)
+    keep = [
+        kept_share(level_masks(entries, i, edges, order), gains) if i in touched else None for i in range(len(entries))
+    ]
+    return ablate(z, keep, kind, reference)
 
 
-def weigh_level(z: Tensor, bands: Sequence[Tensor], gains: Sequence[float]) -> Tensor:
-    """`weigh_bands` of one level whose `band_masks` are known."""
-    weight = sum(g * m for g, m in zip(gains, bands, strict=True))
-    return z * pair_mask(weight).to(z)
+def kept_share(bands: Sequence[Tensor], gains: Sequence[float]) -> Tensor:
+    """What is kept of every mode of a level, (C, h, w) for `ablations.ablate`: its bands' gains."""
+    share = torch.zeros(bands[0].shape)
+    for gain, mask in zip(gains, bands, strict=True):
+        share += gain * mask
+    return pair_mask(share)
 
 
 def band_names(count: int, order: str = "alpha") -> list[str]:

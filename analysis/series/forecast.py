@@ -9,12 +9,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError, as_user_errors
-from analysis.core.fields import MAX_GAMMA, check_noise, one_of, real, several, whole
+from analysis.core.fields import Choice, Gamma, Request, Seed, Unit, check_noise
 from analysis.core.progress import Report
 from analysis.series.loaded import (
     MAX_HORIZON,
@@ -23,30 +25,29 @@ from analysis.series.loaded import (
     NFE,
     BaselineForecast,
     LoadedSeries,
+    ModelName,
     Plane,
     Scores,
     load_series,
     missing_files,
-    name_of,
     names,
     plotted_values,
 )
 from analysis.series.long_run import LongRunRequest, LongRunResult, measure_long_run
 from flow_core.samplers import METHODS, MOMENTUM
 from flow_core.series import model as series_model
-from flow_core.series.baselines import KINDS
+from flow_core.series.baselines import SIMPLE_BASELINES
 from flow_core.series.scores import ensemble_mean, wrap
 from flow_core.series.world import World
 from flow_core.series.worlds import open_world
 from foundation import checkpoints
 from foundation.models import MODELS_DIR
-from foundation.randomness import MAX_SEED
 
 MIN_MEMBERS, MAX_MEMBERS, MAX_NFE, MAX_ORDER = 2, 50, 50, 3
 
 
 @dataclass(frozen=True)
-class ForecastRequest:
+class ForecastRequest(Request):
     """An ensemble from one start of the held-out part.
 
     Attributes:
@@ -61,30 +62,20 @@ class ForecastRequest:
         seed: of the noise.
     """
 
-    model: str = ""
-    start: float = 0.5
-    horizon: int = 0
-    members: int = 20
-    nfe: int = NFE
-    method: str = METHOD
-    gammas: tuple[float, ...] = (0.5,)
-    seed: int = 0
+    model: ModelName = ""
+    start: Unit = 0.5
+    horizon: Annotated[int, Field(ge=0, le=MAX_HORIZON)] = 0
+    members: Annotated[int, Field(ge=MIN_MEMBERS, le=MAX_MEMBERS, title="The number of members")] = 20
+    nfe: Annotated[int, Field(ge=1, le=MAX_NFE, title="The number of network calls")] = NFE
+    method: Annotated[str, Choice(METHODS)] = METHOD
+    gammas: Annotated[tuple[Gamma, ...], Field(min_length=1, max_length=MAX_ORDER, title="The momentum weights")] = (
+        0.5,
+    )
+    seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        gammas = several(self.gammas, MAX_ORDER, "The momentum weights")
-        clean = {
-            "model": name_of(self.model),
-            "start": real(self.start, 0, 1, "The start"),
-            "horizon": whole(self.horizon, 0, MAX_HORIZON, "The horizon"),
-            "members": whole(self.members, MIN_MEMBERS, MAX_MEMBERS, "The number of members"),
-            "nfe": whole(self.nfe, 1, MAX_NFE, "The number of network calls"),
-            "method": one_of(self.method, METHODS, "The method"),
-            "gammas": tuple(real(g, -MAX_GAMMA, MAX_GAMMA, "Each momentum weight") for g in gammas),
-            "seed": whole(self.seed, 0, MAX_SEED, "The seed"),
-        }
-        check_noise(clean["method"], clean["gammas"][0])
-        for name, value in clean.items():
-            object.__setattr__(self, name, value)
+    def check_together(self) -> None:
+        """Raises UserError: matched noise of a negative weight."""
+        check_noise(self.method, self.gammas[0])
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -217,12 +208,6 @@ class SeriesForecasts:
         self._answers = ByteLRU(CACHE_BYTES)
         self._lock = threading.RLock()
 
-    @staticmethod
-    @functools.cache
-    def shared() -> SeriesForecasts:
-        """The one bench of a process, on the models that ship."""
-        return SeriesForecasts()
-
     @functools.cached_property
     def models(self) -> tuple[SeriesInfo, ...]:
         """Every model whose file can be read; first those whose data are at hand."""
@@ -256,7 +241,9 @@ class SeriesForecasts:
         for model in self.models:
             if model.name == name:
                 return model
-        raise UserError(f"There is no such series model: choose one of {', '.join(m.name for m in self.models)}.")
+        raise UserError(
+            f"There is no such series model: choose one of {', '.join(m.name for m in self.models)}.", "model"
+        )
 
     def open(self, name: str = "") -> LoadedSeries:
         """A model with its world; seconds at its first use.
@@ -288,7 +275,9 @@ class SeriesForecasts:
         at = self.open(request.model)
         horizon = request.horizon or at.usual
         if horizon > at.bound:
-            raise UserError(f"{at.world.title} can be forecast for 1 to {at.bound} frames: choose a shorter horizon.")
+            raise UserError(
+                f"{at.world.title} can be forecast for 1 to {at.bound} frames: choose a shorter horizon.", "horizon"
+            )
         with self._lock:
             return self._answers.get(request, lambda: self._forecast(request, at, horizon, patience))
 
@@ -348,7 +337,7 @@ class SeriesForecasts:
             usual=usual,
             inside=float(((off >= quantiles[0]) & (off <= quantiles[-1])).mean()),
             plane=at.plane,
-            maps=None if world.weights is None else _maps(world, members, truth),
+            maps=_maps(world, members, truth),
             nfe=made.nfe,
             derivatives=made.derivatives,
             seconds=seconds,
@@ -380,9 +369,9 @@ class SeriesForecasts:
 
 def _reference(marks: dict[str, Scores], usual: dict[str, float]) -> str:
     """Damped persistence; on the torus, which has none, the better one over many starts, or else here."""
-    if KINDS[2] in marks:
-        return KINDS[2]
-    return min(KINDS[:2], key=lambda k: usual.get(k, marks[k].crps_fair))
+    if SIMPLE_BASELINES[2] in marks:
+        return SIMPLE_BASELINES[2]
+    return min(SIMPLE_BASELINES[:2], key=lambda k: usual.get(k, marks[k].crps_fair))
 
 
 def _usual(card: dict) -> dict[str, float]:
@@ -392,7 +381,10 @@ def _usual(card: dict) -> dict[str, float]:
     return {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and math.isfinite(v)}
 
 
-def _maps(world: World, members: np.ndarray, truth: np.ndarray) -> Maps:
+def _maps(world: World, members: np.ndarray, truth: np.ndarray) -> Maps | None:
+    """None where the world is no field."""
+    if world.latitudes is None or world.longitudes is None:
+        return None
     values, real = world.denormalise(members)[:, :, 0], world.denormalise(truth)[:, 0]
     mean = values.mean(0)
     return Maps(mean, real, mean - real, values.std(0), world.latitudes, world.longitudes)

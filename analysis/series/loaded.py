@@ -6,12 +6,13 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from analysis.core.errors import UserError
 from flow_core.series import alanine, sst
-from flow_core.series.baselines import KINDS, Baseline, fit_baseline, torus_members
+from flow_core.series.baselines import SIMPLE_BASELINES, Baseline, fit_baseline, torus_members
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import crps, crps_gaussian, ensemble_mean, gaussian_scores, scores, weighted_mean, wrap
 from flow_core.series.world import Rollouts, World
@@ -20,11 +21,8 @@ from foundation.locations import provided
 MAX_HORIZON = 200
 
 
-def name_of(value) -> str:
-    """The name of a model as it came from outside; "" is the first of the list."""
-    if not isinstance(value, str):
-        raise UserError("A model is named by a text.")
-    return value
+# of a model; "" is the first of the list
+ModelName = Annotated[str, Field(max_length=200, title="The name of a model")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +99,16 @@ class BaselineForecast:
 
     def marks(self, truth: np.ndarray, world: World) -> Scores:
         """How far it is from the truth (L, *shape)."""
-        area, period = {"weights": world.weights}, world.period
+        weights, period = world.weights, world.period
         if self.members is None:
-            s, single = gaussian_scores(self.mean, self.std, truth, **area), crps_gaussian(self.mean, self.std, truth)
+            s = gaussian_scores(self.mean, self.std, truth, weights=weights)
+            single = crps_gaussian(self.mean, self.std, truth)
         else:
-            s = scores(self.members, truth, period=period, **area)
+            s = scores(self.members, truth, period=period, weights=weights)
             single = crps(self.members, truth, fair=True, period=period)
         rmse = math.sqrt(s.mse.value)
         by_lead = weighted_mean(single, world.weights)
-        return Scores(s.crps.value, s.crps_fair.value, rmse, s.ssr.value * rmse, by_lead)
+        return Scores(s.crps.value, (s.crps_fair or s.crps).value, rmse, s.ssr.value * rmse, by_lead)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,11 +159,11 @@ def load_series(model: SeriesModel, world: World) -> LoadedSeries:
     fitted, drawn = {}, {}
     if world.geometry == "torus":
         from_zero = dataclasses.replace(rollouts, history=np.zeros_like(rollouts.history[:1]), truth=rollouts.truth[:1])
-        for kind in KINDS[:2]:  # from zero, persistence is the drawn change
+        for kind in SIMPLE_BASELINES[:2]:  # from zero, persistence is the drawn change
             drawn[kind] = torus_members(world, from_zero, kind, TORUS_MEMBERS)[:, 0]
     else:
         light = _lighter(world, bound)
-        fitted = {kind: fit_baseline(light, kind, bound) for kind in KINDS}
+        fitted = {kind: fit_baseline(light, kind, bound) for kind in SIMPLE_BASELINES}
     same = world.fingerprint() == model.card.get("data", {}).get("fingerprint")
     return LoadedSeries(model, world, rollouts, bound, fitted, drawn, _plane(world), same)
 
@@ -194,8 +193,8 @@ def _plane(world: World) -> Plane | None:
         return None
     a, b = PLANES[world.name]
     x = real_series(world, "test")
-    density, *edges = np.histogram2d(x[..., a].ravel(), x[..., b].ravel(), CELLS)
-    return Plane((a, b), density / density.sum(), tuple(edges))
+    density, first, second = np.histogram2d(x[..., a].ravel(), x[..., b].ravel(), CELLS)
+    return Plane((a, b), density / density.sum(), (first, second))
 
 
 def plotted_values(world: World, frames: np.ndarray) -> np.ndarray:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from analysis.core.errors import UserError
-from analysis.core.fields import whole
+from analysis.core.fields import Request
 from analysis.core.progress import Progress
-from analysis.series.loaded import METHOD, MODEL, NFE, name_of, names, plotted_values, real_series
+from analysis.series.loaded import METHOD, MODEL, NFE, ModelName, names, plotted_values, real_series
 from flow_core.series import alanine, lorenz
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import jensen_shannon
@@ -23,7 +25,7 @@ MIN_FRAMES, MAX_FRAMES = 64, 2000
 
 
 @dataclass(frozen=True)
-class LongRunRequest:
+class LongRunRequest(Request):
     """Free runs, and what they share with the real series.
 
     Attributes:
@@ -31,12 +33,8 @@ class LongRunRequest:
         frames: of each run, 64 to 2000.
     """
 
-    model: str = ""
-    frames: int = 500
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "model", name_of(self.model))
-        object.__setattr__(self, "frames", whole(self.frames, MIN_FRAMES, MAX_FRAMES, "The number of frames"))
+    model: ModelName = ""
+    frames: Annotated[int, Field(ge=MIN_FRAMES, le=MAX_FRAMES, title="The number of frames")] = 500
 
 
 @dataclass(frozen=True, eq=False)

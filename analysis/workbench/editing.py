@@ -257,7 +257,9 @@ def edit(session: Session, request: EditRequest, progress: ImageProgress | None 
     shown = _shown(decoded)
     rows = editing.measure(decoded[1:3], decoded[:1].expand(2, -1, -1, -1), e.reference.expand(2, -1, -1, -1), e.region)
     return EditResult(
-        *shown[:3],
+        original=shown[0],
+        edited=shown[1],
+        control=shown[2],
         reference=e.shown,
         encoded=shown[3],
         strip=e.strip,
@@ -328,6 +330,8 @@ def _reference_latents(
         return editing.noisy_latents(model, picture, request.tau, eps, labels)
 
     def followed() -> list[Tensor]:
+        if teacher is None:
+            raise UserError("This model has no teacher to take the ODE state from: choose noise.", "encoding")
         sigma = float(sigma_of_tau(request.tau, model.koopman.warp))
         state = editing.ode_states(teacher, [request.reference_seed], sigma, labels, report).x
         session.encodes += 1
@@ -337,8 +341,6 @@ def _reference_latents(
         if progress is not None:
             progress(share, _shown(denoised)[0])
 
-    if request.encoding == "ode" and teacher is None:
-        raise UserError("This model has no teacher to take the ODE state from: choose the encoding noise.", "encoding")
     return session.cache.get(_key(request), noisy if request.encoding == "noise" else followed)
 
 

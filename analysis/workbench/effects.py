@@ -37,7 +37,7 @@ class EffectRequest(Request):
     label: Label = -1
     edges: Edges = THIRDS
     order: Order = "alpha"
-    kind: Annotated[str, Choice(effects.KINDS), Field(title="The kind of effect")] = "displacement"
+    kind: Annotated[str, Choice(effects.EFFECT_KINDS), Field(title="The kind of effect")] = "displacement"
     times: Times = 64
     decoded_times: Annotated[int, Field(ge=0, le=16, title="The number of decoded times")] = 0
 

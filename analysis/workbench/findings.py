@@ -77,10 +77,12 @@ def effect_words(result: EffectResult, order: str = "alpha") -> str:
 
 def decoded_words(result: EffectResult, order: str = "alpha") -> str:
     """Which band and level the picture misses most, early and late."""
-    bands = band_names(len(result.decoded_bands), order)
-    level = int(result.decoded_levels[:, -1].argmax())
-    early, late = (int(result.decoded_bands[:, t].argmax()) for t in (0, -1))
-    times = result.decoded_tau
+    shares, levels, times = result.decoded_bands, result.decoded_levels, result.decoded_tau
+    if shares is None or levels is None or times is None:
+        return ""
+    bands = band_names(len(shares), order)
+    level = int(levels[:, -1].argmax())
+    early, late = (int(shares[:, t].argmax()) for t in (0, -1))
     before = (
         f"as it does at τ = {times[0]:.2f}"
         if early == late
@@ -89,8 +91,8 @@ def decoded_words(result: EffectResult, order: str = "alpha") -> str:
     before = f", {before}" if len(times) > 1 else ""
     return (
         f"At τ = {times[-1]:.2f} the picture misses the band of {bands[late]} most (MSE "
-        f"{result.decoded_bands[late, -1]:.3g} without it){before}; of the levels it misses {result.names[level]} most "
-        f"(MSE {result.decoded_levels[level, -1]:.3g})."
+        f"{shares[late, -1]:.3g} without it){before}; of the levels it misses {result.names[level]} most "
+        f"(MSE {levels[level, -1]:.3g})."
     )
 
 
@@ -261,9 +263,9 @@ def _differences(r: LinearityResult) -> str:
     if r.differences is None:
         return ""
     learned, identity, fitted = (overall_errors(r.differences[k]) for k in ("learned", "identity", "fitted"))
-    common = r.common[:, 1:].mean(1)
-    if not np.isfinite(learned).all():
+    if r.common is None or not np.isfinite(learned).all():
         return ""
+    common = r.common[:, 1:].mean(1)
     return (
         f" Of the latents' energy {common.min():.0%} ({r.names[int(common.argmin())]}) to {common.max():.0%} "
         f"({r.names[int(common.argmax())]}) is the same in all pictures. Of what differs between them the operator is "

@@ -24,7 +24,7 @@ from foundation.randomness import MAX_SEED
 
 MAX_CELLS = 64
 MAX_TEXT = 600
-KINDS = {
+GRID_KINDS = {
     "bands": "Bands kept to a share",
     "edit": "Frequency-aware edit",
     "teacher": "Teacher's sample",
@@ -84,14 +84,15 @@ def question(kind: str, cell: Cell) -> GenerateRequest | MaskRequest | EditReque
 def picture(kind: str, cell: Cell, bench: Workbench) -> np.ndarray:
     """One cell, uint8 (H, W, 3). Raises UserError where the model cannot make it."""
     request = question(kind, cell)
-    if kind == "bands":
+    if isinstance(request, MaskRequest):
         return bench.mask_bands(request).masked
-    if kind == "edit":
+    if isinstance(request, EditRequest):
         return bench.edit(request).edited
-    if kind == "teacher":
-        if bench.teacher is None:
+    if isinstance(request, TrajectoryRequest):
+        final = bench.trajectory(request).final if bench.teacher else None
+        if final is None:
             raise UserError("This model has no teacher: choose another model or another kind of picture.")
-        return bench.trajectory(request).final
+        return final
     own = bench.generate(request).pictures[0]
     return bench.colorize(ColorizeRequest(own, cell.noise, cell.label, cell.steps, truth=False)).picture
 
@@ -176,7 +177,7 @@ class Axis:
         return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-_ALL, _EDGES = tuple(KINDS), ("bands", "edit")
+_ALL, _EDGES = tuple(GRID_KINDS), ("bands", "edit")
 AXES = {
     axis.field: axis
     for axis in (
@@ -203,7 +204,7 @@ class Grid:
     """A grid to be made.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of `GRID_KINDS`.
         base: what all cells have in common.
         x, y: names of `AXES`; y may be "" for a single row.
         across, down: their values; () down for a single row.
@@ -217,18 +218,18 @@ class Grid:
     down: tuple = ()
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise UserError(f"A grid shows one of: {', '.join(KINDS)}.")
+        if self.kind not in GRID_KINDS:
+            raise UserError(f"A grid shows one of: {', '.join(GRID_KINDS)}.")
         if self.base.region not in REGIONS or self.base.region == "painted":
             raise UserError("A grid edits the whole picture or one of the named regions: choose one.")
         for name in (self.x, self.y) if self.y else (self.x,):
             if name not in AXES or self.kind not in AXES[name].kinds:
-                raise UserError(f"This parameter does not matter to “{KINDS[self.kind]}”: choose another one.")
+                raise UserError(f"This parameter does not matter to “{GRID_KINDS[self.kind]}”: choose another one.")
         if self.x == self.y:
             raise UserError("Both directions have the same parameter: choose another one, or none for a single row.")
         if not 1 <= len(self.across) * self.rows <= MAX_CELLS:
             raise UserError(f"{len(self.across)} x {self.rows} cells are too many: at most {MAX_CELLS} fit a grid.")
-        problem = None
+        problem = UserError("A grid has at least one cell: give values.")
         for _, _, cell in self.cells():
             try:
                 question(self.kind, cell)
@@ -257,6 +258,7 @@ def make(grid: Grid, bench_of: Callable[[str], Workbench]) -> Iterator[tuple[int
         bench_of: the workbench of a model's name.
     """
     for i, j, cell in grid.cells():
+        done: np.ndarray | str
         try:
             done = picture(grid.kind, cell, bench_of(cell.model))
         except UserError as e:
@@ -268,4 +270,4 @@ def describe(grid: Grid) -> str:
     """What all cells have in common, in one line."""
     used = [axis for name, axis in AXES.items() if grid.kind in axis.kinds and name not in (grid.x, grid.y)]
     common = [f"{axis.title.lower()} {axis.label(getattr(grid.base, axis.field))}" for axis in used]
-    return f"{KINDS[grid.kind]}: {', '.join(common)}"
+    return f"{GRID_KINDS[grid.kind]}: {', '.join(common)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from analysis.koopman.probes import ROWS
 from analysis.workbench.session import Session
 from foundation import noise
 from foundation.randomness import FIRST_SEED
-from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, karras_sigmas
+from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, karras_sigmas
 
 DMD_SEEDS, DMD_BYTES = 16, 128 * 2**20
 Draws = Annotated[int, Field(ge=100, le=10_000, title="The number of resamples")]
@@ -192,37 +192,39 @@ class BandLabelsResult:
 @torch.inference_mode()
 def linearity(session: Session, request: LinearityRequest, progress: Progress = None) -> LinearityResult:
     """How linear is the learned space along the teacher's trajectories? (inferred; `koopman.linearity`)."""
-    label = session.label(request.label)
-    if session.teacher is None:
+    label, teacher = session.label(request.label), session.teacher
+    if teacher is None:
         raise UserError("The linearity check follows the teacher's trajectories: load the model's teacher first.")
-    return session.kept(request, lambda: _linearity(session, request, label, progress))
+    return session.kept(request, lambda: _linearity(session, teacher, request, label, progress))
 
 
-def _linearity(session: Session, request: LinearityRequest, label: int, progress: Progress) -> LinearityResult:
+def _linearity(
+    session: Session, teacher: EDM, request: LinearityRequest, label: int, progress: Progress
+) -> LinearityResult:
     sigmas = karras_sigmas(request.steps)
     labels = session.labels(label, len(request.seeds))
     noises = noise(request.seeds, session.model.picture_shape)
-    states = linear.teacher_states(session.teacher, noises, sigmas, labels, part(progress, 0.0, 0.4))
+    states = linear.teacher_states(teacher, noises, sigmas, labels, part(progress, 0.0, 0.4))
     found = linear.measure_linearity(
         session.model, states, sigmas, labels, decoded=request.decoded,
         perceptual=session.perceptual() if request.decoded else None, progress=part(progress, 0.4, 0.9),
     )  # fmt: skip
 
-    def arrays(values: dict[str, Tensor] | None) -> dict[str, np.ndarray] | None:
-        return None if values is None else {k: v.numpy() for k, v in values.items()}
+    def arrays(values: dict[str, Tensor]) -> dict[str, np.ndarray]:
+        return {k: v.numpy() for k, v in values.items()}
 
     return LinearityResult(
         names=found.names,
         tau=found.tau.numpy(),
         sigma=sigmas.numpy(),
         **arrays(found.errors),
-        differences=arrays(found.differences),
+        differences=None if found.differences is None else arrays(found.differences),
         common=None if found.common is None else found.common.numpy(),
         spread=found.spread.numpy(),
         fitted_alpha=tuple(e.alpha.numpy() for e in found.fitted),
         fitted_beta=tuple(e.beta.numpy() for e in found.fitted),
-        mse=arrays(found.mse),
-        lpips=arrays(found.lpips),
+        mse=None if found.mse is None else arrays(found.mse),
+        lpips=None if found.lpips is None else arrays(found.lpips),
         dmd=_dmd(session, request.dmd_rank, states, sigmas, found.tau, labels, part(progress, 0.9, 1.0)),
     )
 
@@ -288,4 +290,5 @@ def _band_labels(session: Session, request: BandLabelsRequest, label: int, progr
         labels=session.labels(label, len(request.edges) + 2), draws=request.draws, progress=progress,
     )  # fmt: skip
     values = {f.name: getattr(found, f.name) for f in fields(found)}
-    return BandLabelsResult(**{k: v.numpy() if isinstance(v, Tensor) else v for k, v in values.items()})
+    arrays: dict[str, Any] = {k: v.numpy() if isinstance(v, Tensor) else v for k, v in values.items()}
+    return BandLabelsResult(**arrays)

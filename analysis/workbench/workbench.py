@@ -7,7 +7,8 @@ tells the cure. The answers are functions of a `Session`, each beside its reques
 from __future__ import annotations
 
 from analysis.core.progress import Progress
-from analysis.workbench import editing, effects, images, probes, spectrum
+from analysis.workbench import editing, effects, images, probes
+from analysis.workbench import spectrum as spectra
 from analysis.workbench.session import CACHE_BYTES, Session
 from koopman_core.edm import EDM
 from koopman_core.model import KoopmanDiffusion
@@ -46,17 +47,17 @@ class Workbench:
     def trajectory(self, request: images.TrajectoryRequest, progress: Progress = None) -> images.TrajectoryResult:
         return images.trajectory(self.session, request, progress)
 
-    def spectrum(self) -> spectrum.SpectrumResult:
-        return spectrum.spectrum(self.session)
+    def spectrum(self) -> spectra.SpectrumResult:
+        return spectra.spectrum(self.session)
 
-    def mask_bands(self, request: spectrum.MaskRequest) -> spectrum.MaskResult:
-        return spectrum.mask_bands(self.session, request)
+    def mask_bands(self, request: spectra.MaskRequest) -> spectra.MaskResult:
+        return spectra.mask_bands(self.session, request)
 
-    def mode(self, request: spectrum.ModeRequest) -> spectrum.ModeResult:
-        return spectrum.mode(self.session, request)
+    def mode(self, request: spectra.ModeRequest) -> spectra.ModeResult:
+        return spectra.mode(self.session, request)
 
-    def surgery(self, request: spectrum.SurgeryRequest) -> spectrum.SurgeryResult:
-        return spectrum.surgery(self.session, request)
+    def surgery(self, request: spectra.SurgeryRequest) -> spectra.SurgeryResult:
+        return spectra.surgery(self.session, request)
 
     def cumulative_effect(self, request: effects.EffectRequest, progress: Progress = None) -> effects.EffectResult:
         return effects.cumulative_effect(self.session, request, progress)

@@ -84,7 +84,7 @@ class GaussianMixture(Density):
 
     means: Tensor
     stds: Tensor
-    weights: Tensor | None = None
+    weights: Tensor = None  # type: ignore[assignment]  # None is equal weights; it never stays
     dims: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from flow_core.series.scores import weighted_mean, wrap
 from flow_core.series.world import Rollouts, World
 from foundation.locations import DataError
 
-KINDS = ("climatology", "persistence", "damped persistence")
+SIMPLE_BASELINES = ("climatology", "persistence", "damped persistence")
 LEVEL, REGRESSION, ANALOGS = "level-damped persistence", "vector autoregression", "nearest analogs"
 LEVEL_FRAMES = 12  # whose mean is the level: of the monthly fields a year
 ORDERS = (1, 2, 4, 7, 14)  # of the autoregression, by the validation part
@@ -29,7 +29,7 @@ class Baseline:
     """A linear forecast from the last frame.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of `SIMPLE_BASELINES`.
         coefficient: float64 (L, *shape): mean at each lead is coefficient times the last frame; 0 for climatology, 1
             for persistence, fitted by least squares for damped persistence.
         std: float64 (L, *shape), rms error of that mean on the training part.
@@ -63,8 +63,8 @@ def fit_baseline(world: World, kind: str, horizon: int | None = None, pooled: bo
     Raises:
         DataError: unknown kind, or a world on the torus.
     """
-    if kind not in KINDS:
-        raise DataError(f"Unknown baseline {kind!r}; use {', '.join(KINDS)}.")
+    if kind not in SIMPLE_BASELINES:
+        raise DataError(f"Unknown baseline {kind!r}; use {', '.join(SIMPLE_BASELINES)}.")
     if world.geometry != "euclidean":
         raise DataError("Linear baselines need values on the line; on the torus use torus_members.")
     pooled = world.mask is not None if pooled is None else pooled
@@ -95,7 +95,7 @@ def torus_members(world: World, rollouts: Rollouts, kind: str, count: int, seed:
     Returns:
         float64 (count, N, L, D), radians.
     """
-    if kind not in KINDS[:2] or world.geometry != "torus":
+    if kind not in SIMPLE_BASELINES[:2] or world.geometry != "torus":
         raise DataError("On the torus there are climatology and persistence; elsewhere use fit_baseline.")
     train = world.rollouts("train", rollouts.truth.shape[1])
     drawn = train.truth.astype(np.float64)
@@ -125,7 +125,8 @@ def strong_baselines(world: World, rollouts: Rollouts, members: int) -> dict[str
     if len(world.shape) == 1:
         if world.geometry == "euclidean":
             found[REGRESSION] = autoregression(world, rollouts)
-        found[ANALOGS] = analogs(world, rollouts, members)
+        train = len(world.rollouts("train", rollouts.truth.shape[1]))
+        found[ANALOGS] = analogs(world, rollouts, min(members, train))
     return found
 
 

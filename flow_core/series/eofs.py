@@ -40,6 +40,13 @@ class Eofs(nn.Module):
         shape: of a field, (1, rows, columns).
     """
 
+    patterns: Tensor
+    filters: Tensor
+    explained: Tensor
+    decay: Tensor
+    ripples: Tensor
+    speckle: Tensor
+
     def __init__(self, modes: int, shape: Sequence[int]):
         super().__init__()
         self.shape = tuple(shape)

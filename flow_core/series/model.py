@@ -150,6 +150,9 @@ class SeriesModel(FlowModel):
             raise ValueError(f"The network has {network.dims} dims, but a frame {frame.dims}.")
         super().__init__(flow, network)
         self.frame = frame
+        self.center: Tensor
+        self.scale: Tensor
+        self.eofs: eofs.Eofs | None
         self.net = ConditionedNet(network, frame.condition, frame.numbered)
         self.register_buffer("center", torch.zeros(frame.dims))  # of a change, over the training part
         self.register_buffer("scale", torch.ones(frame.dims))
@@ -243,7 +246,7 @@ class SeriesModel(FlowModel):
         window, ahead = self.coordinates(start).repeat(members, 1, 1), ahead.repeat(members, 1, 1)
         rest = None if self.eofs is None else start[:, -1].repeat(members, 1, 1, 1) - self.eofs.lift(window[:, -1])
         out = np.empty((members * n, horizon, *shape), np.float32)
-        spent = None
+        spent: samplers.SampleResult | None = None
         for k in range(horizon):
             inside = [derived_seed(s, k + 1) for s in rows] if method in samplers.NOISY else ()
             spent = self.draw(self.condition(window, ahead[:, k]), drawn[:, k], nfe, method, gammas, inside)
@@ -253,7 +256,7 @@ class SeriesModel(FlowModel):
                     f"The rollouts diverged at frame {k + 1} of {horizon}: use more network calls, lower the momentum "
                     "weights (gamma), or forecast fewer frames."
                 )
-            if self.eofs is None:
+            if self.eofs is None or rest is None:
                 out[:, k] = frame.numpy()
             else:
                 rest = self.eofs.next_rest(rest, [derived_seed(s, 0, k) for s in rows])
@@ -261,6 +264,7 @@ class SeriesModel(FlowModel):
             window = torch.cat([window[:, 1:], frame[:, None]], 1)
             if progress is not None:
                 progress(k + 1, horizon)
+        assert spent is not None  # the horizon is at least 1
         return Forecast(out.reshape(members, n, horizon, *shape), spent.nfe, spent.derivatives)
 
     def _check(self, history: Tensor, context: Tensor, horizon, members, method, gammas) -> None:
@@ -333,7 +337,10 @@ def load(name_or_path: str | FilePath, folder: FilePath = MODELS_DIR) -> SeriesM
     """
 
     def make(config: dict) -> SeriesModel:
-        parts = (FlowConfig, "flow"), (PointConfig, "points"), (FrameConfig, "series")
-        return SeriesModel(*(build(cls, config.get(name), name) for cls, name in parts))
+        return SeriesModel(
+            build(FlowConfig, config.get("flow"), "flow"),
+            build(PointConfig, config.get("points"), "points"),
+            build(FrameConfig, config.get("series"), "series"),
+        )
 
     return load_model(find_model(name_or_path, SUFFIX, "series model", folder), KIND, make)

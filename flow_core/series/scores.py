@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from foundation.bootstrap import LEVEL, resampled_means
+from foundation.statistics import LEVEL, Interval, resampled_means
 
 
 def wrap(angle):
@@ -119,15 +119,6 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray | None = None) -> np.n
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A figure and its 95 % bootstrap interval [low, high]."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Scores:
     """How good a set of forecasts is.
 
@@ -194,7 +185,7 @@ def _summary(rows: list[np.ndarray], block: int, seed: int) -> Scores:
 
 def _interval(value: torch.Tensor, drawn: torch.Tensor) -> Interval:
     tail = (1 - LEVEL) / 2
-    return Interval(float(value), *(float(torch.quantile(drawn, q)) for q in (tail, 1 - tail)))
+    return Interval(float(value), float(torch.quantile(drawn, tail)), float(torch.quantile(drawn, 1 - tail)))
 
 
 def wasserstein_1d(a, b) -> float:

@@ -213,11 +213,11 @@ class World:
         """Sha256, 64 hex digits, of what a network is trained on: values, context, splits, normalisation."""
         digest = hashlib.sha256(f"{self.shape} {self.geometry} {self.history}".encode())
         for array in (self.center, self.scale):
-            digest.update(np.ascontiguousarray(array, np.float64))
+            digest.update(np.ascontiguousarray(array, np.float64).tobytes())
         for segment in self.segments:
             digest.update(str(sorted(segment.splits.items())).encode())
-            digest.update(np.ascontiguousarray(segment.values))
-            digest.update(np.ascontiguousarray(segment.context))
+            digest.update(np.ascontiguousarray(segment.values).tobytes())
+            digest.update(np.ascontiguousarray(segment.context).tobytes())
         return digest.hexdigest()
 
     def _frames(self, segment: Segment, index: np.ndarray) -> np.ndarray:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
 
 from flow_core.fields import Exact
 from flow_core.model import FlowConfig, FlowModel, save_tensors
+from flow_core.networks import PictureNet
 from flow_core.samplers import Diverged, heun
 from flow_core.training.objective import Draw, FlowTask, ObjectiveConfig
 from foundation import checkpoints, noise
 from foundation.commands import VERSION, device_sentence, report
 from foundation.models import find_model
 from foundation.picture_data import DataConfig, draw_pictures, save_grid, told_labels, training_pool
-from foundation.settings import SettingsError, read_settings
+from foundation.settings import SettingsError, plain_sections, read_settings
 from foundation.training import TrainingConfig, train
 from foundation.unet import UNetConfig, count_parameters
 
@@ -56,6 +58,18 @@ class RunConfig:
     name: str = "images"
 
 
+class ImagesSettings(TypedDict):
+    """Sections of a settings file for pictures."""
+
+    data: DataConfig
+    flow: PictureFlowConfig
+    network: UNetConfig
+    objective: ObjectiveConfig
+    images: ImagesConfig
+    training: TrainingConfig
+    run: RunConfig
+
+
 def start_from(model: FlowModel, name_or_path: str) -> dict:
     """Gives a flow an EDM teacher's weights; returns what a card says of it: its name, the images that it has seen.
 
@@ -70,16 +84,19 @@ def start_from(model: FlowModel, name_or_path: str) -> dict:
         )
     path = find_model(name_or_path, ".teacher.safetensors", "teacher")
     header = checkpoints.peek(path)
-    mine = model.config.to_dict()
+    net = model.net
+    if not isinstance(net, PictureNet):
+        raise SettingsError("images.start is for networks of pictures.")
+    mine = net.config.to_dict()
     if header.kind == "teacher" and header.config != mine:
         key = next(k for k in {**mine, **header.config} if mine.get(k) != header.config.get(k))
         raise SettingsError(
             f"images.start is another network: its {key:.40} is {header.config.get(key)!r:.40}, here network.{key:.40} "
             f"is {mine.get(key)!r:.40}."
         )
-    expected = {f"net.{k}": s for k, s in checkpoints.expected_shapes(model.net.unet).items()}
+    expected = {f"net.{k}": s for k, s in checkpoints.expected_shapes(net.unet).items()}
     tensors = checkpoints.load_tensors(path, expected, kind="teacher")
-    model.net.unet.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items()})
+    net.unet.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items()})
     about = {"name": header.card.get("name", path.name)}
     # the start's own start is inside: what a network has seen is never lost
     return about | {k: header.card[k] for k in ("images_seen", "start") if k in header.card}
@@ -94,11 +111,7 @@ def picture_draw(pictures: np.ndarray, labels: np.ndarray, config: ImagesConfig)
 
 def run_images(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
     """Train a flow on pictures."""
-    sections = {
-        "data": DataConfig, "flow": PictureFlowConfig, "network": UNetConfig, "objective": ObjectiveConfig,
-        "images": ImagesConfig, "training": TrainingConfig, "run": RunConfig,
-    }  # fmt: skip
-    s = read_settings(config, overrides, sections)
+    s = read_settings(config, overrides, ImagesSettings)
     out, network = Path(s["run"].out), s["network"]
     if s["data"].size != network.resolution:
         raise SettingsError(
@@ -113,7 +126,7 @@ def run_images(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
     print(
         f"images: {count_parameters(model):,} parameters, {len(pictures):,} pictures, {device_sentence()}", flush=True
     )
-    recipe = {k: asdict(v) for k, v in s.items() if k != "run"}
+    recipe = plain_sections(s, without=("run",))
     # paths of this machine belong in no card
     recipe["data"]["spec"], recipe["images"]["start"] = about["spec"], start.get("name", "")
 

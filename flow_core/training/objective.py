@@ -28,10 +28,13 @@ class ObjectiveConfig:
             "velocity", for sigma = 0 alone, divides it by (1 - t)^2, which is the squared error of the velocity: the
             regression of conditional flow matching, with a network that says x1.
         eps_weight: of the eps head's mean squared error.
+        within_classes: pair noise and data by transport within each class of the minibatch alone, so that the noise of
+            every class is N(0, I), from which samplers start it; for data with labels.
     """
 
     weight: str = "balanced"
     eps_weight: float = 1.0
+    within_classes: bool = False
 
     def __post_init__(self) -> None:
         if self.weight not in WEIGHTS:
@@ -73,7 +76,7 @@ class FlowTask(Task):
 
     A coupled x1 takes its extras along. Where these are class labels, transport within a minibatch of all classes
     pairs each class with a part of the noise of its own: given the class, x0 is then not N(0, I), from which samplers
-    start it. Several workers each couple their own share of the batch.
+    start it, but with `within_classes`. Several workers each couple their own share of the batch.
 
     Args:
         model: network and path.
@@ -97,12 +100,25 @@ class FlowTask(Task):
         x1, *extras = self.draw_data(n, generator)
         x0 = torch.randn(x1.shape, generator=generator)
         if not self.model.path.independent:
-            index = self.model.path.couple(x0, x1, generator)
+            index = self._pairs(x0, x1, extras, generator)
             x1, extras = x1[index], [e[index] for e in extras]
         t = draw_times(n, generator)
         return x0, x1, t, torch.randn(x1.shape, generator=generator), *extras
 
-    def forward(self, progress, x0, x1, t, eps, *extras) -> dict[str, Tensor]:
+    def _pairs(self, x0: Tensor, x1: Tensor, extras: list[Tensor], generator: torch.Generator) -> Tensor:
+        path = self.model.path
+        if not self.config.within_classes:
+            return path.couple(x0, x1, generator)
+        if not extras:
+            raise ValueError("objective.within_classes is for data with labels: set it to false.")
+        index = torch.empty(len(x1), dtype=torch.int64)
+        for label in extras[0].unique():
+            rows = torch.nonzero(extras[0] == label)[:, 0]
+            index[rows] = rows[path.couple(x0[rows], x1[rows], generator)]
+        return index
+
+    def forward(self, progress: Tensor, *drawn: Tensor) -> dict[str, Tensor]:
+        x0, x1, t, eps, *extras = drawn
         path = self.model.path
         x = path.sample(x0, x1, t, eps)
         if self.model.flow.predicts == "velocity":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 
@@ -18,7 +19,7 @@ from flow_core.training.objective import Draw, FlowTask, ObjectiveConfig
 from flow_core.training.series import run_series
 from foundation import noise
 from foundation.commands import VERSION
-from foundation.settings import read_settings
+from foundation.settings import plain_sections, read_settings
 from foundation.training import TrainingConfig, train
 from foundation.unet import count_parameters
 
@@ -42,6 +43,17 @@ class RunConfig:
 
     out: str = "runs/toy"
     name: str = "toy"
+
+
+class ToySettings(TypedDict):
+    """Sections of a settings file for a density."""
+
+    toy: ToyConfig
+    flow: FlowConfig
+    network: PointConfig
+    objective: ObjectiveConfig
+    training: TrainingConfig
+    run: RunConfig
 
 
 def toy_draw(density: Toy) -> Draw:
@@ -73,15 +85,11 @@ def toy_fit(model: FlowModel, density: Toy) -> dict[str, float]:
 
 def run_toy(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
     """Train a flow on a two-dimensional density."""
-    sections = {
-        "toy": ToyConfig, "flow": FlowConfig, "network": PointConfig, "objective": ObjectiveConfig,
-        "training": TrainingConfig, "run": RunConfig,
-    }  # fmt: skip
-    s = read_settings(config, overrides, sections)
+    s = read_settings(config, overrides, ToySettings)
     out, density = Path(s["run"].out), toy(s["toy"].density)
     task = toy_task(density, s["flow"], s["network"], s["objective"], s["training"].seed)
     model = task.model
-    recipe = {k: asdict(v) for k, v in s.items() if k != "run"}
+    recipe = plain_sections(s, without=("run",))
 
     def export(ema: dict, images: int, seconds: float) -> None:
         model.card = {

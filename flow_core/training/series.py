@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 
@@ -17,7 +18,7 @@ from flow_core.series.world import World
 from flow_core.series.worlds import open_world
 from flow_core.training.objective import Draw, FlowTask, ObjectiveConfig
 from foundation.commands import VERSION
-from foundation.settings import read_settings
+from foundation.settings import plain_sections, read_settings
 from foundation.training import TrainingConfig, train
 from foundation.unet import count_parameters
 
@@ -50,6 +51,17 @@ class RunConfig:
     ship: str = ""
 
 
+class SeriesSettings(TypedDict):
+    """Sections of a settings file for a world."""
+
+    series: DataConfig
+    flow: FlowConfig
+    network: PointConfig
+    objective: ObjectiveConfig
+    training: TrainingConfig
+    run: RunConfig
+
+
 def series_draw(model: series_model.SeriesModel, world: World) -> Draw:
     """Pairs of the training part, drawn at random with replacement: (change, condition)."""
     train_windows = world.windows("train")
@@ -75,23 +87,20 @@ def validation_check(model: series_model.SeriesModel, world: World) -> tuple[flo
     else:
         last = fit_baseline(world, "persistence", 1)
         other = crps_gaussian(last.mean(r.history), last.std, r.truth)
-    return tuple(float(weighted_mean(score, world.weights).mean()) for score in (mine, other))
+    first, second = (float(weighted_mean(score, world.weights).mean()) for score in (mine, other))
+    return first, second
 
 
 def run_series(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
     """Train a next-step flow on a world."""
-    sections = {
-        "series": DataConfig, "flow": FlowConfig, "network": PointConfig, "objective": ObjectiveConfig,
-        "training": TrainingConfig, "run": RunConfig,
-    }  # fmt: skip
-    s = read_settings(config, overrides, sections)
+    s = read_settings(config, overrides, SeriesSettings)
     out, data = Path(s["run"].out), s["series"]
     world = open_world(data.world, data.history or None)
     model = series_model.make(
         world, data.world, s["flow"], s["network"], data.harmonics, s["training"].seed, data.modes
     )
     task = FlowTask(model, series_draw(model, world), s["objective"])
-    recipe = {k: asdict(v) for k, v in s.items() if k != "run"}
+    recipe = plain_sections(s, without=("run",))
 
     def fill(ema: dict, windows: int, seconds: float) -> None:
         model.load_state_dict({k.removeprefix("model."): v for k, v in ema.items()}, strict=False)  # buffers stay

@@ -14,7 +14,7 @@ from flow_core.densities.toys import toy
 from flow_core.fields import Exact
 from flow_core.samplers import Diverged, euler
 from foundation import noise
-from foundation.student import ratio_interval
+from foundation.statistics import ratio_interval
 
 PLAN = flow_nets.Plan(
     densities=("8gaussians",), seeds=2, steps=4, batch=16, width=8, points=32, reference=48, validation=16,
@@ -25,7 +25,8 @@ CHOSEN = {"order 1": 1, "order 2": 2, "order 3": 3, "matched noise": 1, flow_met
 
 @pytest.fixture
 def few_choices(monkeypatch):
-    monkeypatch.setattr(flow, "GAMMAS", ((0.5, 1.0), (0.1,), (0.1,)))
+    monkeypatch.setattr(flow, "GAMMAS", (0.5, 1.0))
+    monkeypatch.setattr(flow, "HIGHER_GAMMAS", (0.0, 0.1))
     monkeypatch.setattr(flow_methods, "EXPONENTS", (1.0, 2.0))
 
 
@@ -34,9 +35,13 @@ def test_the_whole_measurement(tmp_path, few_choices, capsys):
     files = sorted(tmp_path.iterdir())
     assert len(files) == len(flow_nets.NETS) * PLAN.seeds
     names = {m.name for m in measured}
-    assert names == {"data", *flow_methods.rows(flow_nets.peer_matcher() is not None)} and set(flow.OURS) < names
+    assert (
+        names == {"data", *flow_methods.rows(flow_nets.peer_matcher() is not None)}
+        and set(flow.SOLVERS_AND_GRIDS) < names
+    )
     for m in measured:
         assert len(m.values) == len(m.biased) == 2 and all(map(math.isfinite, (*m.values, *m.biased)))
+        assert len(m.beyond) == 2 and all(0 <= b <= 1 for b in m.beyond) and min(m.spread) > 0
         assert len(m.chosen) == next((n for words, n in CHOSEN.items() if m.name.endswith(words)), 0)
     stamps = [f.stat().st_mtime_ns for f in files]
     files[0].unlink()
@@ -44,11 +49,11 @@ def test_the_whole_measurement(tmp_path, few_choices, capsys):
     assert [f.stat().st_mtime_ns for f in files[1:]] == stamps[1:] and files[0].exists(), "the others trained once"
     flow.show(measured, PLAN)
     out = capsys.readouterr().out
-    best = flow.best_of_ours(measured, "8gaussians", 3)
+    best = flow.best_solver_and_grid(measured, "8gaussians", 3)
     base = next(m for m in measured if m.name == flow.BASELINE and m.nfe == 3)
-    ratio, low, high = ratio_interval(best.values, base.values)
-    assert f"over that of {flow.BASELINE}: {ratio:.2f}, 95 % interval [{low:.2f}, {high:.2f}]" in out
-    assert out.count("| 8gaussians |") == len(names) and f"validation: {best.name}\n" in out
+    v = ratio_interval(best.values, base.values)
+    assert f"over that of {flow.BASELINE}: {v.value:.2f}, 95 % interval [{v.low:.2f}, {v.high:.2f}]" in out
+    assert out.count("| 8gaussians |") == 2 * len(names) and f"validation: {best.name}\n" in out
 
 
 def test_a_cell_by_hand(tmp_path, few_choices):
@@ -66,21 +71,23 @@ def cells(values):
     return [flow.Measured("d", n, 5, (), v, (t, t + 0.1), (t, t)) for n, (v, t) in values.items()]
 
 
-def test_the_best_of_ours_is_chosen_by_the_validation_and_not_by_the_test(capsys):
+def test_the_best_solver_and_grid_is_chosen_by_the_validation_and_not_by_the_test(capsys):
     values = dict.fromkeys(flow_methods.rows(False), (1.0, 1.0)) | {
-        flow.BASELINE: (9.0, 4.0), flow.OURS[1]: (0.2, 1.5), flow.OURS[2]: (0.3, 0.5), "oracle, multistep": (0.1, 0.1)
+        flow.BASELINE: (9.0, 4.0), flow.SOLVERS_AND_GRIDS[1]: (0.2, 1.5), flow.SOLVERS_AND_GRIDS[2]: (0.3, 0.5),
+        "oracle, multistep": (0.1, 0.1),
     }  # fmt: skip
-    assert flow.best_of_ours(cells(values), "d", 5).name == flow.OURS[1]
+    assert flow.best_solver_and_grid(cells(values), "d", 5).name == flow.SOLVERS_AND_GRIDS[1]
     plan = dataclasses.replace(PLAN, densities=("d",), nfes=(5,), target=5)
     flow.show(cells(values), plan)
     assert f"0.40 of {flow.BASELINE}: reached" in capsys.readouterr().out
-    flow.show(cells(values | {flow.OURS[1]: (0.2, 1.7)}), plan)
+    flow.show(cells(values | {flow.SOLVERS_AND_GRIDS[1]: (0.2, 1.7)}), plan)
     assert f"0.40 of {flow.BASELINE}: missed" in capsys.readouterr().out
 
 
 def test_choices_are_made_on_validation_noise_and_impossible_ones_never(monkeypatch):
     density = toy("8gaussians")
-    monkeypatch.setattr(flow, "GAMMAS", ((0.5, 1e6), (0.1,), (0.1,)))
+    monkeypatch.setattr(flow, "GAMMAS", (0.5, 1e6))
+    monkeypatch.setattr(flow, "HIGHER_GAMMAS", (0.0, 0.1))
     nets = {"oracle": [density.density.oracle(flow.IDFF_PATH)]}
     v = flow.Validation(nets, [MMD(density.sample(64, 1))], 64)
     assert v.choose(flow.Row("oracle", flow_methods._published, 1), 3) == (0.5,)

@@ -8,6 +8,7 @@ from scipy.integrate import quad
 
 from flow_core import fields
 from flow_core.densities.mixtures import GaussianMixture
+from flow_core.densities.toys import toy
 from flow_core.fields import Exact, MomentumODE, Network, Prediction, Preserving, Published
 from flow_core.paths import ICFM, IDFF, OTCFM, SBCFM
 from flow_core.samplers import rk4
@@ -278,3 +279,16 @@ def test_the_bias_of_the_momentum_ode_on_a_gaussian(gamma1):
     want = scale**2 * math.exp(-2 * (gamma1 - 0.5) * integral)
     assert float(end) ** 2 == pytest.approx(want, rel=1e-6)
     assert (abs(want - scale**2) > 0.01) == (gamma1 != 0.5)
+
+
+def test_only_the_first_momentum_term_turns_with_the_data():
+    """Orders 2 and 3 are gradients of sums of components: no vectors, but numbers of these axes."""
+    world, path, x, t = toy("8gaussians").density, IDFF(0.2), 3 * points(2), as_time(0.6)
+    root = math.sqrt(0.5)
+    turn = torch.tensor([[root, -root], [root, root]], dtype=torch.float64)  # 45 degrees: a symmetry of the density
+    _, here = fields.momentum_terms(Network(world.oracle(path)), path, x, t, 3)
+    _, there = fields.momentum_terms(Network(world.oracle(path)), path, x @ turn.T, t, 3)
+    close(there[0], here[0] @ turn.T)
+    for k in (1, 2):
+        change = float((there[k] - here[k] @ turn.T).norm() / here[k].norm())
+        assert change > 0.5

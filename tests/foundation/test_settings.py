@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import pytest
 
-from foundation.settings import SettingsError, build, read_settings
+from foundation.settings import SettingsError, build, plain_sections, read_settings
 from foundation.training import TrainingConfig
 from foundation.unet import UNetConfig
 
@@ -24,10 +25,12 @@ class Small:
             raise ValueError("count must be at most 100.")
 
 
-SECTIONS = {"small": Small, "other": Small}
+class Sections(TypedDict):
+    small: Small
+    other: Small
 
 
-def read(tmp_path, text="", *overrides, sections=SECTIONS):
+def read(tmp_path, text="", *overrides, sections=Sections):
     path = tmp_path / "settings.toml"
     path.write_text(text, encoding="utf-8")
     return read_settings(path, overrides, sections)
@@ -96,14 +99,20 @@ def test_mistakes_are_told_in_a_sentence(tmp_path, text, overrides, message):
         read(tmp_path, text, *overrides)
 
 
+def test_sections_for_a_card(tmp_path):
+    found = plain_sections(read(tmp_path, "", "--small.sizes=[4, 5]"), without=("other",))
+    assert found == {"small": {"count": 1, "rate": 0.5, "name": "a", "on": False, "sizes": (4, 5)}}
+    assert plain_sections({"small": Small(), "kind": Small, "text": "x"}).keys() == {"small"}
+
+
 def test_unreadable_files(tmp_path):
     with pytest.raises(SettingsError, match="cannot be read.*No such file"):
-        read_settings(tmp_path / "none.toml", (), SECTIONS)
+        read_settings(tmp_path / "none.toml", (), Sections)
     with pytest.raises(SettingsError, match="cannot be read"):
-        read_settings(tmp_path, (), SECTIONS)
+        read_settings(tmp_path, (), Sections)
     (tmp_path / "bytes.toml").write_bytes(b"[small]\nname = '\xff'\n")
     with pytest.raises(SettingsError, match="not valid TOML"):
-        read_settings(tmp_path / "bytes.toml", (), SECTIONS)
+        read_settings(tmp_path / "bytes.toml", (), Sections)
 
 
 def test_build_refuses_what_is_not_a_table():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from pathlib import Path
+from typing import TypedDict, get_type_hints
 
 import numpy as np
 import pytest
@@ -16,9 +17,7 @@ from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.point_requests import DRAWN, Flow2DRequest
 from analysis.flow.side_by_side import SideBySideRequest
 from analysis.recipes import recipe as recipes
-from analysis.recipes.flow_settings import FLOW_KINDS
-from analysis.recipes.replay import find_model
-from analysis.recipes.settings import KINDS
+from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import ForecastRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
@@ -53,7 +52,7 @@ def benches(flows_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def written(library, benches) -> dict[str, dict]:
     """An honest recipe of each kind."""
-    found = [recipes.describe(r, library.get("tiny")) for r in REQUESTS] + [benches.describe(r) for r in FLOWS]
+    found = [recipes.describe(r, library.get("tiny")) for r in REQUESTS] + [describe_for(r, benches) for r in FLOWS]
     return {r.kind: json.loads(recipes.to_json(r)) for r in found}
 
 
@@ -63,17 +62,16 @@ def in_a_png(text: str) -> bytes:
     return png(8, pnginfo=info)
 
 
-@pytest.mark.parametrize("kind", [k.name() for k in (*KINDS, *FLOW_KINDS)])
+@pytest.mark.parametrize("kind", list(recipes.KINDS))
 def test_recipes_with_other_fields(library, benches, written, kind):
     @fuzz(30)
     @given(value=other_fields(written[kind]), packed=st.booleans())
     def every(value, packed):
         text = json.dumps(value)
         read = (lambda: recipes.read_png(in_a_png(text))) if packed else (lambda: recipes.from_json(text))
-        recipe = judged(read, check=lambda recipe: recipe.settings.request())
+        recipe = judged(read, check=lambda recipe: recipes.settings_of(recipe.kind, recipe.request))
         if recipe is not None:
-            flows = isinstance(recipe, recipes.FlowRecipe)
-            judged(lambda: repr(benches.check(recipe)) if flows else find_model(library, recipe))
+            judged(lambda: repr(check_flows(recipe, benches)) if recipe.of_flows else find_model(library, recipe))
 
     every()
 
@@ -84,21 +82,27 @@ def test_recipes_with_other_bytes(written, data):
     text = json.dumps(written[data.draw(st.sampled_from(sorted(written)))])
     raw = data.draw(st.one_of(mutated(text.encode()), mutated(in_a_png(text), header=80)))
     read = recipes.read_png if raw[:4] == b"\x89PNG" else recipes.from_json
-    judged(lambda: read(raw), check=lambda recipe: recipe.settings.request())
+    judged(lambda: read(raw), check=lambda recipe: recipes.settings_of(recipe.kind, recipe.request))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Settings files
 
-SECTIONS = {"training": TrainingConfig, "network": UNetConfig}
+
+class Sections(TypedDict):
+    training: TrainingConfig
+    network: UNetConfig
+
+
 ODD_VALUES = ["[[[[", "[" * 5000, "{a=1}", "1979-05-27", "0x" + "f" * 5000, "9" * 5000]
 TOML = b"[training]\nimages = 64\nbatch = 8\nseed = 0\n[network]\nresolution = 16\nmultipliers = [1, 2]\n"
 
 
-def assert_settings(found: dict) -> None:
-    assert found.keys() == SECTIONS.keys()
+def assert_settings(found: Sections) -> None:
+    classes = get_type_hints(Sections)
+    assert found.keys() == classes.keys()
     for name, value in found.items():
-        assert isinstance(value, SECTIONS[name]) and all(hasattr(value, f.name) for f in fields(value))
+        assert isinstance(value, classes[name]) and all(hasattr(value, f.name) for f in fields(value))
 
 
 @fuzz(60)
@@ -123,9 +127,9 @@ def test_overrides(tmp_path_factory, key, value):
 def read_judged(path: Path, overrides: list[str]) -> None:
     """Whoever writes a settings file knows where it is: only the path itself may be told back."""
 
-    def read() -> dict:
+    def read() -> Sections:
         try:
-            return read_settings(path, overrides, SECTIONS)
+            return read_settings(path, overrides, Sections)
         except SettingsError as e:
             raise SettingsError(str(e).replace(str(path), path.name)) from None
 

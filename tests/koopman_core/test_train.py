@@ -24,9 +24,9 @@ from tests.koopman_core.official_layout import REFERENCE
 
 CONFIGS = Path(recipes.__file__).parent / "configs"
 SECTIONS = {
-    "teacher": recipes.TEACHER_SECTIONS,
-    "trajectories": recipes.TRAJECTORY_SECTIONS,
-    "student": recipes.STUDENT_SECTIONS,
+    "teacher": recipes.TeacherSettings,
+    "trajectories": recipes.TrajectorySettings,
+    "student": recipes.StudentSettings,
 }  # fmt: skip
 FAST = ["--training.batch=8", "--training.images_per_log=8", "--training.compile=off", "--training.precision=fp32",
         "--training.warmup=0"]  # fmt: skip

@@ -25,7 +25,7 @@ def jsonable(value: Any) -> Any:
         if value.dtype.kind == "M":
             return value.astype(str).tolist()
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            return np.where(np.isfinite(value), value, None).tolist()
+            return [jsonable(v) for v in value.tolist()]
         return value.tolist()
     if is_dataclass(value):
         return result_json(value)

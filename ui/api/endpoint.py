@@ -94,7 +94,7 @@ class Endpoint:
     def fields(self) -> dict[str, str]:
         """Field of the request by argument, in the order of `arguments`; "" for those that are none."""
         pairs = (word.partition("=")[::2] for word in self.arguments.split())
-        return {name: field if (field := other or name) in self.hints else "" for name, other in pairs}
+        return {name: known if (known := other or name) in self.hints else "" for name, other in pairs}
 
     @functools.cached_property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -179,7 +179,7 @@ def _json_type(hint: Any) -> Any:
         inner = [_json_type(a) for a in args if a is not type(None)]
         return inner[0] if inner[0] is str else inner[0] | None
     if origin is tuple or hint is tuple:
-        return list[_json_type(args[0])] if args else list[list[float]]
+        return types.GenericAlias(list, (_json_type(args[0]),)) if args else list[list[float]]
     return hint
 
 

@@ -14,13 +14,14 @@ from analysis.evaluate.ablation import (
     Figures,
     Plan,
     Row,
-    ablation_text,
+    ablation_blocks,
     main,
     measure,
     order_verdict,
     run,
     train_row,
 )
+from analysis.evaluate.markdown import markdown
 from foundation import noise
 from foundation.randomness import FIRST_SEED
 from foundation.statistics import Interval
@@ -126,11 +127,9 @@ def test_the_decoder_s_level_is_compared_at_equal_budget(plan, tmp_path):
     (_, (low,)), (_, (high,)) = rows
     assert low.lpips != high.lpips
     better = rows[low.lpips > high.lpips][0].words
-    text = ablation_text("decoder_published", rows, plan)
-    assert (
-        f"Nearest to the teacher's picture: {better};" in text
-        and f"| published, decoder 80 | 1 | {high.lpips:.4f} |" in text
-    )
+    blocks = ablation_blocks("decoder_published", rows, plan)
+    assert blocks[2].figures["picture"] == better
+    assert f"| published, decoder 80 | 1 | {high.lpips:.4f} |" in markdown(blocks)
 
 
 def figures(seed=0, lpips=0.1, fid=10.0, **other):
@@ -155,40 +154,40 @@ def rows_of(*values):
 
 
 @pytest.mark.parametrize(
-    "values,head,words",
+    "values,order,words",
     [
-        ([(0.9, 0.8), (0.7, 0.6), (0.5, 0.4), (0.3, 0.2)], "the order is the paper's", ["holds"] * 3),
-        ([(0.9, 0.8), (0.85, 0.6), (0.5, 0.4), (0.3, 0.2)], "the order is not shown to be the paper's",
-         ["is not told apart", "holds", "holds"]),
-        ([(0.9, 0.8), (0.7, 0.6), (0.1, 0.1), (0.3, 0.2)], "the order is not the paper's",
-         ["holds", "holds", "is reversed"]),
+        ([(0.9, 0.8), (0.7, 0.6), (0.5, 0.4), (0.3, 0.2)], "paper", ["holds"] * 3),
+        ([(0.9, 0.8), (0.85, 0.6), (0.5, 0.4), (0.3, 0.2)], "open", ["is not told apart", "holds", "holds"]),
+        ([(0.9, 0.8), (0.7, 0.6), (0.1, 0.1), (0.3, 0.2)], "not", ["holds", "holds", "is reversed"]),
     ],
-)  # fmt: skip
-def test_the_order_is_read_from_the_ranges(values, head, words):
-    text = order_verdict(rows_of(*values), lambda f: f.lpips, "LPIPS")
-    assert text.startswith(f"By LPIPS {head}: ")
-    assert [next(w for w in ("holds", "is reversed", "is not told apart") if part.rstrip(".").endswith(w))
-            for part in text.split(": ", 1)[1].split("; ")] == words  # fmt: skip
+)
+def test_the_order_is_read_from_the_ranges(values, order, words):
+    figures = order_verdict(rows_of(*values), lambda f: f.lpips, "LPIPS").figures
+    assert figures == {"by": "LPIPS", "order": order, "neighbours": words}
 
 
 def test_tables_of_all_groups():
     plan = Plan("shapes", None, 20_000, 500, fid=2500)
     *theirs, (ours, found) = rows_of((0.9, 0.8), (0.7, 0.6), (0.5, 0.4), (0.3, 0.2), (0.25, 0.25))
-    text = ablation_text("paper", [*theirs, (ours, [replace(f, fid=None, kid=None) for f in found])], plan)
+    rows = [*theirs, (ours, [replace(f, fid=None, kid=None) for f in found])]
+    blocks = ablation_blocks("paper", rows, plan)
+    text = markdown(blocks)
     assert "| A = 0, loss at T only | 2 | 0.8500 [0.8000, 0.9000] |" in text and "| FID-2500 |" in text
     assert "85.00 [80.00, 90.00] | 42.50 [40.00, 45.00] | 5.72 |" in text and "| n/a | n/a | n/a |" in text
-    assert "By FID-2500 the order is the paper's" in text and "By KID-2500 the order is the paper's" in text
-    assert "within 240.0 % of one another" in text  # 85 over 25, less 1; without our own row
-    assert "LPIPS of the picture 1.00 times" in text and "2.0 times as far with path" in text
+    by_fid, by_kid, by_lpips, ours_against = (b.figures for b in blocks[2:])
+    assert (by_fid["by"], by_kid["by"]) == ("FID-2500", "KID-2500")
+    assert [f["order"] for f in (by_fid, by_kid, by_lpips)] == ["paper"] * 3
+    assert by_fid["apart"] == pytest.approx(2.4)  # 85 over 25, less 1; without our own row
+    assert ours_against["lpips_ratio"] == pytest.approx(1) and ours_against["without_A"]["path"] == pytest.approx(2)
     rows = [(row, [figures(lpips=v)]) for row, v in zip(ROWS["time"], (0.3, 0.1, 0.2), strict=True)]
-    time = ablation_text("time", rows, replace(plan, fid=None))
-    assert "Nearest to the teacher's picture: path, log sigma" in time and "FID" not in time
+    blocks = ablation_blocks("time", rows, replace(plan, fid=None))
+    assert blocks[2].figures["picture"] == "path, log sigma" and "FID" not in markdown(blocks)
     latent = [(row, [figures(lpips=0.1 if row.key == "path" else 0.2)]) for row in ROWS["latent"]]
-    text = ablation_text("latent", latent, replace(plan, fid=None))
-    assert "LPIPS of the picture 2.00 times" in text and "in any row: 8 pixels." in text
-    assert "of what differs between pictures 0.70 to 0.70, 0.08 to 0.08" in text
+    *each, last = (b.figures for b in ablation_blocks("latent", latent, replace(plan, fid=None))[2:])
+    assert last["linear_sides"] == [8] and each[0]["lpips_ratio"] == pytest.approx(2)
+    assert each[0]["of_what_differs"] == [(0.7, 0.7), (0.08, 0.08)]
     shared = [(row, [replace(found, apart={16: 0.7, 8: 0.3})]) for row, (found,) in latent]
-    assert "in any row: none." in ablation_text("latent", shared, replace(plan, fid=None))
+    assert ablation_blocks("latent", shared, replace(plan, fid=None))[-1].figures["linear_sides"] == []
 
 
 @pytest.mark.parametrize(

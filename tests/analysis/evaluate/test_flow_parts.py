@@ -1,14 +1,13 @@
 """The parts of an evaluation of a flow, and the command around them."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from analysis.evaluate import __main__ as evaluate
-from analysis.evaluate import flow_images, flow_points, parts
+from analysis.evaluate import flow_images, flow_points
 from analysis.evaluate import flow_images as picture_scores
-from analysis.evaluate import flow_points as flow_tables
+from analysis.evaluate.page import FIRST_LINE
+from analysis.evaluate.parts import Job
 from flow_core.densities.toys import toy
 from flow_core.model import FlowConfig, FlowModel, save
 from foundation.unet import UNetConfig
@@ -21,29 +20,31 @@ def two_counts(monkeypatch):
     monkeypatch.setattr(flow_points.measure_momentum, "__defaults__", (None, (2,)))
 
 
-def test_texts_are_of_what_was_measured():
+def test_sections_are_of_what_was_measured():
     model, density = random_flow(), toy("8gaussians")
     q = flow_points.measure_quality(model, density, 2)
-    assert parts.quality(model, 2) == flow_tables.quality_text(q) and q.nfe == (1, 2)
+    assert flow_points.quality(Job(model, 2)).blocks == flow_points.quality_blocks(q) and q.nfe == (1, 2)
     m = flow_points.measure_momentum(model, density, 2)
-    assert parts.momentum(model, 2) == flow_tables.momentum_text(m)
+    assert flow_points.momentum(Job(model, 2)).blocks == flow_points.momentum_blocks(m)
 
 
-def test_what_a_part_does_not_fit():
+def fitting(model):
+    return [name for name, p in evaluate.FLOW_PARTS.items() if p.fits(model)]
+
+
+def test_what_a_part_does_not_fit(monkeypatch):
+    for name in ("measure_quality", "measure_momentum"):
+        monkeypatch.setattr(flow_points, name, lambda *_: pytest.fail("measured"))
     straight = random_flow("otcfm", 0.0, "velocity")
-    assert parts.parts_for(straight) == ("quality",) and parts.parts_for(random_flow()) == (
-        "quality", "momentum"
-    )  # fmt: skip
-    assert "Not applicable: momentum" in parts.momentum(straight, 2)
+    assert fitting(straight) == ["quality"] and fitting(random_flow()) == ["quality", "momentum"]
     with torch.device("meta"):
         pictures = FlowModel(FlowConfig(), UNetConfig())
-    assert parts.parts_for(pictures) == ("pictures",)
-    assert "Not applicable: this part is of flows of pictures" in parts.pictures(
-        straight, 8, name="straight", folder=Path()
-    )
-    assert parts.quality(pictures, 2) == parts.momentum(pictures, 2) == (
-        "Not applicable: this part is of flows in the plane."
-    )  # fmt: skip
+    assert fitting(pictures) == ["pictures"]
+    for job, parts in ((Job(straight, 8, name="straight"), ("momentum", "pictures")),
+                       (Job(pictures, 2), ("quality", "momentum"))):  # fmt: skip
+        for name in parts:
+            (block,) = evaluate.FLOW_PARTS[name].measure(job).blocks
+            assert isinstance(block, str)
 
 
 @pytest.fixture
@@ -56,14 +57,15 @@ def folder(tmp_path):
 
 def test_the_command_prints_and_writes_every_flow(folder, capsys):
     arguments = ["flow", "--models", str(folder), "--quality-seeds", "2", "--momentum-seeds", "3", "--write"]
-    (folder / "results.md").write_text("# Results\n\nBy hand.\n\n<!-- begin a b -->\nkept\n<!-- end a b -->\n")
+    (folder / "results").mkdir()
+    (folder / "results" / "introduction.md").write_text("# Results\n\nBy hand.\n")
     assert evaluate.main([*arguments, "--model", "tiny,straight"]) == 0
     out, page = capsys.readouterr().out, (folder / "results.md").read_text()
     wanted = ["tiny: quality", "tiny: momentum", "straight: quality"]
-    assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == wanted
+    assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == [wanted[2], *wanted[:2]]
     assert [line[3:] for line in out.splitlines() if line.startswith("## ")] == wanted
     assert "`python -m analysis.evaluate flow --model tiny --parts momentum --momentum-seeds 3`" in page
-    assert page.startswith("# Results\n\nBy hand.\n\n<!-- begin a b -->\nkept\n<!-- end a b -->\n")
+    assert page.startswith(f"{FIRST_LINE}\n# Results\n\nBy hand.\n\n## straight")
     assert evaluate.main([*arguments, "--model", "all"]) == 0
     assert (folder / "results.md").read_text() == page
     assert evaluate.main([*arguments, "--model", "straight", "--parts", "momentum"]) == 0
@@ -89,7 +91,7 @@ def test_an_empty_folder_is_told(tmp_path, capsys):
 
 def test_the_command_measures_the_pair_of_picture_nets(flows_folder, monkeypatch, capsys):
     true = picture_scores.measure_pictures
-    monkeypatch.setattr(parts, "measure_pictures", lambda *a: true(*a, nfes=(1, 2)))
+    monkeypatch.setattr(picture_scores, "measure_pictures", lambda *a: true(*a, nfes=(1, 2)))
     monkeypatch.setattr(picture_scores, "GRIDS", {"published drift": (0.5,), "matched noise": (0.0,)})
     monkeypatch.setattr(flow_images, "open_dataset", lambda *a: pytest.fail("no data is named in these cards"))
     arguments = ["flow", "--models", str(flows_folder), "--picture-seeds", "8", "--model", "images-shapes"]

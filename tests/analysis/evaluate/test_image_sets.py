@@ -9,7 +9,9 @@ import torch
 from analysis.core.errors import UserError
 from analysis.evaluate import __main__ as evaluate
 from analysis.evaluate import image_sets
-from analysis.evaluate.image_sets import Distribution, distribution_text, makers, measure_distribution
+from analysis.evaluate.image_sets import Distribution, distribution_blocks, makers, measure_distribution
+from analysis.evaluate.markdown import markdown
+from analysis.evaluate.parts import Outcome
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 from foundation import noise
@@ -60,7 +62,7 @@ def test_figures_are_those_of_the_pictures(classes, tmp_path):
             fake = network((p * 127.5 + 128).clip(0, 255).to(torch.uint8))
             assert d.fid[maker][run] == pytest.approx(fid(Moments.of(real), Moments.of(fake)), rel=1e-3)
             if run == 0:
-                assert d.kid[maker].mean == pytest.approx(kid(real, fake).mean, rel=1e-3)
+                assert d.kid[maker].value == pytest.approx(kid(real, fake).value, rel=1e-3)
     assert d.ratio == pytest.approx([s / t for s, t in zip(d.fid["student"], d.fid["teacher"], strict=True)])
     assert (d.name, d.reference, d.data, d.classes, d.same_data) == ("FID-6", 9, "shapes", bool(classes), True)
     assert shares == sorted(shares) and shares[-1] == 1
@@ -96,25 +98,29 @@ def test_the_text_says_what_was_measured():
     v = Interval(0.0012, 0.001, 0.0014, 1000)
     one = Distribution(1000, {"teacher": (4.0,), "student": (6.0,)}, {"teacher": v, "student": v}, "cifar10", 50_000,
                        False, True)  # fmt: skip
-    text = distribution_text(one)
-    assert "| | FID-1k".replace("| |", "|  |") in text and "KID-1k x 1000" in text and "50,000 training" in text
+    blocks = distribution_blocks(one)
+    text = markdown(blocks)
+    assert "| FID-1k | KID-1k x 1000 |" in text and "50,000 training" in text
     assert "| student, one call | 6.00 | 1.20 [1.00, 1.40] | 3.30 |" in text and "| 1.97 |" in text
-    assert "| student / teacher | 1.50 | 1.00 | 1.68 |" in text and "by 1.50, which is not above" in text
-    assert "pulls their ratio towards 1" in text and "pulls" not in distribution_text(replace(one, count=50_000))
+    assert "| student / teacher | 1.50 | 1.00 | 1.68 |" in text
+    figures = blocks[-1].figures
+    assert (figures["ratio"], figures["above"], figures["biased"]) == (1.5, False, True)
+    assert not distribution_blocks(replace(one, count=50_000))[-1].figures["biased"]
     zero = {"teacher": Interval(0.0001, -0.001, 0.001, 1000), "student": v}
-    assert "| student / teacher | 1.50 | n/a | 1.68 |" in distribution_text(replace(one, kid=zero))
+    assert "| student / teacher | 1.50 | n/a | 1.68 |" in markdown(distribution_blocks(replace(one, kid=zero)))
     shapes = replace(one, data="shapes", fid={"teacher": (4.0, 5.0), "student": (8.0, 10.0)}, same_data=False)
-    text = distribution_text(shapes)
-    assert "| 9.00 [8.00, 10.00] | 1.20 [1.00, 1.40] | n/a |" in text and "in 2 runs" in text
-    assert "by 2.00, which is above" in text and "not the pictures that the model's card names" in text
-    assert "2.77 |" in distribution_text(replace(one, classes=True))
+    blocks = distribution_blocks(shapes)
+    assert "| 9.00 [8.00, 10.00] | 1.20 [1.00, 1.40] | n/a |" in markdown(blocks)
+    assert (blocks[-1].figures["ratio"], blocks[-1].figures["above"]) == (2, True)
+    assert "card names" in blocks[0] and "card names" not in text
+    assert "2.77 |" in markdown(distribution_blocks(replace(one, classes=True)))
 
 
 @pytest.mark.parametrize("spec", [None, "folder"])
 def test_a_model_of_unknown_pictures(spec):
     bench = bench_of()
     bench.model.card = {"data": {"spec": spec}}
-    with pytest.raises(UserError, match="names no data set that can be opened here"):
+    with pytest.raises(UserError, match="data set"):
         measure_distribution(bench, COUNT)
 
 
@@ -143,14 +149,12 @@ def test_the_command_writes_page_and_card_and_other_parts_leave_it(models, tmp_p
 
 
 def test_it_is_measured_only_where_it_is_asked_for(models, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate, "HKD_PARTS", dict.fromkeys(evaluate.COUNTS, lambda *_: "stub"))
-    monkeypatch.setattr(evaluate, "_fidelity", lambda *_: "stub")
-    monkeypatch.setattr(evaluate, "measure_distribution", lambda bench, count, **_: count)
-    monkeypatch.setattr(evaluate, "distribution_text", lambda count: f"FID of {count}")
+    stubs = {n: replace(p, measure=lambda job: Outcome([f"count {job.count}"])) for n, p in evaluate.HKD_PARTS.items()}
+    monkeypatch.setattr(evaluate, "HKD_PARTS", stubs)
     arguments = ["hkd", "--model", "shapes", "--models", str(models)]
-    assert evaluate.main(arguments) == 0 and "FID" not in capsys.readouterr().out
+    assert evaluate.main(arguments) == 0 and "distribution" not in capsys.readouterr().out
     assert evaluate.main([*arguments, "--fid", "7"]) == 0
     out = capsys.readouterr().out
-    assert "## shapes: bands" in out and "FID of 7" in out
-    assert evaluate.main([*arguments, "--parts", "distribution"]) == 0 and "FID of 10000" in capsys.readouterr().out
+    assert "## shapes: bands" in out and "count 7" in out
+    assert evaluate.main([*arguments, "--parts", "distribution"]) == 0 and "count 10000" in capsys.readouterr().out
     assert evaluate.main([*arguments, "--fid", "1"]) == 2 and "--fid must be" in capsys.readouterr().err

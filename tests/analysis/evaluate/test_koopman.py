@@ -3,9 +3,9 @@
 import pytest
 
 from analysis.evaluate import koopman
-from analysis.evaluate import koopman as result_tables
-from analysis.evaluate import koopman as verdicts
 from analysis.evaluate.edit_comparison import compare_edits
+from analysis.evaluate.markdown import Verdict
+from analysis.evaluate.parts import Job
 from analysis.workbench.findings import attribution_verdict, linearity_verdict, readings
 from analysis.workbench.probes import AttributionRequest, BandLabelsRequest, LinearityRequest
 from analysis.workbench.workbench import Workbench
@@ -28,7 +28,7 @@ def no_backbone(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
 
-def told():
+def recorder():
     shares = []
     return shares, lambda share, what: shares.append(share)
 
@@ -38,60 +38,62 @@ def complete(shares):
 
 
 def test_bands(bench):
-    shares, progress = told()
-    text = koopman.bands(bench, 3, progress)
+    shares, progress = recorder()
+    blocks = koopman.bands(Job(bench, 3, progress)).blocks
     seeds = tuple(range(FIRST_SEED, FIRST_SEED + 3))
     found = {order: bench.band_labels(BandLabelsRequest(seeds, order=order)) for order in ("alpha", "abs")}
-    assert result_tables.bands_table(found) in text and complete(shares)
-    assert all(verdicts.bands_verdict(r, order) in text for order, r in found.items())
+    assert koopman.bands_table(found) in blocks and complete(shares)
+    assert all(koopman.bands_verdict(r, order) in blocks for order, r in found.items())
 
 
 def test_attribution(bench):
-    shares, progress = told()
-    text = koopman.attribution(bench, 8, progress)
+    shares, progress = recorder()
+    blocks = koopman.attribution(Job(bench, 8, progress)).blocks
     tested = []
     for sigma in (0.002, float(sigma_of_tau(0.5))):
         for order in ("alpha", "abs"):
             r = bench.attribution(AttributionRequest(8, sigma, carried=True, order=order, seed=FIRST_SEED))
             tested += readings(r, sigma, order)
             if order == "alpha":
-                assert result_tables.attribution_table(r, "bands") in text
-            assert result_tables.attribution_table(r, "levels") in text  # levels do not know the order
-    assert len(tested) == 8 and result_tables.readings_table(tested) in text
-    assert attribution_verdict(tested) in text and complete(shares)
+                assert koopman.attribution_table(r, "bands") in blocks
+            assert koopman.attribution_table(r, "levels") in blocks  # levels do not know the order
+    assert len(tested) == 8 and koopman.readings_table(tested) in blocks
+    assert blocks[-1].text == attribution_verdict(tested) and complete(shares)
+    assert list(blocks[-1].figures["factors_held"].values()) == [len(t.held) for t in tested]
 
 
 @pytest.mark.parametrize("data", [{}, {"spec": "cifar10", "name": "CIFAR-10"}, {"spec": "folder", "name": "shapes"}])
 def test_attribution_is_for_procedural_scenes_only(data):
     other = Workbench(*random_pair())
     other.model.card = {"data": data}
-    text = koopman.attribution(other, 8)
-    assert text.startswith("Not applicable: ") and text.endswith(f"trained on {data.get('name', 'other pictures')}.")
+    (text,) = koopman.attribution(Job(other, 8)).blocks
+    assert data.get("name", "other pictures") in text
 
 
 def test_linearity(bench):
-    shares, progress = told()
-    text = koopman.linearity(bench, 2, progress)
+    shares, progress = recorder()
+    blocks = koopman.linearity(Job(bench, 2, progress)).blocks
     r = bench.linearity(LinearityRequest((FIRST_SEED, FIRST_SEED + 1)))
-    assert result_tables.linearity_table(r) in text and result_tables.dmd_table(r, bench.entries) in text
-    assert linearity_verdict(r) in text and verdicts.dmd_verdict(r, bench.entries) in text
+    assert koopman.linearity_table(r) in blocks and koopman.dmd_table(r, bench.entries) in blocks
+    assert blocks[-2].text == linearity_verdict(r) and koopman.dmd_verdict(r, bench.entries) == blocks[-1]
+    assert blocks[-2].figures["learned"] == pytest.approx([(e[1:] ** 2).mean() ** 0.5 for e in r.learned])
     assert complete(shares)
 
 
 def test_linearity_without_dmd():
     model, teacher = random_pair()
     other = KoopmanDiffusion(model.config, KoopmanConfig(warp="log"))
-    text = koopman.linearity(Workbench(other, teacher), 2)
-    assert "DMD is not applicable" in text and "leading eigenvalues" not in text and "Verdict" in text
+    blocks = koopman.linearity(Job(Workbench(other, teacher), 2)).blocks
+    assert [type(b) for b in blocks[-2:]] == [str, Verdict] and "leading" not in blocks[-1].figures
 
 
 def test_editing(bench):
-    shares, progress = told()
-    text = koopman.editing(bench, 3, progress)
+    shares, progress = recorder()
+    blocks = koopman.editing(Job(bench, 3, progress)).blocks
     pairs = [(FIRST_SEED + 2 * i, FIRST_SEED + 2 * i + 1) for i in range(3)]
     found = {name: compare_edits(bench.model, pairs, bands=bands, ratio=0.9) for name, bands in koopman.CHOICES.items()}
     lower = {r: compare_edits(bench.model, pairs, bands=(0,), ratio=r) for r in koopman.LOWER_RATIOS}
-    assert result_tables.editing_tables(found, lower) in text and complete(shares)
-    traded = verdicts.trades(found, {**lower, 0.9: found["smallest"]})
-    assert result_tables.trades_table(traded) in text and verdicts.editing_verdict(found, traded) in text
-    assert lower[0.0].arms["agnostic"]["low_distance"].mean == 0
+    assert all(table in blocks for table in koopman.editing_tables(found, lower)) and complete(shares)
+    traded = koopman.trades(found, {**lower, 0.9: found["smallest"]})
+    assert koopman.trades_table(traded) in blocks and koopman.editing_verdict(found, traded) in blocks
+    assert lower[0.0].arms["agnostic"]["low_distance"].value == 0

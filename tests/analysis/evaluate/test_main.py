@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ import torch
 from PIL import Image
 
 from analysis.evaluate import __main__ as evaluate
+from analysis.evaluate import page as result_pages
 from analysis.evaluate.fidelity import measure_fidelity
+from analysis.evaluate.page import FIRST_LINE
 from analysis.metrics import image as metrics
 from analysis.workbench.library import ModelLibrary
 from foundation import noise
@@ -82,8 +85,9 @@ def test_command_prints_and_writes_the_card(models, tmp_path, capsys):
 
 
 def test_every_part_goes_on_the_page_once_and_in_order(models, tmp_path, capsys):
-    page = tmp_path / "results.md"
-    page.write_text("# Results\n\nBy hand.\n")
+    page, above = tmp_path / "results.md", tmp_path / "results" / "introduction.md"
+    above.parent.mkdir()
+    above.write_text("# Results\n\nBy hand.\n")
     counts = {"fidelity": "seeds=1", "bands": "band-seeds=2", "attribution": "scenes=8", "linearity": "trajectories=2"}
     counts["editing"] = "pairs=2"
     arguments = ["hkd", "--model", "shapes", "--models", str(tmp_path / "m"), "--results", str(page), "--write"]
@@ -97,7 +101,7 @@ def test_every_part_goes_on_the_page_once_and_in_order(models, tmp_path, capsys)
         command = f"`python -m analysis.evaluate hkd --model shapes --parts {part} --{count.replace('=', ' ')}`"
         assert out.count(f"## shapes: {part}\n\n{command}\n") == made.count(f"## shapes: {part}\n\n{command}\n") == 1
         places.append(made.index(command))
-    assert places == sorted(places) and made.startswith("# Results\n\nBy hand.\n")
+    assert places == sorted(places) and made.startswith(f"{FIRST_LINE}\n# Results\n\nBy hand.\n")
     card = (tmp_path / "m" / "shapes.hkd.json").read_text()
     assert evaluate.main([*arguments, "--parts", "editing,bands"]) == 0  # again: nothing changes
     again = capsys.readouterr().out
@@ -106,13 +110,27 @@ def test_every_part_goes_on_the_page_once_and_in_order(models, tmp_path, capsys)
 
 
 def test_a_broken_page_is_refused_before_anything_is_measured(models, tmp_path, capsys, monkeypatch):
-    (tmp_path / "r.md").write_text("<!-- begin shapes bands -->\n")
-    monkeypatch.setattr(evaluate, "HKD_PARTS", {})
-    monkeypatch.delattr(evaluate, "measure_fidelity")
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "shapes.bands.json").write_text("{}")
+    unmeasured = {n: replace(p, measure=lambda _: pytest.fail("measured")) for n, p in evaluate.HKD_PARTS.items()}
+    monkeypatch.setattr(evaluate, "HKD_PARTS", unmeasured)
     arguments = ["hkd", "--models", str(models), "--model", "shapes", "--results", str(tmp_path / "r.md"), "--write"]
     assert evaluate.main(arguments) == 2
     out, err = capsys.readouterr()
-    assert out == "" and "r.md: The page begins shapes bands and never ends it" in err
+    assert out == "" and "shapes.bands.json" in err
+
+
+def test_the_page_is_rendered_again_without_measuring(models, tmp_path, capsys):
+    page = tmp_path / "results.md"
+    arguments = ["hkd", "--models", str(models), "--model", "many", "--results", str(page), "--write"]
+    assert evaluate.main([*arguments, "--parts", "bands", "--band-seeds", "2"]) == 0
+    text = page.read_text()
+    page.unlink()
+    assert result_pages.main(["--results", str(page)]) == 0 and page.read_text() == text
+    assert "1 sections" in capsys.readouterr().out
+    (tmp_path / "results" / "many.bands.json").write_text("[]")
+    assert result_pages.main(["--results", str(page)]) == 2 and page.read_text() == text
+    assert "many.bands.json" in capsys.readouterr().err
 
 
 def test_parts_without_a_teacher(models, capsys):

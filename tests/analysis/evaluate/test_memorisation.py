@@ -15,13 +15,14 @@ import koopman_core
 from analysis.core.errors import UserError
 from analysis.evaluate import __main__ as evaluate
 from analysis.evaluate import image_sets, memorisation
+from analysis.evaluate.markdown import Verdict, markdown
 from analysis.evaluate.memorisation import (
     Near,
     at_least,
     below,
     diversity_verdict,
     measure_memory,
-    memory_text,
+    memory_blocks,
     memory_verdict,
     nearest,
     over_pairs,
@@ -132,16 +133,16 @@ def test_every_pair_is_compared_once_with_every_other():
     means = (pictures.double() / 127.5 - 1).mean((2, 3)).numpy()
     wanted = np.array([[np.square(a - b).mean() for b in means] for a in means])
     assert found.numpy() == pytest.approx(wanted, abs=1e-6)
-    assert over_pairs(found).mean == pytest.approx(wanted[~np.eye(6, dtype=bool)].mean(), abs=1e-6)
+    assert over_pairs(found).value == pytest.approx(wanted[~np.eye(6, dtype=bool)].mean(), abs=1e-6)
 
 
 def test_the_interval_over_pairs_is_that_of_a_variance():
     x = torch.randn(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     v = over_pairs((x[:, None] - x).square())  # twice the variance, in expectation
     error = 2 * ((x - x.mean()).pow(4).mean() - x.var() ** 2).sqrt() / 20
-    assert v.mean == pytest.approx(2 * float(x.var()))
+    assert v.value == pytest.approx(2 * float(x.var()))
     assert v.high - v.low == pytest.approx(2 * 1.96 * float(error), rel=0.1)
-    assert v.low < v.mean < v.high and v.count == 400
+    assert v.low < v.value < v.high and v.count == 400
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ def test_wilson_ends_solve_the_score_equation(hits, n):
     v, z = wilson(hits, n), NormalDist().inv_cdf(0.975)
     for p in (v.low, v.high):
         assert (p - hits / n) ** 2 == pytest.approx(z * z * p * (1 - p) / n, abs=1e-12)
-    assert v.low <= v.mean <= v.high and v.high - v.low > 0.01 and (v.low == 0) == (hits == 0)
+    assert v.low <= v.value <= v.high and v.high - v.low > 0.01 and (v.low == 0) == (hits == 0)
 
 
 def test_the_tail_counts_all_draws():
@@ -180,6 +181,10 @@ def test_the_chance_of_being_below_counts_all_orders(k):
 # Verdicts
 
 
+def findings(m):
+    return [b.figures for b in memory_blocks(m) if isinstance(b, Verdict) and "maker" in b.figures]
+
+
 def test_copies_are_found_out_and_fresh_pictures_are_not(monkeypatch):
     bench, fresh = bench_of(), scenes(range(10**6, 10**6 + 40))
     some = fresh.clone()
@@ -187,9 +192,9 @@ def test_copies_are_found_out_and_fresh_pictures_are_not(monkeypatch):
     fakes(monkeypatch, some, fresh)
     m = measure_memory(bench, 40, perceptual=Colours())
     assert int((m.near["student"].rmse == 0).sum()) == 8 and (m.near["teacher"].rmse > 0).all()
-    text = memory_text(m)
-    assert "**The student repeats training pictures.** 8 of 40 are less than half" in text
-    assert "No sign that the teacher repeats training pictures: " in text and "of 40 lie nearer" in text
+    student, teacher = findings(m)
+    assert (student["maker"], student["finding"], student["copies"], student["of"]) == ("student", "copies", 8, 40)
+    assert (teacher["maker"], teacher["finding"], teacher["copies"]) == ("teacher", "none", 0)
     assert [s.seed - FIRST_SEED for s in m.closest[:8]] == list(range(0, 40, 5))
     assert all(np.array_equal(s.pictures[0], s.pictures[1]) for s in m.closest[:8])
     assert m.near["student"].lpips[::5] == pytest.approx(np.zeros(8), abs=1e-12) and m.trained == POOL
@@ -198,10 +203,10 @@ def test_copies_are_found_out_and_fresh_pictures_are_not(monkeypatch):
 def test_mirrored_copies_count_where_the_teacher_was_trained_on_them(monkeypatch):
     fakes(monkeypatch, scenes(range(20)).flip(3))
     m = measure_memory(bench_of(flip=True), 20, perceptual=Colours())
-    assert m.mirrored and (m.near["student"].rmse == 0).all() and "**The teacher repeats" in memory_text(m)
-    assert "mirrored ones too" in memory_text(m) and (m.near["student"].lpips < 1e-12).all()
+    assert m.mirrored and (m.near["student"].rmse == 0).all() and findings(m)[1]["finding"] == "copies"
+    assert "mirrored" in markdown(memory_blocks(m)) and (m.near["student"].lpips < 1e-12).all()
     m = measure_memory(bench_of(), 20)
-    assert not m.mirrored and (m.near["student"].rmse > 0).any() and "mirrored" not in memory_text(m)
+    assert not m.mirrored and (m.near["student"].rmse > 0).any() and "mirrored" not in markdown(memory_blocks(m))
 
 
 def near(rmse, ratio):
@@ -210,36 +215,38 @@ def near(rmse, ratio):
 
 def test_smooth_pictures_blurred_copies_and_copies_are_told_apart():
     real = near(np.linspace(0.2, 0.4, 100), np.linspace(0.7, 1, 100))
-    said = memory_verdict("student", near(real.rmse / 4, real.ratio), real)
-    assert "nearer to training pictures than held-out ones do, but to no single one: 100 of 100" in said
-    assert "no sign of copies" in said
-    said = memory_verdict("student", near(real.rmse / 4, real.ratio - 0.15), real)
-    assert "**The student may repeat training pictures, blurred**" in said and "Only 0 of 100" in said
-    said = memory_verdict("student", near(real.rmse, real.ratio - 0.5), real)
-    assert "**The student repeats training pictures.** 99 of 100" in said
-    said = memory_verdict("student", real, real)
-    assert said.startswith("No sign that the student repeats") and "0 of 100 lie nearer" in said
-    assert "at most 3.7% of its pictures" in said  # 0 of 100: z^2 / (n + z^2)
-    few = near(np.r_[0.1, 0.15, real.rmse[2:]], real.ratio)  # two where one is expected: chance
-    assert memory_verdict("student", few, real).startswith("No sign that the student repeats")
+
+    def figures(rmse, ratio):
+        return memory_verdict("student", near(rmse, ratio), real).figures
+
+    smooth = figures(real.rmse / 4, real.ratio)
+    assert (smooth["finding"], smooth["near"], smooth["copies"]) == ("smooth", 100, 0)
+    assert figures(real.rmse / 4, real.ratio - 0.15)["finding"] == "blurred"
+    copied = figures(real.rmse, real.ratio - 0.5)
+    assert (copied["finding"], copied["copies"]) == ("copies", 99)
+    same = figures(real.rmse, real.ratio)
+    assert (same["finding"], same["near"]) == ("none", 0)
+    z = NormalDist().inv_cdf(0.975)
+    assert same["copies_at_most"] == pytest.approx(z * z / (100 + z * z))  # Wilson's, of 0 of 100
+    # two nearer where one is expected: chance
+    assert figures(np.r_[0.1, 0.15, real.rmse[2:]], real.ratio)["finding"] == "none"
 
 
 def test_the_diversity_verdict_follows_the_intervals(monkeypatch):
     fakes(monkeypatch, scenes(range(10**6, 10**6 + 12)))
     m = measure_memory(bench_of(), 12, perceptual=Colours())
-    assert m.less == Interval(0, 0, 0, 12) and "by 0.0% more than the teacher's of the same noises, which may" in (
-        diversity_verdict(m)
-    )
+    figures = diversity_verdict(m).figures
+    assert m.less == Interval(0, 0, 0, 12) and (figures["over_teacher"], figures["settled"]) == (0, False)
 
-    def told(mine, less):
+    def found(mine, less):
         d = {"student": Interval(mine, mine - 0.01, mine + 0.01, 9), "teacher": Interval(0.5, 0.4, 0.6, 9),
              "real": Interval(0.4, 0.38, 0.42, 9)}  # fmt: skip
-        return diversity_verdict(replace(m, diversity=d, less=Interval(less, less - 0.02, less + 0.02, 9)))
+        v = diversity_verdict(replace(m, diversity=d, less=Interval(less, less - 0.02, less + 0.02, 9))).figures
+        return v["than_real"], v["share_of_real"], v["over_teacher"], v["settled"]
 
-    assert "another less than" in told(0.3, -0.1) and "(75% of their mean" in told(0.3, -0.1)
-    assert "by 20.0% less than the teacher's of the same noises." in told(0.3, -0.1)
-    assert "another more than" in told(0.5, 0.01) and "which may be chance" in told(0.5, 0.01)
-    assert "neither more nor less" in told(0.4, 0.1)
+    assert found(0.3, -0.1) == (-1, pytest.approx(0.75), pytest.approx(-0.2), True)
+    assert found(0.5, 0.01) == (1, pytest.approx(1.25), pytest.approx(0.02), False)
+    assert found(0.4, 0.1) == (0, pytest.approx(1), pytest.approx(0.2), True)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -265,21 +272,21 @@ def test_figures_are_those_of_the_pictures():
     assert m.near["student"].lpips == pytest.approx(colour, abs=2e-3)
     means = mine.mean((1, 2))
     pairs = [np.square(a - b).mean() for a, b in itertools.combinations(means, 2)]
-    assert m.diversity["student"].mean == pytest.approx(np.mean(pairs), abs=1e-4)
-    less = m.diversity["student"].mean - m.diversity["teacher"].mean
-    assert m.less.mean == pytest.approx(less) and m.same_data and m.paired == 12
+    assert m.diversity["student"].value == pytest.approx(np.mean(pairs), abs=1e-4)
+    less = m.diversity["student"].value - m.diversity["teacher"].value
+    assert m.less.value == pytest.approx(less) and m.same_data and m.paired == 12
 
 
 def test_what_cannot_be_measured_is_told():
-    with pytest.raises(UserError, match="The teacher of shapes is not beside it"):
+    with pytest.raises(UserError, match="teacher of shapes"):
         measure_memory(Workbench(bench_of().model, None, "shapes"), 12)
-    with pytest.raises(UserError, match="number of training pictures in the card of shapes must be"):
+    with pytest.raises(UserError, match="training pictures"):
         measure_memory(bench_of(pictures=3), 12)
-    with pytest.raises(UserError, match="number of pictures of each kind, those held out of shapes too, must be"):
+    with pytest.raises(UserError, match="each kind"):
         measure_memory(bench_of(), 11)
     bench = bench_of()
     bench.model.card = {"data": {"spec": "folder"}}
-    with pytest.raises(UserError, match="names no data set that can be opened here"):
+    with pytest.raises(UserError, match="data set"):
         measure_memory(bench, 12)
 
 

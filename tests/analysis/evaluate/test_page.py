@@ -1,92 +1,141 @@
-"""The page of results: sections replaced in place, everything else left alone, broken pages refused."""
+"""The page of results: figures as JSON, one file a section; the page from them alone."""
 
+import json
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.evaluate.page import section, with_section, write_section
+from analysis.evaluate.markdown import Cell, Verdict, block_json, block_of, cell, extremes, grid, interval, number
+from analysis.evaluate.page import RESULTS, Section, read_sections, render, write_page, write_section
+from foundation.statistics import Interval
 
-PAGE = """# Results
-
-Written by hand.
-
-<!-- begin shapes bands -->
-old
-<!-- end shapes bands -->
-
-By hand in between.
-
-<!-- begin shapes editing -->
-kept
-<!-- end shapes editing -->
-By hand below, without a line's end"""
-
-
-def test_a_section_is_replaced_in_place_and_nothing_else():
-    changed = with_section(PAGE, "shapes", "bands", "new\n\nlines\n")
-    assert changed == PAGE.replace("old", "new\n\nlines")
-    assert with_section(changed, "shapes", "bands", "new\n\nlines\n") == changed
-    assert with_section(changed, "shapes", "bands", "old") == PAGE
-
-
-def test_a_missing_section_is_appended():
-    changed = with_section(PAGE, "cifar10", "bands", "more")
-    assert changed == PAGE + "\n\n<!-- begin cifar10 bands -->\nmore\n<!-- end cifar10 bands -->\n"
-    assert with_section(changed, "cifar10", "bands", "more") == changed
-    assert with_section("", "a", "b", "c") == "<!-- begin a b -->\nc\n<!-- end a b -->\n"
-    other = with_section(changed, "shapes", "linearity", "x")
-    assert other.startswith(changed) and with_section(other, "cifar10", "bands", "more") == other
-
-
-def test_a_section_carries_its_command():
-    text = section("shapes", "bands", "python -m x", "| a |\n")
-    assert text == "## shapes: bands\n\n`python -m x`\n\n| a |\n"
-    assert text.strip() in with_section(PAGE, "shapes", "bands", text)
-
-
-@pytest.mark.parametrize(
-    ("page", "words"),
+TABLE = grid(
+    ["row", "figure"],
     [
-        (PAGE.replace("<!-- end shapes bands -->\n", ""), "Line 10 of the page begins shapes editing inside of shapes"),
-        (PAGE.replace("<!-- end shapes editing -->\n", ""), "begins shapes editing and never ends"),
-        (PAGE.replace("<!-- begin shapes bands -->\n", ""), "ends shapes bands, which is not open"),
-        (PAGE.replace("end shapes bands", "end shapes bonds"), "ends shapes bonds, which is not open"),
-        (PAGE.replace("shapes editing", "shapes bands"), "begins shapes bands a second time"),
-        (PAGE.replace("<!-- end shapes bands -->", "<!-- end shapes -->"), "Line 7 of the page looks like a marker"),
-        (PAGE.replace("<!-- begin shapes bands -->", "<!--begin shapes bands-->"), "Line 5 of the page looks like"),
+        ["a", cell("{:.3f} [{:.3f}, {:.3f}] *", 0.12345, 0.1, 0.2)],
+        ["b", number(None, ".2f")],
+        ["α", Cell("{:,}", 1000)],
     ],
 )
-def test_a_broken_page_is_refused_with_a_sentence_and_kept(page, words, tmp_path):
-    path = tmp_path / "results.md"
-    path.write_text(page)
-    for part in ("bands", "new"):
-        with pytest.raises(UserError, match=f"results.md: .*{words}.*\\.$"):
-            write_section(path, "shapes", part, "text")
-    assert path.read_text() == page and [p.name for p in tmp_path.iterdir()] == ["results.md"]
+BLOCKS = ("Words.", TABLE, Verdict("More.", {"sign": 1}), Verdict("Less.", {"sign": -1}))
 
 
-@pytest.mark.parametrize(("model", "part", "text"), [
-    ("two words", "bands", "x"), ("a", "-->\n", "x"), ("", "bands", "x"), ("a", "b", "x\n<!-- end a b -->\ny"),
-])  # fmt: skip
-def test_what_would_break_the_page_is_refused(model, part, text):
+def section(model="shapes", part="bands", place=0, blocks=BLOCKS):
+    return Section(model, part, "python -m x", blocks, place)
+
+
+def test_a_section_as_markdown():
+    assert str(section()) == (
+        "## shapes: bands\n\n`python -m x`\n\nWords.\n\n"
+        "| row | figure |\n| --- | --- |\n| a | 0.123 [0.100, 0.200] * |\n| b | n/a |\n| α | 1,000 |\n\n"
+        "- **Verdict.** More.\n- **Verdict.** Less.\n"
+    )
+
+
+def test_what_is_kept_gives_the_same_page_and_the_figures(tmp_path):
+    page = tmp_path / "results.md"
+    write_section(page, section())
+    (kept,) = read_sections(page)
+    assert kept == section() and str(kept) in page.read_text()
+    rows = json.loads((tmp_path / "results" / "shapes.bands.json").read_text())["blocks"][1]["rows"]
+    assert rows[0][1] == ["{:.3f} [{:.3f}, {:.3f}] *", 0.12345, 0.1, 0.2] and rows[2][1] == ["{:,}", 1000]
+    assert kept.blocks[1].rows[0][1].figures == (0.12345, 0.1, 0.2) and kept.blocks[2].figures == {"sign": 1}
+
+
+@pytest.mark.parametrize("value,form", [(0.123456789, ".4f"), (1234567.25, ".1f"), (0.1234565, ".6f"), (1e-12, ".2g")])
+def test_a_figure_has_as_many_digits_as_its_printed_form_needs(value, form):
+    block = grid(["x"], [[number(value, form)]])
+    kept = json.loads(json.dumps(block_json(block)))["rows"][0][0][1]
+    assert f"{kept:{form}}" == f"{value:{form}}" and kept == pytest.approx(value, rel=1e-5)
+    assert block_of(block_json(block)) == block
+
+
+def test_what_json_cannot_hold_is_printed_and_kept_as_words():
+    row = [number(math.nan, ".2f"), cell("{:.1f} [{:.1f}, {:.1f}]", 1.0, -math.inf, math.inf), interval(None)]
+    table = grid("abc", [row])
+    assert block_of(json.loads(json.dumps(block_json(table), allow_nan=False))) == table
+    assert row == ["n/a", "1.0 [-inf, inf]", "n/a"]
+    assert block_json(Verdict("x", {"p": math.inf, "q": [math.nan]}))["figures"] == {"p": None, "q": [None]}
+
+
+def test_intervals_and_extremes_as_cells():
+    assert interval(Interval(0.5, 0.25, 0.75), ".2f") == "0.50 [0.25, 0.75]"
+    assert extremes([1.0], ".1f") == "1.0" and extremes([1.0, 2.0], ".1f") == "1.5 [1.0, 2.0]"
+    with pytest.raises(ValueError):
+        grid(["a"], [["b", "c"]])
+
+
+def test_sections_stand_by_model_then_place_whatever_came_first(tmp_path):
+    page = tmp_path / "results.md"
+    names = [("b", "first", 0), ("a", "late", 3), ("a", "early", 1)]
+    for model, part, place in names:
+        write_section(page, section(model, part, place))
+    assert [(s.model, s.part) for s in read_sections(page)] == [("a", "early"), ("a", "late"), ("b", "first")]
+    text = page.read_text()
+    write_section(page, section("a", "late", 3, ("Other words.",)))
+    assert page.read_text() == text.replace(
+        str(section("a", "late", 3)), str(section("a", "late", 3, ("Other words.",)))
+    )
+    write_section(page, section("a", "late", 3))
+    assert page.read_text() == text
+
+
+def test_what_is_written_by_hand_stands_above(tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "introduction.md").write_text("# Ours\n")
+    write_section(tmp_path / "r.md", section())
+    assert (tmp_path / "r.md").read_text().partition("\n\n")[2].startswith("# Ours\n\n## shapes: bands\n")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"model": "a", "part": "b", "command": "c", "place": 0}',
+                                  '{"model": "a", "part": "b", "command": "c", "place": 0, "blocks": [{"rows": 3}]}',
+                                  '{"model": "a", "part": "b", "command": "c", "place": 0, "blocks": '
+                                  '[{"head": ["x"], "rows": [[["{:.3f} {}", 1]]]}]}'])  # fmt: skip
+def test_a_file_that_is_no_section_is_named_and_the_page_kept(tmp_path, text):
+    page = tmp_path / "results.md"
+    write_section(page, section())
+    before = page.read_text()
+    (tmp_path / "results" / "a.b.json").write_text(text)
+    with pytest.raises(UserError, match="a.b.json"):
+        write_section(page, section("c", "d"))
+    assert page.read_text() == before and not (tmp_path / "results" / "c.d.json").exists()
+
+
+def test_a_page_that_was_written_by_hand_is_never_replaced(tmp_path):
+    page = tmp_path / "results.md"
+    page.write_text("# Mine\n")
     with pytest.raises(UserError):
-        with_section(PAGE, model, part, text)
+        write_section(page, section())
+    assert page.read_text() == "# Mine\n" and [p.name for p in tmp_path.iterdir()] == ["results.md"]
 
 
-def test_a_new_page_is_made_and_an_unwritable_one_told(tmp_path):
-    write_section(tmp_path / "r.md", "shapes", "bands", "α")
-    assert (tmp_path / "r.md").read_text(encoding="utf-8").startswith("# Results\n\n<!-- begin shapes bands -->\nα\n")
+@pytest.mark.parametrize(("model", "part"), [("two words", "a"), ("", "a"), ("a", ""), ("../a", "b"), (".a", "b")])
+def test_a_name_that_is_no_file_is_refused(model, part):
+    with pytest.raises(UserError):
+        section(model, part)
+
+
+def test_a_page_that_cannot_be_written_is_told(tmp_path):
     for bad in (tmp_path, tmp_path / "none" / "r.md"):
-        with pytest.raises(UserError, match="cannot be (read|written)"):
-            write_section(bad, "shapes", "bands", "x")
+        with pytest.raises(UserError):
+            write_section(bad, section())
     (tmp_path / "latin.md").write_bytes(b"\xe9")
-    with pytest.raises(UserError, match="cannot be read"):
-        write_section(tmp_path / "latin.md", "shapes", "bands", "x")
+    with pytest.raises(UserError):
+        render(tmp_path / "latin.md")
 
 
-def test_two_at_one_moment_lose_nothing(tmp_path):
+def test_two_at_one_moment_lose_no_figure(tmp_path):
     page = tmp_path / "r.md"
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: write_section(page, f"m{i}", "bands", "x"), range(24)))
-    assert all(f"<!-- begin m{i} bands -->" in page.read_text() for i in range(24))
+        list(pool.map(lambda i: write_section(page, section(f"m{i}")), range(24)))
+    write_page(page)
+    assert {s.model for s in read_sections(page)} == {f"m{i}" for i in range(24)}
+    assert all(f"## m{i}: bands" in page.read_text() for i in range(24))
+
+
+def test_the_page_of_the_repository_is_rendered_from_its_figures():
+    assert RESULTS.read_text(encoding="utf-8") == render(RESULTS)
+    sections = read_sections(RESULTS)
+    assert len(sections) >= 40 and all(s.blocks for s in sections)

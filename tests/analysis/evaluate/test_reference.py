@@ -46,7 +46,7 @@ def test_of_the_shapes_a_stated_number(tmp_path, monkeypatch):
     row = image_sets.reference(data, network, folder=tmp_path)
     torch.testing.assert_close(row.kept, network(torch.from_numpy(data.pictures(range(5))).permute(0, 3, 1, 2)))
     assert image_sets.reference(data, network, 3, folder=tmp_path).moments.count == 3
-    with pytest.raises(ValueError, match="The reference from shapes must be a whole number from 2"):
+    with pytest.raises(ValueError, match="shapes.* 2"):
         image_sets.reference(data, network, 1, folder=tmp_path)
 
 
@@ -61,7 +61,7 @@ def test_the_command(folder, tmp_path, monkeypatch, capsys):
     )
     assert "folder:data train: statistics of 12 pictures" in out and "folder:data test against 12 of train" in out
     assert f"| FID-7 | {fid(Moments.of(a), Moments.of(b)):.3f} | not known |" in out
-    assert f"| KID-7 x 1000 | {1000 * kid(a, b).mean:.3g} [" in out
+    assert f"| KID-7 x 1000 | {1000 * kid(a, b).value:.3g} [" in out
     assert image_sets.main([*arguments, "--against", "train"]) == 0
     assert "| FID-12 | 0.000 |" in capsys.readouterr().out
     assert image_sets.KNOWN["cifar10", 32, 50_000, 10_000] == "about 3.15"

@@ -8,7 +8,7 @@ from analysis.evaluate.series import measure_forecast, measure_samplers, paired
 from analysis.series import long_run
 from analysis.series.loaded import METHOD, MODEL, NFE
 from analysis.series.long_run import starts
-from flow_core.series.baselines import fit_baseline
+from flow_core.series.baselines import ANALOGS, LEVEL, REGRESSION, SIMPLE_BASELINES, fit_baseline, strong_baselines
 from flow_core.series.scores import crps_gaussian, scores
 from tests.analysis.series.tiny_worlds import line, random_model, torus
 
@@ -51,24 +51,32 @@ def test_forecast_on_the_line_by_hand(monkeypatch):
     mine = fair(made.astype(float), r.truth).mean(-1)
     damped = fit_baseline(world, "damped persistence")
     other = crps_gaussian(damped.mean(r.history), damped.std, r.truth).mean(-1)
-    assert set(f.rows) == {MODEL, "climatology", "persistence", "damped persistence"}
-    assert f.reference == "damped persistence" and f.members == 5 and shares[-1] == 1
+    assert set(f.rows) == {MODEL, *SIMPLE_BASELINES, LEVEL, REGRESSION, ANALOGS} and f.members == 5 and shares[-1] == 1
+    # every claim is against the strongest baseline
+    assert f.reference == min(f.by_lead.keys() - {MODEL}, key=lambda k: f.by_lead[k].mean())
     np.testing.assert_allclose(f.by_lead[MODEL], mine.mean(0), rtol=1e-6)
     np.testing.assert_allclose(f.by_lead["damped persistence"], other.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(f.lead_difference[:, 0], (mine - other).mean(0), atol=1e-9)
-    assert f.difference.value == pytest.approx((mine - other).mean())
+    gap = f.by_lead[MODEL] - f.by_lead[f.reference]
+    np.testing.assert_allclose([d.value for d in f.lead_difference], gap, atol=1e-9)
+    assert f.difference.value == pytest.approx(gap.mean())
+    assert f.differences["damped persistence"].value == pytest.approx((mine - other).mean())
+    level = strong_baselines(world, r, 5)[LEVEL]
+    expected = crps_gaussian(level.mean, level.std, r.truth).mean(-1)
+    np.testing.assert_allclose(f.by_lead[LEVEL], expected.mean(0), rtol=1e-6)
     last = fit_baseline(world, "persistence")
     still = crps_gaussian(last.mean(r.history), last.std, r.truth).mean(-1)
     assert f.differences["persistence"].value == pytest.approx((mine - still).mean())
     assert f.difference.low <= f.difference.value <= f.difference.high
     assert f.rows[MODEL].mse.value == pytest.approx(scores(made, r.truth).mse.value)
+    noise = made.astype(float).var(0, ddof=1).mean() / 5  # of a mean of five members
+    assert f.rows[MODEL].mse_fair.value == pytest.approx(f.rows[MODEL].mse.value - noise)
 
 
-def test_on_the_torus_the_better_of_two_is_to_be_beaten():
+def test_on_the_torus_the_best_is_to_be_beaten():
     world = torus()
     f = measure_forecast(random_model(world), world, 4)
-    assert set(f.rows) == {MODEL, "climatology", "persistence"}
-    assert f.reference == min(("climatology", "persistence"), key=lambda k: f.by_lead[k].mean())
+    assert set(f.rows) == {MODEL, "climatology", "persistence", ANALOGS}
+    assert f.reference == min(f.by_lead.keys() - {MODEL}, key=lambda k: f.by_lead[k].mean())
 
 
 def test_samplers_by_hand(monkeypatch):
@@ -87,7 +95,8 @@ def test_samplers_by_hand(monkeypatch):
     for i, nfe in enumerate(FEW):
         plain = one(nfe, "euler")
         assert s.euler[i] == pytest.approx(plain.mean(), rel=1e-6)
-        for name, values in {"multistep": one(nfe, "multistep"), "matched noise": one(nfe, "matched", (1.0,))}.items():
+        controls = {series.HEUN: one(nfe, "heun"), series.RK4: one(nfe, "rk4p"), "multistep": one(nfe, "multistep")}
+        for name, values in (controls | {"matched noise": one(nfe, "matched", (1.0,))}).items():
             assert s.others[name][i][0] == pytest.approx(values.mean(), rel=1e-6)
             assert s.others[name][i][1].value == pytest.approx((values - plain).mean(), abs=1e-9)
         tried = {}

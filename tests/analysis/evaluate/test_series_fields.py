@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from analysis.evaluate import parts, series, series_worlds
-from analysis.evaluate import series_worlds as series_statistics
+from analysis.evaluate import series, series_worlds
+from analysis.evaluate.markdown import Verdict, markdown
+from analysis.evaluate.parts import Job
 from analysis.series.loaded import METHOD, NFE
 from analysis.series.long_run import starts
 from flow_core.series.baselines import fit_baseline
@@ -47,10 +48,9 @@ def test_forecasts_count_cells_by_area(world, model):
 
 
 def test_too_few_blocks_are_told(world, model):
-    text, _ = parts.forecast(model, world, 3)
-    assert "no difference here is settled" in text
-    text, _ = parts.samplers(model, world, 4)
-    assert "no difference here is settled" in text and "from 22 starts" not in text
+    for part, count in ((series.forecast, 3), (series.samplers, 4)):
+        first = next(b for b in part(Job(model, count, world=world)).blocks if isinstance(b, Verdict))
+        assert first.figures["stretches"] < first.figures["needed"]
 
 
 def test_the_box_is_that_of_nino_34(world):
@@ -86,22 +86,24 @@ def test_errors_of_the_index_by_hand(world, model):
 
 
 def test_statistics_print_what_was_measured(world, model):
-    text, figures = parts.statistics(model, world, 20)
-    assert figures == {} and text == series_worlds.fields_text(model, world, 20)
+    outcome = series_worlds.statistics(Job(model, 20, world=world))
+    assert outcome.card is None and outcome.blocks == series_worlds.fields_blocks(model, world, 20)
+    text = markdown(outcome.blocks)
     x = world.segments[0].values[:48, 0].astype(np.float64)
     w = np.cos(np.radians(world.latitudes))[:, None] * world.mask
     spread = np.sqrt(((x**2 * w).sum((1, 2)) / w.sum()).mean())
     index = (x * series_worlds.box_weights(world)).sum((1, 2))
     echo = (index[:-1] * index[1:]).mean() / (index**2).mean()
     assert f"| train | {spread:.3f} | {np.sqrt((index**2).mean()):.3f} | {echo:.2f} |" in text
-    assert "Free runs: 3 of 20 months" in text and " nan " not in text and "**Verdict.**" in text
-    assert series_statistics.WORLD_STATISTICS.get("sst") is None  # fields are told by their mask, whatever their name
+    assert "Free runs: 3 of 20 months" in text and " nan " not in text and "spread_over" in outcome.blocks[-1].figures
+    assert series_worlds.WORLD_STATISTICS.get("sst") is None  # fields are told by their mask, whatever their name
 
 
-@pytest.mark.parametrize("mine,words", [([0.1, 0.3, 0.1], "1, 3"), ([0.9, 0.9, 0.9], "none")])
-def test_verdict_names_the_leads(mine, words):
+@pytest.mark.parametrize("mine,leads", [([0.1, 0.3, 0.1], [1, 3]), ([0.9, 0.9, 0.9], [])])
+def test_verdict_names_the_leads(mine, leads):
     shares = {"train": np.array([0.5, 0.7]), "test": np.array([0.3, 0.4])}
     errors = {"this model": np.array(mine), "damped persistence": np.array([0.2, 0.2, 0.2])}
-    text = series_worlds.fields_verdict(shares, errors, {"this model": 1.0, "train": 2.0, "test": 4.0})
-    assert f"persistence (without intervals: the starts overlap): {words}." in text
-    assert "hold 70% of" in text and "40% of the test" in text and "0.50 times" in text and "0.25 times" in text
+    figures = series_worlds.fields_verdict(shares, errors, {"this model": 1.0, "train": 2.0, "test": 4.0}).figures
+    assert figures == {
+        "variance_held": {"train": 0.7, "test": 0.4}, "better_leads": leads, "spread_over": {"train": 0.5, "test": 0.25}
+    }  # fmt: skip

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from analysis.evaluate import __main__ as evaluate
-from analysis.evaluate import parts, series_in_sample
+from analysis.evaluate import series_in_sample
+from analysis.evaluate.markdown import markdown
+from analysis.evaluate.parts import Job
 from analysis.evaluate.series_in_sample import COPY, NEXT, OTHER, OWN, TABLE, UNSEEN, UNSEEN_COPY, Agreement, agreement
 from flow_core.series.world import SPLITS, Segment, World
 from flow_core.training.series import ship
@@ -101,8 +103,9 @@ def test_every_series_is_what_it_is_called(world, model):
 
 
 def test_text_names_the_protocol_and_goes_without_the_other_model(world, model, tmp_path):
-    text, figures = series_in_sample.in_sample_text(model, world, 2, tmp_path)
-    assert "in sample" in text and "It measures memory, not prediction." in text and "is not at hand" in text
+    outcome = series_in_sample.in_sample(Job(model, 2, world=world, folder=tmp_path))
+    text, figures = markdown(outcome.blocks), outcome.card
+    assert "is not at hand" in text
     assert "| IDFF, NFE 3 | 10.5 ± 1.1 | 15.2 ± 2.6 | 0.93 ± 0.06 |" in text and UNSEEN not in text
     found = series_in_sample.measure_in_sample(model, world, 2, None)
     assert list(figures) == list(found)
@@ -115,17 +118,17 @@ def flat(cc):
     return Agreement(np.zeros((2, 2)), np.zeros((2, 2)), np.array([[cc, 0.0], [cc, 0.0]]))
 
 
-@pytest.mark.parametrize("own,other,unseen,words", [
-    (0.9, 0.1, 0.0, "What the number adds is memory"), (0.3, 0.25, 0.0, "adds nothing here"),
-    (0.9, 0.1, 0.85, "adds nothing here"),
+@pytest.mark.parametrize("own,other,unseen,memory", [
+    (0.9, 0.1, 0.0, True), (0.3, 0.25, 0.0, False), (0.9, 0.1, 0.85, False)
 ])  # fmt: skip
-def test_the_verdict_follows_the_figures(own, other, unseen, words):
+def test_the_verdict_follows_the_figures(own, other, unseen, memory):
     found = {f"{OWN}, NFE 3": flat(own), f"{OWN}, NFE 5": flat(own - 0.05), f"{OTHER}, NFE 5": flat(other),
              COPY: flat(0.4), TABLE: flat(1.0), f"{UNSEEN}, NFE 5": flat(unseen)}  # fmt: skip
-    text = series_in_sample.in_sample_verdict(found)
-    assert words in text and f"up to {own:.2f}" in text and f"reaches {unseen:.2f}" in text and "NFE 3)" in text
+    assert series_in_sample.in_sample_verdict(found).figures == {
+        "memory": memory, "in_sample": own, "other_number": other, "unseen": unseen, "copy": 0.4, "table": 1
+    }  # fmt: skip
     del found[f"{UNSEEN}, NFE 5"]
-    assert "reaches" not in series_in_sample.in_sample_verdict(found)
+    assert series_in_sample.in_sample_verdict(found).figures["unseen"] is None
 
 
 def test_the_command_runs_this_part_and_no_other(world, model, tmp_path, monkeypatch, capsys):
@@ -140,4 +143,3 @@ def test_the_command_runs_this_part_and_no_other(world, model, tmp_path, monkeyp
     assert "python -m analysis.evaluate series --model told --parts in-sample --rollouts 2" in page
     assert evaluate.main([*arguments, "--parts", "forecast"]) == 2
     assert "--parts takes in-sample" in capsys.readouterr().err
-    assert parts.IN_SAMPLE in evaluate.SERIES_COUNTS

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from analysis.evaluate import __main__ as evaluate
-from analysis.evaluate import parts as series_parts
 from analysis.evaluate import series, series_worlds
-from analysis.evaluate import series as series_tables
+from analysis.evaluate.markdown import markdown
+from analysis.evaluate.parts import Job
 from analysis.series import long_run
 from analysis.series.loaded import METHOD, NFE
 from analysis.series.long_run import starts
 from flow_core.series import alanine
 from flow_core.series import model as series_model
-from flow_core.series.scores import Interval, jensen_shannon, wasserstein_1d
+from flow_core.series.scores import jensen_shannon, wasserstein_1d
 from flow_core.training.series import ship
+from foundation.statistics import Interval
 from tests.analysis.series.tiny_worlds import chaos, line, random_model, torus
 
 
@@ -33,9 +34,10 @@ def few(monkeypatch):
 def test_forecast_text_and_figures():
     world = line()
     model = random_model(world)
-    text, figures = series_parts.forecast(model, world, 4)
+    outcome = series.forecast(Job(model, 4, world=world))
+    figures = outcome.card
     f = series.measure_forecast(model, world, 4)
-    assert text == series_tables.forecast_text(f, world, NFE, METHOD)
+    assert outcome.blocks == series.forecast_blocks(f, world)
     assert figures["this model"]["mse"] == f.rows["this model"].mse.value
     assert figures["crps_fair_less"]["damped persistence"]["value"] == f.difference.value
     assert json.loads(json.dumps(figures)) == figures
@@ -46,14 +48,16 @@ def test_samplers_text(monkeypatch):
     model = random_model(world)
     monkeypatch.setattr(series, "GAMMAS", (0.5, -5.0))
     monkeypatch.setattr(series, "HIGHER_GAMMAS", (0.0, 1.0))
-    text, figures = series_parts.samplers(model, world, 6)
-    assert figures == {} and text == series_tables.samplers_text(series.measure_samplers(model, world, 6))
+    outcome = series.samplers(Job(model, 6, world=world))
+    assert outcome.card is None
+    assert outcome.blocks == series.samplers_blocks(series.measure_samplers(model, world, 6))
 
 
 def test_alanine_statistics_by_hand():
     world = torus()
     model = random_model(world)
-    text, _ = series_parts.statistics(model, world, 40)
+    blocks = series_worlds.statistics(Job(model, 40, world=world)).blocks
+    text = markdown(blocks)
     r, _ = starts(world, "test", 1, 3)
     run = model.forecast(r.history, None, 40, 1, NFE, METHOD).members[0]
     test = np.stack([s.values[300:400] for s in world.segments])
@@ -67,7 +71,7 @@ def test_alanine_statistics_by_hand():
     one, _ = starts(world, "test", 1, 1000)
     still = alanine.circular_mae(one.history[:, -1:], one.truth)
     assert f"| persistence | {still[0]:.2f} | {still[1]:.2f} |" in text
-    assert " nan " not in text and "**Verdict.**" in text
+    assert " nan " not in text and blocks[-1].figures["distance"] == jensen_shannon(shapes[0], shapes[2])
 
 
 def test_alanine_verdict_counts_rates_within_a_factor_of_two():
@@ -78,57 +82,57 @@ def test_alanine_verdict_counts_rates_within_a_factor_of_two():
     real, near = moved([[0, 20, 0], [30, 0, 5], [0, 0, 0]]), moved([[0, 30, 0], [10, 0, 9], [0, 0, 0]])
     pairs = [(i, j) for i in range(3) for j in range(3) if i != j]
     kinetics = {"this model": near, "train": real}
-    text = series_worlds.alanine_verdict({"this model": 0.3, "train": 0.2}, kinetics, alanine.STATES, pairs)
-    assert "1.50 times as far" in text and "Of 2 transition rates" in text
-    assert "1 are met within a factor of 2: extended to alpha." in text
-    text = series_worlds.alanine_verdict({"this model": 0.1, "train": 0.2}, kinetics, alanine.STATES, pairs)
-    assert "no farther from the test part" in text
+    far = series_worlds.alanine_verdict({"this model": 0.3, "train": 0.2}, kinetics, alanine.STATES, pairs)
+    assert far.figures == {
+        "distance": 0.3, "distance_of_training": 0.2, "rates": 2, "within_factor_2": ["extended to alpha"]
+    }  # fmt: skip
+    assert "1.50" in far.text
+    close = series_worlds.alanine_verdict({"this model": 0.1, "train": 0.2}, kinetics, alanine.STATES, pairs)
+    assert "0.50" not in close.text and close.figures["distance"] == 0.1
 
 
 def test_lorenz_statistics_by_hand():
     world = chaos()
     model = random_model(world)
-    text, _ = series_parts.statistics(model, world, 20)
+    blocks = series_worlds.statistics(Job(model, 20, world=world)).blocks
+    text = markdown(blocks)
     r, _ = starts(world, "test", 1, 3)
     run = world.denormalise(model.forecast(r.history, None, 20, 1, NFE, "multistep").members[0])
     parts = {k: np.concatenate([s.values for s in world.segments if k in s.splits]) for k in ("train", "test")}
     for name, x in {"this model": run.reshape(-1, 3), "train": parts["train"]}.items():
         w1 = [wasserstein_1d(a, b) / b.std() for a, b in zip(x.T, parts["test"].astype(float).T, strict=True)]
         assert f"| {name} | {w1[0]:.4f} | {w1[1]:.4f} | {w1[2]:.4f} |" in text
-    assert "Largest Lyapunov exponent" in text and f"over {len(r)} runs; of the system 0.9056" in text
+    assert f"over {len(r)} runs; of the system 0.9056" in text
 
 
-@pytest.mark.parametrize("low,high,words", [
-    (0.8, 1.0, "positive: the map is chaotic; its interval holds"), (-0.1, 0.5, "not above 0 with certainty"),
-    (1.0, 1.2, "its interval does not hold the system's 0.9056"),
-])  # fmt: skip
-def test_lorenz_verdict(low, high, words):
+@pytest.mark.parametrize("low,high,chaotic,holds", [(0.8, 1.0, True, True), (-0.1, 0.5, False, False),
+                                                    (1.0, 1.2, True, False)])  # fmt: skip
+def test_lorenz_verdict(low, high, chaotic, holds):
     exponent = Interval((low + high) / 2, low, high)
     times = {"this model": Interval(5, 4, 6), "persistence": Interval(0.1, 0.1, 0.2)}
     rows = {"this model": (np.array([0.1, 0.3]), np.array([9.0, 2])), "train": (np.array([0.01, 0.02]), np.ones(2))}
-    text = series_worlds.lorenz_verdict(times, exponent, rows)
-    assert (
-        words in text
-        and "is 0.300 standard deviations" in text
-        and "trajectories 0.020; the largest log-spectral distance 9.0 decibel, and there 1.0." in text
-    )
-    assert "not settled which is longer" not in text
+    assert series_worlds.lorenz_verdict(times, exponent, rows).figures == {
+        "valid_time": 5, "longer_than_persistence": True, "chaotic": chaotic, "holds_the_exponent": holds,
+        "largest_w1": [0.3, 0.02], "largest_decibel": [9, 1],
+    }  # fmt: skip
     same = times | {"persistence": Interval(4.5, 4, 5)}
-    assert "not settled which is longer" in series_worlds.lorenz_verdict(same, exponent, rows)
+    assert not series_worlds.lorenz_verdict(same, exponent, rows).figures["longer_than_persistence"]
 
 
 def test_sites_statistics():
     world = dataclasses.replace(line(), name="sst_sites")
-    text, _ = series_parts.statistics(random_model(world), world, 20)
+    blocks = series_worlds.statistics(Job(random_model(world), 20, world=world)).blocks
+    text = markdown(blocks)
     x = world.segments[0].values[:150].astype(float)
     d = x - x.mean(0)
     want = f"| train, a | {d.std(0)[0]:.3f} | {(d[:-1, 0] * d[1:, 0]).mean() / (d[:, 0] ** 2).mean():.3f} |"
-    assert want in text and "by site." in text
+    assert want in text and len(blocks[-1].figures["spread_ratio"]) == len(world.variables)
 
 
 def test_a_world_without_statistics_says_so():
     world = line()
-    assert series_parts.statistics(random_model(world), world, 20)[0].startswith("Not applicable")
+    (text,) = series_worlds.statistics(Job(random_model(world), 20, world=world)).blocks
+    assert world.title in text
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from analysis.evaluate import koopman
-from analysis.evaluate import koopman as verdicts
 from analysis.evaluate.edit_comparison import EditComparison
-from analysis.evaluate.fidelity import Distance, Fidelity, ScrubRow
+from analysis.evaluate.fidelity import Distance, Fidelity, ScrubRow, fidelity_blocks
 from analysis.koopman.editing import MEASURES
 from analysis.koopman.probes import ROWS
 from analysis.koopman.spectrum import EntrySummary
@@ -20,9 +19,10 @@ from koopman_core.model import SpectrumEntry
 
 
 def cells(table):
-    """A Markdown table as rows of stripped cells, checked to be rectangular."""
-    rows = [[c.strip() for c in line.strip("|").split("|")] for line in table.splitlines()]
+    """Head and rows as lists of strings, read from the Markdown of a table."""
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in str(table).splitlines()]
     assert len({len(r) for r in rows}) == 1 and set(rows[1]) == {"---"}
+    assert [list(table.head), *map(list, table.rows)] == [rows[0], *rows[2:]]
     return [rows[0], *rows[2:]]
 
 
@@ -32,8 +32,8 @@ def test_fidelity_without_lpips():
         (ScrubRow(80.0, Distance(0.5, 1.0, 0.125, 0.9876)),),
         (EntrySummary("skip 0", (2, 3, 4), 0.1, 0.2, 0.3, 0.4, 0.5),),
     )  # fmt: skip
-    words, students, path, spectrum = koopman.fidelity_tables(f).split("\n\n")
-    assert words == "7 held-out noises."
+    words, students, path, spectrum = fidelity_blocks(f)
+    assert "7" in words and students.rows[0][2].figures == (20.0,)
     assert cells(students)[1] == ["student, one call", "n/a", "20.00", "0.01000", "1.120"]
     assert cells(students)[2][1:] == ["0.5000", "21.00", "0.02000", "1.000"] and cells(students)[3][1] == "0.2500"
     assert cells(path)[1] == ["80", "0.1250", "1.00", "0.50000", "0.988"]
@@ -53,20 +53,22 @@ def labels(order, distinct, centroid=(0.1, 0.2, 0.3)):
 
 
 @pytest.mark.parametrize(
-    ("order", "distinct", "words"),
+    ("order", "distinct", "unsettled", "relation"),
     [
-        ((0, 1, 2), (True, True), "smallest, middle, largest; the paper's order"),
-        ((2, 1, 0), (True, True), "largest, middle, smallest; the reverse of the paper's order"),
-        ((1, 0, 2), (True, True), "; not the paper's order"),
-        ((0, 1, 2), (True, False), "(not told apart beyond chance: middle and largest); which may or may not be"),
-        ((0, 2, 1), (True, False), "which may or may not be the paper's order"),
-        ((0, 2, 1), (False, True), "; not the paper's order"),  # largest is surely coarser than middle
-        ((2, 1, 0), (True, False), "; not the paper's order"),
-        ((2, 0, 1), (False, False), "which may or may not be the paper's order"),
+        ((0, 1, 2), (True, True), [], "paper"),
+        ((2, 1, 0), (True, True), [], "reverse"),
+        ((1, 0, 2), (True, True), [], "other"),
+        ((0, 1, 2), (True, False), ["middle and largest"], "open"),
+        ((0, 2, 1), (True, False), ["largest and middle"], "open"),
+        ((0, 2, 1), (False, True), ["smallest and largest"], "other"),  # largest is surely coarser than middle
+        ((2, 1, 0), (True, False), ["middle and smallest"], "other"),
+        ((2, 0, 1), (False, False), ["largest and smallest", "smallest and middle"], "open"),
     ],
 )
-def test_bands_verdict(order, distinct, words):
-    assert words in verdicts.bands_verdict(labels(order, distinct), "alpha")
+def test_bands_verdict(order, distinct, unsettled, relation):
+    figures = koopman.bands_verdict(labels(order, distinct), "alpha").figures
+    assert figures["coarse_to_fine"] == [("smallest", "middle", "largest")[b] for b in order]
+    assert figures["unsettled"] == unsettled and figures["relation"] == relation
 
 
 def test_bands_table_goes_from_coarse_to_fine():
@@ -229,8 +231,7 @@ def test_dmd_beside_the_learned_spectrum():
         "0.750",
         "0.125",
     ]
-    assert "Of the 6 leading eigenvalues" in verdicts.dmd_verdict(r, ENTRIES)
-    assert "trajectories, 4 have a real part" in verdicts.dmd_verdict(r, ENTRIES)
+    assert koopman.dmd_verdict(r, ENTRIES).figures == {"leading": 6, "inside": 4}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -249,7 +250,7 @@ def comparison(aware, agnostic=(0.4, 0.4), random=(0.2, 0.2)):
     """From (low-pass distance, high-pass correlation) of the three arms."""
     arms = {"aware": arm(*aware), "agnostic": arm(*agnostic), "random": arm(*random)}
     gaps = {
-        c: {m: about(arms["aware"][m].mean - arms[c][m].mean) for m in MEASURES} for c in ("agnostic", "random")
+        c: {m: about(arms["aware"][m].value - arms[c][m].value) for m in MEASURES} for c in ("agnostic", "random")
     }  # fmt: skip
     return EditComparison(9, arms, gaps)
 
@@ -264,7 +265,7 @@ def test_a_trade_is_at_equal_layout_change():
         "c": comparison((0.3, 0.1)),
         "d": comparison((0.9, 0.9)),
     }
-    t = verdicts.trades(found, LOWER)
+    t = koopman.trades(found, LOWER)
     assert t["a"].ratio == pytest.approx(0.25) and t["a"].agnostic == pytest.approx(0.1)
     assert [t[k].sign for k in "abc"] == [1, 0, -1]
     assert math.isnan(t["d"].agnostic) and t["d"].sign == 0  # no agnostic edit changes as much
@@ -275,20 +276,22 @@ def test_a_trade_is_at_equal_layout_change():
 
 def test_editing_verdict():
     found = {"a": comparison((0.1, 0.3)), "b": comparison((0.1, 0.15)), "c": comparison((0.3, 0.1))}
-    text = verdicts.editing_verdict(found, verdicts.trades(found, LOWER))
-    assert "than the agnostic one for every choice of bands, and takes over less" in text
-    assert "detail for every choice of bands. Against as many modes drawn at random" in text
-    assert "closer to the layout for a, b and takes over more detail for a." in text
-    assert "it takes over more detail for a, b and less for c." in text and "**a**: the best default" in text
+    verdict = koopman.editing_verdict(found, koopman.trades(found, LOWER))
+    assert verdict.figures == {
+        "closer_than_agnostic": ["a", "b", "c"], "less_detail_than_agnostic": ["a", "b", "c"],
+        "closer_than_random": ["a", "b"], "more_detail_than_random": ["a"], "more_at_equal_layout": ["a", "b"],
+        "less_at_equal_layout": ["c"], "best": "a",
+    }  # fmt: skip
+    assert "every choice of bands" in verdict.text
     only = {"c": found["c"], "d": comparison((0.4, 0.4))}
-    text = verdicts.editing_verdict(only, verdicts.trades(only, LOWER))
-    assert "agnostic one for c, and" in text and "layout for no choice of bands and" in text
-    assert "no default follows" in text and "best default" not in text
+    verdict = koopman.editing_verdict(only, koopman.trades(only, LOWER))
+    assert verdict.figures["best"] is None and verdict.figures["closer_than_agnostic"] == ["c"]
+    assert verdict.figures["closer_than_random"] == [] and "no choice of bands" in verdict.text
 
 
 def test_editing_tables():
     found = {"a": comparison((0.1, 0.3)), "b": comparison((0.1, math.nan))}
-    arms, gaps = koopman.editing_tables(found, {0.0: LOWER[0.0], 0.5: LOWER[0.5]}).split("\n\n")
+    arms, gaps = koopman.editing_tables(found, {0.0: LOWER[0.0], 0.5: LOWER[0.5]})
     rows = cells(arms)
     assert [r[0] for r in rows[1:]] == [
         "all modes (agnostic)", "all modes at ratio 50%", "all modes at ratio 0%", "a", "as many as a, at random", "b",

@@ -59,7 +59,7 @@ def test_modes_csv_holds_every_mode(spectrum):
         seen.add((level, *place))
     assert len(seen) == len(rows)
     assert "energy" not in files.modes_csv(spectrum).splitlines()[0]
-    with pytest.raises(ValueError, match="one energy for every mode"):
+    with pytest.raises(ValueError, match="energy"):
         files.modes_csv(spectrum, energy[:1])
 
 
@@ -136,7 +136,7 @@ def test_a_figure_image_shows_the_same_numbers():
 
 
 def test_what_cannot_be_drawn_is_said():
-    with pytest.raises(UserError, match="pie cannot be saved"):
+    with pytest.raises(UserError, match="pie"):
         figure_image(go.Figure(go.Pie(values=[1])))
     for bad in ({"kind": "pdf"}, {"width": 10}, {"width": 10**6}):
         with pytest.raises(UserError):

@@ -85,13 +85,20 @@ def test_linearity_names_its_range():
     low, high = np.sqrt((0.36 + 0.64) / 2), np.sqrt((0.64 + 1) / 2)
     reply = linear(rough, request, 0.8)
     assert reply.right and f"from {low:.2f} (skip 0) to {high:.2f} (bottleneck)" in reply.text
+    assert f"{(low + high) / 2:.2f}" in reply.text
+    verdicts = {guess: linear(rough, request, guess).right for guess in (0.65, 0.75, 0.9, 0.95)}
+    assert verdicts == {0.65: False, 0.75: True, 0.9: True, 0.95: False}  # .1 around the median .806
     assert "not linear to within 10% at any level" in reply.text and "pictures" not in reply.text
-    assert linear(rough, request, 0.5).right is False
-    half = linear(linearity([[0, 0.05, 0.05], [0, 0.5, 0.5]]), request, 0.5)
+    half = linear(linearity([[0, 0.05, 0.05], [0, 0.5, 0.5]]), request, 0.3)
     assert "are linear to within 10% at skip 0" in half.text
     shared = linear(linearity([[0, 0.05, 0.05], [0, 0.05, 0.05]], apart=[[0, 0.3, 0.3], [0, 0.08, 0.08]]), request, 0.3)
     assert "from 0.08 (bottleneck) to 0.30 (skip 0)" in shared.text
     assert "are linear to within 10% at bottleneck" in shared.text
+
+
+def test_a_guess_that_was_not_made_is_not_measured():
+    silent = SimpleNamespace(linearity=lambda *_: pytest.fail("measured"))
+    assert linear(silent, LinearityRequest((2,)), lessons.UNTOUCHED).right is None
 
 
 @pytest.mark.parametrize(("still", "word"), [(0.4, "are nearer"), (0.1, "are not nearer")])
@@ -100,17 +107,29 @@ def test_linearity_of_pictures_goes_both_ways(still, word):
     assert word in linear(linearity([[0, 1, 1], [0, 1, 1]], mse), LinearityRequest((2,)), 1.0).text
 
 
-def test_a_mode_grows_or_fades():
-    alpha = np.array([-0.5, 0.25, 0.0, -1.0], np.float32).reshape(1, 2, 2)
-    entry = SpectrumEntryResult(0, "skip 0", (2, 2, 2), alpha, np.full_like(alpha, np.pi), np.zeros((1, 2, 2)))
-    grows = growing_mode(entry, 0)
-    assert (
-        grows.right and f"× {np.exp(0.5):.2f}" in grows.text and "180°" in grows.text and "2 of 4 modes" in grows.text
+def level(alpha):
+    alpha = np.array(alpha, np.float32).reshape(-1, 2, 2)
+    return SpectrumEntryResult(
+        0, "skip 0", (2 * len(alpha), 2, 2), alpha, np.full_like(alpha, np.pi), np.zeros(alpha.shape)
     )
-    assert growing_mode(entry, 1).right is False and "fades" in growing_mode(entry, 1).text
-    assert growing_mode(entry, 2).right is False and growing_mode(entry, None).right is None
+
+
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 3.0])  # all grow, some do, all fade: the tenth in front is the answer
+def test_a_mode_of_the_tenth_that_grows_most(shift):
+    alpha = np.random.default_rng(0).permutation(20) / 10 - 0.95 + shift
+    right = [growing_mode(level(alpha), i).right for i in range(20)]
+    assert sum(right) == 2 and {i for i, r in enumerate(right) if r} == set(np.argsort(alpha)[:2])
+
+
+def test_what_a_mode_does_is_said():
+    entry = level([-0.5, 0.25, 0.0, -1.0])
+    grows = growing_mode(entry, 0)
+    assert f"× {np.exp(0.5):.2f}" in grows.text and "180°" in grows.text and "1 (25%)" in grows.text
+    assert grows.right is False and growing_mode(entry, 3).right is True
+    assert "fades" in growing_mode(entry, 1).text and growing_mode(entry, None).right is None
+    assert growing_mode(level([0.5] * 4), 1).right is None, "nothing is in front of the others"
     for bad in (4, -1, 0.5):
-        with pytest.raises(UserError, match="mode"):
+        with pytest.raises(UserError):
             growing_mode(entry, bad)
 
 
@@ -149,6 +168,19 @@ def test_the_band_with_most_detail(most):
     assert "no detail" in most_detail(flat, EditRequest(2)).text
 
 
+def test_bands_without_detail_have_no_answer_and_even_ones_are_both_right():
+    def bench(*detail):
+        def edit(request, report=None):
+            return SimpleNamespace(numbers=EditNumbers(0.1, detail[sum(request.bands) % 3], 0.02))
+
+        return SimpleNamespace(edit=edit)
+
+    for band in range(3):  # correlations of .03 agree with nobody
+        assert most_detail(bench(0.03, 0.01, 0.02), EditRequest(2, bands=(band,))).right is None
+    verdicts = [most_detail(bench(0.30, 0.31, 0.20), EditRequest(2, bands=(band,))).right for band in range(3)]
+    assert verdicts == [True, True, False]
+
+
 def sweep(runs, asked=None):
     def answer(request, report=None):
         if asked is not None:
@@ -185,12 +217,12 @@ def test_real_models_answer(models):
     bench = ModelLibrary(models, default="shapes").get("shapes")
     request = LinearityRequest((2,), steps=4, dmd_rank=0)
     errors = np.sqrt(np.square(bench.linearity(request).learned[:, 1:]).mean(1))
-    assert f"from {errors.min():.2f}" in linear(bench, request, 0.5).text
+    assert f"from {errors.min():.2f}" in linear(bench, request, 0.4).text
     gains = (1.0, 0.0, 1.0)
     assert f"middle α {bench.mask_bands(MaskRequest(2, gains=gains)).mse:.3g}" in (
         missed_least(bench, MaskRequest(2, gains=gains)).text
     )
-    assert most_detail(bench, EditRequest(2, ratio=0.9)).right is not None
+    assert "all bands together" in most_detail(bench, EditRequest(2, ratio=0.9)).text
     assert outline(bench, TrajectoryRequest(2, steps=6), 1).text
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from analysis.evaluate.edit_comparison import ARMS, compare_edits, interval, shuffled
+from analysis.evaluate.edit_comparison import ARMS, compare_edits, shuffled
 from analysis.koopman import editing
 from analysis.koopman.spectrum import band_masks
 from analysis.workbench.library import ModelLibrary
@@ -67,7 +67,7 @@ def test_both_ends_are_exact(bench):
         z, other, editing.mix(z, other, everywhere, 0.0), editing.mix(z, other, everywhere, 1.0), strict=True
     ):
         assert torch.equal(c, a) and torch.equal(d, b)
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="0.*1"):
         editing.mix(z, other, everywhere, 1.1)
 
 
@@ -86,7 +86,7 @@ def test_bands_partition_the_weights(bench):
     assert torch.equal(parts[2][0][::2] > 0, top & (whole_of(bench, g) > 0)) and torch.equal(
         parts[2][0][::2], parts[2][0][1::2]
     )
-    with pytest.raises(ValueError, match="bands 0 to 2"):
+    with pytest.raises(ValueError, match="0 to 2"):
         editing.mode_weights(bench.entries, g, (3,), (0.25, 0.5))
 
 
@@ -188,19 +188,13 @@ def test_comparison_is_what_single_edits_give(bench, encoding):
     for arm in ARMS:
         for name in editing.MEASURES:
             value = r.arms[arm][name]
-            assert value.mean == pytest.approx(np.mean([o.arms[arm][name].mean for o in ones]), rel=1e-3, abs=1e-6)
-            assert value.low <= value.mean <= value.high and value.count == 3
-    gap = r.arms["aware"]["low_distance"].mean - r.arms["agnostic"]["low_distance"].mean
-    assert r.differences["agnostic"]["low_distance"].mean == pytest.approx(gap, abs=1e-12)
+            assert value.value == pytest.approx(np.mean([o.arms[arm][name].value for o in ones]), rel=1e-3, abs=1e-6)
+            assert value.low <= value.value <= value.high and value.count == 3
+    gap = r.arms["aware"]["low_distance"].value - r.arms["agnostic"]["low_distance"].value
+    assert r.differences["agnostic"]["low_distance"].value == pytest.approx(gap, abs=1e-12)
 
 
 def test_comparison_refuses_nonsense(bench):
     for bad in ({"pairs": []}, {"pairs": [(1, 2)], "encoding": "ode"}, {"pairs": [(1, 2)], "encoding": "x"}):
         with pytest.raises(ValueError):
             compare_edits(bench.model, bad.pop("pairs"), bands=(0,), **bad)
-
-
-def test_interval_leaves_out_what_is_not_defined():
-    r = interval(torch.tensor([1.0, torch.nan, 3.0]))
-    assert r.mean == 2 and r.count == 2 and 1 <= r.low <= r.high <= 3
-    assert np.isnan(interval(torch.tensor([torch.nan])).mean)

@@ -59,7 +59,7 @@ def by_hand(kind, z, of):
     return amount / (total if kind == "energy" else total[:, -1:])[:, None, None]
 
 
-@pytest.mark.parametrize("kind", effects.KINDS)
+@pytest.mark.parametrize("kind", effects.EFFECT_KINDS)
 def test_the_closed_form_is_what_integration_gives(kind):
     of = entries()
     z = latents(of, seeds=2)

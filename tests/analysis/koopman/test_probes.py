@@ -9,9 +9,9 @@ import torch
 from analysis.core import images
 from analysis.core.errors import UserError
 from analysis.koopman import probes
-from analysis.koopman.effects import band_numbers
+from analysis.koopman.spectrum import band_numbers
 from foundation import shapes
-from foundation.bootstrap import bootstrap
+from foundation.statistics import bootstrap
 from koopman_core.model import SpectrumEntry
 from koopman_core.operator import evolve_pairs
 
@@ -152,7 +152,7 @@ def test_the_flow_weighs_the_differences(carried):
     entry = SpectrumEntry("x", (8, 2, 3), *(torch.randn(4, 2, 3, generator=g) for _ in range(2)))
     a, b = torch.randn(2, 5, 8, 2, 3, generator=g)
     delta = -0.7 * carried
-    shares = probes.difference_shares([a], [b], [entry], [band_numbers(entry, EDGES)], 3, delta)
+    shares = probes.difference_shares([a], [b], [entry], [band_numbers([entry], 0, EDGES)], 3, delta)
     apart = evolve_pairs(a, entry.alpha, entry.beta, delta) - evolve_pairs(b, entry.alpha, entry.beta, delta)
     energy = apart.view(5, 4, 2, 2, 3).square().sum(2).flatten(1)
     rank = entry.alpha.flatten().argsort(stable=True)

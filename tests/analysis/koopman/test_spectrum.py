@@ -46,7 +46,7 @@ def test_bad_edges_are_refused(edges):
 def test_unknown_order_and_wrong_number_of_gains():
     with pytest.raises(ValueError, match="order"):
         spectrum.ranks(torch.zeros(2, 1, 1), "size")
-    with pytest.raises(ValueError, match="2 bands, but 3 gains"):
+    with pytest.raises(ValueError, match="2.*3"):
         spectrum.weigh_bands([torch.zeros(1, 2, 1, 1)], [entry(torch.zeros(1, 1, 1))], (0.5,), (1, 1, 1))
 
 

@@ -55,7 +55,7 @@ def test_ssim_against_the_definition():
     np.testing.assert_allclose(ssim(x, y), expected, rtol=1e-9)
     np.testing.assert_allclose(ssim(x, x), 1.0)
     assert ssim(x.bfloat16(), y.bfloat16()).dtype == torch.float64
-    with pytest.raises(ValueError, match="7 x 7 pixels or more"):
+    with pytest.raises(ValueError, match="7 x 7"):
         ssim(x[..., :6, :], y[..., :6, :])
 
 

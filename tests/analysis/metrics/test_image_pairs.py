@@ -46,5 +46,5 @@ def test_lpips_only_where_it_is_at_hand(monkeypatch):
 
 
 def test_other_sizes_are_a_sentence():
-    with pytest.raises(UserError, match="equally large"):
+    with pytest.raises(UserError, match="large"):
         compare_pictures(np.zeros((8, 8, 3), np.uint8), np.zeros((16, 16, 3), np.uint8))

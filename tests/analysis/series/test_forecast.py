@@ -153,34 +153,35 @@ BAD = [
     ({"start": 1.5}, "start"),
     ({"start": math.nan}, "start"),
     ({"horizon": 201}, "horizon"),
-    ({"horizon": 7}, "1 to 6 frames"),
+    ({"horizon": 7}, "horizon"),
     ({"members": 1}, "members"),
     ({"members": 10**9}, "members"),
-    ({"nfe": 0}, "network calls"),
-    ({"nfe": True}, "network calls"),
+    ({"nfe": 0}, "nfe"),
+    ({"nfe": True}, "nfe"),
     ({"method": "magic"}, "method"),
-    ({"gammas": ()}, "momentum weights"),
-    ({"gammas": (math.inf,)}, "momentum weight"),
-    ({"gammas": "x"}, "momentum weights"),
-    ({"method": "matched", "gammas": (-1,)}, "at least 0"),
-    ({"method": "published", "gammas": (100, 100, 100)}, "sum of the gammas"),
+    ({"gammas": ()}, "gammas"),
+    ({"gammas": (math.inf,)}, "gammas"),
+    ({"gammas": "x"}, "gammas"),
+    ({"method": "matched", "gammas": (-1,)}, "gamma1"),
+    ({"method": "published", "gammas": (100, 100, 100)}, ""),
     ({"seed": -1}, "seed"),
-    ({"model": "../x"}, "no such series model"),
-    ({"model": 5}, "named"),
+    ({"model": "../x"}, "model"),
+    ({"model": 5}, "model"),
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), BAD, ids=str)
-def test_what_cannot_be_asked_gets_a_sentence(bench, changes, words):
-    with pytest.raises(UserError, match=words) as caught:
+@pytest.mark.parametrize(("changes", "field"), BAD, ids=str)
+def test_what_cannot_be_asked_names_its_field(bench, changes, field):
+    with pytest.raises(UserError) as caught:
         bench.forecast(ForecastRequest(**{"model": "small", **changes}))
-    assert str(caught.value).rstrip().endswith(".")
+    assert caught.value.field == field and str(caught.value).rstrip().endswith(".")
 
 
 def test_frames_of_free_runs_are_bounded():
     for frames in (10, 10**6, 100.5):
-        with pytest.raises(UserError, match="64 to 2000"):
+        with pytest.raises(UserError) as caught:
             LongRunRequest("small", frames)
+        assert caught.value.field == "frames"
 
 
 def test_divergence_and_impatience_are_sentences(bench, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from analysis.core.errors import UserError
 from analysis.workbench import grids
 from analysis.workbench.editing import ColorizeRequest, EditRequest
-from analysis.workbench.grids import AXES, KINDS, Cell, Grid
+from analysis.workbench.grids import AXES, GRID_KINDS, Cell, Grid
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
@@ -54,7 +54,7 @@ def test_values_that_are_none_are_a_sentence(axis, text):
 def test_every_axis_has_usual_values_and_a_field():
     fields = {f.name for f in dataclasses.fields(Cell)}
     for name, axis in AXES.items():
-        assert axis.field == name in fields and set(axis.kinds) <= set(KINDS)
+        assert axis.field == name in fields and set(axis.kinds) <= set(GRID_KINDS)
         assert name == "model" or axis.values(axis.usual)
 
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from flow_core.densities import distances
+from flow_core.densities.mixtures import GaussianMixture
+from flow_core.densities.toys import toy
 
 
 def clouds(n=7, m=9):
@@ -83,3 +85,22 @@ def test_sums_over_frequencies_are_sums_over_pairs(monkeypatch, bandwidths):
     frequencies = [distances.MMD(b, bandwidths).unbiased(a) for a, b in ((x, y), (x, x), (x, 40 * y))]
     assert frequencies == pytest.approx(pairs, abs=1e-12)
     assert far and max(far) <= distances.MAX_REACH * min(bandwidths), "points far out are summed by pairs"
+
+
+def test_blur_by_hand_and_of_data():
+    world = GaussianMixture([[0.0, 0.0], [10.0, 0.0]], [1.0, 0.5])
+    got = distances.blur(world, torch.tensor([[1.0, 1.0], [10.0, 2.0], [10.0, 0.5]]))
+    assert got.spread == pytest.approx(math.sqrt((2 + 4 + 0.25) / 3 / 2)) and got.beyond == pytest.approx(1 / 3)
+    eight = toy("8gaussians").density
+    data = eight.sample(20_000, torch.Generator().manual_seed(0))
+    true = distances.blur(eight, data)
+    assert true.spread == pytest.approx(0.1**0.25, rel=0.01) and true.beyond == pytest.approx(math.exp(-4.5), abs=0.003)
+    noisy = data + 0.4 * torch.randn(data.shape, generator=torch.Generator().manual_seed(1))
+    wide = distances.blur(eight, noisy)
+    assert wide.spread == pytest.approx(math.sqrt(0.1**0.5 + 0.16), rel=0.02) and wide.beyond > 3 * true.beyond
+    # the kernel of width 1 sees little of it: less than a hundredth of its own scale
+    assert abs(distances.MMD(data[:4000]).unbiased(noisy[4000:8000])) < 0.01
+    board = toy("checkerboard").density
+    cells = board.sample(500, torch.Generator().manual_seed(0))
+    assert distances.blur(board, cells).beyond == 0 and math.isnan(distances.blur(board, cells).spread)
+    assert distances.blur(board, -cells + torch.tensor([2.0, 0.0])).beyond > 0.9

@@ -13,21 +13,14 @@ from flow_core.model import FlowConfig, FlowModel
 from flow_core.samplers import euler
 from flow_core.train import main
 from flow_core.training import images
-from flow_core.training.objective import FlowTask, ObjectiveConfig
-from foundation.picture_data import DataConfig
+from flow_core.training.objective import FlowTask
 from foundation.settings import read_settings
-from foundation.training import TrainingConfig
 from foundation.unet import UNetConfig
 from koopman_core import model as koopman_model
 from koopman_core import recipes as koopman_recipes
 from koopman_core.edm import EDM
-from koopman_core.teacher_task import TeacherConfig
 
 CONFIGS = Path(flow_core.__file__).parent / "configs"
-SECTIONS = {
-    "data": DataConfig, "flow": images.PictureFlowConfig, "network": UNetConfig, "objective": ObjectiveConfig,
-    "images": images.ImagesConfig, "training": TrainingConfig, "run": images.RunConfig,
-}  # fmt: skip
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16, classes=3)
 FAST = ["--quiet", "--training.batch=8", "--training.images_per_log=8", "--training.compile=off",
         "--training.precision=fp32", "--training.warmup=0"]  # fmt: skip
@@ -198,15 +191,14 @@ def test_a_flow_is_no_teacher(run, tmp_path, capsys):
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("images*.toml")), ids=lambda p: p.stem)
 def test_every_settings_file_is_valid_and_has_its_teachers_network(path):
-    s = read_settings(path, [], SECTIONS)
+    s = read_settings(path, [], images.ImagesSettings)
     assert s["run"].name == path.stem.replace("_", "-") and s["flow"].data_std == 0.5
     data = path.stem.split("_")[1]
-    sections = {"data": DataConfig, "network": UNetConfig, "teacher": TeacherConfig, "training": TrainingConfig,
-                "run": koopman_recipes.RunConfig}  # fmt: skip
-    its = read_settings(Path(koopman_recipes.__file__).parent / "configs" / f"{data}_teacher.toml", [], sections)
+    teachers = Path(koopman_recipes.__file__).parent / "configs" / f"{data}_teacher.toml"
+    its = read_settings(teachers, [], koopman_recipes.TeacherSettings)
     assert s["network"] == its["network"] and s["data"] == its["data"]
     assert s["images"].start == f"{its['run'].out}/teacher.safetensors"
-    twin = read_settings(path.with_name(f"images_{data}.toml"), [], SECTIONS)
+    twin = read_settings(path.with_name(f"images_{data}.toml"), [], images.ImagesSettings)
     assert s["training"] == twin["training"], "compared at equal budget"
 
 

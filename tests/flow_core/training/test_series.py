@@ -16,15 +16,10 @@ from flow_core.series.scores import crps_gaussian
 from flow_core.series.world import Segment, World
 from flow_core.train import main
 from flow_core.training import series
-from flow_core.training.objective import FlowTask, ObjectiveConfig
+from flow_core.training.objective import FlowTask
 from foundation.settings import read_settings
-from foundation.training import TrainingConfig
 
 CONFIGS = Path(flow_core.__file__).parent / "configs"
-SECTIONS = {
-    "series": series.DataConfig, "flow": FlowConfig, "network": PointConfig, "objective": ObjectiveConfig,
-    "training": TrainingConfig, "run": series.RunConfig,
-}  # fmt: skip
 SHIPPED = sorted(MODELS_DIR.glob("*.series.safetensors"))
 
 
@@ -113,7 +108,7 @@ def test_mistakes_get_one_sentence(run, override, words, capsys):
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("series*.toml")), ids=lambda p: p.stem)
 def test_every_settings_file_is_valid(path):
-    s = read_settings(path, [], SECTIONS)
+    s = read_settings(path, [], series.SeriesSettings)
     assert s["run"].name == s["series"].world and s["run"].ship == ""
 
 

@@ -1,0 +1,50 @@
+"""The script that runs before Gradio's own: in the page alone, and the page as it was beside it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ui.server.gradio_internals import MODULE, SCRIPT, QuickPage
+
+PAGE = b"<html><script>window.gradio_config = {};</script>" + MODULE + b' src="a.js"></script></html>'
+
+
+def answer(*parts: bytes, path: str = "/", method: str = "GET", kind: str = "http") -> tuple[dict, bytes]:
+    """Headers and body of what comes through, from an app that answers in parts."""
+    sent = []
+
+    async def app(scope, receive, send):
+        length = sum(map(len, parts))
+        headers = [(b"Content-Length", b"%d" % length), (b"x-other", b"1")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for i, part in enumerate(parts):
+            await send({"type": "http.response.body", "body": part, "more_body": i + 1 < len(parts)})
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(QuickPage(app)({"type": kind, "path": path, "method": method}, None, send))
+    assert sent[0]["type"] == "http.response.start" and sent[0]["status"] == 200
+    return {k.lower(): v for k, v in sent[0]["headers"]}, b"".join(m["body"] for m in sent[1:])
+
+
+@pytest.mark.parametrize("cut", [0, 30, PAGE.index(MODULE) + 5, len(PAGE)])
+@pytest.mark.parametrize("path", ["/", ""])
+def test_it_stands_once_before_gradios_script_and_the_length_is_right(cut, path):
+    headers, body = answer(PAGE[:cut], PAGE[cut:], path=path)
+    assert body == PAGE.replace(MODULE, SCRIPT + MODULE)
+    assert body.count(SCRIPT) == 1 and body.index(b"gradio_config = {}") < body.index(SCRIPT) < body.index(MODULE)
+    assert headers == {b"content-length": b"%d" % len(body), b"x-other": b"1"}
+
+
+def test_a_page_that_is_not_gradios_stays_as_it_is():
+    headers, body = answer(b"<html>busy</html>")
+    assert body == b"<html>busy</html>" and headers[b"content-length"] == b"17"
+
+
+@pytest.mark.parametrize("other", [{"path": "/config"}, {"path": "/assets/a.js"}, {"method": "HEAD"}])
+def test_every_other_answer_passes_through(other):
+    headers, body = answer(PAGE[:9], PAGE[9:], **other)
+    assert body == PAGE and headers[b"content-length"] == b"%d" % len(PAGE)
