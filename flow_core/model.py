@@ -14,7 +14,7 @@ from flow_core.networks import PictureNet, PointConfig, PointNet
 from flow_core.paths import Path, make_path, over
 from foundation import checkpoints
 from foundation.models import MODELS_DIR as MODELS_DIR
-from foundation.models import find_model, load_model
+from foundation.models import Model, find_model, load_model
 from foundation.settings import build
 from foundation.unet import UNetConfig
 
@@ -56,7 +56,7 @@ class FlowConfig:
         return make_path(self.path, self.sigma, self.coupling)
 
 
-class FlowModel(nn.Module):
+class FlowModel(Model):
     """(x, t) -> Prediction.
 
     Preconditioning is that of Gaussian data of std `data_std` on independent noise, whose posterior is known: x1_hat =
@@ -75,13 +75,17 @@ class FlowModel(nn.Module):
         heads = 2 if flow.predicts == "x1+eps" else 1
         self.net: nn.Module
         self.net = PointNet(network, heads) if isinstance(network, PointConfig) else PictureNet(network, heads)
-        self.card: dict = {}
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
         c = self.config
         return (c.dims,) if isinstance(c, PointConfig) else (c.channels, c.resolution, c.resolution)
+
+    @property
+    def classes(self) -> int:
+        """Number of class labels; 0 for none, as in the plane."""
+        return 0 if isinstance(self.config, PointConfig) else self.config.classes
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """c_in, c_skip, c_out of x1_hat at t, of its shape."""

@@ -86,6 +86,7 @@ def collect(
     Raises:
         DataError: a file that is damaged or of other pictures, that holds more pictures than are asked for and none of
             their features any more, or a disk that is full.
+        ValueError: no picture is asked for.
     """
     row = _read(path, key)
     if row is not None and row.moments.count > count:
@@ -115,6 +116,8 @@ def collect(
     finally:
         if row is not None and row.moments.count > saved:
             _write(path, key, row)
+    if row is None:
+        raise ValueError(f"count must be at least 1, not {count!r}.")
     return row
 
 

@@ -337,6 +337,8 @@ def train(
             on_checkpoint({k: v.clone() for k, v in ema.items()}, images, elapsed())
 
     def measure(stop: StopRequest) -> None:
+        if on_fid is None or fid_log is None:  # never when it is due
+            return
         with swapped(params, ema):
             task.eval()
             row = on_fid(lambda: stop.asked)
@@ -355,7 +357,7 @@ def train(
     draws = _Draws(draw, config.prefetch == "on" or (config.prefetch == "auto" and device.type == "cuda"))
     model.train()
     with contextlib.closing(draws), StopRequest(save, launched=world > 1) as stop:
-        if images and fid_is_due(images - config.batch) and fid_log.last < images:
+        if fid_log is not None and images and fid_is_due(images - config.batch) and fid_log.last < images:
             with stop.updating:
                 measure(stop)
         while images < config.images and not _any(stop.asked, accelerator):

@@ -179,7 +179,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"| {words} | {value(costs[0])} | {value(costs[1])} |")
     print("\n| on H100s, computed | " + " | ".join(f"{n}, {d}" for n in ("cifar10", "ffhq") for d in DEVICES) + " |")
     print("|---" * (1 + 2 * len(DEVICES)) + "|")
-    for words, value in {
+    for words, on in {
         "student, pictures/s": lambda c, d: f"{d * c.samples:,.0f}",
         "student, hours": lambda c, d: f"{c.training_hours / d:.1f}",
         "student, GPU-hours": lambda c, d: f"{c.training_hours:.0f}",
@@ -188,7 +188,7 @@ def main(argv: list[str] | None = None) -> int:
         "teacher anew, pictures/s": lambda c, d: f"{d * c.teacher_samples:,.0f}",
         "teacher anew, GPU-hours": lambda c, d: f"{c.teacher_hours:.0f}",
     }.items():
-        print(f"| {words} | " + " | ".join(value(c, d) for c in costs for d in DEVICES) + " |")
+        print(f"| {words} | " + " | ".join(on(c, d) for c in costs for d in DEVICES) + " |")
     print(f"\nAssumed: {args.bf16:g} TFLOP/s in training (bf16), {args.fp32:g} TFLOP/s for trajectories (fp32).")
     return 0
 

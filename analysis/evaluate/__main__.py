@@ -20,11 +20,18 @@ from analysis.core.errors import UserError
 from analysis.core.fields import whole
 
 # these register their parts
-from analysis.evaluate import flow_images, flow_points, koopman, series, series_in_sample, series_worlds  # noqa: F401
+from analysis.evaluate import (  # noqa: F401
+    flow_images,
+    flow_points,
+    image_sets,
+    koopman,
+    memorisation,
+    series,
+    series_in_sample,
+    series_worlds,
+)
 from analysis.evaluate import page as result_pages
-from analysis.evaluate.fidelity import fidelity, paired_samples
-from analysis.evaluate.image_sets import distribution
-from analysis.evaluate.memorisation import memory
+from analysis.evaluate.fidelity import paired_samples
 from analysis.evaluate.parts import Job, Options, Outcome, Part, parts_of
 from analysis.evaluate.shipping import write_metrics
 from analysis.workbench.library import ModelLibrary
@@ -38,9 +45,7 @@ from koopman_core.model import MODELS_DIR
 
 FID_OPTIONS = ("fid-runs", "fid-reference")
 HKD_PARTS, FLOW_PARTS, SERIES_PARTS = parts_of("hkd"), parts_of("flow"), parts_of("series")
-FIDELITY, DISTRIBUTION, MEMORY = (
-    next(p.name for p in HKD_PARTS.values() if p.measure is measure) for measure in (fidelity, distribution, memory)
-)
+FIDELITY, DISTRIBUTION, MEMORY = "fidelity", "distribution", "memory"
 ON_REQUEST = [p.name for p in HKD_PARTS.values() if p.on_request]
 
 
@@ -133,7 +138,7 @@ def evaluate_hkd(args) -> int:
                 write_metrics(args.models, bench, there | {p.name: kept})
 
     _run(args, parts, _page(args), after, model=bench, name=bench.name)
-    if args.sheet:
+    if args.sheet and bench.teacher is not None:
         best, mine = paired_samples(bench.model, bench.teacher, range(32))
         rows = [x[low : low + 16] for low in (0, 16) for x in (best, mine)]
         save_grid(args.sheet, torch.cat(rows), columns=16)

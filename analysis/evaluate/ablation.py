@@ -168,6 +168,17 @@ def _mean(found: Sequence[Figures], of: Callable[[Figures], float]) -> float:
     return sum(of(f) for f in found) / len(found)
 
 
+def _mean_at(found: Sequence[Figures], of: Callable[[Figures, int], float], side: int) -> float:
+    """The same of a figure of latents of so many pixels."""
+    return _mean(found, lambda f: of(f, side))
+
+
+def _known(figure: float | None) -> float:
+    if figure is None:
+        raise ValueError("A figure is missing that these rows have: FID and KID were asked for some runs only.")
+    return figure
+
+
 def order_verdict(rows: Found, of: Callable[[Figures], float], name: str) -> Verdict:
     """Are the paper's rows in the paper's order? Neighbours are told apart only where no two trainings overlap.
 
@@ -196,16 +207,16 @@ def order_verdict(rows: Found, of: Callable[[Figures], float], name: str) -> Ver
 
 def _paper(rows: Found, plan: Plan) -> list[Verdict]:
     named = [(row, found) for row, found in rows if row.paper is not None]
-    named.sort(key=lambda pair: -pair[0].paper)
+    named.sort(key=lambda pair: -_known(pair[0].paper))
     out = [order_verdict(named, lambda f: f.lpips, "LPIPS to the teacher")]
     if plan.fid:
-        means = [_mean(found, lambda f: f.fid) for _, found in named]
+        means = [_mean(found, lambda f: _known(f.fid)) for _, found in named]
         apart = max(means) / min(means) - 1
-        by_fid = order_verdict(named, lambda f: f.fid, sample_name("FID", plan.fid))
+        by_fid = order_verdict(named, lambda f: _known(f.fid), sample_name("FID", plan.fid))
         within = f" The paper's rows lie within {100 * apart:.1f} % of one another."
         out = [
             Verdict(by_fid.text + within, {**by_fid.figures, "apart": apart}),
-            order_verdict(named, lambda f: f.kid, sample_name("KID", plan.fid)),
+            order_verdict(named, lambda f: _known(f.kid), sample_name("KID", plan.fid)),
             *out,
         ]
     by_key = {row.key: found for row, found in rows}
@@ -249,7 +260,7 @@ def _latent(rows: Found, plan: Plan) -> list[Verdict]:
     out: list[Verdict] = []
 
     def moved(found: Sequence[Figures], of: Callable[[Figures, int], float]) -> list[tuple[float, float]]:
-        means = ([_mean(which, lambda f, s=side: of(f, s)) for which in (plain, found)] for side in sides)
+        means = ([_mean_at(which, of, side) for which in (plain, found)] for side in sides)
         return [(before, after) for before, after in means]
 
     for row, found in asked:
@@ -264,7 +275,7 @@ def _latent(rows: Found, plan: Plan) -> list[Verdict]:
     reached = [
         side
         for side in sides
-        if any(_mean(found, lambda f, s=side: max(f.linear[s], f.apart[s])) <= LINEAR for _, found in asked)
+        if any(_mean_at(found, lambda f, s: max(f.linear[s], f.apart[s]), side) <= LINEAR for _, found in asked)
     ]
     names = ", ".join(f"{side} pixels" for side in reached) or "none"
     out.append(Verdict(
@@ -297,8 +308,8 @@ def ablation_blocks(group: str, rows: Found, plan: Plan) -> list[Block]:
             row.words, Cell("{}", len(found)),
             _cell([f.lpips for f in found], ".4f"), _cell([f.psnr for f in found], ".2f"),
             _cell([f.zero for f in found], ".4f"), _cell([f.scrub for f in found], ".4f"),
-            cell(each_side, *(_mean(found, lambda f, s=s: f.linear[s]) for s in sides)),
-            cell(each_side, *(_mean(found, lambda f, s=s: f.apart[s]) for s in sides)),
+            cell(each_side, *(_mean_at(found, lambda f, s: f.linear[s], side) for side in sides)),
+            cell(each_side, *(_mean_at(found, lambda f, s: f.apart[s], side) for side in sides)),
             cell("{:.0f} %", 100 * _mean(found, lambda f: f.growing)),
         ]  # fmt: skip
         if plan.fid:
@@ -401,7 +412,7 @@ def measure(
         alpha = [e.alpha for e in model.spectrum()]
         found = {
             "key": key, "lpips": f.one_step.lpips, "psnr": f.one_step.psnr, "zero": f.zero_operator.lpips,
-            "scrub": statistics.fmean(r.distance.lpips for r in f.scrub if r.sigma >= FROM),
+            "scrub": statistics.fmean(_known(r.distance.lpips) for r in f.scrub if r.sigma >= FROM),
             "growing": sum(int((a > 0).sum()) for a in alpha) / sum(a.numel() for a in alpha),
         }  # fmt: skip
         _keep(kept, found)
@@ -409,6 +420,8 @@ def measure(
         report(f"{bench.name}: the law along {min(LAW_SEEDS, plan.noises)} trajectories")
         few = tuple(range(FIRST_SEED, FIRST_SEED + min(LAW_SEEDS, plan.noises)))
         law = bench.linearity(LinearityRequest(few, decoded=False, dmd_rank=0))
+        if law.differences is None:
+            raise UserError("What differs between pictures takes two noises or more: raise --noises.")
         for name, errors in (("linear", law.learned), ("apart", law.differences["learned"])):
             sides: dict[int, list[float]] = {}
             for entry, of_level in zip(model.spectrum(), errors[:, 1:], strict=True):
@@ -423,10 +436,10 @@ def measure(
                 bench, plan.fid, who=("student",), reference_count=plan.reference, folder=features, progress=progress
             )
         fid, kid = sets.fid["student"][0], sets.kid["student"].value
+    linear, apart = ({int(k): v for k, v in found[n].items()} for n in ("linear", "apart"))
     return Figures(
-        seed, fid=fid, kid=kid, **{n: {int(k): v for k, v in found[n].items()} for n in ("linear", "apart")},
-        **{n: found[n] for n in ("lpips", "psnr", "zero", "scrub", "growing")},
-    )  # fmt: skip
+        seed, found["lpips"], found["psnr"], found["zero"], found["scrub"], linear, apart, found["growing"], fid, kid
+    )
 
 
 def run(

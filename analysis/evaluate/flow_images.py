@@ -136,7 +136,7 @@ def held_out(model: FlowModel, seeds: int) -> HeldOut:
         DataError: they are not to be had.
     """
     about = model.card.get("data", {})
-    spec, size = about.get("spec"), model.config.resolution
+    spec, size = about.get("spec"), model.sample_shape[-1]
     if not isinstance(spec, str) or spec.startswith("folder"):
         raise UserError("The model's card names no data set that can be opened here: train one on a named data set.")
     data = open_dataset(spec, size, "test")
@@ -193,7 +193,7 @@ def companion_of(model: FlowModel, name: str, folder: Path) -> FlowModel | None:
     if model.flow.path == COMPANION or not path.is_file():
         return None
     other = flow_model.load(path)
-    same = other.sample_shape == model.sample_shape and other.config.classes == model.config.classes
+    same = other.sample_shape == model.sample_shape and other.classes == model.classes
     if other.flow.path != COMPANION or not same:
         raise UserError(f"{path.name} is no OT-CFM net of the same pictures and classes: train it again, or move it.")
     return other
@@ -222,9 +222,9 @@ class Meter:
 
 def network_of(model: FlowModel, seeds: range) -> Predict:
     """(x, t) -> Prediction; where there are classes each seed draws one evenly, as in `image_sets`."""
-    if not model.config.classes:
+    if not model.classes:
         return model
-    labels = torch.tensor([mix_seed(s, 8) % model.config.classes for s in seeds])
+    labels = torch.tensor([mix_seed(s, 8) % model.classes for s in seeds])
     return lambda x, t: model(x, t, labels)
 
 
@@ -464,7 +464,7 @@ def measure_pictures(
     return PictureScores(
         seeds, tuple(nfes), euler, "" if other is None else f"{path_words(other)}, {EULER}",
         PSNR if perceptual is None else LPIPS, {name: tuple(map(mean_interval, row)) for name, row in found.items()},
-        _less(found, euler), bool(model.config.classes),
+        _less(found, euler), bool(model.classes),
         data if isinstance(data, str) else _data_scores(model, other, data, nfes, features, bool(gammas)), momentum,
     )  # fmt: skip
 

@@ -266,8 +266,8 @@ def measure_momentum(
         plain.append(mean_interval(exact))
         multi.append(mean_interval(second))
         heuns.append(mean_interval(control))
-        for k, x in made_plain.items():
-            blurs[k].append(blurred(density, x, seeds))
+        for sampler, x in made_plain.items():
+            blurs[sampler].append(blurred(density, x, seeds))
         for j, family in enumerate(kinds_of_momentum()):
             none = test.distances(counted(family.run(model, test, nfe, family.none), nfe))
             for k, gammas in zip(family.orders, search(family, model, validation, nfe), strict=True):
@@ -404,7 +404,7 @@ def momentum_blocks(m: Momentum) -> list[Block]:
         grid(["MMD^2 x 1000, by network calls", *head], table),
         "Paired differences at the same number of calls.",
         grid(["difference x 1000", *head], gaps),
-        *(blur_tables(m.blurs | {name(r): r.blurs for r in m.rows}, m.data_blur, head) if m.data_blur else ()),
+        *(blur_tables({**m.blurs, **{name(r): r.blurs for r in m.rows}}, m.data_blur, head) if m.data_blur else ()),
         "The chosen weights gamma1, gamma2, gamma3 (1/2 is none; with matched noise 0), and in brackets the backward "
         "passes a sample, each worth about two calls, which are not in the number of calls.",
         grid(["weights", *head], weights),

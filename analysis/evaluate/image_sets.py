@@ -161,13 +161,25 @@ def data_of(bench: Workbench) -> ImageDataset:
 
 
 def makers(bench: Workbench, device: torch.device | str = "cpu") -> dict[str, Callable[[range], Tensor]]:
-    """Teacher and student as functions from seeds to bytes (B, 3, H, W); with classes, each seed draws one evenly."""
-    on_cpu = torch.device(device).type == "cpu"
-    model, teacher = (m if on_cpu else copy.deepcopy(m).to(device) for m in (bench.model, bench.teacher))
+    """Teacher and student as functions from seeds to bytes (B, 3, H, W); with classes, each seed draws one evenly.
+
+    Raises:
+        UserError: no teacher.
+    """
+    model, teacher = bench.model, bench.teacher
+    if teacher is None:
+        raise UserError(f"The teacher of {bench.name} is not beside it: its pictures are needed, too.")
+    if torch.device(device).type != "cpu":
+        model, teacher = copy.deepcopy(model).to(device), copy.deepcopy(teacher).to(device)
     return {
         "teacher": lambda seeds: teacher_pictures(teacher, seeds, STEPS),
         "student": lambda seeds: student_pictures(model, seeds),
     }
+
+
+def _from(make: Callable[[range], Tensor], first: int) -> Callable[[int, int], Tensor]:
+    """Pictures low to high of a run whose seeds begin at `first`."""
+    return lambda low, high: make(range(first + low, first + high))
 
 
 def measure_distribution(
@@ -226,7 +238,7 @@ def measure_distribution(
             }  # fmt: skip
             row: Row = collect(
                 place(folder, names[maker], key), key, count,
-                lambda low, high, make=makes[maker], first=first: make(range(first + low, first + high)),
+                _from(makes[maker], first),
                 network, batch=BATCH, progress=tell(f"{maker}, run {run + 1}", before),
             )  # fmt: skip
             before += count

@@ -7,12 +7,13 @@ are stated in the sentences or in docs/method.md. Every word in a sentence is co
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 import numpy as np
 
+from analysis.core.progress import Report
 from analysis.evaluate.edit_comparison import EditComparison, compare_edits
 from analysis.evaluate.markdown import NOT_DEFINED, Block, Cell, Table, Verdict, cell, grid, interval, number, numbers
 from analysis.evaluate.parts import Job, Outcome, part
@@ -244,7 +245,13 @@ def linearity_table(r: LinearityResult) -> Table:
 
 
 def differences_table(r: LinearityResult) -> Table:
-    """The same of what differs between the trajectories, and the share that does not; several must be there."""
+    """The same of what differs between the trajectories, and the share that does not; several must be there.
+
+    Raises:
+        ValueError: one trajectory, which differs from no other.
+    """
+    if r.differences is None or r.common is None:
+        raise ValueError("What differs between trajectories takes two or more.")
     head, rows = _by_level(r, r.differences)
     times = shown_times(len(r.sigma))
     for row, common in zip(rows, r.common, strict=True):
@@ -418,6 +425,11 @@ def level_means(errors: np.ndarray) -> list[float]:
     return [float(v) for v in np.sqrt((errors[:, 1:] ** 2).mean(1))]
 
 
+def _counted(report: Report, what: str) -> Callable[[int, int], None]:
+    """A report of shares as one of (done, all)."""
+    return lambda done, n: report(done / n, what)
+
+
 @part("hkd", "editing", 4, "pairs", 200, 2, 100_000)
 def editing(job: Job) -> Outcome:
     """Frequency-aware edits against both controls, by choice of bands."""
@@ -430,7 +442,7 @@ def editing(job: Job) -> Outcome:
         made.append(compare_edits(
             job.model.model, seeds, bands=chosen, edges=THIRDS, ratio=ratio, region=REGION, tau=MIDPOINT,
             encoding=ENCODING,
-            progress=None if tell is None else lambda done, n, tell=tell, name=name: tell(done / n, f"edits, {name}"),
+            progress=None if tell is None else _counted(tell, f"edits, {name}"),
         ))  # fmt: skip
     found = dict(zip(CHOICES, made, strict=False))
     lower = dict(zip(LOWER_RATIOS, made[len(CHOICES) :], strict=True))

@@ -112,7 +112,7 @@ def part(
         taken = [p for p in others if p.option == option or (p.family, p.name) == (family, name)]
         if taken:
             raise ValueError(f"{family} {name} --{option} is taken by {taken[0].family} {taken[0].name}.")
-        _PARTS[family, name] = Part(family, name, place, option, count, least, most, measure, **more)
+        _PARTS.setdefault((family, name), Part(family, name, place, option, count, least, most, measure, **more))
         return measure
 
     return register

@@ -228,26 +228,40 @@ INDEX_LAGS = (1, 3, 6, 12)
 INDEX_MEMBERS = 50
 
 
+def _area(world: World) -> np.ndarray:
+    """(rows, columns), share of the area of each cell of a field, sum 1.
+
+    Raises:
+        ValueError: the world is no field.
+    """
+    if world.weights is None:
+        raise ValueError(f"{world.title} is no world of fields.")
+    return world.weights
+
+
 def box_weights(world: World, box=NINO_34) -> np.ndarray:
     """(rows, columns), shares of the area of a box's cells, sum 1; where no cell lies in it, those of the whole map."""
     (south, north), (west, east) = box
     rows = (world.latitudes >= south) & (world.latitudes <= north)
     columns = (world.longitudes >= west) & (world.longitudes <= east)
-    inside = world.weights * (rows[:, None] & columns)
-    chosen = inside if inside.sum() > 0 else world.weights
+    inside = _area(world) * (rows[:, None] & columns)
+    chosen = inside if inside.sum() > 0 else _area(world)
     return chosen / chosen.sum()
 
 
 def captured(model: SeriesModel, world: World, split: str) -> np.ndarray:
     """(K,) share of a part's area-weighted variance about zero that the first 1 ... K patterns hold."""
     x = world.normalise(real_series(world, split)).reshape(-1, *world.shape)
-    c = model.eofs.project(torch.from_numpy(x))
+    eofs, area = model.eofs, _area(world)
+    if eofs is None:
+        raise ValueError("A model of vectors has no patterns.")
+    c = eofs.project(torch.from_numpy(x))
 
     def size(fields: np.ndarray) -> float:
-        return float((fields.astype(np.float64) ** 2 * world.weights).sum())
+        return float((fields.astype(np.float64) ** 2 * area).sum())
 
     steps = [torch.where(torch.arange(c.shape[-1]) < k, c, torch.zeros(())) for k in range(1, c.shape[-1] + 1)]
-    return np.array([1 - size(x - model.eofs.lift(s).numpy()) / size(x) for s in steps])
+    return np.array([1 - size(x - eofs.lift(s).numpy()) / size(x) for s in steps])
 
 
 def index_errors(model: SeriesModel, world: World, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -273,8 +287,8 @@ def fields_blocks(model: SeriesModel, world: World, frames: int, progress: Progr
     rows, spread = [], {}
     series = {"this model": run} | {split: real_series(world, split) for split in SPLITS}
     for name, x in series.items():
-        x = np.where(world.mask, x, 0.0)
-        spread[name] = float(np.sqrt((x**2 * world.weights).sum((-2, -1)).mean()))
+        x = x if world.mask is None else np.where(world.mask, x, 0.0)
+        spread[name] = float(np.sqrt((x**2 * _area(world)).sum((-2, -1)).mean()))
         index = (x * box).sum((-3, -2, -1))
         memory = [(index[:, :-lag] * index[:, lag:]).mean() / (index**2).mean() for lag in lags]
         sizes = [spread[name], float(np.sqrt((index**2).mean()))]

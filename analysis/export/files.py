@@ -1,7 +1,7 @@
 """Results as files: modes as CSV, spectra as NPZ, trajectories as GIF, figures as HTML, one report without a network.
 
-Figures as PNG or SVG are in `analysis.figures.image_files`. Everything is made in memory; the caller
-decides where it goes.
+The page itself saves its figures as PNG and SVG; figures for a paper are in `analysis.figures.publication`. Everything
+is made in memory; the caller decides where it goes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def spectrum_npz(spectrum: SpectrumResult) -> bytes:
     for number, e in enumerate(spectrum.entries):
         arrays |= {f"alpha_{number}": e.alpha, f"beta_{number}": e.beta, f"rank_{number}": e.rank}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    # numpy's stub takes any of the names for its own option allow_pickle
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -88,7 +88,9 @@ def _exported(module: nn.Module, arguments: tuple, names: Sequence[str], outputs
     Raises:
         UserError: an operation that ONNX does not know.
     """
-    table = {torch.ops.aten.scaled_dot_product_attention.default: _attention}
+    table: dict[Callable[..., Any], Callable[..., Any]] = {
+        torch.ops.aten.scaled_dot_product_attention.default: _attention
+    }
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of torch's exporter about itself
@@ -102,6 +104,7 @@ def _exported(module: nn.Module, arguments: tuple, names: Sequence[str], outputs
             f"The {what} of this model cannot be written as ONNX ({reason[:200]}): the page takes networks of "
             "foundation.unet with operators of koopman_core.operator."
         ) from None
+    assert program is not None  # dynamo=True always gives one
     return program.model_proto
 
 

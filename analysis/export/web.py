@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import koopman_core
 from analysis.core.errors import UserError
@@ -35,7 +34,7 @@ from analysis.workbench.workbench import Workbench
 from foundation.checkpoints import CheckpointError, checksum
 from foundation.models import MODELS_DIR
 from foundation.randomness import MAX_SEED
-from koopman_core.edm import RHO, SIGMA_MAX, SIGMA_MIN
+from koopman_core.edm import EDM, RHO, SIGMA_MAX, SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion
 
 HERE = Path(__file__).resolve().parent
@@ -100,7 +99,7 @@ def write_runtime(folder: Path, dist: Path) -> None:
         (folder / f"{kind}.wasm.gz").write_bytes(gzip.compress((dist / f"{name}.wasm").read_bytes(), 9, mtime=0))
 
 
-def load_pair(name: str) -> tuple[str, KoopmanDiffusion, torch.nn.Module | None]:
+def load_pair(name: str) -> tuple[str, KoopmanDiffusion, EDM | None]:
     """Name, model, and the teacher that its card names where its file lies beside the model's.
 
     Raises:
@@ -133,7 +132,7 @@ def _plain(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def describe(name: str, model: KoopmanDiffusion, teacher: torch.nn.Module | None) -> dict:
+def describe(name: str, model: KoopmanDiffusion, teacher: EDM | None) -> dict:
     """What the page has to know of a model beside its weights."""
     bench = Workbench(model, name=name)
     student = model.card.get("recipe", {}).get("student", {}) if isinstance(model.card.get("recipe"), dict) else {}
@@ -161,7 +160,7 @@ def _picture(bench: Workbench, seed: int, label: int) -> str:
     return base64.b64encode(picture.tobytes()).decode("ascii")
 
 
-def linearity(model: KoopmanDiffusion, teacher: torch.nn.Module | None) -> dict | None:
+def linearity(model: KoopmanDiffusion, teacher: EDM | None) -> dict | None:
     """What the lesson about linearity measures, which takes the teacher: level by level; None without a teacher."""
     question = next(lesson.preset for lesson in LESSONS if isinstance(lesson.preset, LinearityRequest))
     if teacher is None:
@@ -215,8 +214,8 @@ def write_site(
     site |= {"program": PROGRAM, "torch": TORCH, "recipe": VERSION, "maxSeed": MAX_SEED, "gpu": gpu}
     write_runtime(folder / "runtime", dist)
     if not gpu:
-        for file in (folder / "runtime").glob("gpu.*"):
-            file.unlink()
+        for part in (folder / "runtime").glob("gpu.*"):
+            part.unlink()
     for file in PAGE_FILES:
         shutil.copyfile(PAGE / file, folder / file)
     (folder / "card.json").write_text(json.dumps(site.pop("card"), indent=1), "utf-8")

@@ -24,7 +24,7 @@ def density(name: str) -> dict:
     t = toy(name)
     d = t.density
     if isinstance(d, GaussianMixture):
-        form = {"means": d.means.tolist(), "stds": d.stds.tolist(), "weights": d.weights.tolist()}
+        form: dict[str, object] = {"means": d.means.tolist(), "stds": d.stds.tolist(), "weights": d.weights.tolist()}
     else:
         form = {"cells": d.cells.flip(0).tolist(), "side": d.extent}  # row 0 at the top, as it is drawn
     points = t.sample(HELD_OUT, derived_seed(DATA_PART, 0))
@@ -40,6 +40,8 @@ def density(name: str) -> dict:
 def net(name: str, model: FlowModel) -> dict:
     """A net of points: what it was trained for, and its layers in order as (out, in) of each weight."""
     flow, layers = model.flow, [p for p in model.net.parameters() if p.ndim == 2]
+    if not isinstance(model.config, PointConfig):
+        raise ValueError(f"{name} is a net of pictures: the flow lab takes nets of points.")
     return {
         "name": name,
         "density": name.removeprefix("toy-").split("-")[0],

@@ -72,7 +72,7 @@ def decoded_curves(result: EffectResult, of: str = "bands", order: str = "alpha"
     Raises:
         ValueError: nothing was decoded.
     """
-    if result.decoded_tau is None:
+    if result.decoded_tau is None or result.decoded_bands is None or result.decoded_levels is None:
         raise ValueError("The effect in pictures was not asked for: ask for 1 or more decoded times.")
     figure = empty_figure(340, uirevision=f"decoded {of}")
     rising = np.argsort(result.tau)

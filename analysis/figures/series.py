@@ -253,8 +253,13 @@ def map_figure(result: ForecastResult, what: str, lead: int) -> go.Figure:
         result: of a field.
         what: "mean", "truth", "error" or "spread".
         lead: from 1.
+
+    Raises:
+        ValueError: the world is no field.
     """
     maps, k = result.maps, min(max(lead, 1), len(result.times)) - 1
+    if maps is None:
+        raise ValueError(f"{result.title} has no map: its frames are vectors.")
     z = getattr(maps, what)[k]
     both = np.stack([maps.mean[k], maps.truth[k]]) if what in ("mean", "truth") else z
     most = float(np.nanmax(np.abs(both))) or 1.0
@@ -343,7 +348,7 @@ def spectrum_figure(result: LongRunResult) -> go.Figure:
     Raises:
         ValueError: angles have none here.
     """
-    if result.spectra is None:
+    if result.spectra is None or result.frequencies is None:
         raise ValueError("Angles have a joint histogram instead of a spectrum.")
     figure = _rows(result, "spectra")
     for d, name in enumerate(result.variables):

@@ -32,7 +32,7 @@ def cloud_panel(result: Flow2DResult, setting: int) -> np.ndarray:
         setting: its number, for the colour.
     """
     shade = np.sqrt(np.maximum(result.density, 0) / max(float(result.density.max()), 1e-30))[::-1]
-    grey = Image.fromarray(np.uint8(np.round(255 - DARKEST * shade)))
+    grey = Image.fromarray(np.round(255 - DARKEST * shade).astype(np.uint8))
     panel = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR).convert("RGB")
     draw, extent = ImageDraw.Draw(panel), float(result.axis[-1])
     for x, y in result.points[:MAX_DRAWN].astype(np.float64):
@@ -53,7 +53,7 @@ def pictures_sheet(
 ) -> np.ndarray:
     """A row of pictures a setting and a column a seed; a setting without a result has no row."""
     shown = [(name, r.pictures) for name, r in zip(names, results, strict=True) if r is not None]
-    return grid_sheet([p for _, p in shown], [str(s) for s in seeds], [name for name, _ in shown], x="seed")
+    return grid_sheet([list(p) for _, p in shown], [str(s) for s in seeds], [name for name, _ in shown], x="seed")
 
 
 def series_panel(result: ForecastResult, d: int) -> tuple[np.ndarray, float, float]:

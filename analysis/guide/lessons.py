@@ -306,7 +306,8 @@ def most_detail(bench: Workbench, request: EditRequest, report: Report | None = 
     names = band_names(len(request.edges) + 1, request.order)
     every = tuple(range(len(names)))
     asked = [replace(request, bands=bands) for bands in (*((b,) for b in every), every)]
-    found = [bench.edit(r, report).numbers for r in asked]
+    tell = None if report is None else lambda share, picture: report(share, "the reference's path")
+    found = [bench.edit(r, tell).numbers for r in asked]
     detail = [n.high_correlation for n in found if n.high_correlation is not None]
     if len(detail) < len(found):
         return Reply("One of these pictures has no detail to compare: take another reference.")

@@ -148,7 +148,10 @@ def teacher_states(
             if progress is not None:
                 progress((low + (i + 1) / n * min(BATCH, len(noises) - low)) / len(noises), "teacher's trajectories")
 
-        heun_sample(lambda x, s, y=y: teacher(x, s, y), SIGMA_MAX * noises[part], sigmas, keep)
+        def denoise(x: Tensor, sigma: Tensor, y: Tensor | None = y) -> Tensor:
+            return teacher(x, sigma, y)
+
+        heun_sample(denoise, SIGMA_MAX * noises[part], sigmas, keep)
         out.append(torch.stack(seen, 1))
     return torch.cat(out)
 

@@ -215,7 +215,9 @@ def inpaint_latents(
     sigma = float(sigma_of_tau(tau, model.koopman.warp))
     z = model.evolve(model.encode(known + sigma * eps, sigma, labels), tau, 0.0)
     share = mask.float()
-    blended = [torch.lerp(a, b, resize_region(share, a.shape[-2:])) for a, b in zip(z, generated, strict=True)]
+    blended = [
+        torch.lerp(a, b, resize_region(share, (a.shape[-2], a.shape[-1]))) for a, b in zip(z, generated, strict=True)
+    ]
     return torch.where(mask, model.decode(blended, labels).clamp(-1, 1), known)
 
 

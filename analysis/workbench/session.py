@@ -141,10 +141,6 @@ class Session:
         """E(x_T) of several seeds, each encoded by itself."""
         return [torch.cat(level) for level in zip(*(self.encoded(s, label) for s in seeds), strict=True)]
 
-    def bands(self, entry: int, edges: Sequence[float], order: str) -> list[Tensor]:
-        """`spectrum.band_masks` of one level, whose modes are sorted once."""
-        return self.entries.band_masks(entry, edges, order)
-
     def lpips(self, x: Tensor, y: Tensor) -> np.ndarray | None:
         """LPIPS (Alex, side 64) where a backbone is at hand, else None."""
         if self._perceptual is None and available("alex"):

@@ -13,8 +13,7 @@ from analysis.core.errors import UserError
 from analysis.core.fields import MAX_LEVELS, THIRDS, Edges, Label, Levels, Order, Request, Seed, Unit, sorted_set
 from analysis.core.images import as_pictures, magnified
 from analysis.koopman import effects, modes
-from analysis.koopman.ablations import ablate
-from analysis.koopman.spectrum import kept_share, pair_mask
+from analysis.koopman.spectrum import pair_mask, weigh_bands
 from analysis.metrics import image as metrics
 from analysis.workbench.session import Session
 
@@ -232,14 +231,12 @@ def mask_bands(session: Session, request: MaskRequest) -> MaskResult:
     count = torch.zeros(len(request.gains), dtype=torch.int64)
     with session.lock:
         z = session.final_latents(request.seed, label)
-        keep: list[torch.Tensor | None] = [None] * len(z)
+        masked = weigh_bands(z, session.entries, request.edges, request.gains, request.order, touched)
         for i in touched:
-            bands = session.bands(i, request.edges, request.order)
-            keep[i] = kept_share(bands, request.gains)
-            for b, band in enumerate(bands):
+            for b, band in enumerate(session.entries.band_masks(i, request.edges, request.order)):
                 energy[b] += (z[i] * pair_mask(band)).double().square().sum()
                 count[b] += band.sum()
-        both = [torch.cat([a, b]) for a, b in zip(z, ablate(z, keep), strict=True)]
+        both = [torch.cat([a, b]) for a, b in zip(z, masked, strict=True)]
         full, out = session.model.decode(both, session.labels(label, 2)).split(1)
     difference, magnification = magnified((full - out)[0])
     return MaskResult(
@@ -297,7 +294,7 @@ def surgery(session: Session, request: SurgeryRequest) -> SurgeryResult:
         full = session.model.decode(session.model.evolve(start, 1.0, request.tau), y)
         altered = modes.decode_with(session.model, start, after, request.tau, y)
     picture, magnification = magnified((altered - full)[0])
-    counts = [[int(m.sum()) for m in session.bands(i, request.edges, request.order)] for i in touched]
+    counts = [[int(m.sum()) for m in session.entries.band_masks(i, request.edges, request.order)] for i in touched]
     exponent = max(float((-e.alpha).max()) for e in after) * (1 - request.tau)
     both = as_pictures(torch.cat([full, altered]))
     return SurgeryResult(

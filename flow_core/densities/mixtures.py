@@ -7,7 +7,8 @@ a network: the oracle that every trained model is measured against. They compute
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,9 +19,10 @@ from flow_core.paths import Path
 MAX_CELLS = 128
 BLOCK = 2**21  # numbers in one table of points x cells
 _LOG_2PI = math.log(2 * math.pi)
+Numbers = Tensor | float | Sequence[float] | Sequence[Sequence[float]]
 
 
-def _doubles(values, what: str) -> Tensor:
+def _doubles(values: Numbers, what: str) -> Tensor:
     t = torch.as_tensor(values, dtype=torch.float64)
     if not bool(torch.isfinite(t).all()):
         raise ValueError(f"{what} must hold finite numbers only.")
@@ -72,28 +74,34 @@ class Density:
         return predict
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class GaussianMixture(Density):
     """sum_k w_k N(m_k, s_k^2 I).
 
     Attributes:
-        means: (K, dims); like the others a tensor or nested lists, kept in float64.
+        means: (K, dims) float64.
+        stds, weights: (K,) float64; the weights sum to 1.
+
+    Args:
+        means: (K, dims); like the others a tensor or nested lists.
         stds: (K,) or a number, positive.
         weights: (K,), non-negative, brought to sum 1; None is equal.
+
+    Raises:
+        ValueError: no component, shapes that do not fit, or numbers out of range.
     """
 
     means: Tensor
     stds: Tensor
-    weights: Tensor = None  # type: ignore[assignment]  # None is equal weights; it never stays
-    dims: int = field(init=False)
+    weights: Tensor
+    dims: int
 
-    def __post_init__(self) -> None:
-        means = _doubles(self.means, "means")
+    def __init__(self, means: Numbers, stds: Numbers, weights: Numbers | None = None) -> None:
+        means = _doubles(means, "means")
         if means.ndim != 2 or means.numel() == 0:
             raise ValueError("means must be a table of one row a component.")
-        stds = _doubles(self.stds, "stds").expand(len(means))
-        weights = torch.ones(len(means)) if self.weights is None else self.weights
-        weights = _doubles(weights, "weights")
+        stds = _doubles(stds, "stds").expand(len(means))
+        weights = _doubles(torch.ones(len(means)) if weights is None else weights, "weights")
         if bool((stds <= 0).any()) or weights.shape != stds.shape or bool((weights < 0).any()) or weights.sum() <= 0:
             raise ValueError("A mixture needs a positive std and a non-negative weight for each component.")
         for name, value in {"means": means, "stds": stds, "weights": weights / weights.sum()}.items():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flow_core.densities.mixtures import Density, GaussianMixture, GridDensity
+from flow_core.densities.mixtures import GaussianMixture, GridDensity
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Toy:
     """
 
     name: str
-    density: Density
+    density: GaussianMixture | GridDensity
     extent: float
 
     def sample(self, n: int, seed: int) -> Tensor:
@@ -39,7 +39,7 @@ class Toy:
 
 def _eight_gaussians() -> Toy:
     angle = torch.arange(8, dtype=torch.float64) * math.pi / 4
-    return Toy("8gaussians", GaussianMixture(5 * _circle(angle), torch.tensor(0.1**0.25, dtype=torch.float64)), 7.5)
+    return Toy("8gaussians", GaussianMixture(5 * _circle(angle), 0.1**0.25), 7.5)
 
 
 def _checkerboard() -> Toy:
@@ -50,19 +50,19 @@ def _checkerboard() -> Toy:
 def _moons() -> Toy:
     angle = math.pi * _midpoints(96)
     upper, lower = _circle(angle), torch.tensor([1.0, 0.5]) - _circle(angle)
-    return Toy("moons", GaussianMixture(3 * torch.cat([upper, lower]) - 1, torch.tensor(0.6, dtype=torch.float64)), 7.0)
+    return Toy("moons", GaussianMixture(3 * torch.cat([upper, lower]) - 1, 0.6), 7.0)
 
 
 def _spirals() -> Toy:
     angle = 3 * math.pi * _midpoints(256).sqrt()  # the root: nearly equal distances along the arm
     arm = 4 * angle[:, None] / (3 * math.pi) * _circle(angle)
-    return Toy("spirals", GaussianMixture(torch.cat([arm, -arm]), torch.tensor(0.15, dtype=torch.float64)), 5.0)
+    return Toy("spirals", GaussianMixture(torch.cat([arm, -arm]), 0.15), 5.0)
 
 
 def _pinwheel() -> Toy:
     radius = 1 + 0.3 * torch.special.ndtri(_midpoints(64))
     arms = [radius[:, None] * _circle(2 * math.pi * k / 5 + 0.25 * radius.exp()) for k in range(5)]
-    return Toy("pinwheel", GaussianMixture(2 * torch.cat(arms), torch.tensor(0.15, dtype=torch.float64)), 4.5)
+    return Toy("pinwheel", GaussianMixture(2 * torch.cat(arms), 0.15), 4.5)
 
 
 def _circle(angle: Tensor) -> Tensor:

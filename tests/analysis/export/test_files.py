@@ -5,7 +5,6 @@ import io
 import json
 import re
 from html.parser import HTMLParser
-from xml.etree import ElementTree
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,7 +15,6 @@ from analysis.core.errors import UserError
 from analysis.export import files
 from analysis.export.report import POLICY, STYLE, Section, Table, figure_html, report_html
 from analysis.figures import spectrum as figures
-from analysis.figures.image_files import figure_image
 from analysis.workbench.images import TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
 
@@ -96,51 +94,6 @@ def test_gif_plays_every_frame(bench):
 def test_bad_animations(bad):
     with pytest.raises(UserError):
         files.trajectory_gif(**{"frames": np.zeros((2, 8, 8, 3), np.uint8), **bad})
-
-
-@pytest.mark.parametrize("name", ["plane", "map", "sorted", "error", "bars"])
-def test_figures_as_png_and_svg(drawn, name):
-    figure = drawn[name]
-    with Image.open(io.BytesIO(figure_image(figure, "png", 600))) as image:
-        assert image.format == "PNG" and image.width == pytest.approx(600 / 96 * 150, abs=2)
-        assert len(np.unique(np.asarray(image.convert("L")))) > 20  # something is drawn
-    svg = figure_image(figure, "svg")
-    root = ElementTree.fromstring(svg)
-    assert root.tag.endswith("svg")
-    loaded = [
-        v
-        for e in root.iter()
-        for k, v in e.attrib.items()
-        if k.endswith(("href", "src")) and not v.startswith(("#", "data:"))
-    ]
-    assert loaded == []
-
-
-def test_a_figure_image_shows_the_same_numbers():
-    """Ticks, limits and directions go over: read back from matplotlib's own objects."""
-    figure = go.Figure(go.Scatter(x=[1, 10, 100], y=[3, 2, 1], name="a", line={"dash": "dot"}))
-    figure.update_xaxes(type="log", autorange="reversed", title="σ<br>(log)")
-    figure.update_yaxes(range=[0, 5])
-    import matplotlib.figure
-
-    seen = []
-    plain = matplotlib.figure.Figure.savefig
-    try:
-        matplotlib.figure.Figure.savefig = lambda self, *a, **k: seen.append(self) or plain(self, *a, **k)
-        figure_image(figure)
-    finally:
-        matplotlib.figure.Figure.savefig = plain
-    axes = seen[0].axes[0]
-    assert axes.get_xscale() == "log" and axes.get_xlim()[0] > axes.get_xlim()[1] and axes.get_ylim() == (0, 5)
-    assert axes.get_xlabel() == "σ\n(log)" and axes.lines[0].get_xydata().tolist() == [[1, 3], [10, 2], [100, 1]]
-
-
-def test_what_cannot_be_drawn_is_said():
-    with pytest.raises(UserError, match="pie"):
-        figure_image(go.Figure(go.Pie(values=[1])))
-    for bad in ({"kind": "pdf"}, {"width": 10}, {"width": 10**6}):
-        with pytest.raises(UserError):
-            figure_image(go.Figure(), **bad)
 
 
 class Reader(HTMLParser):

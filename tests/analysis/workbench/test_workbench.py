@@ -8,9 +8,11 @@ import torch
 
 from analysis.core.errors import UserError
 from analysis.core.images import to_uint8
+from analysis.koopman import spectrum
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
+from analysis.workbench.workbench import Workbench
 from foundation import noise
 from foundation.randomness import MAX_SEED
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
@@ -156,3 +158,12 @@ def test_too_many_pictures_and_steps():
         GenerateRequest(tuple(range(65)))
     with pytest.raises(UserError, match="4 to 40"):
         TrajectoryRequest(0, steps=41)
+
+
+def test_the_modes_of_a_level_are_sorted_once(bench, monkeypatch):
+    sorts, ranks = [], spectrum.ranks
+    monkeypatch.setattr(spectrum, "ranks", lambda alpha, order: sorts.append(order) or ranks(alpha, order))
+    fresh = Workbench(bench.model)
+    for gains in ((0, 1, 1), (1, 1, 0), (1, 0.5, 1)):
+        fresh.mask_bands(MaskRequest(3, gains=gains, order="abs"))
+    assert sorts == ["abs"] * len(fresh.entries)
