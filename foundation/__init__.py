@@ -1,4 +1,4 @@
-"""What both models stand on: network, data, training loop, checkpoints, perceptual distance."""
+"""What both models stand on: network, data, training loop, checkpoints, perceptual distance, FID."""
 
 from foundation.randomness import noise
 

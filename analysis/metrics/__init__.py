@@ -1,1 +1,1 @@
-"""Distances of images and of sets of images."""
+"""Distances of images; those of sets of images, which trainings measure too, are in foundation."""
