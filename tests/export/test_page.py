@@ -137,6 +137,14 @@ def latents(bench, seed, tau):
 
 
 @torch.no_grad()
+def test_threads_compute_the_same(context, address, bench):
+    page = opened(context, address, "?threads=2#explore?seed=21")
+    assert page.get_attribute("html", "data-threads") == "2"
+    right = as_bytes(bench.model.one_step(noise([21], bench.model.picture_shape)))
+    assert np.abs(picture(page, 21) - right).max() <= STEPS
+
+
+@torch.no_grad()
 def test_pictures_are_pythons(context, address, bench):
     page = opened(context, address)
     assert int(page.get_attribute("html", "data-worst")) <= STEPS  # the page's own check

@@ -11,7 +11,14 @@ const CLOSE = 2; // steps of a byte between the first picture and PyTorch's, up 
 export interface Ready {
   provider: string;
   worst: number;
+  threads: number;
   entries: Entry[];
+}
+
+/** Half of the processor's threads, at most four; or as many as the address asks for. */
+export function wantedThreads(): number {
+  const asked = Number(new URLSearchParams(location.search).get("threads"));
+  return asked >= 1 && asked <= 16 ? Math.floor(asked) : Math.max(1, Math.min(4, Math.floor((navigator.hardwareConcurrency || 1) / 2)));
 }
 
 interface Waiting {
@@ -38,14 +45,22 @@ export class Engine {
   private async start(): Promise<Ready> {
     if (this.site.gpu && (await this.hasGpu())) {
       try {
-        const ready = await this.begin("engine-gpu.js");
+        const ready = await this.begin("engine-gpu.js", 1);
         if (ready.worst <= CLOSE) return ready;
         this.worker?.terminate();
       } catch {
         this.worker?.terminate(); // the processor does what the graphics card could not
       }
     }
-    return this.begin("engine.js");
+    const threads = self.crossOriginIsolated ? wantedThreads() : 1;
+    if (threads > 1) {
+      try {
+        return await this.begin("engine.js", threads);
+      } catch {
+        this.worker?.terminate();
+      }
+    }
+    return this.begin("engine.js", 1);
   }
 
   private async hasGpu(): Promise<boolean> {
@@ -58,7 +73,7 @@ export class Engine {
     }
   }
 
-  private begin(script: string): Promise<Ready> {
+  private begin(script: string, threads: number): Promise<Ready> {
     return new Promise((resolve, reject) => {
       const base = new URL(".", document.baseURI).href;
       const worker = new Worker(new URL(script, base), { type: "module" });
@@ -69,12 +84,12 @@ export class Engine {
         if (m.type === "progress") this.progress(m.share);
         else if (m.type === "ready") {
           this.open = true;
-          resolve(m);
+          resolve({ ...m, threads });
           this.next();
         } else if (m.type === "failed" && m.id < 0) reject(new Error(m.message));
         else this.answered(m);
       };
-      const message: ToEngine = { type: "open", base, site: this.site };
+      const message: ToEngine = { type: "open", base, site: this.site, threads };
       worker.postMessage(message);
     });
   }

@@ -10,7 +10,7 @@ const PROVIDER = __PROVIDER__; // "wasm" or "webgpu", by the build
 const KEPT = 48; // encoded pictures
 
 export type ToEngine =
-  | { type: "open"; base: string; site: Site }
+  | { type: "open"; base: string; site: Site; threads: number }
   | { type: "ask"; id: number; question: Question };
 export type FromEngine =
   | { type: "progress"; share: number }
@@ -80,7 +80,7 @@ class Engine {
     private readonly decoder: ort.InferenceSession,
   ) {}
 
-  static async open(base: string, site: Site, report: (share: number) => void): Promise<Engine> {
+  static async open(base: string, site: Site, threads: number, report: (share: number) => void): Promise<Engine> {
     const kind = PROVIDER === "webgpu" ? "gpu" : "cpu";
     const files = [`runtime/${kind}.wasm.gz`, "model/encoder.onnx", "model/decoder.onnx", "model/spectrum.bin"];
     const loader = Loader.of(base, site, files, report);
@@ -90,7 +90,8 @@ class Engine {
     const { env } = ort;
     env.wasm.wasmBinary = wasm.buffer;
     env.wasm.wasmPaths = { mjs: new URL(`runtime/${kind}.js`, base).href };
-    env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
+    env.wasm.numThreads = threads;
+    if (threads > 1) env.wasm.initTimeout = 20_000; // threads that do not start are given up, and one is taken
     env.wasm.proxy = false;
     env.logLevel = "error";
     const options: ort.InferenceSession.SessionOptions = {
@@ -255,7 +256,7 @@ let turn: Promise<unknown> = Promise.resolve();
 async function handle(message: ToEngine): Promise<void> {
   if (message.type === "open") {
     try {
-      engine = await Engine.open(message.base, message.site, (share) => send({ type: "progress", share }));
+      engine = await Engine.open(message.base, message.site, message.threads, (share) => send({ type: "progress", share }));
       const worst = await engine.check();
       send({ type: "ready", provider: PROVIDER, worst, entries: engine.entries });
     } catch (e) {

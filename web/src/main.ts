@@ -1,7 +1,7 @@
 // The page: header, three rooms, address.
 
 import type { App } from "./app";
-import { Engine, FlowClient } from "./client";
+import { Engine, FlowClient, wantedThreads } from "./client";
 import { button, h } from "./dom";
 import { Explore } from "./explore";
 import { FlowLab } from "./flowlab";
@@ -68,6 +68,7 @@ class Studio {
         this.app.ready = ready;
         this.loading.hidden = true;
         document.documentElement.dataset.provider = ready.provider;
+        document.documentElement.dataset.threads = String(ready.threads);
         document.documentElement.dataset.worst = String(ready.worst);
         this.refresh();
         document.documentElement.dataset.ready = "model";
@@ -181,8 +182,27 @@ class Studio {
   }
 }
 
+/**
+ * Several threads need two headers that plain hosts do not send: the service worker adds them, and the page is opened
+ * again through it, once. In a frame the outer page would need them too: there one thread has to do.
+ */
+async function isolated(): Promise<void> {
+  const able = isSecureContext && "serviceWorker" in navigator && top === self && wantedThreads() > 1;
+  if (!able || crossOriginIsolated || sessionStorage.getItem("studio-tried")) return;
+  sessionStorage.setItem("studio-tried", "yes");
+  await navigator.serviceWorker.register("sw.js");
+  const patience = new Promise<boolean>((late) => setTimeout(late, 3000, false));
+  const taken = navigator.serviceWorker.controller
+    ? Promise.resolve(true)
+    : new Promise<boolean>((done) => navigator.serviceWorker.addEventListener("controllerchange", () => done(true)));
+  if (!(await Promise.race([taken, patience]))) return;
+  location.reload();
+  await new Promise(() => undefined);
+}
+
 async function begin(): Promise<void> {
   if (location.protocol === "file:") throw new Error("A browser runs this page from a web server only. In this folder: python -m http.server 8000, then open http://localhost:8000");
+  await isolated().catch(() => undefined); // a private window may refuse
   const response = await fetch("site.json");
   if (!response.ok) throw new Error(`site.json could not be loaded (${response.status}): write the site again.`);
   new Studio(await response.json());

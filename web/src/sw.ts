@@ -32,6 +32,17 @@ scope.addEventListener("message", ((event: { data: { keep?: string[] }; source?:
   if (event.data.keep) event.waitUntil(keep(event.data.keep));
 }) as never);
 
+/** The same answer with the headers that let a page share memory between threads. */
+function isolating(answer: Response): Response {
+  if (!answer.status || answer.type === "opaqueredirect") return answer;
+  const headers = new Headers(answer.headers);
+  headers.set("Cross-Origin-Opener-Policy", "same-origin");
+  headers.set("Cross-Origin-Embedder-Policy", "require-corp");
+  headers.set("Cross-Origin-Resource-Policy", "same-origin");
+  const empty = [101, 204, 205, 304].includes(answer.status);
+  return new Response(empty ? null : answer.body, { status: answer.status, statusText: answer.statusText, headers });
+}
+
 scope.addEventListener("fetch", ((event: { request: Request; respondWith(r: Promise<Response>): void }) => {
   const { request } = event;
   if (request.method !== "GET" || new URL(request.url).origin !== scope.location.origin) return;
@@ -39,11 +50,11 @@ scope.addEventListener("fetch", ((event: { request: Request; respondWith(r: Prom
     const cache = await caches.open(`studio-${VERSION}`);
     const known = await cache.match(request, { ignoreSearch: true });
     // the page itself is asked for anew, so that a new site is seen; all other files belong to one version
-    if (known && request.mode !== "navigate") return known;
+    if (known && request.mode !== "navigate") return isolating(known);
     try {
-      return await fetch(request);
+      return isolating(await fetch(request));
     } catch (e) {
-      if (known) return known;
+      if (known) return isolating(known);
       throw e;
     }
   };
