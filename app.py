@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import ipaddress
+import math
 import os
 import socket
 import sys
@@ -147,18 +148,22 @@ def page(args: argparse.Namespace) -> tuple:
     Raises:
         UserError: the default model cannot be used.
     """
-    from analysis.workbench.library import ModelLibrary
-    from ui.server.startup import first_trajectory, no_stubs
+    from analysis.studio import Studio
+    from ui.server.gradio_internals import without_stubs
+    from ui.server.startup import first_trajectory
 
-    library = ModelLibrary(args.models) if args.models else ModelLibrary()
+    studio = Studio(args.models) if args.models else Studio()
+    library = studio.library
     print("Making the first picture and its trajectory ...", flush=True)
-    with first_trajectory(library), no_stubs():
+    with first_trajectory(library), without_stubs():
         from ui.app import build_app, launch_options
         from ui.server import limits
 
+    patience = math.inf
     if args.public:
         limits.close_doors(library)
-    demo, options = build_app(library), launch_options()
+        patience = limits.PUBLIC_PATIENCE
+    demo, options = build_app(studio, patience=patience), launch_options()
     if args.public:
         options = limits.restrict(demo, options)
         print(limits.exposure(reached(args.host, args.port), demo, library.names()), flush=True)

@@ -41,14 +41,6 @@ class Studio:
     ):
         self.folder = Path(folder)
         self.library = library or ModelLibrary(folder, default)
-        self.points = points or PointFlows()
+        self.points = points or PointFlows(folder)
         self.images = images or ImageFlows(folder)
         self.series = series or SeriesForecasts(folder)
-
-
-def shared_studio(library: ModelLibrary) -> Studio:
-    """A library beside the flows and series of the process, until the page is given a `Studio`."""
-    return Studio(
-        library.folder, library=library, points=PointFlows.shared(), images=ImageFlows.shared(),
-        series=SeriesForecasts.shared(),
-    )  # fmt: skip

@@ -8,7 +8,7 @@ import sys
 
 from analysis.core.errors import UserError
 
-NAMES = ("cost", "evolve", "slider", "training", "flow", "features", "startup", "soak")
+NAMES = ("cost", "evolve", "slider", "training", "flow", "features", "startup", "soak", "trips")
 WRITTEN = ("cost",)  # those with a section on the page of results
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from analysis.metrics.inception import BATCH, SIDE, NetworkMissing, checked_path, compiled
 from benchmarks.timing import print_table, ratio, timed_rounds
 from foundation import noise
+from foundation.inception import BATCH, SIDE, checked_path, compiled
+from foundation.locations import DataError
 from foundation.training import can_compile
 
 ROUNDS = 5
@@ -19,7 +20,7 @@ def alternatives(batch: int = BATCH) -> dict[str, Callable[[Tensor], Tensor]]:
     """The network in each form, as functions of (batch, 3, 299, 299).
 
     Raises:
-        NetworkMissing: there is no file.
+        DataError: there is no file, or another.
     """
     path = checked_path()
     plain, last = (torch.jit.load(path, map_location="cpu").eval() for _ in range(2))
@@ -35,7 +36,7 @@ def run(rounds: int = ROUNDS) -> None:
     """Measure and print."""
     try:
         forms = alternatives()
-    except NetworkMissing as e:
+    except DataError as e:
         print(f"features: {e}")
         return
     x = noise(range(BATCH), (3, SIDE, SIDE)).clamp(-1, 1)

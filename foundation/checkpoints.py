@@ -190,6 +190,20 @@ def load_tensors(
     return tensors
 
 
+def copy_with_card(source, target, card: dict) -> None:
+    """The same tensors, bit for bit and in their own types, under another card; `target` may be `source`.
+
+    Raises:
+        CheckpointError: `source` is not a checkpoint of ours, or damaged.
+    """
+    header = peek(source)
+    try:
+        tensors = load_file(source)
+    except Exception as e:  # as in load_tensors
+        raise CheckpointError(f"{Path(source).name} is damaged: {str(e)[:200]}") from None
+    save(target, tensors, kind=header.kind, config=header.config, card=card)
+
+
 def expected_shapes(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     """Name -> shape of everything in a module's state, as `load_tensors` wants it."""
     return {name: tuple(t.shape) for name, t in module.state_dict().items()}

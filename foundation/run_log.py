@@ -7,7 +7,11 @@ from pathlib import Path
 
 
 class RunLog:
-    """log.csv, one row a logging interval; rows past a resumed checkpoint are cut first."""
+    """log.csv or fid.csv, one row a logging interval; rows past a resumed checkpoint are cut first.
+
+    Attributes:
+        last: samples seen at the last row that was there, 0 for none.
+    """
 
     def __init__(self, path: Path, images: int):
         self.path = path
@@ -16,6 +20,7 @@ class RunLog:
             with open(path, newline="") as f:
                 rows = [r for r in csv.DictReader(f) if None not in r.values() and int(r["images"]) <= images]
         self.fields = list(rows[0]) if rows else None
+        self.last = int(rows[-1]["images"]) if rows else 0
         with open(path, "w", newline="") as f:
             if rows:
                 writer = csv.DictWriter(f, self.fields)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -50,6 +51,8 @@ class TrainingConfig:
         compile: "auto" (torch.compile where it works, which is tried), "on", "off".
         prefetch: "auto" (where there is a GPU to keep busy), "on", "off": draw the next step in a thread.
         minutes_per_checkpoint, images_per_sample_grid, images_per_log: how often.
+        images_per_fid: samples between two measurements of FID, 0 for none; where the training can measure it.
+        fid_count: pictures of each; figures compare at equal counts only.
         threads: CPU threads, 0 for torch's default.
     """
 
@@ -71,6 +74,8 @@ class TrainingConfig:
     minutes_per_checkpoint: float = 3.0
     images_per_sample_grid: int = 50_000
     images_per_log: int = 2_000
+    images_per_fid: int = 0
+    fid_count: int = 10_000
     seed: int = 0
     threads: int = 0
 
@@ -94,12 +99,15 @@ class TrainingConfig:
             "ema_halflife",
             "ema_rampup",
             "minutes_per_checkpoint",
+            "images_per_fid",
             "threads",
         ):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} cannot be negative, not {getattr(self, name)!r}.")
         if not 0 <= self.beta2 < 1:
             raise ValueError(f"beta2 must lie in [0, 1), not {self.beta2!r}.")
+        if self.fid_count < 2:
+            raise ValueError(f"fid_count must be at least 2, not {self.fid_count!r}.")
 
     def lr_factor(self, seen: float) -> float:
         """Factor on every learning rate after `seen` samples."""
@@ -184,6 +192,7 @@ def _flat(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{k}": v for k, v in tensors.items()}
 
 
+PATIENCE = timedelta(hours=6)
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # Adam's; Muon keeps the first alone
 
 
@@ -237,33 +246,41 @@ def train(
     resume: bool = False,
     on_checkpoint: Callable[[dict[str, Tensor], int, float], None] | None = None,
     on_sample: Callable[[int], None] | None = None,
+    on_fid: Callable[[Callable[[], bool]], dict[str, float] | None] | None = None,
     quiet: bool = False,
 ) -> TrainingResult:
     """Train until `config.images` samples are seen, or SIGINT or SIGTERM (see `StopRequest`).
 
     Args:
         task: network and loss.
-        out: folder for `state.safetensors` (full state), `log.csv`, and what the callbacks write.
+        out: folder for `state.safetensors` (full state), `log.csv`, `fid.csv`, and what the callbacks write.
         identity: plain dict naming network and task; a resume with another one is refused.
         resume: continue from `out` when a state is there; without it a folder that holds a run is refused.
         on_checkpoint: called with (ema weights, images, seconds) at every checkpoint, main process only.
         on_sample: called with (images) while the task holds its EMA weights, main process only.
+        on_fid: called every `images_per_fid` as `on_sample` is, in eval mode, with a function that says whether to
+            stop; returns a row of fid.csv, or None when it stopped: then the resumed run measures first.
 
     Returns:
         TrainingResult.
 
     Raises:
         CheckpointError: the state in `out` belongs to another run.
+        ValueError: a batch that cannot be shared out, or FID asked of a training that does not measure it.
         FloatingPointError: the loss stayed NaN or infinite for 20 steps.
     """
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
 
+    if config.images_per_fid and on_fid is None:
+        raise ValueError("This training measures no FID: leave training.images_per_fid at 0.")
     bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(default_device()))
     if config.threads:
         torch.set_num_threads(config.threads)
     # Precision is ours (bf16 needs no loss scaling): an Accelerator's own holds for the whole process, and the app
     # trains one small world after another.
-    accelerator = Accelerator(mixed_precision="no", cpu=default_device().type == "cpu")
+    # The other workers wait while process 0 measures, longer than the ten minutes after which they would give up.
+    patience = [InitProcessGroupKwargs(timeout=PATIENCE)] if config.images_per_fid else []
+    accelerator = Accelerator(mixed_precision="no", cpu=default_device().type == "cpu", kwargs_handlers=patience)
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     if config.batch % world:
         raise ValueError(f"batch {config.batch} must be a multiple of the {world} workers.")
@@ -300,6 +317,7 @@ def train(
     bad, good_norm = 0, 0.0
     main = accelerator.is_main_process
     log = RunLog(out / "log.csv", images) if main else None
+    fid_log = RunLog(out / "fid.csv", images) if main and config.images_per_fid else None
     bar = tqdm(total=config.images, initial=images, unit="img", disable=quiet or not main, mininterval=5.0)
     started = last_saved = time.monotonic()
 
@@ -317,6 +335,18 @@ def train(
         if main and on_checkpoint is not None:
             on_checkpoint({k: v.clone() for k, v in ema.items()}, images, elapsed())
 
+    def measure(stop: StopRequest) -> None:
+        with swapped(params, ema):
+            task.eval()
+            row = on_fid(lambda: stop.asked)
+        model.train()
+        if row is not None:
+            fid_log.write({"images": images, "seconds": elapsed(), **row})
+
+    def fid_is_due(before: int) -> bool:
+        every = config.images_per_fid
+        return fid_log is not None and images > before and _passed(every, before, images, config.images)
+
     def draw(step: int) -> tuple[Tensor, ...]:
         drawn = task.draw(step, share, torch.Generator().manual_seed(mix_seed(config.seed, 2, step, rank)))
         return tuple(t.pin_memory() for t in drawn) if device.type == "cuda" else drawn
@@ -324,6 +354,9 @@ def train(
     draws = _Draws(draw, config.prefetch == "on" or (config.prefetch == "auto" and device.type == "cuda"))
     model.train()
     with contextlib.closing(draws), StopRequest(save, launched=world > 1) as stop:
+        if images and fid_is_due(images - config.batch) and fid_log.last < images:
+            with stop.updating:
+                measure(stop)
         while images < config.images and not _any(stop.asked, accelerator):
             step = images // config.batch
             torch.manual_seed(mix_seed(config.seed, 3, step, rank))  # dropout
@@ -375,9 +408,12 @@ def train(
                     with swapped(params, ema):
                         on_sample(images)
                     model.train()
-                if time.monotonic() - last_saved > 60 * config.minutes_per_checkpoint:
+                measuring = fid_is_due(before)
+                if measuring or time.monotonic() - last_saved > 60 * config.minutes_per_checkpoint:
                     checkpoint()
                     last_saved = time.monotonic()
+                if measuring:  # the state is safe: killed meanwhile, the run measures again and goes on
+                    measure(stop)
         with stop.updating:
             checkpoint()
     bar.close()

@@ -19,6 +19,7 @@ from foundation.training import TrainingConfig, can_compile, train
 from foundation.unet import UNetConfig, count_parameters
 from koopman_core.denoiser import Denoiser, open_teacher
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.fid import fid_curve, student_pictures, teacher_pictures
 from koopman_core.guidance import GuidanceConfig, Guided
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion, load_teacher, save_tensors
 from koopman_core.model import load as load_student
@@ -110,10 +111,15 @@ def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool
             out / "samples" / f"{images:09d}.png", heun_sample(lambda x, t: model(x, t, y), x, karras_sigmas(18)).x
         )
 
+    measured = None
+    if s["training"].images_per_fid:
+        spec, count = s["data"].spec, s["training"].fid_count
+        measured = fid_curve(lambda seeds: teacher_pictures(model, seeds), spec, s["data"].size, count)
     identity = {"network": s["network"].to_dict(), "task": "teacher"}
     result = train(
-        task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample, quiet=quiet
-    )
+        task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample,
+        on_fid=measured, quiet=quiet,
+    )  # fmt: skip
     report("teacher", result)
     return 0
 
@@ -198,6 +204,8 @@ class StudentInput:
         start: another student's checkpoint to continue from, "" for the teacher.
         dropout: of the student. 0 whatever the teacher was trained with: its targets are fixed, and there are no
             more pictures to learn by heart than trajectories were made.
+        fid_data: the pictures that `training.images_per_fid` compares with, as `foundation.datasets.open_dataset` reads
+            them; "" for those that the teacher's card names.
     """
 
     trajectories: str = "runs/trajectories"
@@ -205,6 +213,7 @@ class StudentInput:
     lpips: str = ""
     start: str = ""
     dropout: float = 0.0
+    fid_data: str = ""
 
 
 STUDENT_SECTIONS = {
@@ -299,10 +308,15 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
         mine = model.one_step(x.to(device), data.labels(rows).to(device)).cpu()
         save_grid(out / "samples" / f"{images:09d}.png", torch.cat([data.finals(rows), mine]), columns=16)
 
+    measured = None
+    if s["training"].images_per_fid:
+        spec, count = s["input"].fid_data or about.get("data", {}).get("spec"), s["training"].fid_count
+        measured = fid_curve(lambda seeds: student_pictures(model, seeds), spec, model.config.resolution, count)
     identity = {"network": model.config.to_dict(), "koopman": model.koopman.to_dict(), "task": f"student-{c.objective}"}
     result = train(
-        task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample, quiet=quiet
-    )
+        task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample,
+        on_fid=measured, quiet=quiet,
+    )  # fmt: skip
     report("student", result)
     return 0
 

@@ -20,7 +20,9 @@ from torch import Tensor
 from foundation.randomness import noise
 from koopman_core.model import KoopmanDiffusion
 
-GROUP = 4  # measured (docs/reliability.md): a single picture costs 2.2 times, sixteen 1.5 times the time of one batch
+GROUP = (
+    4  # measured (docs/reliability.md): a single picture costs 2.2 times, sixteen 1.4 times the CPU time of one batch
+)
 WORKERS = 4  # at most; groups at once
 
 

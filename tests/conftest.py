@@ -9,6 +9,19 @@ import torch
 # machine, where the threads wait for each other.
 torch.set_num_threads(1)
 
+# Whole files that need a browser, other processes, a training from end to end or thousands of cases: `make slow`.
+SLOW_FILES = (
+    "ui/test_browser", "ui/test_soak", "export/test_page", "export/test_web", "recorded/", "hostile/", "test_notebooks",
+    "test_tutorial", "test_install", "test_paper_scale", "foundation/test_stopping", "foundation/test_compiler",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        place = item.path.as_posix().rpartition("/tests/")[2]
+        if place.startswith(SLOW_FILES):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="module")
 def flows_folder(tmp_path_factory):

@@ -19,7 +19,8 @@ PICKLE = "edm-cifar10-32x32-uncond-vp.pkl"
 # what makes each command small; the page's own settings stay otherwise
 SMALL = {
     "trajectories": "--trajectories.count=6 --trajectories.steps=3 --run.compile=off --quiet",
-    "student": "--training.images=8 --training.batch=4 --training.compile=off --student.lambda2=0.0 --quiet",
+    "student": "--training.images=8 --training.batch=4 --training.compile=off --student.lambda2=0.0"
+    " --training.images_per_fid=0 --quiet",
     "evaluate": "--seeds 2 --parts fidelity",
 }
 

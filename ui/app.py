@@ -1,24 +1,27 @@
-"""The page as a whole: header, source, tabs, endpoints; and how it is served."""
+"""The page as a whole: tabs and panels, each from a list, and the endpoints of `ui.api`; and how it is served."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
 
 import gradio as gr
 from starlette.middleware import Middleware
 
-from analysis.studio import shared_studio
-from analysis.workbench.library import MAX_BYTES, ModelLibrary
+from analysis.studio import Studio
+from analysis.workbench.library import MAX_BYTES
 from ui.api.endpoints import add_endpoints
 from ui.components.plot import PLOTLY_ROUTE
 from ui.panels.downloads import build_downloads
 from ui.panels.examples import build_glossary, example_row
 from ui.panels.own_model import build_own_model
 from ui.panels.recipes import build_recipe_panel
-from ui.panels.tour import build_tour
+from ui.panels.tour import build_tour, lay_out_tour
+from ui.server.gradio_internals import QuickPage, tell_few
 from ui.server.limits import Limits
 from ui.server.queue import HEAD, Shares
-from ui.server.quick_page import QuickPage
 from ui.server.startup import DEFAULT_SEED
-from ui.source import build_source
+from ui.source import BuiltTab, Page, Workspace, build_source
 from ui.tabs.compare import build_compare
 from ui.tabs.edit import build_edit
 from ui.tabs.effects import build_effects
@@ -31,73 +34,61 @@ from ui.tabs.time_series import build_time_series
 from ui.theme import HEADER, STYLE_SHEET, theme
 
 QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
+# id, title, what builds it; the first one gives the event that another picture is shown
+TABS: tuple[tuple[str, str, Callable[[Workspace, gr.Tab], BuiltTab]], ...] = (
+    ("generate", "Generate & trajectory", build_generate),
+    ("spectrum", "Spectrum", build_spectrum),
+    ("effects", "Cumulative effect", build_effects),
+    ("edit", "Edit", build_edit),
+    ("restore", "Restore", build_restore),
+    ("compare", "Compare", build_compare),
+    ("flow", "Flow lab", build_flow_lab),
+    ("images", "Flow images", build_flow_images),
+    ("series", "Time series", build_time_series),
+)
+# name, what lays it out above the tabs
+ABOVE = (("tour", lay_out_tour), ("examples", example_row))
+# name, what builds it below the tabs, or wires what stands above them; in an order in which each finds what it needs
+PANELS: tuple[tuple[str, Callable[[Page], object]], ...] = (
+    ("downloads", build_downloads),
+    ("recipes", build_recipe_panel),
+    ("tour", build_tour),
+    ("own model", build_own_model),
+    ("glossary", build_glossary),
+)
 
 
-def build_app(library: ModelLibrary, seed: int = DEFAULT_SEED) -> gr.Blocks:
+def build_app(studio: Studio, seed: int = DEFAULT_SEED, patience: float = math.inf) -> gr.Blocks:
     """The app, its first picture and trajectory already made.
 
     Args:
-        library: the models.
+        studio: who answers all questions.
         seed: of the first picture.
+        patience: seconds that no measurement of the page may exceed.
 
     Raises:
         UserError: the default model cannot be used.
     """
     with gr.Blocks(title="Koopman Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as demo:
         # first, or a tab's handler of the same name would take the endpoint's
-        add_endpoints(shared_studio(library))
+        add_endpoints(studio)
         gr.HTML(HEADER)
-        wire_tour = build_tour(library)
-        examples = example_row(library)
-        source = build_source(library, seed)
-        with gr.Tabs() as tabs:
-            with gr.Tab("Generate & trajectory", id="generate"):
-                shown, wire_trajectory, generated = build_generate(library, source)
-            with gr.Tab("Spectrum", id="spectrum"):
-                banded = build_spectrum(library, source, shown)
-            with gr.Tab("Cumulative effect", id="effects") as page:
-                build_effects(library, source, shown, page)
-            with gr.Tab("Edit", id="edit") as page:
-                edited = build_edit(library, source, shown, page)
-            with gr.Tab("Restore", id="restore") as page:
-                restored = build_restore(library, source, shown, page)
-            with gr.Tab("Compare", id="compare") as page:
-                build_compare(library, source, page)
-            with gr.Tab("Flow lab", id="flow") as page:
-                flows = build_flow_lab(page)
-            with gr.Tab("Flow images", id="images") as page:
-                flowed = build_flow_images(page)
-            with gr.Tab("Time series", id="series") as page:
-                forecast = build_time_series(page)
-        wire_trajectory()
-        build_downloads(library, source, generated.outputs[0], banded.outputs)
-        # after all tabs, whose own answers to another model come first
-        opens = [generated, banded, edited, restored, flows, flowed, forecast]
-        opens = [o for o in opens if o is not None]
-        filling = build_recipe_panel(library, source, tabs, opens, examples=examples)
-        wire_tour(source, tabs, filling, flows.rerun)
-        if library.own.open:
-            build_own_model(library, source)
-        build_glossary()
-    _tell_few(demo, source.moves)
+        work = Workspace(studio, patience)
+        above = {name: lay_out(work) for name, lay_out in ABOVE}
+        work.source = build_source(studio.library, seed)
+        built = {}
+        with gr.Tabs(elem_id="workspaces") as tabs:
+            for key, title, build in TABS:
+                with gr.Tab(title, id=key, elem_id=f"workspace-{key}") as tab:
+                    built[key] = build(work, tab)
+        for wire in work.afterwards:
+            wire()
+        page = Page(work, tabs, built, above)
+        for name, panel in PANELS:
+            page.panels[name] = panel(page)
+    tell_few(demo, work.source.moves)
     # not open to direct posts: every question to a model waits in the one queue
-    demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
-    return demo
-
-
-def _tell_few(demo: gr.Blocks, place: gr.Component) -> None:
-    """Events that show no progress keep their state on one component, not on each of their outputs.
-
-    Gradio's page visits every component that any event has kept a state on at every step of every event, and looks each
-    up in the whole tree: measured with all 300 outputs, that took most of the time between a click and its answer.
-
-    Args:
-        demo: the page, complete.
-        place: a component that is not seen.
-    """
-    for fn in demo.fns.values():
-        if fn.show_progress == "hidden" and fn.outputs:
-            fn.show_progress_on = [place]
+    return demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
 
 
 def launch_options() -> dict:

@@ -1,24 +1,31 @@
-"""What every tab looks at: one model, one seed, one class. Chosen once, above the tabs."""
+"""What every tab stands on: one model, one seed, one class, chosen once above the tabs; and who answers questions."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
+from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from foundation.randomness import MAX_SEED
 from ui.components.html import one_line
+from ui.components.save_bar import RecipeBinding
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 
 NO_CLASS = -1
 DICE = "() => Math.floor(Math.random() * 100000)"  # short enough to read aloud
 NEXT = "(count) => (count || 0) + 1"
+# seen in Compare alone, by a rule of the style sheet; in the tabs of flows and of series the bar is not seen
+COMPARE_NOTE = """<p class="ks-line">Compare has a model and a seed of its own on each side: this bar acts there only
+through “Copy from the top bar”.</p>"""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,11 @@ class Source:
         return [self.model, self.seed, self.label]
 
     @property
+    def named(self) -> dict:
+        """What is looked at, by the names of a handler's arguments."""
+        return {"model": self.model, "seed": self.seed, "label": self.label}
+
+    @property
     def another_model(self) -> list:
         """For `gr.on`: a model was chosen, by hand or by the program."""
         return [self.model.input, self.moves.change]
@@ -59,6 +71,18 @@ class Source:
     def targets(self) -> list:
         """What `moved` gives the values of."""
         return [self.model, self.seed, self.label, self.line]
+
+    def moved(self, library: ModelLibrary, model: str, seed: int, label: int) -> dict:
+        """The bar at another place; the class must be one of the model's own."""
+        return {self.model: model, self.seed: seed, **self.described(library, model, label)}
+
+    def described(self, library: ModelLibrary, model: str, label: int = NO_CLASS) -> dict:
+        """The classes of a model, and the line about it."""
+        classes = class_choices(library, model)
+        return {
+            self.label: gr.update(choices=classes, value=label, visible=len(classes) > 1),
+            self.line: _line(one_line(library.info(model))),
+        }
 
     def announce(self, event: Dependency) -> None:
         """Let everything follow an event that set `targets`: one step later, when all of them can be read."""
@@ -90,13 +114,13 @@ def model_choices(library: ModelLibrary, own: Sequence[str] = ()) -> list[tuple[
         library: the models.
         own: keys of the visitor's own models.
     """
-    found = [(name, name) for name in readable(library)]
+    choices = [(name, name) for name in readable(library)]
     for key in own:
         try:
-            found.append((library.get(key).name, key))
+            choices.append((library.get(key).name, key))
         except UserError:  # forgotten meanwhile
             continue
-    return found
+    return choices
 
 
 def usable_seed(seed) -> bool:
@@ -119,33 +143,18 @@ def class_choices(library: ModelLibrary, model: str) -> list[tuple[str, int]]:
     return [("no class", NO_CLASS), *((name, i) for i, name in enumerate(library.get(model).classes))]
 
 
-def moved(library: ModelLibrary, model: str, seed: int, label: int) -> tuple:
-    """Values of `Source.targets` that set the bar; the label must be one of the model's own."""
-    classes = class_choices(library, model)
-    return (
-        model,
-        seed,
-        gr.update(choices=classes, value=label, visible=len(classes) > 1),
-        _line(one_line(library.info(model))),
-    )
-
-
 def build_source(library: ModelLibrary, seed: int) -> Source:
     """The bar above the tabs."""
-
-    def describe(model: str) -> tuple:
-        return moved(library, model, seed, NO_CLASS)[2:]
-
     names = readable(library)
     first = names[0]
-    with gr.Row(elem_classes="ks-source"):
+    with gr.Row(elem_classes="ks-source", elem_id="source"):
         with gr.Column(scale=5, min_width=260):
             model = gr.Dropdown(
                 names, value=first, label="Model", info="which network answers", elem_id="model", filterable=False
             )
             line = gr.HTML(_line(one_line(library.info(first))))
         label = gr.Dropdown(
-            class_choices(library, first), value=NO_CLASS, label="Class", info="what shall be made", elem_id="label",
+            class_choices(library, first), value=NO_CLASS, label="Class", info="of the picture", elem_id="label",
             visible=len(class_choices(library, first)) > 1,
             scale=2, min_width=150, filterable=False,
         )  # fmt: skip
@@ -157,6 +166,7 @@ def build_source(library: ModelLibrary, seed: int) -> Source:
         with gr.Column(scale=1, min_width=150, elem_classes="ks-dice"):
             dice = gr.Button("New seed", elem_id="dice", size="md")
             locked = gr.Checkbox(label="keep this seed", value=False, elem_id="lock", container=False)
+    gr.HTML(COMPARE_NOTE, elem_id="source-note")
     moves = gr.Number(0, precision=0, visible="hidden")
     source = Source(model, number, label, locked, line, moves, (first, seed, NO_CLASS))
     dice.click(None, None, number, js=DICE, **PRIVATE)
@@ -165,12 +175,65 @@ def build_source(library: ModelLibrary, seed: int) -> Source:
         locked, [number, dice], queue=False, show_progress="hidden", **PRIVATE,
     )  # fmt: skip
     model.input(
-        guarded(describe),
-        model,
-        [label, line],
-        trigger_mode="multiple",
-        show_progress="hidden",
-        **MODEL_QUEUE,
-        **PRIVATE,
-    )
+        guarded(lambda model: source.described(library, model)), model, [label, line], trigger_mode="multiple",
+        show_progress="hidden", **MODEL_QUEUE, **PRIVATE,
+    )  # fmt: skip
     return source
+
+
+@dataclass
+class Workspace:
+    """What tabs and panels are built on.
+
+    Attributes:
+        studio: who answers all questions.
+        patience: seconds that no measurement may exceed.
+        source: the bar, once it has been built.
+        shown: the event "another picture is shown", once the first tab has been built.
+        afterwards: what is to be wired after all tabs, so that quick answers do not wait for it.
+    """
+
+    studio: Studio
+    patience: float = math.inf
+    source: Source = None  # type: ignore[assignment]
+    shown: Dependency = None  # type: ignore[assignment]
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def library(self) -> ModelLibrary:
+        """The HKD models."""
+        return self.studio.library
+
+    def bounded(self, seconds: float) -> float:
+        """So many seconds, or less where the page has less patience."""
+        return min(seconds, self.patience)
+
+
+@dataclass(frozen=True)
+class BuiltTab:
+    """What a tab's build function gives back.
+
+    Attributes:
+        controls: a dataclass of its components.
+        binding: how it takes up a recipe, None if it takes none.
+    """
+
+    controls: object
+    binding: RecipeBinding | None = None
+
+
+@dataclass
+class Page:
+    """What panels are wired to: the finished tabs and each other.
+
+    Attributes:
+        work: what all stands on.
+        tabs: where a tab is selected.
+        built: what each tab's build function gave, by the tab's id.
+        panels: what the panels that were built before gave, by name.
+    """
+
+    work: Workspace
+    tabs: gr.Tabs
+    built: dict[str, BuiltTab]
+    panels: dict[str, Any] = field(default_factory=dict)

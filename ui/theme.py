@@ -15,9 +15,14 @@ BLUE = gr.themes.Color(
     c600="#00639b", c700="#005280", c800="#064468", c900="#0b3a57", c950="#072538",
 )  # fmt: skip
 
-HEADER = """<header class="ks-header"><div class="ks-mark" aria-hidden="true"><i></i><i></i><i></i></div><div>
+# whole fonts: Gradio's files of 600 hold Latin letters alone, and a browser takes α, τ and × from another face then;
+# where 600 is asked for, it takes 700
+WEIGHTS = (400, 700)
+
+HEADER = """<a class="ks-skip" href="#play">Skip to the picture</a>
+<header class="ks-header"><div class="ks-mark" aria-hidden="true"><i></i><i></i><i></i></div><div>
 <h1>Koopman Studio</h1>
-<p>One network call from noise to picture, and every moment in between in closed form.</p>
+<p>Noise to picture in one step; see and change every moment between.</p>
 </div></header>"""
 
 
@@ -30,8 +35,8 @@ def theme() -> gr.themes.Base:
         radius_size=gr.themes.sizes.radius_md,
         spacing_size=gr.themes.sizes.spacing_md,
         text_size=gr.themes.sizes.text_md,
-        font=[gr.themes.LocalFont("IBM Plex Sans"), "ui-sans-serif", "system-ui", "sans-serif"],
-        font_mono=[gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "Consolas", "monospace"],
+        font=[gr.themes.LocalFont("IBM Plex Sans", WEIGHTS), "ui-sans-serif", "system-ui", "sans-serif"],
+        font_mono=[gr.themes.LocalFont("IBM Plex Mono", WEIGHTS), "ui-monospace", "Consolas", "monospace"],
     ).set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",

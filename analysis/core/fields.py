@@ -211,7 +211,7 @@ def _either(schema: dict) -> list[dict]:
 def _rule(schema: dict) -> str:
     """What a JSON schema asks for."""
     if len(_either(schema)) != 1 or "anyOf" in schema:
-        return " or ".join(_rule(s) for s in _either(schema))
+        return " or ".join(dict.fromkeys(_rule(s) for s in _either(schema)))
     if "enum" in schema or "const" in schema:
         return f"one of {', '.join(map(str, schema.get('enum', [schema.get('const')])))}"
     kind = schema.get("type")

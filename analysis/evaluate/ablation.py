@@ -3,8 +3,9 @@
     python -m analysis.evaluate.ablation --trajectories runs/shapes_trajectories --fid 10000
 
 Every row has the same teacher, trajectories, samples and optimizer (`koopman_core/configs/shapes_ablation.toml`), and
-starts from the teacher's weights. Rows of the paper's table 3, the time variable, and latent consistency. What is
-trained or measured already, below runs/ablation, is not done again; Ctrl-C stops, and the same command goes on.
+starts from the teacher's weights. Rows of the paper's table 3, the time variable, latent consistency, and the noise
+level that the decoder is told. What is trained or measured already, below runs/ablation, is not done again; Ctrl-C
+stops, and the same command goes on.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from analysis.evaluate.image_sets import FOLDER as FEATURES
 from analysis.evaluate.image_sets import measure_distribution
 from analysis.evaluate.markdown import NOT_DEFINED, Block, Cell, Verdict, cell, extremes, grid, number
 from analysis.evaluate.page import RESULTS, Section
-from analysis.metrics.frechet import sample_name
 from analysis.workbench.findings import LINEAR
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.workbench import Workbench
 from foundation.atomic_write import atomic_write
 from foundation.checkpoints import checksum
 from foundation.commands import percent_bar, resumable
+from foundation.frechet import sample_name
 from foundation.perceptual import PerceptualDistance
 from foundation.randomness import FIRST_SEED
 from foundation.settings import build, read_settings
@@ -40,6 +41,7 @@ from koopman_core.recipes import STUDENT_SECTIONS, run_student
 
 CONFIG = Path(koopman_core.__file__).parent / "configs" / "shapes_ablation.toml"
 PATH = ("--student.objective=path", "--student.share_eps=0.5", "--student.operator_lr=2e-2")
+DECODER_80 = "--koopman.decoder_sigma=max"
 FROM = 1.0  # sigma from which on the path is averaged: below, it is nearly the picture
 
 
@@ -90,6 +92,14 @@ ROWS = {
             "0.1 at 16, 8 and 4 pixels, over the variance",
             _latent_options(0.1, 0.1, 0.1, scale="variance"),
         ),
+    ),
+    "decoder": (
+        Row("path", "path, decoder .002", PATH, 2),
+        Row("path_80", "path, decoder 80", (*PATH, DECODER_80), 2),
+    ),
+    "decoder_published": (
+        Row("full", "published, decoder .002", (), 2),
+        Row("full_80", "published, decoder 80", (DECODER_80,), 2),
     ),
 }
 
@@ -262,7 +272,7 @@ def _latent(rows: Found, plan: Plan) -> list[Verdict]:
     return out
 
 
-VERDICTS = {"paper": _paper, "time": _best, "latent": _latent}
+VERDICTS = {"paper": _paper, "time": _best, "latent": _latent, "decoder": _best, "decoder_published": _best}
 
 
 def ablation_blocks(group: str, rows: Found, plan: Plan) -> list[Block]:
@@ -310,7 +320,10 @@ def ablation_blocks(group: str, rows: Found, plan: Plan) -> list[Block]:
 FOLDER = Path("runs/ablation")
 DECISIVE = ("koopman", "student", "training")  # sections of the settings that decide what is learned
 LAW_SEEDS = 16  # trajectories along which the linear law is tested
-REPORTS = ("threads", "compile", "minutes_per_checkpoint", "images_per_log", "images_per_sample_grid")  # these do not
+REPORTS = (  # these do not
+    "threads", "compile", "minutes_per_checkpoint", "images_per_log", "images_per_sample_grid", "images_per_fid",
+    "fid_count",
+)  # fmt: skip
 
 
 def _made(section) -> dict:

@@ -45,12 +45,11 @@ from analysis.evaluate.parts import Job, Outcome, part
 from analysis.flow.clouds import NOISE, STEPS
 from analysis.flow.images import EXACT_NFE, FlowPicturesRequest
 from analysis.metrics import image as metrics
-from analysis.metrics import inception
 from flow_core import model as flow_model
 from flow_core.fields import Exact, Predict
 from flow_core.model import FlowModel
 from flow_core.samplers import Diverged, cosine_grid, rk4, sample
-from foundation import noise
+from foundation import inception, noise
 from foundation.datasets import DataError, open_dataset
 from foundation.perceptual import PerceptualDistance, available
 from foundation.randomness import FIRST_SEED, derived_seed, mix_seed

@@ -8,216 +8,37 @@ procedural shapes there is no whole: 10,000 of them are taken, the training pool
 goes on.
 
 Of models: the part `distribution`. One held-out seed a picture, the same seeds for teacher and student.
-
-One safetensors file a row of features: the sums from which mean and covariance follow (`frechet.Moments`), the first
-10,000 features as they are, and a header that says which pictures they are of. Written under another name first, every
-few hundred pictures and when a run is stopped, so a file that is there is whole.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import hashlib
-import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from analysis.core.errors import UserError
-from analysis.core.fields import whole
-from analysis.core.images import to_uint8
 from analysis.core.progress import Progress
 from analysis.evaluate.markdown import NOT_DEFINED, Block, Table, Verdict, extremes, grid, interval, number
 from analysis.evaluate.parts import Job, Outcome, part
-from analysis.metrics import inception
-from analysis.metrics.frechet import Moments, fid, kid, sample_name
-from analysis.metrics.inception import Inception
 from analysis.workbench.workbench import Workbench
-from foundation import noise
-from foundation.atomic_write import atomic_write
+from foundation import inception
 from foundation.checkpoints import checksum
 from foundation.commands import resumable
 from foundation.datasets import ImageDataset, open_dataset
-from foundation.randomness import FIRST_SEED, mix_seed
+from foundation.feature_cache import FOLDER, KEPT, CountProgress, Row, collect, place, reference, size_of
+from foundation.frechet import fid, kid, sample_name
+from foundation.inception import Inception
+from foundation.randomness import FIRST_SEED
 from foundation.statistics import Interval
-from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.fid import STEPS, student_pictures, teacher_pictures
 
-FOLDER = Path("runs/fid")
-KEPT = 10_000  # features that stay as they are: 82 MB
-EVERY = 500  # pictures between two writes
-METADATA_KEY = "koopman_studio_features"
-TENSORS = ("total", "outer", "shift", "kept")
-ADVICE = "delete it, and it is made again"
-
-CountProgress = Callable[[int, int], None] | None
-
-
-@dataclass
-class Row:
-    """Attributes: moments of all features so far; kept = the first of them, float32 (at most 10,000, d)."""
-
-    moments: Moments
-    kept: Tensor
-
-    def add(self, features: Tensor) -> None:
-        """Take in features (B, d)."""
-        self.moments.add(features)
-        if len(self.kept) < KEPT:
-            self.kept = torch.cat([self.kept, features[: KEPT - len(self.kept)].float()])
-
-    def first(self, count: int) -> Row | None:
-        """The row of the first pictures alone, or None where their features are gone."""
-        if count == self.moments.count:
-            return self
-        return Row(Moments.of(self.kept[:count]), self.kept[:count]) if count <= len(self.kept) else None
-
-
-def place(folder: Path, name: str, key: dict) -> Path:
-    """The file of a row: its name, and a digest of what it says of itself."""
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    plain = re.sub(r"[^\w.+-]", "_", name)[:80]  # a name may come from a card
-    return Path(folder) / f"{plain}-{digest[:12]}.safetensors"
-
-
-def collect(
-    path: Path,
-    key: dict,
-    count: int,
-    pictures: Callable[[int, int], Tensor],
-    features: Callable[[Tensor], Tensor],
-    *,
-    batch: int = 50,
-    progress: CountProgress = None,
-) -> Row:
-    """Features of the pictures 0 to count - 1 of a row, those on disk not made again.
-
-    Args:
-        path: the row's file, from `place`; made where there is none.
-        key: what the pictures are, JSON; the file must say the same.
-        count: pictures.
-        pictures: (low, high) -> uint8 (high - low, 3, H, W).
-        features: bytes -> float32 (B, d), finite.
-        batch: pictures made at once.
-        progress: called with (done, count); may raise to stop.
-
-    Raises:
-        UserError: a file that is damaged or of other pictures, that holds more pictures than are asked for and none of
-            their features any more, or a disk that is full.
-    """
-    row = _read(path, key)
-    if row is not None and row.moments.count > count:
-        first = row.first(count)
-        if first is None:
-            raise UserError(
-                f"{path.name} holds sums over {row.moments.count:,} pictures, from which those over {count:,} cannot "
-                "be taken: ask for as many, or delete it."
-            )
-        return first
-    saved = done = 0 if row is None else row.moments.count
-    try:
-        while done < count:
-            high = min(done + batch, count)
-            made = features(pictures(done, high))
-            if not bool(torch.isfinite(made).all()):
-                raise UserError("The features are not finite: the pictures behind them have overflowed.")
-            if row is None:
-                row = Row(Moments.empty(made.shape[1]), made[:0].float())
-            row.add(made)
-            done = high
-            if done - saved >= EVERY:
-                _write(path, key, row)
-                saved = done
-            if progress is not None:
-                progress(done, count)
-    finally:
-        if row is not None and row.moments.count > saved:
-            _write(path, key, row)
-    return row
-
-
-def _write(path: Path, key: dict, row: Row) -> None:
-    tensors = dict(zip(TENSORS, (row.moments.total, row.moments.outer, row.moments.shift, row.kept), strict=True))
-    header = json.dumps({"key": key, "count": row.moments.count})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as part:
-            save_file({k: t.contiguous() for k, t in tensors.items()}, part, metadata={METADATA_KEY: header})
-    except (OSError, SafetensorError) as e:
-        raise UserError(f"{path.name} cannot be written ({e}): make room, or give another folder.") from None
-
-
-def _read(path: Path, key: dict) -> Row | None:
-    """The row on disk, None where there is none."""
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[METADATA_KEY])
-            total, outer, shift, kept = (file.get_tensor(name).clone() for name in TENSORS)
-        count, same = int(header["count"]), header["key"] == key
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as e:
-        raise UserError(f"{path.name} is damaged ({type(e).__name__}): {ADVICE}.") from None
-    if not same:
-        raise UserError(f"{path.name} holds the features of other pictures: {ADVICE}.")
-    d = len(total)
-    if (outer.shape, shift.shape, kept.shape) != ((d, d), (d,), (min(count, KEPT), d)):
-        raise UserError(f"{path.name} is damaged (its parts do not fit each other): {ADVICE}.")
-    return Row(Moments(total, outer, shift, count), kept)
-
-
-MOST = 10_000  # pictures of a procedural set, which has no whole; those of a stored one are all taken
 KNOWN = {("cifar10", 32, 50_000, 10_000): "about 3.15"}  # of FID, test against training set, by the published detector
-
-
-def size_of(data: ImageDataset) -> int:
-    """How many pictures are the reference when nothing else is said."""
-    return min(len(data), MOST) if data.name == "shapes" else len(data)
-
-
-def reference(
-    data: ImageDataset,
-    network: Callable[[Tensor], Tensor],
-    count: int | None = None,
-    *,
-    folder: Path = FOLDER,
-    progress: CountProgress = None,
-) -> Row:
-    """Features of a data set's pictures, from the cache as far as they are there.
-
-    Args:
-        data: one split of a data set.
-        network: `Inception`.
-        count: pictures; default: `size_of(data)`.
-        folder: of the cache.
-        progress: called with (done, count); may raise to stop.
-
-    Raises:
-        UserError: more pictures than there are, and what `feature_cache.collect` says.
-    """
-    count = whole(size_of(data) if count is None else count, 2, len(data), f"The reference from {data.name}")
-    if data.name == "shapes":
-        order, said = None, "as numbered"
-    else:
-        order, said = torch.randperm(len(data), generator=torch.Generator().manual_seed(0)), "torch.randperm, seed 0"
-    key = {
-        "network": inception.SHA256, "data": data.name, "split": data.split, "size": data.size,
-        "fingerprint": data.fingerprint(), "order": said,
-    }  # fmt: skip
-
-    def pictures(low: int, high: int) -> Tensor:
-        indices = range(low, high) if order is None else order[low:high]
-        return torch.from_numpy(data.pictures(indices)).permute(0, 3, 1, 2)
-
-    name = f"{data.name.replace(':', '_')}-{data.split}-{data.size}"
-    return collect(place(folder, name, key), key, count, pictures, network, batch=64, progress=progress)
 
 
 @contextmanager
@@ -272,7 +93,6 @@ def main(argv: list[str] | None = None) -> int:
     return resumable("analysis.evaluate.image_sets", work)
 
 
-STEPS = 18  # of the teacher's grid: 35 calls
 BATCH = 50
 APART = 1_000_000  # between the first seeds of two runs
 MAKERS = ("teacher", "student")
@@ -342,24 +162,12 @@ def data_of(bench: Workbench) -> ImageDataset:
 
 def makers(bench: Workbench, device: torch.device | str = "cpu") -> dict[str, Callable[[range], Tensor]]:
     """Teacher and student as functions from seeds to bytes (B, 3, H, W); with classes, each seed draws one evenly."""
-    classes = bench.model.config.classes
     on_cpu = torch.device(device).type == "cpu"
     model, teacher = (m if on_cpu else copy.deepcopy(m).to(device) for m in (bench.model, bench.teacher))
-
-    def labels(seeds: range) -> Tensor | None:
-        return torch.tensor([mix_seed(s, 8) % classes for s in seeds], device=device) if classes else None
-
-    @torch.inference_mode()
-    def by_teacher(seeds: range) -> Tensor:
-        eps, c = noise(seeds, model.picture_shape).to(device), labels(seeds)
-        x = heun_sample(lambda x, sigma: teacher(x, sigma, c), SIGMA_MAX * eps, karras_sigmas(STEPS)).x
-        return to_uint8(x).cpu()
-
-    @torch.inference_mode()
-    def by_student(seeds: range) -> Tensor:
-        return to_uint8(model.one_step(noise(seeds, model.picture_shape).to(device), labels(seeds))).cpu()
-
-    return {"teacher": by_teacher, "student": by_student}
+    return {
+        "teacher": lambda seeds: teacher_pictures(teacher, seeds, STEPS),
+        "student": lambda seeds: student_pictures(model, seeds),
+    }
 
 
 def measure_distribution(
@@ -380,7 +188,7 @@ def measure_distribution(
         count: pictures of each, 2 to 1,000,000.
         runs: how often, each time with other seeds.
         who: of `MAKERS`; students of one teacher need not have its figures worked out each time.
-        reference_count: training pictures; default: `reference.size_of` (all, of shapes 10,000).
+        reference_count: training pictures; default: `feature_cache.size_of` (all, of shapes 10,000).
         network: the features; default: `Inception()`.
         folder: where they are kept.
         progress: called with (share, words); may raise to stop.

@@ -21,12 +21,18 @@ from koopman_core.model import MODELS_DIR
 LARGEST_FILE = 16_000_000
 
 
-def _write(model, path: Path, card: dict, save=koopman_core.save) -> None:
-    save(model, path, card)
-    if path.stat().st_size > LARGEST_FILE:
-        path.unlink()
-        raise ValueError(f"{path.name} would be larger than {LARGEST_FILE / 1e6:.0f} MB: ship a smaller network.")
+def _copy(source: Path, path: Path, card: dict) -> None:
+    checkpoints.copy_with_card(source, path, card)
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def _refuse_large(*sources: Path) -> None:
+    for source in sources:
+        if source.stat().st_size > LARGEST_FILE:
+            raise ValueError(
+                f"{source.name} is larger than {LARGEST_FILE / 1e6:.0f} MB: ship a smaller network, or one that was "
+                "trained with run.dtype=float16."
+            )
 
 
 def ship(student: Path, teacher: Path, folder: Path, teacher_note: str = "") -> list[Path]:
@@ -35,24 +41,27 @@ def ship(student: Path, teacher: Path, folder: Path, teacher_note: str = "") -> 
     name, teacher_name = model.card["name"], source.card["name"].removesuffix("-teacher")
     if model.card.get("teacher") != teacher_name:
         raise ValueError(f"{student} was trained from {model.card.get('teacher')!r}, not from {teacher_name!r}.")
+    _refuse_large(student, teacher)
     files = [folder / f"{name}.hkd.safetensors", folder / f"{teacher_name}.teacher.safetensors"]
-    _write(model, files[0], model.card)
-    _write(source, files[1], source.card | ({"note": teacher_note} if teacher_note else {}))
+    _copy(student, files[0], model.card)
+    _copy(teacher, files[1], source.card | ({"note": teacher_note} if teacher_note else {}))
     return files
 
 
 def ship_flow(flow: Path, folder: Path) -> list[Path]:
     """One flow of points or pictures into `folder`; returns the file written."""
     model = flow_core.load(flow)
+    _refuse_large(flow)
     path = folder / f"{model.card['name']}{flow_model.SUFFIX}"
-    _write(model, path, model.card, flow_model.save)
+    _copy(flow, path, model.card)
     return [path]
 
 
 def write_metrics(folder: Path, bench, metrics: dict) -> None:
-    """Measured figures into a model's card, in the checkpoint and beside it."""
+    """Measured figures into a model's card, in the checkpoint and beside it; its weights stay as they are."""
     path = Path(folder) / f"{bench.name}.hkd.safetensors"
-    _write(bench.model, path, {**bench.model.card, "metrics": metrics})
+    bench.model.card = {**bench.model.card, "metrics": metrics}
+    _copy(path, path, bench.model.card)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analysis.errors import UserError
+from analysis.core.errors import UserError
 from foundation import noise
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion

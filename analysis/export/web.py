@@ -22,16 +22,17 @@ import numpy as np
 import torch
 
 import koopman_core
-from analysis.errors import UserError
+from analysis.core.errors import UserError
 from analysis.export.onnx_graphs import Difference, write_graphs
 from analysis.export.web_flow import write_flow
-from analysis.lessons import EDGES, LESSONS, SEED
-from analysis.recipes import PROGRAM, TORCH, VERSION, checksum
-from analysis.requests import GenerateRequest
-from analysis.requests_effects import LinearityRequest
-from analysis.verdicts import overall_errors
-from analysis.workbench import Workbench, class_names
-from foundation.checkpoints import CheckpointError
+from analysis.guide.lessons import EDGES, LESSONS, SEED
+from analysis.recipes.recipe import PROGRAM, TORCH, VERSION
+from analysis.workbench.findings import overall_errors
+from analysis.workbench.images import GenerateRequest
+from analysis.workbench.probes import LinearityRequest
+from analysis.workbench.session import class_names
+from analysis.workbench.workbench import Workbench
+from foundation.checkpoints import CheckpointError, checksum
 from foundation.models import MODELS_DIR
 from foundation.randomness import MAX_SEED
 from koopman_core.edm import RHO, SIGMA_MAX, SIGMA_MIN

@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-from flow_core.mixtures import GaussianMixture
-from flow_core.toys import TOYS, toy
 
 import flow_core
-from analysis.recipes import checksum
+from flow_core.densities.mixtures import GaussianMixture
+from flow_core.densities.toys import TOYS, toy
 from flow_core.model import KIND, SUFFIX, FlowModel
 from flow_core.networks import PointConfig
-from foundation.checkpoints import peek
+from foundation.checkpoints import checksum, peek
 from foundation.models import MODELS_DIR
 from foundation.randomness import derived_seed
 

@@ -262,12 +262,6 @@ class ImageFlows:
         # two locks: pictures need not wait for the fine resolution
         self._lock, self._exact_lock = threading.RLock(), threading.RLock()
 
-    @staticmethod
-    @functools.cache
-    def shared() -> ImageFlows:
-        """The one bench of a process, on the models that ship."""
-        return ImageFlows()
-
     @functools.cached_property
     def kinds(self) -> tuple[PictureFlowInfo, ...]:
         """What there is, from the files' headers; files that cannot be read are left out."""

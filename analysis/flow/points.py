@@ -121,12 +121,6 @@ class PointFlows:
     def __init__(self, folder: str | Path = MODELS_DIR):
         self.clouds, self.nets = Clouds(), Nets(folder)
 
-    @staticmethod
-    @functools.cache
-    def shared() -> PointFlows:
-        """The one of a process, on the models that ship: page and endpoints know the same trained nets."""
-        return PointFlows()
-
     @property
     def trained(self) -> tuple[str, ...]:
         """Keys of the trained nets that can be used, the latest last."""

@@ -12,11 +12,11 @@ from analysis.core.errors import UserError
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.point_requests import Flow2DRequest
 from analysis.flow.side_by_side import SideBySideRequest
-from analysis.recipes.recipe import FlowRecipe, Recipe, describe
-from analysis.recipes.replay import FlowBenches
+from analysis.recipes.recipe import Recipe
+from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest
+from analysis.studio import Studio
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
-from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
 from foundation.datasets import open_dataset
 
@@ -108,15 +108,12 @@ EXAMPLES = (
 )  # fmt: skip
 
 
-def recipe_of(example: Example, library: ModelLibrary, flows: FlowBenches) -> Recipe | FlowRecipe:
+def recipe_of(example: Example, studio: Studio) -> Recipe:
     """The recipe of an example, on the models that are here.
 
     Raises:
         UserError: its model is not among them.
     """
-    request = example.ask()
-    if not example.model:
-        return flows.describe(request)
-    if example.model not in library.names():
+    if example.model and example.model not in studio.library.names():
         raise UserError(f"This example needs the model {example.model}, which is not here: open a recipe of your own.")
-    return describe(request, library.get(example.model))
+    return describe_for(example.ask(), studio, example.model)

@@ -60,12 +60,11 @@ def ranks(alpha: Tensor, order: str = "alpha") -> Tensor:
     return out.view(alpha.shape)
 
 
-def band_masks(alpha: Tensor, edges: Sequence[float], order: str = "alpha", rank: Tensor | None = None) -> list[Tensor]:
+def band_masks(alpha: Tensor, edges: Sequence[float], order: str = "alpha") -> list[Tensor]:
     """Masks of the bands between quantile edges.
 
     Args:
         alpha: (C/2, h, w).
-        rank: `ranks(alpha, order)` where they are at hand.
         edges: inner edges as quantiles in [0, 1], not falling; n edges give n + 1 bands.
         order: "alpha" (signed) or "abs".
 
@@ -75,7 +74,7 @@ def band_masks(alpha: Tensor, edges: Sequence[float], order: str = "alpha", rank
     Raises:
         ValueError: an edge outside [0, 1], or edges that fall.
     """
-    return cut_ranks(ranks(alpha, order) if rank is None else rank, edges)
+    return cut_ranks(ranks(alpha, order), edges)
 
 
 def cut_ranks(rank: Tensor, edges: Sequence[float]) -> list[Tensor]:
@@ -120,7 +119,7 @@ class RankedSpectrum(Sequence[SpectrumEntry]):
         wanted = tuple(map(float, edges))
         before = self._masks.get((level, order))
         if before is None or before[0] != wanted:
-            before = wanted, band_masks(self._entries[level].alpha, wanted, order, self.ranks(level, order))
+            before = wanted, cut_ranks(self.ranks(level, order), wanted)
             self._masks[level, order] = before
         return before[1]
 
@@ -172,22 +171,18 @@ def weigh_bands(
     if len(gains) != len(edges) + 1:
         raise ValueError(f"{len(edges)} edges make {len(edges) + 1} bands, but {len(gains)} gains were given.")
     touched = set(range(len(z)) if only is None else only)
-    keep: list[Tensor | None] = []
-    for level, entry in enumerate(entries):
-        if level not in touched:
-            keep.append(None)
-            continue
-        share = torch.zeros(entry.alpha.shape)
-        for gain, mask in zip(gains, level_masks(entries, level, edges, order), strict=True):
-            share += gain * mask
-        keep.append(pair_mask(share))
+    keep = [
+        kept_share(level_masks(entries, i, edges, order), gains) if i in touched else None for i in range(len(entries))
+    ]
     return ablate(z, keep, kind, reference)
 
 
-def weigh_level(z: Tensor, bands: Sequence[Tensor], gains: Sequence[float]) -> Tensor:
-    """`weigh_bands` of one level whose `band_masks` are known."""
-    weight = sum(g * m for g, m in zip(gains, bands, strict=True))
-    return z * pair_mask(weight).to(z)
+def kept_share(bands: Sequence[Tensor], gains: Sequence[float]) -> Tensor:
+    """What is kept of every mode of a level, (C, h, w) for `ablations.ablate`: its bands' gains."""
+    share = torch.zeros(bands[0].shape)
+    for gain, mask in zip(gains, bands, strict=True):
+        share += gain * mask
+    return pair_mask(share)
 
 
 def band_names(count: int, order: str = "alpha") -> list[str]:

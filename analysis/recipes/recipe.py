@@ -3,170 +3,267 @@
 A recipe is JSON: which program, which weights (by checksum), which question, every setting. PNG files carry it in
 a text chunk. Recipes come from strangers, so everything is checked before it is used: size, schema, ranges, names. No
 path is ever in one, and nothing is unpickled or executed.
+
+The settings are the request itself, read by the very annotations of its class. Settings of flows beside each other say
+what they share once. Those of a model name its checkpoint and its teacher, those of flows all nets that are called.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, TypeVar, Union
+from typing import Annotated, Any, BinaryIO, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json as parsed
+from pydantic_core import to_json as dumped
 
 from analysis.core.errors import UserError
+from analysis.core.fields import Request
 from analysis.core.images import open_png
-from analysis.recipes.flow_settings import FLOW_KINDS
-from analysis.recipes.settings import KINDS, EditSettings, Name, Settings, Sha256, Strict, TrajectorySettings
+from analysis.flow.images import FlowPicturesRequest
+from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.side_by_side import SHARED, SideBySideRequest
+from analysis.recipes.settings import Settings
+from analysis.series.forecast import ForecastRequest
+from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.spectrum import MaskRequest
+from analysis.workbench.workbench import Workbench
 from foundation.checkpoints import checksum
 
 PROGRAM = "0.1.0"  # of pyproject.toml; a test compares
 TORCH = torch.__version__
 VERSION = 1  # of this format
-MAX_BYTES = 64 * 1024
+MAX_RECIPE_BYTES = 64 * 1024
 MAX_PNG_BYTES = 4 * 2**20
 MAX_PNG_PIXELS = 4_000_000
 KEY = "koopman-studio-recipe"  # of the PNG's text chunk
 
+# a new question joins by one line
+MODEL_KINDS: dict[str, type[Request]] = {
+    "generate": GenerateRequest,
+    "trajectory": TrajectoryRequest,
+    "mask_bands": MaskRequest,
+    "edit": EditRequest,
+    "inpaint": InpaintRequest,
+    "colorize": ColorizeRequest,
+}
+BESIDE: dict[str, type[Request]] = {"flow_2d": Flow2DRequest, "flow_images": FlowPicturesRequest}  # of each setting
+FLOW_KINDS: dict[str, type[Request]] = {**dict.fromkeys(BESIDE, SideBySideRequest), "forecast": ForecastRequest}
+KINDS = {**MODEL_KINDS, **FLOW_KINDS}
+
 Release = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+NAME = r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}"
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 
 
-class Made(Strict):
-    """What every recipe says.
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """Everything that a result depends on.
 
     Attributes:
-        version: of the format.
+        kind: one of `KINDS`.
+        request: the question.
+        checksums: of the weights by name: the model, or all nets that a flow calls (none for a closed form).
+        teacher: checksum of the model's teacher where the result needs it.
         program, torch: releases that made it; told, not checked, since only one machine promises equal bits.
     """
 
-    version: Literal[VERSION]
-    program: Release
-    torch: Release
+    kind: str
+    request: Request
+    checksums: Mapping[str, str]
+    teacher: str | None = None
+    program: str = PROGRAM
+    torch: str = TORCH
 
     @property
-    def kind(self) -> str:
-        return self.settings.kind
+    def of_flows(self) -> bool:
+        """Whether it is of flows, and not of a model."""
+        return self.kind in FLOW_KINDS
+
+    @property
+    def model(self) -> str:
+        """Names of the weights, for people."""
+        return ", ".join(self.checksums)
+
+    @property
+    def settings(self) -> Settings:
+        """As the page's tabs read them."""
+        return Settings.named(self.kind, self.request)
+
+    @property
+    def checkpoint(self) -> str:
+        """Checksum of the model."""
+        return next(iter(self.checksums.values()))
+
+    @functools.cached_property
+    def text(self) -> str:
+        """ASCII JSON, one line a field; floats keep every bit."""
+        about: dict[str, Any] = {"version": VERSION, "program": self.program, "torch": self.torch}
+        if self.of_flows:
+            about["nets"] = dict(self.checksums)
+        else:
+            (about["model"], about["checkpoint"]), about["teacher"] = *self.checksums.items(), self.teacher
+        return dumped(about | {"settings": settings_of(self.kind, self.request)}, indent=1).decode()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recipe) and self.text == other.text
+
+    __hash__ = None  # type: ignore[assignment]
 
 
-class Recipe(Made):
-    """Everything that a result of a `Workbench` depends on.
-
-    Attributes:
-        model: name of the model, for people.
-        checkpoint, teacher: checksums of the weights, see `checksum`; teacher only where the result needs it.
-        settings: the question.
-    """
-
-    model: Name
-    checkpoint: Sha256
-    teacher: Sha256 | None
-    settings: Annotated[Union[KINDS], Field(discriminator="kind")]  # noqa: UP007 (a tuple cannot be joined by |)
+class FlowRecipe(Recipe):
+    """A recipe of flows, as the page tells it from others."""
 
 
-class FlowRecipe(Made):
-    """Everything that results of flows depend on; see `analysis.recipes.replay`.
-
-    Attributes:
-        nets: names and checksums of all nets that are called; none where all flows are closed forms.
-        settings: the question.
-    """
-
-    nets: Annotated[dict[Name, Sha256], Field(max_length=8)]
-    settings: Annotated[Union[FLOW_KINDS], Field(discriminator="kind")]  # noqa: UP007
+def kind_of(request: Any) -> str | None:
+    """The kind of a question, None where there is no recipe for it."""
+    of = type(request.asked[0]) if isinstance(request, SideBySideRequest) else type(request)
+    among = BESIDE if isinstance(request, SideBySideRequest) else KINDS
+    return next((kind for kind, cls in among.items() if cls is of), None)
 
 
-FAMILIES = ("recipe of a model", "recipe of flows")
-
-
-def _family(data: Any) -> str:
-    """Which of the two a recipe is, told by its kind; what is neither is a bad one of the first."""
-    settings = data.get("settings") if isinstance(data, dict) else None
-    kind = settings.get("kind") if isinstance(settings, dict) else None
-    return FAMILIES[kind in [k.name() for k in FLOW_KINDS]]
-
-
-_EITHER = Annotated[Recipe, Tag(FAMILIES[0])] | Annotated[FlowRecipe, Tag(FAMILIES[1])]
-_READ: TypeAdapter[Recipe | FlowRecipe] = TypeAdapter(Annotated[_EITHER, Discriminator(_family)])
-_Any = TypeVar("_Any", Recipe, FlowRecipe)
-
-
-def describe(request: Any, workbench) -> Recipe:
-    """The recipe of a request to a workbench.
-
-    Raises:
-        UserError: no recipe for this kind of request, or its pictures are too large for one.
-    """
-    kind = next((k for k in KINDS if type(request) is k.REQUEST), None)
-    if kind is None:
-        raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
-    settings = settings_of(kind, request)
-    return made(
-        Recipe,
-        model=re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model",
-        checkpoint=checksum(workbench.model),
-        teacher=checksum(workbench.teacher) if workbench.teacher and _needs_teacher(settings) else None,
-        settings=settings,
-    )
-
-
-def settings_of(kind: type[Settings], request: Any) -> Settings:
-    """The settings of a request of this kind.
+def settings_of(kind: str, request: Request) -> dict[str, Any]:
+    """A request as JSON values.
 
     Raises:
         UserError: what cannot be in a recipe.
     """
-    try:
-        return kind.of(request)
-    except ValidationError as e:
-        raise UserError(_sentence(e)) from None
+    if not isinstance(request, SideBySideRequest):
+        return {"kind": kind, **request.as_settings()}
+    shared = SHARED[BESIDE[kind]]
+    each = [s if s is None else s.as_settings() for s in request.settings]
+    first = next(s for s in each if s is not None)
+    return {
+        "kind": kind,
+        **{name: first[name] for name in shared},
+        "settings": [s and {name: value for name, value in s.items() if name not in shared} for s in each],
+    }
 
 
-def made(recipe: type[_Any], **fields) -> _Any:
-    """A recipe that is made here and now of these fields.
+def request_of(settings: Any) -> tuple[str, Request]:
+    """Kind and request of settings as JSON values: exactly the fields of their kind.
 
     Raises:
-        UserError: out of range, or too large.
+        UserError: unknown, missing or out of range; `field` names one of ours.
     """
-    try:
-        return _small(recipe(version=VERSION, program=PROGRAM, torch=TORCH, **fields))
-    except ValidationError as e:
-        raise UserError(_sentence(e)) from None
+    kind = settings.get("kind") if isinstance(settings, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UserError(f'The settings need a "kind": one of {", ".join(KINDS)}.', "kind")
+    values = {name: value for name, value in settings.items() if name != "kind"}
+    for name in ("data", "model"):  # of nets, which no recipe names by a path
+        if name in values and not re.fullmatch(NAME, str(values[name])):
+            raise UserError(f"The {name} must be the name of a net: letters, digits, points and dashes.", name)
+    return kind, _beside(kind, values) if kind in BESIDE else KINDS[kind].from_settings(values)
 
 
-def _needs_teacher(settings: Settings) -> bool:
-    ode = isinstance(settings, EditSettings) and settings.encoding == "ode"
-    return ode or isinstance(settings, TrajectorySettings)
+def _beside(kind: str, values: dict[str, Any]) -> SideBySideRequest:
+    cls, names = BESIDE[kind], SHARED[BESIDE[kind]]
+    each = values.pop("settings", None)
+    if not isinstance(each, list) or any(s is not None and not isinstance(s, dict) for s in each):
+        raise UserError("The settings must be a list of settings, or null where a place is empty.", "settings")
+    if values.keys() != set(names):
+        raise UserError(f"Settings beside each other share exactly {', '.join(names)}: give these once.", "settings")
+    if any(s is not None and s.keys() & set(names) for s in each):
+        raise UserError(f"Settings beside each other share {', '.join(names)}: leave these out of each.", "settings")
+    return SideBySideRequest(tuple(None if s is None else cls.from_settings({**values, **s}) for s in each))
 
 
-def _small(recipe: _Any) -> _Any:
-    if len(to_json(recipe).encode()) > MAX_BYTES:
-        raise UserError(f"The recipe would be larger than {MAX_BYTES // 1024} kB: use smaller pictures.")
+def recipe_of(request: Request, checksums: Mapping[str, str], teacher: str | None = None) -> Recipe:
+    """The recipe of a question that is asked here and now.
+
+    Raises:
+        UserError: no recipe for this kind of request, odd names of weights, or too large.
+    """
+    kind = kind_of(request)
+    if kind is None:
+        raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
+    odd = next((name for name in checksums if not re.fullmatch(NAME, name)), None)
+    if odd is not None:
+        raise UserError("A recipe names weights by letters, digits, points and dashes: rename the file of this net.")
+    recipe = (FlowRecipe if kind in FLOW_KINDS else Recipe)(kind, request, checksums, teacher)
+    if len(recipe.text) > MAX_RECIPE_BYTES:
+        raise UserError(f"The recipe would be larger than {MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.")
     return recipe
 
 
-def _sentence(error: ValidationError) -> str:
-    """The first complaint, without anything that the file's author could have put in to be shown."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in FAMILIES)
-    text = f"{where}: {first['msg']}" if where else first["msg"]
-    text = re.sub(r"[^\w .,:;'()\[\]=+-]", "", text, flags=re.ASCII)[:200]
-    return f"This recipe cannot be used ({text}): take one that this program saved, unchanged."
+def describe(request: Request, workbench: Workbench) -> Recipe:
+    """The recipe of a request to a `Workbench`.
+
+    Raises:
+        UserError: no recipe for this kind of request, or its pictures are too large for one.
+    """
+    if kind_of(request) not in MODEL_KINDS:
+        raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
+    name = re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model"
+    follows = isinstance(request, TrajectoryRequest) or (isinstance(request, EditRequest) and request.encoding == "ode")
+    model, teacher = workbench.session.checksums
+    return recipe_of(request, {name: model}, teacher if follows else None)
+
+
+def replay(recipe: Recipe, workbench: Workbench, progress: Callable[..., None] | None = None) -> Any:
+    """Ask the question of a model's recipe again.
+
+    Args:
+        recipe: a checked one.
+        workbench: with the recipe's own weights.
+        progress: handed to kinds that take one.
+
+    Returns:
+        What the Workbench's method of that kind returns.
+
+    Raises:
+        UserError: other weights than the recipe's.
+    """
+    ((name, digest),) = recipe.checksums.items()
+    if digest != checksum(workbench.model):
+        raise UserError(f"This recipe was made with other weights ({name}, checksum {digest[:12]}): open that model.")
+    if recipe.teacher is not None and (workbench.teacher is None or recipe.teacher != checksum(workbench.teacher)):
+        raise UserError("This recipe needs the teacher that it was made with: put that teacher beside the model.")
+    ask = getattr(workbench, recipe.kind)
+    alone = progress is None or recipe.kind in ("generate", "mask_bands")
+    return ask(recipe.request) if alone else ask(recipe.request, progress)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # JSON and PNG
 
 
-def to_json(recipe: Recipe | FlowRecipe) -> str:
-    """ASCII JSON, one line a field; floats keep every bit."""
-    return recipe.model_dump_json(indent=1)
+class _File(BaseModel):
+    """What every recipe's file says: nothing unknown, nothing converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    version: Literal[1]
+    program: Release
+    torch: Release
+    settings: dict[str, Any]
 
 
-def from_json(data: str | bytes) -> Recipe | FlowRecipe:
+class _OfModel(_File):
+    model: Name
+    checkpoint: Sha256
+    teacher: Sha256 | None
+
+
+class _OfFlows(_File):
+    nets: Annotated[dict[Name, Sha256], Field(max_length=8)]
+
+
+def to_json(recipe: Recipe) -> str:
+    """As `Recipe.text`."""
+    return recipe.text
+
+
+def from_json(data: str | bytes) -> Recipe:
     """A checked recipe.
 
     Raises:
@@ -176,15 +273,33 @@ def from_json(data: str | bytes) -> Recipe | FlowRecipe:
     data = data.encode(errors="replace") if isinstance(data, str) else data
     if not isinstance(data, (bytes, bytearray)):
         raise UserError("A recipe is JSON text: take one that this program saved.")
-    if len(data) > MAX_BYTES:
-        raise UserError(f"A recipe has at most {MAX_BYTES // 1024} kB: take one that this program saved.")
+    if len(data) > MAX_RECIPE_BYTES:
+        raise UserError(f"A recipe has at most {MAX_RECIPE_BYTES // 1024} kB: take one that this program saved.")
     try:
-        return _READ.validate_json(bytes(data))
+        return _read(bytes(data))
     except ValidationError as e:
-        raise UserError(_sentence(e)) from None
+        first = e.errors(include_url=False, include_context=False, include_input=False)[0]
+        reason = ": ".join([".".join(map(str, first["loc"])), first["msg"]])
+    except UserError as e:
+        reason = str(e).rstrip(".") if not e.field else f"settings.{e.field}: {str(e).rstrip('.')}"
+    except ValueError as e:  # no JSON
+        reason = str(e)
+    # without anything that the file's author could have put in to be shown
+    reason = re.sub(r"[^\w .,:;'()\[\]=+-]", "", reason, flags=re.ASCII)[:200]
+    raise UserError(f"This recipe cannot be used ({reason}): take one that this program saved, unchanged.") from None
 
 
-def save_png(picture: np.ndarray, recipe: Recipe | FlowRecipe, target: str | Path | BinaryIO) -> None:
+def _read(data: bytes) -> Recipe:
+    settings = values.get("settings") if isinstance(values := parsed(data), dict) else None
+    if isinstance(settings, dict) and settings.get("kind") in list(FLOW_KINDS):
+        flows = _OfFlows.model_validate_json(data)
+        return FlowRecipe(*request_of(flows.settings), flows.nets, None, flows.program, flows.torch)
+    about = _OfModel.model_validate_json(data)
+    kind, request = request_of(about.settings)
+    return Recipe(kind, request, {about.model: about.checkpoint}, about.teacher, about.program, about.torch)
+
+
+def save_png(picture: np.ndarray, recipe: Recipe, target: str | Path | BinaryIO) -> None:
     """Write uint8 (H, W, 3) or (H, W) as PNG with its recipe inside.
 
     Args:
@@ -195,7 +310,7 @@ def save_png(picture: np.ndarray, recipe: Recipe | FlowRecipe, target: str | Pat
     Image.fromarray(picture).save(target, format="PNG", pnginfo=info)
 
 
-def read_png(data: bytes) -> Recipe | FlowRecipe:
+def read_png(data: bytes) -> Recipe:
     """The recipe inside a PNG that `save_png` wrote; no pixel is decoded.
 
     Raises:
@@ -207,31 +322,3 @@ def read_png(data: bytes) -> Recipe | FlowRecipe:
     if not isinstance(text, str):
         raise UserError("This PNG carries no recipe: choose one that this program saved, not a screenshot of it.")
     return from_json(text)
-
-
-def replay(recipe: Recipe, workbench, progress: Callable[..., None] | None = None) -> Any:
-    """Ask the recipe's question again.
-
-    Args:
-        recipe: a checked one.
-        workbench: a `Workbench` with the recipe's own weights.
-        progress: handed to kinds that take one.
-
-    Returns:
-        What the Workbench's method of that kind returns.
-
-    Raises:
-        UserError: other weights than the recipe's, or a question that this workbench does not know.
-    """
-    if recipe.checkpoint != checksum(workbench.model):
-        raise UserError(
-            f"This recipe was made with other weights ({recipe.model}, checksum {recipe.checkpoint[:12]}): "
-            "open that model."
-        )
-    if recipe.teacher is not None and (workbench.teacher is None or recipe.teacher != checksum(workbench.teacher)):
-        raise UserError("This recipe needs the teacher that it was made with: put that teacher beside the model.")
-    ask = getattr(workbench, recipe.kind, None)
-    if ask is None:
-        raise UserError(f"This program cannot replay {recipe.kind}: use a newer one.")
-    request = recipe.settings.request()
-    return ask(request) if progress is None or recipe.kind in ("generate", "mask_bands") else ask(request, progress)

@@ -1,27 +1,27 @@
-"""Recipes of flows: what the tabs Flow lab, Flow images and Time series show, to be asked again on the same nets.
+"""Recipes asked again: the weights that answer, found by their checksums, and the question put to them.
 
-A question may call several nets, or none where all is known in closed form: a recipe names each with its checksum.
-Which net answers is settled by the question itself, so that nothing in a recipe opens a file.
+A question of flows may call several nets, or none where all is known in closed form: which net answers is settled by
+the question itself, so that nothing in a recipe opens a file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from torch import nn
 
 from analysis.core.errors import UserError
+from analysis.core.fields import Request
 from analysis.flow.images import FlowPicturesResult, ImageFlows, PictureNet
 from analysis.flow.points import Flow2DResult, PointFlows
-from analysis.flow.side_by_side import SideBySideRequest
-from analysis.recipes.flow_settings import flow_kind
-from analysis.recipes.recipe import FlowRecipe, Recipe, made, settings_of
+from analysis.recipes.recipe import FLOW_KINDS, Recipe, describe, kind_of, recipe_of
 from analysis.series.forecast import ForecastRequest, ForecastResult, SeriesForecasts
+from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from foundation.checkpoints import checksum
 
-Question = SideBySideRequest | ForecastRequest
+Flows = PointFlows | ImageFlows | SeriesForecasts
 Answers = tuple[Flow2DResult | FlowPicturesResult | None, ...] | ForecastResult
 
 
@@ -30,35 +30,41 @@ def find_model(library: ModelLibrary, recipe: Recipe, also: Sequence[str] = ()) 
 
     Args:
         library: where to look.
-        recipe: a checked one.
+        recipe: a checked one, of a model.
         also: further models that the asker may use.
 
     Raises:
         UserError: no such weights here, or only without the teacher that the recipe needs.
     """
+    ((wanted, digest),) = recipe.checksums.items()
     alone = False
-    for name in sorted(dict.fromkeys([*also, *library.names()]), key=lambda n: n != recipe.model):
+    for name in sorted(dict.fromkeys([*also, *library.names()]), key=lambda n: n != wanted):
         try:
             bench = library.get(name)
         except UserError:  # a damaged file is no reason not to look further
             continue
-        if checksum(bench.model) != recipe.checkpoint:
+        if checksum(bench.model) != digest:
             continue
         if recipe.teacher is None or (bench.teacher is not None and checksum(bench.teacher) == recipe.teacher):
             return name
         alone = True
-    if alone:
+    if alone and recipe.teacher:
         raise UserError(
             f"This recipe was made beside a teacher (checksum {recipe.teacher[:12]}) that is not here: put that "
             "teacher's file beside the model."
         )
     raise UserError(
-        f"This recipe was made with the model “{recipe.model}” (checksum {recipe.checkpoint[:12]}), whose weights "
-        "are not here: add that model first."
+        f"This recipe was made with the model “{wanted}” (checksum {digest[:12]}), whose weights are not here: add "
+        "that model first."
     )
 
 
-def nets_of(request: Question, bench: PointFlows | ImageFlows | SeriesForecasts) -> dict[str, nn.Module]:
+def flows_of(studio: Studio, kind: str) -> Flows:
+    """Who answers a kind of flows."""
+    return {"flow_2d": studio.points, "flow_images": studio.images, "forecast": studio.series}[kind]
+
+
+def nets_of(request: Request, bench: Flows) -> dict[str, nn.Module]:
     """Name and model of every net that a question calls.
 
     Raises:
@@ -66,81 +72,72 @@ def nets_of(request: Question, bench: PointFlows | ImageFlows | SeriesForecasts)
     """
     if isinstance(request, ForecastRequest):
         return {bench.info(request.model).name: bench.open(request.model).model}
-    found = [bench.net(asked) for asked in request.asked]
-    models = {net.name: net.model if isinstance(net, PictureNet) else net.predict for net in found}
+    nets = [bench.net(setting) for setting in request.asked]
+    models = {net.name: net.model if isinstance(net, PictureNet) else net.predict for net in nets}
     return {name: model for name, model in models.items() if isinstance(model, nn.Module)}  # an oracle is none
 
 
-def describe_flows(request: Question, bench: PointFlows | ImageFlows | SeriesForecasts) -> FlowRecipe:
-    """The recipe of a question to its bench.
+def describe_flows(request: Request, bench: Flows) -> Recipe:
+    """The recipe of a question to who answers it.
 
     Raises:
         UserError: no recipe for this kind of question, a net that is not here, or a drawing that no recipe holds.
     """
-    kind = flow_kind(request)
-    if kind is None:
+    if kind_of(request) not in FLOW_KINDS:
         raise UserError("There is no recipe for this kind of question: ask for settings side by side, or a forecast.")
-    nets = {name: checksum(model) for name, model in nets_of(request, bench).items()}
+    checksums = {name: checksum(model) for name, model in nets_of(request, bench).items()}
     if isinstance(request, ForecastRequest):  # "" is another model where there are others
         request = replace(request, model=bench.info(request.model).name)
-    return made(FlowRecipe, nets=nets, settings=settings_of(kind, request))
+    return recipe_of(request, checksums)
 
 
-@dataclass(frozen=True)
-class FlowBenches:
-    """Who answers questions about flows.
+def describe_for(request: Request, studio: Studio, model: str = "") -> Recipe:
+    """The recipe of any question to a studio.
 
-    Attributes: plane, pictures, series.
+    Args:
+        request: the question.
+        studio: who would answer.
+        model: name of an HKD model, "" for the default; not read by flows.
+
+    Raises:
+        UserError: as `describe` and `describe_flows`.
     """
+    kind = kind_of(request)
+    if kind in FLOW_KINDS:
+        return describe_flows(request, flows_of(studio, kind))
+    return describe(request, studio.library.get(model))
 
-    plane: PointFlows
-    pictures: ImageFlows
-    series: SeriesForecasts
 
-    @staticmethod
-    def shared() -> FlowBenches:
-        """Those of the process, on the models that ship."""
-        return FlowBenches(PointFlows.shared(), ImageFlows.shared(), SeriesForecasts.shared())
+def check_flows(recipe: Recipe, studio: Studio) -> Request:
+    """The question of a recipe of flows whose nets are all here, with the same weights.
 
-    def of(self, kind: str) -> PointFlows | ImageFlows | SeriesForecasts:
-        """The one that answers a kind of `FLOW_KINDS`."""
-        return {"flow_2d": self.plane, "flow_images": self.pictures, "forecast": self.series}[kind]
-
-    def describe(self, request: Question) -> FlowRecipe:
-        """As `describe_flows`."""
-        kind = flow_kind(request)
-        return describe_flows(request, self.of(kind.name()) if kind else self.plane)
-
-    def check(self, recipe: FlowRecipe) -> Question:
-        """The question of a recipe whose nets are all here, with the same weights.
-
-        Raises:
-            UserError: they are not; the sentence names one.
-        """
-        request = recipe.settings.request()
-        here = {name: checksum(model) for name, model in nets_of(request, self.of(recipe.kind)).items()}
-        for name, digest in recipe.nets.items():
-            if here.get(name) != digest:
-                raise UserError(
-                    f"This recipe was made with the net “{name}” (checksum {digest[:12]}), whose weights are not here: "
-                    "add that net first."
-                )
-        other = sorted(here.keys() - recipe.nets.keys())
-        if other:
+    Raises:
+        UserError: they are not; the sentence names one.
+    """
+    here = {name: checksum(model) for name, model in nets_of(recipe.request, flows_of(studio, recipe.kind)).items()}
+    for name, digest in recipe.checksums.items():
+        if here.get(name) != digest:
             raise UserError(
-                f"Here the net “{other[0]}” would answer, which this recipe was not made with: take that net away, or "
-                "make the recipe anew."
+                f"This recipe was made with the net “{name}” (checksum {digest[:12]}), whose weights are not here: "
+                "add that net first."
             )
-        return request
+    other = sorted(here.keys() - recipe.checksums.keys())
+    if other:
+        raise UserError(
+            f"Here the net “{other[0]}” would answer, which this recipe was not made with: take that net away, or "
+            "make the recipe anew."
+        )
+    return recipe.request
 
-    def replay(self, recipe: FlowRecipe) -> Answers:
-        """Ask the recipe's question again: a result for each place, None where it is empty; or the forecast.
 
-        Raises:
-            UserError: other nets than the recipe's, or what the bench refuses.
-        """
-        request = self.check(recipe)
-        if isinstance(request, ForecastRequest):
-            return self.series.forecast(request)
-        ask = self.plane.flow_2d if recipe.kind == "flow_2d" else self.pictures.flow_pictures
-        return tuple(asked and ask(asked) for asked in request.settings)
+def replay_flows(recipe: Recipe, studio: Studio) -> Answers:
+    """Ask a recipe's question about flows again: a result for each place, None where it is empty; or the forecast.
+
+    Raises:
+        UserError: other nets than the recipe's, or what is refused.
+    """
+    request = check_flows(recipe, studio)
+    if isinstance(request, ForecastRequest):
+        return studio.series.forecast(request)
+    ask = studio.points.flow_2d if recipe.kind == "flow_2d" else studio.images.flow_pictures
+    return tuple(setting and ask(setting) for setting in request.settings)

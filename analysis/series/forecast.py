@@ -208,12 +208,6 @@ class SeriesForecasts:
         self._answers = ByteLRU(CACHE_BYTES)
         self._lock = threading.RLock()
 
-    @staticmethod
-    @functools.cache
-    def shared() -> SeriesForecasts:
-        """The one bench of a process, on the models that ship."""
-        return SeriesForecasts()
-
     @functools.cached_property
     def models(self) -> tuple[SeriesInfo, ...]:
         """Every model whose file can be read; first those whose data are at hand."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
@@ -14,6 +15,7 @@ from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError
 from analysis.koopman import spectrum
 from foundation import noise
+from foundation.checkpoints import checksum
 from foundation.perceptual import PerceptualDistance, available
 from koopman_core.edm import EDM, SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
@@ -55,11 +57,10 @@ class Session:
         if teacher is not None and teacher.config.resolution != model.config.resolution:
             raise UserError("This teacher makes pictures of another size than the model: choose its own teacher.")
         self.model, self.teacher, self.name = model.eval(), teacher.eval() if teacher else None, name
-        self.entries = model.spectrum()
+        self.entries = spectrum.RankedSpectrum(model.spectrum())
         self.encodes = 0
         self.cache = ByteLRU(cache_bytes)
         self.lock = threading.RLock()
-        self._ranks: dict[tuple[int, str], Tensor] = {}
         self._perceptual: PerceptualDistance | None = None
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -103,6 +104,11 @@ class Session:
     # -----------------------------------------------------------------------------------------------------------------
     # What is kept
 
+    @functools.cached_property
+    def checksums(self) -> tuple[str, str | None]:
+        """Of the model and of its teacher, None without one; see `foundation.checkpoints.checksum`."""
+        return checksum(self.model), checksum(self.teacher) if self.teacher else None
+
     def kept(self, key: Hashable, make: Callable[[], _T]) -> _T:
         """A result that lasts long, cached; made outside of the lock."""
         with self.lock:
@@ -137,10 +143,7 @@ class Session:
 
     def bands(self, entry: int, edges: Sequence[float], order: str) -> list[Tensor]:
         """`spectrum.band_masks` of one level, whose modes are sorted once."""
-        key = (entry, order)
-        if key not in self._ranks:
-            self._ranks[key] = spectrum.ranks(self.entries[entry].alpha, order)
-        return spectrum.cut_ranks(self._ranks[key], edges)
+        return self.entries.band_masks(entry, edges, order)
 
     def lpips(self, x: Tensor, y: Tensor) -> np.ndarray | None:
         """LPIPS (Alex, side 64) where a backbone is at hand, else None."""

@@ -13,7 +13,8 @@ from analysis.core.errors import UserError
 from analysis.core.fields import MAX_LEVELS, THIRDS, Edges, Label, Levels, Order, Request, Seed, Unit, sorted_set
 from analysis.core.images import as_pictures, magnified
 from analysis.koopman import effects, modes
-from analysis.koopman.spectrum import pair_mask, ranks, weigh_level
+from analysis.koopman.ablations import ablate
+from analysis.koopman.spectrum import kept_share, pair_mask
 from analysis.metrics import image as metrics
 from analysis.workbench.session import Session
 
@@ -216,7 +217,7 @@ def spectrum(session: Session) -> SpectrumResult:
     """The eigenvalues alpha +- i beta of every latent."""
     entries = tuple(
         SpectrumEntryResult(
-            i, e.name, e.shape, e.alpha.numpy(), e.beta.numpy(), ranks(e.alpha).numpy().astype(np.int32)
+            i, e.name, e.shape, e.alpha.numpy(), e.beta.numpy(), session.entries.ranks(i).numpy().astype(np.int32)
         )
         for i, e in enumerate(session.entries)
     )
@@ -231,14 +232,14 @@ def mask_bands(session: Session, request: MaskRequest) -> MaskResult:
     count = torch.zeros(len(request.gains), dtype=torch.int64)
     with session.lock:
         z = session.final_latents(request.seed, label)
-        masked = list(z)
+        keep: list[torch.Tensor | None] = [None] * len(z)
         for i in touched:
             bands = session.bands(i, request.edges, request.order)
-            masked[i] = weigh_level(z[i], bands, request.gains)
+            keep[i] = kept_share(bands, request.gains)
             for b, band in enumerate(bands):
                 energy[b] += (z[i] * pair_mask(band)).double().square().sum()
                 count[b] += band.sum()
-        both = [torch.cat([a, b]) for a, b in zip(z, masked, strict=True)]
+        both = [torch.cat([a, b]) for a, b in zip(z, ablate(z, keep), strict=True)]
         full, out = session.model.decode(both, session.labels(label, 2)).split(1)
     difference, magnification = magnified((full - out)[0])
     return MaskResult(

@@ -9,18 +9,20 @@ import threading
 import numpy as np
 import pytest
 import torch
-from analysis.editing import mix, mode_weights, region_mask
-from analysis.flow_bench import FlowBench
-from analysis.requests import MaskRequest
-from analysis.requests_editing import EditRequest
-from analysis.requests_flow import Flow2DRequest
-from analysis.spectrum import weigh_bands
 from PIL import Image
 
 import koopman_core
 from analysis.export import web
-from analysis.recipes import describe, from_json, read_png, replay, to_json
-from analysis.workbench import Workbench
+from analysis.flow.point_requests import Flow2DRequest
+from analysis.koopman.editing import mix, mode_weights, region_mask
+from analysis.koopman.spectrum import weigh_bands
+from analysis.recipes.recipe import describe, from_json, read_png, replay, to_json
+from analysis.studio import Studio
+from analysis.workbench.editing import EditRequest
+from analysis.workbench.spectrum import MaskRequest
+from analysis.workbench.workbench import Workbench
+from flow_core.densities.distances import MMD
+from flow_core.densities.toys import drawn
 from foundation import noise
 from koopman_core.edm import SIGMA_MAX
 from tests.ui.conftest import browser  # noqa: F401
@@ -37,6 +39,11 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        pass  # a browser that goes away while it is answered
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
@@ -48,7 +55,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(site):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    server = Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
@@ -61,10 +68,16 @@ def bench():
 
 
 @pytest.fixture
-def context(browser, address):  # noqa: F811
+def complaints():
+    """What pages say on their consoles."""
+    return []
+
+
+@pytest.fixture
+def context(browser, address, complaints):  # noqa: F811
     """A context that lets nothing out, and fails on whatever a page says on its console."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=True)
-    strangers, complaints = [], []
+    strangers = []
 
     def route(r):
         if r.request.url.startswith((address, "data:", "blob:")):
@@ -169,7 +182,7 @@ def test_sliders_answer(context, address):
     page.wait_for_function("() => location.hash.includes('keep=0.89')")
 
 
-def test_first_picture_before_the_model(context, address, bench):
+def test_first_picture_before_the_model(context, complaints, address, bench):
     page = context.new_page()
     page.route("**/model/*", lambda r: None)  # never answered
     page.goto(address)
@@ -181,6 +194,7 @@ def test_first_picture_before_the_model(context, address, bench):
     right = as_bytes(bench.model.one_step(noise([2], bench.model.picture_shape)))
     assert np.abs(np.array(seen).reshape(32, 32, 4)[..., :3] - right).max() <= 1
     page.close()
+    complaints.clear()  # of the model that never came
 
 
 def test_mode_hash_and_embedding(context, address):
@@ -235,7 +249,7 @@ def test_recipes_go_both_ways(context, address, bench):
     )  # fmt: skip
     upload(page, "r.json", to_json(describe(edit, bench)).encode())
     assert np.abs(bench.edit(edit).edited - picture(page, 33)).max() <= STEPS
-    back = from_json(downloaded(page, "Save recipe")).settings.request()
+    back = from_json(downloaded(page, "Save recipe")).request
     np.testing.assert_array_equal(back.mask, mask)
     assert (back.bands, back.ratio, back.tau, back.noise_seed) == (edit.bands, edit.ratio, edit.tau, edit.noise_seed)
     before = page.evaluate("location.hash")
@@ -264,7 +278,7 @@ def test_flows_end_where_pythons_do(context, address, setting):
     page.goto(f"{address}#flow?density={asked.density}&points=256&set={','.join(map(str, fields))}")
     page.wait_for_selector(".setting .numbers b", timeout=PATIENCE)
     mmd2 = float(page.inner_text(".setting .numbers b").replace("−", "-"))
-    result = FlowBench().flow_2d(asked)
+    result = Studio().points.flow_2d(asked)
     assert mmd2 == pytest.approx(result.numbers.mmd2, abs=6e-5)
     assert f"{result.nfe} call" in page.inner_text(".setting .numbers")
     page.close()
@@ -276,7 +290,7 @@ def test_a_net_is_trained_on_a_drawing(context, address):
     page.wait_for_selector(".setting .numbers b", timeout=PATIENCE)
     page.get_by_role("button", name="Two squares").click()
     page.wait_for_function("() => location.hash.includes('density=drawn')")
-    page.get_by_role("button", name="Train for").click()
+    page.get_by_role("button", name="Train", exact=True).click()
     page.wait_for_function("() => location.hash.includes('trained')", timeout=PATIENCE)
     page.wait_for_function(
         "() => document.querySelector('.setting .numbers').textContent.includes('trained')", timeout=PATIENCE
@@ -284,8 +298,13 @@ def test_a_net_is_trained_on_a_drawing(context, address):
     text = page.inner_text(".train .numbers")
     steps = int(text.split("steps")[0].split(",")[-1])
     print(f"training: {text}")
-    # noise itself lies at 0.1 from the two squares
-    assert steps > 20 and float(page.inner_text(".setting .numbers b").replace("−", "-")) < 0.06
+    cells = [
+        [int(abs(abs((2 * j + 1) / 24 - 1) - 0.5) < 0.28 and abs((2 * i + 1) / 24 - 1) < 0.28) for j in range(24)]
+        for i in range(24)
+    ]
+    start = MMD(drawn(cells).sample(2048, 0)).unbiased(noise(range(256), (2,)))
+    # 600 steps bring it to 0.001, but a busy machine makes fewer in the time that there is
+    assert steps > 20 and float(page.inner_text(".setting .numbers b").replace("−", "-")) < start / 2
     page.close()
 
 
@@ -301,7 +320,7 @@ def test_lessons_read_and_answer(context, address):
     unlabelled = page.evaluate(
         """() => [...document.querySelectorAll("input, select, button, canvas[role]")].filter((e) => {
             const named = e.labels?.length || e.textContent.trim() || e.getAttribute("aria-label");
-            return !named && e.type !== "file";
+            return !named && e.type !== "file" && e.offsetParent !== null;
         }).length"""
     )
     assert unlabelled == 0
@@ -320,14 +339,7 @@ def test_nothing_is_wider_than_the_screen(context, address, width, room):
 
 def test_opens_without_a_network_once_loaded(context, address):
     page = opened(context, address)
-    page.wait_for_function(
-        """async () => {
-            const stores = await Promise.all((await caches.keys()).map((name) => caches.open(name)));
-            const counts = await Promise.all(stores.map(async (store) => (await store.keys()).length));
-            return counts.some((n) => n >= 14);
-        }""",
-        timeout=PATIENCE,
-    )
+    page.wait_for_selector("html[data-kept=all]", timeout=PATIENCE)
     context.set_offline(True)
     page.reload()
     page.wait_for_selector("html[data-ready=model]", timeout=PATIENCE)

@@ -5,19 +5,21 @@ import hashlib
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from analysis.errors import UserError
-from analysis.lessons import LESSONS
-from flow_core.toys import TOYS, toy
 
 import flow_core
 import koopman_core
+from analysis.core.errors import UserError
 from analysis.export import onnx_graphs, web, web_flow
-from analysis.recipes import checksum
+from analysis.guide.lessons import LESSONS
+from flow_core.densities.distances import MMD
+from flow_core.densities.toys import TOYS, drawn, toy
 from foundation import noise
+from foundation.checkpoints import checksum
 from foundation.models import MODELS_DIR
 from koopman_core.edm import SIGMA_MAX
 from tests.export.conftest import CLASSES, random_model
@@ -246,3 +248,25 @@ def test_the_built_page_is_that_of_its_source(tmp_path):
     assert digests(tmp_path) == digests(web.PAGE)
     assert set(digests(web.PAGE)) == set(web.PAGE_FILES)
     assert sum(f.stat().st_size for f in web.PAGE.iterdir()) < 300_000
+
+
+def test_a_net_that_is_trained_in_the_browser_learns(tmp_path):
+    esbuild = web.SOURCE / "node_modules" / ".bin" / "esbuild"
+    if shutil.which("node") is None or not esbuild.exists():
+        pytest.skip("no Node on this machine, or the page's tools are not installed: npm ci in web/")
+    script = Path(__file__).with_name("train_check.ts")
+    built = [str(esbuild), str(script), "--bundle", "--format=esm", f"--outfile={tmp_path / 'check.mjs'}"]
+    subprocess.run([*built, "--log-level=error"], check=True, timeout=120)
+    for path in ("idff", "icfm"):
+        ran = subprocess.run(
+            ["node", str(tmp_path / "check.mjs"), "300", path], capture_output=True, text=True, check=True, timeout=280
+        )
+        said = json.loads(ran.stdout)
+        density = drawn([[int(c) for c in row] for row in said["rows"]])
+        mmd = MMD(density.sample(2048, 5))
+        points = torch.tensor(said["points"]).view(-1, 2)
+        assert mmd.unbiased(torch.tensor(said["points"]).view(-1, 2)) < 0.01 < 0.2 < said["noise"]
+        assert said["trained"] == pytest.approx(mmd.unbiased(points), abs=3e-3)  # of another draw of data
+        inside = density.density.log_prob(points.double()) > -torch.inf
+        assert float(inside.double().mean()) == pytest.approx(said["inside"], abs=0.01)
+        assert said["inside"] > 0.7

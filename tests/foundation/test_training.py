@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -528,3 +529,54 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(accelerate.Accelerator, "num_processes", property(lambda _: 3))
     with pytest.raises(ValueError, match="batch 8 must be a multiple of the 3 workers"):
         run(tmp_path)
+
+
+class Ruler:
+    """Stands for FID: the mean of a weight; `at` is what it saw, and it stops the run at a number of calls."""
+
+    def __init__(self, task, stop_at=0):
+        self.task, self.stop_at, self.seen = task, stop_at, []
+
+    def __call__(self, stop):
+        assert not self.task.training and not stop()
+        self.seen.append(float(self.task.net[3].weight.detach().sum()))
+        if len(self.seen) == self.stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            assert stop()
+            return None
+        return {"fid": self.seen[-1], "pictures": 5}
+
+
+def measured(out, resume=False, stop_at=0, **changes):
+    task = TinyTask()
+    ruler = Ruler(task, stop_at)
+    config = tiny_config(images_per_fid=96, **changes)
+    result = train(task, config, out, identity=IDENTITY, resume=resume, on_fid=ruler, quiet=True)
+    rows = [r.split(",") for r in (out / "fid.csv").read_text().splitlines()[1:]]
+    return task, result, ruler, [(int(r[0]), float(r[2]), int(r[3])) for r in rows]
+
+
+def test_fid_is_measured_with_averaged_weights_and_changes_nothing(tmp_path):
+    task, result, _, rows = measured(tmp_path / "with")
+    assert [r[0] for r in rows] == [96, 192, 288, 320] and {r[2] for r in rows} == {5}
+    assert rows[-1][1] == pytest.approx(float(result.ema["net.3.weight"].sum()), rel=1e-5)
+    assert rows[-1][1] != pytest.approx(float(task.net[3].weight.detach().sum()), rel=1e-5)
+    plain = TinyTask()
+    train(plain, tiny_config(), tmp_path / "without", identity=IDENTITY, quiet=True)
+    assert all(torch.equal(p, q) for p, q in zip(task.parameters(), plain.parameters(), strict=True))
+    with pytest.raises(ValueError, match="images_per_fid"):
+        train(TinyTask(), tiny_config(images_per_fid=96), tmp_path / "none", identity=IDENTITY, quiet=True)
+
+
+def test_a_run_stopped_while_it_measured_gives_the_same_curve(tmp_path):
+    whole = measured(tmp_path / "whole")[3]
+    _, result, _, rows = measured(tmp_path / "twice", stop_at=2)
+    assert not result.finished and result.images == 192 and rows == whole[:1]
+    assert measured(tmp_path / "twice", resume=True)[3] == whole
+    # at the end, too
+    *_, rows = measured(tmp_path / "end", stop_at=4)
+    assert rows == whole[:3]
+    *_, ruler, rows = measured(tmp_path / "end", resume=True)
+    assert rows == whole and len(ruler.seen) == 1
+    assert len(measured(tmp_path / "end", resume=True)[2].seen) == 0  # nothing left to measure

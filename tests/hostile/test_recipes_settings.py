@@ -16,9 +16,7 @@ from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.point_requests import DRAWN, Flow2DRequest
 from analysis.flow.side_by_side import SideBySideRequest
 from analysis.recipes import recipe as recipes
-from analysis.recipes.flow_settings import FLOW_KINDS
-from analysis.recipes.replay import find_model
-from analysis.recipes.settings import KINDS
+from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import ForecastRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
@@ -53,7 +51,7 @@ def benches(flows_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def written(library, benches) -> dict[str, dict]:
     """An honest recipe of each kind."""
-    found = [recipes.describe(r, library.get("tiny")) for r in REQUESTS] + [benches.describe(r) for r in FLOWS]
+    found = [recipes.describe(r, library.get("tiny")) for r in REQUESTS] + [describe_for(r, benches) for r in FLOWS]
     return {r.kind: json.loads(recipes.to_json(r)) for r in found}
 
 
@@ -63,17 +61,16 @@ def in_a_png(text: str) -> bytes:
     return png(8, pnginfo=info)
 
 
-@pytest.mark.parametrize("kind", [k.name() for k in (*KINDS, *FLOW_KINDS)])
+@pytest.mark.parametrize("kind", list(recipes.KINDS))
 def test_recipes_with_other_fields(library, benches, written, kind):
     @fuzz(30)
     @given(value=other_fields(written[kind]), packed=st.booleans())
     def every(value, packed):
         text = json.dumps(value)
         read = (lambda: recipes.read_png(in_a_png(text))) if packed else (lambda: recipes.from_json(text))
-        recipe = judged(read, check=lambda recipe: recipe.settings.request())
+        recipe = judged(read, check=lambda recipe: recipes.settings_of(recipe.kind, recipe.request))
         if recipe is not None:
-            flows = isinstance(recipe, recipes.FlowRecipe)
-            judged(lambda: repr(benches.check(recipe)) if flows else find_model(library, recipe))
+            judged(lambda: repr(check_flows(recipe, benches)) if recipe.of_flows else find_model(library, recipe))
 
     every()
 
@@ -84,7 +81,7 @@ def test_recipes_with_other_bytes(written, data):
     text = json.dumps(written[data.draw(st.sampled_from(sorted(written)))])
     raw = data.draw(st.one_of(mutated(text.encode()), mutated(in_a_png(text), header=80)))
     read = recipes.read_png if raw[:4] == b"\x89PNG" else recipes.from_json
-    judged(lambda: read(raw), check=lambda recipe: recipe.settings.request())
+    judged(lambda: read(raw), check=lambda recipe: recipes.settings_of(recipe.kind, recipe.request))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -54,6 +54,28 @@ def test_the_papers_runs_start_from_official_weights():
         assert student["student"].objective == "published" and not data["trajectories"].denoised
 
 
+def test_the_papers_ffhq_settings_run_on_a_tiny_network(tmp_path):
+    """Two steps of each file; what is overridden is size, paths, and what needs files that are not here."""
+    write_settings(tmp_path)
+    small = ["--data.size=8", "--network.resolution=8", "--network.base=4", "--network.blocks=1",
+             "--network.embedding=8", f"--data.spec=folder:{tmp_path / 'pictures'}"]  # fmt: skip
+    steps = ["--training.images=8", "--training.batch=4", "--training.compile=off", "--training.images_per_fid=0"]
+    teacher, data = tmp_path / "teacher" / "teacher.safetensors", tmp_path / "data"
+    for name, overrides in {
+        "teacher": [*small, *steps],
+        "trajectories": [f"--teacher.checkpoint={teacher}", "--trajectories.count=6", "--run.compile=off"],
+        "student": [*steps, f"--input.teacher={teacher}", f"--input.trajectories={data}", "--student.lambda2=0.0"],
+    }.items():
+        out = data if name == "trajectories" else tmp_path / name
+        config = str(CONFIGS / f"paper_ffhq_{name}.toml")
+        assert main([name, "--config", config, "--quiet", f"--run.out={out}", *overrides]) == 0, name
+    student = koopman_core.load(tmp_path / "student" / "student.safetensors")
+    assert student.card["images_seen"] == 8 and student.card["trajectories"] == {"count": 6, "steps": 40}
+    assert (student.config.augment, student.config.dropout, student.config.multipliers) == (9, 0, (1, 2, 2, 2))
+    with safe_open(tmp_path / "student" / "student.safetensors", "pt") as f:
+        assert f.get_slice("net.decoder.conv.weight").get_dtype() == "F32"
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A whole run on 12 small pictures; the folder holds teacher, trajectories, student."""

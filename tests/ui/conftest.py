@@ -16,9 +16,9 @@ from analysis.workbench.library import ModelLibrary
 from foundation.unet import UNetConfig
 from koopman_core.edm import EDM
 from koopman_core.model import KoopmanDiffusion
-from ui.server.startup import no_stubs
+from ui.server.gradio_internals import without_stubs
 
-with no_stubs():  # sooner, and two workers do not write the same files
+with without_stubs():  # sooner, and two workers do not write the same files
     import gradio  # noqa: F401
 
 SIZE = {
@@ -74,10 +74,11 @@ def library(models_folder) -> ModelLibrary:
 @pytest.fixture(scope="session")
 def url(library) -> str:
     """Address of the running app."""
+    from analysis.studio import Studio
     from tests.ui.serving import served
     from ui.app import build_app
 
-    with served(build_app(library)) as address:
+    with served(build_app(Studio(library=library))) as address:
         yield address
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,10 @@ from contextlib import contextmanager
 import gradio as gr
 from gradio_client import Client
 
-from ui.app import launch_options
+from analysis.studio import Studio
+from analysis.workbench.library import ModelLibrary
+from ui.app import ABOVE, PANELS, TABS, launch_options
+from ui.source import Page, Workspace, build_source
 
 WAIT = 60_000  # milliseconds; a busy machine is slow
 
@@ -37,6 +41,46 @@ def client_of(add: Callable[[], None]) -> Iterator[Client]:
     demo.queue(api_open=False)
     with served(demo) as address:
         yield Client(address, verbose=False)
+
+
+def page_of(
+    library: ModelLibrary,
+    *tabs: str,
+    panels: tuple[str, ...] = (),
+    seed: int = 12,
+    studio: Studio | None = None,
+    patience: float = math.inf,
+) -> tuple[gr.Blocks, Page]:
+    """A page of the bar and some of the tabs and panels, and what was built.
+
+    Args:
+        library: the models.
+        tabs: their ids.
+        panels: their names.
+        seed: of the first picture.
+        studio: who answers; with this library in any case.
+        patience: seconds that no measurement may exceed.
+    """
+    with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
+        studio = studio or Studio(library=library)
+        studio.library = library
+        work = Workspace(studio, patience)
+        above = {name: lay_out(work) for name, lay_out in ABOVE}
+        work.source = build_source(library, seed)
+        built = {}
+        with gr.Tabs() as shown:
+            for key, title, build in TABS:
+                if key in tabs:
+                    with gr.Tab(title, id=key, elem_id=f"workspace-{key}") as tab:
+                        built[key] = build(work, tab)
+        for wire in work.afterwards:
+            wire()
+        page = Page(work, shown, built, above)
+        for name, panel in PANELS:
+            if name in panels:
+                page.panels[name] = panel(page)
+    demo.queue(default_concurrency_limit=1, api_open=False)
+    return demo, page
 
 
 @contextmanager

@@ -5,16 +5,11 @@ from __future__ import annotations
 import io
 import time
 
-import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.ui.serving import WAIT, served
-from ui.source import build_source
-from ui.tabs.edit import build_edit
-from ui.tabs.generate import build_generate
-from ui.tabs.restore import build_restore
+from tests.ui.serving import WAIT, page_of, served
 
 RED = """() => { const canvas = document.querySelector("#restore-canvas canvas");
   const [r, g] = canvas.getContext("2d").getImageData(1, 1, 1, 1).data; return r > 240 && g < 20; }"""
@@ -23,17 +18,7 @@ SHOWN = "k => document.querySelectorAll(`${k[0]} img`)[k[1]]?.src"
 
 @pytest.fixture(scope="module")
 def address(library):
-    with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
-        source = build_source(library, 12)
-        with gr.Tabs():
-            with gr.Tab("Generate", id="generate"):
-                shown, *_ = build_generate(library, source)
-            with gr.Tab("Edit", id="edit") as edit:
-                build_edit(library, source, shown, edit)
-            with gr.Tab("Restore", id="restore") as restore:
-                build_restore(library, source, shown, restore)
-    demo.queue(default_concurrency_limit=1)
-    with served(demo) as url:
+    with served(page_of(library, "generate", "edit", "restore")[0]) as url:
         yield url
 
 

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import gradio as gr
 import pytest
 
-from tests.ui.serving import on_page
+from tests.ui.serving import on_page, page_of
 from tests.ui.test_browser import wait_for
-from ui.source import build_source
-from ui.tabs.effects import build_effects
-from ui.tabs.generate import build_generate
-from ui.tabs.spectrum import build_spectrum
 
 
 @pytest.fixture(scope="module")
 def page(library, browser):
-    with gr.Blocks() as demo:
-        source = build_source(library, 12)
-        with gr.Tabs():
-            with gr.Tab("Generate", id="generate"):
-                shown = build_generate(library, source)[0]
-            with gr.Tab("Spectrum", id="spectrum"):
-                build_spectrum(library, source, shown)
-            with gr.Tab("Effects", id="effects") as tab:
-                build_effects(library, source, shown, tab)
-    with on_page(browser, demo) as page:
+    with on_page(browser, page_of(library, "generate", "spectrum", "effects")[0]) as page:
         yield page
 
 
@@ -44,7 +30,7 @@ def test_chosen_modes_show_what_they_do(page):
 
 
 def test_curves_follow_and_a_measurement_runs(page):
-    page.get_by_role("tab", name="Effects").click()
+    page.get_by_role("tab", name="Cumulative effect").click()
     page.wait_for_selector("#effect-levels .main-svg")
     page.locator("#effect-kind label").nth(1).click()
     page.wait_for_selector("#effect-words >> text=holds most energy")

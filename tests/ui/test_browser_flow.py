@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import gradio as gr
 import pytest
 
-from tests.ui.serving import on_page
+from tests.ui.serving import on_page, page_of
 from tests.ui.test_browser import wait_for
-from ui.tabs.flow_points import build_flow_lab
 
 
 @pytest.fixture(scope="module")
-def page(browser):
-    with gr.Blocks() as demo, gr.Tabs():
-        with gr.Tab("Other", id="other"):
-            gr.HTML("")
-        with gr.Tab("Flow lab", id="flow") as tab:
-            build_flow_lab(tab)
-    with on_page(browser, demo) as page:
+def page(browser, library):
+    with on_page(browser, page_of(library, "generate", "flow")[0]) as page:
         yield page
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gradio as gr
 import pytest
 
 from analysis.flow.images import FlowPicturesRequest
@@ -12,15 +11,8 @@ from analysis.guide.examples import EXAMPLES
 from analysis.recipes import recipe
 from analysis.series.forecast import ForecastRequest
 from tests.analysis.flow.tiny_flows import tiny_benches
-from tests.ui.serving import on_page
+from tests.ui.serving import on_page, page_of
 from tests.ui.test_browser import wait_for
-from ui.panels.examples import example_row
-from ui.panels.recipes import build_recipe_panel
-from ui.source import build_source
-from ui.tabs.flow_images import build_flow_images
-from ui.tabs.flow_points import build_flow_lab
-from ui.tabs.generate import build_generate
-from ui.tabs.time_series import build_time_series
 
 CROSS = tuple(tuple(int(k in (15, 16) or j in (15, 16)) for j in range(32)) for k in range(32))
 
@@ -34,20 +26,7 @@ def flows(flows_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(browser, library, flows):
     """A page of the source bar, the first tab, those of flows and the recipe panel."""
-    with gr.Blocks(analytics_enabled=False) as demo:
-        examples = example_row(library)
-        source = build_source(library, 12)
-        with gr.Tabs() as tabs:
-            with gr.Tab("Generate", id="generate"):
-                _, wire, opens = build_generate(library, source)
-            with gr.Tab("Flow lab", id="flow") as tab:
-                plane = build_flow_lab(tab, flows.plane)
-            with gr.Tab("Flow images", id="images") as tab:
-                images = build_flow_images(tab, flows.pictures)
-            with gr.Tab("Time series", id="series") as tab:
-                series = build_time_series(tab, flows.series)
-        wire()
-        build_recipe_panel(library, source, tabs, [opens, plane, images, series], flows, examples)
+    demo, _ = page_of(library, "generate", "flow", "images", "series", panels=("recipes",), studio=flows)
     with on_page(browser, demo) as page:
         page.wait_for_selector("#hero img")
         page.get_by_role("button", name="Open a recipe").click()
@@ -57,7 +36,7 @@ def page(browser, library, flows):
 
 
 KEPT = """([keep, text]) => {
-  const bar = document.querySelector(`#${keep} .ks-keep`);
+  const bar = document.querySelector(`#${keep} .ks-save-bar`);
   if (!bar || bar.hidden) return false;
   bar.querySelector('.ks-copy-recipe').click();
   return bar.querySelector('.ks-recipe-text').value === text;
@@ -141,5 +120,5 @@ def test_an_example_opens_its_tab_and_says_what_to_look_at(page):
     page.locator("#example-five-calls").click()
     page.wait_for_selector("[role=tab][aria-selected=true]:has-text('Flow lab')")
     assert example.words in page.locator("#example-words").inner_text()
-    wait_for(page, "() => document.querySelector('#flow-keep .ks-keep')?.hidden === false")
+    wait_for(page, "() => document.querySelector('#flow-keep .ks-save-bar')?.hidden === false")
     assert [control(page, f"flow-nfe-{letter}") for letter in "abcd"] == ["5"] * 4

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gradio as gr
 import pytest
 
 from analysis.flow.images import ImageFlows
-from tests.ui.serving import on_page
+from analysis.studio import Studio
+from tests.ui.serving import on_page, page_of
 from tests.ui.test_browser import wait_for
-from ui.tabs.flow_images import build_flow_images
 
 
 @pytest.fixture(scope="module")
@@ -17,13 +16,9 @@ def bench(flows_folder) -> ImageFlows:
 
 
 @pytest.fixture(scope="module")
-def page(browser, bench):
-    with gr.Blocks() as demo, gr.Tabs():
-        with gr.Tab("Other", id="other"):
-            gr.HTML("")
-        with gr.Tab("Flow images", id="images") as tab:
-            build_flow_images(tab, bench)
-    with on_page(browser, demo) as page:
+def page(browser, library, bench):
+    flows = Studio(images=bench)
+    with on_page(browser, page_of(library, "generate", "images", studio=flows)[0]) as page:
         yield page
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 
-import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,28 +12,14 @@ from PIL import Image
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import find_model
 from analysis.workbench.images import TrajectoryRequest
-from tests.ui.serving import WAIT, served
+from tests.ui.serving import WAIT, page_of, served
 from tests.ui.test_browser import wait_for
-from ui.panels.recipes import build_recipe_panel
-from ui.source import build_source
-from ui.tabs.compare import build_compare
-from ui.tabs.generate import build_generate
 
 
 @pytest.fixture(scope="module")
 def page(browser, library):
     """A page of the source bar, the first tab, Compare and the recipe panel."""
-    with gr.Blocks(analytics_enabled=False) as demo:
-        source = build_source(library, 12)
-        with gr.Tabs() as tabs:
-            with gr.Tab("Generate", id="generate"):
-                _, wire, opens = build_generate(library, source)
-            with gr.Tab("Compare", id="compare") as compare:
-                build_compare(library, source, compare)
-        wire()
-        build_recipe_panel(library, source, tabs, [opens])
-    demo.queue(api_open=False)
-    with served(demo) as url:
+    with served(page_of(library, "generate", "compare", panels=("recipes",))[0]) as url:
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
         page.set_default_timeout(WAIT)
         page.complaints = []
@@ -49,7 +34,7 @@ def test_a_recipe_is_copied_without_a_clipboard_of_the_page(page, library):
     page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
     page.evaluate("document.addEventListener('copy', () => { window.copied = String(document.activeElement.value); })")
     page.locator("#keep-picture .ks-copy-recipe").click()
-    page.wait_for_function("() => document.querySelector('#keep-picture .ks-kept').textContent === 'copied'")
+    page.wait_for_function("() => document.querySelector('#keep-picture .ks-saved').textContent === 'copied'")
     recipe = recipes.from_json(page.evaluate("window.copied"))
     assert recipe.settings.seeds == [12] and find_model(library, recipe) == "tiny"
 

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import gradio as gr
 import pytest
 
+from analysis.studio import Studio
 from tests.analysis.series.forecasts import bench_on
-from tests.ui.serving import on_page
+from tests.ui.serving import on_page, page_of
 from tests.ui.test_browser import wait_for
-from ui.tabs.time_series import build_time_series
 
 
 @pytest.fixture(scope="module")
-def page(browser, tmp_path_factory):
+def page(browser, library, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        bench = bench_on(tmp_path_factory.mktemp("series"), patch)
-        with gr.Blocks() as demo, gr.Tabs():
-            with gr.Tab("Other", id="other"):
-                gr.HTML("")
-            with gr.Tab("Time series", id="series") as tab:
-                build_time_series(tab, bench)
-        with on_page(browser, demo) as page:
+        flows = Studio(series=bench_on(tmp_path_factory.mktemp("series"), patch))
+        with on_page(browser, page_of(library, "generate", "series", studio=flows)[0]) as page:
             yield page
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 import gradio as gr
 import pytest
 
+from analysis.studio import Studio
 from tests.ui.test_browser import open_spectrum, visit, wait_for
 from ui.app import build_app
 
@@ -16,7 +17,7 @@ FREE = {"series-horizon", "series-lead"}  # their ranges move: where they began 
 
 @pytest.fixture(scope="module")
 def demo(library) -> gr.Blocks:
-    return build_app(library)
+    return build_app(Studio(library=library))
 
 
 def sliders(demo) -> list[gr.Slider]:

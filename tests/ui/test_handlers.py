@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -18,13 +19,26 @@ from ui.components.plot import points
 from ui.server.errors import UNEXPECTED, guarded
 from ui.server.limits import Limits
 from ui.server.runs import Latest, Superseded
-from ui.source import NO_CLASS, fitting_label, readable
-from ui.tabs.generate import SHEET, GenerateTab
-from ui.tabs.spectrum import SpectrumTab
+from ui.source import NO_CLASS, _line, fitting_label, readable
+from ui.tabs.generate import SHEET, GenerateControls, GenerateTab
+from ui.tabs.spectrum import SpectrumControls, SpectrumTab
+
+BANDS = {
+    "low": 0.3, "high": 0.6, "small": 1, "middle": 1, "large": 1, "order": "alpha", "levels": [],
+}  # fmt: skip
+WHERE = {"model": "tiny", "level": 0, "low": 0.3, "high": 0.6, "order": "alpha"}
 
 
 def event(data):
     return SimpleNamespace(_data=data)
+
+
+def generate_tab(library) -> GenerateTab:
+    return GenerateTab(library, GenerateControls.names())
+
+
+def spectrum_tab(library) -> SpectrumTab:
+    return SpectrumTab(library, SpectrumControls.names())
 
 
 # what a browser sends
@@ -87,19 +101,22 @@ def test_the_latest_wish_wins_and_others_are_not_disturbed():
 
 
 def test_a_superseded_trajectory_is_left_early(library):
-    tab = GenerateTab(library)
+    tab = generate_tab(library)
     request, seen = SimpleNamespace(session_hash="s"), []
+
+    def asked(seed):
+        return {"model": "tiny", "seed": seed, "label": NO_CLASS, "steps": 8}
 
     def progress(share, desc):
         seen.append(share)
-        tab.wish("tiny", 99, NO_CLASS, 8, request)
+        tab.wish(request, **asked(99))
 
-    tab.wish("tiny", 5, NO_CLASS, 8, request)
-    tab.watched_trajectory("tiny", 5, NO_CLASS, 8, request, progress)
+    tab.wish(request, **asked(5))
+    tab.watched_trajectory(request, progress, **asked(5))
     assert len(seen) == 1
     seen.clear()
-    played, *_ = tab.watched_trajectory("tiny", 99, NO_CLASS, 8, request, progress)
-    assert len(seen) == 8 and json.loads(played)["seed"] == 99
+    shown = tab.watched_trajectory(request, progress, **asked(99))
+    assert len(seen) == 8 and json.loads(shown["player"])["seed"] == 99
 
 
 # tabs
@@ -118,64 +135,89 @@ def test_unreadable_models_are_left_out(library):
 @pytest.mark.parametrize("seed", [None, -1, 2**32])
 def test_only_the_picture_complains_about_a_seed(library, seed):
     request = SimpleNamespace(session_hash=None)
-    quiet = GenerateTab(library).watched_trajectory("tiny", seed, NO_CLASS, 8, request, None)
-    quiet += SpectrumTab(library).masked("tiny", seed, NO_CLASS, 0.3, 0.6, 1, 1, 1, "alpha", [])
-    assert all(v == gr.skip() for v in quiet)
+    tab = generate_tab(library)
+    assert tab.watched_trajectory(request, None, model="tiny", seed=seed, label=NO_CLASS, steps=8) == gr.skip()
+    assert spectrum_tab(library).masked("tiny", seed, NO_CLASS, **BANDS) == gr.skip()
     if seed is not None:
         with pytest.raises(UserError, match="whole number"):
-            GenerateTab(library).picture("tiny", seed, NO_CLASS)
+            tab.picture("tiny", seed, NO_CLASS)
 
 
 def test_a_cleared_seed_box_changes_nothing(library):
-    tab = GenerateTab(library)
-    assert all(v == gr.skip() for v in tab.picture("tiny", None, NO_CLASS))
-    assert len(tab.sheet("tiny", NO_CLASS, 4)) == SHEET
-    assert tab.next_sheet("tiny", NO_CLASS, 2**32 - 1 - SHEET)[1] == 0  # starts again at the end of the seeds
+    tab = generate_tab(library)
+    assert tab.picture("tiny", None, NO_CLASS) == gr.skip()
+    assert len(tab.sheet("tiny", NO_CLASS, 4)["sheet"]) == SHEET
+    assert tab.next_sheet("tiny", NO_CLASS, 2**32 - 1 - SHEET)["first"] == 0  # starts again at the end of the seeds
+
+
+def test_a_pictures_time_is_that_of_a_warm_network(library, monkeypatch):
+    """The first call of a network takes longer: it is made before the one whose time is shown."""
+    bench, seconds = library.get("tiny"), iter([1.948, 0.012, 0.034])
+    original = bench.generate
+    monkeypatch.setattr(bench, "generate", lambda r: dataclasses.replace(original(r), seconds=next(seconds)))
+    tab = generate_tab(library)
+    assert "12 ms" in tab.picture("tiny", 1, NO_CLASS)["cost"]
+    assert "34 ms" in tab.picture("tiny", 2, NO_CLASS)["cost"]
 
 
 def test_the_frames_arrive_whole(library):
-    played, costs, _ = GenerateTab(library).trajectory("tiny", 1, NO_CLASS, 6)
-    value = json.loads(played)
+    shown = generate_tab(library).trajectory("tiny", 1, NO_CLASS, 6)
+    value, costs = json.loads(shown["player"]), shown["path_cost"]
     assert len(value["sigma"]) == 6 and len(value["tracks"]) == 3 and value["side"] == 16
     assert ">11<" in costs  # 2 * 6 - 1 calls, counted
 
 
 @pytest.mark.parametrize(("moved", "expected"), [("low", (0.8, 0.8)), ("high", (0.3, 0.3))])
 def test_an_edge_pushes_the_other_one(library, moved, expected):
-    out = SpectrumTab(library).move_bands(moved, None, 0, "tiny", 0, NO_CLASS, 0.8, 0.3, 1, 0, 1, "alpha", [])
-    assert out[:2] == expected
-    out = SpectrumTab(library).move_bands(moved, None, 0, "tiny", 0, NO_CLASS, 0.3, 0.8, 1, 0, 1, "alpha", [])
-    assert out[:2] == (gr.skip(), gr.skip())  # the hand may be moving them again
+    def move(low, high):
+        bands = BANDS | {"low": low, "high": high}
+        return spectrum_tab(library).move_bands(moved, None, 0, "tiny", 0, NO_CLASS, **bands)
+
+    out = move(0.8, 0.3)
+    assert (out["low"], out["high"]) == expected and {"plane", "pictures"} <= set(out)
+    assert not {"low", "high"} & set(move(0.3, 0.8))  # the hand may be moving them again
 
 
 def test_levels_of_another_model_are_ignored(library):
-    tab = SpectrumTab(library)
+    tab = spectrum_tab(library)
     assert tab.entry("tiny", 99).name == "bottleneck"
-    shown, table, _ = tab.masked("tiny", 0, NO_CLASS, 0.3, 0.6, 1, 1, 1, "alpha", [0, 99])
-    assert shown.count("<img") == 3 and table.count("<tr>") == 4
+    shown = tab.masked("tiny", 0, NO_CLASS, **BANDS | {"levels": [0, 99]})
+    assert shown["pictures"].count("<img") == 3 and shown["bands"].count("<tr>") == 4
 
 
 def test_a_click_marks_one_mode_and_opens_its_pair(library):
-    tab = SpectrumTab(library)
+    tab = spectrum_tab(library)
     entry = tab.entry("tiny", 0)
     flat = entry.alpha.size - 1
-    plane, alpha, _, pair, card, mark, chosen = tab.click("tiny", 0, 0.3, 0.6, "alpha", event({"points": [flat]}))
-    assert chosen == [mark] == [flat] and f'data-mode="{flat}"' in card
-    assert json.loads(plane)["data"][-1]["name"] == "chosen mode"
-    assert pair["value"] == entry.alpha.shape[0] - 1
-    assert len(json.loads(alpha)["data"]) == 2  # the map and the ring
+    out = tab.click(event({"points": [flat]}), **WHERE)
+    assert out["chosen"] == [out["mark"]] == [flat] and f'data-mode="{flat}"' in out["card"]
+    assert json.loads(out["plane"])["data"][-1]["name"] == "chosen mode"
+    assert out["pair"]["value"] == entry.alpha.shape[0] - 1
+    assert len(json.loads(out["alpha_map"])["data"]) == 2  # the map and the ring
 
 
 def test_a_selection_is_counted_by_band(library):
-    tab = SpectrumTab(library)
+    tab = spectrum_tab(library)
     entry = tab.entry("tiny", 0)
     bands = spectrum.bands_of(entry, (0.3, 0.6)).ravel()
     chosen = [*np.flatnonzero(bands == 0)[:3].tolist(), *np.flatnonzero(bands == 2)[:2].tolist()]
-    card, kept = tab.select("tiny", 0, 0.3, 0.6, "alpha", event({"points": chosen}))
-    assert kept == chosen
-    assert "5 modes of skip 0" in card
+    out = tab.select(event({"points": chosen}), **WHERE)
+    assert out["chosen"] == chosen and "5 modes of skip 0" in (card := out["card"])
     assert "<td>3</td>" in card and "<td>0</td>" in card and "<td>2</td>" in card
-    assert tab.select("tiny", 0, 0.3, 0.6, "alpha", event({"points": []})) == (html.EMPTY_MODE, [])
+    none = tab.select(event({"points": []}), **WHERE)
+    assert none["card"] == html.EMPTY_MODE and none["chosen"] == []
+
+
+def test_a_selection_leaves_no_ring_and_no_map_of_the_mode_before(library):
+    tab = spectrum_tab(library)
+    entry = tab.entry("tiny", 0)
+    places = entry.alpha.shape[1] * entry.alpha.shape[2]
+    mean, first = tab.maps("tiny", 0, -1), tab.maps("tiny", 0, 0)
+    for chosen, maps, pair in (([0, places], mean, -1), ([0, 1], first, 0), ([], mean, -1)):
+        out = tab.select(event({"points": chosen}), **WHERE)
+        assert out["mark"] is None and out["pair"]["value"] == pair
+        assert "chosen mode" not in [t.get("name") for t in json.loads(out["plane"])["data"]]
+        assert {name: out[name] for name in maps} == maps
 
 
 # HTML
@@ -185,6 +227,17 @@ def test_cards_escape_what_a_file_says(library):
     card = html.model_card(library.info("tiny"))
     assert "<script>" not in card and "&lt;script&gt;" in card
     assert "<b>" not in html.model_card(library.info("tiny-classes"))
+
+
+def test_the_licence_of_imported_weights_stands_beside_the_name(library):
+    info = library.info("tiny")
+    plain = html.one_line(dataclasses.replace(info, card={"summary": "HKD on faces"}))
+    card = {"summary": "HKD on faces", "licence": "CC <b>, not for commercial use"}
+    line = html.one_line(dataclasses.replace(info, card=card))
+    assert plain == "HKD on faces" and line.startswith(plain) and "not for commercial use" in line
+    assert "&lt;b&gt;" in _line(line)
+    for odd in (None, 3, ["x"], " "):
+        assert html.one_line(dataclasses.replace(info, card={"summary": "HKD on faces", "licence": odd})) == plain
 
 
 def test_a_deep_or_endless_card_is_cut():

@@ -11,16 +11,13 @@ import time
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.point_requests import Flow2DRequest, TrainRequest
 from analysis.recipes import recipe as recipes
-from analysis.recipes.flow_settings import FLOW_KINDS, OfPictures, OfPlane
-from analysis.recipes.replay import FlowBenches, find_model
-from analysis.recipes.settings import KINDS
+from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import QUANTILES, ForecastRequest
 from analysis.studio import Studio
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
@@ -132,18 +129,14 @@ def _forecast(call: Call) -> dict[str, Any]:
     }
 
 
-def _flows(studio: Studio) -> FlowBenches:
-    return FlowBenches(studio.points, studio.images, studio.series)
-
-
 def _recipe(call: Call) -> dict[str, Any]:
-    studio, checked = call.studio, recipes.from_json(call.more["recipe"])
-    if not isinstance(checked, recipes.FlowRecipe):
-        name = find_model(studio.library, checked)
-        pictures, numbers = pictures_and_numbers(recipes.replay(checked, studio.library.get(name)))
-        return {"kind": checked.kind, "model": name, "pictures": pictures, "numbers": numbers}
-    request, endpoint = _flows(studio).check(checked), BY_NAME[checked.kind]
-    about = {"kind": checked.kind, "model": ", ".join(checked.nets)}
+    studio, recipe = call.studio, recipes.from_json(call.more["recipe"])
+    if not recipe.of_flows:
+        name = find_model(studio.library, recipe)
+        pictures, numbers = pictures_and_numbers(recipes.replay(recipe, studio.library.get(name)))
+        return {"kind": recipe.kind, "model": name, "pictures": pictures, "numbers": numbers}
+    request, endpoint = check_flows(recipe, studio), BY_NAME[recipe.kind]
+    about = {"kind": recipe.kind, "model": recipe.model}
     if isinstance(request, ForecastRequest):
         return about | {"pictures": {}, "numbers": endpoint.of(studio, request)}
     places = zip(LETTERS, request.settings, strict=False)
@@ -153,32 +146,18 @@ def _recipe(call: Call) -> dict[str, Any]:
 
 
 def _describe(call: Call) -> str:
-    settings, kinds = call.more["settings"], {k.name(): k for k in (*KINDS, *FLOW_KINDS)}
-    kind = settings.get("kind") if isinstance(settings, dict) else None
-    if not isinstance(kind, str) or kind not in kinds:
-        raise UserError(f'The settings need a "kind": one of {", ".join(kinds)}.', "settings")
-    flows = kinds[kind] in FLOW_KINDS
-    if flows and call.model != "":
-        raise UserError("Flows are of no model of this list, their settings name the nets: leave the model empty.")
-    bench = None if flows else call.bench
+    settings = call.more["settings"]
     try:
-        text = json.dumps(settings)
-        if len(text) > recipes.MAX_BYTES:
-            raise UserError(f"The settings have more than {recipes.MAX_BYTES // 1024} kB: use smaller pictures.")
-        request = kinds[kind].model_validate_json(text).request()
+        if len(json.dumps(settings)) > recipes.MAX_RECIPE_BYTES:
+            raise UserError(f"The settings have more than {recipes.MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.")
+        kind, request = recipes.request_of(settings)
     except RecursionError:
         raise UserError("The settings are nested too deeply: give exactly the fields of their kind.") from None
-    except ValidationError as e:
-        # only names of ours are told back
-        named = [str(part) for part in e.errors()[0]["loc"] if isinstance(part, int) or part in FIELDS]
-        where = ".".join(named) or "an unknown field"
+    if kind in recipes.FLOW_KINDS and call.model != "":
         raise UserError(
-            f"The settings of {kind} cannot be used (look at: {where}): give exactly its fields, in range."
-        ) from None
-    return recipes.to_json(_flows(call.studio).describe(request) if flows else recipes.describe(request, bench))
-
-
-FIELDS = {name for kind in (*KINDS, *FLOW_KINDS, OfPlane, OfPictures) for name in kind.model_fields}
+            "Flows are of no model of this list, their settings name the nets: leave the model empty.", "model"
+        )
+    return recipes.to_json(describe_for(request, call.studio, call.model))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -93,12 +93,14 @@ def model_card(info: ModelInfo) -> str:
 
 
 def one_line(info: ModelInfo) -> str:
-    """What a model is, from its card or else from its size; plain text."""
-    summary = info.card.get("summary")
-    if isinstance(summary, str) and summary.strip():
-        return summary.strip()[:200]
-    classes = f", {len(info.classes)} classes" if info.classes else ""
-    return f"{info.side} × {info.side} pictures, {info.parameters / 1e6:.1f} M parameters{classes}"
+    """What a model is, from its card or else from its size, and the licence of imported weights; plain text."""
+    summary, licence = (
+        v.strip()[:200] if isinstance(v := info.card.get(k), str) else "" for k in ("summary", "licence")
+    )
+    if not summary:
+        classes = f", {len(info.classes)} classes" if info.classes else ""
+        summary = f"{info.side} × {info.side} pictures, {info.parameters / 1e6:.1f} M parameters{classes}"
+    return f"{summary}. Licence of the weights: {licence}" if licence else summary
 
 
 def times(factor: float) -> str:

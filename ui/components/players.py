@@ -6,11 +6,12 @@ import html
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from analysis.figures.flow import MAX_DRAWN, POINTS_TRACE, flow_figure
+from analysis.figures.flow import MAX_DRAWN, POINTS_TRACE, flow_figure, preview_figure
 from analysis.figures.spectrum import error_curve
 from analysis.workbench.images import TrajectoryResult
 from ui.components.html import data_uri, strip
@@ -25,7 +26,7 @@ _TRAJECTORY_TRACK = """<figure class="ks-track"><canvas width="32" height="32" r
 _TRAJECTORY_PLAYER = f"""<div class="ks-player">
 <div class="ks-tracks">{_TRAJECTORY_TRACK * TRAJECTORY_TRACKS}</div>
 <div class="ks-controls">
-<button type="button" class="ks-play">▶ Play</button>
+<button type="button" class="ks-play" id="play">▶ Play</button>
 <button type="button" class="ks-back" aria-label="One level back, towards noise">‹</button>
 <button type="button" class="ks-forward" aria-label="One level on, towards the picture">›</button>
 <span class="ks-end">noise</span>
@@ -72,13 +73,22 @@ PANELS = 4
 
 @dataclass(frozen=True)
 class Panel:
-    """One setting. Attributes: title, note; result, None with a sentence in `problem`; numbers = HTML below."""
+    """One setting.
+
+    Attributes:
+        title, note: above the frames.
+        result: of the setting, None with a sentence in `problem`.
+        numbers: HTML below.
+        problem: why there is no result.
+        ground: density (c, c) and axis (c,) to be seen where there is no result in the plane.
+    """
 
     title: str
     note: str
-    result: object | None
+    result: Any
     numbers: str
     problem: str = ""
+    ground: tuple[np.ndarray, np.ndarray] | None = None
 
     def about(self) -> dict:
         """What is written around the frames, for the player's script."""
@@ -123,7 +133,8 @@ def _flow_panel(panel: Panel | None, setting: int) -> dict | None:
         return None
     about = panel.about()
     if panel.result is None:
-        return about | {"figure": None}
+        ground = None if panel.ground is None else json.loads(preview_figure(*panel.ground, None).to_json())
+        return about | {"figure": ground, "times": None}
     frames = np.round(panel.result.trajectories[:MAX_DRAWN].astype(np.float64), 2)
     return about | {
         "times": panel.result.times.tolist(),

@@ -12,26 +12,30 @@ from dataclasses import dataclass
 
 import gradio as gr
 import numpy as np
+import plotly.graph_objects as go
 from gradio.events import Dependency
 
 from analysis.recipes import recipe as recipes
 from analysis.recipes.settings import Settings
+from ui.components.plot import HEAD
 from ui.theme import script
 
 LONGEST_NAME = 80
+FIGURE_WIDTH, FIGURE_HEIGHT = 900, 520  # pixels of a saved figure that says nothing of its own
 TYPES = {
     "csv": "text/csv",
     "gif": "image/gif",
     "html": "text/html",
     "npz": "application/octet-stream",
+    "pdf": "application/pdf",
     "png": "image/png",
     "svg": "image/svg+xml",
 }
-_BAR = """<div class="ks-keep" hidden>
+_BAR = """<div class="ks-save-bar" hidden>
 <button type="button" class="ks-copy-recipe" title="Text that makes this result again">Copy recipe</button>
 <button type="button" class="ks-save-recipe" title="The same text as a file">Save recipe</button>
 <button type="button" class="ks-save-picture" title="The picture with the recipe inside">Save PNG</button>
-<output class="ks-kept" aria-live="polite"></output>
+<output class="ks-saved" aria-live="polite"></output>
 <textarea class="ks-recipe-text" aria-label="Recipe, to be copied by hand" rows="6" readonly hidden></textarea>
 </div>"""
 
@@ -44,14 +48,14 @@ class RecipeBinding:
         kinds: of `analysis.recipes.settings` that this tab shows.
         tab: id of the gr.Tab to be selected.
         outputs: components that are filled.
-        fill: the settings as one value or update an output; pure, may raise UserError.
+        fill: the settings as {component: value}; pure, may raise UserError.
         rerun: attaches to an event, by its `success`, what computes the result from the filled controls.
     """
 
     kinds: tuple[str, ...]
     tab: str
     outputs: list
-    fill: Callable[[Settings], tuple]
+    fill: Callable[[Settings], dict]
     rerun: Callable[[Dependency], None]
 
 
@@ -65,19 +69,19 @@ _VISIT = """<div><p class="ks-line">What you look at for a while is kept here un
 
 
 def save_bar(value: str | None = None, **kwargs) -> gr.HTML:
-    """A slim row of buttons as a component; nothing is shown while the value is empty. Value: `keep_value(...)`."""
-    return gr.HTML(value, html_template=_BAR, js_on_load=script("kept.js", "save.js", "save_bar.js"), **kwargs)
+    """A slim row of buttons as a component; nothing is shown while the value is empty. Value: `save_value(...)`."""
+    return gr.HTML(value, html_template=_BAR, js_on_load=script("save_bar.js"), **kwargs)
 
 
 def visit_strip(**kwargs) -> gr.HTML:
     """The results that this page has shown for a while, in the browser's memory alone; a click triggers `select`.
 
-    Read it with `kept_recipe`.
+    Read it with `visited_recipe`.
     """
-    return gr.HTML(html_template=_VISIT, js_on_load=script("kept.js", "visit.js"), **kwargs)
+    return gr.HTML(html_template=_VISIT, js_on_load=script("save_bar.js"), **kwargs)
 
 
-def kept_recipe(event: gr.EventData) -> recipes.Recipe | recipes.FlowRecipe:
+def visited_recipe(event: gr.EventData) -> recipes.Recipe:
     """The recipe of a `select` of `visit_strip`, checked: anything may come from a browser.
 
     Raises:
@@ -87,7 +91,7 @@ def kept_recipe(event: gr.EventData) -> recipes.Recipe | recipes.FlowRecipe:
     return recipes.from_json(data.get("recipe"))
 
 
-def save_value(picture: np.ndarray, recipe: recipes.Recipe | recipes.FlowRecipe, name: str) -> str:
+def save_value(picture: np.ndarray, recipe: recipes.Recipe, name: str) -> str:
     """What the row offers, as the JSON that its script reads.
 
     Args:
@@ -108,9 +112,9 @@ def save_value(picture: np.ndarray, recipe: recipes.Recipe | recipes.FlowRecipe,
 
 
 def saver(**kwargs) -> gr.HTML:
-    """What saves files that the server makes on demand, and says so. Value: `saved_file(...)`."""
-    word = '<output class="ks-kept" aria-live="polite"></output>'
-    return gr.HTML(html_template=word, js_on_load=script("save.js", "saver.js"), **kwargs)
+    """What saves files that are made on demand, and says so. Value: `saved_file(...)` or `saved_figure(...)`."""
+    word = '<output class="ks-saved" aria-live="polite"></output>'
+    return gr.HTML(html_template=word, js_on_load=script("save_bar.js"), head=HEAD, **kwargs)
 
 
 def saved_file(data: bytes, name: str, ending: str) -> str:
@@ -121,11 +125,21 @@ def saved_file(data: bytes, name: str, ending: str) -> str:
         name: without its ending; unusual characters are replaced.
         ending: one of `TYPES`.
     """
-    return json.dumps(
-        {
-            "name": f"{file_stem(name)}.{ending}",
-            "type": TYPES[ending],
-            "data": base64.b64encode(data).decode("ascii"),
-            "stamp": secrets.token_hex(8),
-        }
-    )
+    return _once(name, ending, type=TYPES[ending], data=base64.b64encode(data).decode("ascii"))
+
+
+def saved_figure(figure: go.Figure, name: str, ending: str) -> str:
+    """A figure for `saver`: drawn by Plotly in the page, on white, and saved once by the browser.
+
+    Args:
+        figure: what is drawn.
+        name: without its ending; unusual characters are replaced.
+        ending: "png" (three times as large) or "svg".
+    """
+    drawn = go.Figure(figure).update_layout(paper_bgcolor="white", plot_bgcolor="white")
+    width, height = drawn.layout.width or FIGURE_WIDTH, drawn.layout.height or FIGURE_HEIGHT
+    return _once(name, ending, figure=json.loads(drawn.to_json()), format=ending, width=width, height=height)
+
+
+def _once(name: str, ending: str, **what) -> str:
+    return json.dumps({"name": f"{file_stem(name)}.{ending}", "stamp": secrets.token_hex(8)} | what)

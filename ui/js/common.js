@@ -2,6 +2,12 @@
 
 const DARK_INK = { "#0072B2": "#3D9BE0", "#000000": "#ffffff", "#6A4C93": "#A98BD6" }; // too dim on a dark page
 
+// Nothing of a plot leaves this machine: Plotly's own bar would offer to upload it.
+const PLOT = {
+  displaylogo: false, responsive: false, plotlyServerURL: "", showSendToCloud: false, showEditInChartStudio: false,
+  toImageButtonOptions: { format: "png", scale: 3 },
+};
+
 const isDark = () => document.body.classList.contains("dark");
 const cssValue = (name) => getComputedStyle(element).getPropertyValue(name).trim();
 

@@ -1,4 +1,5 @@
-// Flows under one time slider. props.value = JSON {trace, panels: [{title, note, numbers, times, x, y, figure} or null]}.
+// Flows under one time slider. props.value = JSON {trace, panels: [{title, note, numbers, times, x, y, figure} or null]};
+// times is null where nothing moves: the figure is then the density alone.
 // Between two times of a grid a point moves on a straight line: that is what a step of Euler's method does.
 
 const now = element.querySelector(".ks-now"), boxes = [...element.querySelectorAll(".ks-flow")];
@@ -18,7 +19,7 @@ function show(t) {
   now.textContent = `t = ${t.toFixed(3)}`;
   (run ? run.panels : []).forEach((panel, i) => {
     const plot = boxes[i].querySelector(".ks-flow-plot");
-    if (panel && panel.figure && plot.data) Plotly.restyle(plot, place(panel, t), [run.trace]);
+    if (panel && panel.times && plot.data) Plotly.restyle(plot, place(panel, t), [run.trace]);
   });
 }
 
@@ -28,13 +29,16 @@ function draw() {
     const plot = boxes[i].querySelector(".ks-flow-plot");
     plot.hidden = !(panel && panel.figure);
     if (plot.hidden) return;
-    const figure = themed(panel.figure), moved = place(panel, bar.at);
-    figure.data[run.trace] = { ...figure.data[run.trace], x: moved.x[0], y: moved.y[0] };
+    const figure = themed(panel.figure);
+    if (panel.times) {
+      const moved = place(panel, bar.at);
+      figure.data[run.trace] = { ...figure.data[run.trace], x: moved.x[0], y: moved.y[0] };
+    }
     // a plane is square: on a narrow page a lower plot leaves no gap
     if (plot.clientWidth > 0) figure.layout.height = Math.min(figure.layout.height, plot.clientWidth + 12);
     plot.style.minHeight = `${figure.layout.height}px`;
-    plot.setAttribute("aria-label", `Points of ${panel.title} over the density`);
-    Plotly.react(plot, figure.data, figure.layout, { displaylogo: false, displayModeBar: false, responsive: false }).then(() => {
+    plot.setAttribute("aria-label", panel.times ? `Points of ${panel.title} on the way to the density` : "The exact density");
+    Plotly.react(plot, figure.data, figure.layout, { ...PLOT, displayModeBar: false }).then(() => {
       if (plot.wired) return;
       plot.wired = true;
       keepDrawn(plot, draw);
@@ -46,7 +50,7 @@ function load() {
   if (!props.value) return;
   bar.stop();
   run = JSON.parse(props.value);
-  const times = run.panels.filter((p) => p && p.figure).flatMap((p) => p.times);
+  const times = run.panels.filter((p) => p && p.times).flatMap((p) => p.times);
   bar.stops = [...new Set(times.map((t) => Number(t.toFixed(9))))].sort((a, b) => a - b);
   boxes.forEach((box, i) => {
     const panel = run.panels[i];

@@ -1,7 +1,19 @@
 // A Plotly figure that keeps its zoom and answers clicks. props.value = JSON of the figure.
 
 const div = element.querySelector(".ks-plot");
-const config = { displaylogo: false, responsive: false, modeBarButtonsToRemove: ["autoScale2d"] };
+const name = () => (element.closest("[id]")?.id || "figure").replace(/[^\w-]/g, "");
+const vector = {
+  name: "toSVG",
+  title: "Download plot as SVG",
+  icon: window.Plotly?.Icons.disk,
+  click: () => Plotly.downloadImage(div, { format: "svg", filename: name() }),
+};
+const config = {
+  ...PLOT,
+  modeBarButtonsToRemove: ["autoScale2d"],
+  modeBarButtonsToAdd: [vector],
+  toImageButtonOptions: { ...PLOT.toImageButtonOptions, filename: name() },
+};
 if (props.modebar) config.displayModeBar = true;
 
 // customdata[0] is the flat index of a mode; each mode is drawn twice (+ beta, - beta)

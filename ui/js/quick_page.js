@@ -7,3 +7,9 @@
   class Events extends Array {}
   config.dependencies = Events.from(config.dependencies);
 })();
+
+// Gradio 6.31's lists stay open when they are left by Tab, over what comes next; Escape closes them.
+document.addEventListener("focusout", (event) => {
+  if (!event.target.matches?.("input[role=combobox]")) return;
+  event.target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+});

@@ -50,7 +50,7 @@ function drawCurve() {
   if (!run || !run.figure || !window.Plotly) return;
   const figure = themed(run.figure);
   figure.layout.shapes = figure.layout.shapes.map((s) => ({ ...s, x0: run.sigma[shown], x1: run.sigma[shown] }));
-  Plotly.react(curve, figure.data, figure.layout, { displaylogo: false, responsive: false }).then(() => {
+  Plotly.react(curve, figure.data, figure.layout, PLOT).then(() => {
     if (curve.wired) return;
     curve.wired = true;
     keepDrawn(curve, drawCurve);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import gradio as gr
 import plotly.graph_objects as go
@@ -10,15 +10,18 @@ import plotly.graph_objects as go
 from analysis.core.errors import UserError
 from analysis.export import files as exports
 from analysis.export.report import figure_html, picture_report
+from analysis.figures import publication
 from analysis.figures import spectrum as figures
-from analysis.figures.image_files import figure_image
+from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest, SpectrumEntryResult
-from ui.components.save_bar import saved_file, saver
+from foundation.randomness import MAX_SEED
+from ui.components.controls import Controls
+from ui.components.save_bar import saved_figure, saved_file, saver
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import Source, fitting_label
+from ui.source import Page, fitting_label
 
 FIGURES = (
     ("Eigenvalues of a level", "eigenvalues"),
@@ -28,13 +31,33 @@ FIGURES = (
     ("Koopman path against the teacher", "error"),
 )
 FORMATS = ("png", "svg", "html")
-BANDS = (0.33, 0.67, 1.0, 1.0, 1.0, "alpha", ())  # where the page has no controls for them
-STEPS = 18
+PAPER = (("Spectrum", "spectrum"), ("Cumulative effect", "cumulative-effect"))
+PAPER_SEEDS = 4  # that a cumulative effect is averaged over
 GIF_SIDE = 256  # pixels that a small picture is enlarged to
 
 
+@dataclass(frozen=True)
+class DownloadControls(Controls):
+    """Components of the panel."""
+
+    report: gr.Button
+    animation: gr.Button
+    modes: gr.Button
+    spectrum: gr.Button
+    what: gr.Dropdown
+    level: gr.Dropdown
+    form: gr.Radio
+    figure: gr.Button
+    paper: gr.Dropdown
+    paper_figure: gr.Button
+    done: gr.HTML
+
+
+BANDS = ("low", "high", "small", "middle", "large", "order", "levels")  # controls of the Spectrum tab
+
+
 class Downloads:
-    """The handlers; each gives a file for `keep.saver` and can be called without a page."""
+    """The handlers; each gives a file for `saver` and can be called without a page. `bands` are `BANDS` by name."""
 
     def __init__(self, library: ModelLibrary):
         self.library = library
@@ -49,30 +72,42 @@ class Downloads:
         bench = self.library.get(model)
         return saved_file(exports.spectrum_npz(bench.spectrum()), f"{bench.name}-spectrum", "npz")
 
-    def animation(self, model: str, seed: int, label: int, steps: int = STEPS) -> str:
+    def animation(self, model: str, seed: int, label: int, steps: int) -> str:
         """The Koopman path as a GIF."""
         bench = self.library.get(model)
         frames = bench.trajectory(self._path(model, seed, label, steps)).koopman
         data = exports.trajectory_gif(frames, scale=max(1, GIF_SIDE // frames.shape[1]))
         return saved_file(data, f"{bench.name}-seed{seed}-trajectory", "gif")
 
-    def figure(self, what: str, level: int, form: str, model: str, seed: int, label: int, steps: int, *bands) -> str:
-        """One figure as PNG, SVG or HTML."""
+    def figure(self, what, level, form, model, seed, label, steps, **bands) -> str:
+        """One figure: PNG and SVG are drawn by the page itself, HTML is made here."""
         if form not in FORMATS:
             raise UserError(f"A figure is saved as {', '.join(FORMATS)}: choose one of them.")
-        bench = self.library.get(model)
-        entry = self._entry(model, level)
-        name = f"{bench.name}-{what}" if what == "sorted-alpha" else f"{bench.name}-{what}-{entry.name}"
-        drawn = self._drawn(
-            what, entry, self._path(model, seed, label, steps) if what == "error" else None, model, bands
-        )
-        if what == "error":
-            name = f"{bench.name}-seed{seed}-error"
-        title = dict((key, text) for text, key in FIGURES)[what]
-        data = figure_html(drawn, title).encode() if form == "html" else figure_image(drawn, form)
-        return saved_file(data, name, form)
+        bench, entry = self.library.get(model), self._entry(model, level)
+        path = self._path(model, seed, label, steps) if what == "error" else None
+        figure = self._drawn(what, entry, path, model, (bands["low"], bands["high"]), bands["order"])
+        names = {"sorted-alpha": f"{bench.name}-{what}", "error": f"{bench.name}-seed{seed}-error"}
+        name = names.get(what, f"{bench.name}-{what}-{entry.name}")
+        if form != "html":
+            return saved_figure(figure, name, form)
+        title = next(text for text, key in FIGURES if key == what)
+        return saved_file(figure_html(figure, title).encode(), name, form)
 
-    def report(self, level: int, model: str, seed: int, label: int, steps: int, *bands) -> str:
+    def paper_figure(self, paper, level, model, seed, label, **bands) -> str:
+        """A figure for a paper, as PDF, drawn from the result itself."""
+        bench, edges, order = self.library.get(model), (bands["low"], bands["high"]), bands["order"]
+        if paper == "spectrum":
+            entry = self._entry(model, level)
+            figure = publication.spectrum(bench.spectrum(), levels=(entry.index,), edges=edges, order=order)
+        elif paper == "cumulative-effect":
+            seeds = tuple(range(seed, min(seed + PAPER_SEEDS, MAX_SEED + 1)))
+            request = EffectRequest(seeds, fitting_label(self.library, model, label), edges, order)
+            figure = publication.cumulative_effect(bench.cumulative_effect(request), order)
+        else:
+            raise UserError("There is no such figure: choose one of the list.")
+        return saved_file(publication.save(figure), f"{bench.name}-{paper}", "pdf")
+
+    def report(self, level, model, seed, label, steps, **bands) -> str:
         """Everything about the current picture and its spectrum in one HTML file."""
         bench = self.library.get(model)
         path = self._path(model, seed, label, steps)
@@ -91,16 +126,15 @@ class Downloads:
     def _path(self, model: str, seed, label, steps) -> TrajectoryRequest:
         return TrajectoryRequest(seed, fitting_label(self.library, model, label), steps)
 
-    def _mask(self, model: str, path: TrajectoryRequest, bands: tuple) -> MaskRequest:
-        low, high, small, middle, large, order, levels = bands or BANDS
+    def _mask(self, model: str, path: TrajectoryRequest, bands: dict) -> MaskRequest:
         known = len(self.library.get(model).spectrum().entries)
-        touched = tuple(i for i in levels or () if i < known)
-        return MaskRequest(path.seed, path.label, (low, high), (small, middle, large), order, touched)
+        touched = tuple(i for i in bands["levels"] or () if i < known)
+        gains = tuple(bands[name] for name in ("small", "middle", "large"))
+        return MaskRequest(path.seed, path.label, (bands["low"], bands["high"]), gains, bands["order"], touched)
 
-    def _drawn(self, what: str, entry: SpectrumEntryResult, path, model: str, bands: tuple) -> go.Figure:
-        low, high, *_, order, _ = bands or BANDS
+    def _drawn(self, what, entry, path, model: str, edges: tuple[float, float], order: str) -> go.Figure:
         if what == "eigenvalues":
-            return figures.eigenvalue_plane(entry, (low, high), order)
+            return figures.eigenvalue_plane(entry, edges, order)
         if what == "sorted-alpha":
             return figures.sorted_real_parts(self.library.get(model).spectrum())
         if what == "alpha-map":
@@ -116,54 +150,66 @@ class Downloads:
         return figures.error_curve(walked)
 
 
-def build_downloads(
-    library: ModelLibrary, source: Source, steps: gr.Slider | None = None, bands: Sequence | None = None
-) -> None:
-    """Lay the panel out and wire it.
-
-    Args:
-        library: the models.
-        source: what is looked at.
-        steps: the slider of the teacher's steps.
-        bands: the Spectrum tab's controls: lower edge, upper edge, three retentions, order, levels.
-    """
-    files = Downloads(library)
-    start = files.levels(source.start[0])
+def _lay_out(levels: dict) -> DownloadControls:
+    parts: dict = {}
     with gr.Accordion("Save & export", open=False, elem_id="export"):
         gr.HTML(
             '<p class="ks-line">Files of what you look at now, made when you ask: the model, seed and class above, the '
-            "steps of the trajectory, the bands of the Spectrum tab.</p>"
+            "steps of the trajectory, the bands of the Spectrum tab. Every plot also has a camera (PNG) and "
+            "a disk (SVG) in its own bar.</p>"
         )
         with gr.Row(elem_classes="ks-buttons"):
-            report = gr.Button("Report (HTML)", size="sm", variant="primary", min_width=120, elem_id="export-report")
-            animation = gr.Button("Trajectory (GIF)", size="sm", min_width=120, elem_id="export-gif")
-            modes = gr.Button("Modes (CSV)", size="sm", min_width=120, elem_id="export-csv")
-            spectrum = gr.Button("Spectrum (NPZ)", size="sm", min_width=120, elem_id="export-npz")
+            for part, text, name in (
+                ("report", "Report (HTML)", "report"), ("animation", "Trajectory (GIF)", "gif"),
+                ("modes", "Modes (CSV)", "csv"), ("spectrum", "Spectrum (NPZ)", "npz"),
+            ):  # fmt: skip
+                variant = "primary" if part == "report" else "secondary"
+                parts[part] = gr.Button(text, size="sm", variant=variant, min_width=120, elem_id=f"export-{name}")
         with gr.Row():
-            what = gr.Dropdown(
+            parts["what"] = gr.Dropdown(
                 list(FIGURES), value=FIGURES[0][1], label="Figure", info="what is drawn", elem_id="export-what",
                 scale=4, min_width=220, filterable=False,
             )  # fmt: skip
-            level = gr.Dropdown(
-                start["choices"], value=start["value"], label="Level", info="of the figure and the report",
+            parts["level"] = gr.Dropdown(
+                levels["choices"], value=levels["value"], label="Level", info="of the figure and the report",
                 elem_id="export-level", scale=2, min_width=150, filterable=False,
             )  # fmt: skip
-            form = gr.Radio(
+            parts["form"] = gr.Radio(
                 [(f.upper(), f) for f in FORMATS], value="png", label="Format", info="HTML keeps zoom and hover",
                 elem_id="export-format", scale=3, min_width=200,
             )  # fmt: skip
-            figure = gr.Button("Save the figure", size="sm", min_width=120, elem_id="export-figure")
-        done = saver(elem_id="export-done")
+            parts["figure"] = gr.Button("Save the figure", size="sm", min_width=120, elem_id="export-figure")
+        with gr.Row():
+            parts["paper"] = gr.Dropdown(
+                list(PAPER), value=PAPER[0][1], label="Figure for a paper", elem_id="export-paper", scale=4,
+                info="with the level above and the bands of the Spectrum tab", min_width=220, filterable=False,
+            )  # fmt: skip
+            parts["paper_figure"] = gr.Button(
+                "Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf"
+            )
+        parts["done"] = saver(elem_id="export-done")
+    return DownloadControls(**parts)
 
-    wired = {**MODEL_QUEUE, **PRIVATE, "show_progress": "minimal"}
-    about = [*source.inputs, steps if steps is not None else gr.State(STEPS)]
-    weighing = list(bands or ())
+
+def build_downloads(page: Page) -> DownloadControls:
+    """Lay the panel out and wire it."""
+    source, files = page.work.source, Downloads(page.work.library)
+    c = _lay_out(files.levels(source.start[0]))
+    wired = {"outputs": c.done, **MODEL_QUEUE, **PRIVATE, "show_progress": "minimal"}
+    path = {**source.named, "steps": page.built["generate"].controls.steps}
+    bands = page.built["spectrum"].controls.named(*BANDS)
     gr.on(
-        source.another_model, guarded(files.levels), source.model, level, trigger_mode="multiple", queue=False,
+        source.another_model, guarded(files.levels), source.model, c.level, trigger_mode="multiple", queue=False,
         show_progress="hidden", **PRIVATE,
     )  # fmt: skip
-    modes.click(guarded(files.modes), source.model, done, **wired)
-    spectrum.click(guarded(files.spectrum), source.model, done, **wired)
-    animation.click(guarded(files.animation), about, done, **wired)
-    figure.click(guarded(files.figure), [what, level, form, *about, *weighing], done, **wired)
-    report.click(guarded(files.report), [level, *about, *weighing], done, **wired)
+    c.modes.click(guarded(files.modes), source.model, **wired)
+    c.spectrum.click(guarded(files.spectrum), source.model, **wired)
+    c.animation.click(guarded(files.animation), inputs_kwargs=path, **wired)
+    c.figure.click(
+        guarded(files.figure), inputs_kwargs={**c.named("what", "level", "form"), **path, **bands}, **wired
+    )  # fmt: skip
+    c.paper_figure.click(
+        guarded(files.paper_figure), inputs_kwargs={**c.named("paper", "level"), **source.named, **bands}, **wired
+    )  # fmt: skip
+    c.report.click(guarded(files.report), inputs_kwargs={**c.named("level"), **path, **bands}, **wired)
+    return c

@@ -9,7 +9,7 @@ import gradio as gr
 
 from analysis.guide.examples import EXAMPLES
 from analysis.guide.glossary import CHAPTERS, Term
-from analysis.workbench.library import ModelLibrary
+from ui.source import Page, Workspace
 
 
 def _term(term: Term) -> str:
@@ -26,7 +26,7 @@ def glossary_html() -> str:
     return f'<div class="ks-glossary">{"".join(chapters)}</div>'
 
 
-def build_glossary() -> None:
+def build_glossary(_: Page) -> None:
     """Lay it out, closed."""
     with gr.Accordion("Glossary", open=False, elem_id="glossary"):
         gr.HTML(glossary_html())
@@ -38,15 +38,15 @@ INTRO = '<p class="ks-line">Each opens its tab with everything set. Then move wh
 
 @dataclass(frozen=True)
 class ExampleRow:
-    """Attributes: buttons, as many as there are examples; told, where what to look at is said."""
+    """Attributes: buttons, as many as there are examples; words, where what to look at is said."""
 
     buttons: tuple[gr.Button, ...]
-    told: gr.HTML
+    words: gr.HTML
 
 
-def example_row(library: ModelLibrary) -> ExampleRow:
+def example_row(work: Workspace) -> ExampleRow:
     """Lay the row out, closed; those whose model is not here are left out of sight. `build_recipe_panel` wires it."""
-    there = library.names()
+    there = work.library.names()
     with gr.Accordion(LABEL, open=False, elem_id="examples"):
         with gr.Row(elem_classes="ks-buttons"):
             buttons = tuple(
@@ -56,8 +56,8 @@ def example_row(library: ModelLibrary) -> ExampleRow:
                 )
                 for e in EXAMPLES
             )  # fmt: skip
-        told = gr.HTML(INTRO, elem_id="example-words")
-    return ExampleRow(buttons, told)
+        words = gr.HTML(INTRO, elem_id="example-words")
+    return ExampleRow(buttons, words)
 
 
 def words_of(number: int) -> str:

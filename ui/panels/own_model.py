@@ -10,7 +10,7 @@ from analysis.core.errors import UserError
 from analysis.workbench.library import MAX_BYTES, MAX_PARAMETERS, MAX_SIDE, ModelLibrary
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import NO_CLASS, Source, model_choices, moved, usable_seed
+from ui.source import NO_CLASS, Page, Source, model_choices, usable_seed
 
 MOST = 4  # own models in the list of one visit
 INTRO = f"""<p class="ks-line">An HKD checkpoint that this program wrote (NAME.hkd.safetensors), and its teacher to
@@ -19,48 +19,61 @@ compare with. At most {MAX_BYTES // 2**20} MB each, {MAX_PARAMETERS // 10**6} mi
 
 
 class OwnModel:
-    """The handler; can be called without a page."""
+    """The handler; can be called without a page.
 
-    def __init__(self, library: ModelLibrary):
-        self.library = library
+    Args:
+        library: the models.
+        source: the bar.
+        keys, status: where this visit's own models and one line go.
+    """
 
-    def load(self, model: str | None, teacher: str | None, own: list[str], seed: int) -> tuple:
-        """Values of `Source.targets`, the keys of this visit's own models, and one line.
+    def __init__(self, library: ModelLibrary, source: Source, keys: gr.State, status: gr.HTML):
+        self.library, self.source, self.keys, self.status = library, source, keys, status
+
+    def load(self, model: str | None, teacher: str | None, keys: list[str], seed: int) -> dict:
+        """The bar at the model that was brought.
 
         Args:
             model, teacher: files that Gradio has put into its own folder.
-            own: keys so far.
+            keys: of this visit's own models so far.
             seed: what the visitor looks at.
         """
         if not model:
             raise UserError("Choose a model's .safetensors file first.")
         key = self.library.own.add(model, teacher or None)
-        own = [*(own or []), key][-MOST:]
-        _, *rest = moved(self.library, key, seed if usable_seed(seed) else 0, NO_CLASS)
+        keys = [*(keys or []), key][-MOST:]
+        bar = self.source.moved(self.library, key, seed if usable_seed(seed) else 0, NO_CLASS)
         bench = self.library.get(key)
         beside = "with its teacher" if bench.teacher else "without a teacher"
-        said = f'<p class="ks-line" role="status">{html.escape(bench.name)} is open, {beside}.</p>'
-        return gr.update(choices=model_choices(self.library, own), value=key), *rest, own, said
+        return {
+            **bar,
+            self.source.model: gr.update(choices=model_choices(self.library, keys), value=key),
+            self.keys: keys,
+            self.status: f'<p class="ks-line" role="status">{html.escape(bench.name)} is open, {beside}.</p>',
+        }
 
 
-def build_own_model(library: ModelLibrary, source: Source) -> None:
-    """Lay the panel out and wire it."""
-    panel = OwnModel(library)
+def build_own_model(page: Page) -> None:
+    """Lay the panel out and wire it, where visitors may bring models."""
+    library, source = page.work.library, page.work.source
+    if not library.own.open:
+        return
     with gr.Accordion("Use your own model", open=False, elem_id="own"):
         gr.HTML(INTRO)
         with gr.Row():
-            files = [
+            model, teacher = (
                 gr.File(
                     label=text, file_types=[".safetensors"], type="filepath", height=110, elem_id=f"own-{name}",
                     min_width=240,
                 )
                 for text, name in (("Model", "model"), ("Teacher (optional)", "teacher"))
-            ]  # fmt: skip
-        go = gr.Button("Open this model", size="sm", variant="primary", elem_id="own-open")
+            )  # fmt: skip
+        start = gr.Button("Open this model", size="sm", variant="primary", elem_id="own-open")
         status = gr.HTML(elem_id="own-status")
     keys = gr.State([], delete_callback=library.own.drop)
-    opened = go.click(
-        guarded(panel.load), [*files, keys, source.seed], [*source.targets, keys, status],
+    panel = OwnModel(library, source, keys, status)
+    opened = start.click(
+        guarded(panel.load), [model, teacher, keys, source.seed], [*source.targets, keys, status],
         show_progress="minimal", **MODEL_QUEUE, **PRIVATE,
     )  # fmt: skip
     source.announce(opened)

@@ -14,14 +14,14 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.guide.examples import EXAMPLES, recipe_of
 from analysis.recipes import recipe as recipes
-from analysis.recipes.replay import FlowBenches, find_model
+from analysis.recipes.replay import check_flows, find_model
 from analysis.recipes.settings import Settings
-from analysis.workbench.library import ModelLibrary
-from ui.components.save_bar import RecipeBinding, kept_recipe, visit_strip
-from ui.panels.examples import ExampleRow, words_of
+from ui.components.controls import Controls
+from ui.components.save_bar import RecipeBinding, visit_strip, visited_recipe
+from ui.panels.examples import words_of
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import Source, moved
+from ui.source import Page, Workspace
 
 WORDS = {
     "generate": "a generated picture",
@@ -38,44 +38,65 @@ INFO = "JSON that “Copy recipe” or “Save recipe” gave, or a PNG that “
 PNG = b"\x89PNG"
 
 
+@dataclass(frozen=True)
+class RecipeControls(Controls):
+    """Components of the panel, and of what else opens a recipe.
+
+    `pending` is what is to be filled and at which count of moves, `counts` one count a binding that grows when the
+    result of its tab is to be made.
+    """
+
+    text: gr.Textbox
+    start: gr.Button
+    file: gr.UploadButton
+    status: gr.HTML
+    visit: gr.HTML
+    visit_status: gr.HTML
+    example_words: gr.HTML
+    pending: gr.State
+    counts: tuple[gr.State, ...]
+
+
 class RecipePanel:
     """The handlers; each can be called without a page.
 
     Args:
-        library: the models.
-        opens: how each tab takes up its kinds.
-        flows: who answers questions about flows; those of the process by default.
+        work: the models, who answers questions about flows, and the bar.
+        tabs: where the right tab is selected.
+        bindings: how each tab takes up its kinds.
+        controls: of the panel, or their names.
     """
 
-    def __init__(self, library: ModelLibrary, opens: Sequence[RecipeBinding], flows: FlowBenches | None = None):
-        self.library, self.opens, self.flows = library, tuple(opens), flows or FlowBenches.shared()
-        self._asks = itertools.count(1)
+    def __init__(self, work: Workspace, tabs: gr.Tabs, bindings: Sequence[RecipeBinding], controls: RecipeControls):
+        self.work, self.tabs, self.bindings, self.controls = work, tabs, tuple(bindings), controls
+        self._counts = itertools.count(1)
 
-    def open_text(self, text: str | None, model: str, moves: int) -> tuple:
+    def open_text(self, text: str | None, model: str, moves: int) -> dict:
         """A pasted recipe; see `open`."""
         if not (text or "").strip():
             raise UserError("Paste a recipe first, or choose a file.")
-        return self.open(recipes.from_json(text), model, moves)
+        return self.open(recipes.from_json(text), model, moves, self.controls.status)
 
-    def open_file(self, path: str | None, model: str, moves: int) -> tuple:
+    def open_file(self, path: str | None, model: str, moves: int) -> dict:
         """An uploaded JSON or PNG file, which Gradio has put into its own folder; see `open`."""
         if not path:
             raise UserError("Choose a recipe's .json or .png file.")
         with open(path, "rb") as file:
             data = file.read(recipes.MAX_PNG_BYTES + 1)
-        return self.open(recipes.read_png(data) if data[:4] == PNG else recipes.from_json(data), model, moves)
+        recipe = recipes.read_png(data) if data[:4] == PNG else recipes.from_json(data)
+        return self.open(recipe, model, moves, self.controls.status)
 
-    def open_kept(self, model: str, moves: int, event: gr.EventData) -> tuple:
+    def open_visited(self, model: str, moves: int, event: gr.EventData) -> dict:
         """A result of this visit; see `open`."""
-        return self.open(kept_recipe(event), model, moves)
+        return self.open(visited_recipe(event), model, moves, self.controls.visit_status)
 
-    def open_example(self, number: int, model: str, moves: int) -> tuple:
+    def open_example(self, number: int, model: str, moves: int) -> dict:
         """An example of `analysis.guide.examples`; see `open`. The line says what to look at."""
-        *opened, _ = self.open(recipe_of(EXAMPLES[number], self.library, self.flows), model, moves)
-        return *opened, words_of(number)
+        recipe, line = recipe_of(EXAMPLES[number], self.work.studio), self.controls.example_words
+        return {**self.open(recipe, model, moves, line), line: words_of(number)}
 
-    def open(self, recipe: recipes.Recipe | recipes.FlowRecipe, model: str, moves: int) -> tuple:
-        """Values of `Source.targets`, what is to be filled and at which count of moves, and one line about it.
+    def open(self, recipe: recipes.Recipe, model: str, moves: int, line: gr.HTML) -> dict:
+        """The bar, what is to be filled and at which count of moves, and one line about it.
 
         Flows are of none of the bar's models: it stays where it is.
 
@@ -83,34 +104,39 @@ class RecipePanel:
             recipe: a checked one.
             model: what the visitor looks at now; may be a model of his own.
             moves: the source bar's count.
+            line: where the line goes.
         """
-        tab = next((o for o in self.opens if recipe.kind in o.kinds), None)
-        if tab is None:
+        binding = next((b for b in self.bindings if recipe.kind in b.kinds), None)
+        pending, library = self.controls.pending, self.work.library
+        if binding is None:
             raise UserError(f"No tab of this page shows {WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.")
-        if isinstance(recipe, recipes.FlowRecipe):
-            self.flows.check(recipe)
-            tab.fill(recipe.settings)  # what it cannot show is told before anything is set
-            return *[gr.skip()] * 4, (int(moves or 0), recipe.settings), _line(recipe)
-        name = find_model(self.library, recipe, (model,))
+        if recipe.of_flows:
+            check_flows(recipe, self.work.studio)
+            binding.fill(recipe.settings)  # what it cannot show is told before anything is set
+            return {pending: (int(moves or 0), recipe.settings), line: _line(recipe)}
+        name = find_model(library, recipe, (model,))
         settings = recipe.settings
         seeds = getattr(settings, "seeds", None) or [settings.seed]
-        bench = self.library.get(name)
+        bench = library.get(name)
         known = len(bench.classes)
         if settings.label >= known:
             raise UserError(f"The recipe asks for class {settings.label}, but its model has {known}: it was changed.")
-        bar = moved(self.library, name, seeds[0], settings.label)
-        return *bar, (int(moves or 0) + 1, settings), _line(recipe, f" of the model {bench.name}", len(seeds))
+        return {
+            **self.work.source.moved(library, name, seeds[0], settings.label),
+            pending: (int(moves or 0) + 1, settings),
+            line: _line(recipe, f" of the model {bench.name}", len(seeds)),
+        }
 
-    def fill(self, pending: tuple[int, Settings] | None, moves: int | None) -> tuple:
-        """The tab to select, one count a tab that grows when its result is to be made, and all filled controls."""
-        tab, asks, filled = gr.skip(), [], []
-        for opens in self.opens:
+    def fill(self, pending: tuple[int, Settings] | None, moves: int | None) -> dict:
+        """The tab to select, its count, which makes its result, and its filled controls."""
+        filled: dict = {}
+        for binding, count in zip(self.bindings, self.controls.counts, strict=True):
             # another move has come since, or it was none of a recipe's
-            mine = pending is not None and pending[0] == moves and pending[1].kind in opens.kinds
-            asks.append(next(self._asks) if mine else gr.skip())
-            filled += opens.fill(pending[1]) if mine else [gr.skip()] * len(opens.outputs)
-            tab = gr.update(selected=opens.tab) if mine else tab
-        return tab, *asks, *filled
+            if pending is not None and pending[0] == moves and pending[1].kind in binding.kinds:
+                filled |= {
+                    self.tabs: gr.update(selected=binding.tab), count: next(self._counts), **binding.fill(pending[1]),
+                }  # fmt: skip
+        return filled or gr.skip()
 
 
 @dataclass(frozen=True)
@@ -121,7 +147,7 @@ class RecipeFiller:
     now: Callable[[Dependency], object]
 
 
-def _line(recipe: recipes.Recipe | recipes.FlowRecipe, of: str = "", pictures: int = 1) -> str:
+def _line(recipe: recipes.Recipe, of: str = "", pictures: int = 1) -> str:
     """What was opened, and what may keep it from being equal."""
     text = f"Opened {WORDS.get(recipe.kind, recipe.kind)}{of}."
     if pictures > 1:
@@ -131,64 +157,50 @@ def _line(recipe: recipes.Recipe | recipes.FlowRecipe, of: str = "", pictures: i
     return f'<p class="ks-line" role="status">{html.escape(text)}</p>'
 
 
-def build_recipe_panel(
-    library: ModelLibrary,
-    source: Source,
-    tabs: gr.Tabs,
-    opens: Sequence[RecipeBinding],
-    flows: FlowBenches | None = None,
-    examples: ExampleRow | None = None,
-) -> RecipeFiller:
-    """Lay the panel out and wire it; to be called after all tabs, whose own answers to another model come first.
-
-    Args:
-        library: the models.
-        source: the bar that is set.
-        tabs: where the right tab is selected.
-        opens: how each tab takes up its kinds.
-        flows: as in `RecipePanel`.
-        examples: a row of buttons to be wired, too.
-
-    Returns:
-        How the tour fills the same controls.
-    """
-    panel = RecipePanel(library, opens, flows)
+def _lay_out(page: Page, bindings: Sequence[RecipeBinding]) -> RecipeControls:
     with gr.Accordion("Results of this visit", open=False, elem_id="visit"):
         visit = visit_strip(elem_id="visit-results")
-        again = gr.HTML(elem_id="visit-status")
+        visit_status = gr.HTML(elem_id="visit-status")
     with gr.Accordion("Open a recipe", open=False, elem_id="open-recipe"):
         text = gr.Textbox(label="Recipe", info=INFO, lines=4, max_lines=12, elem_id="recipe-text")
         with gr.Row(elem_classes="ks-buttons"):
-            go = gr.Button("Open this text", size="sm", variant="primary", elem_id="recipe-open")
+            start = gr.Button("Open this text", size="sm", variant="primary", elem_id="recipe-open")
             file = gr.UploadButton(
                 "Open a file (.json, .png)", size="sm", file_types=[".json", ".png"], elem_id="recipe-file"
             )
         status = gr.HTML(elem_id="recipe-status")
-    pending = gr.State(None)
-    asks = [gr.State(0) for _ in opens]
+    counts = tuple(gr.State(0) for _ in bindings)
+    words = page.panels["examples"].words
+    return RecipeControls(text, start, file, status, visit, visit_status, words, gr.State(None), counts)
+
+
+def build_recipe_panel(page: Page) -> RecipeFiller:
+    """Lay the panel out and wire it and the examples; after all tabs, whose own answers to another model come first."""
+    source = page.work.source
+    bindings = [tab.binding for tab in page.built.values() if tab.binding is not None]
+    c = _lay_out(page, bindings)
+    panel = RecipePanel(page.work, page.tabs, bindings, c)
 
     quiet = {**MODEL_QUEUE, **PRIVATE, "show_progress": "hidden"}
-    bar = [*source.targets, pending]
-    outputs = [tabs, *asks, *itertools.chain.from_iterable(o.outputs for o in opens)]
+    bar, here = [*source.targets, c.pending], [source.model, source.moves]
+    outputs = [page.tabs, *c.counts, *itertools.chain.from_iterable(b.outputs for b in bindings)]
     # queued, or the states in it would not tell that they changed; not behind the models, whose turn comes after it
-    fill = {"fn": guarded(panel.fill), "inputs": [pending, source.moves], "outputs": outputs}
+    fill = {"fn": guarded(panel.fill), "inputs": [c.pending, source.moves], "outputs": outputs}
     later = {"trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
     source.moves.change(**fill, **later)
-    here = [source.model, source.moves]
     events = [
-        go.click(guarded(panel.open_text), [text, *here], [*bar, status], **quiet),
-        file.upload(guarded(panel.open_file), [file, *here], [*bar, status], **quiet),
+        c.start.click(guarded(panel.open_text), [c.text, *here], [*bar, c.status], **quiet),
+        c.file.upload(guarded(panel.open_file), [c.file, *here], [*bar, c.status], **quiet),
+        c.visit.select(guarded(panel.open_visited), here, [*bar, c.visit_status], **quiet),
     ]
-    events.append(visit.select(guarded(panel.open_kept), here, [*bar, again], **quiet))
-    if examples is not None:
-        told = [*bar, examples.told]
-        for i, button in enumerate(examples.buttons):
-            events.append(button.click(guarded(functools.partial(panel.open_example, i)), here, told, **quiet))
+    for i, button in enumerate(page.panels["examples"].buttons):
+        opened = guarded(functools.partial(panel.open_example, i))
+        events.append(button.click(opened, here, [*bar, c.example_words], **quiet))
     for event in events:
         # at once where the bar stays; where it moves one step later, when all its new values can be read
         filled = event.success(**fill, **later)
-        filled.success(guarded(lambda count: count[0]), pending, source.moves, show_progress="hidden", **PRIVATE)
-    for ask, tab in zip(asks, opens, strict=True):
+        filled.success(guarded(lambda count: count[0]), c.pending, source.moves, show_progress="hidden", **PRIVATE)
+    for count, binding in zip(c.counts, bindings, strict=True):
         # the tab attaches what makes its result
-        tab.rerun(ask.change(guarded(lambda: None), None, None, queue=False, show_progress="hidden", **PRIVATE))
-    return RecipeFiller(pending, lambda event: event.success(**fill, **later))
+        binding.rerun(count.change(guarded(lambda: None), None, None, queue=False, show_progress="hidden", **PRIVATE))
+    return RecipeFiller(c.pending, lambda event: event.success(**fill, **later))

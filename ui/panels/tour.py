@@ -8,34 +8,34 @@ from __future__ import annotations
 import functools
 import html
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import gradio as gr
-from gradio.context import Context
-from gradio.events import Dependency
 
 from analysis.core.errors import UserError
+from analysis.core.progress import Report
 from analysis.flow.point_requests import DRAWN, Flow2DRequest
-from analysis.flow.points import PointFlows
 from analysis.guide import lessons
 from analysis.guide.lessons import LESSONS, Lesson, Reply
 from analysis.recipes import recipe
 from analysis.workbench.images import TrajectoryRequest
-from analysis.workbench.library import ModelLibrary
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.spectrum import MaskRequest
-from ui.panels.recipes import RecipeFiller
+from ui.components.controls import Controls
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.server.runs import deadline
-from ui.source import NO_CLASS, Source, fitting_label, moved, readable, usable_seed
-from ui.tabs.flow_points import PER_SETTING, setting_name
-from ui.tabs.flow_settings import LETTERS, read_by
+from ui.server.runs import PROGRESS, deadline
+from ui.source import NO_CLASS, Page, Workspace, fitting_label, readable, usable_seed
+from ui.tabs.edit import EditControls
+from ui.tabs.effects import EffectControls
+from ui.tabs.flow_points import FlowControls, setting_name
+from ui.tabs.flow_settings import LETTERS
+from ui.tabs.generate import GenerateControls
 from ui.tabs.linearity import consecutive
+from ui.tabs.spectrum import SpectrumControls
 
-PATIENCE = 60.0  # seconds for one answer
-PROGRESS = gr.Progress()  # Gradio sees it as a default argument and fills in the visitor's own
+CHECK_SECONDS = 60.0  # for one answer
 LABEL = "Take the tour (six lessons, five minutes)"
 INTRO = """<div class="ks-lesson" role="status"><p>Six short lessons. Each opens a tab with a preset and asks one
 question; you answer by moving something, and the answer is measured at that moment with the models in front of you.
@@ -50,15 +50,76 @@ DONE = """(played, mode, ...values) => {
   return [read('#player .ks-player', 'level'), read('#mode .ks-card', 'mode'), ...values];
 }"""
 ADD = "(count, by) => (count || 0) + (by || 0)"
-# the controls that lessons read, by elem_id, in the order of `Tour.check`
-READ = (
-    "level", "low", "high", "gain-small", "gain-middle", "gain-large", "order", "levels", "steps", "edit-tau",
-    "edit-ratio", "edit-bands", "edit-other", "flow-density", "flow-nfe-all", "flow-seed",
-)  # fmt: skip
-SHARED = ("density", "points", "nfe-all", "grid", "net", "seed")  # of the Flow lab, before those of each setting
-PER = ("shown", "path", "sampler", "nfe", "sigma", "gamma1", "gamma2", "gamma3")
-assert len(PER) == PER_SETTING
-FLOW = (*(f"flow-{n}" for n in SHARED), *(f"flow-{n}-{letter.lower()}" for letter in LETTERS for n in PER))
+
+
+@dataclass(frozen=True)
+class TourControls(Controls):
+    """Components of the bar.
+
+    `at` is the number of the lesson, `ask` a count that grows when flows are to be looked at, `grows` by how much the
+    source bar's count does; `played` and `mode` are filled in by a script.
+    """
+
+    box: gr.Accordion
+    words: gr.HTML
+    guess: gr.Slider
+    choice: gr.Radio
+    reply: gr.HTML
+    back: gr.Button
+    check: gr.Button
+    ahead: gr.Button
+    close: gr.Button
+    at: gr.State
+    ask: gr.State
+    grows: gr.Number
+    played: gr.Number
+    mode: gr.Number
+
+
+BAR = ("at", "words", "guess", "choice", "check", "reply", "back", "ahead", "box", "grows", "ask")
+
+
+@dataclass(frozen=True)
+class Stops:
+    """The controls that lessons set and read, by tab."""
+
+    tabs: gr.Tabs
+    generate: GenerateControls
+    spectrum: SpectrumControls
+    effects: EffectControls
+    edit: EditControls
+    flows: FlowControls
+
+    @classmethod
+    def of(cls, page: Page) -> Stops:
+        """Those of a finished page."""
+        names = {"generate": "generate", "spectrum": "spectrum", "effects": "effects", "edit": "edit", "flows": "flow"}
+        return cls(page.tabs, **{field: page.built[tab].controls for field, tab in names.items()})
+
+    @classmethod
+    def names(cls) -> Stops:
+        """As `Controls.names`: what handlers answer without a page."""
+        return cls(
+            "tabs", GenerateControls.names(), SpectrumControls.names(), EffectControls.names(), EditControls.names(),
+            FlowControls.names(),
+        )  # fmt: skip
+
+    @property
+    def read(self) -> dict:
+        """What `Tour.check` looks at, by the names of its arguments."""
+        edit, flows = self.edit, self.flows
+        return {
+            **self.spectrum.named("level", "low", "high", "small", "middle", "large", "order", "levels"),
+            "steps": self.generate.steps, "tau": edit.tau, "ratio": edit.ratio, "bands": edit.bands,
+            "other": edit.other, "density": flows.density, "nfe": flows.nfe_all, "flow_seed": flows.seed,
+        }  # fmt: skip
+
+    @property
+    def set(self) -> list:
+        """What a lesson may set, but for the bars."""
+        flows = self.flows
+        shared = flows.listed("density", "points", "nfe_all", "grid", "net", "seed")
+        return [self.tabs, self.effects.parts, self.spectrum.level, *shared, *flows.by_letter().values()]
 
 
 def lesson_html(number: int, lesson: Lesson) -> str:
@@ -81,35 +142,21 @@ def reply_html(reply: Reply) -> str:
     )
 
 
-def flow_values(settings: Sequence[Flow2DRequest] | None) -> list:
-    """A lesson's settings as values of the controls `FLOW`; those beyond them are hidden. None changes nothing."""
-    if settings is None:
-        return [gr.skip()] * len(FLOW)
-    first = settings[0]
-    values = [first.density, first.points, first.nfe, first.grid, first.net, first.seed]
-    for k in range(len(LETTERS)):
-        if k >= len(settings):
-            values += [False, *[gr.skip()] * (PER_SETTING - 1)]
-            continue
-        s = settings[k]
-        numbers = zip((s.sigma0, s.gamma1, s.gamma2, s.gamma3), read_by(s.path, s.sampler), strict=True)
-        values += [True, s.path, s.sampler, s.nfe, *({**seen, "value": v} for v, seen in numbers)]
-    return values
-
-
 class Tour:
     """The handlers; each can be called without a page. A lesson's number counts from 1; 0 is the introduction.
 
     Args:
-        library: the models; lessons are about the default one.
-        flows: answers about flows.
+        work: the models, who answers about flows, and the bar; lessons are about the default model.
+        controls: of the tour's bar, or their names.
+        stops: of the tabs, or their names.
+        pending: what is to be filled, see `RecipePanel.fill`.
     """
 
-    def __init__(self, library: ModelLibrary, flows: PointFlows | None = None):
-        self.library, self.flows = library, flows or PointFlows.shared()
+    def __init__(self, work: Workspace, controls: TourControls, stops: Stops, pending: gr.State):
+        self.work, self.controls, self.stops, self.pending = work, controls, stops, pending
         self._asks = itertools.count(1)
 
-    def go(self, by: int, at: int, moves: int | None, *shown) -> tuple:
+    def go(self, by: int, at: int, moves: int | None, *shown) -> dict:
         """The next or the last lesson: its words, its answer's controls, its tab and its preset.
 
         Args:
@@ -117,129 +164,131 @@ class Tour:
             at: number of the lesson that is shown.
             moves: the source bar's count.
             *shown: model, seed, class and level: where they are the lesson's own already, nothing is made anew.
-
-        Returns:
-            The bar itself (9 values), tabs, part of a tab, level, `Source.targets`, what is to be filled, by how much
-            `moves` grows, a count that grows when flows are to be looked at, and the values of `FLOW`.
         """
-        at = int(at) + by
+        at, c = int(at) + by, self.controls
         if not 1 <= at <= len(LESSONS):  # finished, or back at the introduction
-            closed = gr.update(open=by < 0)
-            bar = (0, INTRO, *self.controls(None), "", gr.update(interactive=False), gr.update(value="Start"), closed)
-            return *bar, *[gr.skip()] * 7, None, 0, gr.skip(), *flow_values(None)
+            return {
+                c.at: 0, c.words: INTRO, c.reply: "", c.back: gr.update(interactive=False),
+                c.ahead: gr.update(value="Start"), c.box: gr.update(open=by < 0), c.grows: 0, self.pending: None,
+                **self.answering(None),
+            }  # fmt: skip
         lesson = LESSONS[at - 1]
-        last = gr.update(value="Finish the tour" if at == len(LESSONS) else "Next lesson")
-        bar = (at, lesson_html(at, lesson), *self.controls(lesson), "", gr.update(interactive=True), last, gr.skip())
-        preset = lesson.preset
-        part, level, source, pending, grows, ask = gr.skip(), gr.skip(), [gr.skip()] * 4, None, 0, gr.skip()
-        flows = preset if isinstance(preset, tuple) else None
-        if flows:
-            ask = next(self._asks)
-        else:
-            model = readable(self.library)[0]
-            bench = self.library.get(model)
-            seed = preset.seeds[0] if isinstance(preset, LinearityRequest) else preset.seed
-            bottom = len(bench.spectrum().entries) - 1
-            if shown != (model, seed, NO_CLASS, bottom):
-                source, level, grows = moved(self.library, model, seed, NO_CLASS), bottom, 1
-            if isinstance(preset, LinearityRequest):
-                part = gr.update(selected="linear")
-            else:
-                pending = (int(moves or 0) + grows, recipe.describe(preset, bench).settings)
-        tab = gr.update(selected=lesson.tab)
-        return *bar, tab, part, level, *source, pending, grows, ask, *flow_values(flows)
+        flows = isinstance(lesson.preset, tuple)
+        return {
+            c.at: at, c.words: lesson_html(at, lesson), c.reply: "", c.back: gr.update(interactive=True),
+            c.ahead: gr.update(value="Finish the tour" if at == len(LESSONS) else "Next lesson"),
+            self.stops.tabs: gr.update(selected=lesson.tab), **self.answering(lesson),
+            **(self.flows_set(lesson.preset) if flows else self.model_set(lesson.preset, moves, shown)),
+        }  # fmt: skip
 
-    def controls(self, lesson: Lesson | None) -> tuple[dict, dict, dict]:
+    def model_set(self, preset, moves: int | None, shown: tuple) -> dict:
+        """The bar, the level and the tab's controls as a lesson about the model wants them."""
+        library, grows, values = self.work.library, 0, {}
+        model = readable(library)[0]
+        bench = library.get(model)
+        linear = isinstance(preset, LinearityRequest)
+        seed = preset.seeds[0] if linear else preset.seed
+        bottom = len(bench.spectrum().entries) - 1
+        if shown != (model, seed, NO_CLASS, bottom):
+            values, grows = self.work.source.moved(library, model, seed, NO_CLASS), 1
+            values[self.stops.spectrum.level] = bottom
+        values |= {self.controls.grows: grows, self.pending: None}
+        if linear:
+            return values | {self.stops.effects.parts: gr.update(selected="linear")}
+        return values | {self.pending: (int(moves or 0) + grows, recipe.describe(preset, bench).settings)}
+
+    def flows_set(self, settings: Sequence[Flow2DRequest]) -> dict:
+        """The Flow lab as a lesson wants it; settings beyond the lesson's are hidden."""
+        first, c = settings[0], self.stops.flows
+        values = {
+            c.density: first.density, c.points: first.points, c.nfe_all: first.nfe, c.grid: first.grid,
+            c.net: first.net, c.seed: first.seed, self.controls.ask: next(self._asks), self.controls.grows: 0,
+            self.pending: None,
+        }  # fmt: skip
+        for setting, request in itertools.zip_longest(c.settings, settings):
+            values |= setting.fill(request)
+        return values
+
+    def answering(self, lesson: Lesson | None) -> dict:
         """Guess, choice and the button Check, as far as a lesson needs them."""
-        asks = "" if lesson is None else lesson.asks
+        c, asks = self.controls, "" if lesson is None else lesson.asks
         choices = self.names(lesson.preset) if asks == "flow" else []
-        return (
-            gr.update(visible=asks == "guess", value=0.5),
-            gr.update(visible=bool(choices), choices=[(name, k) for k, name in enumerate(choices)], value=None),
-            gr.update(visible=lesson is not None),
-        )
+        return {
+            c.guess: gr.update(visible=asks == "guess", value=0.5),
+            c.choice: gr.update(
+                visible=bool(choices), choices=[(name, k) for k, name in enumerate(choices)], value=None
+            ),
+            c.check: gr.update(visible=lesson is not None),
+        }
 
     @staticmethod
     def names(settings: Sequence[Flow2DRequest]) -> list[str]:
         """What settings are called in the Flow lab."""
         return [f"{letter}: {setting_name(s)}" for letter, s in zip(LETTERS, settings, strict=False)]
 
-    def check(self, played, mode, at, guess, choice, model, seed, label, progress=PROGRESS, *values) -> str:
+    def check(self, progress=PROGRESS, *, at, **values) -> str:
         """What was done beside what is measured now.
 
         Args:
-            played: index of the player's level; mode: flat index of the chosen mode. None where there is none.
-            at: the lesson's number.
-            guess, choice: of the two controls in the bar.
-            model, seed, label: what is looked at.
             progress: Gradio's.
-            *values: of `READ`.
+            at: the lesson's number.
+            **values: of `answer`.
         """
         if not 1 <= int(at) <= len(LESSONS):
             return ""
-        report = deadline(PATIENCE, lambda share, what: progress(share, desc=what))
-        lesson = LESSONS[int(at) - 1]
-        return reply_html(self.reply(lesson, played, mode, guess, choice, model, seed, label, report, *values))
+        report = deadline(self.work.bounded(CHECK_SECONDS), lambda share, what: progress(share, desc=what))
+        return reply_html(self.answer(LESSONS[int(at) - 1], report, **values))
 
-    def reply(self, lesson, played, mode, guess, choice, model, seed, label, report, *values) -> Reply:
-        """`check` of one lesson, not yet on a page."""
-        done, preset = dict(zip(READ, values, strict=True)), lesson.preset
+    def answer(
+        self, lesson: Lesson, report: Report, *, played, mode, guess, choice, model, seed, label, **done
+    ) -> Reply:
+        """`check` of one lesson, not yet on a page.
+
+        Args:
+            lesson: one.
+            report: gives up when time is up.
+            played: index of the player's level; mode: flat index of the chosen mode. None where there is none.
+            guess, choice: of the two controls in the bar.
+            model, seed, label: what is looked at.
+            **done: of `Stops.read`.
+        """
         if lesson.asks == "flow":
-            if done["flow-density"] == DRAWN:
-                raise UserError("The tour knows the named densities only: choose one of them.")
-            same = {"density": done["flow-density"], "nfe": done["flow-nfe-all"], "seed": done["flow-seed"] or 0}
-            asked = [replace(s, **same) for s in preset]
-            return lessons.nearest_flow(self.flows, asked, self.names(asked), choice, report)
+            return self._flow_answer(lesson.preset, choice, report, done)
         if not usable_seed(seed):
             raise UserError("Type a seed first: a whole number from 0 to 4294967295.")
-        bench, label = self.library.get(model), fitting_label(self.library, model, label)
+        bench, label = self.work.library.get(model), fitting_label(self.work.library, model, label)
         entries = bench.spectrum().entries
         if lesson.asks == "level":
             return lessons.outline(bench, TrajectoryRequest(seed, label, done["steps"]), played, report)
         if lesson.asks == "guess":
-            return lessons.linear(
-                bench, replace(preset, seeds=consecutive(seed, len(preset.seeds)), label=label), guess, report
-            )
+            seeds = consecutive(seed, len(lesson.preset.seeds))
+            return lessons.linear(bench, replace(lesson.preset, seeds=seeds, label=label), guess, report)
         if lesson.asks == "mode":
             level = min(max(int(done["level"] or 0), 0), len(entries) - 1)
             return lessons.growing_mode(entries[level], mode)
         if lesson.asks == "band":
             edges = (min(done["low"], done["high"]), max(done["low"], done["high"]))
-            gains = tuple(done[f"gain-{name}"] for name in ("small", "middle", "large"))
+            gains = tuple(done[name] for name in ("small", "middle", "large"))
             touched = tuple(i for i in done["levels"] or () if i < len(entries))
             return lessons.missed_least(bench, MaskRequest(seed, label, edges, gains, done["order"], touched))
-        if not done["edit-bands"]:
+        if not done["bands"]:
             return Reply("Tick exactly one band first.")
-        asked = replace(
-            preset, seed=seed, label=label, reference_seed=done["edit-other"], tau=done["edit-tau"],
-            bands=tuple(done["edit-bands"]), ratio=round(done["edit-ratio"] / 100, 10),
+        request = replace(
+            lesson.preset, seed=seed, label=label, reference_seed=done["other"], tau=done["tau"],
+            bands=tuple(done["bands"]), ratio=round(done["ratio"] / 100, 10),
         )  # fmt: skip
-        return lessons.most_detail(bench, asked, report)
+        return lessons.most_detail(bench, request, report)
+
+    def _flow_answer(self, preset: Sequence[Flow2DRequest], choice, report: Report, done: dict) -> Reply:
+        if done["density"] == DRAWN:
+            raise UserError("The tour knows the named densities only: choose one of them.")
+        same = {"density": done["density"], "nfe": done["nfe"], "seed": done["flow_seed"] or 0}
+        requests = [replace(s, **same) for s in preset]
+        return lessons.nearest_flow(self.work.studio.points, requests, self.names(requests), choice, report)
 
 
-def part_of_page(elem_id: str) -> gr.blocks.Block:
-    """The component of the page under construction that has this elem_id.
-
-    Raises:
-        LookupError: there is none.
-    """
-    for block in Context.root_block.blocks.values():
-        if getattr(block, "elem_id", None) == elem_id:
-            return block
-    raise LookupError(f"no component {elem_id!r} on this page")
-
-
-def build_tour(library: ModelLibrary) -> Callable[[Source, gr.Tabs, RecipeFiller, Callable[[Dependency], None]], None]:
-    """Lay the bar out, closed.
-
-    Args:
-        library: the models.
-
-    Returns:
-        A function that wires it, to be called after all tabs and the recipe panel with the source bar, the tabs, what
-        `build_recipe_panel` and what `build_flow_lab` return.
-    """
-    tour = Tour(library)
+def lay_out_tour(_: Workspace) -> TourControls:
+    """The bar, closed."""
     with gr.Accordion(LABEL, open=False, elem_id="tour", elem_classes="ks-tour") as box:
         words = gr.HTML(INTRO, elem_id="tour-words")
         guess = gr.Slider(
@@ -253,25 +302,31 @@ def build_tour(library: ModelLibrary) -> Callable[[Source, gr.Tabs, RecipeFiller
             check = gr.Button("Check", size="sm", min_width=90, variant="primary", visible=False, elem_id="tour-check")
             ahead = gr.Button("Start", size="sm", min_width=90, elem_id="tour-next")
             close = gr.Button("Close", size="sm", min_width=70, elem_id="tour-close")
-    at, ask = gr.State(0), gr.State(0)
     grows, played, mode = (gr.Number(0, precision=0, visible=False) for _ in range(3))
+    return TourControls(
+        box, words, guess, choice, reply, back, check, ahead, close, gr.State(0), gr.State(0), grows, played, mode
+    )
 
-    def wire(source: Source, tabs: gr.Tabs, filling: RecipeFiller, look_again: Callable[[Dependency], None]) -> None:
-        quiet = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
-        bar = [at, words, guess, choice, check, reply, back, ahead, box]
-        level = part_of_page("level")
-        set_up = [tabs, part_of_page("effect-parts"), level, *source.targets, filling.pending, grows, ask]
-        outputs = [*bar, *set_up, *map(part_of_page, FLOW)]
-        inputs = [at, source.moves, *source.inputs, level]
-        for button, by in ((back, -1), (ahead, 1)):
-            went = button.click(guarded(functools.partial(tour.go, by)), inputs, outputs, **quiet)
-            filling.now(went)  # where the bar does not move
-            # one step later, when the bar's new values can be read
-            went.success(None, [source.moves, grows], source.moves, js=ADD, **PRIVATE)
-            button.click(None, None, None, js=SCROLL, **PRIVATE)
-        look_again(ask.change(guarded(lambda: None), None, None, queue=False, show_progress="hidden", **PRIVATE))
-        close.click(lambda: gr.update(open=False), None, box, queue=False, show_progress="hidden", **PRIVATE)
-        done = [played, mode, at, guess, choice, *source.inputs, *map(part_of_page, READ)]
-        check.click(guarded(tour.check), done, reply, js=DONE, show_progress="minimal", **MODEL_QUEUE, **PRIVATE)
 
-    return wire
+def build_tour(page: Page) -> Tour:
+    """Wire the bar to the finished tabs and to what fills them from a recipe."""
+    c, stops, filler = page.panels["tour"], Stops.of(page), page.panels["recipes"]
+    source, tour = page.work.source, Tour(page.work, c, stops, filler.pending)
+    quiet = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
+    outputs = [*c.listed(*BAR), *source.targets, filler.pending, *stops.set]
+    inputs = [c.at, source.moves, *source.inputs, stops.spectrum.level]
+    for button, by in ((c.back, -1), (c.ahead, 1)):
+        went = button.click(guarded(functools.partial(tour.go, by)), inputs, outputs, **quiet)
+        filler.now(went)  # where the bar does not move
+        # one step later, when the bar's new values can be read
+        went.success(None, [source.moves, c.grows], source.moves, js=ADD, **PRIVATE)
+        button.click(None, None, None, js=SCROLL, **PRIVATE)
+    look_again = page.built["flow"].binding.rerun
+    look_again(c.ask.change(guarded(lambda: None), None, None, queue=False, show_progress="hidden", **PRIVATE))
+    c.close.click(lambda: gr.update(open=False), None, c.box, queue=False, show_progress="hidden", **PRIVATE)
+    asked = {**c.named("played", "mode", "at", "guess", "choice"), **source.named, **stops.read}
+    c.check.click(
+        guarded(tour.check), inputs_kwargs=asked, outputs=c.reply, js=DONE, show_progress="minimal", **MODEL_QUEUE,
+        **PRIVATE,
+    )  # fmt: skip
+    return tour

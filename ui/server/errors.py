@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import sys
 import traceback
@@ -15,26 +16,49 @@ from analysis.core.errors import UserError
 UNEXPECTED = "Something went wrong here and was written to the server's log: try other settings, or reload the page."
 
 
+def sentence_of(error: Exception) -> str:
+    """What a visitor reads of a failure; one that nobody foresaw goes to the log instead."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, gr.Error):
+        return str(error.message)
+    traceback.print_exception(error, file=sys.stderr)
+    return UNEXPECTED
+
+
 def guarded(fn: Callable) -> Callable:
-    """Handler `fn` whose failures reach the browser as one sentence, never as a stack trace."""
+    """Handler `fn` whose failures reach the browser as one sentence, never as a stack trace.
+
+    Of a generator, also those that come while it runs; it is closed when the page is left.
+    """
+
+    def call(work: Callable, *args, **kwargs):
+        try:
+            return work(*args, **kwargs)
+        except gr.Error:
+            raise
+        except Exception as e:
+            raise gr.Error(sentence_of(e), print_exception=False) from None
 
     @functools.wraps(fn)
     def safe(*args, **kwargs):
-        try:
-            return fn(*args, **kwargs)
-        except UserError as e:
-            raise gr.Error(str(e), print_exception=False) from None
-        except gr.Error:
-            raise
-        except Exception:
-            traceback.print_exc(file=sys.stderr)
-            raise gr.Error(UNEXPECTED, print_exception=False) from None
+        return call(fn, *args, **kwargs)
 
-    return safe
+    @functools.wraps(fn)
+    def safe_steps(*args, **kwargs):
+        steps, end = fn(*args, **kwargs), object()
+        try:
+            while (values := call(next, steps, end)) is not end:
+                yield values
+        finally:
+            steps.close()
+
+    plain = fn.func if isinstance(fn, functools.partial) else fn
+    return safe_steps if inspect.isgeneratorfunction(plain) else safe
 
 
 async def refuse(send, status: int, sentence: str, headers: tuple = ()) -> None:
-    """Answer a request with a sentence, where Gradio's page and client look for it; what was asked is not looked at.
+    """Answer a request with a sentence, where Gradio's page and client look for it, without a look at the request.
 
     Args:
         send: of the ASGI call.
@@ -43,6 +67,6 @@ async def refuse(send, status: int, sentence: str, headers: tuple = ()) -> None:
         headers: further ones.
     """
     text = json.dumps({"error": sentence}).encode()
-    told = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode()), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": told})
+    fields = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": text})

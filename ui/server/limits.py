@@ -18,11 +18,10 @@ from analysis.workbench import library
 from analysis.workbench.library import ModelLibrary, OwnModels
 from foundation.pictures import UPLOAD_BYTES
 from ui.server.errors import refuse
+from ui.server.gradio_internals import UPLOAD_PATH
 from ui.server.queue import WAITING
-from ui.server.runs import limit_patience
 
 MAX_BODY_BYTES = 8 * 2**20  # no question of ours is longer; pictures that people bring are at most 4 MB
-UPLOAD_PATH = "/gradio_api/upload"
 MAX_UPLOAD_BYTES = library.MAX_BYTES + 2**20  # a model, and what the form puts around it
 
 
@@ -86,7 +85,7 @@ class Limits:
 
 
 QUEUE_SIZE = 48  # questions that wait at once, of all visitors; another model asks for eleven
-PATIENCE = 60.0  # seconds that one measurement may take
+PUBLIC_PATIENCE = 60.0  # seconds that one measurement may take
 BODY_BYTES = 6 * 2**20  # a picture of 4 MB as base64
 FILE_BYTES = UPLOAD_BYTES
 UPLOADS_AN_HOUR = 512 * 2**20  # of all visitors; Gradio keeps a file for an hour
@@ -157,9 +156,8 @@ class PublicLimits(Limits):
 
 
 def close_doors(library: ModelLibrary) -> None:
-    """Before the page is built: no models of visitors, and measurements that give up earlier."""
+    """Before the page is built, with `PUBLIC_PATIENCE`: no models of visitors."""
     library.own = OwnModels(most=0)
-    limit_patience(PATIENCE)
 
 
 def restrict(demo: gr.Blocks, options: dict) -> dict:
@@ -192,7 +190,7 @@ def exposure(where: str, demo: gr.Blocks, models: list[str]) -> str:
   open the page and call {endpoints};
   read cards and spectra of: {", ".join(models)}.
 Limits: {QUEUE_SIZE} questions wait at once, {WAITING} of one visitor, one after another is answered, a measurement
-  gives up after {PATIENCE:.0f} s; a request has at most {BODY_BYTES // 2**20} MB, a picture {FILE_BYTES // 2**20} MB,
-  all uploads of an hour {UPLOADS_AN_HOUR // 2**20} MB; nobody can bring a model.
+  gives up after {PUBLIC_PATIENCE:.0f} s; a request has at most {BODY_BYTES // 2**20} MB, a picture
+  {FILE_BYTES // 2**20} MB, all uploads of an hour {UPLOADS_AN_HOUR // 2**20} MB; nobody can bring a model.
 Files and settings of this machine are not offered. For more than a lecture put a proxy with TLS and a login before
 it."""

@@ -11,9 +11,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from gradio.queueing import Queue
-
 from ui.server.errors import refuse
+from ui.server.gradio_internals import CALL_PATH, JOIN_PATH, queue_of, waiting
 from ui.theme import script
 
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}  # one model, one question at a time
@@ -23,8 +22,6 @@ PRIVATE = {"api_visibility": "private"}
 # questions of one visitor that wait at once; a slider that is moved fast keeps one, another model asks for eleven, and
 # fourteen were counted after four changes of the model within seconds on a slow machine
 WAITING = 16
-JOIN_PATH = "/gradio_api/queue/join"
-CALL_PATH = "/gradio_api/call/"
 QUEUE_HEADER = b"x-studio-queue"  # read by busy.js
 HEAD = f"<script>{script('busy.js')}</script>"
 
@@ -40,21 +37,21 @@ class Shares:
     def __init__(self, app, most: int = WAITING):
         self.app, self.most = app, most
         self._entering: Counter[str | None] = Counter()  # let in, and perhaps not yet in a queue
-        self._numbers: dict[str, int] = {}  # of the queues; their own names may be places in memory
+        self._numbers: dict[str, int] = {}  # of the queues; Gradio's names of them may be places in memory
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST" or not _asks(scope["path"]):
             await self.app(scope, receive, send)
             return
         messages = await _whole(receive)
-        asked, blocks = _json(messages), scope["app"].get_blocks()
-        visitor = asked.get("session_hash")
+        question = _json(messages)
+        visitor = question.get("session_hash")
         if visitor == "":  # Gradio fails on it
             await refuse(send, 400, "session_hash is empty: give this session a name, or leave it out.")
             return
         if not isinstance(visitor, str) or not visitor:
             visitor = None  # Gradio names each of its questions anew
-        elif self._entering[visitor] + waiting(blocks._queue, visitor) >= self.most:
+        elif self._entering[visitor] + waiting(scope, visitor) >= self.most:
             await refuse(
                 send, 429, f"{self.most} of your questions are waiting already: ask again when some are answered."
             )
@@ -64,7 +61,8 @@ class Shares:
             return messages.pop(0) if messages else await receive()
 
         async def with_queue(message):
-            if message["type"] == "http.response.start" and (number := self._queue(blocks, asked)) is not None:
+            number = self._number(queue_of(scope, question)) if message["type"] == "http.response.start" else None
+            if number is not None:
                 message = {**message, "headers": [*message.get("headers", ()), (QUEUE_HEADER, b"%d" % number)]}
             await send(message)
 
@@ -76,22 +74,9 @@ class Shares:
             if not self._entering[visitor]:
                 del self._entering[visitor]
 
-    def _queue(self, blocks, asked: dict) -> int | None:
-        """The number of the queue that a question waits in."""
-        index = asked.get("fn_index")
-        fn = blocks.fns.get(index) if isinstance(index, int) else None
-        return None if fn is None else self._numbers.setdefault(fn.concurrency_id, len(self._numbers))
-
-
-def waiting(queue: Queue, visitor: str) -> int:
-    """How many questions of a visitor wait; the ones that are being answered do not.
-
-    Args:
-        queue: Gradio's, of the page.
-        visitor: name of the session.
-    """
-    queues = queue.event_queue_per_concurrency_id.values()
-    return sum(event.session_hash == visitor for one in queues for event in one.queue)
+    def _number(self, queue: str | None) -> int | None:
+        """The number of a queue, which the page may know."""
+        return None if queue is None else self._numbers.setdefault(queue, len(self._numbers))
 
 
 def _asks(path: str) -> bool:
@@ -109,7 +94,7 @@ async def _whole(receive) -> list[dict]:
 def _json(messages: list[dict]) -> dict:
     """The body of a request; Gradio says what is wrong with one that is no table."""
     try:
-        found = json.loads(b"".join(m.get("body", b"") for m in messages))
+        body = json.loads(b"".join(m.get("body", b"") for m in messages))
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return body if isinstance(body, dict) else {}

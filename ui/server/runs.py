@@ -1,12 +1,12 @@
-"""Measurements that take seconds to minutes: asked by a button, told by a bar, stopped by another button."""
+"""Measurements that take seconds to minutes: started by a button, followed by a bar, stopped by another button."""
 
 from __future__ import annotations
 
-import math
+import html
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import gradio as gr
@@ -14,7 +14,8 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
-from ui.server.errors import guarded
+from analysis.core.progress import Report
+from ui.server.errors import guarded, sentence_of
 from ui.server.queue import PRIVATE
 
 
@@ -50,40 +51,29 @@ class Latest:
             if session is not None and self._wishes.get(session, key) != key:
                 raise Superseded
 
+    def wants_none(self, session: str | None) -> bool:
+        """Whether a visitor has stopped and asked for nothing since."""
+        with self._lock:
+            return session in self._wishes and self._wishes[session] is None
+
 
 # not the queue of the quick answers: a slider must not wait for a measurement
 LONG_QUEUE = {"concurrency_id": "long", "concurrency_limit": 1}
-PATIENCE = 300.0  # seconds
+RUN_SECONDS = 300.0  # that a measurement may take where nobody sets less
 PROGRESS = gr.Progress()  # Gradio sees it as a default argument and fills in the visitor's own
 STOPPED = '<p class="ks-line" role="status">Stopped. What was shown before is kept.</p>'
-Report = Callable[[float, str], None]
-
-
-class _Ceiling:
-    seconds = math.inf
-
-
-def limit_patience(seconds: float) -> None:
-    """No deadline of this process is longer, from now on."""
-    _Ceiling.seconds = seconds
-
-
-def allowed(seconds: float) -> float:
-    """So many seconds, or less where `limit_patience` says so."""
-    return min(seconds, _Ceiling.seconds)
 
 
 def deadline(seconds: float, report: Report | None = None) -> Report:
     """A progress callback that gives up after so many seconds from now.
 
     Args:
-        seconds: how long the work may take, see `allowed`.
+        seconds: how long the work may take.
         report: a further callback.
 
     Raises:
         UserError: from the callback, when time is up.
     """
-    seconds = allowed(seconds)
     end = time.monotonic() + seconds
 
     def watch(share: float, what: str) -> None:
@@ -96,9 +86,13 @@ def deadline(seconds: float, report: Report | None = None) -> Report:
 
 
 class LongRun:
-    """One kind of measurement: which of its runs each visitor still wants."""
+    """One kind of measurement: which of its runs each visitor still wants.
 
-    def __init__(self, patience: float = PATIENCE):
+    Args:
+        patience: seconds that one run may take.
+    """
+
+    def __init__(self, patience: float = RUN_SECONDS):
         self.patience = patience
         self._latest = Latest()
 
@@ -109,6 +103,10 @@ class LongRun:
     def stop(self, session: str | None) -> None:
         """A visitor wants none."""
         self._latest.wish(session, None)
+
+    def stopped(self, session: str | None) -> bool:
+        """Whether a visitor wants none."""
+        return self._latest.wants_none(session)
 
     def report(self, session: str | None, key: Hashable, progress: gr.Progress) -> Report:
         """What the measurement calls after every step.
@@ -142,50 +140,69 @@ def run_buttons(text: str, name: str) -> RunButtons:
     return RunButtons(start, stop)
 
 
+def idle(buttons: RunButtons, running: bool = False) -> dict:
+    """Which of the two buttons can be pressed."""
+    return {buttons.start: gr.update(interactive=not running), buttons.stop: gr.update(interactive=running)}
+
+
+def problem(sentence: str) -> str:
+    """A sentence in the place of a measurement's words."""
+    return f'<p class="ks-line ks-todo" role="alert">{html.escape(sentence)}</p>'
+
+
 def wire_run(
     run: LongRun,
     buttons: RunButtons,
-    measure: Callable,
-    inputs: Sequence[Component],
+    measure: Callable[..., dict],
+    inputs: Mapping[str, Component],
     outputs: Sequence[Component],
 ) -> Dependency:
-    """Connect a run: wish noted, buttons swapped, measured, buttons swapped back.
+    """Connect a run: wish noted, buttons swapped, measured, buttons swapped back by the answer itself.
+
+    However a run ends, also by a mistake, its answer makes the buttons usable again and says what happened.
 
     Args:
         run: who wants what.
         buttons: of the run.
-        measure: called with the inputs' values and a `Report`; one value an output comes back.
-        inputs: its inputs; their values are the run's key.
-        outputs: its outputs; progress is shown on the first, and a word when the run was stopped.
+        measure: called with the inputs' values by name and a `report`; gives {component: value}.
+        inputs: its inputs by the names of its arguments; their values are the run's key.
+        outputs: its outputs; progress is shown on the first, and a word when the run was stopped or failed.
 
     Returns:
         The event "it was measured, or stopped".
     """
 
-    def start(request: gr.Request, *values):
+    def start(request: gr.Request, **values):
         run.ask(request.session_hash, _key(values))
-        return gr.update(interactive=False), gr.update(interactive=True)
+        return idle(buttons, running=True)
 
-    def watched(request: gr.Request, progress=PROGRESS, *values):
+    def watched(request: gr.Request, progress=PROGRESS, **values):
+        session = request.session_hash
         try:
-            return measure(*values, run.report(request.session_hash, _key(values), progress))
+            shown = measure(**values, report=run.report(session, _key(values), progress))
         except Superseded:
-            return STOPPED, *(gr.skip() for _ in outputs[1:])
+            if not run.stopped(session):  # a later run has the buttons
+                return gr.skip()
+            shown = {outputs[0]: STOPPED}
+        except Exception as e:
+            shown = {outputs[0]: problem(sentence_of(e))}
+        return {**({} if shown == gr.skip() else shown), **idle(buttons)}
 
-    def stop(request: gr.Request) -> None:
+    def stop(request: gr.Request):
         run.stop(request.session_hash)
+        return idle(buttons)
 
     swap = {"queue": False, "show_progress": "hidden", **PRIVATE}
     pair = [buttons.start, buttons.stop]
-    asked = buttons.start.click(guarded(start), list(inputs), pair, **swap)
-    done = asked.success(
-        guarded(watched), list(inputs), list(outputs), show_progress_on=outputs[0], **LONG_QUEUE, **PRIVATE
-    )
-    done.then(lambda: (gr.update(interactive=True), gr.update(interactive=False)), None, pair, **swap)
-    buttons.stop.click(guarded(stop), None, None, **swap)
+    started = buttons.start.click(guarded(start), inputs_kwargs=dict(inputs), outputs=pair, **swap)
+    done = started.success(
+        watched, inputs_kwargs=dict(inputs), outputs=[*outputs, *pair], show_progress_on=outputs[0], **LONG_QUEUE,
+        **PRIVATE,
+    )  # fmt: skip
+    buttons.stop.click(guarded(stop), None, pair, **swap)
     return done
 
 
-def _key(values: Sequence) -> str:
+def _key(values: Mapping) -> str:
     """Values of controls as something that can be compared, whatever a browser sent."""
-    return repr(values)
+    return repr(sorted(values.items()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import inspect
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -31,27 +30,6 @@ def no_garbage() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-@contextlib.contextmanager
-def no_stubs() -> Iterator[None]:
-    """Within, importing Gradio writes no type stubs.
-
-    Gradio 6.31 parses every component's source and rewrites the .pyi file beside it at each import: more than half of
-    the import's time, and a race between two apps that start together. It passes over a class without a source file.
-    """
-    found = inspect.getfile
-
-    def getfile(thing):
-        if isinstance(thing, type) and thing.__module__.startswith("gradio."):
-            raise OSError("no stub wanted")
-        return found(thing)
-
-    inspect.getfile = getfile
-    try:
-        yield
-    finally:
-        inspect.getfile = found
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import gradio as gr
@@ -10,12 +11,13 @@ from analysis.metrics.image import PairNumbers, compare_pictures
 from analysis.recipes import recipe
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
+from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, heading, row_html
 from ui.components.save_bar import save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import NO_CLASS, Source, class_choices, fitting_label, model_choices, readable
-from ui.tabs.grid import build_grid_panel
+from ui.source import NO_CLASS, BuiltTab, Source, Workspace, class_choices, fitting_label, model_choices, readable
+from ui.tabs.grid import build_grid
 
 LOW, HIGH = 0.33, 0.67
 INTRO = """<p class="ks-intro">Change one thing and keep the rest: two settings side by side with the distance of their
@@ -24,49 +26,89 @@ pictures, or a grid over any two parameters. Cells of one seed share one encodin
 window &nbsp;·&nbsp; LPIPS (Alex) only where its backbone is at hand</p>"""
 
 
+@dataclass(frozen=True)
+class SideControls(Controls):
+    """Components of one of the two settings."""
+
+    model: gr.Dropdown
+    seed: gr.Number
+    label: gr.Dropdown
+    low: gr.Slider
+    high: gr.Slider
+    small: gr.Slider
+    middle: gr.Slider
+    large: gr.Slider
+    order: gr.Radio
+    take: gr.Button
+
+
+SETTING = ("model", "seed", "label", "low", "high", "small", "middle", "large", "order")
+
+
+@dataclass(frozen=True)
+class CompareControls(Controls):
+    """Components of what both sides show."""
+
+    pictures: gr.HTML
+    numbers: gr.HTML
+    save_a: gr.HTML
+    save_b: gr.HTML
+
+
 class CompareTab:
-    """The handlers; each can be called without a page."""
+    """The handlers; each can be called without a page.
 
-    def __init__(self, library: ModelLibrary):
-        self.library = library
+    Args:
+        library: the models.
+        controls: of the tab, or their names.
+    """
 
-    def pair(self, *values) -> tuple:
-        """Both pictures, their difference, the numbers, and what can be kept of each.
+    def __init__(self, library: ModelLibrary, controls: CompareControls):
+        self.library, self.controls = library, controls
+
+    def pair(self, **values) -> dict:
+        """Both pictures, their difference, the numbers, and what can be saved of each.
 
         Args:
-            *values: twice model, seed, label, lower edge, upper edge, three retentions, order.
+            **values: `SETTING` of each side, the names ended by "_a" and "_b".
         """
-        half = len(values) // 2
-        if any(values[i] is None for i in (1, half + 1)):  # a box was cleared to type another number
-            return (gr.skip(),) * 4
-        shown, kept, pictures = [], [], []
-        for letter, (model, seed, label, low, high, *gains, order) in zip(
-            "AB", (values[:half], values[half:]), strict=True
-        ):
-            bench = self.library.get(model)
-            request = MaskRequest(
-                seed, fitting_label(self.library, model, label), (min(low, high), max(low, high)), tuple(gains), order
-            )
-            pictures.append(bench.mask_bands(request).masked)
-            shown.append(figure_html(pictures[-1], letter, f"{bench.name}, seed {seed}"))
-            kept.append(save_value(pictures[-1], recipe.describe(request, bench), f"{bench.name}-seed{seed}-{letter}"))
+        sides = {s: {name: values[f"{name}_{s}"] for name in SETTING} for s in "ab"}
+        if any(side["seed"] is None for side in sides.values()):  # cleared to type another number
+            return gr.skip()
+        c = self.controls
+        shown, pictures, saves = [], [], []
+        for letter, side in sides.items():
+            bench = self.library.get(side["model"])
+            edges = (min(side["low"], side["high"]), max(side["low"], side["high"]))
+            gains = tuple(side[name] for name in ("small", "middle", "large"))
+            label = fitting_label(self.library, side["model"], side["label"])
+            request = MaskRequest(side["seed"], label, edges, gains, side["order"])
+            picture = bench.mask_bands(request).masked
+            name = f"{bench.name}-seed{request.seed}-{letter.upper()}"
+            saves.append(save_value(picture, recipe.describe(request, bench), name))
+            shown.append(figure_html(picture, letter.upper(), f"{bench.name}, seed {request.seed}"))
+            pictures.append(picture)
         both = compare_pictures(*pictures)
         same = both.numbers.mse == 0
         note = "equal in every pixel" if same else f"A − B, magnified × {both.magnification:.3g}, grey = equal"
-        row = row_html(shown[0], shown[1], figure_html(both.difference, "Difference", note))
-        return row, _numbers(both.numbers), *kept
+        return {
+            c.pictures: row_html(*shown, figure_html(both.difference, "Difference", note)),
+            c.numbers: _numbers(both.numbers),
+            c.save_a: saves[0],
+            c.save_b: saves[1],
+        }
 
-    def side_of(self, model: str, seed: int, label: int) -> tuple:
+    def take(self, side: SideControls, model: str, seed: int, label: int) -> dict:
         """Model, seed and class of the bar above for one side."""
-        known = readable(self.library)
-        choices = model_choices(self.library, () if model in known else (model,))
-        return gr.update(choices=choices, value=model), seed, self.classes(model, label)
+        choices = model_choices(self.library, () if model in readable(self.library) else (model,))
+        classes = self.classes(side, model, label)
+        return {side.model: gr.update(choices=choices, value=model), side.seed: seed, **classes}
 
-    def classes(self, model: str, label: int = NO_CLASS) -> dict:
-        """The choices of a class."""
+    def classes(self, side: SideControls, model: str, label: int = NO_CLASS) -> dict:
+        """The choices of a side's class."""
         choices = class_choices(self.library, model)
-        fitting = fitting_label(self.library, model, label)
-        return gr.update(choices=choices, value=fitting, visible=len(choices) > 1)
+        value = fitting_label(self.library, model, label)
+        return {side.label: gr.update(choices=choices, value=value, visible=len(choices) > 1)}
 
 
 def _numbers(numbers: PairNumbers) -> str:
@@ -80,22 +122,7 @@ def _numbers(numbers: PairNumbers) -> str:
     return facts(*pairs)
 
 
-@dataclass(frozen=True)
-class Side:
-    """Controls of one setting. Attributes: model, seed, label; rest = edges, retentions, order; take = the button."""
-
-    model: gr.Dropdown
-    seed: gr.Number
-    label: gr.Dropdown
-    rest: tuple
-    take: gr.Button
-
-    @property
-    def inputs(self) -> list:
-        return [self.model, self.seed, self.label, *self.rest]
-
-
-def _side(library: ModelLibrary, source: Source, letter: str, seed: int) -> Side:
+def _side(library: ModelLibrary, source: Source, letter: str, seed: int) -> SideControls:
     first, _, label = source.start
     name = letter.lower()
     classes = class_choices(library, first)
@@ -110,62 +137,66 @@ def _side(library: ModelLibrary, source: Source, letter: str, seed: int) -> Side
                 seed, label="Seed", info="picks the noise", precision=0, elem_id=f"seed-{name}", scale=2, min_width=90
             )
             kind = gr.Dropdown(
-                classes, value=label, label="Class", info="what shall be made", visible=len(classes) > 1,
+                classes, value=label, label="Class", info="of the picture", visible=len(classes) > 1,
                 elem_id=f"label-{name}", scale=2, min_width=110, filterable=False,
             )  # fmt: skip
         with gr.Accordion("Bands", open=False, elem_id=f"bands-{name}"):
-            low, high = (
-                gr.Slider(
-                    0, 1, value, step=0.01, label=f"{edge} edge", info="share of modes below",
-                    elem_id=f"{part}-{name}", buttons=["reset"],
-                )
-                for edge, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH))
-            )  # fmt: skip
-            gains = [
-                gr.Slider(
-                    0, 2, 1, step=0.05, label=f"Keep {size} α", info="0 removes, 1 keeps, 2 doubles",
-                    elem_id=f"gain-{size}-{name}", buttons=["reset"],
-                )
-                for size in ("smallest", "middle", "largest")
-            ]  # fmt: skip
-            order = gr.Radio(
-                [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
-                info="what “smallest” means", elem_id=f"order-{name}",
-            )  # fmt: skip
-        take = gr.Button(f"{letter} = the bar above", size="sm", elem_id=f"take-{name}")
-    return Side(model, number, kind, (low, high, *gains, order), take)
+            bands = _bands(name)
+        take = gr.Button("Copy from the top bar", size="sm", elem_id=f"take-{name}")
+    return SideControls(model, number, kind, **bands, take=take)
 
 
-def build_compare(library: ModelLibrary, source: Source, opened: gr.Tab) -> None:
-    """Lay the tab out and wire it.
+def _bands(name: str) -> dict:
+    """Edges, retentions and order of one side."""
+    parts: dict = {}
+    for edge, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH)):
+        parts[part] = gr.Slider(
+            0, 1, value, step=0.01, label=f"{edge} edge", info="share of modes below", buttons=["reset"],
+            elem_id=f"{part}-{name}",
+        )  # fmt: skip
+    for part, size in (("small", "smallest"), ("middle", "middle"), ("large", "largest")):
+        parts[part] = gr.Slider(
+            0, 2, 1, step=0.05, label=f"Keep {size} α", info="0 removes, 1 keeps, 2 doubles", buttons=["reset"],
+            elem_id=f"gain-{size}-{name}",
+        )  # fmt: skip
+    parts["order"] = gr.Radio(
+        [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
+        info="what “smallest” means", elem_id=f"order-{name}",
+    )  # fmt: skip
+    return parts
 
-    Args:
-        library: the models.
-        source: the bar above, which either side can take over.
-        opened: the gr.Tab that this stands in; nothing is computed before it is looked at.
-    """
-    tab = CompareTab(library)
+
+def build_compare(work: Workspace, opened: gr.Tab) -> BuiltTab:
+    """Lay the tab out and wire it; nothing is computed before it is opened."""
+    library, source = work.library, work.source
     gr.HTML(INTRO)
     with gr.Row():
-        a = _side(library, source, "A", source.start[1])
-        b = _side(library, source, "B", source.start[1] + 1)
+        sides = {letter: _side(library, source, letter.upper(), source.start[1] + i) for i, letter in enumerate("ab")}
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Side by side", "follows the settings at once"))
-        row = gr.HTML(elem_id="compare-pictures")
-        numbers = gr.HTML(elem_id="compare-numbers")
+        pictures, numbers = gr.HTML(elem_id="compare-pictures"), gr.HTML(elem_id="compare-numbers")
         with gr.Row():
-            kept = [save_bar(elem_id=f"keep-{letter}", elem_classes="ks-keep-side") for letter in "ab"]
-    build_grid_panel(library, a.inputs)
+            saves = [save_bar(elem_id=f"keep-{letter}", elem_classes="ks-save-side") for letter in "ab"]
+    c = CompareControls(pictures, numbers, *saves)
+    tab = CompareTab(library, c)
+    build_grid(work, sides["a"].named(*SETTING))
 
     live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
-    both, shown = [*a.inputs, *b.inputs], [row, numbers, *kept]
+    both = {f"{name}_{s}": part for s, side in sides.items() for name, part in side.named(*SETTING).items()}
+    paired = {"fn": guarded(tab.pair), "inputs_kwargs": both, "outputs": c.listed(), **live}
     # one listener for everything: of two that are "always_last" each would start the other again
     looks = [opened.select]
-    for side in (a, b):
-        looks += [side.seed.change, side.label.input, *(c.input for c in side.rest)]
-        looks += [c.release for c in side.rest if isinstance(c, gr.Slider)]  # what Gradio's reset button tells
-        chosen = side.model.input(guarded(tab.classes), side.model, side.label, **live)
-        taken = side.take.click(guarded(tab.side_of), source.inputs, [side.model, side.seed, side.label], **live)
+    for side in sides.values():
+        bands = side.listed(*SETTING[3:])
+        looks += [side.seed.change, side.label.input, *(p.input for p in bands)]
+        looks += [p.release for p in bands if isinstance(p, gr.Slider)]  # what Gradio's reset button tells
+        chosen = side.model.input(
+            guarded(functools.partial(tab.classes, side)), side.model, side.label, **live
+        )  # fmt: skip
+        taken = side.take.click(
+            guarded(functools.partial(tab.take, side)), source.inputs, side.listed("model", "seed", "label"), **live
+        )  # fmt: skip
         for event in (chosen, taken):
-            event.success(guarded(tab.pair), both, shown, **live)
-    gr.on(looks, guarded(tab.pair), both, shown, trigger_mode="always_last", **live)
+            event.success(**paired)
+    gr.on(looks, **paired, trigger_mode="always_last")
+    return BuiltTab(c)

@@ -1,32 +1,38 @@
-"""Tab "Cumulative effect": what every band and level adds on the way, how linear it is, what bands carry, surgery."""
+"""Tab "Cumulative effect": what every band and level adds on the way, and beside it the parts that stand alone."""
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import gradio as gr
-from gradio.events import Dependency
 
+from analysis.core.progress import Report
 from analysis.figures import effects
+from analysis.koopman.spectrum import band_names
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.findings import decoded_words, effect_words
 from analysis.workbench.library import ModelLibrary
-from ui.components.html import heading
+from analysis.workbench.spectrum import MaskRequest
+from ui.components.controls import Controls
+from ui.components.html import figure_html, group_html, heading
 from ui.components.plot import plot, seen_script
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.server.runs import LongRun, run_buttons, wire_run
-from ui.source import Source, fitting_label, usable_seed
-from ui.tabs.linearity import Checks, build_labels, build_linearity, consecutive, seed_words, verdict
-from ui.tabs.surgery import NEUTRAL, Surgery, band_choices, build_surgery
+from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
+from ui.source import BuiltTab, Workspace, fitting_label, usable_seed
+from ui.tabs.factors import build_factors
+from ui.tabs.linearity import build_linearity, consecutive, drawn, seed_words, verdict
+from ui.tabs.surgery import MOVES, NEUTRAL, Surgery, SurgeryControls, band_choices, build_surgery
 
 LOW, HIGH = 0.33, 0.67
+BANDS = 3
 SEEDS, MAX_SEEDS = 4, 16
 DECODED_TIMES = 8
 DISPLACEMENT = "share<sub>B</sub>(τ) = Σ<sub>B</sub> |z(τ) − z(1)|² / Σ<sub>all</sub> |z(0) − z(1)|²"
 ENERGY = "share<sub>B</sub>(τ) = Σ<sub>B</sub> |z(τ)|² / Σ<sub>all</sub> |z(τ)|²"
 ARC = "share<sub>B</sub>(τ) = Σ<sub>B</sub> ∫ |dz| / Σ<sub>all</sub> ∫ |dz|, below the line over the whole way"
-KINDS = (("displacement", "displacement"), ("energy", "energy"), ("length of the way", "arc"))
+EFFECTS = (("displacement", "displacement"), ("energy", "energy"), ("length of the way", "arc"))
 FORMULAS = {
     "displacement": f"{DISPLACEMENT} &nbsp;·&nbsp; 0 at noise; all bands together make 1 at the picture",
     "energy": f"{ENERGY} &nbsp;·&nbsp; all bands together make 1 at every time",
@@ -37,21 +43,56 @@ exactly how much every band of modes and every level has moved by any time.</p>"
 ASK = '<p class="ks-line">Not measured yet: it leaves out one band or level at a time and decodes.</p>'
 
 
+@dataclass(frozen=True)
+class EffectControls(Controls):
+    """Components of the tab's own part; `parts` are its inner tabs, `seen` is filled in by `seen_script`."""
+
+    low: gr.Slider
+    high: gr.Slider
+    order: gr.Radio
+    parts: gr.Tabs
+    kind: gr.Radio
+    seeds: gr.Slider
+    formula: gr.HTML
+    words: gr.HTML
+    by_band: gr.HTML
+    by_level: gr.HTML
+    decoded_buttons: RunButtons
+    decoded_words: gr.HTML
+    decoded_pictures: gr.HTML
+    decoded_by_band: gr.HTML
+    decoded_by_level: gr.HTML
+    seen: gr.Checkbox
+
+
+EDGES = ("low", "high", "order")  # shared by all parts
+
+
 class EffectsTab:
-    """The handlers; each can be called without a page."""
+    """The handlers; each can be called without a page.
 
-    def __init__(self, library: ModelLibrary):
-        self.library = library
-        self.run = LongRun()
+    Args:
+        library: the models.
+        controls: of the tab, or their names.
+        patience: seconds that a measurement may take.
+    """
 
-    def request(self, model, seed, label, low, high, order, kind, count, decoded=0) -> EffectRequest:
+    def __init__(self, library: ModelLibrary, controls: EffectControls, patience: float = RUN_SECONDS):
+        self.library, self.controls = library, controls
+        self.run = LongRun(patience)
+
+    def request(self, model, seed, label, low, high, order, kind, seeds, decoded=0) -> EffectRequest:
         """The question that the controls ask; edges in any order."""
         return EffectRequest(
-            consecutive(seed, min(count, MAX_SEEDS)), fitting_label(self.library, model, label),
+            consecutive(seed, min(seeds, MAX_SEEDS)), fitting_label(self.library, model, label),
             (min(low, high), max(low, high)), order, kind, decoded_times=decoded,
         )  # fmt: skip
 
-    def curves(self, seen, model, seed, label, low, high, order, kind, count) -> tuple:
+    def _of(self, model: str, request: EffectRequest) -> str:
+        name, (low, high) = self.library.get(model).name, request.edges
+        return f"{name}, {seed_words(request.seeds)}, edges {low:.2f} and {high:.2f}"
+
+    def curves(self, seen, model, seed, label, low, high, order, kind, seeds) -> dict:
         """Formula, curves of bands and levels, and a sentence.
 
         Args:
@@ -59,150 +100,184 @@ class EffectsTab:
             model, seed, label: whose latents; `seed` is the first of those that are averaged.
             low, high, order: of the bands.
             kind: of effect.
-            count: of seeds.
+            seeds: how many.
         """
         if not seen or not usable_seed(seed):
-            return (gr.skip(),) * 4
-        bench = self.library.get(model)
-        request = self.request(model, seed, label, low, high, order, kind, count)
-        result = bench.cumulative_effect(request)
-        words = verdict(
-            effect_words(result, order),
-            of=f"{bench.name}, {seed_words(request.seeds)}, edges {request.edges[0]:.2f} and {request.edges[1]:.2f}",
-        )
-        return (
-            f'<p class="ks-formula">{FORMULAS[kind]}</p>',
-            effects.band_curves(result, order).to_json(),
-            effects.level_curves(result).to_json(),
-            words,
-        )
+            return gr.skip()
+        request = self.request(model, seed, label, low, high, order, kind, seeds)
+        result = self.library.get(model).cumulative_effect(request)
+        c = self.controls
+        return {
+            c.formula: f'<p class="ks-formula">{FORMULAS[kind]}</p>',
+            c.by_band: effects.band_curves(result, order).to_json(),
+            c.by_level: effects.level_curves(result).to_json(),
+            c.words: verdict(effect_words(result, order), of=self._of(model, request)),
+        }
 
-    def decoded(self, model, seed, label, low, high, order, count, report=None) -> tuple:
-        """A sentence, and how much the picture changes without a band or a level, over time."""
+    def decoded(self, model, seed, label, low, high, order, seeds, report: Report | None = None) -> dict:
+        """A sentence, the first seed's pictures without a band or a level, and how much it changes, over time."""
         if not usable_seed(seed):
-            return (gr.skip(),) * 3
-        bench = self.library.get(model)
-        request = self.request(model, seed, label, low, high, order, "displacement", count, DECODED_TIMES)
-        result = bench.cumulative_effect(request, report)
-        words = verdict(
-            decoded_words(result, order),
-            of=f"{bench.name}, {seed_words(request.seeds)}, edges {request.edges[0]:.2f} and {request.edges[1]:.2f}",
-        )
-        return (
-            words,
-            gr.update(value=effects.decoded_curves(result, "bands", order).to_json(), visible=True),
-            gr.update(value=effects.decoded_curves(result, "levels").to_json(), visible=True),
-        )
+            return gr.skip()
+        request = self.request(model, seed, label, low, high, order, "displacement", seeds, DECODED_TIMES)
+        result = self.library.get(model).cumulative_effect(request, report)
+        c = self.controls
+        return {
+            c.decoded_words: verdict(decoded_words(result, order), of=self._of(model, request)),
+            c.decoded_pictures: self.without(model, request, result.names),
+            c.decoded_by_band: drawn(effects.decoded_curves(result, "bands", order)),
+            c.decoded_by_level: drawn(effects.decoded_curves(result, "levels")),
+        }
 
-    @staticmethod
-    def edges(moved: str, low: float, high: float) -> tuple[float, float]:
+    def without(self, model: str, request: EffectRequest, levels: tuple[str, ...]) -> str:
+        """The first seed's picture, and what is left of it without each band and without each level, at τ = 0."""
+        bench, seed = self.library.get(model), request.seeds[0]
+
+        def ask(gains: tuple, entries: tuple = ()):
+            return bench.mask_bands(MaskRequest(seed, request.label, request.edges, gains, request.order, entries))
+
+        whole = (1.0,) * BANDS
+        bands = [(f"Without {name}", ask((*whole[:b], 0.0, *whole[b + 1 :]))) for b, name in
+                 enumerate(band_names(BANDS, request.order))]  # fmt: skip
+        parts = [(f"Without {name}", ask((0.0,) * BANDS, (i,))) for i, name in enumerate(levels)]
+        shown = [figure_html(bands[0][1].full, "All modes", f"seed {seed}")]
+        for row in (bands, parts):
+            shown += [figure_html(result.masked, title, f"MSE {result.mse:.3g}") for title, result in row]
+        note = '<p class="ks-line">At the end of the way, τ = 0; the curves below are over time.</p>'
+        return note + group_html("ks-pictures ks-without", *shown)
+
+    def edges(self, moved: str, low: float, high: float) -> dict:
         """The edge that is held ("low" or "high") pushes the other one."""
         if low <= high:  # one that may be moving again is left alone
-            return gr.skip(), gr.skip()
-        return (low, low) if moved == "low" else (high, high)
-
-    def another_model(self, model: str) -> dict:
-        """The levels of another model, none ticked."""
-        return gr.update(choices=[(e.name, e.index) for e in self.library.get(model).spectrum().entries], value=[])
+            return gr.skip()
+        edge = low if moved == "low" else high
+        return {self.controls.low: edge, self.controls.high: edge}
 
 
-def build_effects(library: ModelLibrary, source: Source, shown_event: Dependency, page: gr.Tab) -> None:
-    """Lay the tab out and wire it.
-
-    Args:
-        library: the models.
-        source: what is looked at.
-        shown_event: "another picture is shown".
-        page: the tab itself: what it shows is brought up to date when it is opened.
-    """
-    tab, checks, surgery = EffectsTab(library), Checks(library), Surgery(library)
-    formula, by_band, by_level, words = tab.curves(True, *source.start, LOW, HIGH, "alpha", "displacement", SEEDS)
-    gr.HTML(INTRO)
+def _edge_row() -> dict:
     with gr.Row():
-        low = gr.Slider(
-            0, 1, LOW, step=0.01, label="Lower edge", info="share of modes below, 0 to 1", elem_id="effect-low",
-            buttons=["reset"], min_width=220,
-        )  # fmt: skip
-        high = gr.Slider(
-            0, 1, HIGH, step=0.01, label="Upper edge", info="share of modes below, 0 to 1", elem_id="effect-high",
-            buttons=["reset"], min_width=220,
+        low, high = (
+            gr.Slider(
+                0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below, 0 to 1", buttons=["reset"],
+                elem_id=f"effect-{part}", min_width=220,
+            )
+            for name, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH))
         )  # fmt: skip
         order = gr.Radio(
             [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
             info="what “smallest” means in all four parts", elem_id="effect-order", min_width=220,
         )  # fmt: skip
-    with gr.Tabs(elem_id="effect-parts"):
-        with gr.Tab("Over time", id="over-time") as over_time:
-            with gr.Row():
-                kind = gr.Radio(
-                    KINDS,
-                    value="displacement",
-                    label="Share of",
-                    info="what is summed over a band",
-                    elem_id="effect-kind",
-                    min_width=260,
-                )
-                count = gr.Slider(
-                    1, MAX_SEEDS, SEEDS, step=1, label="Seeds", elem_id="effect-seeds", buttons=["reset"],
-                    info="averaged, from the current one on, 1 to 16; the ribbon is ± one standard deviation",
-                )  # fmt: skip
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                formulas = gr.HTML(formula, elem_id="effect-formula")
-                told = gr.HTML(words, elem_id="effect-words")
-                with gr.Row():
-                    with gr.Column(scale=1, min_width=300):
-                        gr.HTML(heading("Bands", "over all levels"))
-                        bands = plot(by_band, elem_id="effect-bands", label="Share of every band over time")
-                    with gr.Column(scale=1, min_width=300):
-                        gr.HTML(heading("Levels", "over all bands, stacked"))
-                        levels = plot(by_level, elem_id="effect-levels", label="Share of every level over time")
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                gr.HTML(heading("In pictures", f"what is lost without a band or a level, at {DECODED_TIMES} times"))
-                buttons = run_buttons("Measure in pictures", "decoded")
-                seen_words = gr.HTML(ASK, elem_id="decoded-words", elem_classes="ks-told")
-                with gr.Row():
-                    decoded = []
-                    for of in ("bands", "levels"):
-                        with gr.Column(scale=1, min_width=300):
-                            decoded.append(
-                                plot(None, visible=False, elem_id=f"decoded-{of}", label=f"Pictures without {of}")
-                            )
-        with gr.Tab("How linear is it?", id="linear"):
-            build_linearity(checks, source, shown_event)
-        with gr.Tab("What does each band carry?", id="carry"):
-            build_labels(checks, source, shown_event, low, high, order)
-        with gr.Tab("Change the spectrum", id="surgery") as operate:
-            controls = build_surgery(surgery, source, LOW, HIGH)
-    seen = gr.Checkbox(value=True, visible=False)  # filled in by seen_script
+    return {"low": low, "high": high, "order": order}
 
+
+def _over_time(first: dict) -> dict:
+    """The part "Over time": curves, and the same in pictures."""
+    parts: dict = {}
+    with gr.Row():
+        parts["kind"] = gr.Radio(
+            EFFECTS, value="displacement", label="Share of", info="what is summed over a band", elem_id="effect-kind",
+            min_width=260,
+        )  # fmt: skip
+        parts["seeds"] = gr.Slider(
+            1, MAX_SEEDS, SEEDS, step=1, label="Seeds", elem_id="effect-seeds", buttons=["reset"],
+            info="averaged, from the current one on, 1 to 16; the ribbon is ± one standard deviation",
+        )  # fmt: skip
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        parts["formula"] = gr.HTML(first["formula"], elem_id="effect-formula")
+        parts["words"] = gr.HTML(first["words"], elem_id="effect-words")
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                gr.HTML(heading("Bands", "over all levels"))
+                parts["by_band"] = plot(first["by_band"], elem_id="effect-bands", label="Share of every band over time")
+            with gr.Column(scale=1, min_width=300):
+                gr.HTML(heading("Levels", "over all bands, stacked"))
+                parts["by_level"] = plot(
+                    first["by_level"], elem_id="effect-levels", label="Share of every level over time"
+                )
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("In pictures", f"what is lost without a band or a level; the curves at {DECODED_TIMES} times"))
+        parts["decoded_buttons"] = run_buttons("Measure in pictures", "decoded")
+        parts["decoded_words"] = gr.HTML(ASK, elem_id="decoded-words", elem_classes="ks-told")
+        parts["decoded_pictures"] = gr.HTML(elem_id="decoded-pictures")
+        with gr.Row():
+            for name, of in (("decoded_by_band", "bands"), ("decoded_by_level", "levels")):
+                with gr.Column(scale=1, min_width=300):
+                    label = f"Change of the picture without each of the {of}, over time"
+                    parts[name] = plot(None, visible=False, elem_id=f"decoded-{of}", label=label)
+    return parts
+
+
+def build_effects(work: Workspace, page: gr.Tab) -> BuiltTab:
+    """Lay the tab out and wire it; what it shows is brought up to date when it is opened."""
+    early = EffectsTab(work.library, EffectControls.names())
+    first = early.curves(True, *work.source.start, LOW, HIGH, "alpha", "displacement", SEEDS)
+    gr.HTML(INTRO)
+    edges = _edge_row()
+    with gr.Tabs(elem_id="effect-parts") as parts:
+        with gr.Tab("Over time", id="over-time") as over_time:
+            own = _over_time(first)
+        with gr.Tab("How linear is it?", id="linear"):
+            build_linearity(work)
+        with gr.Tab("What does each band carry?", id="carry"):
+            build_factors(work, edges)
+        with gr.Tab("Change the spectrum", id="surgery") as operate:
+            surgery, operation = build_surgery(work, LOW, HIGH)
+    c = EffectControls(**edges, **own, parts=parts, seen=gr.Checkbox(value=True, visible=False))
+    tab = EffectsTab(work.library, c, work.bounded(RUN_SECONDS))
+    _wire(tab, work, (page, over_time), (page, operate), surgery, operation)
+    wire_run(
+        tab.run, c.decoded_buttons, tab.decoded, {**work.source.named, **c.named(*EDGES, "seeds")},
+        c.listed("decoded_words", "decoded_pictures", "decoded_by_band", "decoded_by_level"),
+    )  # fmt: skip
+    return BuiltTab(c)
+
+
+def _wire(
+    tab: EffectsTab, work: Workspace, over_time: tuple, operate: tuple, surgery: Surgery, operation: SurgeryControls
+) -> None:
+    """Connect the curves and the surgery, which share the edges; each answers only where it is looked at.
+
+    Args:
+        tab: handlers of the curves.
+        work: what the page stands on.
+        over_time, operate: the tabs whose opening brings the one and the other up to date.
+        surgery, operation: handler and controls of the surgery.
+    """
+    c, source = tab.controls, work.source
     live = {"trigger_mode": "always_last", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     seldom = {**live, "trigger_mode": "multiple"}  # only one listener of an event may be "always_last"
-    shared = [seen, *source.inputs, low, high, order]
-    effect = {
-        "fn": guarded(tab.curves), "inputs": [*shared, kind, count], "outputs": [formulas, bands, levels, told],
-        "js": seen_script("effect-bands"),
+    shared = {"seen": c.seen, **source.named, **c.named(*EDGES)}
+    curves = {
+        "fn": guarded(tab.curves), "inputs_kwargs": {**shared, **c.named("kind", "seeds")},
+        "outputs": c.listed("formula", "by_band", "by_level", "words"), "js": seen_script("effect-bands"),
     }  # fmt: skip
-    operation = {
-        "fn": guarded(surgery.operate), "inputs": [*shared, *controls.inputs], "outputs": controls.outputs,
-        "js": seen_script("surgery-pictures"),
+    operated = {
+        "fn": guarded(surgery.operate), "inputs_kwargs": {**shared, **operation.named(*MOVES)},
+        "outputs": [operation.pictures, operation.numbers], "js": seen_script("surgery-pictures"),
     }  # fmt: skip
-    gr.on(source.another_model, guarded(tab.another_model), source.model, controls.levels, **seldom)
-    moved = [shown_event]
+
+    def levels_of(model: str) -> dict:
+        entries = tab.library.get(model).spectrum().entries
+        return gr.update(choices=[(e.name, e.index) for e in entries], value=[])
+
+    gr.on(source.another_model, guarded(levels_of), source.model, operation.levels, **seldom)
+    moved = [work.shown]
     # "release" too: it is what Gradio's reset button tells
-    for edge, name in ((low, "low"), (high, "high")):
-        pushed = functools.partial(tab.edges, name)
-        moved.append(gr.on([edge.input, edge.release], pushed, [low, high], [low, high], **live))
-    moved.append(order.input(lambda o: gr.update(choices=band_choices(o)), order, controls.band, **live))
+    for edge, name in ((c.low, "low"), (c.high, "high")):
+        pushed = guarded(functools.partial(tab.edges, name))
+        moved.append(gr.on([edge.input, edge.release], pushed, [c.low, c.high], [c.low, c.high], **live))
+    moved.append(c.order.input(lambda o: gr.update(choices=band_choices(o)), c.order, operation.band, **live))
     for event in moved:
-        event.success(**effect, **live)
-        event.success(**operation, **seldom)
-    for event in (page.select, over_time.select, kind.input):
-        event(**effect, **live)
-    gr.on([count.input, count.release], **effect, **live)
-    for event in (page.select, operate.select):
-        event(**operation, **seldom)
-    rates = [c.release for c in controls.inputs if isinstance(c, gr.Slider)]
-    gr.on([*(c.input for c in controls.inputs), *rates], **operation, **live)
-    back = controls.reset.click(None, None, controls.rates, js=f"() => {list(NEUTRAL)}", **PRIVATE)
-    back.success(**operation, **live)
-    wire_run(tab.run, buttons, tab.decoded, [*source.inputs, low, high, order, count], [seen_words, *decoded])
+        event.success(**curves, **live)
+        event.success(**operated, **seldom)
+    for event in (*(t.select for t in over_time), c.kind.input):
+        event(**curves, **live)
+    gr.on([c.seeds.input, c.seeds.release], **curves, **live)
+    for event in (t.select for t in operate):
+        event(**operated, **seldom)
+    controls = operation.listed(*MOVES)
+    gr.on(
+        [*(p.input for p in controls), *(p.release for p in controls if isinstance(p, gr.Slider))], **operated, **live
+    )  # fmt: skip
+    rates = operation.listed(*NEUTRAL)
+    back = operation.reset.click(None, None, rates, js=f"() => {list(NEUTRAL.values())}", **PRIVATE)
+    back.success(**operated, **live)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import html
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import gradio as gr
 import numpy as np
@@ -12,6 +12,7 @@ from gradio.events import Dependency
 
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
+from analysis.core.progress import Report
 from analysis.figures.flow import calls_figure
 from analysis.flow.images import (
     EXACT_NFE,
@@ -37,19 +38,19 @@ from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.server.runs import PROGRESS, LongRun, Superseded, run_buttons, wire_run
-from ui.source import DICE, NO_CLASS, usable_seed
+from ui.server.runs import PROGRESS, RUN_SECONDS, LongRun, RunButtons, Superseded, run_buttons, wire_run
+from ui.source import DICE, NO_CLASS, BuiltTab, Workspace, usable_seed
 from ui.tabs.flow_settings import (
     LETTERS,
     NFE,
     Setting,
-    asked_of,
-    filled,
+    SettingsControls,
+    distinct,
     in_a_row,
-    read_by,
+    of_letters,
+    requests_of,
+    saved_settings,
     setting_column,
-    side_kept,
-    told_apart,
 )
 
 INTRO = """<p class="ks-intro">The same noise becomes pictures in up to four ways, a few network calls each. Under the
@@ -120,7 +121,9 @@ def distance_table(names: dict[str, str], distances: dict[str, ExactDistance]) -
 
 
 def verdict(
-    asked: dict[str, FlowPicturesRequest], results: dict[str, FlowPicturesResult], distances: dict[str, ExactDistance]
+    requests: dict[str, FlowPicturesRequest],
+    results: dict[str, FlowPicturesResult],
+    distances: dict[str, ExactDistance],
 ) -> str:
     """Which setting follows its flow most closely, and what must be kept in mind; settings by letter."""
     if not distances:
@@ -136,15 +139,15 @@ def verdict(
         gap = values[second] - values[best]
         words += f", then {second} with {_spread(values[second], '.4f')}. "
         sure = n > 1 and gap.mean() > 3 * gap.std(ddof=1) / np.sqrt(n)
-        if asked[best].path == asked[second].path and not sure:
+        if requests[best].path == requests[second].path and not sure:
             words += f"{n} picture{'s' if n > 1 else ''} cannot tell the two apart: look at the sweep. "
     else:
         words += ". "
-    if len({asked[k].path for k in distances}) > 1:
+    if len({requests[k].path for k in distances}) > 1:
         words += "Each net has an exact flow of its own: between nets, compare the pictures. "
     if len({(results[k].nfe, results[k].derivatives) for k in distances}) > 1:
         words += "Mind that they do not all cost the same. "
-    if any(asked[k].sampler in NOISY for k in distances):
+    if any(requests[k].sampler in NOISY for k in distances):
         words += "A setting with noise of its own need not come near. "
     spread = f"Mean ± standard deviation of {n} pictures, 8 bits, values from −1 to 1." if n > 1 else "One picture."
     return f'<p class="ks-verdict" role="status">{words}</p><p class="ks-line">{spread}</p>'
@@ -178,133 +181,181 @@ def sweep_words(result: PictureSweepResult, names: list[str], first: FlowPicture
 
 START = (("otcfm", "euler"), ("idff", "euler"), ("idff", "published"), ("idff", "multistep"))
 PICTURES, GAMMAS = 4, (0.2, 0.0, 0.0)
-PER_SETTING, SWEEP_PICTURES = 7, 6
+SWEEP_PICTURES = 6
 # a fine resolution takes long: neither a slider nor a sweep shall wait for it
 EXACT_QUEUE = {"concurrency_id": "exact", "concurrency_limit": 1}
 NONE = f"""<p class="ks-line">There is no flow of pictures in the models’ folder. Train one on the procedural shapes
 with <code>{TRAIN}</code>, put its file there as images-shapes.flow.safetensors, and start again.</p>"""
 
 
-class FlowImages:
-    """The handlers; each can be called without a page."""
+@dataclass(frozen=True)
+class FlowImagesControls(SettingsControls):
+    """Components of the tab; `nfe_all` sets the NFE of all settings."""
 
-    def __init__(self, bench: ImageFlows):
-        self.bench = bench
-        self.run, self.exact = LongRun(), LongRun()
+    data: gr.Dropdown
+    label: gr.Dropdown
+    pictures: gr.Slider
+    nfe_all: gr.Slider
+    grid: gr.Radio
+    seed: gr.Number
+    dice: gr.Button
+    player: gr.HTML
+    save: gr.HTML
+    words: gr.HTML
+    exact: gr.HTML
+    sweep_buttons: RunButtons
+    sweep_words: gr.HTML
+    sweep_figure: gr.HTML
+
+
+SHARED = ("data", "label", "pictures", "grid", "seed")  # of all settings
+FILLED = ("data", "label", "pictures", "nfe_all", "grid", "seed")
+
+
+class FlowImages:
+    """The handlers; each can be called without a page.
+
+    Their `values` are `SHARED` and the fields of each setting with its letter, by name.
+
+    Args:
+        flows: answers the questions.
+        controls: of the tab, or their names.
+        patience: seconds that a measurement may take.
+    """
+
+    def __init__(self, flows: ImageFlows, controls: FlowImagesControls, patience: float = RUN_SECONDS):
+        self.flows, self.controls = flows, controls
+        self.run, self.exact = LongRun(patience), LongRun(patience)
 
     def label(self, data: str, label) -> int:
         """The class, or none where this data has it not (it was chosen for other data)."""
-        known = len(self.bench.kind(data).classes)
+        known = len(self.flows.kind(data).classes)
         return int(label) if isinstance(label, int | float) and 0 <= label < known else NO_CLASS
 
     def classes(self, data: str, label=NO_CLASS) -> dict:
         """The choices of a class; hidden where there are none."""
-        names = self.bench.kind(data).classes
+        names = self.flows.kind(data).classes
         choices = [("no class", NO_CLASS), *((name, i) for i, name in enumerate(names))]
-        return gr.update(choices=choices, value=self.label(data, label), visible=len(choices) > 1)
+        value = self.label(data, label)
+        return {self.controls.label: gr.update(choices=choices, value=value, visible=len(choices) > 1)}
 
-    def requests(self, data, label, pictures, grid, seed, *settings) -> list[FlowPicturesRequest | str | None]:
+    def requests(self, data, label, pictures, grid, seed, **settings) -> list[FlowPicturesRequest | str | None]:
         """The questions that the controls ask: a sentence where one cannot be asked, None where none is shown.
 
         Args:
             data, label, pictures, grid, seed: of all settings; the pictures have consecutive seeds.
-            *settings: of each: shown, path, sampler, nfe, gamma1, gamma2, gamma3.
+            **settings: the fields of each, with its letter.
         """
-        asked: list[FlowPicturesRequest | str | None] = []
+        requests: list[FlowPicturesRequest | str | None] = []
         whole(pictures, 1, MAX_PICTURES, "The number of pictures")
-        label, first = self.label(data, label), min(seed, MAX_SEED + 1 - MAX_PICTURES)
-        for k in range(0, len(settings), PER_SETTING):
-            shown, path, sampler, nfe, *gammas = settings[k : k + PER_SETTING]
-            if not shown:
-                asked.append(None)
+        first = min(seed, MAX_SEED + 1 - MAX_PICTURES)
+        shared = {
+            "data": data, "label": self.label(data, label), "grid": grid,
+            "seeds": tuple(range(first, first + pictures)),
+        }  # fmt: skip
+        for setting in of_letters(settings):
+            if not setting.pop("shown", False):
+                requests.append(None)
                 continue
             try:
-                request = FlowPicturesRequest(
-                    data, path, sampler, nfe, grid, *gammas, seeds=tuple(range(first, first + pictures)), label=label
-                )
+                requests.append(FlowPicturesRequest(**shared, **setting))
             except UserError as e:
-                request = str(e)
-            asked.append(request)
-        return asked
+                requests.append(str(e))
+        return requests
 
-    def flows(self, *values) -> tuple:
-        """The player's value, that the distances follow, and what can be kept; arguments as `requests`."""
-        if not usable_seed(values[4]):
-            return (gr.skip(),) * 3
-        panels: list[Panel | None] = []
-        requests = self.requests(*values)
-        for letter, asked in zip(LETTERS, requests, strict=True):
-            if asked is None:
-                panels.append(None)
-            elif isinstance(asked, str):
-                panels.append(Panel(letter, "", None, "", asked))
-            else:
-                title = f"{letter}: {setting_name(asked, with_momentum=False)}"
-                try:
-                    result = self.bench.flow_pictures(asked)
-                    note = ", ".join(filter(None, (f"net {result.net}", momentum(asked))))
-                    panels.append(Panel(title, note, result, cost(result)))
-                except UserError as e:
-                    panels.append(Panel(title, "", None, "", str(e)))
-        return images_value(panels), WAIT, side_kept(requests, panels, self.bench)
+    def show(self, **values) -> dict:
+        """The player, that the distances follow, and what can be saved."""
+        if not usable_seed(values["seed"]):
+            return gr.skip()
+        requests = self.requests(**values)
+        panels = [self._panel(letter, request) for letter, request in zip(LETTERS, requests, strict=True)]
+        c = self.controls
+        return {c.player: images_value(panels), c.words: WAIT, c.save: saved_settings(requests, panels, self.flows)}
 
-    def distances(self, *values) -> tuple:
-        """What the numbers say, and the pictures of the exact flows; arguments as `requests`, and a `Report` last."""
-        *values, report = values
-        if not usable_seed(values[4]):
-            return gr.skip(), gr.skip()
-        asked: dict[str, FlowPicturesRequest] = {}
+    def _panel(self, letter: str, request: FlowPicturesRequest | str | None) -> Panel | None:
+        if request is None:
+            return None
+        if isinstance(request, str):
+            return Panel(letter, "", None, "", request)
+        title = f"{letter}: {setting_name(request, with_momentum=False)}"
+        try:
+            result = self.flows.flow_pictures(request)
+        except UserError as e:
+            return Panel(title, "", None, "", str(e))
+        note = ", ".join(filter(None, (f"net {result.net}", momentum(request))))
+        return Panel(title, note, result, cost(result))
+
+    def distances(self, report: Report | None = None, **values) -> dict:
+        """What the numbers say, and the pictures of the exact flows."""
+        if not usable_seed(values["seed"]):
+            return gr.skip()
+        requests: dict[str, FlowPicturesRequest] = {}
         results: dict[str, FlowPicturesResult] = {}
-        found: dict[str, ExactDistance] = {}
-        for letter, request in zip(LETTERS, self.requests(*values), strict=True):
+        distances: dict[str, ExactDistance] = {}
+        for letter, request in zip(LETTERS, self.requests(**values), strict=True):
             if not isinstance(request, FlowPicturesRequest):
                 continue
             try:
-                results[letter] = self.bench.flow_pictures(request)
+                results[letter] = self.flows.flow_pictures(request)
             except UserError:  # its panel says so
                 continue
-            asked[letter], found[letter] = request, self.bench.distance(request, report)
-        words = verdict(asked, results, found)
-        if found:
-            words += distance_table({k: setting_name(r) for k, r in asked.items()}, found)
-        exact = {r.path: (r, found[k].exact) for k, r in asked.items()}
+            requests[letter], distances[letter] = request, self.flows.distance(request, report)
+        words = verdict(requests, results, distances)
+        if distances:
+            words += distance_table({k: setting_name(r) for k, r in requests.items()}, distances)
+        exact = {r.path: (r, distances[k].exact) for k, r in requests.items()}
         figures = [
             figure_html(
                 tiled(e), f"Exact flow, {PATH_NAMES[p]} net", f"{EXACT_NFE} calls, {of(r)}", css="ks-image-exact"
             )
             for p, (r, e) in exact.items()
         ]
-        return words, row_html(*figures)
+        return {self.controls.words: words, self.controls.exact: row_html(*figures)}
 
-    def wish(self, request: gr.Request, *values) -> None:
+    def wish(self, request: gr.Request, **values) -> None:
         """Note what the visitor wants, ahead of the queue."""
-        self.exact.ask(request.session_hash, repr(values))
+        self.exact.ask(request.session_hash, repr(sorted(values.items())))
 
-    def watched_distances(self, request: gr.Request, progress=PROGRESS, *values) -> tuple:
+    def watched_distances(self, request: gr.Request, progress=PROGRESS, **values) -> dict:
         """`distances`, given up as soon as the visitor asks for others."""
         try:
-            return self.distances(*values, self.exact.report(request.session_hash, repr(values), progress))
+            key = repr(sorted(values.items()))
+            return self.distances(self.exact.report(request.session_hash, key, progress), **values)
         except Superseded:
-            return gr.skip(), gr.skip()
+            return gr.skip()
 
-    def sweep(self, *values) -> tuple:
-        """A sentence and a figure; arguments as `distances`."""
-        *values, report = values
-        if not usable_seed(values[4]):
-            return gr.skip(), gr.skip()
-        values[2] = 1  # dearer settings are gaps there, not mistakes
-        asked = asked_of(self.requests(*values))
-        seeds = tuple(range(asked[0].seeds[0], asked[0].seeds[0] + SWEEP_PICTURES))
-        asked = [replace(r, nfe=1, seeds=seeds) for r in asked]
-        result = self.bench.sweep(PictureSweepRequest(tuple(asked)), report)
-        names = told_apart([setting_name(r) for r in asked])
-        figure = gr.update(value=calls_figure(result, names).to_json(), visible=True)
-        return sweep_words(result, names, asked[0]), figure
+    def sweep(self, report: Report | None = None, **values) -> dict:
+        """A sentence and a figure."""
+        if not usable_seed(values["seed"]):
+            return gr.skip()
+        values["pictures"] = 1  # dearer settings are gaps there, not mistakes
+        requests = requests_of(self.requests(**values))
+        first = requests[0].seeds[0]
+        requests = [replace(r, nfe=1, seeds=tuple(range(first, first + SWEEP_PICTURES))) for r in requests]
+        result = self.flows.sweep(PictureSweepRequest(tuple(requests)), report)
+        names = distinct([setting_name(r) for r in requests])
+        c = self.controls
+        return {
+            c.sweep_words: sweep_words(result, names, requests[0]),
+            c.sweep_figure: gr.update(value=calls_figure(result, names).to_json(), visible=True),
+        }
+
+    def fill(self, recipe: Settings) -> dict:
+        """A recipe's settings as values of the controls.
+
+        Raises:
+            UserError: what the page cannot show.
+        """
+        request, c = recipe.request(), self.controls
+        first = request.asked[0]
+        return {
+            c.data: first.data, **self.classes(first.data, first.label), c.pictures: in_a_row(first.seeds),
+            c.nfe_all: first.nfe, c.grid: first.grid, c.seed: first.seeds[0], **c.fill_settings(request),
+        }  # fmt: skip
 
 
-def gammas_read(sampler: str) -> list[dict]:
-    """Which of the three gammas a sampler reads: the others are hidden."""
-    return read_by("idff", sampler)[1:]
+# ---------------------------------------------------------------------------------------------------------------------
+# The page
 
 
 def _setting(letter: str, path: str, sampler: str) -> Setting:
@@ -316,104 +367,109 @@ def _setting(letter: str, path: str, sampler: str) -> Setting:
     return setting_column("images", letter, path, sampler, paths=paths, orders=orders, gammas=GAMMAS, sigma0=False)
 
 
-def build_flow_images(page: gr.Tab, bench: ImageFlows | None = None) -> RecipeBinding | None:
-    """Lay the tab out and wire it.
-
-    Args:
-        page: the tab itself: nothing is computed before it is opened.
-        bench: answers the questions; the one of the process by default.
-
-    Returns:
-        How the tab takes up a recipe; None where there is no model for it.
-    """
-    tab = FlowImages(bench or ImageFlows.shared())
-    gr.HTML(INTRO)
-    kinds = tab.bench.kinds
-    if not kinds:
-        gr.HTML(NONE, elem_id="images-none")
-        return None
+def _shared_row(flows: ImageFlows) -> dict:
+    """What all settings have in common."""
+    parts: dict = {}
+    first = flows.kinds[0].data
+    label = FlowImages(flows, FlowImagesControls.names()).classes(first)["label"]
     with gr.Row():
-        data = gr.Dropdown(
-            [k.data for k in kinds], value=kinds[0].data, label="Data", info="what the nets have learned",
+        parts["data"] = gr.Dropdown(
+            [k.data for k in flows.kinds], value=first, label="Data", info="what the nets have learned",
             elem_id="images-data", filterable=False, min_width=140,
         )  # fmt: skip
-        start = tab.classes(kinds[0].data)
-        label = gr.Dropdown(
-            start["choices"], value=NO_CLASS, label="Class", info="what shall be made", elem_id="images-label",
-            visible=start["visible"], filterable=False, min_width=140,
+        parts["label"] = gr.Dropdown(
+            label["choices"], value=NO_CLASS, label="Class", info="of the pictures", elem_id="images-label",
+            visible=label["visible"], filterable=False, min_width=140,
         )  # fmt: skip
-        pictures = gr.Slider(
+        parts["pictures"] = gr.Slider(
             1, MAX_PICTURES, PICTURES, step=1, label="Pictures", info="1 to 8, of seeds in a row",
             elem_id="images-pictures", buttons=["reset"], min_width=170,
         )  # fmt: skip
-        every = gr.Slider(
+        parts["nfe_all"] = gr.Slider(
             1, MAX_NFE, NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="images-nfe-all",
             buttons=["reset"], min_width=170,
         )  # fmt: skip
-        grid = gr.Radio(
+        parts["grid"] = gr.Radio(
             ["uniform", "cosine"], value="uniform", label="Steps", info="cosine: dense at both ends",
             elem_id="images-grid", min_width=150,
         )  # fmt: skip
         with gr.Column(min_width=120, scale=0):
-            seed = gr.Number(
+            parts["seed"] = gr.Number(
                 0, label="Noise seed", info="of the first", precision=0, minimum=0, elem_id="images-seed", min_width=110
             )
-            dice = gr.Button("New noise", size="sm", elem_id="images-dice", min_width=110)
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Side by side", "the same noise in all; move the slider or press play"))
-        player = images_player(elem_id="images-player")
-        keep = save_bar(elem_id="images-keep")
-    with gr.Row(elem_classes="ks-flow-settings"):
-        settings = [_setting(letter, *start) for letter, start in zip(LETTERS, START, strict=True)]
+            parts["dice"] = gr.Button("New noise", size="sm", elem_id="images-dice", min_width=110)
+    return parts
+
+
+def _measurements() -> dict:
+    """The distance to the exact flow, and the sweep."""
+    parts: dict = {}
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Distance to the exact flow", "how much of it the few calls miss"))
-        told = gr.HTML(elem_id="images-words", elem_classes="ks-told")
-        exact = gr.HTML(elem_id="images-exact")
+        parts["words"] = gr.HTML(elem_id="images-words", elem_classes="ks-told")
+        parts["exact"] = gr.HTML(elem_id="images-exact")
         gr.HTML(DISTANCE_WORDS.format(nfe=EXACT_NFE))
-    inputs = [data, label, pictures, grid, seed, *(c for s in settings for c in s.inputs)]
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Sweep", "the settings above over NFE"))
-        buttons = run_buttons("Sweep", "images-sweep")
-        words = gr.HTML(ASK, elem_id="images-sweep-words", elem_classes="ks-told")
-        figure = plot(None, visible=False, elem_id="images-sweep-plot", label="Distance over network calls")
+        parts["sweep_buttons"] = run_buttons("Sweep", "images-sweep")
+        parts["sweep_words"] = gr.HTML(ASK, elem_id="images-sweep-words", elem_classes="ks-told")
+        parts["sweep_figure"] = plot(
+            None, visible=False, elem_id="images-sweep-plot", label="Distance over network calls"
+        )
+    return parts
 
+
+def build_flow_images(work: Workspace, page: gr.Tab) -> BuiltTab:
+    """Lay the tab out and wire it; nothing is computed before it is opened. Without a model it says how to get one."""
+    flows = work.studio.images
+    gr.HTML(INTRO)
+    if not flows.kinds:
+        gr.HTML(NONE, elem_id="images-none")
+        return BuiltTab(None)
+    parts = _shared_row(flows)
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("Side by side", "the same noise in all; move the slider or press play"))
+        parts["player"] = images_player(elem_id="images-player")
+        parts["save"] = save_bar(elem_id="images-keep")
+    with gr.Row(elem_classes="ks-flow-settings"):
+        settings = tuple(_setting(letter, *start) for letter, start in zip(LETTERS, START, strict=True))
+    c = FlowImagesControls(settings, **parts, **_measurements())
+    tab = FlowImages(flows, c, work.bounded(RUN_SECONDS))
+    rerun = _wire(tab, page)
+    outputs = [*c.listed(*FILLED), *c.by_letter().values()]
+    return BuiltTab(c, RecipeBinding(("flow_images",), "images", outputs, tab.fill, rerun))
+
+
+def _wire(tab: FlowImages, page: gr.Tab) -> Callable[[Dependency], None]:
+    """Connect the handlers; gives what looks again after an event that set the controls."""
+    c = tab.controls
     live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     ahead = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
-    again = functools.partial(dict, fn=guarded(tab.flows), inputs=inputs, outputs=[player, told, keep])
-    measure = functools.partial(
-        dict, fn=guarded(tab.watched_distances), inputs=inputs, outputs=[told, exact], show_progress_on=told,
-        trigger_mode="always_last",
-    )  # fmt: skip
-    looks = [page.select, label.input, pictures.release, grid.input, seed.change]
-    for s in settings:
-        looks += [s.shown.input, s.nfe.release, *(g.release for g in s.gammas)]
-    gr.on(looks, guarded(tab.wish), inputs, None, **ahead)
-    shown = [gr.on(looks, **again(), trigger_mode="always_last", **live)]
-    for s in settings:
-        for chooser in (s.path, s.sampler):
-            shown.append(chooser.input(gammas_read, s.sampler, list(s.gammas), **live))
-    shown.append(every.release(lambda n: [n] * len(settings), every, [s.nfe for s in settings], **live))
-    shown.append(data.input(guarded(tab.classes), [data, label], label, **live))
-    first, *others = shown
-    first.success(**measure(), **EXACT_QUEUE, **PRIVATE)
+    asked = {"inputs_kwargs": {**c.named(*SHARED), **c.by_letter()}}
+    again = {
+        "fn": guarded(tab.show), **asked, "outputs": c.listed("player", "words", "save"),
+        "trigger_mode": "always_last", **live,
+    }  # fmt: skip
+    measured = {
+        "fn": guarded(tab.watched_distances), **asked, "outputs": [c.words, c.exact], "show_progress_on": c.words,
+        "trigger_mode": "always_last", **EXACT_QUEUE, **PRIVATE,
+    }  # fmt: skip
+    looks = [page.select, c.label.input, c.pictures.release, c.grid.input, c.seed.change]
+    for s in c.settings:
+        looks += [s.shown.input, *(part.release for part in s.listed("nfe", "gamma1", "gamma2", "gamma3"))]
+    gr.on(looks, guarded(tab.wish), **asked, **ahead)
+    gr.on(looks, **again).success(**measured)
 
     def rerun(event: Dependency) -> None:
         """The controls are set: now they can be looked at."""
-        wished = event.success(guarded(tab.wish), inputs, None, **ahead)
-        seen = wished.success(**again(), trigger_mode="always_last", **live)
-        seen.success(**measure(), **EXACT_QUEUE, **PRIVATE)
+        event.success(guarded(tab.wish), **asked, **ahead).success(**again).success(**measured)
 
-    for chosen in others:
-        rerun(chosen)
-    dice.click(None, None, seed, js=DICE, **PRIVATE)
-    wire_run(tab.run, buttons, tab.sweep, inputs, [words, figure])
-
-    def fill(recipe: Settings) -> tuple:
-        request = recipe.request()
-        first = request.asked[0]
-        count = in_a_row(first.seeds)
-        classes = tab.classes(first.data, first.label)
-        return first.data, classes, count, first.nfe, first.grid, first.seeds[0], *filled(settings, request)
-
-    outputs = [data, label, pictures, every, grid, seed, *(c for s in settings for c in s.inputs)]
-    return RecipeBinding(("flow_images",), "images", outputs, fill, rerun)
+    for s in c.settings:
+        for chooser in (s.path, s.sampler):
+            rerun(chooser.input(guarded(s.read), [s.path, s.sampler], s.listed("gamma1", "gamma2", "gamma3"), **live))
+    every_nfe = [s.nfe for s in c.settings]
+    rerun(c.nfe_all.release(lambda n: dict.fromkeys(every_nfe, n), c.nfe_all, every_nfe, **live))
+    rerun(c.data.input(guarded(tab.classes), [c.data, c.label], c.label, **live))
+    c.dice.click(None, None, c.seed, js=DICE, **PRIVATE)
+    wire_run(tab.run, c.sweep_buttons, tab.sweep, asked["inputs_kwargs"], c.listed("sweep_words", "sweep_figure"))
+    return rerun

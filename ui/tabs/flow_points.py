@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import html
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import gradio as gr
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
+from analysis.core.progress import Report
 from analysis.figures.flow import gamma_figure, nfe_figure
 from analysis.flow.point_requests import DRAWN, KEY_PREFIX, Flow2DRequest, SweepRequest
 from analysis.flow.points import Flow2DResult, PointFlows, SweepResult
@@ -24,24 +26,24 @@ from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.server.runs import LongRun, run_buttons, wire_run
-from ui.source import DICE, usable_seed
+from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
+from ui.source import DICE, BuiltTab, Workspace, usable_seed
 from ui.tabs.flow_settings import (
     LETTERS,
     NFE,
     Setting,
-    asked_of,
+    SettingsControls,
+    distinct,
     drawn_bits,
-    filled,
     nets_after,
+    of_letters,
     opened_nets,
-    read_by,
+    requests_of,
+    saved_settings,
     setting_column,
-    side_kept,
-    told_apart,
     within,
 )
-from ui.tabs.flow_training import build_training, cells_of, own_net
+from ui.tabs.flow_training import TrainingPart, build_training, cells_of, own_net
 
 INTRO = """<p class="ks-intro">A flow carries noise to data in a few network calls. Up to four ways of doing so start
 here from the same noise, and data that none of them has seen says how well each arrives.</p>
@@ -86,8 +88,8 @@ def verdict(results: dict[str, Flow2DResult]) -> str:
     if not results:
         return '<p class="ks-line">No setting can be run: each says why.</p>'
     best = min(results, key=lambda k: results[k].numbers.mmd2)
-    r, words = results[best], ""
-    words += f"{best} has the least MMD², {r.numbers.mmd2:.4f} (W₂ {r.numbers.w2:.2f})"
+    r = results[best]
+    words = f"{best} has the least MMD², {r.numbers.mmd2:.4f} (W₂ {r.numbers.w2:.2f})"
     words += f"; data against data gives {r.floor.mmd2:.4f} (W₂ {r.floor.w2:.2f}). "
     if r.numbers.mmd2 <= r.floor.mmd2:
         words += "No sampler can be told from perfect below that. "
@@ -126,18 +128,57 @@ def sweep_words(result: SweepResult, names: list[str], first: Flow2DRequest, nfe
 DENSITIES = [*((name, name) for name in TOYS), ("my drawing", DRAWN)]
 START = (("otcfm", "euler"), ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"))
 GAMMAS, POINTS = (0.2, -0.5, 0.0), 1024  # the gammas of the public code's best picture
-PER_SETTING = 8
 SWEEP_POINTS = 1024
 
 
+@dataclass(frozen=True)
+class FlowControls(SettingsControls):
+    """Components of the tab.
+
+    `nfe_all` sets the NFE of all settings; `own` are the visitor's nets, `drawing` the painted cells as text, `opened`
+    what a recipe says of nets.
+    """
+
+    density: gr.Dropdown
+    nfe_all: gr.Slider
+    points: gr.Slider
+    grid: gr.Radio
+    net: gr.Radio
+    seed: gr.Number
+    dice: gr.Button
+    player: gr.HTML
+    words: gr.HTML
+    save: gr.HTML
+    sweep_buttons: RunButtons
+    sweep_words: gr.HTML
+    sweep_nfe: gr.HTML
+    sweep_gamma: gr.HTML
+    drawing: gr.State
+    own: gr.State
+    opened: gr.State
+    paper: gr.HTML
+
+
+SHARED = ("density", "seed", "points", "grid", "net", "drawing", "own")  # of all settings
+FILLED = ("density", "nfe_all", "points", "grid", "net", "seed", "drawing", "paper", "opened")
+
+
 class FlowLab:
-    """The handlers; each can be called without a page."""
+    """The handlers; each can be called without a page.
 
-    def __init__(self, bench: PointFlows):
-        self.bench = bench
-        self.run = LongRun()
+    Their `values` are `SHARED` and the fields of each setting with its letter, by name.
 
-    def requests(self, density, seed, points, grid, net, drawing, own, *settings) -> list[Flow2DRequest | str | None]:
+    Args:
+        flows: answers the questions.
+        controls: of the tab, or their names.
+        patience: seconds that a sweep may take.
+    """
+
+    def __init__(self, flows: PointFlows, controls: FlowControls, patience: float = RUN_SECONDS):
+        self.flows, self.controls = flows, controls
+        self.run = LongRun(patience)
+
+    def requests(self, density, seed, points, grid, net, drawing, own, **settings) -> list[Flow2DRequest | str | None]:
         """The questions that the controls ask: a sentence where one cannot be asked, None where none is shown.
 
         Args:
@@ -145,66 +186,113 @@ class FlowLab:
             net: "auto" (own, shipped, or closed form) or "oracle".
             drawing: the painted cells as text of 0 and 1.
             own: nets that the visitor trained, (what they were trained on, key).
-            *settings: of each: shown, path, sampler, nfe, sigma0, gamma1, gamma2, gamma3.
+            **settings: the fields of each, with its letter.
         """
-        asked: list[Flow2DRequest | str | None] = []
+        requests: list[Flow2DRequest | str | None] = []
         cells = cells_of(drawing) if density == DRAWN else None
-        for k in range(0, len(settings), PER_SETTING):
-            shown, path, sampler, nfe, sigma0, *gammas = settings[k : k + PER_SETTING]
-            if not shown:
-                asked.append(None)
+        for setting in of_letters(settings):
+            if not setting.pop("shown", False):
+                requests.append(None)
                 continue
-            chosen = own_net(own, density, drawing, path, sigma0, self.bench.trained) if net == "auto" else None
+            path, sigma0 = setting["path"], setting["sigma0"]
+            trained = own_net(own, density, drawing, path, sigma0, self.flows.trained) if net == "auto" else None
+            shared = {"density": density, "drawing": cells, "grid": grid, "seed": seed, "points": points}
             try:
-                request = Flow2DRequest(
-                    density, cells, path, sampler, nfe, grid, sigma0, *gammas, seed=seed, points=points,
-                    net=chosen or net,
-                )  # fmt: skip
+                requests.append(Flow2DRequest(**shared, **setting, net=trained or net))
             except UserError as e:
-                request = str(e)
-            asked.append(request)
-        return asked
+                requests.append(str(e))
+        return requests
 
-    def flows(self, *values) -> tuple:
-        """The player's value, what follows from the numbers, and what can be kept; arguments as `requests`."""
-        if not usable_seed(values[1]):
-            return (gr.skip(),) * 3
-        panels: list[Panel | None] = []
-        done: dict[str, Flow2DResult] = {}
-        requests = self.requests(*values)
-        for k, asked in enumerate(requests):
-            title = LETTERS[k]
-            if asked is None:
-                panels.append(None)
-                continue
-            if isinstance(asked, str):
-                panels.append(Panel(title, "", None, "", asked))
-                continue
-            title = f"{title}: {setting_name(asked)}"
-            try:
-                done[LETTERS[k]] = result = self.bench.flow_2d(asked)
-                panels.append(Panel(title, net_words(result.net), result, numbers(result)))
-            except UserError as e:
-                panels.append(Panel(title, "", None, "", str(e)))
-        return flow_value(panels), verdict(done), side_kept(requests, panels, self.bench)
+    def show(self, **values) -> dict:
+        """The player, what follows from the numbers, and what can be saved."""
+        if not usable_seed(values["seed"]):
+            return gr.skip()
+        requests = self.requests(**values)
+        panels = [self._panel(letter, request) for letter, request in zip(LETTERS, requests, strict=True)]
+        results = {letter: p.result for letter, p in zip(LETTERS, panels, strict=True) if p and p.result}
+        c = self.controls
+        return {
+            c.player: flow_value(panels), c.words: verdict(results),
+            c.save: saved_settings(requests, panels, self.flows),
+        }  # fmt: skip
 
-    def sweep(self, *values) -> tuple:
-        """A sentence and two figures; arguments as `requests`, and a `Report` as the last."""
-        *values, report = values
-        if not usable_seed(values[1]):
-            return (gr.skip(),) * 3
-        values[2] = min(values[2], SWEEP_POINTS)
-        asked = asked_of(self.requests(*values))
-        result = self.bench.sweep(SweepRequest(tuple(asked)), report)
-        names = told_apart([setting_name(r) for r in asked])
-        return (
-            sweep_words(result, names, asked[0]),
-            gr.update(value=nfe_figure(result, names).to_json(), visible=True),
-            gr.update(
-                value=gamma_figure(result, names).to_json() if len(result.gammas) else None,
-                visible=bool(len(result.gammas)),
+    def _panel(self, letter: str, request: Flow2DRequest | str | None) -> Panel | None:
+        if request is None:
+            return None
+        if isinstance(request, str):
+            return Panel(letter, "", None, "", request)
+        title = f"{letter}: {setting_name(request)}"
+        try:
+            result = self.flows.flow_2d(request)
+        except UserError as e:  # where it shall arrive is known, whether or not anything can go there
+            return Panel(title, "", None, "", str(e), ground=self.flows.contours(request))
+        return Panel(title, net_words(result.net), result, numbers(result))
+
+    def sweep(self, report: Report | None = None, **values) -> dict:
+        """A sentence and two figures; a setting without a net is left out, and the sentence says so."""
+        if not usable_seed(values["seed"]):
+            return gr.skip()
+        values["points"] = min(values["points"], SWEEP_POINTS)
+        requests, left_out = self._with_net(requests_of(self.requests(**values)))
+        result = self.flows.sweep(SweepRequest(tuple(requests)), report)
+        names = distinct([setting_name(r) for r in requests])
+        with_gammas = bool(len(result.gammas))
+        c = self.controls
+        return {
+            c.sweep_words: sweep_words(result, names, requests[0]) + _left_out(left_out),
+            c.sweep_nfe: gr.update(value=nfe_figure(result, names).to_json(), visible=True),
+            c.sweep_gamma: gr.update(
+                value=gamma_figure(result, names).to_json() if with_gammas else None, visible=with_gammas
             ),
-        )
+        }
+
+    def _with_net(self, requests: Sequence[Flow2DRequest]) -> tuple[list[Flow2DRequest], list[str]]:
+        """The questions that something can answer, and the names of the others.
+
+        Raises:
+            UserError: none can be answered; the first one's sentence.
+        """
+        good, left_out, sentences = [], [], []
+        for request in requests:
+            try:
+                self.flows.net(request)
+                good.append(request)
+            except UserError as e:
+                left_out.append(setting_name(request))
+                sentences.append(str(e))
+        if not good:
+            raise UserError(sentences[0])
+        return good, left_out
+
+    def take_nets(self, own: tuple, opened: tuple) -> dict:
+        """The nets that a recipe has opened answer from now on."""
+        own, opened = nets_after(own, opened)
+        return {self.controls.own: own, self.controls.opened: opened}
+
+    def fill(self, recipe: Settings) -> dict:
+        """A recipe's settings as values of the controls.
+
+        Raises:
+            UserError: what the page cannot show.
+        """
+        request, c = recipe.request(), self.controls
+        first, (net, nets) = request.asked[0], opened_nets(request)
+        bits = drawn_bits(first)
+        paint = {c.drawing: bits, c.paper: json.dumps(json.loads(c.paper.value) | {"mask": bits})} if bits else {}
+        return {
+            c.density: first.density, c.nfe_all: first.nfe, c.points: within(c.points, first.points),
+            c.grid: first.grid, c.net: net, c.seed: first.seed, **paint, c.opened: nets, **c.fill_settings(request),
+        }  # fmt: skip
+
+
+def _left_out(names: list[str]) -> str:
+    if not names:
+        return ""
+    return f'<p class="ks-line">Left out, since no net answers: {html.escape(", ".join(names))}.</p>'
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The page
 
 
 def _setting(letter: str, path: str, sampler: str) -> Setting:
@@ -216,104 +304,100 @@ def _setting(letter: str, path: str, sampler: str) -> Setting:
     return setting_column("flow", letter, path, sampler, paths=paths, orders=orders, gammas=GAMMAS, sigma0=True)
 
 
-def build_flow_lab(page: gr.Tab, bench: PointFlows | None = None) -> RecipeBinding:
-    """Lay the tab out and wire it.
-
-    Args:
-        page: the tab itself: nothing is computed before it is opened.
-        bench: answers the questions; the one of the process by default.
-
-    Returns:
-        How the tab takes up a recipe; its `rerun` is a new look at the controls after any event that set them.
-    """
-    lab = FlowLab(bench or PointFlows.shared())
-    gr.HTML(INTRO)
+def _shared_row() -> dict:
+    """What all settings have in common."""
+    parts: dict = {}
     with gr.Row():
-        density = gr.Dropdown(
+        parts["density"] = gr.Dropdown(
             DENSITIES, value=TOYS[0], label="Density", info="where the points shall arrive", elem_id="flow-density",
             filterable=False, min_width=150,
         )  # fmt: skip
-        every = gr.Slider(
+        parts["nfe_all"] = gr.Slider(
             1, MAX_NFE, NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="flow-nfe-all",
             buttons=["reset"], min_width=170,
         )  # fmt: skip
-        points = gr.Slider(
+        parts["points"] = gr.Slider(
             64, MAX_POINTS, POINTS, step=64, label="Points", info="64 to 2048; 400 are drawn", elem_id="flow-points",
             buttons=["reset"], min_width=170,
         )  # fmt: skip
-        grid = gr.Radio(
+        parts["grid"] = gr.Radio(
             ["uniform", "cosine"], value="uniform", label="Steps", info="cosine: dense at both ends",
             elem_id="flow-grid", min_width=150,
         )  # fmt: skip
-        net = gr.Radio(
+        parts["net"] = gr.Radio(
             [("trained net if there is one", "auto"), ("exact oracle", "oracle")], value="auto", label="Network",
             info="the oracle is the closed form: a perfect net", elem_id="flow-net", min_width=230,
         )  # fmt: skip
         with gr.Column(min_width=120, scale=0):
-            seed = gr.Number(
+            parts["seed"] = gr.Number(
                 0, label="Noise seed", info="from 0", precision=0, minimum=0, elem_id="flow-seed", min_width=110
             )
-            dice = gr.Button("New noise", size="sm", elem_id="flow-dice", min_width=110)
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Side by side", "the same noise in all; grey: the exact density"))
-        player = flow_player(elem_id="flow-player")
-        told = gr.HTML(elem_id="flow-words")
-        keep = save_bar(elem_id="flow-keep")
-    with gr.Row(elem_classes="ks-flow-settings"):
-        settings = [_setting(letter, *start) for letter, start in zip(LETTERS, START, strict=True)]
-    gr.HTML(MOMENTUM_WORDS)
-    own, drawing, opened = gr.State(()), gr.State(""), gr.State(())
-    shared = [density, seed, points, grid, net, drawing, own]
-    inputs = [*shared, *(c for s in settings for c in s.inputs)]
+            parts["dice"] = gr.Button("New noise", size="sm", elem_id="flow-dice", min_width=110)
+    return parts
+
+
+def _sweep_panel() -> dict:
+    """The sweep's buttons, sentence and figures."""
+    parts: dict = {}
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Sweep", "the settings above over NFE, and those with momentum over γ₁"))
-        buttons = run_buttons("Sweep", "flow-sweep")
-        words = gr.HTML(ASK, elem_id="flow-sweep-words", elem_classes="ks-told")
+        parts["sweep_buttons"] = run_buttons("Sweep", "flow-sweep")
+        parts["sweep_words"] = gr.HTML(ASK, elem_id="flow-sweep-words", elem_classes="ks-told")
         with gr.Row():
-            figures = []
             for of, label in (("nfe", "MMD² over network calls"), ("gamma", "MMD² over gamma1")):
                 with gr.Column(scale=1, min_width=300):
-                    figures.append(plot(None, visible=False, elem_id=f"flow-sweep-{of}", label=label))
+                    parts[f"sweep_{of}"] = plot(None, visible=False, elem_id=f"flow-sweep-{of}", label=label)
+    return parts
 
+
+def build_flow_lab(work: Workspace, page: gr.Tab) -> BuiltTab:
+    """Lay the tab out and wire it; nothing is computed before it is opened."""
+    flows = work.studio.points
+    gr.HTML(INTRO)
+    parts = _shared_row()
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("Side by side", "the same noise in all; grey: the exact density"))
+        parts["player"] = flow_player(elem_id="flow-player")
+        parts["words"] = gr.HTML(elem_id="flow-words")
+        parts["save"] = save_bar(elem_id="flow-keep")
+    with gr.Row(elem_classes="ks-flow-settings"):
+        settings = tuple(_setting(letter, *start) for letter, start in zip(LETTERS, START, strict=True))
+    gr.HTML(MOMENTUM_WORDS)
+    parts |= _sweep_panel() | {name: gr.State(value) for name, value in (("own", ()), ("drawing", ""), ("opened", ()))}
+    training = build_training(flows, work.bounded(RUN_SECONDS), parts["density"], parts["drawing"], parts["own"])
+    c = FlowControls(settings, **parts, paper=training.paper)
+    lab = FlowLab(flows, c, work.bounded(RUN_SECONDS))
+    rerun = _wire(lab, page, training)
+    outputs = [*c.listed(*FILLED), *c.by_letter().values()]
+    return BuiltTab(c, RecipeBinding(("flow_2d",), "flow", outputs, lab.fill, rerun))
+
+
+def _wire(lab: FlowLab, page: gr.Tab, training: TrainingPart) -> Callable[[Dependency], None]:
+    """Connect the handlers; gives what looks again after an event that set the controls."""
+    c = lab.controls
     live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
-    again = functools.partial(dict, fn=guarded(lab.flows), inputs=inputs, outputs=[player, told, keep])
+    asked = {**c.named(*SHARED), **c.by_letter()}
+    again = {"fn": guarded(lab.show), "inputs_kwargs": asked, "outputs": c.listed("player", "words", "save"), **live}
     # of sliders "release" too: it is what Gradio's reset button tells
-    looks = [page.select, density.input, points.input, points.release, grid.input, net.input, seed.change]
-    for s in settings:
-        looks += [s.shown.input, *(e for c in (s.nfe, s.sigma0, *s.gammas) for e in (c.input, c.release))]
+    looks = [page.select, c.density.input, c.points.input, c.points.release, c.grid.input, c.net.input, c.seed.change]
+    for s in c.settings:
+        sliders = s.listed("nfe", "sigma0", "gamma1", "gamma2", "gamma3")
+        looks += [s.shown.input, *(e for part in sliders for e in (part.input, part.release))]
         for chooser in (s.path, s.sampler):
-            chosen = chooser.input(read_by, [s.path, s.sampler], [s.sigma0, *s.gammas], **live)
-            chosen.success(**again(), **live)
-    gr.on(looks, **again(), trigger_mode="always_last", **live)
-    every_nfe = [s.nfe for s in settings]
-    spread = gr.on([every.input, every.release], lambda n: [n] * len(settings), every, every_nfe, **live)
-    spread.success(**again(), **live)
-    dice.click(None, None, seed, js=DICE, **PRIVATE)
-    wire_run(lab.run, buttons, lab.sweep, inputs, [words, *figures])
-    trained, painted, paper = build_training(lab.bench, density, drawing, own)
-    trained.success(**again(), **live)
-    painted.success(**again(), **live)
-
-    def fill(recipe: Settings) -> tuple:
-        request = recipe.request()
-        first, bits, (chosen, nets) = request.asked[0], drawn_bits(request.asked[0]), opened_nets(request)
-        paint = (bits, json.dumps(json.loads(paper.value) | {"mask": bits})) if bits else (gr.skip(),) * 2
-        common = (first.density, first.nfe, within(points, first.points), first.grid, chosen, first.seed)
-        return *common, *paint, nets, *filled(settings, request)
+            chosen = chooser.input(guarded(s.read), [s.path, s.sampler], sliders[1:], **live)
+            chosen.success(**again)
+    gr.on(looks, **again, trigger_mode="always_last")
+    every_nfe = [s.nfe for s in c.settings]
+    spread = gr.on(
+        [c.nfe_all.input, c.nfe_all.release], lambda n: dict.fromkeys(every_nfe, n), c.nfe_all, every_nfe, **live
+    )
+    for event in (spread, training.trained, training.painted):
+        event.success(**again)
+    c.dice.click(None, None, c.seed, js=DICE, **PRIVATE)
+    wire_run(lab.run, c.sweep_buttons, lab.sweep, asked, c.listed("sweep_words", "sweep_nfe", "sweep_gamma"))
 
     def rerun(event: Dependency) -> None:
-        event.success(guarded(nets_after), [own, opened], [own, opened], **live).success(**again(), **live)
+        own = [c.own, c.opened]
+        event.success(guarded(lab.take_nets), own, own, **live).success(**again)
 
-    outputs = [
-        density,
-        every,
-        points,
-        grid,
-        net,
-        seed,
-        drawing,
-        paper,
-        opened,
-        *(c for s in settings for c in s.inputs),
-    ]
-    return RecipeBinding(("flow_2d",), "flow", outputs, fill, rerun)
+    return rerun

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import gradio as gr
 
@@ -15,11 +16,12 @@ from analysis.flow.point_requests import KEY_PREFIX, Flow2DRequest
 from analysis.flow.points import PointFlows
 from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA
 from analysis.flow.side_by_side import SideBySideRequest
-from analysis.recipes.recipe import FlowRecipe
+from analysis.recipes.recipe import Recipe
 from analysis.recipes.replay import describe_flows
 from analysis.series.forecast import SeriesForecasts
 from flow_core.samplers import MOMENTUM, SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
+from ui.components.controls import Controls
 from ui.components.players import Panel
 from ui.components.save_bar import save_value
 
@@ -29,7 +31,7 @@ assert GAMMA_SLIDER <= MAX_GAMMA
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(Controls):
     """Controls of one setting; sigma0 is None where the nets settle it."""
 
     shown: gr.Checkbox
@@ -37,41 +39,79 @@ class Setting:
     sampler: gr.Dropdown
     nfe: gr.Slider
     sigma0: gr.Slider | None
-    gammas: tuple[gr.Slider, ...]
+    gamma1: gr.Slider
+    gamma2: gr.Slider
+    gamma3: gr.Slider
 
-    @property
-    def numbers(self) -> dict[str, gr.Slider]:
-        """Sliders that not every path and sampler reads, by the field that they ask for."""
-        sigma = {} if self.sigma0 is None else {"sigma0": self.sigma0}
-        return sigma | {f"gamma{k}": slider for k, slider in enumerate(self.gammas, 1)}
+    @classmethod
+    def lettered(cls, letter: str) -> Self:
+        """As `names`, with the setting's letter: shown_a."""
+        return cls(**{name: f"{name}_{letter.lower()}" for name in cls.__dataclass_fields__})
 
-    @property
-    def inputs(self) -> list:
-        return [self.shown, self.path, self.sampler, self.nfe, *self.numbers.values()]
+    def read(self, path: str, sampler: str) -> dict:
+        """Which of sigma0 and the three gammas a path and a sampler read: the others are hidden."""
+        seen = read_by(path, sampler)
+        return {part: gr.update(visible=seen[n]) for n, part in self.named(*seen).items() if part is not None}
 
-    def filled(self, request) -> list:
-        """Values of `inputs` that ask this question; of None, only that nothing is shown.
+    def fill(self, request) -> dict:
+        """Values that ask this question; of None, only that nothing is shown.
 
         Raises:
             UserError: a number that is read lies beyond its slider.
         """
         if request is None:
-            return [False, *[gr.skip()] * (len(self.inputs) - 1)]
-        fields = ("sigma0", "gamma1", "gamma2", "gamma3")
-        seen = dict(zip(fields, read_by(request.path, request.sampler), strict=True))
-        values = [True, request.path, request.sampler, request.nfe]
-        for name, slider in self.numbers.items():
-            value = getattr(request, name)
-            if seen[name]["visible"]:
+            return {self.shown: False}
+        values = {
+            self.shown: True, self.path: request.path, self.sampler: request.sampler, self.nfe: request.nfe,
+        }  # fmt: skip
+        for name, seen in read_by(request.path, request.sampler).items():
+            slider, value = getattr(self, name), getattr(request, name, None)
+            if slider is None:
+                continue
+            if seen:
                 within(slider, value)
-            values.append(seen[name] | ({"value": value} if slider.minimum <= value <= slider.maximum else {}))
+            fits = slider.minimum <= value <= slider.maximum
+            values[slider] = gr.update(visible=seen) | ({"value": value} if fits else {})
         return values
 
 
-def read_by(path: str, sampler: str) -> list[dict]:
-    """Which of sigma0 and the three gammas a path and a sampler read: the others are hidden."""
+@dataclass(frozen=True)
+class SettingsControls(Controls):
+    """Base of the controls of a tab with settings side by side."""
+
+    settings: tuple[Setting, ...]
+
+    @classmethod
+    def names(cls) -> Self:
+        return replace(super().names(), settings=tuple(map(Setting.lettered, LETTERS)))
+
+    def by_letter(self) -> dict:
+        """The controls of all settings, by name and letter: shown_a."""
+        return {
+            f"{name}_{letter.lower()}": part
+            for letter, setting in zip(LETTERS, self.settings, strict=False)
+            for name, part in setting.named().items()
+            if part is not None
+        }
+
+    def fill_settings(self, request: SideBySideRequest) -> dict:
+        """Values that ask the questions; places beyond them are not shown. Raises UserError."""
+        asked = [*request.settings, *[None] * (len(self.settings) - len(request.settings))]
+        return {k: v for s, r in zip(self.settings, asked, strict=True) for k, v in s.fill(r).items()}
+
+
+def of_letters(values: dict) -> list[dict]:
+    """The settings among a handler's values, each by the names of its fields."""
+    return [
+        {name[:-2]: value for name, value in values.items() if name.endswith(f"_{letter.lower()}")}
+        for letter in LETTERS
+    ]
+
+
+def read_by(path: str, sampler: str) -> dict[str, bool]:
+    """Which of sigma0 and the three gammas a path and a sampler read."""
     first, more = sampler in MOMENTUM, sampler in ("published", "momentum")
-    return [gr.update(visible=v) for v in (path in BRIDGES, first, more, more)]
+    return {"sigma0": path in BRIDGES, "gamma1": first, "gamma2": more, "gamma3": more}
 
 
 def within(slider: gr.Slider, value: float) -> float:
@@ -104,7 +144,7 @@ def setting_column(
         sigma0: whether it has a control.
     """
     name = letter.lower()
-    sigma_seen, *gammas_seen = (u["visible"] for u in read_by(path, sampler))
+    sigma_seen, *gammas_seen = read_by(path, sampler).values()
     with gr.Column(elem_classes="ks-panel", min_width=230):
         shown = gr.Checkbox(True, label=letter, info="show this setting", elem_id=f"{prefix}-shown-{name}")
         paths.render()
@@ -122,17 +162,17 @@ def setting_column(
                 0.05, MAX_SIGMA, SIGMA0, step=0.05, label="σ₀", info="noise of the path; shipped nets: 0.2",
                 elem_id=f"{prefix}-sigma-{name}", buttons=["reset"], visible=sigma_seen,
             )  # fmt: skip
-        weights = tuple(
-            gr.Slider(
+        weights = {
+            f"gamma{k + 1}": gr.Slider(
                 -GAMMA_SLIDER, GAMMA_SLIDER, value, step=0.1, label=f"γ{'₁₂₃'[k]}", info=orders[k],
                 elem_id=f"{prefix}-gamma{k + 1}-{name}", buttons=["reset"], visible=gammas_seen[k],
             )
             for k, value in enumerate(gammas)
-        )  # fmt: skip
-    return Setting(shown, paths, samplers, nfe, sigma, weights)
+        }  # fmt: skip
+    return Setting(shown, paths, samplers, nfe, sigma, **weights)
 
 
-def asked_of(requests: Sequence) -> list:
+def requests_of(requests: Sequence) -> list:
     """The questions of a sweep.
 
     Args:
@@ -141,22 +181,22 @@ def asked_of(requests: Sequence) -> list:
     Raises:
         UserError: the first such sentence; or nothing is shown.
     """
-    asked = [r for r in requests if r is not None]
-    told = next((r for r in asked if isinstance(r, str)), None)
-    if told is not None:
-        raise UserError(told)
-    if not asked:
+    shown = [r for r in requests if r is not None]
+    sentence = next((r for r in shown if isinstance(r, str)), None)
+    if sentence is not None:
+        raise UserError(sentence)
+    if not shown:
         raise UserError("No setting is shown: tick at least one.")
-    return asked
+    return shown
 
 
-def told_apart(names: Sequence[str]) -> list[str]:
+def distinct(names: Sequence[str]) -> list[str]:
     """Names of settings, with a letter before those that are given twice."""
     return [f"{LETTERS[k]}: {n}" if names.count(n) > 1 else n for k, n in enumerate(names)]
 
 
-def side_kept(requests: Sequence, panels: Sequence[Panel | None], bench: PointFlows | ImageFlows) -> str:
-    """What can be kept of the settings that have a result, each in its place; "" without any.
+def saved_settings(requests: Sequence, panels: Sequence[Panel | None], bench: PointFlows | ImageFlows) -> str:
+    """What can be saved of the settings that have a result, each in its place; "" without any.
 
     Args:
         requests: of each setting its question.
@@ -176,18 +216,12 @@ def side_kept(requests: Sequence, panels: Sequence[Panel | None], bench: PointFl
     return save_value(pictures_sheet(shown, names, first.seeds), recipe, f"flow-{first.data}-seed{first.seeds[0]}")
 
 
-def described(request, bench: PointFlows | ImageFlows | SeriesForecasts) -> FlowRecipe | None:
+def described(request, bench: PointFlows | ImageFlows | SeriesForecasts) -> Recipe | None:
     """The recipe of a question that was answered; None where no recipe can hold it, as with a net of an odd name."""
     try:
         return describe_flows(request, bench)
     except UserError:
         return None
-
-
-def filled(settings: Sequence[Setting], request: SideBySideRequest) -> list:
-    """Values of all inputs that ask a question; places beyond it are not shown. Raises UserError."""
-    asked = [*request.settings, *[None] * (len(settings) - len(request.settings))]
-    return [value for s, r in zip(settings, asked, strict=True) for value in s.filled(r)]
 
 
 def in_a_row(seeds: tuple[int, ...]) -> int:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import functools
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import gradio as gr
 import numpy as np
-from gradio.components import Component
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
+from analysis.core.progress import Report
 from analysis.figures.flow import loss_figure, preview_figure
 from analysis.flow.nets import TrainStep
 from analysis.flow.point_requests import DRAWN, TrainRequest
 from analysis.flow.points import PointFlows
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
+from ui.components.controls import Controls
 from ui.components.html import heading
 from ui.components.painter import canvas, painted
 from ui.components.plot import plot
-from ui.server.errors import guarded
+from ui.server.errors import guarded, sentence_of
 from ui.server.queue import PRIVATE
-from ui.server.runs import LONG_QUEUE, LongRun, Superseded
+from ui.server.runs import LONG_QUEUE, RUN_SECONDS, LongRun, Superseded, problem
 from ui.tabs.flow_settings import DRAWING_SIDE, KEPT_NETS
 
 STEPS = 2000
-PATHS = (("IDFF: predicts x₁", "idff"), ("OT-CFM: velocity", "otcfm"), ("I-CFM: velocity", "icfm"))
+TRAINED_PATHS = (("IDFF: predicts x₁", "idff"), ("OT-CFM: velocity", "otcfm"), ("I-CFM: velocity", "icfm"))
 ASK = '<p class="ks-line">Nothing trained yet. A net of 34,000 parameters sees fresh points in every step.</p>'
 
 
@@ -67,23 +69,54 @@ def _what(density: str, drawing: str, path: str, sigma0: float) -> tuple:
     return density, (drawing or ring()) if density == DRAWN else "", path, sigma0 if path in BRIDGES else 0.0
 
 
+@dataclass(frozen=True)
+class TrainingControls(Controls):
+    """Components of the part; density, drawing and own are the tab's, `wish` says which training is wanted."""
+
+    density: gr.Dropdown
+    drawing: gr.State
+    own: gr.State
+    paper: gr.HTML
+    path: gr.Radio
+    sigma0: gr.Slider
+    steps: gr.Slider
+    seed: gr.Number
+    start: gr.Button
+    stop: gr.Button
+    status: gr.HTML
+    preview: gr.HTML
+    loss: gr.HTML
+    wish: gr.State
+
+
+QUESTION = ("density", "drawing", "path", "sigma0", "steps", "seed", "own")
+
+
 class Trainer:
-    """The handlers; each can be called without a page."""
+    """The handlers; each can be called without a page.
 
-    def __init__(self, bench: PointFlows):
-        self.bench = bench
-        self.run = LongRun()
+    Args:
+        flows: trains.
+        controls: of the part, or their names.
+        patience: seconds that a training may take.
+    """
 
-    def train(self, density, drawing, path, sigma0, steps, seed, own, report=None):
+    def __init__(self, flows: PointFlows, controls: TrainingControls, patience: float = RUN_SECONDS):
+        self.flows, self.controls = flows, controls
+        self.run = LongRun(patience)
+
+    def train(self, density, drawing, path, sigma0, steps, seed, own, report: Report | None = None) -> Iterator[dict]:
         """Status, loss curve, preview and the visitor's nets, after every look.
 
         Args:
+            density, drawing, path, sigma0, steps, seed: of the training.
+            own: the visitor's nets so far.
             report: called with (share done, what); raises `Superseded` to stop, and what was trained is kept.
         """
-        cells = cells_of(drawing) if density == DRAWN else None
+        cells, c = cells_of(drawing) if density == DRAWN else None, self.controls
         request = TrainRequest(density, cells, path, sigma0, steps, seed=seed)
-        contours, losses, fits, last, words = self.bench.contours(request), [], [], None, "Stopped"
-        looks = self.bench.train_toy(request)
+        contours, losses, fits, last, words = self.flows.contours(request), [], [], None, "Stopped"
+        looks = self.flows.train_toy(request)
         try:
             for look in looks:
                 losses.append(look.losses)
@@ -91,12 +124,11 @@ class Trainer:
                     fits.append((look.step, look.numbers.mmd2))
                 last = look
                 mmd2 = np.array(fits).reshape(-1, 2)
-                yield (
-                    _status(look, "Training" if not look.finished else "Trained"),
-                    loss_figure(np.concatenate(losses), mmd2, request.steps).to_json(),
-                    preview_figure(*contours, look.preview).to_json(),
-                    own,
-                )
+                yield {
+                    c.status: _status(look, "Training" if not look.finished else "Trained"),
+                    c.loss: loss_figure(np.concatenate(losses), mmd2, request.steps).to_json(),
+                    c.preview: preview_figure(*contours, look.preview).to_json(),
+                }
                 if report is not None:
                     report(look.step / look.steps, f"step {look.step:,} of {look.steps:,}")
             words = "Trained"
@@ -105,13 +137,39 @@ class Trainer:
         finally:
             looks.close()  # keeps the net
         if last is None:
-            yield '<p class="ks-line">Stopped before it began.</p>', gr.skip(), gr.skip(), own
+            yield {c.status: '<p class="ks-line">Stopped before it began.</p>'}
             return
         entry = (*_what(density, drawing, path, sigma0), last.key)
-        yield _status(last, words, kept=True), gr.skip(), gr.skip(), (*own, entry)[-KEPT_NETS:]
+        yield {c.status: _status(last, words, kept=True), c.own: (*own, entry)[-KEPT_NETS:]}
 
-    @staticmethod
-    def stroke(event: gr.EventData) -> tuple[str, str]:
+    def ask(self, request: gr.Request) -> dict:
+        """A visitor wants a training, and no earlier one."""
+        key = time.monotonic_ns()
+        self.run.ask(request.session_hash, key)
+        return {self.controls.wish: key, **self.buttons(running=True)}
+
+    def watched(self, request: gr.Request, wish: int, **question) -> Iterator[dict]:
+        """`train` while its visitor wants it; however it ends, the buttons can be pressed again."""
+        try:  # the status tells the progress: Gradio's own bar would lie over it
+            report = self.run.report(request.session_hash, wish, lambda share, desc: None)
+            yield from self.train(**question, report=report)
+        except Superseded:  # stopped while it waited
+            pass
+        except Exception as e:
+            yield {self.controls.status: problem(sentence_of(e))}
+        yield self.buttons()
+
+    def stop(self, request: gr.Request) -> dict:
+        """A visitor wants none."""
+        self.run.stop(request.session_hash)
+        return self.buttons()
+
+    def buttons(self, running: bool = False) -> dict:
+        """Which of the two can be pressed."""
+        c = self.controls
+        return {c.start: gr.update(interactive=not running), c.stop: gr.update(interactive=running)}
+
+    def stroke(self, event: gr.EventData) -> dict:
         """The drawing, and the density that it is.
 
         Raises:
@@ -120,7 +178,7 @@ class Trainer:
         mask = painted(event, DRAWING_SIDE)
         if mask is None:
             raise UserError("Nothing is drawn: paint where the points shall be.")
-        return _bits(mask > 0), DRAWN
+        return {self.controls.drawing: _bits(mask > 0), self.controls.density: DRAWN}
 
 
 def _status(look: TrainStep, words: str, kept: bool = False) -> str:
@@ -134,83 +192,74 @@ def _status(look: TrainStep, words: str, kept: bool = False) -> str:
     )
 
 
-def build_training(
-    bench: PointFlows, density: Component, drawing: Component, own: Component
-) -> tuple[Dependency, Dependency, Component]:
-    """Lay the part out and wire it.
+@dataclass(frozen=True)
+class TrainingPart:
+    """Attributes: paper, what is drawn on; trained, painted: events "a net was trained, or stopped", "it was drawn"."""
 
-    Args:
-        bench: trains.
-        density: the tab's choice of a density.
-        drawing: state, the drawing as text.
-        own: state, the visitor's nets.
+    paper: gr.HTML
+    trained: Dependency
+    painted: Dependency
 
-    Returns:
-        The events "a net was trained, or stopped" and "something was drawn"; and what is drawn on.
-    """
-    trainer = Trainer(bench)
+
+def _lay_out() -> dict:
+    parts: dict = {}
     with gr.Row():
         with gr.Column(elem_classes="ks-panel", min_width=260, scale=1):
             gr.HTML(heading("Draw a density", "32 × 32 cells on [−4, 4]², uniform in each"))
             blank = np.full((DRAWING_SIDE, DRAWING_SIDE, 3), 236, np.uint8)
-            paper = canvas(blank, _mask("") * np.uint8(255), label="Density to draw", elem_id="flow-paper")
+            parts["paper"] = canvas(blank, _mask("") * np.uint8(255), label="Density to draw", elem_id="flow-paper")
         with gr.Column(elem_classes="ks-panel", min_width=300, scale=2):
             gr.HTML(heading("Train a net", "on the density chosen at the top"))
             with gr.Row():
-                path = gr.Radio(
-                    PATHS, value="idff", label="Path", info="and what the net says", elem_id="flow-train-path"
+                parts["path"] = gr.Radio(
+                    TRAINED_PATHS, value="idff", label="Path", info="and what the net says", elem_id="flow-train-path"
                 )
-                sigma0 = gr.Slider(
+                parts["sigma0"] = gr.Slider(
                     0.05, MAX_SIGMA, 0.2, step=0.05, label="σ₀", info="noise of the IDFF path",
                     elem_id="flow-train-sigma", buttons=["reset"], min_width=140,
                 )  # fmt: skip
-                steps = gr.Slider(
+                parts["steps"] = gr.Slider(
                     100, 6000, STEPS, step=100, label="Steps", info="of 256 points, 100 to 6000",
                     elem_id="flow-train-steps", buttons=["reset"], min_width=140,
                 )  # fmt: skip
-                seed = gr.Number(
+                parts["seed"] = gr.Number(
                     0, label="Seed", info="from 0", precision=0, minimum=0, elem_id="flow-train-seed", min_width=80
                 )
             with gr.Row(elem_classes="ks-buttons"):
-                start = gr.Button("Train", variant="primary", elem_id="flow-train-start", min_width=120, scale=0)
-                stop = gr.Button("Stop", interactive=False, elem_id="flow-train-stop", min_width=90, scale=0)
-            status = gr.HTML(ASK, elem_id="flow-train-status", elem_classes="ks-told")
+                parts["start"] = gr.Button(
+                    "Train", variant="primary", elem_id="flow-train-start", min_width=120, scale=0
+                )
+                parts["stop"] = gr.Button("Stop", interactive=False, elem_id="flow-train-stop", min_width=90, scale=0)
+            parts["status"] = gr.HTML(ASK, elem_id="flow-train-status", elem_classes="ks-told")
             with gr.Row():
                 with gr.Column(min_width=260):
-                    preview = plot(None, elem_id="flow-train-preview", label="Points of the net in training")
+                    parts["preview"] = plot(None, elem_id="flow-train-preview", label="Points of the net in training")
                 with gr.Column(min_width=260):
-                    loss = plot(None, elem_id="flow-train-loss", label="Loss over steps")
+                    parts["loss"] = plot(None, elem_id="flow-train-loss", label="Loss over steps")
+    return parts
 
-    inputs = [density, drawing, path, sigma0, steps, seed, own]
-    swap = {"queue": False, "show_progress": "hidden", **PRIVATE}
 
-    def ask(request: gr.Request):
-        key = time.monotonic_ns()
-        trainer.run.ask(request.session_hash, key)
-        return key, gr.update(interactive=False), gr.update(interactive=True)
+def build_training(
+    flows: PointFlows, patience: float, density: gr.Dropdown, drawing: gr.State, own: gr.State
+) -> TrainingPart:
+    """Lay the part out and wire it.
 
-    def train(request: gr.Request, key, *values):
-        try:  # the status tells the progress: Gradio's own bar would lie over it
-            report = trainer.run.report(request.session_hash, key, lambda share, desc: None)
-        except Superseded:  # stopped while it waited
-            return
-        looks = trainer.train(*values, report)
-        advance = guarded(functools.partial(next, looks, None))
-        try:
-            while (shown := advance()) is not None:
-                yield shown
-        finally:
-            looks.close()
-
-    def halt(request: gr.Request) -> None:
-        trainer.run.stop(request.session_hash)
-
-    wish = gr.State(0)
-    asked = start.click(guarded(ask), None, [wish, start, stop], **swap)
+    Args:
+        flows: trains.
+        patience: seconds that a training may take.
+        density: the tab's choice of a density.
+        drawing: state, the drawing as text.
+        own: state, the visitor's nets.
+    """
+    c = TrainingControls(density, drawing, own, **_lay_out(), wish=gr.State(0))
+    trainer = Trainer(flows, c, patience)
+    quick = {"queue": False, "show_progress": "hidden", **PRIVATE}
+    pair = c.listed("start", "stop")
+    asked = c.start.click(guarded(trainer.ask), None, [c.wish, *pair], **quick)
     trained = asked.success(
-        train, [wish, *inputs], [status, loss, preview, own], show_progress="hidden", **LONG_QUEUE, **PRIVATE
-    )
-    trained.then(lambda: (gr.update(interactive=True), gr.update(interactive=False)), None, [start, stop], **swap)
-    stop.click(halt, None, None, **swap)
-    drew = paper.apply(guarded(trainer.stroke), None, [drawing, density], **swap)
-    return trained, drew, paper
+        trainer.watched, inputs_kwargs=c.named("wish", *QUESTION), show_progress="hidden",
+        outputs=[*c.listed("status", "loss", "preview", "own"), *pair], **LONG_QUEUE, **PRIVATE,
+    )  # fmt: skip
+    c.stop.click(guarded(trainer.stop), None, pair, **quick)
+    drew = c.paper.apply(guarded(trainer.stroke), None, [drawing, density], **quick)
+    return TrainingPart(c.paper, trained, drew)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import html
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import gradio as gr
@@ -19,20 +18,24 @@ from analysis.workbench import grids
 from analysis.workbench.grids import AXES, KINDS, Cell, Grid
 from analysis.workbench.images import MAX_STEPS
 from analysis.workbench.library import ModelLibrary
+from ui.components.controls import Controls
 from ui.components.html import data_uri, heading
 from ui.components.save_bar import saved_file, saver
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
-from ui.server.runs import LONG_QUEUE, PATIENCE, Latest, Superseded, allowed
-from ui.source import fitting_label, readable
+from ui.server.runs import LONG_QUEUE, RUN_SECONDS, Latest, Superseded
+from ui.source import Workspace, fitting_label, readable
 
 SINGLE = ""  # the second direction of a grid of one row
 EMPTY = '<div class="ks-card ks-hint">Choose two parameters and their values, then make the grid.</div>'
 
 
 @dataclass(frozen=True)
-class Made:
-    """A grid as far as it was made. Attributes: grid; cells = rows of pictures, sentences or None (not yet)."""
+class PartialGrid:
+    """A grid as far as it is there.
+
+    Attributes: grid; cells = rows of pictures, sentences or None (not yet).
+    """
 
     grid: Grid
     cells: tuple[tuple[np.ndarray | str | None, ...], ...]
@@ -46,25 +49,59 @@ class Made:
         return len(self.grid.across) * self.grid.rows
 
 
+@dataclass(frozen=True)
+class GridControls(Controls):
+    """Components of the panel; `result` is a `PartialGrid`."""
+
+    kind: gr.Dropdown
+    x: gr.Dropdown
+    y: gr.Dropdown
+    across: gr.Textbox
+    down: gr.Textbox
+    reference: gr.Number
+    noise: gr.Number
+    steps: gr.Slider
+    ratio: gr.Slider
+    time: gr.Slider
+    mixed: gr.CheckboxGroup
+    region: gr.Dropdown
+    start: gr.Button
+    stop: gr.Button
+    save: gr.Button
+    status: gr.HTML
+    page: gr.HTML
+    saved: gr.HTML
+    result: gr.State
+
+
+FIXED = ("reference", "ratio", "time", "mixed", "region", "noise", "steps")
+QUESTION = ("kind", "x", "across", "y", "down", *FIXED)
+
+
 class GridPanel:
     """The handlers; each can be called without a page.
 
     Args:
         library: the models.
+        controls: of the panel, or their names.
         patience: seconds that one grid may take.
     """
 
-    def __init__(self, library: ModelLibrary, patience: float = PATIENCE):
-        self.library, self.patience = library, patience
+    def __init__(self, library: ModelLibrary, controls: GridControls, patience: float = RUN_SECONDS):
+        self.library, self.controls, self.patience = library, controls, patience
         self._latest = Latest()
 
-    def axes(self, kind: str, x: str, y: str) -> tuple:
+    def axes(self, kind: str, x: str, y: str) -> dict:
         """Choices of both directions for a kind of picture; what does not matter to it gives way."""
         known = [(a.title, name) for name, a in AXES.items() if kind in a.kinds]
         names = [name for _, name in known]
         x = x if x in names else names[-1]
         y = y if y in names and y != x else next(n for n in names if n != x)
-        return gr.update(choices=known, value=x), gr.update(choices=[("none: one row", SINGLE), *known], value=y)
+        c = self.controls
+        return {
+            c.x: gr.update(choices=known, value=x),
+            c.y: gr.update(choices=[("none: one row", SINGLE), *known], value=y),
+        }
 
     def usual(self, axis: str) -> str:
         """Usual values of a direction."""
@@ -80,85 +117,81 @@ class GridPanel:
         values = AXES[y].values(down) if y else ()
         return Grid(kind, base, x, AXES[x].values(across), y, values)
 
-    def make(
-        self, kind, x, across, y, down, reference, ratio, tau, mixed, region, noise, steps, *side
-    ) -> Iterator[tuple]:
+    def make(self, kind, x, across, y, down, mixed, **setting) -> Iterator[dict]:
         """The grid as it grows: page, what can be saved, one line.
 
         Args:
             kind, x, across, y, down: what is shown and what changes.
-            reference, ratio, tau, mixed, region, noise, steps: fixed settings.
-            *side: settings of side A.
+            mixed: bands of an edit.
+            **setting: the other fields of `Cell`: fixed settings and those of side A.
         """
-        model, seed, label, low, high, small, middle, large, order = side
-        label = fitting_label(self.library, model, label)
-        base = Cell(
-            model, seed, label, min(low, high), max(low, high), order, small, middle, large, reference, ratio, tau,
-            tuple(mixed or ()), region, noise, steps,
-        )  # fmt: skip
-        grid = self.grid(kind, x, across, y, down, base)
-        made = Made(grid, ((None,) * len(grid.across),) * grid.rows)
-        yield self.page(made), made, _status(made)
-        patience = allowed(self.patience)
-        end = time.monotonic() + patience
+        low, high = setting["low"], setting["high"]
+        label = fitting_label(self.library, setting["model"], setting["label"])
+        fixed = {"label": label, "low": min(low, high), "high": max(low, high), "mixed": tuple(mixed or ())}
+        grid = self.grid(kind, x, across, y, down, Cell(**setting | fixed))
+        part = PartialGrid(grid, ((None,) * len(grid.across),) * grid.rows)
+        yield self._shown(part)
+        end = time.monotonic() + self.patience
         for i, j, cell in grids.make(grid, self.library.get):
-            rows = [list(row) for row in made.cells]
+            rows = [list(row) for row in part.cells]
             rows[i][j] = cell
-            made = Made(grid, tuple(map(tuple, rows)))
-            if time.monotonic() > end and made.done < made.total:
-                yield self.page(made), made, _line(f"Stopped after {patience:.0f} s; what was made is kept.")
+            part = PartialGrid(grid, tuple(map(tuple, rows)))
+            if time.monotonic() > end and part.done < part.total:
+                line = _line(f"Stopped after {self.patience:.0f} s; the cells that are there stay.")
+                yield {**self._shown(part), self.controls.status: line}
                 return
-            yield self.page(made), made, _status(made)
+            yield self._shown(part)
 
-    def ask(self, request: gr.Request, *values) -> None:
+    def _shown(self, part: PartialGrid) -> dict:
+        c = self.controls
+        return {c.page: self.page(part), c.result: part, c.status: _status(part)}
+
+    def wish(self, request: gr.Request, **values) -> None:
         """A visitor wants this grid, and no earlier one; arguments as `make`."""
-        self._latest.wish(request.session_hash, repr(values))
+        self._latest.wish(request.session_hash, repr(sorted(values.items())))
 
-    def grown(self, request: gr.Request, *values) -> Iterator[tuple]:
+    def grow(self, request: gr.Request, **values) -> Iterator[dict]:
         """`make`, until its visitor wants it no more: then the last line says so, and no later one can hide it."""
-        made = None
-        for page, grown, line in self.make(*values):
+        c, done = self.controls, 0
+        for shown in self.make(**values):
+            part = shown[c.result]
             try:
-                self._latest.check(request.session_hash, repr(values))
+                self._latest.check(request.session_hash, repr(sorted(values.items())))
             except Superseded:
-                yield (
-                    gr.skip(),
-                    gr.skip(),
-                    _line(f"Stopped: {made.done if made else 0} of {grown.total} cells are kept."),
-                )
+                yield {c.status: _line(f"Stopped: {done} of {part.total} cells are kept.")}
                 return
-            made = grown
-            yield page, made, line
+            done = part.done
+            yield shown
 
-    def stop(self, made: Made | None, request: gr.Request) -> str:
+    def stop(self, request: gr.Request, result: PartialGrid | None) -> str:
         """A visitor wants none; one line where nothing is being made, else the grid itself tells its end."""
         self._latest.wish(request.session_hash, None)
-        return _line("Nothing is being made.") if made is None or made.done == made.total else gr.skip()
+        return _line("Nothing is being made.") if result is None or result.done == result.total else gr.skip()
 
-    def page(self, made: Made) -> str:
+    def page(self, result: PartialGrid) -> str:
         """A grid as a table of pictures."""
-        across, down, x, y = self._labels(made.grid)
+        across, down, x, y = self._labels(result.grid)
         head = "".join(f'<th scope="col">{html.escape(t)}</th>' for t in across)
         corner = f"<th><span>{html.escape(y)} ↓</span> <span>{html.escape(x)} →</span></th>"
         body = "".join(
             f'<tr><th scope="row">{html.escape(down[i] if down else "")}</th>'
             + "".join(_cell(c, f"{x} {across[j]}{f', {y} {down[i]}' if down else ''}") for j, c in enumerate(row))
             + "</tr>"
-            for i, row in enumerate(made.cells)
+            for i, row in enumerate(result.cells)
         )
         if not down:
             corner = f"<th>{html.escape(x)} →</th>"
         table = f'<table class="ks-grid"><thead><tr>{corner}{head}</tr></thead><tbody>{body}</tbody></table>'
         return f'<div class="ks-grid-box" tabindex="0" role="region" aria-label="Grid of pictures">{table}</div>'
 
-    def save(self, made: Made | None) -> str:
-        """The grid, as far as it was made, as a PNG."""
-        if made is None or not any(isinstance(c, np.ndarray) for row in made.cells for c in row):
+    def save(self, result: PartialGrid | None) -> str:
+        """The grid, as far as it is there, as a PNG."""
+        if result is None or not any(isinstance(c, np.ndarray) for row in result.cells for c in row):
             raise UserError("Make a grid first.")
-        across, down, x, y = self._labels(made.grid)
-        pictures = [[c if isinstance(c, np.ndarray) else None for c in row] for row in made.cells]
-        data = grid_png(pictures, across, down, x, y, self._described(made.grid))
-        return saved_file(data, f"grid-{made.grid.kind}-{made.grid.x}-{made.grid.y}", "png")
+        across, down, x, y = self._labels(result.grid)
+        pictures = [[c if isinstance(c, np.ndarray) else None for c in row] for row in result.cells]
+        data = grid_png(pictures, across, down, x, y, self._described(result.grid))
+        return saved_file(data, f"grid-{result.grid.kind}-{result.grid.x}-{result.grid.y}", "png")
 
     def _named(self, axis: str, value) -> str:
         return self.library.get(value).name if axis == "model" else AXES[axis].label(value)
@@ -184,105 +217,109 @@ def _line(text: str) -> str:
     return f'<p class="ks-line" role="status">{html.escape(text)}</p>'
 
 
-def _status(made: Made) -> str:
-    failed = sum(isinstance(c, str) for row in made.cells for c in row)
-    text = f"{made.done} of {made.total} cells" + (" made." if made.done == made.total else " …")
+def _status(result: PartialGrid) -> str:
+    failed = sum(isinstance(c, str) for row in result.cells for c in row)
+    text = f"{result.done} of {result.total} cells" + (" made." if result.done == result.total else " …")
     return _line(f"{text} {failed} not possible: point at one to read why." if failed else text)
 
 
-def _each(fn):
-    """`guarded` for a generator."""
-
-    @functools.wraps(fn)
-    def safe(*args):
-        steps = fn(*args)
-        while (values := guarded(lambda: next(steps, None))()) is not None:
-            yield values
-
-    return safe
+# ---------------------------------------------------------------------------------------------------------------------
+# The page
 
 
-def build_grid_panel(library: ModelLibrary, side: Sequence[Component]) -> None:
+def _directions(early: GridPanel) -> dict:
+    """What a cell shows, both directions and their values."""
+    with gr.Row():
+        kind = gr.Dropdown(
+            [(title, key) for key, title in KINDS.items()], value="bands", label="What a cell shows",
+            info="one kind for the whole grid", elem_id="grid-kind", min_width=220, filterable=False,
+        )  # fmt: skip
+        first = early.axes("bands", "large", "seed")
+        axes = {
+            name: gr.Dropdown(
+                choices=first[name]["choices"], value=first[name]["value"], label=text,
+                info="the parameter that changes", elem_id=f"grid-{name}", min_width=180, filterable=False,
+            )
+            for name, text in (("x", "From column to column"), ("y", "From row to row"))
+        }  # fmt: skip
+    with gr.Row():
+        info = "separated by commas; 0..7 for whole numbers, 0..1:5 for five numbers evenly spaced"
+        texts = {
+            part: gr.Textbox(
+                early.usual(axes[name].value), label=f"Values, {way}", info=info, elem_id=f"values-{name}",
+                max_length=grids.MAX_TEXT,
+            )
+            for part, name, way in (("across", "x", "columns"), ("down", "y", "rows"))
+        }  # fmt: skip
+    return {"kind": kind, **axes, **texts}
+
+
+def _fixed_settings() -> dict:
+    """Settings of edits, teacher and colours that no direction changes."""
+    with gr.Row():
+        reference = gr.Number(1, precision=0, label="Reference seed", info="of an edit", min_width=140)
+        noise = gr.Number(0, precision=0, label="Noise seed", info="of an edit's reference, of colours", min_width=140)
+        steps = gr.Slider(
+            1, MAX_STEPS, 18, step=1, label="Steps", info="teacher: from 4 on; colours: replacements",
+            buttons=["reset"], min_width=180,
+        )  # fmt: skip
+    with gr.Row():
+        ratio = gr.Slider(
+            0, 1, 0.5, step=0.01, label="Mixing ratio", info="0 original, 1 reference", buttons=["reset"], min_width=180
+        )
+        edit_time = gr.Slider(
+            0, 1, 0.5, step=0.01, label="Edit time τ", info="0 picture, 1 noise", buttons=["reset"], min_width=180
+        )
+        mixed = gr.CheckboxGroup(
+            [("smallest α", 0), ("middle α", 1), ("largest α", 2)], value=[2], label="Bands mixed in",
+            info="of an edit, by rank of α", min_width=220,
+        )  # fmt: skip
+        region = gr.Dropdown(
+            [(r.replace("-", " "), r) for r in REGIONS if r != "painted"], value="whole", label="Region",
+            info="where an edit reaches", filterable=False, min_width=160,
+        )  # fmt: skip
+    return {
+        "reference": reference, "noise": noise, "steps": steps, "ratio": ratio, "time": edit_time, "mixed": mixed,
+        "region": region,
+    }  # fmt: skip
+
+
+def build_grid(work: Workspace, side: Mapping[str, Component]) -> GridControls:
     """Lay the panel out and wire it.
 
     Args:
-        library: the models.
-        side: controls of the setting that a grid starts from: model, seed, class, edges, retentions, order.
+        work: what it stands on.
+        side: controls of the setting that a grid starts from, by the names of `Cell`'s fields.
     """
-    tab = GridPanel(library)
+    early = GridPanel(work.library, GridControls.names())
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Grid over two parameters", f"at most {grids.MAX_CELLS} cells; everything else as in A"))
-        with gr.Row():
-            kind = gr.Dropdown(
-                [(title, key) for key, title in KINDS.items()], value="bands", label="What a cell shows",
-                info="one kind for the whole grid", elem_id="grid-kind", min_width=220, filterable=False,
-            )  # fmt: skip
-            axes = [
-                gr.Dropdown(
-                    choices=update["choices"],
-                    value=update["value"],
-                    label=text,
-                    info="the parameter that changes",
-                    elem_id=f"grid-{name}",
-                    min_width=180,
-                    filterable=False,
-                )
-                for update, text, name in zip(
-                    tab.axes("bands", "large", "seed"), ("From column to column", "From row to row"), "xy", strict=True
-                )
-            ]
-        with gr.Row():
-            info = "separated by commas; 0..7 for whole numbers, 0..1:5 for five numbers evenly spaced"
-            texts = [
-                gr.Textbox(tab.usual(axis.value), label=f"Values, {way}", info=info, elem_id=f"values-{name}",
-                           max_length=grids.MAX_TEXT)
-                for axis, way, name in zip(axes, ("columns", "rows"), "xy", strict=True)
-            ]  # fmt: skip
+        parts = _directions(early)
         with gr.Accordion("Fixed settings of edits, teacher and colours", open=False, elem_id="grid-fixed"):
-            with gr.Row():
-                reference = gr.Number(1, precision=0, label="Reference seed", info="of an edit", min_width=140)
-                noise = gr.Number(
-                    0, precision=0, label="Noise seed", info="of an edit's reference, of colours", min_width=140
-                )
-                steps = gr.Slider(
-                    1, MAX_STEPS, 18, step=1, label="Steps", info="teacher: from 4 on; colours: replacements",
-                    buttons=["reset"], min_width=180,
-                )  # fmt: skip
-            with gr.Row():
-                ratio = gr.Slider(
-                    0, 1, 0.5, step=0.01, label="Mixing ratio", info="0 original, 1 reference", buttons=["reset"],
-                    min_width=180,
-                )  # fmt: skip
-                tau = gr.Slider(
-                    0, 1, 0.5, step=0.01, label="Edit time τ", info="0 picture, 1 noise", buttons=["reset"],
-                    min_width=180,
-                )  # fmt: skip
-                mixed = gr.CheckboxGroup(
-                    [("smallest α", 0), ("middle α", 1), ("largest α", 2)], value=[2], label="Bands mixed in",
-                    info="of an edit, by rank of α", min_width=220,
-                )  # fmt: skip
-                region = gr.Dropdown(
-                    [(r.replace("-", " "), r) for r in REGIONS if r != "painted"], value="whole", label="Region",
-                    info="where an edit reaches", filterable=False, min_width=160,
-                )  # fmt: skip
+            parts |= _fixed_settings()
         with gr.Row(elem_classes="ks-buttons"):
-            go = gr.Button("Make the grid", variant="primary", size="md", elem_id="grid-make", min_width=140)
-            stop = gr.Button("Stop", size="md", elem_id="grid-stop", min_width=80)
-            save = gr.Button("Save grid (PNG)", size="md", elem_id="grid-save", min_width=140)
-        status = gr.HTML(elem_id="grid-status")
-        page = gr.HTML(EMPTY, elem_id="grid-page")
-        saved = saver(elem_id="grid-saved")
-    made = gr.State(None, time_to_live=3600)
+            parts["start"] = gr.Button(
+                "Make the grid", variant="primary", size="md", elem_id="grid-make", min_width=140
+            )
+            parts["stop"] = gr.Button("Stop", size="md", elem_id="grid-stop", min_width=80)
+            parts["save"] = gr.Button("Save grid (PNG)", size="md", elem_id="grid-save", min_width=140)
+        parts["status"] = gr.HTML(elem_id="grid-status")
+        parts["page"] = gr.HTML(EMPTY, elem_id="grid-page")
+        parts["saved"] = saver(elem_id="grid-saved")
+    c = GridControls(**parts, result=gr.State(None, time_to_live=3600))
+    tab = GridPanel(work.library, c, work.bounded(RUN_SECONDS))
 
     quick = {"queue": False, "show_progress": "hidden", **PRIVATE}
-    x, y = axes
-    across, down = texts
-    other = kind.input(guarded(tab.axes), [kind, x, y], axes, **quick)
-    for axis, text in zip(axes, texts, strict=True):
+    other = c.kind.input(guarded(tab.axes), [c.kind, c.x, c.y], [c.x, c.y], **quick)
+    for axis, text in ((c.x, c.across), (c.y, c.down)):
         axis.input(guarded(tab.usual), axis, text, **quick)
         other.success(guarded(tab.usual), axis, text, **quick)
-    asked = [kind, x, across, y, down, reference, ratio, tau, mixed, region, noise, steps, *side]
-    wished = go.click(guarded(tab.ask), asked, None, **quick)
-    wished.success(_each(tab.grown), asked, [page, made, status], show_progress="hidden", **LONG_QUEUE, **PRIVATE)
-    stop.click(guarded(tab.stop), made, status, **quick)
-    save.click(guarded(tab.save), made, saved, **quick)
+    asked = {"inputs_kwargs": {**c.named(*QUESTION), **side}}
+    wished = c.start.click(guarded(tab.wish), **asked, **quick)
+    wished.success(
+        guarded(tab.grow), **asked, outputs=c.listed("page", "result", "status"), show_progress="hidden", **LONG_QUEUE,
+        **PRIVATE,
+    )  # fmt: skip
+    c.stop.click(guarded(tab.stop), c.result, c.status, **quick)
+    c.save.click(guarded(tab.save), c.result, c.saved, **quick)
+    return c

@@ -1,38 +1,51 @@
-"""Two parts of the tab "Cumulative effect": is the learned space linear, and what does each band carry?"""
+"""Part "How linear is it?" of the tab "Cumulative effect": does the learned space move linearly?"""
 
 from __future__ import annotations
 
 import html
+from dataclasses import dataclass
 
 import gradio as gr
-from gradio.events import Dependency
 
+from analysis.core.progress import Report
 from analysis.figures import effects
-from analysis.workbench import findings
-from analysis.workbench.findings import attribution_verdict, linearity_verdict, readings
+from analysis.workbench.findings import linearity_verdict
 from analysis.workbench.library import ModelLibrary
-from analysis.workbench.probes import AttributionRequest, BandLabelsRequest, LinearityRequest
+from analysis.workbench.probes import LinearityRequest
 from foundation.randomness import MAX_SEED
+from ui.components.controls import Controls
 from ui.components.html import heading
 from ui.components.plot import plot
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
-from ui.server.runs import LONG_QUEUE, LongRun, run_buttons, wire_run
-from ui.source import Source, fitting_label, usable_seed
+from ui.server.runs import LONG_QUEUE, RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
+from ui.source import Workspace, fitting_label, usable_seed
 
 PICTURES = -1  # in the list of levels
-MAX_SEEDS, MAX_STEPS, MAX_PAIRS = 16, 24, 256
-SIGMAS = (("0.002: clean", 0.002), ("0.5", 0.5), ("2.5: midpoint", 2.5), ("14", 14.0), ("80: noise", 80.0))
-LINEAR_INTRO = """<p class="ks-intro">The operator promises that latents move linearly. Here the encoder looks at the
+MAX_SEEDS, MAX_STEPS = 16, 24
+INTRO = """<p class="ks-intro">The operator promises that latents move linearly. Here the encoder looks at the
 teacher's own trajectory at every noise level, and is compared with what the operator makes of its first look.</p>
 <p class="ks-formula">‖E(x<sub>t</sub>) − e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>)‖ / ‖E(x<sub>t</sub>)‖
 &nbsp;·&nbsp; yardsticks: A = 0, and the α and β of every mode that fit these very trajectories best<br>
 of two trajectories or more also what differs between them: their mean is taken off every latent first</p>"""
-CARRY_INTRO = """<p class="ks-intro">Names such as layout, shape and texture are not assumed. One measurement looks at
-the frequencies of what a band adds to the picture; the other encodes pairs of drawn scenes that differ in one known
-thing, and looks where their latents differ.</p>"""
-ASK_LINEAR = '<p class="ks-line">Not measured yet. It follows the teacher, so it takes some seconds.</p>'
-ASK_LABELS = '<p class="ks-line">Not measured yet: some seconds.</p>'
+ASK = '<p class="ks-line">Not measured yet. It follows the teacher, so it takes some seconds.</p>'
+OLDER = '<p class="ks-line ks-older" role="status">Older: you now look at something else. Measure again.</p>'
+REMARK = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
+
+
+@dataclass(frozen=True)
+class LinearityControls(Controls):
+    """Components of the part; `request` is (model, question) of what is shown."""
+
+    trajectories: gr.Slider
+    steps: gr.Slider
+    buttons: RunButtons
+    older: gr.HTML
+    words: gr.HTML
+    level: gr.Dropdown
+    curves: gr.HTML
+    dmd: gr.HTML
+    request: gr.State
 
 
 def verdict(*sentences: str, of: str) -> str:
@@ -51,104 +64,85 @@ def seed_words(seeds: tuple[int, ...]) -> str:
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
-def _shown(figure) -> dict:
-    return gr.update(value=figure.to_json(), visible=True)
+def drawn(figure=None) -> dict:
+    """A plot with this figure, or hidden."""
+    return gr.update(value=None if figure is None else figure.to_json(), visible=figure is not None)
 
 
-OLDER = '<p class="ks-line ks-older" role="status">Older: you now look at something else. Measure again.</p>'
-REMARK = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
-HIDDEN = {"value": None, "visible": False}
+def remark(library: ModelLibrary, request: tuple | None, model: str, seed: int | None, label: int) -> str:
+    """A remark where a measurement is not about what is looked at now, "" where it is or was not made.
+
+    Args:
+        library: the models.
+        request: (model, question), of which one with seeds begins with the seed that it is about.
+        model, seed, label: what is looked at.
+    """
+    if request is None:
+        return ""
+    name, question = request
+    label = fitting_label(library, model, label)
+    same_seed = not hasattr(question, "seeds") or question.seeds[0] == seed
+    return "" if name == model and same_seed and getattr(question, "label", label) == label else OLDER
 
 
-class Checks:
-    """The handlers; each can be called without a page. `report` is the measurements' progress callback."""
+class LinearityPart:
+    """The handlers; each can be called without a page.
 
-    def __init__(self, library: ModelLibrary):
-        self.library = library
-        self.runs = {name: LongRun() for name in ("linearity", "labels", "attribution")}
+    Args:
+        library: the models.
+        controls: of the part, or their names.
+        patience: seconds that a measurement may take.
+    """
 
-    def linearity(self, model, seed, label, count, steps, report=None) -> tuple:
-        """Verdict, list of levels, curves and DMD plane of the last level, and what was asked."""
+    def __init__(self, library: ModelLibrary, controls: LinearityControls, patience: float = RUN_SECONDS):
+        self.library, self.controls = library, controls
+        self.run = LongRun(patience)
+
+    def measure(self, model, seed, label, trajectories, steps, report: Report | None = None) -> dict:
+        """Verdict, list of levels, curves and DMD plane of the last level."""
         if not usable_seed(seed):
-            return (gr.skip(),) * 5
-        bench = self.library.get(model)
-        request = LinearityRequest(
-            consecutive(seed, min(count, MAX_SEEDS)), fitting_label(self.library, model, label), min(steps, MAX_STEPS)
-        )
-        result = bench.linearity(request, report)
-        words = verdict(
-            linearity_verdict(result),
-            of=f"{bench.name}, {seed_words(request.seeds)}, {request.steps} noise levels",
+            return gr.skip()
+        bench, c = self.library.get(model), self.controls
+        question = LinearityRequest(
+            consecutive(seed, min(trajectories, MAX_SEEDS)), fitting_label(self.library, model, label),
+            min(steps, MAX_STEPS),
         )  # fmt: skip
+        result = bench.linearity(question, report)
+        of = f"{bench.name}, {seed_words(question.seeds)}, {question.steps} noise levels"
         choices = [("pictures, decoded", PICTURES), *((name, i) for i, name in enumerate(result.names))]
-        last = len(result.names) - 1
-        asked = (model, request)
-        levels = gr.update(choices=choices, value=last, visible=True)
-        return words, levels, *self.level(asked, last), asked
+        last, request = len(result.names) - 1, (model, question)
+        return {
+            c.words: verdict(linearity_verdict(result), of=of),
+            c.level: gr.update(choices=choices, value=last, visible=True),
+            **self.show_level(request, last),
+            c.request: request,
+        }
 
-    def level(self, asked: tuple | None, level: int | None) -> tuple[dict, dict]:
+    def show_level(self, request: tuple | None, level: int | None) -> dict:
         """Curves and DMD plane of one level, or the pictures' curves, of a check that was made."""
-        if asked is None:
-            return gr.update(**HIDDEN), gr.update(**HIDDEN)
-        model, request = asked
+        c = self.controls
+        if request is None:
+            return {c.curves: drawn(), c.dmd: drawn()}
+        model, question = request
         bench = self.library.get(model)
-        result = bench.linearity(request)  # kept by the Workbench
+        result = bench.linearity(question)  # kept by the Workbench
         if level == PICTURES:
-            return _shown(effects.linearity_pictures(result)), gr.update(**HIDDEN)
+            return {c.curves: drawn(effects.linearity_pictures(result)), c.dmd: drawn()}
         entry = bench.spectrum().entries[min(max(int(level or 0), 0), len(result.names) - 1)]
-        dmd = gr.update(**HIDDEN) if result.dmd is None else _shown(effects.dmd_plane(entry, result))
-        return _shown(effects.linearity_curves(result, entry.index)), dmd
+        plane = None if result.dmd is None else effects.dmd_plane(entry, result)
+        return {c.curves: drawn(effects.linearity_curves(result, entry.index)), c.dmd: drawn(plane)}
 
-    def labels(self, model, seed, label, low, high, order, count, report=None) -> tuple:
-        """Verdict, radial power of every band, and what was asked."""
-        if not usable_seed(seed):
-            return (gr.skip(),) * 3
-        bench = self.library.get(model)
-        seeds = consecutive(seed, min(count, 2 * MAX_SEEDS))
-        edges = (min(low, high), max(low, high))
-        request = BandLabelsRequest(seeds, fitting_label(self.library, model, label), edges, order)
-        result = bench.band_labels(request, report)
-        words = verdict(
-            findings.label_words(result, order),
-            of=f"{bench.name}, {seed_words(seeds)}, edges {edges[0]:.2f} and {edges[1]:.2f}",
-        )
-        return words, _shown(effects.radial_power_curves(result, order)), (model, request)
-
-    def attribution(self, model, low, high, order, pairs, sigma, carried, report=None) -> tuple:
-        """Verdict, heat map of bands, heat map of levels, and what was asked."""
-        bench = self.library.get(model)
-        edges = (min(low, high), max(low, high))
-        request = AttributionRequest(min(pairs, MAX_PAIRS), sigma, carried, edges, order)
-        result = bench.attribution(request, report)
-        words = verdict(
-            findings.attribution_words(result, order),
-            attribution_verdict(readings(result, sigma, order)),
-            of=f"{bench.name}, {request.pairs} pairs of scenes a factor, encoded at σ = {sigma:g}"
-            f"{', carried to the picture' if carried else ''}, edges {edges[0]:.2f} and {edges[1]:.2f}",
-        )
-        maps = (_shown(effects.attribution_map(result, of, order)) for of in ("bands", "levels"))
-        return words, *maps, (model, request)
-
-    def older(self, model, seed, label, *asked: tuple | None) -> tuple[str, ...]:
-        """For every measurement that was made: a remark where it is not about what is looked at now."""
-        label = fitting_label(self.library, model, label)
-        return tuple("" if a is None or _about(a, model, seed, label) else OLDER for a in asked)
+    def remarks(self, model, seed, label, request) -> dict:
+        """Whether what is shown is older than what is looked at."""
+        return {self.controls.older: remark(self.library, request, model, seed, label)}
 
 
-def _about(asked: tuple, model: str, seed: int | None, label: int) -> bool:
-    """Whether a measurement is of this model and, where it has seeds, begins with this one."""
-    name, request = asked
-    same_seed = not hasattr(request, "seeds") or request.seeds[0] == seed
-    return name == model and same_seed and getattr(request, "label", label) == label
-
-
-def build_linearity(checks: Checks, source: Source, shown_event: Dependency) -> None:
-    """Lay the part "How linear is it?" out and wire it."""
-    gr.HTML(LINEAR_INTRO)
+def _lay_out() -> LinearityControls:
+    gr.HTML(INTRO)
     with gr.Row():
         with gr.Column(scale=3, min_width=280, elem_classes="ks-panel"):
             gr.HTML(heading("Linearity check"))
-            count = gr.Slider(
+            trajectories = gr.Slider(
                 1, MAX_SEEDS, 4, step=1, label="Trajectories", elem_id="linearity-seeds",
                 info="the teacher's, from the current seed on; 1 to 16", buttons=["reset"],
             )  # fmt: skip
@@ -159,8 +153,8 @@ def build_linearity(checks: Checks, source: Source, shown_event: Dependency) -> 
             )  # fmt: skip
             buttons = run_buttons("Check linearity", "linearity")
         with gr.Column(scale=8, min_width=320, elem_classes="ks-panel"):
-            old = gr.HTML(elem_id="linearity-older")
-            words = gr.HTML(ASK_LINEAR, elem_id="linearity-words", elem_classes="ks-told")
+            older = gr.HTML(elem_id="linearity-older")
+            words = gr.HTML(ASK, elem_id="linearity-words", elem_classes="ks-told")
             level = gr.Dropdown(
                 [], label="Level", visible=False, elem_id="linearity-level", interactive=True, filterable=False,
                 info="whose learned eigenvalues stand beside those of exact DMD",
@@ -170,67 +164,21 @@ def build_linearity(checks: Checks, source: Source, shown_event: Dependency) -> 
                     curves = plot(None, visible=False, elem_id="linearity-curves", label="Relative error over time")
                 with gr.Column(scale=1, min_width=300):
                     dmd = plot(None, visible=False, elem_id="linearity-dmd", label="Learned spectrum and exact DMD")
-    asked = gr.State(None)
+    return LinearityControls(trajectories, steps, buttons, older, words, level, curves, dmd, gr.State(None))
+
+
+def build_linearity(work: Workspace) -> LinearityControls:
+    """Lay the part out and wire it."""
+    c, source = _lay_out(), work.source
+    part = LinearityPart(work.library, c, work.bounded(RUN_SECONDS))
     done = wire_run(
-        checks.runs["linearity"], buttons, checks.linearity, [*source.inputs, count, steps],
-        [words, level, curves, dmd, asked],
+        part.run, c.buttons, part.measure, {**source.named, **c.named("trajectories", "steps")},
+        c.listed("words", "level", "curves", "dmd", "request"),
     )  # fmt: skip
-    for event in (done, shown_event):
-        event.success(guarded(checks.older), [*source.inputs, asked], [old], **REMARK)
-    level.input(
-        guarded(checks.level), [asked, level], [curves, dmd], trigger_mode="always_last", **LONG_QUEUE, **PRIVATE
-    )
-
-
-def build_labels(
-    checks: Checks, source: Source, shown_event: Dependency, low: gr.Slider, high: gr.Slider, order: gr.Radio
-) -> None:
-    """Lay the part "What does each band carry?" out and wire it."""
-    gr.HTML(CARRY_INTRO)
-    with gr.Row():
-        with gr.Column(scale=3, min_width=280, elem_classes="ks-panel"):
-            gr.HTML(heading("Coarse or fine?", "radial power"))
-            count = gr.Slider(
-                2, 2 * MAX_SEEDS, 16, step=1, label="Pictures", elem_id="labels-seeds",
-                info="from the current seed on; 2 to 32", buttons=["reset"],
-            )  # fmt: skip
-            frequencies = run_buttons("Measure frequencies", "labels")
-        with gr.Column(scale=8, min_width=320, elem_classes="ks-panel"):
-            old = gr.HTML(elem_id="labels-older")
-            words = gr.HTML(ASK_LABELS, elem_id="labels-words", elem_classes="ks-told")
-            power = plot(None, visible=False, elem_id="labels-power", label="Radial power of each band")
-    with gr.Row():
-        with gr.Column(scale=3, min_width=280, elem_classes="ks-panel"):
-            gr.HTML(heading("Which factor is where?", "pairs of scenes"))
-            pairs = gr.Slider(
-                8, MAX_PAIRS, 64, step=8, label="Pairs a factor", elem_id="attribution-pairs",
-                info="of drawn scenes, 8 to 256; more make the intervals narrower", buttons=["reset"],
-            )  # fmt: skip
-            sigma = gr.Dropdown(
-                list(SIGMAS), value=0.002, label="Noise level σ", elem_id="attribution-sigma", filterable=False,
-                info="at which both scenes of a pair are encoded, with the same noise",
-            )  # fmt: skip
-            carried = gr.Checkbox(
-                label="carried to the picture", value=False, elem_id="attribution-carried",
-                info="compare after the flow to τ = 0, as the decoder sees it",
-            )  # fmt: skip
-            factors = run_buttons("Measure factors", "attribution")
-        with gr.Column(scale=8, min_width=320, elem_classes="ks-panel"):
-            old_factors = gr.HTML(elem_id="attribution-older")
-            answer = gr.HTML(ASK_LABELS, elem_id="attribution-words", elem_classes="ks-told")
-            with gr.Row():
-                maps = []
-                for of in ("bands", "levels"):
-                    with gr.Column(scale=2 if of == "bands" else 3, min_width=300):
-                        maps.append(plot(None, visible=False, elem_id=f"attribution-{of}", label=f"Factors by {of}"))
-    label_asked, factor_asked = gr.State(None), gr.State(None)
-    counted = wire_run(
-        checks.runs["labels"], frequencies, checks.labels, [*source.inputs, low, high, order, count],
-        [words, power, label_asked],
+    for event in (done, work.shown):
+        event.success(guarded(part.remarks), [*source.inputs, c.request], c.older, **REMARK)
+    c.level.input(
+        guarded(part.show_level), [c.request, c.level], [c.curves, c.dmd], trigger_mode="always_last", **LONG_QUEUE,
+        **PRIVATE,
     )  # fmt: skip
-    attributed = wire_run(
-        checks.runs["attribution"], factors, checks.attribution,
-        [source.model, low, high, order, pairs, sigma, carried], [answer, *maps, factor_asked],
-    )  # fmt: skip
-    for event in (counted, attributed, shown_event):
-        event.success(guarded(checks.older), [*source.inputs, label_asked, factor_asked], [old, old_factors], **REMARK)
+    return c

@@ -1,37 +1,36 @@
-"""Layout and wiring of the tab "Restore"; what its controls do is in `ui.tabs.restore_handlers`."""
+"""Tab "Restore": a hole is filled or colours are given, step by step, by a run that can be cancelled."""
 
 from __future__ import annotations
 
 import functools
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import gradio as gr
+import numpy as np
 from gradio.events import Dependency
 
-from analysis.koopman.restoration import MAX_STEPS
-from analysis.workbench.editing import InpaintRequest
+from analysis.core.errors import UserError
+from analysis.koopman.restoration import LUMA, MAX_STEPS, Stop
+from analysis.recipes import recipe
+from analysis.recipes.settings import ColorizeSettings, InpaintSettings
+from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
+from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
-from ui.components.html import heading
-from ui.components.painter import HOLES, canvas, hole
-from ui.components.picture_chooser import picture_chooser
+from ui.components.controls import Controls
+from ui.components.html import facts, figure_html, group_html, heading
+from ui.components.painter import HOLES, canvas, canvas_value, hole, painted
+from ui.components.picture_chooser import Chooser, fitted, picture_chooser, side_of
 from ui.components.plot import seen_script
-from ui.components.save_bar import RecipeBinding, save_bar
+from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import DICE, Source
-from ui.tabs.restore_handlers import (  # fmt: skip
-    EMPTY,
-    FIRST_HOLE,
-    METHODS,
-    ORIGINS,
-    TASKS,
-    RestoreTab,
-    fill,
-    guarded_steps,
-    idle,
-    of_origin,
-    of_task,
-    preview,
-)
+from ui.server.runs import RUN_SECONDS, Latest, Superseded
+from ui.source import DICE, BuiltTab, Workspace, fitting_label, usable_seed
 
 RUN_QUEUE = {"concurrency_id": "restore", "concurrency_limit": 1}  # the model is locked for one step at a time only
 INTRO = """<p class="ks-intro">The model fills the hole of a picture, or gives a grey picture colours: noise is added,
@@ -40,127 +39,465 @@ everything else (0) is known and stays as it is.</p>
 <p class="ks-formula">x ← f(x + σ<sub>n</sub> ε, σ<sub>n</sub>), known part put back, n = 1 … N &nbsp;·&nbsp; f the
 Koopman model from σ<sub>n</sub> to the picture &nbsp;·&nbsp; after algorithm 4 of Consistency Models (arXiv
 2303.01469)</p>"""
+TASKS = (("fill a hole", "inpaint"), ("give colours", "colorize"))
+ORIGINS = (("your seed's", "seed"), ("another picture", "picture"))
+METHODS = (("step by step", "iterative"), ("at once, in latent space", "latent"))
+FIRST_HOLE = "centre square"
+GO = "go"
 
 
-def build_restore(library: ModelLibrary, source: Source, shown_event: Dependency, page: gr.Tab) -> RecipeBinding:
-    """Lay the tab out and wire it.
+def restore_pictures(
+    given: np.ndarray, shown: np.ndarray, truth: np.ndarray | None, task: str, model: str, name: str = ""
+) -> str:
+    """What was given, what was made so far, and the truth where it is known.
+
+    Args:
+        given, shown, truth: uint8 (H, W, 3).
+        task: "inpaint" or "colorize".
+        model: who made it, by name.
+        name: of the file that is offered for saving; none when empty.
+    """
+    return group_html(
+        "ks-pictures",
+        figure_html(given, "Given", "grey = unknown" if task == "inpaint" else "grey input"),
+        figure_html(shown, "Restored" if name else "So far", f"by {model}", name),
+        figure_html(truth, "Truth", "never looked at while restoring") if truth is not None else "",
+    )
+
+
+def progress_line(done: int, steps: int) -> str:
+    """How far it is, as text and as a bar."""
+    return (
+        f'<div class="ks-progress"><progress max="{steps}" value="{done}" aria-label="Steps done"></progress>'
+        f'<span role="status">step {done} of {steps}</span></div>'
+    )
+
+
+def done_line(result: RestoreResult, steps: int) -> str:
+    """What was done, in words."""
+    calls = f"{result.nfe} network call" + ("" if result.nfe == 1 else "s")
+    done = len(result.sigma)
+    if not result.stopped:
+        return f'<p class="ks-line" role="status">Done in {calls}.</p>'
+    return (
+        f'<p class="ks-line" role="status">Stopped after {done} of {steps} steps ({calls}); the picture of the last '
+        "step is kept. No recipe makes an unfinished picture again: save it as PNG.</p>"
+    )
+
+
+def hole_numbers(result: RestoreResult, task: str) -> str:
+    """PSNR, SSIM and LPIPS against the truth; empty when that is not known."""
+    numbers = result.numbers
+    if numbers is None:
+        return ""
+    where = "of the hole" if task == "inpaint" else "of the picture"
+    pairs = [("identical" if math.isinf(numbers.psnr) else f"{numbers.psnr:.1f} dB", f"PSNR {where}, to the truth")]
+    if numbers.ssim is not None:
+        pairs.append((f"{numbers.ssim:.3f}", f"SSIM {where}"))
+    if numbers.lpips is not None:
+        pairs.append((f"{numbers.lpips:.3f}", "LPIPS of the whole picture"))
+    return facts(*pairs)
+
+
+def _given(request: InpaintRequest | ColorizeRequest) -> np.ndarray:
+    """What is known, for the eye, until the Workbench gives its own: holes mid-grey, or no colour."""
+    if isinstance(request, InpaintRequest):
+        return np.where((request.mask >= 128)[..., None], np.uint8(128), request.picture)
+    luma = request.picture @ (np.array(LUMA) / sum(LUMA))
+    return np.repeat(np.round(luma).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _line(text: str) -> str:
+    return f'<p class="ks-line" role="status">{text}</p>'
+
+
+def preview(picture: np.ndarray, title: str) -> str:
+    """The picture at hand, small."""
+    return figure_html(picture, "Picture", title, css="ks-preview")
+
+
+ASK = _line("Press “Restore”: every step is shown here.")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The handlers
+
+
+@dataclass(frozen=True)
+class RestoreControls(Controls):
+    """Components of the tab.
+
+    `mask` is the hole, `now` the picture that the page shows, `owner` the model that it was shown for, `seen` is filled
+    in by `seen_script`; boxes are what is shown or hidden as a whole.
+    """
+
+    origin: gr.Radio
+    chooser_box: gr.Column
+    brought: gr.State
+    photo: gr.Dropdown
+    task: gr.Radio
+    hole_box: gr.Column
+    canvas: gr.HTML
+    holes: tuple[tuple[str, gr.Button], ...]
+    preview_box: gr.Column
+    preview: gr.HTML
+    start: gr.Button
+    stop: gr.Button
+    progress: gr.HTML
+    pictures: gr.HTML
+    numbers: gr.HTML
+    save: gr.HTML
+    method: gr.Radio
+    filling_seed: gr.Number
+    dice: gr.Button
+    steps: gr.Slider
+    tau: gr.Slider
+    truth: gr.Checkbox
+    mask: gr.State
+    now: gr.State
+    owner: gr.State
+    seen: gr.Checkbox
+
+
+QUESTION = ("origin", "brought", "task", "mask", "steps", "method", "tau", "filling_seed", "truth")
+RESULT = ("pictures", "progress", "numbers", "save")
+LOOKED = ("now", "owner", "canvas", "preview", *RESULT)
+TASK_PARTS = ("hole_box", "preview_box", "method", "tau", "steps")
+FILLED = (*QUESTION, "photo", "chooser_box", "hole_box", "preview_box")
+
+
+class RestoreTab:
+    """The handlers; each can be called without a page.
 
     Args:
         library: the models.
-        source: what is looked at.
-        shown_event: "another picture is shown".
-        page: the tab that this is in.
-
-    Returns:
-        How the tab takes up a recipe.
+        controls: of the tab, or their names.
+        patience: seconds that a run may take.
     """
-    tab = RestoreTab(library)
-    model, seed, label = source.start
-    start = tab.picture(model, seed, label, "seed", None)
+
+    def __init__(self, library: ModelLibrary, controls: RestoreControls, patience: float = RUN_SECONDS):
+        self.library, self.controls, self.patience = library, controls, patience
+        self.latest = Latest()
+
+    def picture(self, model: str, seed: int, label: int, origin: str, brought: np.ndarray) -> np.ndarray:
+        """The picture to restore, uint8 (side, side, 3)."""
+        if origin == "picture":
+            return fitted(brought, side_of(self.library, model))
+        request = GenerateRequest((seed,), fitting_label(self.library, model, label))
+        return self.library.get(model).generate(request).pictures[0]
+
+    def look(self, seen: bool, now, owner, model, seed, label, origin, brought, mask) -> dict:
+        """Another picture or another model, maybe: canvas, preview, and an empty result.
+
+        Args:
+            seen: whether the tab is looked at.
+            now: the picture that the page shows, None at first.
+            owner: the model that it was shown for.
+            model, seed, label: of the source bar.
+            origin: "seed" or "picture".
+            brought: the photograph or upload.
+            mask: the hole.
+        """
+        if not seen or (origin == "seed" and not usable_seed(seed)):
+            return gr.skip()
+        picture = self.picture(model, seed, label, origin, brought)
+        if now is not None and owner == model and np.array_equal(picture, now):
+            return gr.skip()
+        title = f"seed {seed}" if origin == "seed" else "your choice"
+        c = self.controls
+        return {
+            c.now: picture,
+            c.owner: model,
+            c.canvas: canvas_value(picture, None if mask is None else fitted(mask, len(picture))),
+            c.preview: preview(picture, title),
+            **self.empty(),
+        }
+
+    def empty(self) -> dict:
+        """No result."""
+        c = self.controls
+        return {c.pictures: ASK, c.progress: "", c.numbers: "", c.save: ""}
+
+    def ready_made(self, name: str, now: np.ndarray) -> dict:
+        """One of the ready-made holes: mask and canvas."""
+        mask = hole(name, len(now))
+        return {self.controls.mask: mask, self.controls.canvas: canvas_value(now, mask)}
+
+    def stroke(self, event: gr.EventData, now: np.ndarray) -> dict:
+        """A stroke on the canvas: the mask."""
+        return {self.controls.mask: painted(event, len(now))}
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # The run
+
+    def request(
+        self, model, seed, label, origin, brought, task, mask, steps, method, tau, filling_seed, truth
+    ) -> InpaintRequest | ColorizeRequest:
+        """What the controls ask for.
+
+        Raises:
+            UserError: no hole, or a value out of range.
+        """
+        picture, label = self.picture(model, seed, label, origin, brought), fitting_label(self.library, model, label)
+        if task == "colorize":
+            return ColorizeRequest(picture, filling_seed, label, steps, truth)
+        if mask is None:
+            raise UserError("Nothing is painted: paint over what is unknown, or take a ready-made hole.")
+        return InpaintRequest(picture, fitted(mask, len(picture)), filling_seed, label, steps, method, tau, truth)
+
+    def wish(self, request: gr.Request) -> None:
+        """The visitor wants a run; noted ahead of the queue, so that it can be cancelled while it waits."""
+        self.latest.wish(request.session_hash, GO)
+
+    def cancel(self, request: gr.Request) -> None:
+        """The visitor wants no run any more: it ends after its step, and what was made stays."""
+        self.latest.wish(request.session_hash, "")
+
+    def _wanted(self, visitor: gr.Request) -> bool:
+        try:
+            self.latest.check(visitor.session_hash, GO)
+        except Superseded:
+            return False
+        return True
+
+    def run(self, visitor: gr.Request, **values) -> Iterator[dict]:
+        """The result as it grows: pictures, progress, numbers, what can be saved, the two buttons.
+
+        Args:
+            visitor: whose run it is.
+            **values: as in `request`.
+        """
+        c = self.controls
+        if not self._wanted(visitor):
+            yield {c.progress: _line("Cancelled before it began."), **self.buttons()}
+            return
+        bench = self.library.get(values["model"])
+        request, task = self.request(**values), values["task"]
+        steps = 1 if task == "inpaint" and request.method == "latent" else request.steps
+        known = request.picture if request.truth else None
+        given = _given(request)
+        working = {c.numbers: "", c.save: "", **self.buttons(running=True)}
+        yield {
+            c.pictures: restore_pictures(given, given, known, task, bench.name), c.progress: progress_line(0, steps),
+            **working,
+        }  # fmt: skip
+        result = None
+        for step in self._steps(getattr(bench, task), request, visitor):
+            if isinstance(step, RestoreResult):
+                result = step
+                break
+            share, picture = step
+            yield {
+                c.pictures: restore_pictures(given, picture, known, task, bench.name),
+                c.progress: progress_line(round(share * steps), steps), **working,
+            }  # fmt: skip
+        name = f"{bench.name}-{task}-seed{request.seed}"
+        saved = "" if result.stopped else save_value(result.picture, recipe.describe(request, bench), name)
+        yield {
+            c.pictures: restore_pictures(result.given, result.picture, known, task, bench.name, f"{name}.png"),
+            c.progress: done_line(result, steps),
+            c.numbers: hole_numbers(result, task),
+            c.save: saved,
+            **self.buttons(),
+        }
+
+    def _steps(self, answer: Callable, request, visitor: gr.Request) -> Iterator[tuple | RestoreResult]:
+        """(share done, picture) of every step, and the result at the end.
+
+        In a thread of its own, since the Workbench tells its steps by a callback and Gradio wants them from a
+        generator. When the page is left, the thread ends after its step.
+        """
+        messages: queue.SimpleQueue = queue.SimpleQueue()
+        leave, end = threading.Event(), time.monotonic() + self.patience
+
+        def progress(share: float, picture: np.ndarray) -> None:
+            messages.put((share, picture))
+            if leave.is_set() or time.monotonic() > end or not self._wanted(visitor):
+                raise Stop
+
+        def work() -> None:
+            try:
+                messages.put(answer(request, progress))
+            except Exception as e:  # raised again in the visitor's own thread
+                messages.put(e)
+
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            while True:
+                message = messages.get()
+                if isinstance(message, Exception):
+                    raise message
+                yield message
+        finally:
+            leave.set()
+
+    def buttons(self, running: bool = False) -> dict:
+        """The two buttons, while a run goes on or when nothing runs, however it ended."""
+        c = self.controls
+        return {c.start: gr.update(interactive=not running), c.stop: gr.update(interactive=running)}
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Controls
+
+    def of_task(self, task: str, method: str) -> dict:
+        """Which controls are there: hole, preview instead of it, method, encoding time, steps."""
+        filling = task == "inpaint"
+        latent = filling and method == "latent"
+        there = (filling, not filling, filling, latent, not latent)
+        parts = self.controls.named(*TASK_PARTS).values()
+        return {part: gr.update(visible=on) for part, on in zip(parts, there, strict=True)}
+
+    def of_origin(self, origin: str) -> dict:
+        """Whether a picture is to be chosen."""
+        return {self.controls.chooser_box: gr.update(visible=origin == "picture")}
+
+    def fill(self, settings: InpaintSettings | ColorizeSettings) -> dict:
+        """A restoration's settings as values of the controls."""
+        request, c = settings.request(), self.controls
+        filling = settings.kind == "inpaint"
+        method = settings.method if filling else "iterative"
+        there = self.of_task(settings.kind, method)
+        values = {
+            **there, **self.of_origin("picture"), c.origin: "picture", c.brought: request.picture, c.photo: None,
+            c.task: settings.kind, c.method: there[c.method] | {"value": method},
+            c.steps: there[c.steps] | {"value": settings.steps}, c.filling_seed: settings.seed, c.truth: settings.truth,
+        }  # fmt: skip
+        if filling:
+            values |= {c.mask: request.mask, c.tau: there[c.tau] | {"value": settings.tau}}
+        return values
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The page
+
+
+def _picture_panels(work: Workspace, start: np.ndarray, first_hole: np.ndarray) -> dict:
+    """Which picture, and what of it is unknown."""
+    parts: dict = {}
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("Picture"))
+        parts["origin"] = gr.Radio(
+            ORIGINS, value="seed", label="Picture", show_label=False, container=False, elem_id="restore-origin"
+        )
+        with gr.Column(visible=False, min_width=0) as parts["chooser_box"]:
+            parts["chooser"] = picture_chooser(work.library, work.source.model, work.source.start[0], "restore")
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("What is unknown"))
+        parts["task"] = gr.Radio(
+            TASKS, value="inpaint", label="What is unknown", show_label=False, container=False, elem_id="restore-task"
+        )
+        with gr.Column(min_width=0) as parts["hole_box"]:
+            parts["canvas"] = canvas(start, first_hole, elem_id="restore-canvas", label="Paint over what is unknown")
+            with gr.Row(elem_classes="ks-buttons"):
+                parts["holes"] = tuple(
+                    (name, gr.Button(name.capitalize(), size="sm", min_width=90, elem_id=f"restore-hole-{i}"))
+                    for i, name in enumerate(HOLES)
+                )
+        with gr.Column(visible=False, min_width=0) as parts["preview_box"]:
+            gr.HTML('<p class="ks-line">All colours are unknown; the brightness of the picture is kept.</p>')
+            parts["preview"] = gr.HTML(preview(start, f"seed {work.source.start[1]}"), elem_id="restore-preview")
+    return parts
+
+
+def _result_panel() -> dict:
+    """The two buttons, and the result."""
+    with gr.Column(elem_classes="ks-panel", min_width=0, elem_id="restore-result"):
+        with gr.Row(elem_classes="ks-buttons ks-go"):
+            start = gr.Button("Restore", variant="primary", size="sm", min_width=110, elem_id="restore-go")
+            stop = gr.Button("Cancel", size="sm", min_width=90, interactive=False, elem_id="restore-stop")
+        return {
+            "start": start, "stop": stop, "progress": gr.HTML(elem_id="restore-progress"),
+            "pictures": gr.HTML(ASK, elem_id="restore-pictures"), "numbers": gr.HTML(elem_id="restore-numbers"),
+            "save": save_bar(elem_id="restore-keep"),
+        }  # fmt: skip
+
+
+def _method_panel() -> dict:
+    """How it is restored."""
+    parts: dict = {}
+    with gr.Column(elem_classes="ks-panel", min_width=0):
+        gr.HTML(heading("How"))
+        with gr.Row():
+            parts["method"] = gr.Radio(
+                METHODS, value="iterative", label="Method", elem_id="restore-method", min_width=260,
+                info="at once: both encoded, blended in the latents, decoded",
+            )  # fmt: skip
+            with gr.Column(min_width=220):
+                parts["filling_seed"] = gr.Number(
+                    InpaintRequest.seed, label="Seed for the filling", precision=0, elem_id="restore-seed",
+                    info="another than the picture's own, or the model may only repeat itself",
+                )  # fmt: skip
+                parts["dice"] = gr.Button("Another", size="sm", elem_id="restore-dice")
+        with gr.Row():
+            parts["steps"] = gr.Slider(
+                1, MAX_STEPS, InpaintRequest.steps, step=1, label="Steps", buttons=["reset"],
+                info="noise levels, 1 to 40; one network call each", elem_id="restore-steps", min_width=260,
+            )  # fmt: skip
+            parts["tau"] = gr.Slider(
+                0, 1, InpaintRequest.tau, step=0.01, label="Encoding time τ", buttons=["reset"], visible=False,
+                info="of the known picture: 0 = no noise added, 1 = most", elem_id="restore-tau", min_width=260,
+            )  # fmt: skip
+        parts["truth"] = gr.Checkbox(
+            True, label="The picture is the truth: measure against it", elem_id="restore-truth",
+            info="untick it where what you paint over is a flaw",
+        )  # fmt: skip
+    return parts
+
+
+def build_restore(work: Workspace, page: gr.Tab) -> BuiltTab:
+    """Lay the tab out and wire it."""
+    model, seed, label = work.source.start
+    early = RestoreTab(work.library, RestoreControls.names())
+    start = early.picture(model, seed, label, "seed", None)
     first_hole = hole(FIRST_HOLE, len(start))
     gr.HTML(INTRO)
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                gr.HTML(heading("Picture"))
-                origin = gr.Radio(
-                    ORIGINS, value="seed", label="Picture", show_label=False, container=False, elem_id="restore-origin"
-                )
-                with gr.Column(visible=False, min_width=0) as chooser_box:
-                    chooser = picture_chooser(library, source.model, source.start[0], "restore")
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                gr.HTML(heading("What is unknown"))
-                task = gr.Radio(
-                    TASKS,
-                    value="inpaint",
-                    label="What is unknown",
-                    show_label=False,
-                    container=False,
-                    elem_id="restore-task",
-                )
-                with gr.Column(min_width=0) as hole_box:
-                    paper = canvas(start, first_hole, elem_id="restore-canvas", label="Paint what is to be made up")
-                    with gr.Row(elem_classes="ks-buttons"):
-                        presets = [
-                            (name, gr.Button(name.capitalize(), size="sm", min_width=90, elem_id=f"restore-hole-{i}"))
-                            for i, name in enumerate(HOLES)
-                        ]
-                with gr.Column(visible=False, min_width=0) as preview_box:
-                    gr.HTML('<p class="ks-line">All colours are unknown; the luma of the picture is kept.</p>')
-                    shown = gr.HTML(preview(start, f"seed {seed}"), elem_id="restore-preview")
+            parts = _picture_panels(work, start, first_hole)
         with gr.Column(scale=8, min_width=320):
-            with gr.Column(elem_classes="ks-panel", min_width=0, elem_id="restore-result"):
-                with gr.Row(elem_classes="ks-buttons ks-go"):
-                    go = gr.Button("Restore", variant="primary", size="sm", min_width=110, elem_id="restore-go")
-                    stop = gr.Button("Cancel", size="sm", min_width=90, interactive=False, elem_id="restore-stop")
-                progress = gr.HTML(elem_id="restore-progress")
-                pictures = gr.HTML(EMPTY[0], elem_id="restore-pictures")
-                numbers = gr.HTML(elem_id="restore-numbers")
-                keep = save_bar(elem_id="restore-keep")
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                gr.HTML(heading("How"))
-                with gr.Row():
-                    method = gr.Radio(
-                        METHODS, value="iterative", label="Method", elem_id="restore-method", min_width=260,
-                        info="at once: both encoded, blended in the latents, decoded",
-                    )  # fmt: skip
-                    with gr.Column(min_width=220):
-                        made_up = gr.Number(
-                            InpaintRequest.seed, label="Seed of what is made up", precision=0, elem_id="restore-seed",
-                            info="another than the picture's own, or the model may only repeat itself",
-                        )  # fmt: skip
-                        dice = gr.Button("Another", size="sm", elem_id="restore-dice")
-                with gr.Row():
-                    steps = gr.Slider(
-                        1, MAX_STEPS, InpaintRequest.steps, step=1, label="Steps", buttons=["reset"],
-                        info="noise levels, 1 to 40; one network call each", elem_id="restore-steps", min_width=260,
-                    )  # fmt: skip
-                    tau = gr.Slider(
-                        0, 1, InpaintRequest.tau, step=0.01, label="Encoding time τ", buttons=["reset"], visible=False,
-                        info="of the known picture: 0 = no noise added, 1 = most", elem_id="restore-tau", min_width=260,
-                    )  # fmt: skip
-                truth = gr.Checkbox(
-                    True, label="The picture is the truth: measure against it", elem_id="restore-truth",
-                    info="untick it where what you paint over is a flaw",
-                )  # fmt: skip
-    mask, now, looked_at = gr.State(first_hole), gr.State(start), gr.Checkbox(visible=False)
+            parts |= _result_panel() | _method_panel()
+    chooser = parts.pop("chooser")
+    c = RestoreControls(
+        **parts, brought=chooser.picture, photo=chooser.name, mask=gr.State(first_hole), now=gr.State(start),
+        owner=gr.State(model), seen=gr.Checkbox(visible=False),
+    )  # fmt: skip
+    tab = RestoreTab(work.library, c, work.bounded(RUN_SECONDS))
+    rerun = _wire(tab, work, page, chooser)
+    return BuiltTab(c, RecipeBinding(("inpaint", "colorize"), "restore", c.listed(*FILLED), tab.fill, rerun))
 
-    where = [*source.inputs, origin, chooser.picture]
-    filled = [
-        origin, chooser_box, chooser.picture, chooser.name, task, mask, hole_box, preview_box, method, tau, steps,
-        made_up, truth,
-    ]  # fmt: skip
-    result = [pictures, progress, numbers, keep]
-    looked = [now, paper, shown, *result]
 
-    quiet = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
-    seldom = {"trigger_mode": "multiple", **quiet}
+def _wire(tab: RestoreTab, work: Workspace, page: gr.Tab, chooser: Chooser) -> Callable[[Dependency], None]:
+    """Connect the handlers; gives what restores after an event that set the controls."""
+    c, source = tab.controls, work.source
+    seldom = {"trigger_mode": "multiple", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     light = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
+    where = {**source.named, **c.named("origin", "brought", "mask")}
+    pair, looked = c.listed("start", "stop"), c.listed(*LOOKED)
 
     def run(event: Dependency) -> None:
         # the wish first: a run that waits in the queue can then be cancelled, too
         started = event.success(guarded(tab.wish), None, None, **light).success(
-            guarded_steps(tab.run), [*where, task, mask, steps, method, tau, made_up, truth], [*result, go, stop],
+            guarded(tab.run), inputs_kwargs={**source.named, **c.named(*QUESTION)}, outputs=[*c.listed(*RESULT), *pair],
             trigger_mode="once", show_progress="hidden", **RUN_QUEUE, **PRIVATE,
         )  # fmt: skip
-        started.then(idle, None, [go, stop], **light)
+        started.then(tab.buttons, None, pair, **light)
 
     def rerun(event: Dependency) -> None:
-        run(event.success(guarded(functools.partial(tab.look, True, None)), [*where, mask], looked, **seldom))
+        look = functools.partial(tab.look, True, None)
+        run(event.success(guarded(look), inputs_kwargs={**c.named("owner"), **where}, outputs=looked, **seldom))
 
-    look = guarded(functools.partial(tab.look, True))
-    for event in (page.select, origin.input, *(c.success for c in chooser.chosen)):
-        event(look, [now, *where, mask], looked, **seldom)
-    shown_event.success(
-        guarded(tab.look), [looked_at, now, *where, mask], looked, js=seen_script("restore-result"), **seldom
-    )
-    origin.input(of_origin, origin, chooser_box, **light)
-    gr.on([task.input, method.input], of_task, [task, method], [hole_box, preview_box, method, tau, steps], **light)
-    for name, button in presets:
+    looking = {"inputs_kwargs": {**c.named("now", "owner"), **where}, "outputs": looked, **seldom}
+    for event in (page.select, c.origin.input, *(e.success for e in chooser.chosen)):
+        event(guarded(functools.partial(tab.look, True)), **looking)
+    looking["inputs_kwargs"] = {"seen": c.seen, **looking["inputs_kwargs"]}
+    work.shown.success(guarded(tab.look), **looking, js=seen_script("restore-result"))
+    c.origin.input(tab.of_origin, c.origin, c.chooser_box, **light)
+    gr.on([c.task.input, c.method.input], tab.of_task, [c.task, c.method], c.listed(*TASK_PARTS), **light)
+    for name, button in c.holes:
         # in the queue of `look`, so that canvas and mask cannot overtake each other
-        button.click(guarded(functools.partial(tab.ready_made, name)), now, [mask, paper], **seldom)
-    paper.apply(guarded(tab.stroke), now, mask, **seldom)
-    dice.click(None, None, made_up, js=DICE, **PRIVATE)
-    run(go.click(None, None, None, **PRIVATE))
-    stop.click(guarded(tab.cancel), None, None, **light)
-    return RecipeBinding(("inpaint", "colorize"), "restore", filled, fill, rerun)
+        button.click(guarded(functools.partial(tab.ready_made, name)), c.now, [c.mask, c.canvas], **seldom)
+    c.canvas.apply(guarded(tab.stroke), c.now, c.mask, **seldom)
+    c.dice.click(None, None, c.filling_seed, js=DICE, **PRIVATE)
+    run(c.start.click(None, None, None, **PRIVATE))
+    c.stop.click(guarded(tab.cancel), None, None, **light)
+    return rerun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import gradio as gr
 import numpy as np
@@ -15,6 +16,7 @@ from analysis.recipes import recipe
 from analysis.recipes.settings import Settings
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest, SpectrumEntryResult, SpectrumResult
+from ui.components.controls import Controls
 from ui.components.html import (
     EMPTY_MODE,
     band_table,
@@ -30,60 +32,10 @@ from ui.components.plot import plot, points
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import Source, fitting_label, usable_seed
+from ui.source import BuiltTab, Workspace, fitting_label, usable_seed
 
 WAITING = '<p class="ks-line">Choose one or more points above: here you see what the picture owes to them.</p>'
 TOO_MANY = f'<p class="ks-line">These are more than {MAX_MODES:,} modes: draw a smaller box to see what they do.</p>'
-
-
-class ModePanel:
-    """The handler; it can be called without a page."""
-
-    def __init__(self, library: ModelLibrary):
-        self.library = library
-
-    def show(
-        self,
-        model: str,
-        seed: int | None,
-        label: int,
-        entry: SpectrumEntryResult,
-        edges: tuple[float, float],
-        order: str,
-        chosen: list[int],
-    ) -> tuple:
-        """The card with the energy, the pictures, and the curves of a choice.
-
-        Args:
-            model, seed, label: whose picture.
-            entry: the level of the modes.
-            edges, order: of the bands, for a group's card.
-            chosen: flat indices; [] for none. Those of another model that do not fit are no choice.
-        """
-        if not usable_seed(seed):
-            return (gr.skip(),) * 3
-        if not chosen or max(chosen) >= entry.alpha.size:
-            return gr.skip(), WAITING, gr.update(value=None, visible=False)
-        if len(chosen) > MAX_MODES:
-            return gr.skip(), TOO_MANY, gr.update(value=None, visible=False)
-        bench = self.library.get(model)
-        result = bench.mode(ModeRequest(seed, entry.index, tuple(chosen), fitting_label(self.library, model, label)))
-        if len(chosen) == 1:
-            card = mode_card(entry, chosen[0], result)
-        else:
-            card = selection_card(entry, np.array(chosen), bands_of(entry, edges, order), order, result)
-        curves = effects.mode_curves(result).to_json()
-        return card, contribution(result, bench.name, seed), gr.update(value=curves, visible=True)
-
-
-def build_mode_panel() -> tuple[gr.HTML, gr.HTML]:
-    """Lay the panel out: pictures and curves, both empty."""
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("What the chosen modes do", "D(z) − D(z without them), magnified"))
-        pictures = gr.HTML(WAITING, elem_id="mode-pictures")
-        curves = plot(None, visible=False, elem_id="mode-curves", label="Energy of the chosen modes over time")
-    return pictures, curves
-
 
 MEAN = -1
 LOW, HIGH = 0.33, 0.67
@@ -101,12 +53,48 @@ def level_label(entry: SpectrumEntryResult) -> str:
     return f"{entry.name} · {h}×{w} · {c // 2} pairs · α {entry.alpha.mean():+.2f} ± {entry.alpha.std():.2f}"
 
 
-class SpectrumTab:
-    """The handlers; each can be called without a page."""
+@dataclass(frozen=True)
+class SpectrumControls(Controls):
+    """Components of the tab; `mark` is the mode with a ring around it, `chosen` all that are chosen, flat indices."""
 
-    def __init__(self, library: ModelLibrary):
-        self.library = library
-        self.panel = ModePanel(library)
+    level: gr.Radio
+    card: gr.HTML
+    plane: gr.HTML
+    mode_pictures: gr.HTML
+    mode_curves: gr.HTML
+    pair: gr.Dropdown
+    alpha_map: gr.HTML
+    beta_map: gr.HTML
+    low: gr.Slider
+    high: gr.Slider
+    small: gr.Slider
+    middle: gr.Slider
+    large: gr.Slider
+    presets: tuple[tuple[gr.Button, tuple[float, float, float]], ...]
+    pictures: gr.HTML
+    save: gr.HTML
+    bands: gr.HTML
+    order: gr.Radio
+    levels: gr.CheckboxGroup
+    lines: gr.HTML
+    mark: gr.State
+    chosen: gr.State
+
+
+WHERE = ("level", "low", "high", "order")
+WEIGHTS = ("low", "high", "small", "middle", "large", "order", "levels")
+
+
+class SpectrumTab:
+    """The handlers; each can be called without a page.
+
+    Args:
+        library: the models.
+        controls: of the tab, or their names.
+    """
+
+    def __init__(self, library: ModelLibrary, controls: SpectrumControls):
+        self.library, self.controls = library, controls
         self.spectrum = functools.lru_cache(maxsize=8)(self._spectrum)
 
     def _spectrum(self, model: str) -> SpectrumResult:
@@ -117,11 +105,15 @@ class SpectrumTab:
         entries = self.spectrum(model).entries
         return entries[min(max(int(level or 0), 0), len(entries) - 1)]
 
-    def plane(self, model: str, level: int, low: float, high: float, order: str, mark: int | None) -> str:
-        """The eigenvalue plane as JSON."""
-        return spectrum.eigenvalue_plane(self.entry(model, level), (low, high), order, mark).to_json()
+    # -----------------------------------------------------------------------------------------------------------------
+    # The plane and its maps
 
-    def maps(self, model: str, level: int, pair: int, mark: int | None = None) -> tuple[str, str]:
+    def plane(self, model: str, level: int, low: float, high: float, order: str, mark: int | None = None) -> dict:
+        """The eigenvalue plane."""
+        figure = spectrum.eigenvalue_plane(self.entry(model, level), (low, high), order, mark)
+        return {self.controls.plane: figure.to_json()}
+
+    def maps(self, model: str, level: int, pair: int, mark: int | None = None) -> dict:
         """Alpha and |beta| over positions, of one pair or the mean."""
         entry = self.entry(model, level)
         pairs, h, w = entry.alpha.shape
@@ -131,20 +123,99 @@ class SpectrumTab:
         place = None
         if one and mark is not None and mark // (h * w) == pair:
             place = (mark % (h * w) // w, mark % w)
-        return tuple(
-            spectrum.position_map(values, f"{name}, {of}", unit, place).to_json()
-            for name, values, unit in (("α", alpha, "per unit τ"), ("β", beta, "rad per unit τ"))
-        )
+        c = self.controls
+        return {
+            c.alpha_map: spectrum.position_map(alpha, f"α, {of}", "per unit τ", place).to_json(),
+            c.beta_map: spectrum.position_map(beta, f"β, {of}", "rad per unit τ", place).to_json(),
+        }
 
     def pairs(self, model: str, level: int, value: int = MEAN) -> dict:
         """The choices of the maps' pair."""
         count = self.entry(model, level).alpha.shape[0]
-        return gr.update(choices=[("mean over pairs", MEAN), *((f"pair {k}", k) for k in range(count))], value=value)
+        choices = [("mean over pairs", MEAN), *((f"pair {k}", k) for k in range(count))]
+        return {self.controls.pair: gr.update(choices=choices, value=value)}
 
-    def masked(self, model, seed, label, low, high, small, middle, large, order, levels) -> tuple:
-        """Full, masked and difference side by side, the table of bands, and what can be kept."""
+    def open_level(self, model: str, level: int, low: float, high: float, order: str) -> dict:
+        """Another level: plane, maps, pair choices, nothing marked."""
+        c = self.controls
+        return {
+            **self.plane(model, level, low, high, order), **self.maps(model, level, MEAN), **self.pairs(model, level),
+            c.card: EMPTY_MODE, c.mark: None, c.chosen: [],
+        }  # fmt: skip
+
+    def open_model(self, model: str, level: int, low: float, high: float, order: str) -> dict:
+        """Another model: lists of levels, sorted real parts, and all that `open_level` gives."""
+        entries, c = self.spectrum(model).entries, self.controls
+        level = self.entry(model, level).index
+        return {
+            c.level: gr.update(choices=[(level_label(e), e.index) for e in entries], value=level),
+            c.levels: gr.update(choices=[(e.name, e.index) for e in entries], value=[]),
+            c.lines: spectrum.sorted_real_parts(self.spectrum(model)).to_json(),
+            **self.open_level(model, level, low, high, order),
+        }
+
+    def click(self, event: gr.EventData, *, model, level, low, high, order) -> dict:
+        """A point was clicked: its card, a ring around it, its pair's maps."""
+        entry = self.entry(model, level)
+        mark = next((p for p in points(event, 2 * entry.alpha.size) if p < entry.alpha.size), None)
+        if mark is None:
+            return gr.skip()
+        pair, c = mark // (entry.alpha.shape[1] * entry.alpha.shape[2]), self.controls
+        return {
+            **self.plane(model, level, low, high, order, mark), **self.maps(model, level, pair, mark),
+            **self.pairs(model, level, pair), c.card: mode_card(entry, mark), c.mark: mark, c.chosen: [mark],
+        }  # fmt: skip
+
+    def select(self, event: gr.EventData, *, model, level, low, high, order) -> dict:
+        """Points were selected: how many of each band; no ring, and the maps of their pair where they have one."""
+        entry = self.entry(model, level)
+        chosen = points(event, entry.alpha.size)
+        held = {p // (entry.alpha.shape[1] * entry.alpha.shape[2]) for p in chosen}
+        pair = held.pop() if len(held) == 1 else MEAN
+        bands = spectrum.bands_of(entry, (low, high), order)
+        c = self.controls
+        return {
+            **self.plane(model, level, low, high, order), **self.maps(model, level, pair),
+            **self.pairs(model, level, pair), c.mark: None, c.chosen: chosen,
+            c.card: selection_card(entry, chosen, bands, order) if chosen else EMPTY_MODE,
+        }  # fmt: skip
+
+    def contributions(self, model, seed, label, level, low, high, order, chosen) -> dict:
+        """What the chosen modes do: the card with the energy, the pictures, and the curves.
+
+        Args:
+            model, seed, label: whose picture.
+            level: of the modes.
+            low, high, order: of the bands, for a group's card.
+            chosen: flat indices; [] for none. Those of another model that do not fit are no choice.
+        """
         if not usable_seed(seed):
-            return (gr.skip(),) * 3
+            return gr.skip()
+        entry, c = self.entry(model, level), self.controls
+        none = {c.mode_curves: gr.update(value=None, visible=False)}
+        if not chosen or max(chosen) >= entry.alpha.size:
+            return {c.mode_pictures: WAITING, **none}
+        if len(chosen) > MAX_MODES:
+            return {c.mode_pictures: TOO_MANY, **none}
+        bench = self.library.get(model)
+        result = bench.mode(ModeRequest(seed, entry.index, tuple(chosen), fitting_label(self.library, model, label)))
+        if len(chosen) == 1:
+            card = mode_card(entry, chosen[0], result)
+        else:
+            card = selection_card(entry, np.array(chosen), bands_of(entry, (low, high), order), order, result)
+        return {
+            c.card: card,
+            c.mode_pictures: contribution(result, bench.name, seed),
+            c.mode_curves: gr.update(value=effects.mode_curves(result).to_json(), visible=True),
+        }
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Bands
+
+    def masked(self, model, seed, label, low, high, small, middle, large, order, levels) -> dict:
+        """Full, masked and difference side by side, the table of bands, and what can be saved."""
+        if not usable_seed(seed):
+            return gr.skip()
         known = len(self.spectrum(model).entries)
         bench = self.library.get(model)
         request = MaskRequest(
@@ -152,81 +223,36 @@ class SpectrumTab:
             tuple(i for i in levels or () if i < known),
         )  # fmt: skip
         result = bench.mask_bands(request)
-        same = result.mse == 0
-        shown = "none yet: lower a band" if same else f"{times(result.magnification)}, grey = no change"
-        pictures = row_html(
-            figure_html(result.full, "All modes", f"seed {seed}"),
-            figure_html(result.masked, "Kept bands", f"MSE {result.mse:.4f}"),
-            figure_html(result.difference, "Difference", shown),
-        )
-        kept = save_value(result.masked, recipe.describe(request, bench), f"{bench.name}-seed{seed}-bands")
-        return pictures, band_table(result, request.gains, order), kept
+        note = "none yet: lower a band" if result.mse == 0 else f"{times(result.magnification)}, grey = no change"
+        c = self.controls
+        return {
+            c.pictures: row_html(
+                figure_html(result.full, "All modes", f"seed {seed}"),
+                figure_html(result.masked, "Kept bands", f"MSE {result.mse:.4f}"),
+                figure_html(result.difference, "Difference", note),
+            ),
+            c.bands: band_table(result, request.gains, order),
+            c.save: save_value(result.masked, recipe.describe(request, bench), f"{bench.name}-seed{seed}-bands"),
+        }
 
-    def move_bands(self, moved: str, mark, level, model, seed, label, low, high, *rest) -> tuple:
+    def move_bands(self, moved: str, mark, level, model, seed, label, low, high, order, **weights) -> dict:
         """An edge or the order changed: the other edge gives way, plane and pictures follow.
 
         Args:
             moved: "low" or "high", the edge that the user holds.
+            mark, level: of the plane.
+            model, seed, label, low, high, order, **weights: as in `masked`.
         """
-        given = (gr.skip(), gr.skip())  # an edge that may be moving again is left alone
+        edges = {}  # an edge that may be moving again is left alone
         if low > high:
-            given = low, high = (low, low) if moved == "low" else (high, high)
-        plane = self.plane(model, level, low, high, rest[3], mark)
-        return (*given, plane, *self.masked(model, seed, label, low, high, *rest))
+            low, high = (low, low) if moved == "low" else (high, high)
+            edges = {self.controls.low: low, self.controls.high: high}
+        masked = self.masked(model, seed, label, low, high, order=order, **weights)
+        return {
+            **edges, **self.plane(model, level, low, high, order, mark), **({} if masked == gr.skip() else masked),
+        }  # fmt: skip
 
-    def open_level(self, model: str, level: int, low: float, high: float, order: str) -> tuple:
-        """Another level: plane, maps, pair choices, nothing marked."""
-        return (
-            self.plane(model, level, low, high, order, None),
-            *self.maps(model, level, MEAN),
-            self.pairs(model, level),
-            EMPTY_MODE,
-            None,
-            [],
-        )
-
-    def open_model(self, model: str, level: int, low: float, high: float, order: str) -> tuple:
-        """Another model: lists of levels, sorted real parts, and all that `open_level` gives."""
-        entries = self.spectrum(model).entries
-        level = self.entry(model, level).index
-        return (
-            gr.update(choices=[(level_label(e), e.index) for e in entries], value=level),
-            gr.update(choices=[(e.name, e.index) for e in entries], value=[]),
-            spectrum.sorted_real_parts(self.spectrum(model)).to_json(),
-            *self.open_level(model, level, low, high, order),
-        )
-
-    def click(self, model, level, low, high, order, event: gr.EventData) -> tuple:
-        """A point was clicked: its card, a ring around it, its pair's maps."""
-        entry = self.entry(model, level)
-        chosen = points(event, 2 * entry.alpha.size)
-        found = [p for p in chosen if p < entry.alpha.size][:1]
-        if not found:
-            return (gr.skip(),) * 7
-        mark = found[0]
-        pair = mark // (entry.alpha.shape[1] * entry.alpha.shape[2])
-        return (
-            self.plane(model, level, low, high, order, mark),
-            *self.maps(model, level, pair, mark),
-            self.pairs(model, level, pair),
-            mode_card(entry, mark),
-            mark,
-            [mark],
-        )
-
-    def select(self, model, level, low, high, order, event: gr.EventData) -> tuple[str, list[int]]:
-        """Points were selected: how many of each band, and which."""
-        entry = self.entry(model, level)
-        chosen = points(event, entry.alpha.size)
-        if not chosen:
-            return EMPTY_MODE, []
-        return selection_card(entry, chosen, spectrum.bands_of(entry, (low, high), order), order), chosen
-
-    def contributions(self, model, seed, label, level, low, high, order, chosen) -> tuple:
-        """What the chosen modes do: see `ModePanel.show`."""
-        return self.panel.show(model, seed, label, self.entry(model, level), (low, high), order, chosen or [])
-
-    def fill(self, settings: Settings) -> tuple:
+    def fill(self, settings: Settings) -> dict:
         """A recipe's bands as values of the two edges, the three retentions, the order and the levels.
 
         Raises:
@@ -236,131 +262,163 @@ class SpectrumTab:
             raise UserError(
                 f"This recipe has {len(settings.edges) + 1} bands and the page shows three: use /recipe instead."
             )
-        return (*settings.edges, *settings.gains, settings.order, list(settings.entries))
+        values = (*settings.edges, *settings.gains, settings.order, list(settings.entries))
+        return dict(zip(self.controls.named(*WEIGHTS).values(), values, strict=True))
 
 
-def build_spectrum(library: ModelLibrary, source: Source, shown_event: Dependency) -> RecipeBinding:
-    """Lay the tab out and wire it.
+# ---------------------------------------------------------------------------------------------------------------------
+# The page
 
-    Args:
-        library: the models.
-        source: what is looked at.
-        shown_event: "another picture is shown".
 
-    Returns:
-        How the tab takes up a recipe of masked bands.
-    """
-    tab = SpectrumTab(library)
-    model, seed, label = source.start
-    entries = tab.spectrum(model).entries
-    start = entries[-1].index
-    alpha_json, beta_json = tab.maps(model, start, MEAN)
-    pictures, table, kept = tab.masked(model, seed, label, LOW, HIGH, 1.0, 1.0, 1.0, "alpha", [])
-    gr.HTML(INTRO)
+def _plane_row(first: dict, entries: tuple, start: int) -> dict:
+    """Levels and card, the plane and what chosen modes do, the maps."""
+    parts: dict = {}
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
-            level = gr.Radio(
+            parts["level"] = gr.Radio(
                 [(level_label(e), e.index) for e in entries], value=start, label="Level", elem_id="level",
                 info="every skip connection and the bottleneck; mean ± spread of α", elem_classes="ks-levels",
             )  # fmt: skip
-            card = gr.HTML(EMPTY_MODE, elem_id="mode")
+            parts["card"] = gr.HTML(EMPTY_MODE, elem_id="mode")
         with gr.Column(scale=5, min_width=320):
             with gr.Column(elem_classes="ks-panel", min_width=0):
                 gr.HTML(heading("Eigenvalues", "click a point; drag to zoom, double-click to undo"))
-                plane = plot(
-                    tab.plane(model, start, LOW, HIGH, "alpha", None), clickable=True, modebar=True, elem_id="plane",
-                    label="Eigenvalues in the complex plane",
+                parts["plane"] = plot(
+                    first["plane"], clickable=True, modebar=True, elem_id="plane",
+                    label="Eigenvalues in the complex plane: growth to the left of 0, decay to the right",
                 )  # fmt: skip
-            mode_pictures, mode_curves = build_mode_panel()
+            with gr.Column(elem_classes="ks-panel", min_width=0):
+                gr.HTML(heading("What the chosen modes do", "D(z) − D(z without them), magnified"))
+                parts["mode_pictures"] = gr.HTML(WAITING, elem_id="mode-pictures")
+                parts["mode_curves"] = plot(
+                    None, visible=False, elem_id="mode-curves", label="Energy of the chosen modes over time"
+                )
         with gr.Column(scale=4, min_width=300), gr.Column(elem_classes="ks-panel", min_width=0):
             gr.HTML(heading("Where in the picture"))
-            pair = gr.Dropdown(
-                label="Channel pair", info="whose maps are drawn", elem_id="pair", **_plain(tab.pairs(model, start))
+            pairs = {k: v for k, v in first["pair"].items() if k != "__type__"}
+            parts["pair"] = gr.Dropdown(label="Channel pair", info="whose maps are drawn", elem_id="pair", **pairs)
+            parts["alpha_map"] = plot(first["alpha_map"], elem_id="alpha-map", label="α over positions")
+            parts["beta_map"] = plot(first["beta_map"], elem_id="beta-map", label="β over positions")
+    return parts
+
+
+def _band_sliders() -> dict:
+    """Edges, retentions and their presets."""
+    parts: dict = {}
+    gr.HTML(heading("Keep or remove bands", "pictures follow at once"))
+    for name, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH)):
+        parts[part] = gr.Slider(
+            0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below", buttons=["reset"], elem_id=part
+        )
+    for name, part in (("smallest α", "small"), ("middle α", "middle"), ("largest α", "large")):
+        parts[part] = gr.Slider(
+            0, 2, 1, step=0.05, label=f"Keep {name}", info="0 removes, 1 keeps, 2 doubles", buttons=["reset"],
+            elem_id=f"gain-{part}",
+        )  # fmt: skip
+    with gr.Row(elem_classes="ks-buttons"):
+        parts["presets"] = tuple(
+            (gr.Button(text, size="sm", min_width=70, elem_id=f"only-{i}"), values)
+            for text, i, values in (
+                ("All", "all", (1, 1, 1)),
+                ("Only smallest", "small", (1, 0, 0)),
+                ("Only middle", "middle", (0, 1, 0)),
+                ("Only largest", "large", (0, 0, 1)),
             )
-            alpha_map = plot(alpha_json, elem_id="alpha-map", label="α over positions")
-            beta_map = plot(beta_json, elem_id="beta-map", label="β over positions")
+        )
+    return parts
+
+
+def _lay_out(first: dict, entries: tuple, start: int) -> SpectrumControls:
+    """The components with their first values, by name."""
+    gr.HTML(INTRO)
+    parts = _plane_row(first, entries, start)
     with gr.Row():
         with gr.Column(scale=4, min_width=300, elem_classes="ks-panel"):
-            gr.HTML(heading("Keep or remove bands", "pictures follow at once"))
-            low, high = (
-                gr.Slider(
-                    0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below", buttons=["reset"],
-                    elem_id=part,
-                )
-                for name, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH))
-            )  # fmt: skip
-            gains = [
-                gr.Slider(
-                    0, 2, 1, step=0.05, label=f"Keep {name}", info="0 removes, 1 keeps, 2 doubles", buttons=["reset"],
-                    elem_id=f"gain-{i}",
-                )
-                for name, i in (("smallest α", "small"), ("middle α", "middle"), ("largest α", "large"))
-            ]  # fmt: skip
-            with gr.Row(elem_classes="ks-buttons"):
-                presets = [
-                    (gr.Button(text, size="sm", min_width=70, elem_id=f"only-{i}"), values)
-                    for text, i, values in (
-                        ("All", "all", (1, 1, 1)),
-                        ("Only smallest", "small", (1, 0, 0)),
-                        ("Only middle", "middle", (0, 1, 0)),
-                        ("Only largest", "large", (0, 0, 1)),
-                    )
-                ]
+            parts |= _band_sliders()
         with gr.Column(scale=8, min_width=320, elem_classes="ks-results"):
             with gr.Column(elem_classes="ks-panel", min_width=0):
-                triptych = gr.HTML(pictures, elem_id="triptych")
-                keep = save_bar(kept, elem_id="keep-bands")
-                bands = gr.HTML(table, elem_id="bands")
+                parts["pictures"] = gr.HTML(first["pictures"], elem_id="triptych")
+                parts["save"] = save_bar(first["save"], elem_id="keep-bands")
+                parts["bands"] = gr.HTML(first["bands"], elem_id="bands")
             with gr.Row():
-                order = gr.Radio(
+                parts["order"] = gr.Radio(
                     [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
                     elem_id="order", info="what “smallest” means", min_width=200, scale=2,
                 )  # fmt: skip
-                levels = gr.CheckboxGroup(
+                parts["levels"] = gr.CheckboxGroup(
                     [(e.name, e.index) for e in entries], value=[], label="Levels to touch", elem_id="levels",
                     info="none ticked: all of them", scale=5, min_width=260,
                 )  # fmt: skip
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Real parts of all levels, sorted", "flat: modes alike; steep: a wide spectrum"))
-        lines = plot(
-            spectrum.sorted_real_parts(tab.spectrum(model)).to_json(), elem_id="lines", label="Sorted α by level"
-        )
-    mark, chosen = gr.State(None), gr.State([])
+        parts["lines"] = plot(first["lines"], elem_id="lines", label="Sorted α by level")
+    return SpectrumControls(**parts, mark=gr.State(None), chosen=gr.State([]))
 
+
+def build_spectrum(work: Workspace, _: gr.Tab) -> BuiltTab:
+    """Lay the tab out and wire it."""
+    library, source = work.library, work.source
+    model, seed, label = source.start
+    early = SpectrumTab(library, SpectrumControls.names())
+    entries = early.spectrum(model).entries
+    start = entries[-1].index
+    first = {
+        **early.open_model(model, start, LOW, HIGH, "alpha"),
+        **early.masked(model, seed, label, LOW, HIGH, 1.0, 1.0, 1.0, "alpha", []),
+    }
+    tab = SpectrumTab(library, _lay_out(first, entries, start))
+    rerun = _wire(tab, work)
+    return BuiltTab(
+        tab.controls, RecipeBinding(("mask_bands",), "spectrum", tab.controls.listed(*WEIGHTS), tab.fill, rerun)
+    )
+
+
+def _wire(tab: SpectrumTab, work: Workspace):
+    """Connect the handlers; gives what asks for the bands again after an event that set their controls."""
+    c, source = tab.controls, work.source
     live = {"trigger_mode": "always_last", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
-    where = [source.model, level, low, high, order]
-    opened = [plane, alpha_map, beta_map, pair, card, mark, chosen]
-    weighing = [*source.inputs, low, high, *gains, order, levels]
-    shown = [triptych, bands, keep]
-    wondering = [*source.inputs, level, low, high, order, chosen]
-    told = [card, mode_pictures, mode_curves]
     # "multiple": only one listener of an event may be "always_last" (see ui/tabs/generate.py)
     seldom = {**live, "trigger_mode": "multiple"}
-    after = gr.on(source.another_model, guarded(tab.open_model), where, [level, levels, lines, *opened], **seldom)
-    asked = [event.success(guarded(tab.masked), weighing, shown, **live) for event in (after, shown_event)]
-    asked.append(level.input(guarded(tab.open_level), where, opened, **live))
-    pair.input(guarded(tab.maps), [source.model, level, pair, mark], [alpha_map, beta_map], **live)
-    asked.append(plane.select(guarded(tab.click), where, opened, **live))
-    asked.append(plane.apply(guarded(tab.select), where, [card, chosen], **live))
-    for event in asked:  # words at once, pictures as soon as they are there
-        event.success(guarded(tab.contributions), wondering, told, **live)
-    inputs, outputs = [mark, level, *weighing], [low, high, plane, *shown]
+    where = {"model": source.model, **c.named(*WHERE)}
+    opened = c.listed("plane", "alpha_map", "beta_map", "pair", "card", "mark", "chosen")
+    masked = {
+        "fn": guarded(tab.masked), "inputs_kwargs": {**source.named, **c.named(*WEIGHTS)},
+        "outputs": c.listed("pictures", "bands", "save"), **live,
+    }  # fmt: skip
+    after = gr.on(
+        source.another_model, guarded(tab.open_model), inputs_kwargs=where,
+        outputs=[c.level, c.levels, c.lines, *opened], **seldom,
+    )  # fmt: skip
+    answers = [event.success(**masked) for event in (after, work.shown)]
+    answers.append(c.level.input(guarded(tab.open_level), inputs_kwargs=where, outputs=opened, **live))
+    c.pair.input(
+        guarded(tab.maps), [source.model, c.level, c.pair, c.mark], [c.alpha_map, c.beta_map], **live
+    )  # fmt: skip
+    answers.append(c.plane.select(guarded(tab.click), inputs_kwargs=where, outputs=opened, **live))
+    answers.append(c.plane.apply(guarded(tab.select), inputs_kwargs=where, outputs=opened, **live))
+    for event in answers:  # words at once, pictures as soon as they are there
+        event.success(
+            guarded(tab.contributions), inputs_kwargs={**source.named, **c.named(*WHERE, "chosen")},
+            outputs=c.listed("card", "mode_pictures", "mode_curves"), **live,
+        )  # fmt: skip
+
+    def moving(moved: str) -> dict:
+        return {
+            "fn": guarded(functools.partial(tab.move_bands, moved)),
+            "inputs_kwargs": {**source.named, **c.named("mark", "level", *WEIGHTS)},
+            "outputs": c.listed("low", "high", "plane", "pictures", "bands", "save"),
+        }
+
     # "release" too: it is what Gradio's reset button tells
-    edges = ([low.input, low.release], "low"), ([high.input, high.release], "high")
-    for events, moved in (*edges, ([order.input], "low")):
-        gr.on(events, guarded(functools.partial(tab.move_bands, moved)), inputs, outputs, **live)
-    weighed = [levels.input, *(e for g in gains for e in (g.input, g.release))]
-    gr.on(weighed, guarded(tab.masked), weighing, shown, **live)
-    for button, values in presets:
-        pressed = button.click(None, None, gains, js=f"() => {list(values)}", **PRIVATE)
-        pressed.success(guarded(tab.masked), weighing, shown, **live)
+    edges = ([c.low.input, c.low.release], "low"), ([c.high.input, c.high.release], "high")
+    for events, moved in (*edges, ([c.order.input], "low")):
+        gr.on(events, **moving(moved), **live)
+    gains = c.listed("small", "middle", "large")
+    gr.on([c.levels.input, *(e for g in gains for e in (g.input, g.release))], **masked)
+    for button, values in c.presets:
+        button.click(None, None, gains, js=f"() => {list(values)}", **PRIVATE).success(**masked)
 
     def rerun(filled: Dependency) -> None:
-        filled.success(guarded(functools.partial(tab.move_bands, "low")), inputs, outputs, **seldom)
+        filled.success(**moving("low"), **seldom)
 
-    return RecipeBinding(("mask_bands",), "spectrum", [low, high, *gains, order, levels], tab.fill, rerun)
-
-
-def _plain(update: dict) -> dict:
-    """The settings inside a `gr.update`, for a constructor."""
-    return {k: v for k, v in update.items() if k != "__type__"}
+    return rerun

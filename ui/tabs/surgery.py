@@ -1,4 +1,4 @@
-"""The part "Change the spectrum" of the tab "Cumulative effect": other eigenvalues for a band, and what comes out."""
+"""Part "Change the spectrum" of the tab "Cumulative effect": other eigenvalues for a band, and what comes out."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import gradio as gr
 from analysis.koopman.spectrum import band_names
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import SurgeryRequest
+from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, heading, row_html, times
-from ui.source import Source, fitting_label, usable_seed
+from ui.source import Workspace, fitting_label, usable_seed
 
 BANDS = 3
-NEUTRAL = (1.0, 0.0, 1.0, 0.0)  # scale and shift of alpha, scale and shift of beta
 INTRO = """<p class="ks-intro">Give a band other eigenvalues, and decode: faster growth, slower decay, other turns. A
 spectrum that means something answers with a picture that changes in a way you can name.</p>
 <p class="ks-formula">α′ = s α + d and β′ = s β + d for every mode of the band &nbsp;·&nbsp; picture
@@ -21,15 +21,44 @@ D( e<sup>(τ − 1) A′</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp; |α′| is held
 e<sup>8</sup></p>"""
 
 
+@dataclass(frozen=True)
+class SurgeryControls(Controls):
+    """Components of the part; the band is 0 to 2, or `BANDS` for all."""
+
+    band: gr.Radio
+    alpha_scale: gr.Slider
+    alpha_shift: gr.Slider
+    beta_scale: gr.Slider
+    beta_shift: gr.Slider
+    levels: gr.CheckboxGroup
+    tau: gr.Slider
+    reset: gr.Button
+    pictures: gr.HTML
+    numbers: gr.HTML
+
+
+NEUTRAL = {"alpha_scale": 1.0, "alpha_shift": 0.0, "beta_scale": 1.0, "beta_shift": 0.0}
+MOVES = ("band", *NEUTRAL, "levels", "tau")  # the controls that a result is of
+RATES = (  # name, words, largest value, step, info
+    ("alpha_scale", "Scale of α", 4, 0.05, "−4 to 4; 1 changes nothing, −1 turns growth to decay"),
+    ("alpha_shift", "Shift of α", 8, 0.1, "per unit τ, −8 to 8; below 0: growth"),
+    ("beta_scale", "Scale of β", 4, 0.05, "−4 to 4; 0 stops the turning"),
+    ("beta_shift", "Shift of β", 25, 0.1, "rad per unit τ, −25 to 25: up to four turns"),
+)
+
+
 class Surgery:
-    """The handler; it can be called without a page."""
+    """The handler; it can be called without a page.
 
-    def __init__(self, library: ModelLibrary):
-        self.library = library
+    Args:
+        library: the models.
+        controls: of the part, or their names.
+    """
 
-    def operate(
-        self, seen, model, seed, label, low, high, order, band, s_alpha, d_alpha, s_beta, d_beta, levels, tau
-    ) -> tuple:
+    def __init__(self, library: ModelLibrary, controls: SurgeryControls):
+        self.library, self.controls = library, controls
+
+    def operate(self, seen, model, seed, label, low, high, order, band, levels, tau, **rates) -> dict:
         """Before, after and difference; how many modes, their growth, how many were held back.
 
         Args:
@@ -37,59 +66,35 @@ class Surgery:
             model, seed, label: whose picture.
             low, high, order: of the bands.
             band: 0 to 2, or `BANDS` for all.
-            s_alpha, d_alpha, s_beta, d_beta: scale and shift of alpha and beta, as in `SurgeryRequest`.
             levels: which to operate on; none for all.
             tau: time to decode at.
+            **rates: those of `NEUTRAL`: scale and shift of alpha and beta, as in `SurgeryRequest`.
         """
         if not seen or not usable_seed(seed):
-            return gr.skip(), gr.skip()
-        bench = self.library.get(model)
+            return gr.skip()
+        bench, c = self.library.get(model), self.controls
         known = len(bench.entries)
         touched = range(BANDS) if band == BANDS else (int(band),)
-
-        def only(value: float, neutral: float) -> tuple[float, ...]:
-            return tuple(value if b in touched else neutral for b in range(BANDS))
-
-        rates = (only(v, n) for v, n in zip((s_alpha, d_alpha, s_beta, d_beta), NEUTRAL, strict=True))
-        scale, shift, turn_scale, turn_shift = rates
+        by_band = (tuple(rates[n] if b in touched else v for b in range(BANDS)) for n, v in NEUTRAL.items())
         request = SurgeryRequest(
-            seed, fitting_label(self.library, model, label), (min(low, high), max(low, high)), order,
-            scale, shift, turn_scale, turn_shift, tuple(i for i in levels or () if i < known), tau,
+            seed, fitting_label(self.library, model, label), (min(low, high), max(low, high)), order, *by_band,
+            tuple(i for i in levels or () if i < known), tau,
         )  # fmt: skip
         result = bench.surgery(request)
-        shown = "none yet: move a slider" if result.mse == 0 else f"{times(result.magnification)}, grey = none"
+        note = "none yet: move a slider" if result.mse == 0 else f"{times(result.magnification)}, grey = none"
         name = f"{bench.name}-seed{seed}-surgery.png"
-        pictures = row_html(
-            figure_html(result.full, "Before", f"seed {seed}, τ = {tau:g}"),
-            figure_html(result.altered, "After", f"MSE {result.mse:.4f}", name),
-            figure_html(result.difference, "Difference", shown),
-        )
-        count = int(sum(result.modes[b] for b in touched))
-        numbers = facts(
-            (f"{count:,}", "modes operated on"),
-            (f"× {result.growth:.3g}", "largest growth of a mode from noise to here"),
-            (f"{result.held:,}", "modes held back at |α| = 8"),
-        )
-        return pictures, numbers
-
-
-@dataclass(frozen=True)
-class SurgeryControls:
-    """What the tab wires.
-
-    Attributes:
-        inputs: of `Surgery.operate`, those after the order; all answer while they move.
-        outputs: of it.
-        band, levels: whose choices follow the order and the model.
-        rates: the four sliders; reset: the button that makes them neutral.
-    """
-
-    inputs: list
-    outputs: list
-    band: gr.Radio
-    levels: gr.CheckboxGroup
-    rates: list
-    reset: gr.Button
+        return {
+            c.pictures: row_html(
+                figure_html(result.full, "Before", f"seed {seed}, τ = {tau:g}"),
+                figure_html(result.altered, "After", f"MSE {result.mse:.4f}", name),
+                figure_html(result.difference, "Difference", note),
+            ),
+            c.numbers: facts(
+                (f"{int(sum(result.modes[b] for b in touched)):,}", "modes operated on"),
+                (f"× {result.growth:.3g}", "largest growth of a mode from noise to here"),
+                (f"{result.held:,}", "modes held back at |α| = 8"),
+            ),
+        }
 
 
 def band_choices(order: str) -> list[tuple[str, int]]:
@@ -97,17 +102,16 @@ def band_choices(order: str) -> list[tuple[str, int]]:
     return [*((name, b) for b, name in enumerate(band_names(BANDS, order))), ("all modes", BANDS)]
 
 
-def build_surgery(tab: Surgery, source: Source, low: float, high: float) -> SurgeryControls:
+def build_surgery(work: Workspace, low: float, high: float) -> tuple[Surgery, SurgeryControls]:
     """Lay the part out; it is wired by the tab, whose edges it shares.
 
     Args:
-        tab: the handler.
-        source: what is looked at.
+        work: what it stands on.
         low, high: the first edges.
     """
-    model, seed, label = source.start
-    entries = tab.library.get(model).spectrum().entries
-    pictures, numbers = tab.operate(True, model, seed, label, low, high, "alpha", 0, *NEUTRAL, [], 0.0)
+    early = Surgery(work.library, SurgeryControls.names())
+    first = early.operate(True, *work.source.start, low, high, "alpha", 0, [], 0.0, **NEUTRAL)
+    entries = work.library.get(work.source.start[0]).spectrum().entries
     gr.HTML(INTRO)
     with gr.Row():
         with gr.Column(scale=4, min_width=300, elem_classes="ks-panel"):
@@ -115,29 +119,18 @@ def build_surgery(tab: Surgery, source: Source, low: float, high: float) -> Surg
             band = gr.Radio(
                 band_choices("alpha"), value=0, label="Band", info="whose rates are changed", elem_id="surgery-band"
             )
-            rates = [
-                gr.Slider(
-                    -most, most, value, step=step, label=text, info=info, elem_id=f"surgery-{name}", buttons=["reset"]
+            rates = {
+                name: gr.Slider(
+                    -most, most, NEUTRAL[name], step=step, label=text, info=info, buttons=["reset"],
+                    elem_id=f"surgery-{name.replace('_', '-')}",
                 )
-                for name, text, most, value, step, info in (
-                    ("alpha-scale", "Scale of α", 4, 1.0, 0.05, "−4 to 4; 1 changes nothing, −1 turns growth to decay"),
-                    (
-                        "alpha-shift",
-                        "Shift of α",
-                        8,
-                        0.0,
-                        0.1,
-                        "per unit τ, −8 to 8; below 0: growth",
-                    ),
-                    ("beta-scale", "Scale of β", 4, 1.0, 0.05, "−4 to 4; 0 stops the turning"),
-                    ("beta-shift", "Shift of β", 25, 0.0, 0.1, "rad per unit τ, −25 to 25: up to four turns"),
-                )
-            ]
+                for name, text, most, step, info in RATES
+            }  # fmt: skip
             reset = gr.Button("Undo all", size="sm", elem_id="surgery-reset")
         with gr.Column(scale=8, min_width=320, elem_classes="ks-results"):
             with gr.Column(elem_classes="ks-panel", min_width=0):
-                shown = gr.HTML(pictures, elem_id="surgery-pictures")
-                told = gr.HTML(numbers, elem_id="surgery-facts")
+                pictures = gr.HTML(first["pictures"], elem_id="surgery-pictures")
+                numbers = gr.HTML(first["numbers"], elem_id="surgery-facts")
             with gr.Row():
                 tau = gr.Slider(
                     0, 1, 0, step=0.01, label="Time to look at", elem_id="surgery-tau", scale=2, min_width=200,
@@ -147,4 +140,5 @@ def build_surgery(tab: Surgery, source: Source, low: float, high: float) -> Surg
                     [(e.name, e.index) for e in entries], value=[], label="Levels to operate on",
                     info="none ticked: all of them", elem_id="surgery-levels", scale=5, min_width=260,
                 )  # fmt: skip
-    return SurgeryControls([band, *rates, levels, tau], [shown, told], band, levels, rates, reset)
+    c = SurgeryControls(band, **rates, levels=levels, tau=tau, reset=reset, pictures=pictures, numbers=numbers)
+    return Surgery(work.library, c), c

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import gradio as gr
 import numpy as np
@@ -12,6 +12,7 @@ from gradio.events import Dependency
 
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
+from analysis.core.progress import Report
 from analysis.figures.series import (
     MAP_NAMES,
     autocorrelation_figure,
@@ -38,13 +39,14 @@ from analysis.series.forecast import (
 from analysis.series.loaded import MAX_HORIZON, METHOD, MODEL, NFE
 from analysis.series.long_run import MAX_FRAMES, MIN_FRAMES, LongRunRequest, LongRunResult
 from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES
+from ui.components.controls import Controls
 from ui.components.html import facts, heading
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.server.runs import LongRun, run_buttons, wire_run
-from ui.source import DICE, usable_seed
+from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
+from ui.source import DICE, BuiltTab, Workspace, usable_seed
 from ui.tabs.flow_settings import described
 
 INTRO = """<p class="ks-intro">A small network looks at the last frames of a series and draws the next one by a flow
@@ -54,22 +56,25 @@ part. What really came is drawn beside it, and so are forecasts that need no net
 &nbsp;·&nbsp; CRPS = mean |x<sub>i</sub> − y| − ½ mean |x<sub>i</sub> − x<sub>j</sub>|, smaller is better; the fair one
 leaves out i = j &nbsp;·&nbsp; damped persistence: a<sub>L</sub> × last frame, a<sub>L</sub> fitted on the training
 part for every lead</p>"""
-ASK = f"""<p class="ks-line">Not run yet: 16 runs without any truth to hold on to ({METHOD}, {NFE} calls a frame, as in
+ASK = f"""<p class="ks-line">Not run yet: 16 free runs, not steered by data ({METHOD}, {NFE} calls a frame, as in
 the tables of results), compared with the training and the test part of the real series.</p>"""
 
 
 def choices(models: Sequence[SeriesInfo]) -> list[tuple[str, str]]:
-    """For a chooser: the world's title, with the model's name where two share one, and whether files are missing."""
-    titles = [m.title for m in models]
-    return [
-        (
-            m.title
-            + (f" ({m.name})" if titles.count(m.title) > 1 else "")
-            + (" – needs files" if m.needs else ""),
-            m.name,
-        )
-        for m in models
-    ]  # fmt: skip
+    """The worlds at hand for a chooser: the title, with the model's name where two share one."""
+    there = [m for m in models if not m.needs]
+    titles = [m.title for m in there]
+    return [(m.title + (f" ({m.name})" if titles.count(m.title) > 1 else ""), m.name) for m in there]
+
+
+def not_here(models: Sequence[SeriesInfo]) -> str:
+    """The worlds that need files which are not here, and which; "" without any."""
+    lines = "".join(f"<li><b>{html.escape(m.title)}</b>: {html.escape(m.needs)}</li>" for m in models if m.needs)
+    if not lines:
+        return ""
+    count = lines.count("<li>")
+    title = f"{count} more world{'s' if count > 1 else ''} with files that are not here"
+    return f'<details class="ks-line"><summary>{title}</summary><ul>{lines}</ul></details>'
 
 
 def time_span(dt: float, unit: str) -> str:
@@ -185,30 +190,76 @@ def long_words(r: LongRunResult) -> str:
 
 
 START, MEMBERS, FRAMES, GAMMA = 0.3, 20, 500, 0.5
-PATIENCE = 30.0  # seconds a forecast of the page may take
-OUTPUTS, RUN_FIGURES = 7 + len(MAP_NAMES), 3
+FORECAST_SECONDS = 30.0  # that a forecast of the page may take
+
+
+@dataclass(frozen=True)
+class SeriesControls(Controls):
+    """Components of the tab; `known` is the name of the world that is shown; maps as in `MAP_NAMES`."""
+
+    model: gr.Dropdown
+    start: gr.Slider
+    horizon: gr.Slider
+    members: gr.Slider
+    method: gr.Dropdown
+    nfe: gr.Slider
+    gamma: gr.Slider
+    seed: gr.Number
+    dice: gr.Button
+    numbers: gr.HTML
+    words: gr.HTML
+    save: gr.HTML
+    fan: gr.HTML
+    plane: gr.HTML
+    error: gr.HTML
+    lead: gr.Slider
+    map_mean: gr.HTML
+    map_truth: gr.HTML
+    map_error: gr.HTML
+    map_spread: gr.HTML
+    frames: gr.Slider
+    run_buttons: RunButtons
+    run_words: gr.HTML
+    run_marginals: gr.HTML
+    run_spectrum: gr.HTML
+    run_autocorrelation: gr.HTML
+    known: gr.State
+
+
+SETTINGS = ("members", "nfe", "method", "gamma", "seed")
+MAPS = tuple(f"map_{what}" for what in MAP_NAMES)
+FIGURES = ("fan", "plane", "error", "lead", *MAPS)
+FORECAST = ("numbers", "words", "save", *FIGURES)
+FREE_RUN = ("run_marginals", "run_spectrum", "run_autocorrelation")
+FILLED = ("model", "known", "start", "horizon", *SETTINGS, "run_words", *FREE_RUN)
 
 
 class TimeSeries:
-    """The handlers; each can be called without a page."""
+    """The handlers; each can be called without a page.
 
-    def __init__(self, bench: SeriesForecasts):
-        self.bench = bench
-        self.run = LongRun()
+    Args:
+        series: answers the questions.
+        controls: of the tab, or their names.
+        patience: seconds that free runs may take.
+    """
 
-    def another_world(self, model, known, start, members, nfe, method, gamma1, seed) -> tuple:
+    def __init__(self, series: SeriesForecasts, controls: SeriesControls, patience: float = RUN_SECONDS):
+        self.series, self.controls, self.patience = series, controls, patience
+        self.run = LongRun(patience)
+
+    def another_world(self, model, known, start, **settings) -> dict:
         """The name of the world shown, the horizon's slider, and a forecast of the usual horizon, as `forecast` has it.
 
         All at once: a second listener would be sent the old horizon, which the slider of the new world may refuse.
         Nothing is done for the world that is shown already.
         """
-        if model == known or not usable_seed(seed):
-            return (gr.skip(),) * (2 + OUTPUTS)
-        shown = self.forecast(model, start, 0, members, nfe, method, gamma1, seed, 0)
+        if model == known or not usable_seed(settings["seed"]):
+            return gr.skip()
+        c, shown = self.controls, self.forecast(model, start, 0, lead=0, **settings)
         try:
-            return model, self.horizons(model), *shown
+            return {**shown, c.known: model, c.horizon: self.horizons(model)}
         except UserError:  # the forecast says it
-            return "", gr.skip(), *shown
+            return {**shown, c.known: ""}
 
     def horizons(self, model: str, horizon: int = 0) -> dict:
         """The horizon's slider of a world, at this horizon or the usual one (0).
@@ -216,47 +267,78 @@ class TimeSeries:
         Raises:
             UserError: no such world, or not so far.
         """
-        at = self.bench.open(model)
+        at = self.series.open(model)
         whole(horizon, 0, at.bound, "The horizon")
         info = f"frames of {time_span(at.world.dt, at.world.time_unit)} each, 1 to {at.bound}"
         return gr.update(maximum=at.bound, value=horizon or at.usual, info=info)
 
-    def forecast(self, model, start, horizon, members, nfe, method, gamma1, seed, lead) -> tuple:
-        """Numbers, verdict, what can be kept, fan, plane, error by lead, the map's lead and four maps."""
+    def forecast(self, model, start, horizon, members, nfe, method, gamma, seed, lead) -> dict:
+        """Numbers, verdict, what can be saved, fan, plane, error by lead, the map's lead and four maps."""
         if not usable_seed(seed):
-            return (gr.skip(),) * OUTPUTS
+            return gr.skip()
+        c = self.controls
         try:
-            asked = ForecastRequest(model, start, horizon, members, nfe, method, (gamma1,), seed)
-            result, bound = self.bench.forecast(asked, PATIENCE), self.bench.open(model).bound
+            question = ForecastRequest(model, start, horizon, members, nfe, method, (gamma,), seed)
+            seconds = min(FORECAST_SECONDS, self.patience)
+            result, bound = self.series.forecast(question, seconds), self.series.open(model).bound
         except UserError as e:
-            hidden = (gr.update(visible=False) for _ in range(OUTPUTS - 3))
-            return "", problem(str(e), self.bench.models), "", *hidden
+            hidden = {figure: gr.update(visible=False) for figure in c.listed(*FIGURES)}
+            return {c.numbers: "", c.words: problem(str(e), self.series.models), c.save: "", **hidden}
         fields = result.maps is not None
         last = len(result.times)
         lead = lead if type(lead) is int and 1 <= lead <= last else last
-        return (
-            numbers(result),
-            verdict(result),
-            self.kept(asked, result),
-            _shown(fan_figure(result)),
-            _shown(None if result.plane is None else plane_figure(result)),
-            _shown(error_figure(result, unit_of_scores(result))),
-            gr.update(visible=fields, maximum=bound, value=lead, info=f"frames after the start, 1 to {last}"),
-            *(_shown(map_figure(result, what, lead) if fields else None) for what in MAP_NAMES),
-        )
+        maps = {
+            getattr(c, f"map_{what}"): _shown(map_figure(result, what, lead) if fields else None) for what in MAP_NAMES
+        }
+        return {
+            c.numbers: numbers(result),
+            c.words: verdict(result),
+            c.save: self.saved(question, result),
+            c.fan: _shown(fan_figure(result)),
+            c.plane: _shown(None if result.plane is None else plane_figure(result)),
+            c.error: _shown(error_figure(result, unit_of_scores(result))),
+            c.lead: gr.update(visible=fields, maximum=bound, value=lead, info=f"frames after the start, 1 to {last}"),
+            **maps,
+        }
 
-    def kept(self, request: ForecastRequest, result: ForecastResult) -> str:
-        """What can be kept of a forecast."""
-        recipe = described(replace(request, horizon=len(result.times)), self.bench)
-        name = f"{result.model}-start{result.start}-seed{request.seed}"
+    def saved(self, question: ForecastRequest, result: ForecastResult) -> str:
+        """What can be saved of a forecast."""
+        recipe = described(replace(question, horizon=len(result.times)), self.series)
+        name = f"{result.model}-start{result.start}-seed{question.seed}"
         return save_value(forecast_sheet(result), recipe, name) if recipe else ""
 
-    def free_runs(self, model, frames, report) -> tuple:
+    def free_runs(self, model, frames, report: Report | None = None) -> dict:
         """A sentence, marginals, spectrum or joint histogram, autocorrelation."""
-        result = self.bench.long_run(LongRunRequest(model, frames), report)
+        result, c = self.series.long_run(LongRunRequest(model, frames), report), self.controls
         middle = joint_figure(result) if result.joint is not None else spectrum_figure(result)
-        figures = (marginal_figure(result), middle, autocorrelation_figure(result))
-        return long_words(result), *(_shown(f) for f in figures)
+        return {
+            c.run_words: long_words(result),
+            c.run_marginals: _shown(marginal_figure(result)),
+            c.run_spectrum: _shown(middle),
+            c.run_autocorrelation: _shown(autocorrelation_figure(result)),
+        }
+
+    def forget_runs(self) -> dict:
+        """No free runs of the world that was left."""
+        return {self.controls.run_words: ASK, **{figure: _shown(None) for figure in self.controls.listed(*FREE_RUN)}}
+
+    def fill(self, settings: Settings) -> dict:
+        """A recipe's forecast as values of the controls.
+
+        Raises:
+            UserError: what the page cannot show.
+        """
+        if len(settings.request().weights) > 1:
+            raise UserError("This page has γ₁ alone, the recipe has more momentum weights: ask /recipe for its result.")
+        c = self.controls
+        return {
+            # the world is shown already: the tab, when it is selected, shall not choose the usual horizon
+            c.model: settings.model, c.known: settings.model, c.start: settings.start,
+            c.horizon: self.horizons(settings.model, settings.horizon), c.members: settings.members,
+            c.nfe: settings.nfe, c.method: settings.method,
+            c.gamma: reads_gamma(settings.method) | {"value": settings.gammas[0]}, c.seed: settings.seed,
+            **self.forget_runs(),
+        }  # fmt: skip
 
 
 def _shown(figure) -> dict:
@@ -269,122 +351,140 @@ def reads_gamma(method: str) -> dict:
     return gr.update(visible=method in MOMENTUM)
 
 
-def forgotten() -> tuple:
-    """No free runs of the world that was left."""
-    return ASK, *(_shown(None) for _ in range(RUN_FIGURES))
+# ---------------------------------------------------------------------------------------------------------------------
+# The page
 
 
-def build_time_series(page: gr.Tab, bench: SeriesForecasts | None = None) -> RecipeBinding:
-    """Lay the tab out and wire it.
-
-    Args:
-        page: the tab itself: nothing is computed, and no data is opened, before it is looked at.
-        bench: answers the questions; the one of the process by default.
-
-    Returns:
-        How the tab takes up a recipe.
-    """
-    tab = TimeSeries(bench or SeriesForecasts.shared())
-    gr.HTML(INTRO)
-    models = tab.bench.models
+def _question_rows(models: Sequence[SeriesInfo]) -> dict:
+    """Which forecast."""
+    parts: dict = {}
+    there = choices(models)
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
-            model = gr.Dropdown(
-                choices(models), value=models[0].name if models else None, label="World",
-                info="with the model that ships for it", elem_id="series-model", filterable=False,
+            parts["model"] = gr.Dropdown(
+                there, value=there[0][1] if there else None, label="World", info="with the model that ships for it",
+                elem_id="series-model", filterable=False,
             )  # fmt: skip
-        start = gr.Slider(
+            gr.HTML(not_here(models), elem_id="series-not-here")
+        parts["start"] = gr.Slider(
             0, 1, START, step=0.001, label="Start", info="where in the held-out part, 0 to 1", elem_id="series-start",
             buttons=["reset"], min_width=200,
         )  # fmt: skip
-        horizon = gr.Slider(
+        parts["horizon"] = gr.Slider(
             1, MAX_HORIZON, 1, step=1, label="Horizon", info="frames", elem_id="series-horizon", buttons=[],
             min_width=200,
         )  # fmt: skip
-        members = gr.Slider(
+        parts["members"] = gr.Slider(
             MIN_MEMBERS, MAX_MEMBERS, MEMBERS, step=1, label="Members", info="of the ensemble, 2 to 50",
             elem_id="series-members", buttons=["reset"], min_width=200,
         )  # fmt: skip
     with gr.Row():
-        method = gr.Dropdown(
+        parts["method"] = gr.Dropdown(
             [(SAMPLER_NAMES[m], m) for m in METHODS], value=METHOD, label="Method", info="how the flow is followed",
             elem_id="series-method", filterable=False, min_width=200,
         )  # fmt: skip
-        nfe = gr.Slider(
+        parts["nfe"] = gr.Slider(
             1, MAX_NFE, NFE, step=1, label="NFE", info="network calls a frame, 1 to 50", elem_id="series-nfe",
             buttons=["reset"], min_width=200,
         )  # fmt: skip
-        gamma = gr.Slider(
+        parts["gamma"] = gr.Slider(
             -100, 100, GAMMA, step=0.5, label="γ₁", info="momentum weight; without noise it vanishes at 0.5",
             elem_id="series-gamma", buttons=["reset"], min_width=200, visible=False,
         )  # fmt: skip
         with gr.Column(min_width=120, scale=0):
-            seed = gr.Number(
+            parts["seed"] = gr.Number(
                 0, label="Noise seed", info="from 0", precision=0, minimum=0, elem_id="series-seed", min_width=110
             )
-            dice = gr.Button("New noise", size="sm", elem_id="series-dice", min_width=110)
+            parts["dice"] = gr.Button("New noise", size="sm", elem_id="series-dice", min_width=110)
+    return parts
+
+
+def _forecast_panel() -> dict:
+    """The forecast, and maps where the world is a field."""
+    parts: dict = {}
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Forecast", "black or white: what really came; dotted: the last frame that the model saw"))
-        facts = gr.HTML(elem_id="series-numbers")
-        words = gr.HTML(elem_id="series-words", elem_classes="ks-told")
-        keep = save_bar(elem_id="series-keep")
+        parts["numbers"] = gr.HTML(elem_id="series-numbers")
+        parts["words"] = gr.HTML(elem_id="series-words", elem_classes="ks-told")
+        parts["save"] = save_bar(elem_id="series-keep")
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
-                fan = plot(None, elem_id="series-fan", label="Members, their bands, truth and baselines over time")
+                parts["fan"] = plot(
+                    None, elem_id="series-fan", label="Members, their bands, truth and baselines over time"
+                )
             with gr.Column(scale=2, min_width=320):
-                plane = plot(None, visible=False, elem_id="series-plane", label="Two variables against each other")
-                error = plot(None, elem_id="series-error", label="Error by lead time")
-        lead = gr.Slider(
+                parts["plane"] = plot(
+                    None, visible=False, elem_id="series-plane", label="Two variables against each other"
+                )
+                parts["error"] = plot(None, elem_id="series-error", label="Error by lead time")
+        parts["lead"] = gr.Slider(
             1, MAX_HORIZON, 1, step=1, label="Lead of the maps", info="frames after the start", visible=False,
             elem_id="series-lead", buttons=[],
         )  # fmt: skip
         with gr.Row():
-            maps = []
             for what, title in MAP_NAMES.items():
                 with gr.Column(min_width=300):
-                    maps.append(plot(None, visible=False, elem_id=f"series-map-{what}", label=title))
+                    parts[f"map_{what}"] = plot(None, visible=False, elem_id=f"series-map-{what}", label=title)
+    return parts
+
+
+def _free_run_panel() -> dict:
+    """Long runs beside the real series."""
+    parts: dict = {}
     with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Free runs", "does the model live in the same world for long?"))
-        frames = gr.Slider(
+        gr.HTML(heading("Free runs", "are long runs realistic?"))
+        parts["frames"] = gr.Slider(
             MIN_FRAMES, MAX_FRAMES, FRAMES, step=1, label="Frames", elem_id="series-frames", buttons=["reset"],
             info="of each of 16 runs, 64 to 2000; fewer where the season ends before", min_width=200,
         )  # fmt: skip
-        buttons = run_buttons("Run free", "series-run")
-        told = gr.HTML(ASK, elem_id="series-run-words", elem_classes="ks-told")
+        parts["run_buttons"] = run_buttons("Run free", "series-run")
+        parts["run_words"] = gr.HTML(ASK, elem_id="series-run-words", elem_classes="ks-told")
         with gr.Row():
-            figures = []
-            for of, label in (("marginals", "Marginals"), ("spectrum", "Spectrum or joint histogram"),
-                              ("echoes", "Autocorrelation")):  # fmt: skip
+            for of, label in (
+                ("marginals", "Marginals"), ("spectrum", "Spectrum or joint histogram"),
+                ("autocorrelation", "Autocorrelation"),
+            ):  # fmt: skip
                 with gr.Column(min_width=300):
-                    figures.append(plot(None, visible=False, elem_id=f"series-run-{of}", label=label))
+                    parts[f"run_{of}"] = plot(None, visible=False, elem_id=f"series-run-{of}", label=label)
+    return parts
 
-    known = gr.State("")
-    live = {"show_progress": "minimal", "show_progress_on": words, **MODEL_QUEUE, **PRIVATE}
-    settings = [members, nfe, method, gamma, seed]
-    outputs = [facts, words, keep, fan, plane, error, lead, *maps]
-    gr.on(
-        [page.select, model.input], guarded(tab.another_world), [model, known, start, *settings],
-        [known, horizon, *outputs], **live,
+
+def build_time_series(work: Workspace, page: gr.Tab) -> BuiltTab:
+    """Lay the tab out and wire it; nothing is computed, and no data is opened, before it is looked at."""
+    series = work.studio.series
+    gr.HTML(INTRO)
+    c = SeriesControls(
+        **_question_rows(series.models), **_forecast_panel(), **_free_run_panel(), known=gr.State("")
     )  # fmt: skip
-    method.input(reads_gamma, method, gamma, queue=False, show_progress="hidden", **PRIVATE)
-    moved = [s.release for s in (start, horizon, members, nfe, gamma, lead)]
-    again = {"fn": guarded(tab.forecast), "inputs": [model, start, horizon, *settings, lead], "outputs": outputs}
-    gr.on([*moved, method.input, seed.change], **again, trigger_mode="always_last", **live)
-    dice.click(None, None, seed, js=DICE, **PRIVATE)
-    model.input(forgotten, None, [told, *figures], queue=False, show_progress="hidden", **PRIVATE)
-    wire_run(tab.run, buttons, tab.free_runs, [model, frames], [told, *figures])
+    tab = TimeSeries(series, c, work.bounded(RUN_SECONDS))
+    rerun = _wire(tab, page)
+    return BuiltTab(c, RecipeBinding(("forecast",), "series", c.listed(*FILLED), tab.fill, rerun))
 
-    def fill(asked: Settings) -> tuple:
-        if len(asked.request().weights) > 1:
-            raise UserError("This page has γ₁ alone, the recipe has more momentum weights: ask /recipe for its result.")
-        # the world is shown already: the tab, when it is selected, shall not choose the usual horizon
-        world = (asked.model, asked.model, asked.start, tab.horizons(asked.model, asked.horizon))
-        weight = reads_gamma(asked.method) | {"value": asked.gammas[0]}
-        return *world, asked.members, asked.nfe, asked.method, weight, asked.seed, *forgotten()
+
+def _wire(tab: TimeSeries, page: gr.Tab) -> Callable[[Dependency], None]:
+    """Connect the handlers; gives what forecasts after an event that set the controls."""
+    c = tab.controls
+    live = {"show_progress": "minimal", "show_progress_on": c.words, **MODEL_QUEUE, **PRIVATE}
+    light = {"queue": False, "show_progress": "hidden", **PRIVATE}
+    gr.on(
+        [page.select, c.model.input], guarded(tab.another_world),
+        inputs_kwargs=c.named("model", "known", "start", *SETTINGS), outputs=c.listed("known", "horizon", *FORECAST),
+        **live,
+    )  # fmt: skip
+    c.method.input(reads_gamma, c.method, c.gamma, **light)
+    moved = [s.release for s in c.listed("start", "horizon", "members", "nfe", "gamma", "lead")]
+    again = {
+        "fn": guarded(tab.forecast), "inputs_kwargs": c.named("model", "start", "horizon", *SETTINGS, "lead"),
+        "outputs": c.listed(*FORECAST), **live,
+    }  # fmt: skip
+    gr.on([*moved, c.method.input, c.seed.change], **again, trigger_mode="always_last")
+    c.dice.click(None, None, c.seed, js=DICE, **PRIVATE)
+    c.model.input(tab.forget_runs, None, c.listed("run_words", *FREE_RUN), **light)
+    wire_run(
+        tab.run, c.run_buttons, tab.free_runs, c.named("model", "frames"), c.listed("run_words", *FREE_RUN)
+    )  # fmt: skip
 
     def rerun(event: Dependency) -> None:
-        event.success(**again, **live)
+        event.success(**again)
 
-    return RecipeBinding(
-        ("forecast",), "series", [model, known, start, horizon, *settings, told, *figures], fill, rerun
-    )
+    return rerun

@@ -189,7 +189,7 @@ export class Explore {
     const n = app.site.bands.names.length;
     const first = (k: number) => Array.from({ length: n }, (_, b) => (b < k ? 1 : 0));
     const buttons = [
-      ...Array.from({ length: n - 1 }, (_, k) => button(k ? `First ${k + 1}` : `Only ${app.site.bands.names[0].toLowerCase()}`, () => {
+      ...Array.from({ length: n - 1 }, (_, k) => button(`${k ? "Without" : "Only"} ${app.site.bands.names[k && n - 1].toLowerCase()}`, () => {
         this.scene.edges = [...app.site.bands.edges];
         set(first(k + 1))();
       })),

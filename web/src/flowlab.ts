@@ -6,7 +6,7 @@ import { button, calm, choice, h, panel, slider, tick, whole } from "./dom";
 import { BRIDGES, PATHS, READS_GAMMA, SAMPLERS, type PathName, type SamplerName, type Setting, type TrainedStep } from "./flow/forms";
 import { DENSITIES, DRAWING_SIDE, firstSetting, type FlowState } from "./state";
 
-const SECONDS = 12; // of training
+const SECONDS = 18; // of training at most; a fast machine needs five
 const LETTERS = "ABCD";
 const PATH_WORDS: Record<PathName, string> = { icfm: "I-CFM", otcfm: "OT-CFM", sbcfm: "SB-CFM", idff: "IDFF" };
 const SAMPLER_WORDS: Record<SamplerName, string> = {
@@ -256,7 +256,7 @@ export class FlowLab {
     const shown = h("div", { class: "pair", hidden: true }, preview.canvas, curve);
     let busy = false;
     const path = choice("Path", [["idff", "IDFF"], ["icfm", "I-CFM"]], "idff", () => undefined);
-    const press = button(`Train for ${SECONDS} s`, () => (busy ? this.app.flow.stop() : void go()), { class: "primary" });
+    const press = button("Train", () => (busy ? this.app.flow.stop() : void go()), { class: "primary" });
     const losses: number[] = [];
     const step = (s: TrainedStep) => {
       losses.push(...s.losses);
@@ -281,7 +281,7 @@ export class FlowLab {
         this.app.say((e as Error).message);
       }
       busy = false;
-      press.textContent = `Train for ${SECONDS} s`;
+      press.textContent = "Train";
     };
     this.refreshers.push(() => {
       const { drawing } = this.flow.shared;

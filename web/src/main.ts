@@ -39,6 +39,7 @@ class Studio {
   private readonly live = h("p", { class: "live", role: "status", "aria-live": "polite" });
   private readonly bar = h("progress", { max: 1, value: 0, "aria-label": "Loading the model" });
   private readonly loading = h("p", { class: "loading" }, "Loading the model ", this.bar);
+  private readonly kept = h("span", { hidden: true }, " It is kept for use without a network.");
   private written = "";
   private timer = 0;
   private hush = 0;
@@ -96,7 +97,7 @@ class Studio {
     main.replaceChildren(this.loading, ...[...this.rooms.values()].map((room) => room.root), this.live);
     document.getElementById("page")!.append(
       h("footer", {}, shareBar(app, picture), h("p", { class: "small" },
-        `${app.site.summary ? `${app.site.summary}. ` : ""}Everything runs in your browser; nothing you do leaves it. `, h("a", { href: "card.json" }, "Model card"))),
+        `${app.site.summary ? `${app.site.summary}. ` : ""}Everything runs in your browser; nothing you do leaves it.`, this.kept, " ", h("a", { href: "card.json" }, "Model card"))),
     );
     this.turn();
   }
@@ -168,6 +169,10 @@ class Studio {
     if (!("serviceWorker" in navigator) || !isSecureContext) return;
     const provider = this.app.ready!.provider === "webgpu" ? "cpu" : "gpu";
     const files = ["./", "index.html", "site.json", ...Object.keys(this.app.site.files)].filter((f) => !f.startsWith(`runtime/${provider}`) && f !== "sw.js");
+    navigator.serviceWorker.addEventListener("message", () => {
+      document.documentElement.dataset.kept = "all";
+      this.kept.hidden = false;
+    });
     navigator.serviceWorker
       .register("sw.js")
       .then(() => navigator.serviceWorker.ready)

@@ -19,13 +19,15 @@ scope.addEventListener("activate", ((event: { waitUntil(p: Promise<unknown>): vo
 }) as never);
 
 // the page names its files once it has loaded them: they come from the browser's own cache
-scope.addEventListener("message", ((event: { data: { keep?: string[] }; waitUntil(p: Promise<unknown>): void }) => {
+scope.addEventListener("message", ((event: { data: { keep?: string[] }; source?: { postMessage(m: unknown): void }; waitUntil(p: Promise<unknown>): void }) => {
   const keep = async (files: string[]) => {
+    let kept = true;
     const cache = await caches.open(`studio-${VERSION}`);
     for (const file of files) {
       const url = new URL(file, scope.location.href).href;
-      if (!(await cache.match(url))) await cache.add(url).catch(() => undefined);
+      if (!(await cache.match(url))) await cache.add(url).catch(() => (kept = false));
     }
+    if (kept) event.source?.postMessage({ kept });
   };
   if (event.data.keep) event.waitUntil(keep(event.data.keep));
 }) as never);

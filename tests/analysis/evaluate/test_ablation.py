@@ -64,7 +64,8 @@ def test_every_row_is_a_training_that_can_start():
     for group, rows in ROWS.items():
         assert len({row.key for row in rows}) == len(rows), group
     keys = [row for rows in ROWS.values() for row in rows]
-    assert {r.overrides for r in keys if r.key == "path"} == {PATH}  # one key is one training in all groups
+    assert len({(r.key, r.overrides) for r in keys}) == len({r.key for r in keys})  # one key is one training
+    assert {r.overrides for r in keys if r.key == "path"} == {PATH}
     assert [r.paper for r in ROWS["paper"]] == [5.72, 5.57, 4.78, 3.30, None]  # table 3
 
 
@@ -116,6 +117,19 @@ def test_more_samples_go_on_and_fid_is_asked_for(plan, tmp_path, monkeypatch):
     assert (row.key, one.seed, two.seed, one.fid, one.kid) == ("full", 0, 1, 7.0, 0.5)
     assert three.fid is three.kid is None  # asked for beside the paper's figure only
     assert asked == [("full-0", 5, 6), ("full-1", 5, 6)] and one.lpips != two.lpips
+
+
+def test_the_decoder_s_level_is_compared_at_equal_budget(plan, tmp_path):
+    found = run(plan, "decoder_published", tmp_path / "runs", seeds=1, report=lambda _: None)
+    cards = [koopman_core.load(tmp_path / "runs" / f"{row.key}-0" / "student.safetensors").card for row, _ in found]
+    assert [c["recipe"]["koopman"]["decoder_sigma"] for c in cards] == ["min", "max"]
+    assert cards[0]["recipe"]["training"] == cards[1]["recipe"]["training"]
+    (_, (low,)), (_, (high,)) = found
+    assert low.lpips != high.lpips
+    better = found[low.lpips > high.lpips][0].words
+    blocks = ablation_blocks("decoder_published", found, plan)
+    assert blocks[2].figures["picture"] == better
+    assert f"| published, decoder 80 | 1 | {high.lpips:.4f} |" in markdown(blocks)
 
 
 def figures(seed=0, lpips=0.1, fid=10.0, **other):

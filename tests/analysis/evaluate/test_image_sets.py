@@ -12,11 +12,11 @@ from analysis.evaluate import image_sets
 from analysis.evaluate.image_sets import Distribution, distribution_blocks, makers, measure_distribution
 from analysis.evaluate.markdown import markdown
 from analysis.evaluate.parts import Outcome
-from analysis.metrics.frechet import Moments, fid, kid
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 from foundation import noise
 from foundation.datasets import open_dataset
+from foundation.frechet import Moments, fid, kid
 from foundation.randomness import FIRST_SEED, mix_seed
 from foundation.statistics import Interval
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas

@@ -1,8 +1,10 @@
 """Shipping keeps weights and card, refuses strangers and large files."""
 
 import json
+from types import SimpleNamespace
 
 import torch
+from safetensors.torch import load_file
 
 import flow_core
 import koopman_core
@@ -21,7 +23,7 @@ def test_ship_and_refuse(models, tmp_path, capsys, monkeypatch):
     assert koopman_core.load_teacher(tmp_path / "shapes.teacher.safetensors").card["note"] == "two runs"
     monkeypatch.setattr(shipping, "LARGEST_FILE", 1000)
     assert shipping.main([str(student), str(teacher), "--models", str(tmp_path / "b")]) == 2
-    assert "ship a smaller network" in capsys.readouterr().err
+    assert "ship a smaller network" in capsys.readouterr().err and not (tmp_path / "b").exists()
     assert shipping.main([str(models / "many.hkd.safetensors"), str(teacher), "--models", str(tmp_path)]) == 2
     assert "was trained from" in capsys.readouterr().err
 
@@ -41,3 +43,31 @@ def test_a_flow_alone(models, tmp_path, capsys):
     assert shipping.main([str(source), str(models / "shapes.teacher.safetensors"), "--models", str(into)]) == 2
     assert shipping.main([str(models / "shapes.hkd.safetensors"), "--models", str(into)]) == 2
     assert "a flow stands alone" in capsys.readouterr().err
+
+
+def test_measuring_a_large_model_in_float32_leaves_its_weights(models, tmp_path, monkeypatch):
+    path = tmp_path / "large.hkd.safetensors"
+    model = koopman_core.load(models / "shapes.hkd.safetensors")
+    koopman_core.save(model, path, {"name": "large", "metrics": {}}, dtype=torch.float32)
+    before = load_file(path)
+    monkeypatch.setattr(shipping, "LARGEST_FILE", 1000)  # of what goes into the repository, not of what is measured
+    shipping.write_metrics(tmp_path, SimpleNamespace(name="large", model=koopman_core.load(path)), {"fid": 3.5})
+    after = load_file(path)
+    assert {k: v.dtype for k, v in after.items()} == {k: torch.float32 for k in before}
+    assert all(torch.equal(after[k], v) for k, v in before.items())
+    card = {"name": "large", "metrics": {"fid": 3.5}}
+    assert koopman_core.load(path).card == json.loads((tmp_path / "large.hkd.json").read_text()) == card
+
+
+def test_shipping_keeps_float32_and_what_is_there_when_it_refuses(models, tmp_path, monkeypatch, capsys):
+    source, teacher = tmp_path / "t.safetensors", koopman_core.load_teacher(models / "shapes.teacher.safetensors")
+    koopman_core.save(teacher, source, teacher.card, dtype=torch.float32)
+    arguments = [str(models / "shapes.hkd.safetensors"), str(source), "--models", str(tmp_path)]
+    assert shipping.main(arguments) == 0
+    weights = load_file(tmp_path / "shapes.teacher.safetensors")
+    assert all(torch.equal(weights[k], v) for k, v in load_file(source).items())
+    shipped = (tmp_path / "shapes.hkd.safetensors").read_bytes()
+    monkeypatch.setattr(shipping, "LARGEST_FILE", 1000)
+    assert shipping.main(arguments) == 2
+    assert (tmp_path / "shapes.hkd.safetensors").read_bytes() == shipped
+    assert not [f for f in tmp_path.iterdir() if f.name.startswith(".")]

@@ -1,17 +1,17 @@
-"""Benches of flows on tiny random models: pictures and series; flows in the plane have the nets that ship."""
+"""A studio of flows on tiny random models: images and series; flows in the plane have the nets that ship."""
 
 from analysis.flow.images import ImageFlows
 from analysis.flow.points import PointFlows
-from analysis.recipes.replay import FlowBenches
+from analysis.studio import Studio
 from tests.analysis.series.forecasts import bench_on
 
 
-def tiny_benches(flows_folder, series_folder, monkeypatch) -> FlowBenches:
-    """New ones.
+def tiny_benches(flows_folder, series_folder, monkeypatch) -> Studio:
+    """A new one.
 
     Args:
-        flows_folder: of `picture_flows.write_flows`.
+        flows_folder: of `image_flows.write_flows`.
         series_folder: an empty one.
         monkeypatch: for `forecasts.bench_on`.
     """
-    return FlowBenches(PointFlows(), ImageFlows(flows_folder), bench_on(series_folder, monkeypatch))
+    return Studio(points=PointFlows(), images=ImageFlows(flows_folder), series=bench_on(series_folder, monkeypatch))

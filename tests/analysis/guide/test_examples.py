@@ -5,14 +5,14 @@ import pytest
 from analysis.core.errors import UserError
 from analysis.guide.examples import EXAMPLES, recipe_of
 from analysis.recipes.recipe import from_json, to_json
-from analysis.recipes.replay import FlowBenches
+from analysis.recipes.replay import check_flows
+from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
-from koopman_core.model import MODELS_DIR
 
 
 @pytest.fixture(scope="module")
 def shipped():
-    return ModelLibrary(MODELS_DIR)
+    return Studio()
 
 
 def test_titles_and_words_are_there():
@@ -22,11 +22,10 @@ def test_titles_and_words_are_there():
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.key)
 def test_each_is_a_recipe_of_models_that_ship(example, shipped):
-    flows = FlowBenches.shared()
-    recipe = recipe_of(example, shipped, flows)
+    recipe = recipe_of(example, shipped)
     assert from_json(to_json(recipe)) == recipe
     if not example.model:
-        assert flows.check(recipe) == example.ask() and recipe.nets
+        assert check_flows(recipe, shipped) == example.ask() and recipe.checksums
 
 
 def test_kinds_are_many():
@@ -34,9 +33,8 @@ def test_kinds_are_many():
 
 
 def test_a_model_that_is_not_here_is_a_sentence(models):
-    flows = FlowBenches.shared()
     other = next(e for e in EXAMPLES if e.model)
     library = ModelLibrary(models)
     library._names = ["many"]
     with pytest.raises(UserError, match="needs the model shapes, which is not here"):
-        recipe_of(other, library, flows)
+        recipe_of(other, Studio(library=library))

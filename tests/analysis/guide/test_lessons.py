@@ -41,6 +41,6 @@ def test_presets_can_be_asked(lesson, models):
 
 
 def test_edges_are_those_of_the_pages_sliders():
-    from ui.tabs import edit_handlers, spectrum
+    from ui.tabs import edit, spectrum
 
-    assert EDGES == (spectrum.LOW, spectrum.HIGH) == (edit_handlers.LOW, edit_handlers.HIGH)
+    assert EDGES == (spectrum.LOW, spectrum.HIGH) == (edit.LOW, edit.HIGH)

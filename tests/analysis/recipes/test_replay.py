@@ -14,13 +14,13 @@ from analysis.figures.sheets import SIDE
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from analysis.flow.point_requests import DRAWN, Flow2DRequest, TrainRequest
 from analysis.flow.points import PointFlows
-from analysis.flow.side_by_side import SHARED, SideBySideRequest
+from analysis.flow.side_by_side import SideBySideRequest
 from analysis.recipes import recipe as recipes
-from analysis.recipes.flow_settings import FLOW_KINDS, OfPictures, OfPlane, flow_kind
-from analysis.recipes.recipe import FlowRecipe
-from analysis.recipes.replay import FlowBenches, describe_flows, nets_of
+from analysis.recipes.recipe import BESIDE, kind_of
+from analysis.recipes.replay import check_flows, describe_flows, describe_for, flows_of, nets_of, replay_flows
 from analysis.series.forecast import ForecastRequest
 from analysis.series.long_run import LongRunRequest
+from analysis.studio import Studio
 from flow_core.model import FlowConfig, save
 from foundation.checkpoints import checksum
 from tests.analysis.flow.image_flows import random_flow
@@ -57,23 +57,26 @@ def benches(flows_folder, tmp_path_factory):
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_replay_is_bit_equal_through_json_and_png(benches, flows_folder, name):
     question = QUESTIONS[name]
-    recipe = benches.describe(question)
+    recipe = describe_for(question, benches)
     text = recipes.to_json(recipe)
-    assert text.isascii() and recipes.from_json(text) == recipe and isinstance(recipe, FlowRecipe)
-    assert recipe.settings.request() == question == benches.check(recipe)
+    assert text.isascii() and recipes.from_json(text) == recipe and recipe.of_flows
+    assert recipe.request == question == check_flows(recipe, benches)
     buffer = io.BytesIO()
     recipes.save_png(np.zeros((SIDE, SIDE, 3), np.uint8), recipe, buffer)
     read = recipes.read_png(buffer.getvalue())
     assert read == recipe
-    fresh = FlowBenches(PointFlows(), ImageFlows(flows_folder), type(benches.series)(benches.series.folder))
-    assert all(equal(a, b) for a, b in zip(parts(fresh.replay(read)), parts(asked(benches, question)), strict=True))
+    series = type(benches.series)(benches.series.folder)
+    fresh = Studio(points=PointFlows(), images=ImageFlows(flows_folder), series=series)
+    assert all(
+        equal(a, b) for a, b in zip(parts(replay_flows(read, fresh)), parts(asked(benches, question)), strict=True)
+    )
 
 
 def asked(benches, question):
     """What the benches answer to each part of a question."""
     if isinstance(question, ForecastRequest):
         return benches.series.forecast(question)
-    ask = {Flow2DRequest: benches.plane.flow_2d, FlowPicturesRequest: benches.pictures.flow_pictures}
+    ask = {Flow2DRequest: benches.points.flow_2d, FlowPicturesRequest: benches.images.flow_pictures}
     return [None if s is None else ask[type(s)](s) for s in question.settings]
 
 
@@ -84,43 +87,41 @@ def parts(answer) -> list:
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_recipe_names_the_nets_that_answer(benches, name):
-    recipe = benches.describe(QUESTIONS[name])
+    recipe = describe_for(QUESTIONS[name], benches)
     answers = asked(benches, QUESTIONS[name])
     called = {answers.model} if name == "forecast" else {r.net for r in answers if r is not None}
-    assert set(recipe.nets) == called - {"oracle"}
-    models = nets_of(QUESTIONS[name], benches.of(recipe.kind))
-    assert recipe.nets == {name: checksum(model) for name, model in models.items()}
+    assert set(recipe.checksums) == called - {"oracle"}
+    models = nets_of(QUESTIONS[name], flows_of(benches, recipe.kind))
+    assert recipe.checksums == {name: checksum(model) for name, model in models.items()}
 
 
-def test_every_field_of_a_question_is_in_its_recipe():
-    def names(cls) -> set:
-        return {f.name for f in dataclasses.fields(cls)}
-
-    for kind, part in zip(FLOW_KINDS, (OfPlane, OfPictures, None), strict=True):
-        if part is None:
-            assert set(kind.model_fields) - {"kind"} == names(kind.REQUEST)
-            continue
-        shared = set(kind.model_fields) - {"kind", "settings"}
-        assert shared == set(SHARED[kind.ASKED]) and shared | set(part.model_fields) == names(kind.ASKED)
-        assert not shared & set(part.model_fields)
+def test_every_field_of_a_question_is_in_its_recipe(benches):
+    for question in QUESTIONS.values():
+        settings = json.loads(recipes.to_json(describe_for(question, benches)))["settings"]
+        kind, each = settings.pop("kind"), settings.pop("settings", [{}])
+        cls = BESIDE.get(kind, type(question))
+        for one in each:
+            if one is not None:
+                assert not settings.keys() & one.keys()
+                assert {*settings, *one} == {f.name for f in dataclasses.fields(cls)}
 
 
 def test_the_first_model_and_an_odd_question(benches):
-    assert benches.describe(ForecastRequest()).settings.model == benches.series.models[0].name
-    assert flow_kind(LongRunRequest()) is None and flow_kind("x") is None
+    assert describe_for(ForecastRequest(), benches).request.model == benches.series.models[0].name
+    assert kind_of(LongRunRequest()) is None and kind_of("x") is None
     for question in (LongRunRequest(), Flow2DRequest(), None):
         with pytest.raises(UserError, match="no recipe for this kind"):
-            describe_flows(question, benches.plane)
+            describe_flows(question, benches.points)
         with pytest.raises(UserError, match="no recipe for this kind"):
-            benches.describe(question)
+            describe_for(question, benches)
 
 
 def test_drawings_are_of_0_and_1(benches):
     half = Flow2DRequest(density=DRAWN, drawing=((0.5, 1), (1, 0)))
     with pytest.raises(UserError, match="0 and 1"):
-        benches.describe(SideBySideRequest((half,)))
+        describe_for(SideBySideRequest((half,)), benches)
     largest = Flow2DRequest(density=DRAWN, drawing=((1,) * 128,) * 128, net="oracle")
-    assert len(recipes.to_json(benches.describe(SideBySideRequest((largest,) * 4)))) < recipes.MAX_BYTES
+    assert len(recipes.to_json(describe_for(SideBySideRequest((largest,) * 4), benches))) < recipes.MAX_RECIPE_BYTES
 
 
 @pytest.mark.parametrize(
@@ -142,20 +143,20 @@ def test_what_cannot_stand_side_by_side(settings, words):
 
 
 def test_other_weights_are_refused(benches, flows_folder, tmp_path):
-    recipe = benches.describe(QUESTIONS["pictures"])
+    recipe = describe_for(QUESTIONS["pictures"], benches)
     shutil.copytree(flows_folder, tmp_path / "flows")
-    other = FlowBenches(benches.plane, ImageFlows(tmp_path / "flows"), benches.series)
-    assert other.check(recipe) == QUESTIONS["pictures"]  # the same weights elsewhere
-    other = FlowBenches(benches.plane, ImageFlows(tmp_path / "flows"), benches.series)
+    other = Studio(points=benches.points, images=ImageFlows(tmp_path / "flows"), series=benches.series)
+    assert check_flows(recipe, other) == QUESTIONS["pictures"]  # the same weights elsewhere
+    other = Studio(points=benches.points, images=ImageFlows(tmp_path / "flows"), series=benches.series)
     save(
         random_flow(FlowConfig("idff", 0.2, data_std=0.5), 9), tmp_path / "flows" / "images-shapes.flow.safetensors", {}
     )
     with pytest.raises(UserError, match="“images-shapes”.*add that net first"):
-        other.check(recipe)
+        check_flows(recipe, other)
     (tmp_path / "flows" / "images-shapes-otcfm.flow.safetensors").unlink()
-    other = FlowBenches(benches.plane, ImageFlows(tmp_path / "flows"), benches.series)
+    other = Studio(points=benches.points, images=ImageFlows(tmp_path / "flows"), series=benches.series)
     with pytest.raises(UserError, match="no net for shapes on the path otcfm"):
-        other.check(recipe)
+        check_flows(recipe, other)
 
 
 def test_the_noise_of_a_path_counts(tmp_path):
@@ -165,34 +166,34 @@ def test_the_noise_of_a_path_counts(tmp_path):
 
 
 def test_a_net_that_the_recipe_does_not_know_is_refused(benches):
-    recipe = benches.describe(QUESTIONS["plane"])
-    text = recipes.to_json(recipe.model_copy(update={"nets": {}}))
+    recipe = describe_for(QUESTIONS["plane"], benches)
+    text = recipes.to_json(dataclasses.replace(recipe, checksums={}))
     with pytest.raises(UserError, match="would answer, which this recipe was not made with"):
-        benches.check(recipes.from_json(text))
-    more = recipe.model_copy(update={"nets": recipe.nets | {"toy-moons": "0" * 64}})
+        check_flows(recipes.from_json(text), benches)
+    more = dataclasses.replace(recipe, checksums={**recipe.checksums, "toy-moons": "0" * 64})
     with pytest.raises(UserError, match="“toy-moons”"):
-        benches.replay(more)
+        replay_flows(more, benches)
 
 
 def test_a_net_that_was_trained_here_is_used_while_it_is_kept(benches):
-    for look in benches.plane.train_toy(TrainRequest("moons", path="icfm", steps=25)):
+    for look in benches.points.train_toy(TrainRequest("moons", path="icfm", steps=25)):
         key = look.key
     question = SideBySideRequest((Flow2DRequest("moons", path="icfm", net=key, points=64),))
-    recipe = benches.describe(question)
-    assert list(recipe.nets) == [key] and recipes.from_json(recipes.to_json(recipe)) == recipe
-    assert benches.replay(recipe)[0].net == key
-    elsewhere = FlowBenches(PointFlows(), benches.pictures, benches.series)
+    recipe = describe_for(question, benches)
+    assert list(recipe.checksums) == [key] and recipes.from_json(recipes.to_json(recipe)) == recipe
+    assert replay_flows(recipe, benches)[0].net == key
+    elsewhere = Studio(points=PointFlows(), images=benches.images, series=benches.series)
     with pytest.raises(UserError, match="not kept any more: train it again"):
-        elsewhere.check(recipe)
-    assert list(elsewhere.plane.train_toy(TrainRequest("moons", path="icfm", steps=25)))[-1].key == key
-    assert equal(elsewhere.replay(recipe)[0], benches.replay(recipe)[0])  # trained again, it is the same
+        check_flows(recipe, elsewhere)
+    assert list(elsewhere.points.train_toy(TrainRequest("moons", path="icfm", steps=25)))[-1].key == key
+    assert equal(replay_flows(recipe, elsewhere)[0], replay_flows(recipe, benches)[0])  # trained again, it is the same
 
 
 def test_worlds_that_are_not_here(benches, monkeypatch):
-    recipe = benches.describe(QUESTIONS["forecast"])
+    recipe = describe_for(QUESTIONS["forecast"], benches)
     away = recipes.from_json(recipes.to_json(recipe).replace('"small"', '"tall"'))
     with pytest.raises(UserError, match="no such series model"):
-        benches.check(away)
+        check_flows(away, benches)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ def test_worlds_that_are_not_here(benches, monkeypatch):
 
 def changed(benches, name, path, value) -> str:
     """A recipe with another value at a place such as "settings.settings.0.nfe"."""
-    data = json.loads(recipes.to_json(benches.describe(QUESTIONS[name])))
+    data = json.loads(recipes.to_json(describe_for(QUESTIONS[name], benches)))
     *inner, last = [int(part) if part.isdigit() else part for part in path.split(".")]
     target = data
     for part in inner:
@@ -217,10 +218,11 @@ BAD = {  # (place, value), and the word that the sentence has: the last part of 
         ("nets", {f"n{k}": ZERO for k in range(9)}), ("model", "shapes"), ("checkpoint", ZERO), ("teacher", None),
         ("settings.kind", "generate", "model"), ("settings.kind", "train", "model"), ("settings.density", "x"),
         ("settings.density", DRAWN, "drawing"), ("settings.drawing", ["01", "10"]), ("settings.points", 15),
-        ("settings.seed", 1.0), ("settings.grid", None), ("settings.settings", []), ("settings.path", "idff"),
+        ("settings.seed", 1.0), ("settings.grid", None), ("settings.settings", []),
+        ("settings.path", "idff", "share exactly"),
         ("settings.settings", [None], "one setting"), ("settings.settings.0", {}, "settings"),
         ("settings.settings.0.nfe", 51), ("settings.settings.0.net", "../x"), ("settings.settings.0.net", "trained-x"),
-        ("settings.settings.0.x", 1), ("settings.settings.2.sigma0", 0), ("settings.settings.2.gamma1", 1e6),
+        ("settings.settings.0.x", 1, "unknown"), ("settings.settings.2.sigma0", 0), ("settings.settings.2.gamma1", 1e6),
         ("settings.settings.3.gamma1", -1.0), ("settings.settings.0.seed", 5),
     ],
     "drawing": [
@@ -230,7 +232,8 @@ BAD = {  # (place, value), and the word that the sentence has: the last part of 
     ],
     "pictures": [
         ("settings.data", "../x"), ("settings.label", -2), ("settings.seeds", []), ("settings.seeds", [0] * 9),
-        ("settings.settings.0.path", "icfm"), ("settings.settings.0.nfe", True), ("settings.settings.2.net", "oracle"),
+        ("settings.settings.0.path", "icfm"), ("settings.settings.0.nfe", True),
+        ("settings.settings.2.net", "oracle", "unknown"),
     ],
     "forecast": [
         ("settings.model", "../../x"), ("settings.model", ""), ("settings.start", 1.5), ("settings.horizon", 201),
@@ -245,9 +248,9 @@ def test_bad_recipes(benches, name, bad):
     path, value, *words = bad
     with pytest.raises(UserError) as caught:
         recipes.from_json(changed(benches, name, path, value))
-    told = str(caught.value)
-    assert (*words, path.split(".")[-1])[0] in told and "<" not in told and len(told) < 400
-    assert told.endswith(".")
+    sentence = str(caught.value)
+    assert (*words, path.split(".")[-1])[0] in sentence and "<" not in sentence and len(sentence) < 400
+    assert sentence.endswith(".")
 
 
 OLD = """{
@@ -279,4 +282,4 @@ OLD = """{
 def test_recipes_of_models_are_written_as_before():
     """A text as the first release wrote it, to the letter."""
     recipe = recipes.from_json(OLD)
-    assert isinstance(recipe, recipes.Recipe) and recipe.kind == "mask_bands" and recipes.to_json(recipe) == OLD
+    assert not recipe.of_flows and recipe.kind == "mask_bands" and recipes.to_json(recipe) == OLD

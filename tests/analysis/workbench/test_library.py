@@ -1,6 +1,7 @@
 """Models by name; damaged or foreign files give a sentence."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_a_recipe_finds_its_weights_whatever_they_are_called(models, tmp_path):
     library = ModelLibrary(models)
     recipe = recipes.describe(GenerateRequest((1,)), library.get("many"))
     assert find_model(library, recipe) == "many"
-    assert find_model(library, recipe.model_copy(update={"model": "shapes"})) == "many"
+    assert find_model(library, replace(recipe, checksums={"shapes": recipe.checkpoint})) == "many"
     (tmp_path / "m").mkdir()
     shutil.copy(models / "many.hkd.safetensors", tmp_path / "m" / "renamed.hkd.safetensors")
     (tmp_path / "m" / "broken.hkd.safetensors").write_bytes(b"no model")
@@ -92,13 +93,13 @@ def test_a_recipe_without_its_weights_or_teacher(models, tmp_path):
     library = ModelLibrary(models)
     recipe = recipes.describe(TrajectoryRequest(1, -1, 4), library.get("shapes"))
     with pytest.raises(UserError, match="weights are not here"):
-        find_model(library, recipe.model_copy(update={"checkpoint": "0" * 64}))
+        find_model(library, replace(recipe, checksums={"many": "0" * 64}))
     (tmp_path / "m").mkdir()
     shutil.copy(models / "shapes.hkd.safetensors", tmp_path / "m")
     alone = ModelLibrary(tmp_path / "m")
     with pytest.raises(UserError, match="teacher"):
         find_model(alone, recipe)
-    assert find_model(alone, recipe.model_copy(update={"teacher": None})) == "shapes"
+    assert find_model(alone, replace(recipe, teacher=None)) == "shapes"
 
 
 # a visitor's own models

@@ -5,12 +5,13 @@ import io
 import json
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
 from analysis.recipes import recipe as recipes
 from analysis.workbench.images import GenerateRequest
-from ui.components.save_bar import TYPES, file_stem, save_bar, save_value, saved_file
+from ui.components.save_bar import TYPES, file_stem, save_bar, save_value, saved_figure, saved_file
 
 
 @pytest.fixture
@@ -53,3 +54,12 @@ def test_a_file_is_whole_and_never_the_same_stamp_twice():
 def test_the_row_is_empty_without_a_value():
     bar = save_bar()
     assert bar.value in (None, "") and "hidden" in bar.html_template
+
+
+def test_a_figure_is_sent_whole_and_on_white():
+    figure = go.Figure(go.Scatter(y=[1, 2, 3]), layout={"height": 300})
+    file = json.loads(saved_figure(figure, "a/b", "svg"))
+    assert file["name"] == "a-b.svg" and file["format"] == "svg" and file["height"] == 300 and file["width"] > 0
+    assert file["figure"]["data"][0]["type"] == "scatter" and file["figure"]["layout"]["paper_bgcolor"] == "white"
+    assert figure.layout.paper_bgcolor is None  # a copy
+    assert file["stamp"] != json.loads(saved_figure(figure, "a/b", "svg"))["stamp"]

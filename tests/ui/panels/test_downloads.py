@@ -11,10 +11,10 @@ from PIL import Image
 
 from analysis.core.errors import UserError
 from analysis.workbench.images import TrajectoryRequest
-from ui.panels.downloads import FIGURES, Downloads
+from ui.panels.downloads import FIGURES, PAPER, Downloads
 
-WHO = ("tiny", 3, -1, 5)  # model, seed, class, steps
-BANDS = (0.2, 0.7, 1.0, 0.0, 1.0, "abs", [0, 99])
+WHO = {"model": "tiny", "seed": 3, "label": -1, "steps": 5}
+BANDS = {"low": 0.2, "high": 0.7, "small": 1.0, "middle": 0.0, "large": 1.0, "order": "abs", "levels": [0, 99]}
 
 
 def content(value):
@@ -34,33 +34,44 @@ def test_modes_and_spectrum(library):
 
 
 def test_the_animation_has_every_level(library):
-    name, data = content(Downloads(library).animation(*WHO))
+    name, data = content(Downloads(library).animation(**WHO))
     image = Image.open(io.BytesIO(data))
     assert name == "tiny-seed3-trajectory.gif" and image.n_frames == 5 and image.size == (256, 256)
 
 
-STARTS = {"png": b"\x89PNG", "svg": b"<?xml", "html": b"<!doctype html>"}
-
-
-@pytest.mark.parametrize(
-    ("what", "form"), list(zip([key for _, key in FIGURES], ["png", "svg", "html", "png", "svg"], strict=True))
-)
+@pytest.mark.parametrize("form", ["png", "svg", "html"])
+@pytest.mark.parametrize("what", [key for _, key in FIGURES])
 def test_every_figure_and_format(library, what, form):
-    name, data = content(Downloads(library).figure(what, 0, form, *WHO, *BANDS))
-    assert data.startswith(STARTS[form]) and name.endswith(f".{form}") and what in name
+    """Pictures of a figure are drawn by the page, from the figure itself; a web page of it is made here."""
+    file = json.loads(Downloads(library).figure(what, 0, form, **WHO, **BANDS))
+    assert file["name"].endswith(f".{form}") and what in file["name"]
+    if form == "html":
+        assert base64.b64decode(file["data"]).startswith(b"<!doctype html>")
+    else:
+        assert file["format"] == form and file["figure"]["data"] and "data" not in file
+        assert file["figure"]["layout"]["paper_bgcolor"] == "white" and min(file["width"], file["height"]) > 100
 
 
 def test_the_figure_follows_level_and_bands(library):
     files = Downloads(library)
-    one, again = (content(files.figure("eigenvalues", 0, "html", *WHO, *BANDS)) for _ in range(2))
+    one, again = (content(files.figure("eigenvalues", 0, "html", **WHO, **BANDS)) for _ in range(2))
     assert one == again and one[0] == "tiny-eigenvalues-skip-0.html"
-    moved = files.figure("eigenvalues", 0, "html", *WHO, 0.5, 0.5, *BANDS[2:])
+    moved = files.figure("eigenvalues", 0, "html", **WHO, **BANDS | {"low": 0.5, "high": 0.5})
     assert content(moved)[1] != one[1]
-    assert content(files.figure("eigenvalues", 99, "html", *WHO, *BANDS))[0] == "tiny-eigenvalues-bottleneck.html"
+    assert content(files.figure("eigenvalues", 99, "html", **WHO, **BANDS))[0] == "tiny-eigenvalues-bottleneck.html"
+
+
+def test_figures_for_a_paper_are_pdf(library):
+    files, where = Downloads(library), {k: v for k, v in WHO.items() if k != "steps"}
+    for _, paper in PAPER:
+        name, data = content(files.paper_figure(paper, 0, **where, **BANDS))
+        assert name == f"tiny-{paper}.pdf" and data.startswith(b"%PDF")
+    with pytest.raises(UserError, match="no such figure"):
+        files.paper_figure("nothing", 0, **where, **BANDS)
 
 
 def test_the_report_is_of_this_seed_and_these_bands(library):
-    name, data = content(Downloads(library).report(0, *WHO, *BANDS))
+    name, data = content(Downloads(library).report(0, **WHO, **BANDS))
     text = data.decode()
     assert name == "tiny-seed3-report.html" and "seed 3" in text and "0.2, 0.7" in text and "levels 0." in text
     assert f"{library.get('tiny').trajectory(TrajectoryRequest(3, -1, 5)).nfe_teacher} network calls" in text
@@ -69,11 +80,11 @@ def test_the_report_is_of_this_seed_and_these_bands(library):
 def test_what_cannot_be_saved_is_a_sentence(library):
     files = Downloads(library)
     cases = [
-        (lambda: files.figure("error", 0, "png", "tiny-classes", 3, -1, 5, *BANDS), "no teacher"),
-        (lambda: files.figure("nothing", 0, "png", *WHO, *BANDS), "no such figure"),
-        (lambda: files.figure("eigenvalues", 0, "exe", *WHO, *BANDS), "saved as png"),
+        (lambda: files.figure("error", 0, "png", **WHO | {"model": "tiny-classes"}, **BANDS), "no teacher"),
+        (lambda: files.figure("nothing", 0, "png", **WHO, **BANDS), "no such figure"),
+        (lambda: files.figure("eigenvalues", 0, "exe", **WHO, **BANDS), "saved as png"),
         (lambda: files.animation("tiny", None, -1, 5), "seed"),
-        (lambda: files.report(0, "tiny", -1, -1, 5), "seed"),
+        (lambda: files.report(0, **WHO | {"seed": -1}, **BANDS), "seed"),
         (lambda: files.modes("nobody"), "no such model"),
     ]
     for ask, words in cases:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 import socket
 import urllib.error
@@ -18,16 +17,19 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from analysis.core.errors import UserError
+from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from tests.ui.server.test_queue import join
+from tests.ui.serving import page_of
 from tests.ui.test_browser import visit, wait_for
 from ui.app import build_app, launch_options
-from ui.server import limits, runs
+from ui.server import limits
 from ui.server import queue as visitors
 from ui.server.limits import BODY_BYTES, FILE_BYTES, POLICY, UPLOAD_PATH, PublicLimits
 from ui.server.queue import WAITING
-from ui.server.runs import deadline
+from ui.server.runs import RUN_SECONDS, deadline
 from ui.server.startup import DEFAULT_SEED
+from ui.tabs.effects import EffectControls, EffectsTab
 
 
 async def _read(request) -> PlainTextResponse:
@@ -96,7 +98,7 @@ def stranger(models_folder):
     """Address, page and library of the app as `--public` starts it."""
     library = ModelLibrary(models_folder, default="tiny")
     limits.close_doors(library)
-    demo = build_app(library)
+    demo = build_app(Studio(library=library), patience=limits.PUBLIC_PATIENCE)
     options = limits.restrict(demo, launch_options())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -106,7 +108,6 @@ def stranger(models_folder):
     )
     yield address, demo, library
     demo.close(verbose=False)
-    runs.limit_patience(math.inf)
 
 
 def test_doors_are_closed(stranger, models_folder):
@@ -114,10 +115,15 @@ def test_doors_are_closed(stranger, models_folder):
     assert demo._queue.max_size == limits.QUEUE_SIZE and not demo.api_open
     with pytest.raises(UserError, match="not taken here"):
         library.own.add(models_folder / "tiny.hkd.safetensors")
-    with pytest.raises(UserError, match="longer than 0 s here"):
-        runs.limit_patience(1e-9)
-        deadline(300)(0.5, "half")
-    runs.limit_patience(limits.PATIENCE)
+
+
+def test_no_measurement_exceeds_the_patience_of_its_page(library):
+    work = page_of(library, "generate", patience=limits.PUBLIC_PATIENCE)[1].work
+    assert work.bounded(300.0) == limits.PUBLIC_PATIENCE and work.bounded(5.0) == 5.0
+    tab = EffectsTab(library, EffectControls.names(), work.bounded(RUN_SECONDS))
+    assert tab.run.patience == limits.PUBLIC_PATIENCE < RUN_SECONDS
+    with pytest.raises(UserError, match="longer than 0 s"):
+        deadline(-1e-9)(0.5, "half")
 
 
 def test_the_server_keeps_to_it(stranger):
@@ -141,12 +147,12 @@ def test_what_is_exposed_is_told(stranger):
     said = limits.exposure("0.0.0.0:7860", demo, library.names())
     assert "without a password" in said and "0.0.0.0:7860" in said
     assert "/generate" in said and "/edit" in said and "tiny, broken, tiny-classes" in said
-    assert f"{limits.QUEUE_SIZE} questions" in said and f"{limits.PATIENCE:.0f} s" in said
+    assert f"{limits.QUEUE_SIZE} questions" in said and f"{limits.PUBLIC_PATIENCE:.0f} s" in said
     assert f"{WAITING} of one visitor" in said
 
 
 def test_a_visitor_has_a_share_here_too(stranger, monkeypatch):
-    monkeypatch.setattr(visitors, "waiting", lambda queue, visitor: WAITING)
+    monkeypatch.setattr(visitors, "waiting", lambda scope, visitor: WAITING)
     status, _, headers = join(stranger[0], "greedy")
     assert status == 429 and headers["x-frame-options"] == "DENY"
 

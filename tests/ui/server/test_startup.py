@@ -12,14 +12,15 @@ import pytest
 
 from analysis.workbench.images import TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
-from ui.server.startup import DEFAULT_SEED, DEFAULT_STEPS, first_trajectory, no_garbage, no_stubs
+from ui.server.gradio_internals import without_stubs
+from ui.server.startup import DEFAULT_SEED, DEFAULT_STEPS, first_trajectory, no_garbage
 
 OPENED = """
 import sys
 stubs = []
 sys.addaudithook(lambda event, args: event == "open" and str(args[0]).endswith(".pyi") and stubs.append(args[0]))
-from ui.server.startup import no_stubs
-with no_stubs():
+from ui.server.gradio_internals import without_stubs
+with without_stubs():
     import gradio
 print(len(stubs), gradio.__version__)
 """
@@ -58,14 +59,14 @@ def test_gradio_is_imported_without_a_look_at_its_stubs():
     assert done.stdout.split() == ["0", gr.__version__]
 
 
-def test_only_gradios_classes_are_without_a_file_and_only_within():
-    found = inspect.getfile
-    with no_stubs():
-        with pytest.raises(OSError, match="no stub"):
-            inspect.getfile(gr.Slider)
-        assert inspect.getfile(ModelLibrary).endswith("library.py")
-        assert inspect.getfile(gr).endswith("__init__.py")
-    assert inspect.getfile is found and inspect.getfile(gr.Slider).endswith("slider.py")
+def test_nothing_but_gradio_is_imported_otherwise():
+    before = list(sys.meta_path)
+    with without_stubs():
+        (finder,) = set(sys.meta_path) - set(before)
+        assert finder.find_spec("gradio.components") is None and finder.find_spec("json") is None
+    assert sys.meta_path == before
+    file = inspect.getfile(gr.Slider)
+    assert file.endswith("slider.py")
 
 
 def test_the_first_trajectory_is_there_when_the_page_asks(models_folder):

@@ -15,66 +15,51 @@ from analysis.koopman.editing import EditNumbers
 from analysis.recipes import recipe
 from analysis.recipes.settings import EditSettings
 from analysis.workbench.editing import EditRequest, EditResult
+from ui.components import history
+from ui.components.history import History, history_html
 from ui.components.html import data_uri
 from ui.components.picture_chooser import photograph
-from ui.tabs import edit_handlers, edit_history
-from ui.tabs.edit_handlers import (
-    FILLED,
-    RESULT,
-    EditTab,
-    Waiting,
-    changed,
-    defaults,
-    edit_numbers,
-    fill,
-    history_html,
-    in_words,
-    of_reference,
-)
-from ui.tabs.edit_history import History
+from ui.tabs import edit as edit_tab
+from ui.tabs.edit import FILLED, PAST, SHOWN, EditControls, EditTab, Waiting, changed, edit_numbers, in_words
 
-NAMES = (
-    "model", "seed", "label", "reference", "other", "other_label", "picture", "encoding", "noise_seed", "tau", "low",
-    "high", "bands", "order", "ratio", "region", "mask",
-)  # fmt: skip
 FIRST = {
     "model": "tiny", "seed": 3, "label": -1, "reference": "seed", "other": 5, "other_label": -1,
     "picture": photograph("cat", 16), "encoding": "noise", "noise_seed": 0, "tau": 0.5, "low": 0.33, "high": 0.67,
     "bands": [2], "order": "alpha", "ratio": 50, "region": "lower-half", "mask": None,
 }  # fmt: skip
-FRESH = (History(), ("", 0.0))
+FRESH = {"past": History(), "last": ("", 0.0)}
 
 
-def values(**change) -> tuple:
-    return tuple((FIRST | change)[name] for name in NAMES)
+def values(**change) -> dict:
+    return FIRST | change
 
 
 @pytest.fixture
 def tab(library) -> EditTab:
-    return EditTab(library)
+    return EditTab(library, EditControls.names())
 
 
 # what is asked
 
 
 def test_the_controls_become_a_request(tab):
-    asked = tab.request(*values(low=0.7, high=0.2, ratio=29, encoding="ode", order="abs"))
+    asked = tab.request(**values(low=0.7, high=0.2, ratio=29, encoding="ode", order="abs"))
     assert asked.edges == (0.2, 0.7) and asked.ratio == 0.29 and asked.encoding == "ode" and asked.order == "abs"
     assert asked.picture is None and asked.mask is None and asked.seed == 3 and asked.reference_seed == 5
 
 
 def test_every_percent_comes_back_exactly(tab):
     for percent in range(101):
-        ratio = tab.request(*values(ratio=percent)).ratio
+        ratio = tab.request(**values(ratio=percent)).ratio
         assert ratio == percent / 100 and round(100 * ratio, 10) == percent
 
 
 def test_what_does_not_go_together_gives_way(tab):
-    asked = tab.request(*values(reference="picture", encoding="latent", picture=photograph("cat", 32), label=7))
+    asked = tab.request(**values(reference="picture", encoding="latent", picture=photograph("cat", 32), label=7))
     assert asked.encoding == "noise" and asked.picture.shape == (16, 16, 3) and asked.label == -1
     painted = np.full((32, 32), 255, np.uint8)
-    assert tab.request(*values(region="painted", mask=painted)).mask.shape == (16, 16)
-    assert tab.request(*values(region="whole", mask=painted)).mask is None
+    assert tab.request(**values(region="painted", mask=painted)).mask.shape == (16, 16)
+    assert tab.request(**values(region="whole", mask=painted)).mask is None
 
 
 @pytest.mark.parametrize(
@@ -83,11 +68,9 @@ def test_what_does_not_go_together_gives_way(tab):
 )
 def test_what_is_still_to_be_done_is_a_hint_and_keeps_the_pictures(tab, change, words):
     with pytest.raises(Waiting, match=words):
-        tab.request(*values(**change))
-    *kept, hint = tab.show(*values(**change))
-    assert kept == [gr.skip()] * (RESULT - 1) and words in hint
-    recorded = tab.edited(*FRESH, *values(**change))
-    assert len(recorded) == RESULT + 5 and recorded[RESULT:] == (gr.skip(),) * 5
+        tab.request(**values(**change))
+    for shown in (tab.show(**values(**change)), tab.edit(**FRESH, **values(**change))):
+        assert set(shown) == {"hint"} and words in shown["hint"]
 
 
 @pytest.mark.parametrize(
@@ -104,18 +87,20 @@ def test_what_is_still_to_be_done_is_a_hint_and_keeps_the_pictures(tab, change, 
 )
 def test_a_value_out_of_range_is_a_sentence(tab, change):
     with pytest.raises(UserError, match="[.]$"):
-        tab.edited(*FRESH, *values(**change))
+        tab.edit(**FRESH, **values(**change))
 
 
 # what is shown
 
 
 def test_the_pictures_are_the_workbenchs(tab, library):
-    pictures, numbers, sigma, keep, hint = tab.show(*values(reference="scene", other=8))
+    shown = tab.show(**values(reference="scene", other=8))
+    assert set(shown) == set(SHOWN)
+    pictures, numbers, sigma, keep, hint = (shown[name] for name in SHOWN)
     request = EditRequest(3, -1, "scene", 8, edges=(0.33, 0.67), bands=tuple(FIRST["bands"]), region="lower-half")
     result = library.get("tiny").edit(request)
-    for shown in (result.original, result.edited, result.control, result.reference, result.encoded, *result.strip):
-        assert data_uri(shown) in pictures
+    for image in (result.original, result.edited, result.control, result.reference, result.encoded, *result.strip):
+        assert data_uri(image) in pictures
     assert f"σ = {result.sigma:.3g}" in sigma and hint == ""
     assert f"{result.numbers.low_distance:.4f}" in numbers or f"{result.numbers.low_distance:.0e}" in numbers
     assert recipe.from_json(json.loads(keep)["recipe"]).settings == EditSettings.of(request)
@@ -151,53 +136,44 @@ def test_numbers_side_by_side():
 
 
 def test_results_are_kept_and_can_be_gone_back_to(tab):
-    first = tab.edited(*FRESH, *values())
-    past, last = first[RESULT], first[RESULT + 1]
-    assert len(past.recipes) == 1 and first[RESULT + 2].count("<img") == 1
-    assert first[RESULT + 3 :] == (gr.update(interactive=False),) * 2
-    second = tab.edited(past, last, *values(region="whole", seed=4, bands=[0, 1]))
-    past = second[RESULT]
-    assert len(past.recipes) == 2 and second[RESULT + 3]["interactive"]
+    first = tab.edit(**FRESH, **values())
+    assert len(first["past"].recipes) == 1 and first["strip"].count("<img") == 1
+    assert first["undo"] == first["redo"] == gr.update(interactive=False)
+    second = tab.edit(first["past"], first["last"], **values(region="whole", seed=4, bands=[0, 1]))
+    past = second["past"]
+    assert len(past.recipes) == 2 and second["undo"]["interactive"]
 
-    back = tab.step(edit_history.undo, past)
-    assert len(back) == 6 + FILLED
-    assert back[0].at == 0 and back[4:6] == (3, -1)
-    filled = dict(zip(OUTPUTS, back[6:], strict=True))
-    assert filled["region"] == "lower-half" and filled["bands"]["value"] == [2] and filled["ratio"] == 50
-    clicked = tab.back_to(past, SimpleNamespace(_data={"points": [1]}))
-    assert clicked[0].at == 1 and clicked[4] == 4
+    back, settings = tab.step(history.undo, past)
+    assert set(back) >= set(PAST) and set(back) <= {*PAST, *FILLED}
+    assert back["past"].at == 0 and (settings.seed, settings.label) == (3, -1)
+    assert back["region"] == "lower-half" and back["bands"]["value"] == [2] and back["ratio"] == 50
+    clicked, settings = tab.step(tab.chosen(SimpleNamespace(_data={"points": [1]}), past), past)
+    assert clicked["past"].at == 1 and settings.seed == 4
     with pytest.raises(UserError):
-        tab.back_to(past, SimpleNamespace(_data={"points": [2]}))
-    assert all(v == gr.skip() for v in tab.step(edit_history.undo, History()))
-
-
-OUTPUTS = (
-    "reference", "other", "number_box", "other_label", "chooser_box", "picture", "photo", "encoding", "noise_seed",
-    "tau", "low", "high", "bands", "order", "ratio", "region", "mask", "canvas_box",
-)  # fmt: skip
+        tab.chosen(SimpleNamespace(_data={"points": [2]}), past)
+    assert tab.step(history.undo, History()) == ({}, None)
 
 
 def test_a_slider_that_is_still_moving_is_one_step(tab, monkeypatch):
     clock = iter([10.0, 11.0, 11.5, 20.0, 20.5])
     # only this module's clock: threads of other tests read the real one
-    monkeypatch.setattr(edit_handlers, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    past, last = FRESH
-    counts = []
+    monkeypatch.setattr(edit_tab, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    shown, counts = FRESH, []
     for change in ({}, {"ratio": 60}, {"ratio": 70}, {"ratio": 80}, {"tau": 0.3, "ratio": 80}):
-        past, last = tab.edited(past, last, *values(**change))[RESULT : RESULT + 2]
-        counts.append(len(past.recipes))
+        shown = tab.edit(shown["past"], shown["last"], **values(**change))
+        counts.append(len(shown["past"].recipes))
     assert counts == [1, 2, 2, 3, 4]
 
 
 def test_another_model_begins_another_history(tab):
-    past, last = tab.edited(*FRESH, *values())[RESULT : RESULT + 2]
-    past, _ = tab.edited(past, last, *values(model="tiny-classes", other_label=2))[RESULT : RESULT + 2]
+    first = tab.edit(**FRESH, **values())
+    past = tab.edit(first["past"], first["last"], **values(model="tiny-classes", other_label=2))["past"]
     assert len(past.recipes) == 1 and recipe.from_json(past.current).model == "tiny-classes"
 
 
 def test_a_result_whose_picture_is_gone_shows_its_number(monkeypatch):
-    monkeypatch.setattr(edit_handlers, "THUMBNAILS", 1)
-    kept = edit_handlers.Thumbnails()
+    monkeypatch.setattr(history, "THUMBNAILS", 1)
+    kept = history.Thumbnails()
     kept.keep("a", np.zeros((8, 8, 3), np.uint8))
     kept.keep("b", np.zeros((8, 8, 3), np.uint8))
     html = history_html([kept.find("a"), kept.find("b")], 1)
@@ -207,7 +183,7 @@ def test_a_result_whose_picture_is_gone_shows_its_number(monkeypatch):
 
 def test_nothing_is_computed_while_nobody_looks(tab, library, monkeypatch):
     monkeypatch.setattr(library.get("tiny"), "edit", None)
-    assert tab.follow(False, *FRESH, *values()) == (gr.skip(),) * (RESULT + 5)
+    assert tab.follow(False, **FRESH, **values()) == gr.skip()
 
 
 # painting
@@ -215,18 +191,19 @@ def test_nothing_is_computed_while_nobody_looks(tab, library, monkeypatch):
 
 def test_a_stroke_becomes_the_region(tab):
     bits = "0" * 128 + "1" * 128
-    mask, *recorded = tab.stroke(SimpleNamespace(_data={"mask": bits}), *FRESH, *values(region="painted"))
+    shown = tab.stroke(SimpleNamespace(_data={"mask": bits}), **FRESH, **values(region="painted"))
+    mask = shown["mask"]
     assert mask[8:].all() and not mask[:8].any()
     # the lower half, painted by hand, is the lower half
-    assert recorded[0] == tab.show(*values())[0]
-    cleared = tab.stroke(SimpleNamespace(_data={"mask": "0" * 256}), *FRESH, *values(region="painted", mask=mask))
-    assert cleared[0] is None and "Paint" in cleared[RESULT]
+    assert shown["pictures"] == tab.show(**values())["pictures"]
+    cleared = tab.stroke(SimpleNamespace(_data={"mask": "0" * 256}), **FRESH, **values(region="painted", mask=mask))
+    assert cleared["mask"] is None and "Paint" in cleared["hint"]
 
 
 def test_the_canvas_shows_the_original_and_the_mask(tab, library):
     mask = np.zeros((16, 16), np.uint8)
     mask[0, :3] = 255
-    value = json.loads(tab.paper("tiny", 3, -1, "painted", mask))
+    value = json.loads(tab.paper("tiny", 3, -1, "painted", mask)["canvas"])
     assert value["mask"] == "111" + "0" * 253 and value["side"] == 16
     assert tab.paper("tiny", 3, -1, "whole", None) == gr.skip() == tab.paper("tiny", None, -1, "painted", None)
 
@@ -240,30 +217,31 @@ def test_fill_and_request_are_inverse(tab):
         np.eye(16, dtype=bool),
     )  # fmt: skip
     settings = EditSettings.of(request)
-    filled = dict(zip(OUTPUTS, fill(settings), strict=True))
+    filled = tab.fill(settings)
+    assert set(filled) == set(FILLED)
     assert filled["chooser_box"]["visible"] and filled["canvas_box"]["visible"] and filled["photo"] is None
 
     def plain(value):
         return value["value"] if isinstance(value, dict) else value
 
-    again = tab.request("tiny", 9, -1, *(plain(filled[n]) for n in NAMES[3:]))
+    again = tab.request("tiny", 9, -1, **{name: plain(filled[name]) for name in edit_tab.SETTING})
     assert EditSettings.of(again) == settings
 
 
-def test_other_numbers_of_bands_are_refused_in_words():
+def test_other_numbers_of_bands_are_refused_in_words(tab):
     with pytest.raises(UserError, match="/recipe"):
-        fill(EditSettings.of(EditRequest(0, edges=(0.5,), bands=(1,))))
+        tab.fill(EditSettings.of(EditRequest(0, edges=(0.5,), bands=(1,))))
 
 
-def test_the_defaults_are_the_analysis_own():
-    filled = dict(zip(OUTPUTS, defaults(), strict=True))
+def test_the_defaults_are_the_analysis_own(tab):
+    filled = tab.defaults()
     assert filled["bands"]["value"] == list(EditRequest(0).bands) and filled["tau"] == EditRequest(0).tau
-    assert filled["region"] == EditRequest(0).region and len(filled) == FILLED
+    assert filled["region"] == EditRequest(0).region
 
 
-def test_only_seeds_have_other_encodings():
-    assert [len(of_reference(r)[3]["choices"]) for r in ("seed", "scene", "picture")] == [3, 1, 1]
-    assert of_reference("scene")[3]["value"] == "noise"
+def test_only_seeds_have_other_encodings(tab):
+    encodings = {r: tab.of_reference(r)["encoding"] for r in ("seed", "scene", "picture")}
+    assert [len(e["choices"]) for e in encodings.values()] == [3, 1, 1] and encodings["scene"]["value"] == "noise"
 
 
 def test_changed_names_one_setting():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from types import SimpleNamespace
@@ -12,26 +13,38 @@ import pytest
 
 from analysis.core.errors import UserError
 from analysis.workbench.effects import EffectRequest
-from analysis.workbench.spectrum import SurgeryRequest
+from analysis.workbench.spectrum import MaskRequest, SurgeryRequest
 from ui.components.html import png_base64
 from ui.server import runs
 from ui.server.runs import LongRun, Superseded, deadline
 from ui.source import NO_CLASS
 from ui.tabs import linearity
-from ui.tabs.effects import EffectsTab
-from ui.tabs.linearity import OLDER, PICTURES, Checks, consecutive, seed_words, verdict
-from ui.tabs.surgery import BANDS, NEUTRAL, Surgery, band_choices
+from ui.tabs.effects import EffectControls, EffectsTab
+from ui.tabs.factors import FactorControls, FactorPart
+from ui.tabs.linearity import OLDER, PICTURES, LinearityControls, LinearityPart, consecutive, seed_words, verdict
+from ui.tabs.surgery import BANDS, NEUTRAL, Surgery, SurgeryControls, band_choices
 
 WHERE = ("tiny", 3, NO_CLASS, 0.3, 0.6, "alpha")
 
 
-def skipped(values) -> bool:
-    return all(v == gr.skip() for v in values)
+@pytest.fixture(scope="module")
+def effects(library):
+    return EffectsTab(library, EffectControls.names())
 
 
 @pytest.fixture(scope="module")
-def checks(library):
-    return Checks(library)
+def linear(library):
+    return LinearityPart(library, LinearityControls.names())
+
+
+@pytest.fixture(scope="module")
+def factors(library):
+    return FactorPart(library, FactorControls.names())
+
+
+@pytest.fixture(scope="module")
+def surgery(library):
+    return Surgery(library, SurgeryControls.names())
 
 
 def stop(share, what):
@@ -41,30 +54,29 @@ def stop(share, what):
 # over time
 
 
-def test_the_curves_are_the_workbenchs(library):
-    formula, bands, levels, words = EffectsTab(library).curves(True, *WHERE, "energy", 3)
-    found = library.get("tiny").cumulative_effect(EffectRequest((3, 4, 5), -1, (0.3, 0.6), "alpha", "energy"))
-    named = {t["name"]: t for t in json.loads(levels)["data"]}
-    assert list(named) == list(found.names) and "every time" in formula
-    assert len(json.loads(bands)["data"]) == 6  # three bands, three ribbons
-    assert "seeds 3 to 5" in words and "edges 0.30 and 0.60" in words
-    assert "seed 3," in EffectsTab(library).curves(True, *WHERE, "arc", 1)[3]
+def test_the_curves_are_the_workbenchs(effects, library):
+    shown = effects.curves(True, *WHERE, "energy", 3)
+    result = library.get("tiny").cumulative_effect(EffectRequest((3, 4, 5), -1, (0.3, 0.6), "alpha", "energy"))
+    named = {t["name"]: t for t in json.loads(shown["by_level"])["data"]}
+    assert list(named) == list(result.names) and "every time" in shown["formula"]
+    assert len(json.loads(shown["by_band"])["data"]) == 6  # three bands, three ribbons
+    assert "seeds 3 to 5" in shown["words"] and "edges 0.30 and 0.60" in shown["words"]
+    assert "seed 3," in effects.curves(True, *WHERE, "arc", 1)["words"]
 
 
-def test_what_is_not_seen_is_not_computed(library):
-    before = library.get("tiny").encodes
-    assert skipped(EffectsTab(library).curves(False, "tiny", 999, NO_CLASS, 0.3, 0.6, "alpha", "arc", 9))
-    assert skipped(Surgery(library).operate(False, "tiny", 999, NO_CLASS, 0.3, 0.6, "alpha", 0, *NEUTRAL, [], 0))
+def test_what_is_not_seen_is_not_computed(effects, surgery, library):
+    before, there = library.get("tiny").encodes, ("tiny", 999, NO_CLASS, 0.3, 0.6, "alpha")
+    assert effects.curves(False, *there, "arc", 9) == gr.skip()
+    assert surgery.operate(False, *there, 0, [], 0, **NEUTRAL) == gr.skip()
     assert library.get("tiny").encodes == before
 
 
 @pytest.mark.parametrize("seed", [None, -1, 2**32])
-def test_an_unusable_seed_changes_nothing(library, checks, seed):
-    assert skipped(EffectsTab(library).curves(True, "tiny", seed, NO_CLASS, 0.3, 0.6, "alpha", "arc", 2))
-    assert skipped(EffectsTab(library).decoded("tiny", seed, NO_CLASS, 0.3, 0.6, "alpha", 2))
-    assert skipped(Surgery(library).operate(True, "tiny", seed, NO_CLASS, 0.3, 0.6, "alpha", 0, *NEUTRAL, [], 0))
-    assert skipped(checks.linearity("tiny", seed, NO_CLASS, 1, 4))
-    assert skipped(checks.labels("tiny", seed, NO_CLASS, 0.3, 0.6, "alpha", 2))
+def test_an_unusable_seed_changes_nothing(effects, surgery, linear, factors, seed):
+    there = ("tiny", seed, NO_CLASS, 0.3, 0.6, "alpha")
+    assert effects.curves(True, *there, "arc", 2) == effects.decoded(*there, 2) == gr.skip()
+    assert surgery.operate(True, *there, 0, [], 0, **NEUTRAL) == gr.skip()
+    assert linear.measure("tiny", seed, NO_CLASS, 1, 4) == factors.frequencies(*there, 2) == gr.skip()
 
 
 def test_seeds_end_where_there_are_no_more():
@@ -73,58 +85,72 @@ def test_seeds_end_where_there_are_no_more():
     assert seed_words((5, 6)) == "seeds 5 to 6" and seed_words((5,)) == "seed 5"
 
 
-def test_an_edge_pushes_the_other_one():
-    assert EffectsTab.edges("low", 0.8, 0.3) == (0.8, 0.8) and EffectsTab.edges("high", 0.8, 0.3) == (0.3, 0.3)
-    assert EffectsTab.edges("low", 0.1, 0.3) == (gr.skip(), gr.skip())  # one that may be moving is left alone
+def test_an_edge_pushes_the_other_one(effects):
+    assert effects.edges("low", 0.8, 0.3) == {"low": 0.8, "high": 0.8}
+    assert effects.edges("high", 0.8, 0.3) == {"low": 0.3, "high": 0.3}
+    assert effects.edges("low", 0.1, 0.3) == gr.skip()  # one that may be moving is left alone
 
 
-def test_pictures_without_a_part_can_be_stopped(library):
-    tab = EffectsTab(library)
+def test_pictures_without_a_part_are_shown_and_can_be_stopped(effects, library):
+    there, bench = ("tiny", 50, NO_CLASS, 0.6, 0.3, "alpha"), library.get("tiny")
     with pytest.raises(Superseded):
-        tab.decoded("tiny", 50, NO_CLASS, 0.3, 0.6, "alpha", 1, stop)
-    words, bands, levels = tab.decoded("tiny", 50, NO_CLASS, 0.6, 0.3, "alpha", 1)
-    assert "misses the band" in words and "edges 0.30 and 0.60" in words  # crossed edges are put in order
-    assert bands["visible"] and len(json.loads(levels["value"])["data"]) == len(library.get("tiny").entries)
+        effects.decoded(*there, 1, stop)
+    shown = effects.decoded(*there, 1)
+    assert "edges 0.30 and 0.60" in shown["decoded_words"]  # crossed edges are put in order
+    assert shown["decoded_by_band"]["visible"]
+    assert len(json.loads(shown["decoded_by_level"]["value"])["data"]) == len(bench.entries)
+    pictures = shown["decoded_pictures"]
+    assert pictures.count("<img") == 1 + 3 + len(bench.entries)
+    for gains, entries in (((1, 1, 1), ()), ((1, 0, 1), ()), ((0, 0, 0), (1,))):
+        masked = bench.mask_bands(MaskRequest(50, -1, (0.3, 0.6), gains, "alpha", entries)).masked
+        assert png_base64(masked) in pictures
 
 
 # linearity
 
 
-def test_linearity_shows_a_level_or_the_pictures(checks, library):
-    words, levels, curves, dmd, asked = checks.linearity("tiny", 1, NO_CLASS, 2, 4)
-    assert "linear" in words and "tiny, seeds 1 to 2, 4 noise levels" in words
+def test_linearity_shows_a_level_or_the_pictures(linear, library):
+    shown = linear.measure("tiny", 1, NO_CLASS, 2, 4)
+    levels, request = shown["level"], shown["request"]
+    assert "tiny, seeds 1 to 2, 4 noise levels" in shown["words"]
     assert levels["value"] == len(library.get("tiny").entries) - 1 and levels["choices"][0][1] == PICTURES
-    assert curves["visible"] and dmd["visible"]
-    other, plane = checks.level(asked, 0)
-    assert other["value"] != curves["value"] and "exact DMD" in plane["value"]
-    pictures, none = checks.level(asked, PICTURES)
-    assert "MSE of pictures" in pictures["value"] and not none["visible"]
-    assert checks.level(asked, 99)[0]["value"] == curves["value"]  # a level of another model: the last one
-    assert not checks.level(None, 0)[0]["visible"]
+    assert shown["curves"]["visible"] and shown["dmd"]["visible"]
+    other = linear.show_level(request, 0)
+    assert other["curves"]["value"] != shown["curves"]["value"] and "exact DMD" in other["dmd"]["value"]
+    pictures = linear.show_level(request, PICTURES)
+    assert "MSE of pictures" in pictures["curves"]["value"] and not pictures["dmd"]["visible"]
+    last = linear.show_level(request, 99)  # a level of another model: the last one
+    assert last["curves"]["value"] == shown["curves"]["value"]
+    assert not linear.show_level(None, 0)["curves"]["visible"]
 
 
-def test_linearity_needs_a_teacher_and_can_be_stopped(checks):
+def test_linearity_needs_a_teacher_and_can_be_stopped(linear):
     with pytest.raises(UserError, match="teacher"):
-        checks.linearity("tiny-classes", 1, NO_CLASS, 1, 4)
+        linear.measure("tiny-classes", 1, NO_CLASS, 1, 4)
     with pytest.raises(Superseded):
-        checks.linearity("tiny", 77, NO_CLASS, 1, 4, stop)
+        linear.measure("tiny", 77, NO_CLASS, 1, 4, stop)
 
 
 # labels and factors
 
 
-def test_band_labels_and_factors(checks):
-    words, power, asked = checks.labels("tiny", 1, NO_CLASS, 0.3, 0.6, "abs", 2)
-    assert "|α|" in words and len(json.loads(power["value"])["data"]) == 3
-    told, bands, levels, about = checks.attribution("tiny", 0.3, 0.6, "alpha", 8, 2.5, True)
-    assert "paper&#x27;s reading" in told and "σ = 2.5, carried to the picture" in told
-    assert json.loads(bands["value"])["data"][0]["y"][0].startswith("<b>everything")
-    assert len(json.loads(levels["value"])["data"][0]["x"]) == 5
+def test_band_labels_and_factors(factors):
+    counted = factors.frequencies("tiny", 1, NO_CLASS, 0.3, 0.6, "abs", 2)
+    assert len(json.loads(counted["power"]["value"])["data"]) == 3
+    found = factors.factors("tiny", 0.3, 0.6, "alpha", 8, 2.5, True)
+    assert "σ = 2.5, carried to the picture" in found["factors"]
+    assert json.loads(found["by_band"]["value"])["data"][0]["y"][0].startswith("<b>everything")
+    assert len(json.loads(found["by_level"]["value"])["data"][0]["x"]) == 5
     with pytest.raises(Superseded):
-        checks.attribution("tiny", 0.3, 0.6, "alpha", 16, 2.5, False, stop)
-    assert checks.older("tiny", 1, NO_CLASS, asked, about, None) == ("", "", "")
-    assert checks.older("tiny", 2, NO_CLASS, asked, about) == (OLDER, "")  # factors have no seed
-    assert checks.older("tiny-classes", 1, NO_CLASS, asked, about) == (OLDER, OLDER)
+        factors.factors("tiny", 0.3, 0.6, "alpha", 16, 2.5, False, stop)
+    asked = counted["frequency_request"], found["factor_request"]
+
+    def remarks(model, seed, *requests):
+        return tuple(factors.remarks(model, seed, NO_CLASS, *requests).values())
+
+    assert remarks("tiny", 1, *asked) == ("", "") == remarks("tiny", 1, None, None)
+    assert remarks("tiny", 2, *asked) == (OLDER, "")  # factors have no seed
+    assert remarks("tiny-classes", 1, *asked) == (OLDER, OLDER)
 
 
 def test_a_verdict_is_text():
@@ -134,19 +160,20 @@ def test_a_verdict_is_text():
 # surgery
 
 
-def test_surgery_is_the_workbenchs(library):
-    pictures, numbers = Surgery(library).operate(True, *WHERE, 1, 1.5, -0.5, 1.0, 2.0, [1, 99], 0.25)
+def test_surgery_is_the_workbenchs(surgery, library):
+    rates = {"alpha_scale": 1.5, "alpha_shift": -0.5, "beta_scale": 1.0, "beta_shift": 2.0}
+    shown = surgery.operate(True, *WHERE, 1, [1, 99], 0.25, **rates)
     only = ((1.0, 1.5, 1.0), (0.0, -0.5, 0.0), (1.0, 1.0, 1.0), (0.0, 2.0, 0.0))
     found = library.get("tiny").surgery(SurgeryRequest(3, -1, (0.3, 0.6), "alpha", *only, (1,), 0.25))
-    assert png_base64(found.altered) in pictures and png_base64(found.difference) in pictures
-    assert f"{found.modes[1]:,}" in numbers and f"× {found.growth:.3g}" in numbers
+    assert png_base64(found.altered) in shown["pictures"] and png_base64(found.difference) in shown["pictures"]
+    assert f"{found.modes[1]:,}" in shown["numbers"] and f"× {found.growth:.3g}" in shown["numbers"]
     assert not np.array_equal(found.full, found.altered)
 
 
-def test_all_modes_and_none_changed(library):
-    pictures, numbers = Surgery(library).operate(True, *WHERE, BANDS, *NEUTRAL, [], 0.0)
-    assert "none yet" in pictures
-    assert f"{sum(e.alpha.numel() for e in library.get('tiny').entries):,}" in numbers
+def test_all_modes_and_none_changed(surgery, library):
+    shown = surgery.operate(True, *WHERE, BANDS, [], 0.0, **NEUTRAL)
+    assert "none yet" in shown["pictures"]
+    assert f"{sum(e.alpha.numel() for e in library.get('tiny').entries):,}" in shown["numbers"]
     assert [b for _, b in band_choices("abs")] == [0, 1, 2, 3] and "|α|" in band_choices("abs")[0][0]
 
 
@@ -180,38 +207,75 @@ def test_time_runs_out_with_a_sentence(monkeypatch):
     now[0] = 159.0
     watch(0.5, "x")
     now[0] = 161.0
-    with pytest.raises(UserError, match="longer than 60 s here: ask for fewer"):
+    with pytest.raises(UserError, match="longer than 60 s here"):
         watch(0.6, "x")
     assert told == [(0.5, "x")]
 
 
-def test_a_page_runs_and_stops_a_measurement(monkeypatch):
-    """The wiring itself: the measurement hears of the stop, and nothing that was shown is overwritten."""
-    run, heard = LongRun(), []
-
-    def slow(value, report):
-        for i in range(200):
-            heard.append(i)
-            report(i / 200, "step")
-            time.sleep(0.01)
-        return f"done {value}", 1
-
+def run_of(measure):
+    """A measurement's wiring: its handlers by name, its buttons and its outputs."""
+    run = LongRun()
     with gr.Blocks() as demo:
         box = gr.Number(7)
         words, state = gr.HTML(), gr.State()
         buttons = runs.run_buttons("Go", "x")
-        runs.wire_run(run, buttons, slow, [box], [words, state])
+        asked = functools.partial(measure, words, state)
+        runs.wire_run(run, buttons, lambda value, report: asked(value, report), {"value": box}, [words, state])
     by_name = {d.fn.__name__: d.fn for d in demo.fns.values() if d.fn is not None}
+    return by_name, buttons, words, state
+
+
+def pressable(shown, buttons) -> list[bool]:
+    return [shown[b]["interactive"] for b in (buttons.start, buttons.stop)]
+
+
+def test_a_page_runs_and_stops_a_measurement(monkeypatch):
+    """The wiring itself: the measurement hears of the stop, and nothing that was shown is overwritten."""
+    heard = []
+
+    def slow(words, state, value, report):
+        for i in range(200):
+            heard.append(i)
+            report(i / 200, "step")
+            time.sleep(0.01)
+        return {words: f"done {value}", state: 1}
+
+    handlers, buttons, words, state = run_of(slow)
     request = SimpleNamespace(session_hash="s")
-    start, watched, halt = by_name["start"], by_name["watched"], by_name["stop"]
-    assert [u["interactive"] for u in start(request, 7)] == [False, True]
+    start, watched, halt = handlers["start"], handlers["watched"], handlers["stop"]
+    assert pressable(start(request, value=7), buttons) == [False, True]
 
     def progress(share, desc):
         if len(heard) == 3:
-            halt(request)
+            assert pressable(halt(request), buttons) == [True, False]
 
-    assert watched(request, progress, 7) == (runs.STOPPED, gr.skip()) and len(heard) == 4
-    start(request, 7)
+    stopped = watched(request, progress, value=7)
+    assert stopped[words] == runs.STOPPED and state not in stopped and len(heard) == 4
+    assert pressable(stopped, buttons) == [True, False]
+    start(request, value=7)
     monkeypatch.setattr(time, "sleep", lambda s: None)
-    assert watched(request, lambda *_, **__: None, 7) == ("done 7", 1)
+    done = watched(request, lambda *_, **__: None, value=7)
+    assert (done[words], done[state]) == ("done 7", 1) and pressable(done, buttons) == [True, False]
     assert linearity.REMARK["queue"] is False
+
+
+@pytest.mark.parametrize("mistake", [UserError("Train a <net> first."), RuntimeError("secret")])
+def test_a_measurement_that_fails_says_why_and_can_be_started_again(mistake, capsys):
+    def fails(words, state, value, report):
+        raise mistake
+
+    handlers, buttons, words, _ = run_of(fails)
+    request = SimpleNamespace(session_hash="s")
+    handlers["start"](request, value=7)
+    shown = handlers["watched"](request, lambda *_, **__: None, value=7)
+    assert pressable(shown, buttons) == [True, False]
+    assert ("Train a &lt;net&gt; first." in shown[words]) == isinstance(mistake, UserError)
+    assert "secret" not in shown[words] and ("secret" in capsys.readouterr().err) == isinstance(mistake, RuntimeError)
+
+
+def test_a_run_that_a_later_one_has_replaced_says_nothing():
+    handlers, *_ = run_of(lambda words, state, value, report: {words: "x"})
+    request = SimpleNamespace(session_hash="s")
+    handlers["start"](request, value=7)
+    handlers["start"](request, value=8)
+    assert handlers["watched"](request, lambda *_, **__: None, value=7) == gr.skip()

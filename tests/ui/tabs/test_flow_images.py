@@ -15,22 +15,32 @@ from PIL import Image
 from analysis.core.errors import UserError
 from analysis.flow.images import FlowPicturesRequest, ImageFlows, PictureSweepResult
 from analysis.recipes import recipe
+from analysis.studio import Studio
 from flow_core.samplers import METHODS
+from tests.ui.serving import page_of
 from ui.components.players import MAX_FRAMES, Panel, images_value, shown_steps, tiled
 from ui.server.runs import Superseded, deadline
-from ui.tabs.flow_images import START, FlowImages, build_flow_images, gammas_read, sweep_words
+from ui.tabs.flow_images import START, FlowImages, FlowImagesControls, sweep_words
+from ui.tabs.flow_settings import read_by
 
 
 @pytest.fixture(scope="module")
 def tab(flows_folder) -> FlowImages:
     torch.set_num_threads(1)
-    return FlowImages(ImageFlows(flows_folder))
+    return FlowImages(ImageFlows(flows_folder), FlowImagesControls.names())
 
 
 def controls(*settings, data="shapes", label=-1, pictures=2, seed=0, nfe=3):
-    """What the page sends: shared controls, then shown, path, sampler, nfe, three gammas of each setting."""
-    rest = [v for path, sampler in settings for v in (True, path, sampler, nfe, 0.2, 0.0, 0.0)]
-    return [data, label, pictures, "uniform", seed, *rest]
+    """What the page sends: shared controls, and the fields of each setting with its letter."""
+    shared = {"data": data, "label": label, "pictures": pictures, "grid": "uniform", "seed": seed}
+    for letter, (path, sampler) in zip("abcd", settings, strict=False):
+        fields = {"shown": True, "path": path, "sampler": sampler, "nfe": nfe, "gamma1": 0.2, "gamma2": 0, "gamma3": 0}
+        shared |= {f"{name}_{letter}": value for name, value in fields.items()}
+    return shared
+
+
+def hidden(values: dict) -> dict:
+    return {k: False if k.startswith("shown_") else v for k, v in values.items()}
 
 
 def opened(src: str) -> np.ndarray:
@@ -38,7 +48,7 @@ def opened(src: str) -> np.ndarray:
 
 
 def test_four_settings_from_one_noise_with_every_step(tab):
-    panels = json.loads(tab.flows(*controls(*START))[0])
+    panels = json.loads(tab.show(**controls(*START))["player"])
     assert [p["title"][0] for p in panels] == list("ABCD") and panels[2]["title"] == "C: IDFF, published momentum"
     assert panels[2]["note"] == "net images-shapes, γ₁ = 0.2" and "3</b><span>network calls" in panels[0]["numbers"]
     for p in panels:
@@ -47,66 +57,70 @@ def test_four_settings_from_one_noise_with_every_step(tab):
         expected, state = (opened(t["src"]) for t in p["tracks"])
         assert np.array_equal(state[:16], opened(panels[0]["tracks"][1]["src"])[:16])  # the same noise
         assert np.array_equal(state[48:], expected[48:])  # at the end both are the picture
-    result = tab.bench.flow_pictures(tab.requests(*controls(*START))[3])
+    result = tab.flows.flow_pictures(tab.requests(**controls(*START))[3])
     assert np.array_equal(opened(panels[3]["tracks"][0]["src"])[16:32], np.concatenate(result.predictions[1], axis=1))
 
 
 def test_distances_say_what_the_numbers_say(tab):
     values, told = controls(*START), []
-    words, figures = tab.distances(*values, lambda share, what: told.append(what))
-    found = [tab.bench.distance(r) for r in tab.requests(*values)]
+    shown = tab.distances(lambda share, what: told.append(what), **values)
+    words, figures = shown["words"], shown["exact"]
+    found = [tab.flows.distance(r) for r in tab.requests(**values)]
     measure = [d.mse.mean() if d.lpips is None else d.lpips.mean() for d in found]
     assert f"{'ABCD'[int(np.argmin(measure))]} ends nearest to its net’s exact flow" in words
     assert f"{found[1].mse.mean():.4f} ± {found[1].mse.std(ddof=1):.4f}" in words
     assert "an exact flow of its own" in words and "not all cost" not in words and told
     assert figures.count("<img") == 2 and "Exact flow, OT-CFM net" in figures
-    alone, _ = tab.distances(*controls(("idff", "bridge"), ("idff", "heun"), ("idff", "euler"), ("idff", "rk4")), None)
+    on_one_net = controls(("idff", "bridge"), ("idff", "heun"), ("idff", "euler"), ("idff", "rk4"))
+    alone = tab.distances(**on_one_net)["words"]
     assert "noise of its own" in alone and "an exact flow of its own" not in alone
 
 
 def test_one_bad_setting_does_not_hide_the_others(tab):
     values = controls(*START)
-    values[5 + 4] = 1e6  # gamma1 of A
-    values[5 + 7] = False  # B is not shown
-    values[5 + 2 * 7 + 1] = "otcfm"  # C: momentum on a path without noise
-    panels = json.loads(tab.flows(*values)[0])
+    values |= {"gamma1_a": 1e6, "shown_b": False, "path_c": "otcfm"}  # C: momentum on a path without noise
+    panels = json.loads(tab.show(**values)["player"])
     assert panels[1] is None and panels[3]["tracks"]
     assert panels[0]["tracks"] is None and "gamma1 must be a number from -100 to 100." in panels[0]["numbers"]
     assert panels[2]["tracks"] is None and "this path has none" in panels[2]["numbers"]
-    assert "D ends nearest" in tab.distances(*values, None)[0]
-    hidden = [False if i >= 5 and (i - 5) % 7 == 0 else v for i, v in enumerate(controls(*START))]
-    assert "No setting can be run" in tab.distances(*hidden, None)[0] and tab.flows(*hidden)[2] == ""
-    kept = recipe.from_json(json.loads(tab.flows(*values)[2])["recipe"]).settings.request()
-    assert kept.settings == (None, None, None, tab.requests(*values)[3])
+    assert "D ends nearest" in tab.distances(**values)["words"]
+    nothing = hidden(controls(*START))
+    assert "No setting can be run" in tab.distances(**nothing)["words"] and tab.show(**nothing)["save"] == ""
+    kept = recipe.from_json(json.loads(tab.show(**values)["save"])["recipe"]).settings.request()
+    assert kept.settings == (None, None, None, tab.requests(**values)[3])
 
 
 def test_a_seed_that_is_being_typed_changes_nothing(tab):
     for seed in (None, -1, 2**40):
-        assert tab.flows(*controls(*START, seed=seed)) == (gr.skip(),) * 3
-    assert tab.requests(*controls(*START, seed=2**32 - 1, pictures=8))[0].seeds[-1] == 2**32 - 1
+        assert tab.show(**controls(*START, seed=seed)) == gr.skip()
+    assert tab.requests(**controls(*START, seed=2**32 - 1, pictures=8))[0].seeds[-1] == 2**32 - 1
 
 
 def test_a_number_of_pictures_is_checked_before_anything_is_made(tab):
     for many in (0, 9, 10**12, None):
         with pytest.raises(UserError, match="number of pictures"):
-            tab.flows(*controls(*START, pictures=many))
+            tab.show(**controls(*START, pictures=many))
 
 
 def test_distances_that_take_too_long_say_so(tab):
     with pytest.raises(UserError, match="longer than"):
-        tab.distances(*controls(*START, seed=55), deadline(-1))
+        tab.distances(deadline(-1), **controls(*START, seed=55))
 
 
 def test_classes_are_clamped_to_the_data(tab):
-    assert [n for n, _ in tab.classes("cifar10", 2)["choices"]] == ["no class", "cat & dog", "<b>ship</b>", "plane"]
-    assert tab.classes("cifar10", 2)["value"] == 2 and tab.classes("shapes", 2)["value"] == -1
-    assert tab.classes("shapes")["visible"] is False and tab.label("cifar10", 3) == tab.label("cifar10", None) == -1
-    made = [tab.flows(*controls(("idff", "euler"), *START[1:], data="cifar10", label=k))[0] for k in (0, 1)]
+    def classes(*args):
+        return tab.classes(*args)["label"]
+
+    assert [n for n, _ in classes("cifar10", 2)["choices"]] == ["no class", "cat & dog", "<b>ship</b>", "plane"]
+    assert classes("cifar10", 2)["value"] == 2 and classes("shapes", 2)["value"] == -1
+    assert classes("shapes")["visible"] is False and tab.label("cifar10", 3) == tab.label("cifar10", None) == -1
+    asked = [controls(("idff", "euler"), *START[1:], data="cifar10", label=k) for k in (0, 1)]
+    made = [tab.show(**values)["player"] for values in asked]
     assert json.loads(made[0])[0]["tracks"] != json.loads(made[1])[0]["tracks"]
 
 
 def test_only_the_gammas_that_a_sampler_reads_are_seen():
-    seen = {s: [u["visible"] for u in gammas_read(s)] for s in METHODS}
+    seen = {s: list(read_by("idff", s).values())[1:] for s in METHODS}
     assert seen["published"] == seen["momentum"] == [True] * 3 and seen["matched"] == [True, False, False]
     assert all(seen[s] == [False] * 3 for s in METHODS if s not in ("published", "momentum", "matched"))
 
@@ -114,7 +128,8 @@ def test_only_the_gammas_that_a_sampler_reads_are_seen():
 def test_sweep(tab, monkeypatch):
     monkeypatch.setattr("ui.tabs.flow_images.SWEEP_PICTURES", 2)
     told = []
-    words, figure = tab.sweep(*controls(*START[:2]), lambda share, what: told.append(share))
+    shown = tab.sweep(lambda share, what: told.append(share), **controls(*START[:2]))
+    words, figure = shown["sweep_words"], shown["sweep_figure"]
     assert "is nearest to its exact flow" in words and "2 pictures, seeds 0 to 1" in words and told[-1] > 0.9
     assert {"OT-CFM, Euler", "IDFF, Euler"} <= {t.get("name") for t in json.loads(figure["value"])["data"]}
 
@@ -122,11 +137,9 @@ def test_sweep(tab, monkeypatch):
         raise Superseded
 
     with pytest.raises(Superseded):
-        tab.sweep(*controls(*START[:2], seed=9), superseded)
-    values = controls(START[0])
-    values[5] = False
+        tab.sweep(superseded, **controls(*START[:2], seed=9))
     with pytest.raises(UserError, match="tick at least one"):
-        tab.sweep(*values, None)
+        tab.sweep(**hidden(controls(START[0])))
 
 
 def test_sweep_words_know_which_way_is_better():
@@ -156,8 +169,9 @@ def test_a_sentence_is_escaped():
     assert "&lt;script&gt;" in json.loads(images_value([Panel("A", "", None, "", "<script>")]))[0]["numbers"]
 
 
-def test_a_page_without_models_says_how_to_get_one(tmp_path):
-    with gr.Blocks() as demo, gr.Tab("Flow images") as page:
-        assert build_flow_images(page, ImageFlows(tmp_path)) is None
+def test_a_page_without_models_says_how_to_get_one(tmp_path, library):
+    flows = Studio(images=ImageFlows(tmp_path))
+    demo, page = page_of(library, "images", studio=flows)
+    assert page.built["images"].binding is None
     told = [b.value for b in demo.blocks.values() if getattr(b, "elem_id", "") == "images-none"]
     assert len(told) == 1 and "flow_core.train images" in told[0]

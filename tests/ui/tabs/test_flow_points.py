@@ -17,9 +17,9 @@ from flow_core.paths import PATH_NAMES, PATHS
 from flow_core.samplers import METHODS, SAMPLER_NAMES
 from ui.components.players import Panel, flow_value
 from ui.server.runs import Superseded
-from ui.tabs.flow_points import START, FlowLab
+from ui.tabs.flow_points import START, FlowControls, FlowLab
 from ui.tabs.flow_settings import DRAWING_SIDE, read_by
-from ui.tabs.flow_training import Trainer, cells_of, own_net, ring
+from ui.tabs.flow_training import Trainer, TrainingControls, cells_of, own_net, ring
 
 PLAIN = ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"), ("idff", "bridge")
 
@@ -27,26 +27,37 @@ PLAIN = ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"), ("idff"
 @pytest.fixture(scope="module")
 def lab() -> FlowLab:
     torch.set_num_threads(1)
-    return FlowLab(PointFlows())
+    return FlowLab(PointFlows(), FlowControls.names())
 
 
 def controls(*settings, density="8gaussians", points=64, net="oracle", drawing="", own=(), seed=0, nfe=4):
-    """What the page sends: shared controls, then shown, path, sampler, nfe, sigma0, three gammas of each setting."""
-    rest = [v for path, sampler in settings for v in (True, path, sampler, nfe, 0.2, 0.2, -0.5, 0.0)]
-    return [density, seed, points, "uniform", net, drawing, own, *rest]
+    """What the page sends: shared controls, and the fields of each setting with its letter."""
+    values = {
+        "density": density, "seed": seed, "points": points, "grid": "uniform", "net": net, "drawing": drawing,
+        "own": own,
+    }  # fmt: skip
+    numbers = {"nfe": nfe, "sigma0": 0.2, "gamma1": 0.2, "gamma2": -0.5, "gamma3": 0.0}
+    for letter, (path, sampler) in zip("abcd", settings, strict=False):
+        fields = {"shown": True, "path": path, "sampler": sampler, **numbers}
+        values |= {f"{name}_{letter}": value for name, value in fields.items()}
+    return values
+
+
+def hidden(values: dict) -> dict:
+    return {k: False if k.startswith("shown_") else v for k, v in values.items()}
 
 
 def test_four_settings_from_one_noise(lab):
-    value, words, _ = lab.flows(*controls(*PLAIN))
-    panels = json.loads(value)["panels"]
+    shown = lab.show(**controls(*PLAIN))
+    panels, words = json.loads(shown["player"])["panels"], shown["words"]
     assert [p["title"][0] for p in panels] == list("ABCD") and panels[1]["title"] == "B: IDFF, published momentum"
     for p in panels:
         assert p["x"][0] == panels[0]["x"][0] and p["y"][0] == panels[0]["y"][0]
         assert len(p["times"]) == len(p["x"]) == 5 and len(p["x"][0]) == 64
         assert p["note"] == "exact oracle, no network"
     assert "4</b><span>network calls" in panels[0]["numbers"] and "and 3 derivatives" in panels[1]["numbers"]
-    requests = lab.requests(*controls(*PLAIN))
-    mmd2 = [lab.bench.flow_2d(r).numbers.mmd2 for r in requests]
+    requests = lab.requests(**controls(*PLAIN))
+    mmd2 = [lab.flows.flow_2d(r).numbers.mmd2 for r in requests]
     best = "ABCD"[int(np.argmin(mmd2))]
     assert f"{best} has the least MMD², {min(mmd2):.4f}" in words and "data against data gives" in words
     assert "not all cost the same" in words  # the published drift takes derivatives
@@ -54,16 +65,33 @@ def test_four_settings_from_one_noise(lab):
 
 def test_one_bad_setting_does_not_hide_the_others(lab):
     values = controls(*PLAIN)
-    values[7 + 8 + 5] = 1e6  # gamma1 of B
-    values[7 + 2 * 8] = False  # C is not shown
-    panels = json.loads(lab.flows(*values)[0])["panels"]
+    values |= {"gamma1_b": 1e6, "shown_c": False}
+    shown = lab.show(**values)
+    panels = json.loads(shown["player"])["panels"]
     assert panels[2] is None and panels[0]["figure"] and panels[3]["figure"]
     assert panels[1]["figure"] is None and "gamma1 must be a number from -100 to 100." in panels[1]["numbers"]
-    kept = recipe.from_json(json.loads(lab.flows(*values)[2])["recipe"]).settings.request()
-    assert kept.settings == tuple(lab.requests(*values)[k] if k in (0, 3) else None for k in range(4))
-    hidden = [False if i >= 7 and (i - 7) % 8 == 0 else v for i, v in enumerate(controls(*PLAIN))]
-    _, words, keep = lab.flows(*hidden)
-    assert "No setting can be run" in words and keep == ""
+    kept = recipe.from_json(json.loads(shown["save"])["recipe"]).settings.request()
+    assert kept.settings == tuple(lab.requests(**values)[k] if k in (0, 3) else None for k in range(4))
+    nothing = lab.show(**hidden(controls(*PLAIN)))
+    assert "No setting can be run" in nothing["words"] and nothing["save"] == ""
+
+
+def test_a_drawing_is_seen_where_no_net_can_go_there(lab):
+    """OT-CFM has no closed form: its panel says so, beside the density that is drawn."""
+    values = controls(*START, density=DRAWN, net="auto")
+    panels = json.loads(lab.show(**values)["player"])["panels"]
+    assert values["path_a"] == "otcfm" and panels[0]["times"] is None and "train a net" in panels[0]["numbers"]
+    density = np.array(panels[0]["figure"]["data"][0]["z"]["bdata"] is not None)
+    assert density.all() and panels[1]["times"] and panels[1]["figure"]
+
+
+def test_a_sweep_leaves_out_what_has_no_net(lab, monkeypatch):
+    monkeypatch.setattr("ui.tabs.flow_points.SWEEP_POINTS", 32)
+    shown = lab.sweep(**controls(("otcfm", "euler"), ("icfm", "euler"), density=DRAWN, net="auto"))
+    names = [t.get("name") for t in json.loads(shown["sweep_nfe"]["value"])["data"]]
+    assert "I-CFM, Euler" in names and "OT-CFM, Euler" not in names and "OT-CFM, Euler" in shown["sweep_words"]
+    with pytest.raises(UserError, match="train a net"):
+        lab.sweep(**controls(("otcfm", "euler"), density=DRAWN, net="auto"))
 
 
 def test_a_sentence_is_escaped():
@@ -72,21 +100,22 @@ def test_a_sentence_is_escaped():
 
 
 def test_the_first_view_is_never_empty(lab):
-    panels = json.loads(lab.flows(*controls(*START, net="auto"))[0])["panels"]
+    panels = json.loads(lab.show(**controls(*START, net="auto"))["player"])["panels"]
     assert all(p["figure"] for p in panels)
 
 
 def test_every_path_and_sampler_has_a_name_and_hides_what_it_does_not_read():
     assert set(PATH_NAMES) == set(PATHS) and set(SAMPLER_NAMES) == set(METHODS)
-    seen = {s: [u["visible"] for u in read_by("idff", s)] for s in METHODS}
+    seen = {s: list(read_by("idff", s).values()) for s in METHODS}
     assert seen["published"] == [True] * 4 and seen["matched"] == [True, True, False, False]
-    assert seen["euler"] == [True, False, False, False] and read_by("icfm", "euler")[0]["visible"] is False
+    assert seen["euler"] == [True, False, False, False] and read_by("icfm", "euler")["sigma0"] is False
 
 
 def test_sweep(lab, monkeypatch):
     monkeypatch.setattr("ui.tabs.flow_points.SWEEP_POINTS", 32)
     told = []
-    words, nfe, gamma = lab.sweep(*controls(*PLAIN[:2]), lambda share, what: told.append(share))
+    shown = lab.sweep(lambda share, what: told.append(share), **controls(*PLAIN[:2]))
+    words, nfe, gamma = shown["sweep_words"], shown["sweep_nfe"], shown["sweep_gamma"]
     assert "has the least MMD²" in words and "4 seeds from 0 on, 32 points" in words and len(told) > 100
     names = [t.get("name") for t in json.loads(nfe["value"])["data"]]
     assert "I-CFM, Euler" in names and "exact oracle, Euler" in names
@@ -96,35 +125,39 @@ def test_sweep(lab, monkeypatch):
         raise Superseded
 
     with pytest.raises(Superseded):
-        lab.sweep(*controls(*PLAIN[:2]), superseded)
-    values = controls(PLAIN[0])
-    values[7] = False
+        lab.sweep(superseded, **controls(*PLAIN[:2]))
     with pytest.raises(UserError, match="tick at least one"):
-        lab.sweep(*values, None)
+        lab.sweep(**hidden(controls(PLAIN[0])))
 
 
-def test_drawing():
+def trainer_of(lab) -> Trainer:
+    return Trainer(lab.flows, TrainingControls.names())
+
+
+def test_drawing(lab):
     assert cells_of("") == cells_of(ring()) and np.array(cells_of("")).shape == (DRAWING_SIDE, DRAWING_SIDE)
     bits = "1" * DRAWING_SIDE + "0" * (DRAWING_SIDE * DRAWING_SIDE - DRAWING_SIDE)
     assert np.array_equal(np.array(cells_of(bits)).sum(1), [DRAWING_SIDE] + [0] * (DRAWING_SIDE - 1))
-    assert Trainer.stroke(SimpleNamespace(_data={"mask": bits})) == (bits, DRAWN)
+    trainer = trainer_of(lab)
+    assert trainer.stroke(SimpleNamespace(_data={"mask": bits})) == {"drawing": bits, "density": DRAWN}
     with pytest.raises(UserError, match="paint"):
-        Trainer.stroke(SimpleNamespace(_data={"mask": "0" * DRAWING_SIDE * DRAWING_SIDE}))
+        trainer.stroke(SimpleNamespace(_data={"mask": "0" * DRAWING_SIDE * DRAWING_SIDE}))
     for data in (None, {"mask": "1"}, {"mask": "2" * DRAWING_SIDE * DRAWING_SIDE}):
         with pytest.raises(UserError):
-            Trainer.stroke(SimpleNamespace(_data=data))
+            trainer.stroke(SimpleNamespace(_data=data))
 
 
 def test_a_net_trained_on_a_drawing_is_used_at_once(lab):
-    trainer = Trainer(lab.bench)
+    trainer = trainer_of(lab)
     shown = list(trainer.train(DRAWN, "", "idff", 0.2, 60, 0, ()))
-    assert len(shown) == 3 and "Training" in shown[0][0] and "Trained" in shown[-1][0]
-    assert len(json.loads(shown[1][1])["data"]) == 2  # loss and MMD^2
-    own = shown[-1][-1]
-    assert own == ((DRAWN, ring(), "idff", 0.2, lab.bench.trained[-1]),)
-    panels = json.loads(lab.flows(*controls(("idff", "euler"), density=DRAWN, net="auto", own=own))[0])["panels"]
+    assert len(shown) == 3 and "Training" in shown[0]["status"] and "Trained" in shown[-1]["status"]
+    assert len(json.loads(shown[1]["loss"])["data"]) == 2  # loss and MMD^2
+    own = shown[-1]["own"]
+    assert own == ((DRAWN, ring(), "idff", 0.2, lab.flows.trained[-1]),)
+    values = controls(("idff", "euler"), density=DRAWN, net="auto", own=own)
+    panels = json.loads(lab.show(**values)["player"])["panels"]
     assert panels[0]["note"] == "net trained here"
-    kept = lab.bench.trained
+    kept = lab.flows.trained
     assert own_net(own, DRAWN, ring(), "idff", 0.2, kept) and own_net(own, DRAWN, "", "idff", 0.2, kept)
     assert own_net(own, DRAWN, "", "idff", 0.3, kept) is None and own_net(own, "moons", "", "idff", 0.2, kept) is None
     assert own_net(own, DRAWN, "", "idff", 0.2, ()) is None  # forgotten by the bench
@@ -134,5 +167,16 @@ def test_a_stopped_training_keeps_its_net(lab):
     def stop(share, what):
         raise Superseded
 
-    *_, last = Trainer(lab.bench).train("moons", "", "icfm", 0.2, 1000, 5, (), stop)
-    assert "Stopped" in last[0] and "50 of 1,000" in last[0] and lab.bench.trained[-1] == last[-1][0][-1]
+    *_, last = trainer_of(lab).train("moons", "", "icfm", 0.2, 1000, 5, (), stop)
+    assert "Stopped" in last["status"] and "50 of 1,000" in last["status"]
+    assert lab.flows.trained[-1] == last["own"][0][-1]
+
+
+def test_a_training_that_fails_says_why_and_can_be_started_again(lab):
+    trainer, visitor = trainer_of(lab), SimpleNamespace(session_hash="s")
+    wish = trainer.ask(visitor)["wish"]
+    question = {
+        "density": "moons", "drawing": "", "path": "icfm", "sigma0": 0.2, "steps": 10**9, "seed": 0, "own": (),
+    }  # fmt: skip
+    *_, failed, last = trainer.watched(visitor, wish, **question)
+    assert "training steps" in failed["status"] and last["start"]["interactive"] and not last["stop"]["interactive"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 
-import gradio as gr
 import pytest
 
 from analysis.core.errors import UserError
@@ -13,14 +12,16 @@ from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.point_requests import DRAWN, Flow2DRequest
 from analysis.flow.side_by_side import SideBySideRequest
 from analysis.recipes import recipe as recipes
+from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest
 from foundation.randomness import MAX_SEED
 from tests.analysis.flow.tiny_flows import tiny_benches
-from ui.tabs.flow_images import FlowImages, build_flow_images
-from ui.tabs.flow_points import FlowLab, build_flow_lab
+from tests.ui.serving import page_of
+from ui.tabs.flow_images import FlowImages, FlowImagesControls
+from ui.tabs.flow_points import FlowControls, FlowLab
 from ui.tabs.flow_settings import drawn_bits, in_a_row, nets_after, opened_nets
 from ui.tabs.flow_training import cells_of, ring
-from ui.tabs.time_series import ASK, TimeSeries, build_time_series
+from ui.tabs.time_series import ASK, SeriesControls, TimeSeries
 
 PLANE = {"seed": 3, "points": 64, "grid": "cosine", "net": "oracle"}
 
@@ -32,31 +33,34 @@ def benches(flows_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def opens(benches):
+def opens(library, benches):
     """How the real tabs take up recipes, by kind."""
-    with gr.Blocks(), gr.Tabs():
-        with gr.Tab("Flow lab") as page:
-            plane = build_flow_lab(page, benches.plane)
-        with gr.Tab("Flow images") as page:
-            images = build_flow_images(page, benches.pictures)
-        with gr.Tab("Time series") as page:
-            series = build_time_series(page, benches.series)
-    return {o.kinds[0]: o for o in (plane, images, series)}
+    _, page = page_of(library, "flow", "images", "series", studio=benches)
+    return {tab.binding.kinds[0]: tab for tab in page.built.values()}
 
 
-def fill(benches, opens, question) -> list:
-    recipe = benches.describe(question)
-    values = opens[recipe.kind].fill(recipe.settings)
-    assert len(values) == len(opens[recipe.kind].outputs)
-    return list(values)
+def fill(benches, opens, question) -> dict:
+    """What a recipe fills in, by the names of the controls."""
+    recipe = describe_for(question, benches)
+    tab = opens[recipe.kind]
+    values, c = tab.binding.fill(recipe.settings), tab.controls
+    assert set(values) <= set(tab.binding.outputs)
+    names = {part: name for name, part in {**c.named(), **(c.by_letter() if hasattr(c, "settings") else {})}.items()
+             if name != "settings"}  # fmt: skip
+    return {names[part]: value for part, value in values.items()}
 
 
-def plain(values) -> list:
+def plain(values: dict) -> dict:
     """Values as a page would send them; of hidden controls that are left as they are, none."""
-    return [v.get("value") if isinstance(v, dict) else v for v in values]
+    return {name: v.get("value") if isinstance(v, dict) else v for name, v in values.items()}
 
 
-def kept(value: str) -> recipes.FlowRecipe:
+def asked(values: dict, *shared: str) -> dict:
+    """What a page asks with these values: the shared ones, and those of the settings."""
+    return {n: v for n, v in plain(values).items() if n in shared or n[-2:] in ("_a", "_b", "_c", "_d")}
+
+
+def kept(value: str) -> recipes.Recipe:
     """The recipe of a row of buttons, the same in its picture."""
     read = json.loads(value)
     recipe = recipes.from_json(read["recipe"])
@@ -78,21 +82,20 @@ def test_the_flow_lab_asks_again_what_it_kept(benches, opens):
         )
     )
     values = fill(benches, opens, question)
-    assert values[2 * 8 + 9 + 5]["visible"] and not values[9 + 5]["visible"]  # gamma1 of C and of A
-    density, every, points, grid, net, seed, *drawn, opened = plain(values[:9])
-    assert every == 8 and drawn == [None, None] and opened == ()
-    lab = FlowLab(benches.plane)
-    again = [density, seed, points, grid, net, "", (), *plain(values[9:])]
-    assert tuple(lab.requests(*again)) == question.settings
-    recipe = kept(lab.flows(*again)[2])
-    assert recipe == benches.describe(question)
+    assert values["gamma1_c"]["visible"] and not values["gamma1_a"]["visible"]
+    assert values["nfe_all"] == 8 and not {"drawing", "paper"} & set(values) and values["opened"] == ()
+    lab = FlowLab(benches.points, FlowControls.names())
+    again = asked(values, "density", "seed", "points", "grid", "net") | {"drawing": "", "own": ()}
+    assert tuple(lab.requests(**again)) == question.settings
+    recipe = kept(lab.show(**again)["save"])
+    assert recipe == describe_for(question, benches)
 
 
 def test_a_drawing_is_kept_and_painted_again(benches, opens):
     drawing = cells_of(ring())
     request = Flow2DRequest(density=DRAWN, drawing=drawing, **PLANE)
     values = fill(benches, opens, SideBySideRequest((request,)))
-    assert values[6] == ring() == drawn_bits(request) == json.loads(values[7])["mask"]
+    assert values["drawing"] == ring() == drawn_bits(request) == json.loads(values["paper"])["mask"]
     assert drawn_bits(Flow2DRequest()) == ""
     with pytest.raises(UserError, match="32 × 32"):
         fill(benches, opens, SideBySideRequest((Flow2DRequest(density=DRAWN, drawing=((0, 1),) * 2, **PLANE),)))
@@ -124,7 +127,8 @@ def test_what_a_slider_cannot_show_is_a_sentence(benches, opens):
         with pytest.raises(UserError, match=words):
             fill(benches, opens, SideBySideRequest((request,)))
     unread = Flow2DRequest(path="icfm", sigma0=0, gamma1=50, **PLANE)  # of no meaning there
-    assert plain(fill(benches, opens, SideBySideRequest((unread,)))[9:15])[4:] == [None, None]
+    values = plain(fill(benches, opens, SideBySideRequest((unread,))))
+    assert values["sigma0_a"] is None and values["gamma1_a"] is None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -133,14 +137,14 @@ def test_what_a_slider_cannot_show_is_a_sentence(benches, opens):
 
 def test_flow_images_asks_again_what_it_kept(benches, opens):
     common = {"data": "cifar10", "label": 2, "seeds": (5, 6), "grid": "cosine"}
-    asked = (FlowPicturesRequest(nfe=2, **common), FlowPicturesRequest(sampler="matched", gamma1=3.5, nfe=3, **common))
-    values = fill(benches, opens, SideBySideRequest((None, *asked)))
-    data, label, pictures, every, grid, seed, *rest = plain(values)
-    assert values[1]["visible"] and (label, pictures, seed, every) == (2, 2, 5, 2)
-    tab = FlowImages(benches.pictures)
-    again = [data, label, pictures, grid, seed, *rest]
-    assert tuple(tab.requests(*again)) == (None, *asked, None)
-    assert kept(tab.flows(*again)[2]) == benches.describe(SideBySideRequest((None, *asked, None)))
+    two = (FlowPicturesRequest(nfe=2, **common), FlowPicturesRequest(sampler="matched", gamma1=3.5, nfe=3, **common))
+    values = fill(benches, opens, SideBySideRequest((None, *two)))
+    assert values["label"]["visible"] and values["label"]["value"] == 2
+    assert [values[name] for name in ("pictures", "seed", "nfe_all")] == [2, 5, 2]
+    tab = FlowImages(benches.images, FlowImagesControls.names())
+    again = asked(values, "data", "label", "pictures", "grid", "seed")
+    assert tuple(tab.requests(**again)) == (None, *two, None)
+    assert kept(tab.show(**again)["save"]) == describe_for(SideBySideRequest((None, *two, None)), benches)
 
 
 def test_seeds_in_a_row():
@@ -157,18 +161,24 @@ def test_seeds_in_a_row():
 def test_time_series_asks_again_what_it_kept(benches, opens):
     question = ForecastRequest("small", 1 / 3, 5, 4, 3, "published", (1.5,), 7)
     values = fill(benches, opens, question)
-    assert values[3]["maximum"] == 6 and values[7]["visible"] and values[9] == ASK
-    model, known, *again = plain(values)[:9]
-    tab = TimeSeries(benches.series)
-    start, horizon, members, nfe, method, gamma, seed = again
-    assert known == model == "small"  # so that the tab, when it is selected, does not choose a horizon
-    out = tab.forecast(model, start, horizon, members, nfe, method, gamma, seed, 0)
-    assert kept(out[2]) == benches.describe(question)
+    assert values["horizon"]["maximum"] == 6 and values["gamma"]["visible"] and values["run_words"] == ASK
+    again = {k: v for k, v in plain(values).items() if not k.startswith("run_")}
+    # so that the tab, when it is selected, does not choose a horizon
+    assert again.pop("known") == again["model"] == "small"
+    assert kept(series_tab(benches).forecast(**again, lead=0)["save"]) == describe_for(question, benches)
+
+
+def series_tab(benches) -> TimeSeries:
+    return TimeSeries(benches.series, SeriesControls.names())
+
+
+def forecast(tab, start, horizon, **more) -> dict:
+    settings = {"members": 4, "nfe": 3, "method": "euler", "gamma": 0.5, "seed": 0, "lead": 0}
+    return tab.forecast("small", start, horizon, **settings | more)
 
 
 def test_the_usual_horizon_is_kept_as_a_number(benches):
-    out = TimeSeries(benches.series).forecast("small", 0.3, 0, 4, 3, "euler", 0.5, 0, 0)
-    assert kept(out[2]).settings.horizon == 3
+    assert kept(forecast(series_tab(benches), 0.3, 0)["save"]).settings.horizon == 3
 
 
 def test_forecasts_that_the_page_cannot_show(benches, opens):
@@ -178,14 +188,14 @@ def test_forecasts_that_the_page_cannot_show(benches, opens):
     ):
         with pytest.raises(UserError, match=words):
             fill(benches, opens, question)
-    assert plain(fill(benches, opens, ForecastRequest("small", method="euler", gammas=(0.5, 9))))[7] == 0.5
+    assert plain(fill(benches, opens, ForecastRequest("small", method="euler", gammas=(0.5, 9))))["gamma"] == 0.5
 
 
 def test_a_model_with_an_odd_name_has_no_recipe_but_a_forecast(benches, monkeypatch):
-    tab = TimeSeries(benches.series)
-    out = tab.forecast("small", 0.3, 2, 4, 3, "euler", 0.5, 0, 0)
+    tab = series_tab(benches)
+    out = forecast(tab, 0.3, 2)
     monkeypatch.setattr("ui.tabs.flow_settings.describe_flows", refuse)
-    assert tab.forecast("small", 0.3, 2, 4, 3, "euler", 0.5, 0, 0) == (*out[:2], "", *out[3:])
+    assert out["save"] and forecast(tab, 0.3, 2) == out | {"save": ""}
 
 
 def refuse(*_):

@@ -16,23 +16,23 @@ from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest
 from ui.components import html
 from ui.components.html import png_base64
 from ui.source import NO_CLASS
-from ui.tabs.spectrum import TOO_MANY, WAITING, ModePanel, SpectrumTab
+from ui.tabs.spectrum import TOO_MANY, WAITING, SpectrumControls, SpectrumTab
 
 EDGES = (0.3, 0.6)
 
 
 @pytest.fixture
 def panel(library):
-    return ModePanel(library)
+    return SpectrumTab(library, SpectrumControls.names())
 
 
 def show(panel, chosen, seed=5, model="tiny", label=NO_CLASS, level=0):
-    entry = SpectrumTab(panel.library).entry(model, level)
-    return panel.show(model, seed, label, entry, EDGES, "alpha", chosen)
+    return panel.contributions(model, seed, label, level, *EDGES, "alpha", chosen)
 
 
 def test_one_mode_is_the_workbenchs(panel, library):
-    card, pictures, curves = show(panel, [7])
+    shown = show(panel, [7])
+    card, pictures, curves = shown["card"], shown["mode_pictures"], shown["mode_curves"]
     found = library.get("tiny").mode(ModeRequest(5, 0, (7,)))
     assert f"{found.alpha[0]:+.4f}" in card and f"{math.log(2) / abs(found.alpha[0]):.3g} τ" in card
     assert f"{100 * found.share[-1]:.2g} % at the picture" in card and 'data-mode="7"' in card
@@ -44,7 +44,8 @@ def test_one_mode_is_the_workbenchs(panel, library):
 
 def test_a_group_is_shown_as_one(panel, library):
     chosen = [1, 2, 70]
-    card, pictures, _ = show(panel, chosen)
+    shown = show(panel, chosen)
+    card, pictures = shown["card"], shown["mode_pictures"]
     found = library.get("tiny").mode(ModeRequest(5, 0, tuple(chosen)))
     assert "3 modes of skip 0" in card and f"{np.median(found.period):.3g} τ" in card
     assert f"{len(set(found.pair.tolist()))} pairs at 3 places" in card
@@ -52,37 +53,38 @@ def test_a_group_is_shown_as_one(panel, library):
 
 
 def test_a_class_belongs_to_its_model(panel, library):
-    pictures = show(panel, [3], model="tiny-classes", label=2)[1]
+    pictures = show(panel, [3], model="tiny-classes", label=2)["mode_pictures"]
     assert png_base64(library.get("tiny-classes").mode(ModeRequest(5, 0, (3,), 2)).without) in pictures
 
 
 def test_nothing_chosen_and_too_much(panel):
-    card, words, curves = show(panel, [])
-    assert card == gr.skip() and words == WAITING and not curves["visible"]
-    assert show(panel, [10**6])[1] == WAITING  # of a model that is no longer looked at
-    size = SpectrumTab(panel.library).entry("tiny", 0).alpha.size
+    shown = show(panel, [])
+    assert "card" not in shown and shown["mode_pictures"] == WAITING and not shown["mode_curves"]["visible"]
+    assert show(panel, [10**6])["mode_pictures"] == WAITING  # of a model that is no longer looked at
+    size = panel.entry("tiny", 0).alpha.size
     if size > MAX_MODES:
-        assert show(panel, list(range(MAX_MODES + 1)))[1] == TOO_MANY
-    assert all(v == gr.skip() for v in show(panel, [1], seed=None))
+        assert show(panel, list(range(MAX_MODES + 1)))["mode_pictures"] == TOO_MANY
+    assert show(panel, [1], seed=None) == gr.skip()
 
 
 def test_too_many_modes_are_not_asked_for(panel, monkeypatch):
     monkeypatch.setattr("ui.tabs.spectrum.MAX_MODES", 2)
-    assert show(panel, [1, 2, 3])[1] == TOO_MANY
+    assert show(panel, [1, 2, 3])["mode_pictures"] == TOO_MANY
 
 
-def test_what_is_kept_makes_the_picture_again(library):
-    tab, bench = SpectrumTab(library), library.get("tiny")
-    pictures, _, kept = tab.masked("tiny", 3, NO_CLASS, *EDGES, 0.0, 1.0, 0.5, "abs", [1])
-    recipe = recipes.from_json(json.loads(kept)["recipe"])
+def test_what_is_kept_makes_the_picture_again(panel, library):
+    bench = library.get("tiny")
+    shown = panel.masked("tiny", 3, NO_CLASS, *EDGES, 0.0, 1.0, 0.5, "abs", [1])
+    recipe = recipes.from_json(json.loads(shown["save"])["recipe"])
     request = MaskRequest(3, -1, EDGES, (0.0, 1.0, 0.5), "abs", (1,))
     assert recipe.settings.request() == request
-    assert png_base64(recipes.replay(recipe, bench).masked) in pictures
+    assert png_base64(recipes.replay(recipe, bench).masked) in shown["pictures"]
 
 
-def test_a_recipe_fills_the_controls(library):
-    tab = SpectrumTab(library)
+def test_a_recipe_fills_the_controls(panel):
     settings = MaskSettings.of(MaskRequest(3, -1, (0.2, 0.7), (0, 1, 2), "abs", (1, 2)))
-    assert tab.fill(settings) == (0.2, 0.7, 0, 1, 2, "abs", [1, 2])
+    assert panel.fill(settings) == {
+        "low": 0.2, "high": 0.7, "small": 0, "middle": 1, "large": 2, "order": "abs", "levels": [1, 2],
+    }  # fmt: skip
     with pytest.raises(UserError, match="page shows three"):
-        tab.fill(MaskSettings.of(MaskRequest(3, -1, (0.5,), (0, 1))))
+        panel.fill(MaskSettings.of(MaskRequest(3, -1, (0.5,), (0, 1))))

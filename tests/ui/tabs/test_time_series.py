@@ -12,43 +12,40 @@ import pytest
 from analysis.core.errors import UserError
 from analysis.series import long_run
 from analysis.series.forecast import ForecastRequest
+from analysis.studio import Studio
 from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES, Diverged
 from flow_core.series.model import SeriesModel
 from tests.analysis.series.forecasts import bench_on
+from tests.ui.serving import page_of
 from ui.server.runs import Superseded
 from ui.tabs import time_series as words
-from ui.tabs.time_series import OUTPUTS, RUN_FIGURES, TimeSeries, build_time_series, forgotten, reads_gamma
+from ui.tabs.time_series import FORECAST, FREE_RUN, MAPS, SeriesControls, TimeSeries, reads_gamma
 
-SETTINGS = (5, 3, "multistep", 0.5, 0)  # members, NFE, method, gamma1, seed
+SETTINGS = {"members": 5, "nfe": 3, "method": "multistep", "gamma": 0.5, "seed": 0}
 
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(long_run, "FREE_RUNS", 3)
-        yield TimeSeries(bench_on(tmp_path_factory.mktemp("series"), patch))
-
-
-def named(outputs) -> dict:
-    names = ("numbers", "words", "keep", "fan", "plane", "error", "lead", "mean", "truth", "less", "spread")
-    return dict(zip(names, outputs, strict=True))
+        yield TimeSeries(bench_on(tmp_path_factory.mktemp("series"), patch), SeriesControls.names())
 
 
 def test_a_forecast_of_a_vector_world(tab):
-    out = named(tab.forecast("small", 0.3, 2, *SETTINGS, 0))
-    r = tab.bench.forecast(ForecastRequest("small", 0.3, 2, 5, 3))
+    out = tab.forecast("small", 0.3, 2, lead=0, **SETTINGS)
+    r = tab.series.forecast(ForecastRequest("small", 0.3, 2, 5, 3))
     mine, other = (r.marks[k].crps_fair for k in ("this model", "damped persistence"))
     assert f"{mine:.3g} sd" in out["numbers"] and f"{other:.3g} sd" in out["numbers"]
     assert ("Here the forecast beats" if mine < other else "does not beat damped persistence") in out["words"]
     assert "fair CRPS is 0.25, of damped persistence 0.5" in out["words"]
     assert next(t["name"] for t in json.loads(out["error"]["value"])["data"]) == "this model"
     assert out["fan"]["visible"] and not out["plane"]["visible"] and not out["lead"]["visible"]
-    assert not any(out[m]["visible"] for m in ("mean", "truth", "less", "spread"))
+    assert not any(out[m]["visible"] for m in MAPS)
 
 
 def test_planes_and_maps_are_shown_where_there_are_some(tab):
-    assert named(tab.forecast("alanine", 0.3, 2, *SETTINGS, 0))["plane"]["visible"]
-    out = named(tab.forecast("field", 0.3, 2, *SETTINGS, 1))
+    assert tab.forecast("alanine", 0.3, 2, lead=0, **SETTINGS)["plane"]["visible"]
+    out = tab.forecast("field", 0.3, 2, lead=1, **SETTINGS)
     assert (
         out["lead"]["visible"]
         and out["lead"]["value"] == 1
@@ -56,19 +53,19 @@ def test_planes_and_maps_are_shown_where_there_are_some(tab):
         and "1 to 2" in out["lead"]["info"]
     )
     assert (
-        out["spread"]["visible"]
-        and out["spread"]["value"] != named(tab.forecast("field", 0.3, 2, *SETTINGS, 2))["spread"]["value"]
+        out["map_spread"]["visible"]
+        and out["map_spread"]["value"] != tab.forecast("field", 0.3, 2, lead=2, **SETTINGS)["map_spread"]["value"]
     )
-    assert named(tab.forecast("field", 0.3, 2, *SETTINGS, 99))["lead"]["value"] == 2
+    assert tab.forecast("field", 0.3, 2, lead=99, **SETTINGS)["lead"]["value"] == 2
 
 
 def test_another_world_has_another_horizon_and_is_computed_once(tab):
-    known, horizon, *shown = tab.another_world("small", "lorenz", 0.3, *SETTINGS)
-    assert known == "small" and (horizon["maximum"], horizon["value"]) == (6, 3)
+    shown = tab.another_world("small", "lorenz", 0.3, **SETTINGS)
+    horizon = shown.pop("horizon")
+    assert shown.pop("known") == "small" and (horizon["maximum"], horizon["value"]) == (6, 3)
     assert horizon["info"] == "frames of 1 step each, 1 to 6"
-    assert shown == list(tab.forecast("small", 0.3, 0, *SETTINGS, 0)) and len(shown) == OUTPUTS
-    again = tab.another_world("small", "small", 0.3, *SETTINGS)
-    assert len(again) == 2 + OUTPUTS and all(v == gr.skip() for v in again)
+    assert shown == tab.forecast("small", 0.3, 0, lead=0, **SETTINGS) and set(shown) == set(FORECAST)
+    assert tab.another_world("small", "small", 0.3, **SETTINGS) == gr.skip()
 
 
 def test_what_cannot_be_is_told_in_the_place_of_the_figures(tab, monkeypatch):
@@ -77,27 +74,31 @@ def test_what_cannot_be_is_told_in_the_place_of_the_figures(tab, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(SeriesModel, "forecast", diverge)
-        out = named(tab.forecast("small", 0.123, 2, *SETTINGS, 0))
-    assert "forecast &lt;fewer&gt; frames." in out["words"] and not out["fan"]["visible"] and out["keep"] == ""
-    first = dataclasses.replace(tab.bench.info("lorenz"), needs="Put x.csv there.")
-    monkeypatch.setattr(type(tab.bench), "info", lambda self, name="": first)
-    monkeypatch.setattr(tab.bench, "_opened", {})
-    monkeypatch.setitem(tab.bench.__dict__, "models", (*tab.bench.models[1:], first))
-    known, horizon, *out = tab.another_world("lorenz", "small", 0.3, *SETTINGS)
-    assert known == "" and horizon == gr.skip()
-    assert "Put x.csv there. These worlds are at hand: Small world; Small field; Small world." in out[1]
-    assert out[2] == ""
-    assert words.choices(tab.bench.models) == [
+        out = tab.forecast("small", 0.123, 2, lead=0, **SETTINGS)
+    assert "forecast &lt;fewer&gt; frames." in out["words"] and not out["fan"]["visible"] and out["save"] == ""
+    first = dataclasses.replace(tab.series.info("lorenz"), needs="Put x.csv there.")
+    monkeypatch.setattr(type(tab.series), "info", lambda self, name="": first)
+    monkeypatch.setattr(tab.series, "_opened", {})
+    monkeypatch.setitem(tab.series.__dict__, "models", (*tab.series.models[1:], first))
+    out = tab.another_world("lorenz", "small", 0.3, **SETTINGS)
+    assert out["known"] == "" and "horizon" not in out and out["save"] == ""
+    assert "Put x.csv there. These worlds are at hand: Small world; Small field; Small world." in out["words"]
+
+
+def test_a_world_without_its_files_is_not_offered_but_named(tab):
+    first = dataclasses.replace(tab.series.info("lorenz"), needs="Put <x.csv> there.")
+    models = (*(m for m in tab.series.models if m.name != "lorenz"), first)
+    assert words.choices(models) == [
         ("Small world (alanine)", "alanine"),
         ("Small field", "field"),
         ("Small world (small)", "small"),
-        ("Lorenz-63 – needs files", "lorenz"),
     ]
+    line = words.not_here(models)
+    assert "Lorenz-63" in line and "Put &lt;x.csv&gt; there." in line and words.not_here(models[:-1]) == ""
 
 
 def test_a_seed_that_is_being_typed_changes_nothing(tab):
-    out = tab.forecast("small", 0.3, 2, 5, 3, "multistep", 0.5, None, 0)
-    assert len(out) == OUTPUTS and all(v == gr.skip() for v in out)
+    assert tab.forecast("small", 0.3, 2, lead=0, **SETTINGS | {"seed": None}) == gr.skip()
 
 
 def test_gamma_is_shown_where_it_is_read():
@@ -105,13 +106,12 @@ def test_gamma_is_shown_where_it_is_read():
 
 
 def test_free_runs(tab):
-    told, *figures = tab.free_runs("alanine", 64, None)
-    assert len(figures) == RUN_FIGURES and all(f["visible"] and json.loads(f["value"])["data"] for f in figures)
-    assert "Jensen-Shannon" in told and "of 64 frames (1 step each)" in told
-    told, *_ = tab.free_runs("small", 64, lambda share, what: None)
-    assert "W₁ of each marginal" in told
-    told, *figures = forgotten()
-    assert told == words.ASK and not any(f["visible"] for f in figures)
+    shown = tab.free_runs("alanine", 64, None)
+    assert all(shown[f]["visible"] and json.loads(shown[f]["value"])["data"] for f in FREE_RUN)
+    assert "Jensen-Shannon" in shown["run_words"] and "of 64 frames (1 step each)" in shown["run_words"]
+    assert "W₁ of each marginal" in tab.free_runs("small", 64, lambda share, what: None)["run_words"]
+    forgotten = tab.forget_runs()
+    assert forgotten["run_words"] == words.ASK and not any(forgotten[f]["visible"] for f in FREE_RUN)
 
     def superseded(share, what):
         raise Superseded
@@ -123,7 +123,7 @@ def test_free_runs(tab):
 
 
 def test_the_verdict_follows_from_the_numbers(tab):
-    r = tab.bench.forecast(ForecastRequest("small", 0.3, 3, 5, 3))
+    r = tab.series.forecast(ForecastRequest("small", 0.3, 3, 5, 3))
     mine = r.marks["this model"]
 
     def told(of_mine, of_damped, by_mine=(1, 1, 1), by_damped=(2, 2, 2), **more):
@@ -146,8 +146,7 @@ def test_the_verdict_follows_from_the_numbers(tab):
     assert "climatology of the training years" in told(1.0, 2.0, anomaly=True)
 
 
-def test_nothing_is_opened_before_the_tab_is_looked_at(tmp_path, monkeypatch):
+def test_nothing_is_opened_before_the_tab_is_looked_at(library, tmp_path, monkeypatch):
     bench = bench_on(tmp_path, monkeypatch)
-    with gr.Blocks(), gr.Tab("Time series") as page:
-        build_time_series(page, bench)
+    page_of(library, "series", studio=Studio(series=bench))
     assert bench._opened == {}

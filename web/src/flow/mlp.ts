@@ -1,64 +1,55 @@
 // A small multilayer perceptron with SiLU in plain arrays: forward, backward, Adam.
 
-/** out (n, o) = x (n, i) w^T + bias, w (o, i) row by row; four rows at a time, so that weights are read once for all. */
-function linear(x: Float32Array, w: Float32Array, bias: Float32Array, n: number, i: number, o: number, out: Float32Array) {
-  let r = 0;
-  for (; r + 4 <= n; r += 4) {
-    const [a, b, c, d] = [r * i, (r + 1) * i, (r + 2) * i, (r + 3) * i];
-    for (let j = 0; j < o; j++) {
-      const at = j * i;
-      let s = bias[j];
-      let t = s;
-      let u = s;
-      let v = s;
-      for (let k = 0; k < i; k++) {
-        const weight = w[at + k];
-        s += weight * x[a + k];
-        t += weight * x[b + k];
-        u += weight * x[c + k];
-        v += weight * x[d + k];
+/** out (n, o) = a (n, k) b^T + bias, b (o, k) row by row; in blocks of 4 x 2, so that what is read serves several sums. */
+function product(a: Float32Array, b: Float32Array, bias: Float32Array | null, n: number, o: number, k: number, out: Float32Array) {
+  const dot = (r: number, j: number) => {
+    let s = bias ? bias[j] : 0;
+    for (let m = 0; m < k; m++) s += a[r * k + m] * b[j * k + m];
+    out[r * o + j] = s;
+  };
+  const [rows, columns] = [n - (n % 4), o - (o % 2)];
+  for (let r = 0; r < rows; r += 4) {
+    const [a0, a1, a2, a3] = [r * k, (r + 1) * k, (r + 2) * k, (r + 3) * k];
+    for (let j = 0; j < columns; j += 2) {
+      const [b0, b1] = [j * k, (j + 1) * k];
+      let [s0, s1, s2, s3, t0, t1, t2, t3] = [0, 0, 0, 0, 0, 0, 0, 0];
+      for (let m = 0; m < k; m++) {
+        const u = b[b0 + m];
+        const v = b[b1 + m];
+        const x0 = a[a0 + m];
+        const x1 = a[a1 + m];
+        const x2 = a[a2 + m];
+        const x3 = a[a3 + m];
+        s0 += x0 * u;
+        t0 += x0 * v;
+        s1 += x1 * u;
+        t1 += x1 * v;
+        s2 += x2 * u;
+        t2 += x2 * v;
+        s3 += x3 * u;
+        t3 += x3 * v;
       }
-      out[r * o + j] = s;
-      out[(r + 1) * o + j] = t;
-      out[(r + 2) * o + j] = u;
-      out[(r + 3) * o + j] = v;
+      const [p, q] = bias ? [bias[j], bias[j + 1]] : [0, 0];
+      const at = r * o + j;
+      out[at] = s0 + p;
+      out[at + 1] = t0 + q;
+      out[at + o] = s1 + p;
+      out[at + o + 1] = t1 + q;
+      out[at + 2 * o] = s2 + p;
+      out[at + 2 * o + 1] = t2 + q;
+      out[at + 3 * o] = s3 + p;
+      out[at + 3 * o + 1] = t3 + q;
     }
+    for (let j = columns; j < o; j++) for (let d = 0; d < 4; d++) dot(r + d, j);
   }
-  for (; r < n; r++) {
-    for (let j = 0; j < o; j++) {
-      let s = bias[j];
-      for (let k = 0; k < i; k++) s += w[j * i + k] * x[r * i + k];
-      out[r * o + j] = s;
-    }
-  }
+  for (let r = rows; r < n; r++) for (let j = 0; j < o; j++) dot(r, j);
 }
 
-/** dx (n, i) = dy (n, o) w. */
-function backLinear(dy: Float32Array, w: Float32Array, n: number, i: number, o: number, dx: Float32Array) {
-  dx.fill(0);
-  for (let r = 0; r < n; r++) {
-    const row = dx.subarray(r * i, (r + 1) * i);
-    for (let j = 0; j < o; j++) {
-      const g = dy[r * o + j];
-      const at = j * i;
-      for (let k = 0; k < i; k++) row[k] += g * w[at + k];
-    }
-  }
-}
-
-/** dw (o, i) = dy^T x, db (o,) = sum of dy. */
-function slopes(dy: Float32Array, x: Float32Array, n: number, i: number, o: number, dw: Float32Array, db: Float32Array) {
-  dw.fill(0);
-  db.fill(0);
-  for (let r = 0; r < n; r++) {
-    const row = x.subarray(r * i, (r + 1) * i);
-    for (let j = 0; j < o; j++) {
-      const g = dy[r * o + j];
-      db[j] += g;
-      const at = j * i;
-      for (let k = 0; k < i; k++) dw[at + k] += g * row[k];
-    }
-  }
+/** The transposed of a table (rows, columns). */
+function turned(x: Float32Array, rows: number, columns: number): Float32Array {
+  const out = new Float32Array(x.length);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = x[r * columns + c];
+  return out;
 }
 
 export class Mlp {
@@ -87,10 +78,11 @@ export class Mlp {
     let h = x;
     this.shapes.forEach(([o, i], k) => {
       const y = new Float32Array(n * o);
-      linear(h, this.weights[2 * k], this.weights[2 * k + 1], n, i, o, y);
+      product(h, this.weights[2 * k], this.weights[2 * k + 1], n, o, i, y);
       if (k === this.shapes.length - 1) return void (h = y);
       this.before.push(y);
-      h = y.map((v) => v / (1 + Math.exp(-v)));
+      h = new Float32Array(y.length);
+      for (let m = 0; m < y.length; m++) h[m] = y[m] / (1 + Math.exp(-y[m]));
       this.inputs.push(h);
     });
     return h;
@@ -101,10 +93,18 @@ export class Mlp {
     let g = dy;
     for (let k = this.shapes.length - 1; k >= 0; k--) {
       const [o, i] = this.shapes[k];
-      if (into) slopes(g, this.inputs[k], n, i, o, into[2 * k], into[2 * k + 1]);
+      if (into) {
+        const across = turned(g, n, o);
+        product(across, turned(this.inputs[k], n, i), null, o, i, n, into[2 * k]);
+        for (let j = 0; j < o; j++) {
+          let sum = 0;
+          for (let r = 0; r < n; r++) sum += across[j * n + r];
+          into[2 * k + 1][j] = sum;
+        }
+      }
       if (!k && into) break; // nobody asks for the input's gradient in training
       const dx = new Float32Array(n * i);
-      backLinear(g, this.weights[2 * k], n, i, o, dx);
+      product(g, turned(this.weights[2 * k], o, i), null, n, i, o, dx);
       if (k) {
         const y = this.before[k - 1];
         for (let m = 0; m < dx.length; m++) {

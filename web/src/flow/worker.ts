@@ -10,6 +10,7 @@ import { Training } from "./train";
 const MAX_POINTS = 2048; // of a question, as in the studio: seeds of points start below the last so many
 const [NOISE, STEPS, MORE] = [1, 2, 4];
 const CELLS = 80;
+const ENOUGH = 600; // steps of a training
 const PREVIEW = { points: 512, nfe: 15 };
 
 const densities = new Map<string, { density: Density; points: Points }>();
@@ -131,8 +132,9 @@ async function train(id: number, shared: Shared, pathName: string, sigma0: numbe
   let told = 0;
   for (;;) {
     const until = performance.now() + 400;
-    while (performance.now() < until && over() < seconds) training.advance(over() / seconds);
-    const done = stopped || over() >= seconds;
+    const share = () => Math.max(training.step / ENOUGH, over() / seconds);
+    while (performance.now() < until && share() < 1) training.advance(share());
+    const done = stopped || share() >= 1;
     const net = training.result();
     let points: Float32Array | null = null;
     let mmd2 = NaN;

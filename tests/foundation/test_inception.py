@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from analysis.metrics import inception
-from analysis.metrics.inception import (
+from foundation import inception, noise
+from foundation.inception import (
     Inception,
     NetworkMissing,
     available,
@@ -14,7 +14,6 @@ from analysis.metrics.inception import (
     prepared,
     resampling,
 )
-from foundation import noise
 from foundation.training import can_compile
 
 

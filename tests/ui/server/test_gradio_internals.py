@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ui.server.quick_page import MODULE, SCRIPT, QuickPage
+from ui.server.gradio_internals import MODULE, SCRIPT, QuickPage
 
 PAGE = b"<html><script>window.gradio_config = {};</script>" + MODULE + b' src="a.js"></script></html>'
 

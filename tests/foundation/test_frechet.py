@@ -5,8 +5,8 @@ import pytest
 import scipy.linalg
 import torch
 
-from analysis.metrics import frechet
-from analysis.metrics.frechet import Moments, fid, kid, sample_name
+from foundation import frechet
+from foundation.frechet import Moments, fid, kid, sample_name
 
 
 def features(seed, n, d=6, shift=0.0):

@@ -6,8 +6,8 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from ui.tabs import edit_history
-from ui.tabs.edit_history import MOST, MOST_CHARACTERS, History, jump, push, redo, undo
+from ui.components import history
+from ui.components.history import MOST_CHARACTERS, MOST_RESULTS, History, jump, push, redo, undo
 
 
 def of(*recipes: str) -> History:
@@ -55,8 +55,8 @@ def test_an_empty_history():
 
 
 def test_bounded_in_number_and_in_length():
-    full = of(*map(str, range(MOST + 7)))
-    assert len(full.recipes) == MOST and full.recipes[0] == "7" and full.current == str(MOST + 6)
+    full = of(*map(str, range(MOST_RESULTS + 7)))
+    assert len(full.recipes) == MOST_RESULTS and full.recipes[0] == "7" and full.current == str(MOST_RESULTS + 6)
     long = of(*(str(i) + "x" * (MOST_CHARACTERS // 3) for i in range(5)))
     assert len(long.recipes) == 2 and long.current.startswith("4")
     assert len(of("y" * (MOST_CHARACTERS + 1)).recipes) == 1  # the newest stays
@@ -64,4 +64,4 @@ def test_bounded_in_number_and_in_length():
 
 def test_it_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
-        edit_history.History().at = 3
+        history.History().at = 3

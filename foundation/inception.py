@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from analysis.core.errors import UserError
 from foundation import checkpoints
+from foundation.locations import DataError
 from foundation.training import can_compile
 
 VARIABLE = "KOOPMAN_INCEPTION"
@@ -34,7 +34,7 @@ BATCH = 16
 COMPILE_AFTER = 30  # batches; about as long as the compiling itself takes on one processor
 
 
-class NetworkMissing(UserError):
+class NetworkMissing(DataError):
     """The Inception network is not at hand; the sentence says the cure."""
 
 
@@ -101,11 +101,11 @@ def checked_path(path: str | Path | None = None) -> Path:
 
     Raises:
         NetworkMissing: there is none.
-        UserError: another file.
+        DataError: another file.
     """
     path = network_path(path)
     if checkpoints.sha256(path) != SHA256:  # asked before the file is opened: TorchScript is a program
-        raise UserError(
+        raise DataError(
             f"{path.name} is not the Inception network of 2015-12-05 (its sha256 begins with another number than "
             f"{SHA256[:12]}), and FID is defined by no other: {CURE}."
         )
@@ -124,7 +124,7 @@ class Inception:
 
     Raises:
         NetworkMissing: no file.
-        UserError: another file than that network's.
+        DataError: another file than that network's.
     """
 
     def __init__(

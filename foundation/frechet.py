@@ -1,6 +1,6 @@
 """FID and KID: how far a set of pictures is from another, as distributions of Inception features.
 
-Pure functions of features (N, d). The names FID and KID are right only for those of `analysis.metrics.inception`. Of
+Pure functions of features (N, d). The names FID and KID are right only for those of `foundation.inception`. Of
 the two, FID falls as the samples grow more, so it is compared at equal counts only; KID is unbiased.
 """
 

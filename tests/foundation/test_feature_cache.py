@@ -4,17 +4,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from analysis.core.errors import UserError
-from analysis.evaluate import image_sets
-from analysis.evaluate.image_sets import collect, place
+from foundation import feature_cache
+from foundation.feature_cache import collect, place
+from foundation.locations import DataError
 
 KEY = {"of": "numbers"}
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(image_sets, "EVERY", 4)
-    monkeypatch.setattr(image_sets, "KEPT", 8)
+    monkeypatch.setattr(feature_cache, "EVERY", 4)
+    monkeypatch.setattr(feature_cache, "KEPT", 8)
 
 
 class Source:
@@ -67,7 +67,7 @@ def test_fewer_are_taken_from_what_is_kept_and_more_are_added(tmp_path):
     assert asked == [] and five.moments.count == 5 and len(five.kept) == 5
     torch.testing.assert_close(five.moments.covariance, features(Source().pictures(0, 5)).double().T.cov())
     assert get(path, 12)[1] == [8, 9, 10, 11]
-    with pytest.raises(UserError, match="sums over 12 pictures, from which those over 10 cannot be taken"):
+    with pytest.raises(DataError, match="sums over 12 pictures, from which those over 10 cannot be taken"):
         get(path, 10)
     assert get(path, 8)[0].moments.count == 8
 
@@ -75,18 +75,18 @@ def test_fewer_are_taken_from_what_is_kept_and_more_are_added(tmp_path):
 def test_a_file_of_other_pictures_or_a_damaged_one_is_refused(tmp_path):
     path = tmp_path / "row"
     get(path, 5)
-    with pytest.raises(UserError, match="row holds the features of other pictures: delete it"):
+    with pytest.raises(DataError, match="row holds the features of other pictures: delete it"):
         collect(path, {"of": "letters"}, 5, Source().pictures, features)
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(UserError, match="row is damaged .*: delete it, and it is made again"):
+    with pytest.raises(DataError, match="row is damaged .*: delete it, and it is made again"):
         get(path, 5)
     save_file({"total": torch.zeros(3)}, path)
-    with pytest.raises(UserError, match="row is damaged"):
+    with pytest.raises(DataError, match="row is damaged"):
         get(path, 5)
     assert place(tmp_path, "a", KEY) != place(tmp_path, "a", {"of": "letters"})
 
 
 def test_features_that_overflow_are_not_kept(tmp_path):
-    with pytest.raises(UserError, match="not finite"):
+    with pytest.raises(DataError, match="not finite"):
         collect(tmp_path / "row", KEY, 5, Source().pictures, lambda x: features(x) / 0)
     assert not (tmp_path / "row").exists()

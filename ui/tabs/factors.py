@@ -1,0 +1,183 @@
+"""Part "What does each band carry?" of the tab "Cumulative effect": frequencies of bands, and factors of scenes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from analysis.core.progress import Report
+from analysis.figures import effects
+from analysis.workbench import findings
+from analysis.workbench.findings import attribution_verdict, readings
+from analysis.workbench.library import ModelLibrary
+from analysis.workbench.probes import AttributionRequest, BandLabelsRequest
+from ui.components.controls import Controls
+from ui.components.html import heading
+from ui.components.plot import plot
+from ui.server.errors import guarded
+from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
+from ui.source import Workspace, fitting_label, usable_seed
+from ui.tabs.linearity import REMARK, consecutive, drawn, remark, seed_words, verdict
+
+MAX_PICTURES, MAX_PAIRS = 32, 256
+SIGMAS = (("0.002: clean", 0.002), ("0.5", 0.5), ("2.5: midpoint", 2.5), ("14", 14.0), ("80: noise", 80.0))
+INTRO = """<p class="ks-intro">Names such as layout, shape and texture are not assumed. One measurement looks at
+the frequencies of what a band adds to the picture; the other encodes pairs of drawn scenes that differ in one known
+thing, and looks where their latents differ.</p>"""
+ASK = '<p class="ks-line">Not measured yet: some seconds.</p>'
+
+
+@dataclass(frozen=True)
+class FactorControls(Controls):
+    """Components of the part; requests are (model, question) of what is shown."""
+
+    pictures: gr.Slider
+    frequency_buttons: RunButtons
+    frequencies_older: gr.HTML
+    frequencies: gr.HTML
+    power: gr.HTML
+    pairs: gr.Slider
+    sigma: gr.Dropdown
+    carried: gr.Checkbox
+    factor_buttons: RunButtons
+    factors_older: gr.HTML
+    factors: gr.HTML
+    by_band: gr.HTML
+    by_level: gr.HTML
+    frequency_request: gr.State
+    factor_request: gr.State
+
+
+class FactorPart:
+    """The handlers; each can be called without a page.
+
+    Args:
+        library: the models.
+        controls: of the part, or their names.
+        patience: seconds that a measurement may take.
+    """
+
+    def __init__(self, library: ModelLibrary, controls: FactorControls, patience: float = RUN_SECONDS):
+        self.library, self.controls = library, controls
+        self.frequency_run, self.factor_run = LongRun(patience), LongRun(patience)
+
+    def frequencies(self, model, seed, label, low, high, order, pictures, report: Report | None = None) -> dict:
+        """Verdict, and radial power of every band."""
+        if not usable_seed(seed):
+            return gr.skip()
+        bench, c = self.library.get(model), self.controls
+        seeds = consecutive(seed, min(pictures, MAX_PICTURES))
+        edges = (min(low, high), max(low, high))
+        question = BandLabelsRequest(seeds, fitting_label(self.library, model, label), edges, order)
+        result = bench.band_labels(question, report)
+        of = f"{bench.name}, {seed_words(seeds)}, edges {edges[0]:.2f} and {edges[1]:.2f}"
+        return {
+            c.frequencies: verdict(findings.label_words(result, order), of=of),
+            c.power: drawn(effects.radial_power_curves(result, order)),
+            c.frequency_request: (model, question),
+        }
+
+    def factors(self, model, low, high, order, pairs, sigma, carried, report: Report | None = None) -> dict:
+        """Verdict, heat map of bands, heat map of levels."""
+        bench, c = self.library.get(model), self.controls
+        edges = (min(low, high), max(low, high))
+        question = AttributionRequest(min(pairs, MAX_PAIRS), sigma, carried, edges, order)
+        result = bench.attribution(question, report)
+        of = (
+            f"{bench.name}, {question.pairs} pairs of scenes a factor, encoded at σ = {sigma:g}"
+            f"{', carried to the picture' if carried else ''}, edges {edges[0]:.2f} and {edges[1]:.2f}"
+        )
+        words = findings.attribution_words(result, order), attribution_verdict(readings(result, sigma, order))
+        return {
+            c.factors: verdict(*words, of=of),
+            c.by_band: drawn(effects.attribution_map(result, "bands", order)),
+            c.by_level: drawn(effects.attribution_map(result, "levels", order)),
+            c.factor_request: (model, question),
+        }
+
+    def remarks(self, model, seed, label, frequency_request, factor_request) -> dict:
+        """Whether what is shown is older than what is looked at."""
+        c = self.controls
+        return {
+            c.frequencies_older: remark(self.library, frequency_request, model, seed, label),
+            c.factors_older: remark(self.library, factor_request, model, seed, label),
+        }
+
+
+def _lay_out_frequencies() -> dict:
+    with gr.Row():
+        with gr.Column(scale=3, min_width=280, elem_classes="ks-panel"):
+            gr.HTML(heading("Coarse or fine?", "radial power"))
+            pictures = gr.Slider(
+                2, MAX_PICTURES, 16, step=1, label="Pictures", elem_id="labels-seeds",
+                info="from the current seed on; 2 to 32", buttons=["reset"],
+            )  # fmt: skip
+            buttons = run_buttons("Measure frequencies", "labels")
+        with gr.Column(scale=8, min_width=320, elem_classes="ks-panel"):
+            older = gr.HTML(elem_id="labels-older")
+            words = gr.HTML(ASK, elem_id="labels-words", elem_classes="ks-told")
+            power = plot(None, visible=False, elem_id="labels-power", label="Radial power of each band")
+    return {
+        "pictures": pictures, "frequency_buttons": buttons, "frequencies_older": older, "frequencies": words,
+        "power": power, "frequency_request": gr.State(None),
+    }  # fmt: skip
+
+
+def _lay_out_factors() -> dict:
+    with gr.Row():
+        with gr.Column(scale=3, min_width=280, elem_classes="ks-panel"):
+            gr.HTML(heading("Which factor is where?", "pairs of scenes"))
+            pairs = gr.Slider(
+                8, MAX_PAIRS, 64, step=8, label="Pairs a factor", elem_id="attribution-pairs",
+                info="of drawn scenes, 8 to 256; more make the intervals narrower", buttons=["reset"],
+            )  # fmt: skip
+            sigma = gr.Dropdown(
+                list(SIGMAS), value=0.002, label="Noise level σ", elem_id="attribution-sigma", filterable=False,
+                info="at which both scenes of a pair are encoded, with the same noise",
+            )  # fmt: skip
+            carried = gr.Checkbox(
+                label="carried to the picture", value=False, elem_id="attribution-carried",
+                info="compare after the flow to τ = 0, as the decoder sees it",
+            )  # fmt: skip
+            buttons = run_buttons("Measure factors", "attribution")
+        with gr.Column(scale=8, min_width=320, elem_classes="ks-panel"):
+            older = gr.HTML(elem_id="attribution-older")
+            words = gr.HTML(ASK, elem_id="attribution-words", elem_classes="ks-told")
+            with gr.Row():
+                with gr.Column(scale=2, min_width=300):
+                    by_band = plot(None, visible=False, elem_id="attribution-bands", label="Factors by bands")
+                with gr.Column(scale=3, min_width=300):
+                    by_level = plot(None, visible=False, elem_id="attribution-levels", label="Factors by levels")
+    return {
+        "pairs": pairs, "sigma": sigma, "carried": carried, "factor_buttons": buttons, "factors_older": older,
+        "factors": words, "by_band": by_band, "by_level": by_level, "factor_request": gr.State(None),
+    }  # fmt: skip
+
+
+def build_factors(work: Workspace, edges: dict) -> FactorControls:
+    """Lay the part out and wire it.
+
+    Args:
+        work: what it stands on.
+        edges: the tab's controls low, high and order, by these names.
+    """
+    gr.HTML(INTRO)
+    source = work.source
+    c = FactorControls(**_lay_out_frequencies(), **_lay_out_factors())
+    part = FactorPart(work.library, c, work.bounded(RUN_SECONDS))
+    counted = wire_run(
+        part.frequency_run, c.frequency_buttons, part.frequencies, {**source.named, **edges, **c.named("pictures")},
+        c.listed("frequencies", "power", "frequency_request"),
+    )  # fmt: skip
+    attributed = wire_run(
+        part.factor_run, c.factor_buttons, part.factors,
+        {"model": source.model, **edges, **c.named("pairs", "sigma", "carried")},
+        c.listed("factors", "by_band", "by_level", "factor_request"),
+    )  # fmt: skip
+    for event in (counted, attributed, work.shown):
+        event.success(
+            guarded(part.remarks), [*source.inputs, c.frequency_request, c.factor_request],
+            [c.frequencies_older, c.factors_older], **REMARK,
+        )  # fmt: skip
+    return c
