@@ -311,7 +311,7 @@ def test_a_net_is_trained_on_a_drawing(context, address):
         for i in range(24)
     ]
     start = MMD(drawn(cells).sample(2048, 0)).unbiased(noise(range(256), (2,)))
-    # 600 steps bring it to 0.001, but a busy machine makes fewer in the time that there is
+    # 400 steps bring it to 0.001, but a busy machine makes fewer in the time that there is
     assert steps > 20 and float(page.inner_text(".setting .numbers b").replace("−", "-")) < start / 2
     page.close()
 

@@ -27,7 +27,7 @@ export function isolines({ cells, values }: Contours, level: number): number[] {
 }
 
 export class Cloud {
-  readonly canvas = h("canvas", { class: "cloud", role: "img" });
+  readonly canvas = h("canvas", { class: "cloud", role: "img", "aria-label": "Points of the flow" });
   private contours: { lines: Float64Array; cells: number; extent: number } | null = null;
   private run: Run | null = null;
   private points: Float32Array | null = null;

@@ -10,7 +10,7 @@ import { Training } from "./train";
 const MAX_POINTS = 2048; // of a question, as in the studio: seeds of points start below the last so many
 const [NOISE, STEPS, MORE] = [1, 2, 4];
 const CELLS = 80;
-const ENOUGH = 600; // steps of a training
+const ENOUGH = 400; // steps of a training
 const PREVIEW = { points: 512, nfe: 15 };
 
 const densities = new Map<string, { density: Density; points: Points }>();
