@@ -78,7 +78,7 @@ def deadline(seconds: float, report: Report | None = None) -> Report:
 
     def watch(share: float, what: str) -> None:
         if time.monotonic() > end:
-            raise UserError(f"This takes longer than {seconds:.0f} s here: ask for fewer seeds, pairs or steps.")
+            raise UserError(f"This takes longer than {max(seconds, 0):.0f} s here: ask for fewer seeds, pairs or steps.")
         if report is not None:
             report(share, what)
 

@@ -304,6 +304,7 @@ def test_the_command_writes_page_and_sheet(models, tmp_path, capsys, monkeypatch
     assert "among the 150 training pictures. RMSE" in out
     assert "7.7% are expected to be nearer than the nearest 1 of 12" in out
     assert "no LPIPS backbone is at hand" in out and "LPIPS is left out" in err
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # the page, if a test imported it, bounds what is uploaded
     with Image.open(sheet) as picture:
         width, height = picture.size
     assert width > 6 * (96 + 8) and height > 12 * (96 + 8)

@@ -122,7 +122,7 @@ def test_no_measurement_exceeds_the_patience_of_its_page(library):
     assert work.bounded(300.0) == limits.PUBLIC_PATIENCE and work.bounded(5.0) == 5.0
     tab = EffectsTab(library, EffectControls.names(), work.bounded(RUN_SECONDS))
     assert tab.run.patience == limits.PUBLIC_PATIENCE < RUN_SECONDS
-    with pytest.raises(UserError, match="longer than 0 s"):
+    with pytest.raises(UserError):
         deadline(-1e-9)(0.5, "half")
 
 
