@@ -78,7 +78,8 @@ def deadline(seconds: float, report: Report | None = None) -> Report:
 
     def watch(share: float, what: str) -> None:
         if time.monotonic() > end:
-            raise UserError(f"This takes longer than {max(seconds, 0):.0f} s here: ask for fewer seeds, pairs or steps.")
+            spent = f"{max(seconds, 0):.0f} s"
+            raise UserError(f"This takes longer than {spent} here: ask for fewer seeds, pairs or steps.")
         if report is not None:
             report(share, what)
 
