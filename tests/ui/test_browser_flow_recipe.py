@@ -9,6 +9,7 @@ from analysis.flow.point_requests import DRAWN, Flow2DRequest
 from analysis.flow.side_by_side import SideBySideRequest
 from analysis.guide.examples import EXAMPLES
 from analysis.recipes import recipe
+from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest
 from tests.analysis.flow.tiny_flows import tiny_benches
 from tests.ui.serving import on_page, page_of
@@ -61,7 +62,7 @@ def test_flows_in_the_plane(page, flows):
         Flow2DRequest(path="icfm", sampler="heun", nfe=6, **common), None,
         Flow2DRequest(path="idff", sampler="published", nfe=3, sigma0=0.35, gamma1=-1.5, gamma2=0.3, **common),
     )  # fmt: skip
-    text = recipe.to_json(flows.describe(SideBySideRequest((*settings, None))))
+    text = recipe.to_json(describe_for(SideBySideRequest((*settings, None)), flows))
     opened(page, text, "Flow lab", "flow-keep")
     assert page.locator("#seed input").input_value() == "12"  # the bar stays
     assert (control(page, "flow-seed"), control(page, "flow-points"), control(page, "flow-nfe-c")) == ("7", "128", "3")
@@ -74,7 +75,7 @@ def test_flows_in_the_plane(page, flows):
 def test_flows_of_pictures(page, flows):
     asked = {"data": "cifar10", "label": 1, "seeds": (3, 4, 5), "path": "idff"}
     settings = (FlowPicturesRequest(nfe=2, **asked), FlowPicturesRequest(sampler="matched", nfe=4, gamma1=2.5, **asked))
-    text = recipe.to_json(flows.describe(SideBySideRequest((None, *settings, None))))
+    text = recipe.to_json(describe_for(SideBySideRequest((None, *settings, None)), flows))
     opened(page, text, "Flow images", "images-keep")
     assert (control(page, "images-label", "input"), control(page, "images-pictures")) == ("<b>ship</b>", "3")
     assert control(page, "images-gamma1-c") == "2.5"
@@ -84,7 +85,7 @@ def test_flows_of_pictures(page, flows):
 def test_forecasts(page, flows):
     for model, horizon in (("alanine", 2), ("small", 5), ("small", 1)):
         request = ForecastRequest(model, 0.7, horizon, 4, 3, "published", (1.5,), 9)
-        opened(page, recipe.to_json(flows.describe(request)), "Time series", "series-keep")
+        opened(page, recipe.to_json(describe_for(request, flows)), "Time series", "series-keep")
         page.wait_for_selector(f"#series-numbers >> text=4 members of {horizon} frame")
         assert control(page, "series-horizon") == str(horizon) and control(page, "series-gamma") == "1.5"
 
@@ -105,7 +106,7 @@ def test_a_saved_picture_opens_again(page, tmp_path):
 
 
 def test_what_cannot_be_opened_changes_nothing(page, flows):
-    text = recipe.to_json(flows.describe(ForecastRequest("small"))).replace('"small"', '"tall"')
+    text = recipe.to_json(describe_for(ForecastRequest("small"), flows)).replace('"small"', '"tall"')
     page.locator("#recipe-text textarea").fill(text)
     page.locator("#recipe-open").click()
     page.wait_for_selector("text=There is no such series model")
