@@ -149,7 +149,7 @@ class Inception:
         """Features of pictures.
 
         Args:
-            pixels: uint8 (B, 3, H, W), rounded as `metrics.to_uint8` does.
+            pixels: uint8 (B, 3, H, W), rounded as `foundation.pictures.to_bytes` does.
 
         Returns:
             float32 (B, 2048) on the CPU.

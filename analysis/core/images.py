@@ -18,26 +18,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from analysis.core.errors import UserError
+from foundation.pictures import to_bytes
 
 MAGNIFY_MOST = 1000.0  # more would show the decoder's rounding (1e-6 of its output) as if it were a picture
 PEAK = 0.9  # the largest value of a magnified difference, out of 1
-
-
-def to_uint8(x: Tensor) -> Tensor:
-    """Pictures in [-1, 1] as bytes with EDM's rounding (Karras et al. 2022), `clip(127.5 x + 128, 0, 255)`.
-
-    Args:
-        x: any shape; values outside [-1, 1] are clipped.
-
-    Returns:
-        uint8 of the same shape and device: -1 gives 0, 0 gives 128, 1 gives 255.
-
-    Raises:
-        ValueError: x holds a NaN, which has no colour.
-    """
-    if x.isnan().any():
-        raise ValueError("The picture holds NaN: use a gentler setting, the numbers behind it have overflowed.")
-    return (x.detach().float() * 127.5 + 128.0).clip(0, 255).to(torch.uint8)
 
 
 def as_pictures(x: Tensor, cure: str = "bring the gains closer to 1") -> np.ndarray:
@@ -52,7 +36,7 @@ def as_pictures(x: Tensor, cure: str = "bring the gains closer to 1") -> np.ndar
     """
     if not bool(torch.isfinite(x).all()):
         raise UserError(f"The picture is not finite with these settings: {cure}.")
-    return to_uint8(x).permute(0, 2, 3, 1).contiguous().numpy()
+    return to_bytes(x).permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def magnified(difference: Tensor, most: float = MAGNIFY_MOST) -> tuple[np.ndarray, float]:

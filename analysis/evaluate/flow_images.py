@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from analysis.core.errors import UserError
-from analysis.core.images import to_uint8
 from analysis.core.progress import Progress
 from analysis.evaluate.flow_points import in_the_plane, thousandths
 from analysis.evaluate.markdown import Block, Verdict, grid, interval
@@ -52,6 +51,7 @@ from flow_core.samplers import Diverged, cosine_grid, rk4, sample
 from foundation import inception, noise
 from foundation.datasets import DataError, open_dataset
 from foundation.perceptual import PerceptualDistance, available
+from foundation.pictures import from_bytes, to_bytes
 from foundation.randomness import FIRST_SEED, derived_seed, mix_seed
 from foundation.statistics import Interval, mean_interval
 
@@ -74,7 +74,7 @@ def data_features() -> tuple[str, Callable[[Tensor], Tensor]]:
     if not inception.available():
         return POOLED, pooled
     network = inception.Inception()
-    return INCEPTION, lambda pictures: network(to_uint8(pictures))
+    return INCEPTION, lambda pictures: network(to_bytes(pictures))
 
 
 def pooled(pictures: Tensor) -> Tensor:
@@ -241,7 +241,7 @@ def exact_flow(model: FlowModel, seeds: range) -> Tensor:
 
 def shown(x: Tensor) -> Tensor:
     """Pictures as they are shown, rounded to the bytes that data have, in [-1, 1]."""
-    return to_uint8(x).float() / 127.5 - 1
+    return from_bytes(to_bytes(x))
 
 
 def sampled(model: FlowModel, request: FlowPicturesRequest, seeds: range) -> Tensor:

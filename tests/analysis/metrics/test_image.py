@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.core.images import to_uint8
 from analysis.metrics.image import contrast, frequency_centroid, mse, psnr, radial_power, ssim
+from foundation.pictures import to_bytes
 
 
 def pictures(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -69,16 +69,16 @@ def test_pairs_are_checked(metric):
     assert len(metric(x[:0], x[:0])) == 0
 
 
-def test_to_uint8_rounds_like_edm():
+def test_to_bytes_rounds_like_edm():
     x = torch.tensor([-9.0, -1.0, 0.0, 1.0, 9.0, math.inf, -math.inf])
-    assert to_uint8(x).tolist() == [0, 0, 128, 255, 255, 255, 0]
+    assert to_bytes(x).tolist() == [0, 0, 128, 255, 255, 255, 0]
     levels = torch.arange(256)
-    assert torch.equal(to_uint8(levels / 127.5 - 1), levels.to(torch.uint8))  # bytes survive the round trip
+    assert torch.equal(to_bytes(levels / 127.5 - 1), levels.to(torch.uint8))  # bytes survive the round trip
     x = pictures(2, 3, 8, 8)
-    assert np.array_equal(to_uint8(x), np.clip(x.numpy() * 127.5 + 128, 0, 255).astype(np.uint8))
-    assert to_uint8(x.half()).shape == x.shape
+    assert np.array_equal(to_bytes(x), np.clip(x.numpy() * 127.5 + 128, 0, 255).astype(np.uint8))
+    assert to_bytes(x.half()).shape == x.shape
     with pytest.raises(ValueError, match="NaN"):
-        to_uint8(torch.tensor([0.0, math.nan]))
+        to_bytes(torch.tensor([0.0, math.nan]))
 
 
 @pytest.mark.parametrize("size", [(32, 32), (15, 15), (8, 20), (1, 6)])
@@ -136,5 +136,5 @@ def test_centroid_of_a_uniform_picture_is_undefined():
 
 def test_results_carry_no_gradient():
     x = pictures(2, 3, 8, 8).requires_grad_()
-    results = [mse(x, x), psnr(x, x), ssim(x, x), frequency_centroid(x), radial_power(x).power, to_uint8(x)]
+    results = [mse(x, x), psnr(x, x), ssim(x, x), frequency_centroid(x), radial_power(x).power, to_bytes(x)]
     assert not any(result.requires_grad for result in results)

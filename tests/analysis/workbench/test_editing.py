@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
-from analysis.core.images import to_uint8
 from analysis.koopman import restoration
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 from foundation import noise, shapes
+from foundation.pictures import to_bytes
 from koopman_core.edm import SIGMA_MAX
 
 ALL = {"edges": (1 / 3, 2 / 3), "bands": (0, 1, 2)}
@@ -47,7 +47,7 @@ def hole():
 
 
 def as_picture(x):
-    return to_uint8(x)[0].permute(1, 2, 0).numpy()
+    return to_bytes(x)[0].permute(1, 2, 0).numpy()
 
 
 def test_ratio_0_is_the_original_and_everything_at_1_is_the_reference(bench):

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
-from analysis.core.images import to_uint8
 from analysis.koopman import spectrum
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
 from analysis.workbench.workbench import Workbench
 from foundation import noise
+from foundation.pictures import to_bytes
 from foundation.randomness import MAX_SEED
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 
@@ -30,7 +30,7 @@ def no_backbone(monkeypatch, tmp_path):
 
 
 def as_picture(x):
-    return to_uint8(x)[0].permute(1, 2, 0).numpy()
+    return to_bytes(x)[0].permute(1, 2, 0).numpy()
 
 
 def test_generate_is_one_call_a_picture_and_bit_equal_at_any_batch(bench):
