@@ -19,7 +19,7 @@ SLOW_FILES = (
 def pytest_collection_modifyitems(items):
     for item in items:
         place = item.path.as_posix().rpartition("/tests/")[2]
-        if place.startswith(SLOW_FILES):
+        if place.startswith(SLOW_FILES) or "browser" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
 
 
