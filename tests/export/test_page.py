@@ -14,7 +14,7 @@ from PIL import Image
 
 import koopman_core
 from analysis.export import web
-from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.points import Flow2DRequest
 from analysis.koopman.editing import mix, mode_weights, region_mask
 from analysis.koopman.spectrum import weigh_bands
 from analysis.recipes.recipe import describe, from_json, read_png, replay, to_json

@@ -15,8 +15,9 @@ import numpy as np
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest, TrainRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.nets import TrainRequest
+from analysis.flow.points import Flow2DRequest, LikelihoodRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import QUANTILES, ForecastRequest
@@ -382,6 +383,18 @@ ENDPOINTS = (
         Flow2DRequest,
         "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories",
         defaults={"trajectories": False},
+    ),
+    Endpoint(
+        "likelihood",
+        """How probable a flow of points makes one point of the plane, beside the exact density.
+
+    density, drawing, path, sigma0, net: as in /flow_2d. point: its two coordinates, -20 to 20. steps: of the
+    Runge-Kutta method from the point back to noise, 4 to 64, of four calls each. Returns log_prob (natural logarithm,
+    per unit of area) and bits_per_dim of the flow; exact_log_prob and exact_bits_per_dim of the density, null where it
+    is 0; latent: the point's place in the noise; nfe and derivatives as counted, net.""",
+        lambda call: call.studio.points.likelihood(call.request),
+        LikelihoodRequest,
+        "density path sigma0 point steps net drawing",
     ),
     Endpoint(
         "train_toy",
