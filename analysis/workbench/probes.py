@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from analysis.koopman import effects, probes
 from analysis.koopman import linearity as linear
 from analysis.koopman.probes import ROWS
 from analysis.workbench.session import Session
+from analysis.workbench.spectrum import ZERO_BEFORE, Ablation
 from foundation import noise
 from foundation.randomness import FIRST_SEED
 from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, karras_sigmas
@@ -85,13 +86,16 @@ class BandLabelsRequest(Request):
         label: class index, -1 for none.
         edges, order: of the bands.
         draws: 100 to 10,000 bootstrap resamples.
+        ablation: what stands in place of a band.
     """
 
+    former: ClassVar = ZERO_BEFORE
     seeds: Seeds = tuple(range(16))
     label: Label = -1
     edges: Edges = THIRDS
     order: Order = "alpha"
     draws: Draws = 1000
+    ablation: Ablation = "mean"
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,8 +289,14 @@ def _band_labels(session: Session, request: BandLabelsRequest, label: int, progr
         with session.lock:
             return session.final_latents(request.seeds[i], label)
 
+    def stand_in(i: int) -> list[Tensor]:
+        found = session.reference(request.ablation, [request.seeds[i]], label, 0.0)
+        assert found is not None
+        return found
+
     found = probes.band_frequencies(
         session.model, effects.acting(session.model), latents, len(request.seeds), request.edges, request.order,
+        kind=request.ablation, reference=None if request.ablation == "zero" else stand_in,
         labels=session.labels(label, len(request.edges) + 2), draws=request.draws, progress=progress,
     )  # fmt: skip
     values = {f.name: getattr(found, f.name) for f in fields(found)}

@@ -213,12 +213,13 @@ ENDPOINTS = (
         """Weigh bands of modes and decode.
 
     edges: rising quantiles in [0, 1]; n edges make n + 1 bands by rank of alpha within each level. gains:
-    retention of each band, 0 to 2. order: "alpha" or "abs". levels: indices to touch, [] for all. Returns
+    retention of each band, 0 to 2. order: "alpha" or "abs". levels: indices to touch, [] for all. ablation: what
+    stands in place of what is not kept, "mean" (of 1,024 noises), "resample" (another picture) or "zero". Returns
     full, masked, difference (base64 PNG), magnification of the difference, share of latent energy and modes of
     each band, mse.""",
         lambda call: call.bench.mask_bands(call.request),
         MaskRequest,
-        "model seed label edges gains order levels=entries",
+        "model seed label edges gains order levels=entries ablation",
         defaults={"seed": 0},
     ),
     Endpoint(
@@ -227,13 +228,14 @@ ENDPOINTS = (
 
     model: name, "" for the default. seeds: 1 to 64. label: class index, -1 for none. edges: rising quantiles; n
     edges make n + 1 bands. order: "alpha" or "abs". kind: "displacement", "energy" or "arc". times: 2 to 256,
-    equally spaced in tau. decoded_times: 0 to 16 (seeds times decoded times at most 32). Returns kind, names of
-    the levels, tau (1 = noise, 0 = picture), sigma, bands [band][time], bands_sd (null for one seed), levels
+    equally spaced in tau. decoded_times: 0 to 16 (seeds times decoded times at most 32).
+    ablation: as in /mask_bands, of the decoded curves. Returns kind, names of the levels, tau (1 =
+    noise, 0 = picture), sigma, bands [band][time], bands_sd (null for one seed), levels
     [level][time], joint [level][band][time], moves; decoded_tau, decoded_bands, decoded_levels: mean squared
     picture change without the band or level, null where not asked for.""",
         lambda call: call.bench.cumulative_effect(call.request, call.watch),
         EffectRequest,
-        "model seeds label edges order kind times decoded_times",
+        "model seeds label edges order kind times decoded_times ablation",
         defaults={"seeds": [0]},
         limits=(Limit(lambda r: len(r.seeds) * r.decoded_times, 32, "Seeds times decoded times"),),
         queue=LONG_QUEUE,
@@ -243,13 +245,13 @@ ENDPOINTS = (
         """What a mode, or a group of modes of one level, is and does.
 
     level: index, see /spectrum. modes: 1 to 4096 flat indices (pair h + row) w + column. tau: time of the
-    pictures, 0 to 1, 0 = final. times: of the energy, 2 to 256. Returns level, name, index, pair, row, column,
-    alpha, beta, half_life (of the norm, in tau; doubling time where alpha < 0), period (null where infinite), tau,
-    energy [mode][time], share of the group in all energy, full, without, contribution (base64 PNG), magnification
-    of the contribution, mse.""",
+    pictures, 0 to 1, 0 = final. times: of the energy, 2 to 256. ablation: as in /mask_bands. Returns
+    level, name, index, pair, row, column, alpha, beta, half_life (of the norm, in tau; doubling time where
+    alpha < 0), period (null where infinite), tau, energy [mode][time], share of the group in all energy, full,
+    without, contribution (base64 PNG), magnification of the contribution, mse.""",
         _mode,
         ModeRequest,
-        "model seed label level=entry modes tau times",
+        "model seed label level=entry modes tau times ablation",
         defaults={"seed": 0, "level": 0, "modes": [0]},
     ),
     Endpoint(
@@ -290,12 +292,14 @@ ENDPOINTS = (
         """The picture with other eigenvalues: alpha' = scale alpha + shift and beta likewise, one number a band.
 
     alpha_scale, beta_scale: -4 to 4; alpha_shift: -8 to 8; beta_shift: -25 to 25, per unit tau; [] changes
-    nothing. levels: indices to operate on, [] for all. tau: time to decode at, 0 = picture. Returns full, altered,
+    nothing. levels: indices to operate on, [] for all. tau: time to decode at, 0 = picture. ablation: what keeps
+    its own eigenvalues, the "mean" of 1,024 noises, another picture ("resample") or nothing ("zero"); the rest of the
+    picture gets the new ones. Returns full, altered,
     difference (base64 PNG), magnification, mse, modes operated on a band, held: how many the bound |alpha| <= 8
     held back, growth: largest factor by which a mode grows on the way.""",
         lambda call: call.bench.surgery(call.request),
         SurgeryRequest,
-        "model seed label edges order alpha_scale alpha_shift beta_scale beta_shift levels=entries tau",
+        "model seed label edges order alpha_scale alpha_shift beta_scale beta_shift levels=entries tau ablation",
         defaults={"seed": 0},
     ),
     Endpoint(

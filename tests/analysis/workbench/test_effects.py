@@ -80,7 +80,7 @@ def test_an_idle_model_does_not_move():
 
 
 def test_mode_card(bench):
-    r = bench.mode(ModeRequest(7, entry=1, modes=(9, 2, 9), times=3))
+    r = bench.mode(ModeRequest(7, entry=1, modes=(9, 2, 9), times=3, ablation="zero"))
     e = bench.entries[1]
     assert r.name == "skip 1" and r.index.tolist() == [2, 9]
     for n, index in enumerate((2, 9)):
@@ -107,7 +107,7 @@ def test_surgery(bench):
     assert same.modes.sum() == sum(e.alpha.numel() for e in bench.entries)
     with torch.no_grad():  # all rates times 0: the model with A = 0
         idle = bench.model.decode(started(bench, [3]))
-    r = bench.surgery(SurgeryRequest(3, alpha_scale=(0.0,) * 3, beta_scale=(0.0,) * 3))
+    r = bench.surgery(SurgeryRequest(3, alpha_scale=(0.0,) * 3, beta_scale=(0.0,) * 3, ablation="zero"))
     expected = ((idle[0].permute(1, 2, 0).clamp(-1, 1) * 127.5) + 128).clamp(0, 255).numpy().astype(np.uint8)
     assert np.abs(r.altered.astype(int) - expected).max() <= 1 and r.mse > 0 and r.growth == 1
     far = bench.surgery(SurgeryRequest(3, edges=(0.5,), alpha_shift=(-8.0, 0.0), entries=(4,)))
