@@ -64,7 +64,7 @@ def _spectrum(call: Call) -> dict[str, Any]:
     ]
     return {
         "levels": levels, "level": entry.index, "name": entry.name, "alpha": entry.alpha, "beta": entry.beta,
-        "warp": result.warp,
+        "warp": result.warp, "idle": result.idle, "idle_bound": result.idle_bound,
     }  # fmt: skip
 
 
@@ -203,7 +203,8 @@ ENDPOINTS = (
         """Eigenvalues alpha +- i beta of one level, per unit tau.
 
     level: index in `levels`. Returns levels (name, shape (C, h, w), mean and standard deviation of alpha),
-    level, name, alpha and beta as [pair][row][column], warp (the time variable).""",
+    level, name, alpha and beta as [pair][row][column], warp (the time variable), idle: indices of levels without
+    which, and with whose operator held still, LPIPS moves by less than idle_bound; null where not measured.""",
         _spectrum,
         arguments="model level",
         defaults={"level": 0},
@@ -280,10 +281,12 @@ ENDPOINTS = (
     "everything" (two unrelated scenes) is what the others are to be compared with. seed: of scenes, noise and
     bootstrap; scenes below 2,000,000,000 may have been trained on. Returns rows, names of the levels, pairs that
     differ, share [row][level][band] of the squared latent difference; bands [row][band] and levels [row][level]
-    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals.""",
+    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals. measure: "picture" (bands and levels
+    by what exchanging each alone changes in the picture, over the change of all together) or "latent" (share of the
+    squared latent difference).""",
         lambda call: call.bench.attribution(call.request, call.watch),
         AttributionRequest,
-        "model pairs sigma carried edges order rows seed",
+        "model pairs sigma carried edges order rows seed measure",
         limits=(Limit(lambda r: r.pairs, 128, "The number of pairs"),),
         queue=LONG_QUEUE,
     ),

@@ -82,9 +82,10 @@ def test_what_is_kept_makes_the_picture_again(panel, library):
 
 
 def test_a_recipe_fills_the_controls(panel):
-    settings = MaskSettings.of(MaskRequest(3, -1, (0.2, 0.7), (0, 1, 2), "abs", (1, 2)))
+    settings = MaskSettings.of(MaskRequest(3, -1, (0.2, 0.7), (0, 1, 2), "abs", (1, 2), "mean"))
     assert panel.fill(settings) == {
         "low": 0.2, "high": 0.7, "small": 0, "middle": 1, "large": 2, "order": "abs", "levels": [1, 2],
+        "ablation": "mean",
     }  # fmt: skip
     with pytest.raises(UserError, match="page shows three"):
         panel.fill(MaskSettings.of(MaskRequest(3, -1, (0.5,), (0, 1))))
