@@ -24,6 +24,7 @@ from analysis.studio import Studio
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
 from foundation.pictures import limit_decoders
@@ -347,6 +348,21 @@ ENDPOINTS = (
         ColorizeRequest,
         "model picture seed label steps truth frames",
         defaults={"frames": False},
+    ),
+    Endpoint(
+        "invert",
+        """A picture taken back to noise and made again, by the teacher's ODE and by the Koopman law.
+
+    picture: base64 PNG, JPEG or WebP, at most 4 MB; its central square is brought to the model's size. steps: levels of
+    the teacher's way back, 4 to 40. times: decoded times of the Koopman way back, 2 to 16. Returns tau and sigma of
+    path (base64 PNG, from the reconstruction to noise), one_call (the model's picture of the teacher's x_T), koopman
+    and teacher (how close the first of path and one_call are: mse, psnr in dB, ssim, lpips or null), noise
+    [channel][row][column] (x_T over 80), noise_numbers (its mean, std and correlation of neighbours), nfe (calls of
+    the teacher); null without a teacher.""",
+        lambda call: call.bench.invert(call.request, call.watch),
+        InvertRequest,
+        "model picture label steps times",
+        queue=LONG_QUEUE,
     ),
     Endpoint(
         "recipe",
