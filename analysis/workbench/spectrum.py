@@ -58,10 +58,19 @@ class SpectrumEntryResult:
 
 @dataclass(frozen=True)
 class SpectrumResult:
-    """Attributes: entries, encoder order, bottleneck last; warp = the time variable."""
+    """The eigenvalues of all levels.
+
+    Attributes:
+        entries: encoder order, bottleneck last.
+        warp: the time variable.
+        idle: indices of levels that carry nothing, by the model's card; None where that was not measured.
+        idle_bound: LPIPS below which mean ablation and A = 0 of such a level stay; None likewise.
+    """
 
     entries: tuple[SpectrumEntryResult, ...]
     warp: str
+    idle: tuple[int, ...] | None = None
+    idle_bound: float | None = None
 
 
 @dataclass(frozen=True)
@@ -246,7 +255,17 @@ def spectrum(session: Session) -> SpectrumResult:
         )
         for i, e in enumerate(session.entries)
     )
-    return SpectrumResult(entries, session.model.koopman.warp)
+    return SpectrumResult(entries, session.model.koopman.warp, *_idle(session))
+
+
+def _idle(session: Session) -> tuple[tuple[int, ...] | None, float | None]:
+    """What `python -m analysis.evaluate hkd --parts leaving-out` left in the card, which may be a stranger's."""
+    metrics = session.model.card.get("metrics")
+    told = metrics.get("leaving-out") if isinstance(metrics, dict) else None
+    names, bound = (told.get("idle"), told.get("bound")) if isinstance(told, dict) else (None, None)
+    if not isinstance(names, list) or not isinstance(bound, (int, float)):
+        return None, None
+    return tuple(i for i, e in enumerate(session.entries) if e.name in names), float(bound)
 
 
 @torch.inference_mode()

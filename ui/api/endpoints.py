@@ -24,6 +24,7 @@ from analysis.studio import Studio
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
 from foundation.pictures import limit_decoders
@@ -64,7 +65,7 @@ def _spectrum(call: Call) -> dict[str, Any]:
     ]
     return {
         "levels": levels, "level": entry.index, "name": entry.name, "alpha": entry.alpha, "beta": entry.beta,
-        "warp": result.warp,
+        "warp": result.warp, "idle": result.idle, "idle_bound": result.idle_bound,
     }  # fmt: skip
 
 
@@ -203,7 +204,8 @@ ENDPOINTS = (
         """Eigenvalues alpha +- i beta of one level, per unit tau.
 
     level: index in `levels`. Returns levels (name, shape (C, h, w), mean and standard deviation of alpha),
-    level, name, alpha and beta as [pair][row][column], warp (the time variable).""",
+    level, name, alpha and beta as [pair][row][column], warp (the time variable), idle: indices of levels without
+    which, and with whose operator held still, LPIPS moves by less than idle_bound; null where not measured.""",
         _spectrum,
         arguments="model level",
         defaults={"level": 0},
@@ -280,10 +282,12 @@ ENDPOINTS = (
     "everything" (two unrelated scenes) is what the others are to be compared with. seed: of scenes, noise and
     bootstrap; scenes below 2,000,000,000 may have been trained on. Returns rows, names of the levels, pairs that
     differ, share [row][level][band] of the squared latent difference; bands [row][band] and levels [row][level]
-    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals.""",
+    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals. measure: "picture" (bands and levels
+    by what exchanging each alone changes in the picture, over the change of all together) or "latent" (share of the
+    squared latent difference).""",
         lambda call: call.bench.attribution(call.request, call.watch),
         AttributionRequest,
-        "model pairs sigma carried edges order rows seed",
+        "model pairs sigma carried edges order rows seed measure",
         limits=(Limit(lambda r: r.pairs, 128, "The number of pairs"),),
         queue=LONG_QUEUE,
     ),
@@ -344,6 +348,21 @@ ENDPOINTS = (
         ColorizeRequest,
         "model picture seed label steps truth frames",
         defaults={"frames": False},
+    ),
+    Endpoint(
+        "invert",
+        """A picture taken back to noise and made again, by the teacher's ODE and by the Koopman law.
+
+    picture: base64 PNG, JPEG or WebP, at most 4 MB; its central square is brought to the model's size. steps: levels of
+    the teacher's way back, 4 to 40. times: decoded times of the Koopman way back, 2 to 16. Returns tau and sigma of
+    path (base64 PNG, from the reconstruction to noise), one_call (the model's picture of the teacher's x_T), koopman
+    and teacher (how close the first of path and one_call are: mse, psnr in dB, ssim, lpips or null), noise
+    [channel][row][column] (x_T over 80), noise_numbers (its mean, std and correlation of neighbours), nfe (calls of
+    the teacher); null without a teacher.""",
+        lambda call: call.bench.invert(call.request, call.watch),
+        InvertRequest,
+        "model picture label steps times",
+        queue=LONG_QUEUE,
     ),
     Endpoint(
         "recipe",

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
-from analysis.koopman import ablations
+from analysis.koopman import ablations, probes
 from analysis.koopman.ablations import ABLATIONS, MEAN_NOISES, MEAN_SEED
 from analysis.koopman.spectrum import band_masks, pair_mask
 from analysis.recipes import recipe
 from analysis.workbench.effects import EffectRequest
-from analysis.workbench.probes import BandLabelsRequest
+from analysis.workbench.probes import AttributionRequest, BandLabelsRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
 from analysis.workbench.workbench import Workbench
 from foundation.pictures import to_bytes
@@ -171,3 +171,58 @@ def test_an_old_recipe_gives_the_picture_that_it_gave(bench):
     first = [pair_mask(band_masks(e.alpha, EDGES)[0]) for e in model.spectrum()]
     assert same(by_hand(model, "zero", SEED, 0.0, first), answer.masked)
     assert not np.array_equal(answer.masked, recipe.replay(new, bench).masked)
+
+
+def test_attribution_by_exchange_in_the_picture(bench):
+    """One pair at a time: encode both, carry, put one band or level of the second into the first, decode."""
+    model, sigma = bench.model, 1.0
+    asked = AttributionRequest(8, sigma, edges=(0.5,), rows=("place",), draws=100, seed=0)
+    r = bench.attribution(asked)
+    before, after = probes.scene_pairs("place", 8)
+    level = sigma * noise(range(8), (3, 16, 16))
+    entries, tau = model.spectrum(), float(model.tau(sigma))
+    marks = [[pair_mask(band_masks(e.alpha, (0.5,))[b]) for e in entries] for b in range(2)]
+    marks += [[torch.tensor(i == left) for i in range(len(entries))] for left in range(len(entries))]
+    changes = np.zeros((8, 1 + len(marks)))
+    with torch.no_grad():
+        for n in range(8):
+            z, other = (
+                model.evolve(model.encode(probes.draw_scenes(x[n : n + 1], 16) + level[n], sigma), tau, 0.0)
+                for x in (before, after)
+            )
+            first = model.decode(z)
+            changes[n, 0] = (model.decode(other) - first).square().mean()
+            for i, mark in enumerate(marks):
+                mixed = [torch.where(m, b, a) for a, b, m in zip(z, other, mark, strict=True)]
+                changes[n, 1 + i] = (model.decode(mixed) - first).square().mean()
+    shares = changes[:, 1:].mean(0) / changes[:, 0].mean()
+    assert r.bands[0] == pytest.approx(shares[:2], rel=1e-3) and r.levels[0] == pytest.approx(shares[2:], rel=1e-3)
+    assert (r.bands_low[0] <= r.bands[0]).all() and (r.bands[0] <= r.bands_high[0]).all()
+    latent = bench.attribution(replace(asked, measure="latent"))
+    assert np.array_equal(latent.share, r.share) and not np.allclose(latent.bands, r.bands)
+    assert AttributionRequest.from_settings(
+        {k: v for k, v in asked.as_settings().items() if k != "measure"}
+    ).measure == "latent"  # fmt: skip
+
+
+def test_pairs_that_do_not_differ_are_left_out_of_the_shares():
+    changes = torch.tensor([[2.0, 1.0, 0.5], [0.0, 0.0, 0.0], [6.0, 1.0, 1.5]], dtype=torch.float64)
+    found = probes.exchange_shares(changes, draws=50)
+    assert found[0].tolist() == [0.25, 0.25]
+    assert bool((found[1] <= found[0]).all() and (found[0] <= found[2]).all())
+    assert bool(probes.exchange_shares(changes[1:2]).isnan().all())
+
+
+@pytest.mark.parametrize(
+    ("card", "idle"),
+    [
+        ({"metrics": {"leaving-out": {"idle": ["skip 1", "bottleneck"], "bound": 0.01}}}, (1, 4)),
+        ({"metrics": {"leaving-out": {"idle": [], "bound": 0.01}}}, ()),
+        ({"metrics": {"leaving-out": {"idle": "all", "bound": 0.01}}}, None), ({"metrics": []}, None), ({}, None),
+    ],
+)  # fmt: skip
+def test_idle_levels_are_told_from_the_card(card, idle):
+    model = random_pair()[0]
+    model.card = card
+    found = Workbench(model).spectrum()
+    assert found.idle == idle and (found.idle_bound is None) == (idle is None)

@@ -142,7 +142,7 @@ def test_linearity_needs_a_teacher_and_dmd_an_even_grid():
 
 
 def test_attribution(bench):
-    request = AttributionRequest(pairs=8, sigma=1.0, rows=("place", "colour"), draws=100, seed=0)
+    request = AttributionRequest(pairs=8, sigma=1.0, rows=("place", "colour"), draws=100, seed=0, measure="latent")
     with pytest.raises(KeyboardInterrupt):
         bench.attribution(request, progress=stop)
     r = bench.attribution(request)
@@ -157,7 +157,7 @@ def test_attribution(bench):
     np.testing.assert_allclose(r.levels[0], (squares / squares.sum(1, keepdim=True)).mean(0), rtol=1e-3)
     assert AttributionRequest().rows == probes.ROWS and AttributionRequest().seed == FIRST_SEED
     carried = bench.attribution(
-        AttributionRequest(pairs=8, sigma=1.0, carried=True, rows=("place",), draws=100, seed=0)
+        AttributionRequest(pairs=8, sigma=1.0, carried=True, rows=("place",), draws=100, seed=0, measure="latent")
     )
     assert np.abs(carried.levels[0] - r.levels[0]).max() > 1e-4
 
