@@ -1,4 +1,4 @@
-"""Mean velocities against the flow of a Gaussian, whose map between two times is known, and against fine integration."""
+"""Mean velocities against the flow of a Gaussian, whose map is known, and against fine integration."""
 
 import math
 
@@ -19,6 +19,7 @@ from foundation import noise
 from foundation.unet import UNetConfig
 
 SPREAD = 0.6
+SMALL = PointConfig(width=8, depth=2)
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(8,), embedding=16, classes=3)
 
 
@@ -118,7 +119,7 @@ def test_the_sampler_jumps_by_mean_velocities_and_any_number_of_calls_ends_alike
     for nfe in (1, 2, 5):
         asked.clear()
         seen, x = [], points()
-        result = samplers.sample("euler", network, x, MeanFlow(), nfe, callback=lambda *step: seen.append(step))
+        result = samplers.sample("euler", network, x, MeanFlow(), nfe, callback=lambda *s, to=seen: to.append(s))
         torch.testing.assert_close(result.x, SPREAD * x, rtol=1e-12, atol=1e-12)
         assert result.nfe == nfe == len(asked) and [e for _, e in asked] == result.grid[1:].tolist()
         assert [t for t, _ in asked] == result.grid[:-1].tolist() and len(seen) == nfe
