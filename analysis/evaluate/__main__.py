@@ -26,6 +26,7 @@ from analysis.evaluate import (  # noqa: F401
     image_sets,
     koopman,
     memorisation,
+    one_call,
     series,
     series_in_sample,
     series_worlds,
