@@ -393,11 +393,11 @@ ENDPOINTS = (
         """Points from noise to a density of two dimensions, and how far they end from data.
 
     density: "8gaussians", "checkerboard", "moons", "spirals", "pinwheel", or "drawn" with drawing: rows of weights
-    of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff". sampler:
-    "euler", "heun", "rk4", "taylor2", "multistep", "published" or "momentum" (Euler with gammas, no noise),
-    "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm" and "idff". gammas:
-    -100 to 100. grid: "uniform" or "cosine". points: 16 to 2048. net: "auto", "oracle", "shipped", or a key from
-    /train_toy.
+    of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff", "meanflow"
+    (whose net says mean velocities, by which "euler" jumps). sampler: "euler", "heun", "rk4", "taylor2",
+    "multistep", "published" or "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise),
+    "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm" and "idff". gammas: -100 to 100. grid: "uniform" or "cosine".
+    points: 16 to 2048. net: "auto", "oracle", "shipped", or a key from /train_toy.
     Returns net, nfe and derivatives as counted, times, points [n][2], trajectories [n][time][2] or null;
     numbers, floor (data against data) and oracle (the same sampler on the closed form, or null), each with mmd2
     (unbiased), mmd2_biased and w2, whose points are w2_points.""",
@@ -425,12 +425,12 @@ ENDPOINTS = (
         "flow_images",
         """Pictures from noise by a flow, with what it saw on the way and how far from its exact flow it ends.
 
-    data: "shapes" or "cifar10", as far as there are nets for it. path: the net's, "idff" or "otcfm". sampler:
-    "euler", "heun", "rk4", "taylor2", "multistep"; on "idff" also "published" or "momentum" (Euler with gammas, no
-    noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds: 1 to 8, one a picture, the same
-    noise for every net and sampler. label: class index, -1 for none. gammas: -100 to 100. grid: "uniform" or
-    "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most 256). distance: whether
-    the net's plain flow is followed in 61 calls and compared; this takes longer.
+    data: "shapes" or "cifar10", as far as there are nets for it. path: the net's, "idff", "otcfm" or "meanflow" (on
+    which "euler" jumps). sampler: "euler", "heun", "rk4", "taylor2", "multistep"; on "idff" also "published" or
+    "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds:
+    1 to 8, one a picture, the same noise for every net and sampler. label: class index, -1 for none. gammas: -100 to
+    100. grid: "uniform" or "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most
+    256). distance: whether the net's plain flow is followed in 61 calls and compared; this takes longer.
     Returns net, nfe and derivatives as counted, seconds, times, pictures [seed]; x1_hat [step][seed] and states
     [time][seed], or null; exact [seed] and distance with mse, psnr, ssim, lpips, each [seed] (null for equal
     pictures or without a backbone), or null. Pictures are base64 PNG.""",
