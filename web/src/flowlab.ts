@@ -10,7 +10,7 @@ const SECONDS = 18; // of training at most; a fast machine needs five
 const LETTERS = "ABCD";
 const PATH_WORDS: Record<PathName, string> = { icfm: "I-CFM", otcfm: "OT-CFM", sbcfm: "SB-CFM", idff: "IDFF" };
 const SAMPLER_WORDS: Record<SamplerName, string> = {
-  euler: "Euler", heun: "Heun", rk4: "Runge-Kutta 4", multistep: "Multistep", published: "Published momentum",
+  euler: "Euler", heun: "Heun", rk4: "Runge-Kutta 4", rk4p: "Runge-Kutta 4, steps by calls", taylor2: "Taylor-2", multistep: "Multistep", published: "Published momentum",
   momentum: "Momentum on the exact flow", matched: "Matched noise", bridge: "Bridge with noise",
 };
 const NET_WORDS: [string, string][] = [["auto", "shipped, else closed form"], ["oracle", "closed form"], ["shipped", "shipped net"], ["trained", "trained here"]];
@@ -216,7 +216,7 @@ export class FlowLab {
       s().sigma0 = v;
       changed();
     });
-    const gammas = ([["γ1", "gamma1"], ["γ2", "gamma2"]] as const).map(([name, key]) =>
+    const gammas = ([["γ1", "gamma1"], ["γ2", "gamma2"], ["γ3", "gamma3"]] as const).map(([name, key]) =>
       slider(name, { min: -10, max: 10, step: 0.1 }, s()[key], (v) => v.toFixed(1).replace("-", "−"), (v) => {
         s()[key] = v;
         changed();
@@ -229,10 +229,11 @@ export class FlowLab {
       nfe.set(s().nfe);
       sigma.set(s().sigma0);
       sigma.root.hidden = !BRIDGES.includes(s().path);
-      gammas[0].set(s().gamma1);
-      gammas[1].set(s().gamma2);
-      gammas[0].root.hidden = !READS_GAMMA.includes(s().sampler);
-      gammas[1].root.hidden = s().sampler !== "published" && s().sampler !== "momentum";
+      const read = READS_GAMMA.includes(s().sampler) ? (s().sampler === "matched" ? 1 : 3) : 0;
+      ([s().gamma1, s().gamma2, s().gamma3] as const).forEach((value, k) => {
+        gammas[k].set(value);
+        gammas[k].root.hidden = k >= read;
+      });
     };
     this.refreshers.push(refresh);
     refresh();

@@ -191,8 +191,6 @@ function readFlow(data: Json, settings: Json, site: Site): FlowState {
 
 function readSetting(data: Json): Setting {
   const f = new Field(data, ["path", "sampler", "nfe", "sigma0", "gamma1", "gamma2", "gamma3", "net"]);
-  if (f.any("sampler") === "taylor2") throw new Error("Taylor-2 needs tangents of the net, which the studio takes: open this recipe there.");
-  if (f.number("gamma3", -100, 100) !== 0) throw new Error("γ3 needs third derivatives of the net, which the studio takes: open this recipe there.");
   return {
     path: f.word<PathName>("path", PATHS),
     sampler: f.word<SamplerName>("sampler", SAMPLERS),
@@ -200,7 +198,7 @@ function readSetting(data: Json): Setting {
     sigma0: f.number("sigma0", 0, 2),
     gamma1: f.number("gamma1", -100, 100),
     gamma2: f.number("gamma2", -100, 100),
-    gamma3: 0,
+    gamma3: f.number("gamma3", -100, 100),
     net: f.word("net", ["auto", "oracle", "shipped"]),
   };
 }
