@@ -48,7 +48,10 @@ export class Lessons {
       this.parts.push(part);
       list.append(h("li", {}, button(lesson.title, () => this.go(i), { class: "link" })));
     });
-    this.root.append(h("nav", { "aria-label": "Lessons" }, list), ...this.parts);
+    this.root.append(
+      h("div", { class: "intro" }, h("h2", {}, "From noise to a picture, in six lessons"),
+        h("p", {}, "Read it like an article. Every figure is the model itself, running on your machine: drag, click, then check what you think.")),
+      h("nav", { "aria-label": "Lessons" }, list), ...this.parts);
   }
 
   private go(i: number): void {
@@ -293,6 +296,6 @@ export class Lessons {
         right: chosen === order[0] || (close && chosen === order[1]),
       };
     });
-    return { root: h("div", { class: "figure broad" }, h("div", { class: "settings" }, ...cards.map((c) => c.root)), clock(() => cards.map((c) => c.cloud)), nfe.root, h("div", { class: "row", role: "radiogroup", "aria-label": "Which comes nearest" }, ...radios), check), show, hide: () => undefined };
+    return { root: h("div", { class: "figure broad" }, h("div", { class: "settings" }, ...cards.map((c) => c.root)), clock(() => cards.map((c) => c.cloud)).root, nfe.root, h("div", { class: "row", role: "radiogroup", "aria-label": "Which comes nearest" }, ...radios), check), show, hide: () => undefined };
   }
 }
