@@ -72,7 +72,7 @@ def write_flow(folder: Path, models: Path = MODELS_DIR) -> list[dict]:
         if peek(path).kind != KIND:
             continue
         model = flow_core.load(path)
-        if isinstance(model.config, PointConfig):
+        if isinstance(model.config, PointConfig) and not model.path.average:  # the page has nets of one time
             form = net(path.name.removesuffix(SUFFIX), model)
             nets.append(form)
             numbers.append(weights(model))

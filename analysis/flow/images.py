@@ -39,7 +39,7 @@ from foundation.perceptual import available
 from foundation.randomness import derived_seed
 from foundation.unet import UNetConfig
 
-PATHS = ("idff", "otcfm")
+PATHS = ("idff", "otcfm", "meanflow")
 MAX_PICTURES = 8
 MAX_WORK = 600  # calls times pictures: some ten seconds of one core with a net of 3 M parameters
 # what one call costs with derivatives, in plain calls, rounded up from 2.4, 5.8 and 4.7 (3 M parameters, one core)
@@ -52,7 +52,7 @@ class FlowPicturesRequest(Request):
 
     Attributes:
         data: what the net was trained on, "shapes" or "cifar10" of those that ship.
-        path: of the net, "idff" or "otcfm".
+        path: of the net, "idff", "otcfm" or "meanflow".
         sampler: as in `Flow2DRequest`; those with momentum or noise need a path with noise, "idff".
         nfe: network calls, 1 to 50.
         grid: of the steps, "uniform" or "cosine".
@@ -238,8 +238,8 @@ class PictureNet:
         """(x, t) -> Prediction with a class for all n pictures, -1 for none."""
         labels = None if label < 0 else torch.full((n,), label, dtype=torch.int64)
 
-        def f(x: Tensor, t: Tensor) -> Prediction:
-            return self.model(x, t) if labels is None else self.model(x, t, labels)
+        def f(x: Tensor, t: Tensor, **end: Tensor) -> Prediction:
+            return self.model(x, t, **end) if labels is None else self.model(x, t, labels, **end)
 
         return f
 

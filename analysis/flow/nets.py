@@ -21,11 +21,11 @@ from analysis.flow.point_requests import KEY_PREFIX, TrainRequest
 from analysis.flow.settings import BRIDGES
 from flow_core import load
 from flow_core.densities.toys import Toy
-from flow_core.fields import Exact, Predict
+from flow_core.fields import Predict
 from flow_core.model import MODELS_DIR, SUFFIX, FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from flow_core.paths import Path, make_path
-from flow_core.samplers import heun
+from flow_core.samplers import sample
 from flow_core.train import train_live
 from flow_core.training.points import toy_task
 from foundation import noise
@@ -83,7 +83,7 @@ class Nets:
 
         Args:
             density: what it flows to.
-            path_name: "icfm", "otcfm", "sbcfm", "idff".
+            path_name: "icfm", "otcfm", "sbcfm", "idff", "meanflow".
             sigma0: of the paths in `BRIDGES`; the others have none.
             key: "oracle", "shipped", "auto" (shipped where one fits, else oracle), or the key of a trained net.
 
@@ -146,7 +146,7 @@ def _fitting(net: Net, path: Path) -> Net:
 BATCH = 256
 PREVIEW_POINTS, PREVIEW_NFE = 512, 15
 LOOK_EVERY = 50
-PREDICTS = {"icfm": "velocity", "otcfm": "velocity", "sbcfm": "x1+eps", "idff": "x1"}
+PREDICTS = {"icfm": "velocity", "otcfm": "velocity", "sbcfm": "x1+eps", "idff": "x1", "meanflow": "average"}
 
 
 def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[TrainStep]:
@@ -199,7 +199,8 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
 def _preview(request: TrainRequest, model: FlowModel, clouds: Clouds) -> tuple[np.ndarray | None, CloudNumbers | None]:
     with as_user_errors():
         try:
-            x = heun(model, noise(range(PREVIEW_POINTS), (2,)), Exact(model.path), PREVIEW_NFE).x
+            method, nfe = ("euler", 1) if model.path.average else ("heun", PREVIEW_NFE)  # a jump is what it learns
+            x = sample(method, model, noise(range(PREVIEW_POINTS), (2,)), model.path, nfe).x
         except ValueError:  # diverged: it may come back
             return None, None
         return x.numpy().astype(np.float32), clouds.numbers(request, x)

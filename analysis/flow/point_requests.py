@@ -109,11 +109,11 @@ class Flow2DRequest(Request):
     Attributes:
         density: a name of flow_core.densities.toys, or "drawn".
         drawing: weights of a grid on [-4, 4]^2, row 0 at the top; for "drawn" only.
-        path: "icfm", "otcfm", "sbcfm", "idff".
-        sampler: on the exact velocity "euler", "heun", "rk4", "rk4p" (steps in proportion to their calls), "taylor2";
-            on x1_hat "multistep"; Euler with momentum: "published" (the public code's drift), "momentum" (the same on
-            the exact velocity), both without noise; Euler-Maruyama with matched noise: "matched" (eta = gamma1
-            sigma_t^2), "bridge" (eta = sigma0^2 / 2).
+        path: "icfm", "otcfm", "sbcfm", "idff", "meanflow".
+        sampler: on the exact velocity "euler" (on "meanflow" by mean velocities), "heun", "rk4", "rk4p" (steps in
+            proportion to their calls), "taylor2"; on x1_hat "multistep"; Euler with momentum: "published" (the public
+            code's drift), "momentum" (the same on the exact velocity), both without noise; Euler-Maruyama with
+            matched noise: "matched" (eta = gamma1 sigma_t^2), "bridge" (eta = sigma0^2 / 2).
         nfe: network calls, 1 to 50.
         grid: of the steps, "uniform" or "cosine".
         sigma0: of the path's noise, 0 to 2; read on the paths "sbcfm" and "idff", where it must be above 0.

@@ -31,7 +31,6 @@ from analysis.core.images import open_png
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.point_requests import Flow2DRequest
 from analysis.flow.side_by_side import SHARED, SideBySideRequest
-from analysis.recipes.settings import Settings
 from analysis.series.forecast import ForecastRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
@@ -99,11 +98,6 @@ class Recipe:
         return ", ".join(self.checksums)
 
     @property
-    def settings(self) -> Settings:
-        """As the page's tabs read them."""
-        return Settings.named(self.kind, self.request)
-
-    @property
     def checkpoint(self) -> str:
         """Checksum of the model."""
         return next(iter(self.checksums.values()))
@@ -122,10 +116,6 @@ class Recipe:
         return isinstance(other, Recipe) and self.text == other.text
 
     __hash__ = None  # type: ignore[assignment]
-
-
-class FlowRecipe(Recipe):
-    """A recipe of flows, as the page tells it from others."""
 
 
 def kind_of(request: Any) -> str | None:
@@ -193,7 +183,7 @@ def recipe_of(request: Request, checksums: Mapping[str, str], teacher: str | Non
     odd = next((name for name in checksums if not re.fullmatch(NAME, name)), None)
     if odd is not None:
         raise UserError("A recipe names weights by letters, digits, points and dashes: rename the file of this net.")
-    recipe = (FlowRecipe if kind in FLOW_KINDS else Recipe)(kind, request, checksums, teacher)
+    recipe = Recipe(kind, request, checksums, teacher)
     if len(recipe.text) > MAX_RECIPE_BYTES:
         raise UserError(f"The recipe would be larger than {MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.")
     return recipe
@@ -296,7 +286,7 @@ def _read(data: bytes) -> Recipe:
     settings = values.get("settings") if isinstance(values := parsed(data), dict) else None
     if isinstance(settings, dict) and settings.get("kind") in list(FLOW_KINDS):
         flows = _OfFlows.model_validate_json(data)
-        return FlowRecipe(*request_of(flows.settings), flows.nets, None, flows.program, flows.torch)
+        return Recipe(*request_of(flows.settings), flows.nets, None, flows.program, flows.torch)
     about = _OfModel.model_validate_json(data)
     kind, request = request_of(about.settings)
     return Recipe(kind, request, {about.model: about.checkpoint}, about.teacher, about.program, about.torch)

@@ -245,7 +245,7 @@ def test_recipes_go_both_ways(context, address, bench):
     assert np.abs(replay(recipe, bench).masked - shown).max() <= STEPS
     data = downloaded(page, "Save picture")
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), shown)
-    assert read_png(data).settings == recipe.settings
+    assert read_png(data) == recipe
     asked = MaskRequest(31, gains=(0.0, 1.0, 0.5), edges=(0.4, 0.7))
     upload(page, "r.json", to_json(describe(asked, bench)).encode())
     assert np.abs(bench.mask_bands(asked).masked - picture(page, 31, gains=[0, 1, 0.5])).max() <= STEPS

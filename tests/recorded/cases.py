@@ -227,6 +227,12 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
         Refused("alpha_scale", {"alpha_scale": [1, 1]}),
         Refused("beta_shift", {"beta_shift": [0, 0, 90]}),
     ],
+    "invert": [
+        {"picture": PICTURE, "steps": 5, "times": 3},
+        {"model": "cifar10", "picture": PICTURE, "steps": 4, "times": 2},
+        Refused("picture", {}),
+        Refused("steps", {"picture": PICTURE, "steps": 99}),
+    ],
     "edit": [
         {},
         {

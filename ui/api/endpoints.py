@@ -24,6 +24,7 @@ from analysis.studio import Studio
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
 from foundation.pictures import limit_decoders
@@ -64,7 +65,7 @@ def _spectrum(call: Call) -> dict[str, Any]:
     ]
     return {
         "levels": levels, "level": entry.index, "name": entry.name, "alpha": entry.alpha, "beta": entry.beta,
-        "warp": result.warp,
+        "warp": result.warp, "idle": result.idle, "idle_bound": result.idle_bound,
     }  # fmt: skip
 
 
@@ -203,7 +204,8 @@ ENDPOINTS = (
         """Eigenvalues alpha +- i beta of one level, per unit tau.
 
     level: index in `levels`. Returns levels (name, shape (C, h, w), mean and standard deviation of alpha),
-    level, name, alpha and beta as [pair][row][column], warp (the time variable).""",
+    level, name, alpha and beta as [pair][row][column], warp (the time variable), idle: indices of levels without
+    which, and with whose operator held still, LPIPS moves by less than idle_bound; null where not measured.""",
         _spectrum,
         arguments="model level",
         defaults={"level": 0},
@@ -213,12 +215,13 @@ ENDPOINTS = (
         """Weigh bands of modes and decode.
 
     edges: rising quantiles in [0, 1]; n edges make n + 1 bands by rank of alpha within each level. gains:
-    retention of each band, 0 to 2. order: "alpha" or "abs". levels: indices to touch, [] for all. Returns
+    retention of each band, 0 to 2. order: "alpha" or "abs". levels: indices to touch, [] for all. ablation: what
+    stands in place of what is not kept, "mean" (of 1,024 noises), "resample" (another picture) or "zero". Returns
     full, masked, difference (base64 PNG), magnification of the difference, share of latent energy and modes of
     each band, mse.""",
         lambda call: call.bench.mask_bands(call.request),
         MaskRequest,
-        "model seed label edges gains order levels=entries",
+        "model seed label edges gains order levels=entries ablation",
         defaults={"seed": 0},
     ),
     Endpoint(
@@ -227,13 +230,14 @@ ENDPOINTS = (
 
     model: name, "" for the default. seeds: 1 to 64. label: class index, -1 for none. edges: rising quantiles; n
     edges make n + 1 bands. order: "alpha" or "abs". kind: "displacement", "energy" or "arc". times: 2 to 256,
-    equally spaced in tau. decoded_times: 0 to 16 (seeds times decoded times at most 32). Returns kind, names of
-    the levels, tau (1 = noise, 0 = picture), sigma, bands [band][time], bands_sd (null for one seed), levels
+    equally spaced in tau. decoded_times: 0 to 16 (seeds times decoded times at most 32).
+    ablation: as in /mask_bands, of the decoded curves. Returns kind, names of the levels, tau (1 =
+    noise, 0 = picture), sigma, bands [band][time], bands_sd (null for one seed), levels
     [level][time], joint [level][band][time], moves; decoded_tau, decoded_bands, decoded_levels: mean squared
     picture change without the band or level, null where not asked for.""",
         lambda call: call.bench.cumulative_effect(call.request, call.watch),
         EffectRequest,
-        "model seeds label edges order kind times decoded_times",
+        "model seeds label edges order kind times decoded_times ablation",
         defaults={"seeds": [0]},
         limits=(Limit(lambda r: len(r.seeds) * r.decoded_times, 32, "Seeds times decoded times"),),
         queue=LONG_QUEUE,
@@ -243,13 +247,13 @@ ENDPOINTS = (
         """What a mode, or a group of modes of one level, is and does.
 
     level: index, see /spectrum. modes: 1 to 4096 flat indices (pair h + row) w + column. tau: time of the
-    pictures, 0 to 1, 0 = final. times: of the energy, 2 to 256. Returns level, name, index, pair, row, column,
-    alpha, beta, half_life (of the norm, in tau; doubling time where alpha < 0), period (null where infinite), tau,
-    energy [mode][time], share of the group in all energy, full, without, contribution (base64 PNG), magnification
-    of the contribution, mse.""",
+    pictures, 0 to 1, 0 = final. times: of the energy, 2 to 256. ablation: as in /mask_bands. Returns
+    level, name, index, pair, row, column, alpha, beta, half_life (of the norm, in tau; doubling time where
+    alpha < 0), period (null where infinite), tau, energy [mode][time], share of the group in all energy, full,
+    without, contribution (base64 PNG), magnification of the contribution, mse.""",
         _mode,
         ModeRequest,
-        "model seed label level=entry modes tau times",
+        "model seed label level=entry modes tau times ablation",
         defaults={"seed": 0, "level": 0, "modes": [0]},
     ),
     Endpoint(
@@ -278,10 +282,12 @@ ENDPOINTS = (
     "everything" (two unrelated scenes) is what the others are to be compared with. seed: of scenes, noise and
     bootstrap; scenes below 2,000,000,000 may have been trained on. Returns rows, names of the levels, pairs that
     differ, share [row][level][band] of the squared latent difference; bands [row][band] and levels [row][level]
-    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals.""",
+    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals. measure: "picture" (bands and levels
+    by what exchanging each alone changes in the picture, over the change of all together) or "latent" (share of the
+    squared latent difference).""",
         lambda call: call.bench.attribution(call.request, call.watch),
         AttributionRequest,
-        "model pairs sigma carried edges order rows seed",
+        "model pairs sigma carried edges order rows seed measure",
         limits=(Limit(lambda r: r.pairs, 128, "The number of pairs"),),
         queue=LONG_QUEUE,
     ),
@@ -290,12 +296,14 @@ ENDPOINTS = (
         """The picture with other eigenvalues: alpha' = scale alpha + shift and beta likewise, one number a band.
 
     alpha_scale, beta_scale: -4 to 4; alpha_shift: -8 to 8; beta_shift: -25 to 25, per unit tau; [] changes
-    nothing. levels: indices to operate on, [] for all. tau: time to decode at, 0 = picture. Returns full, altered,
+    nothing. levels: indices to operate on, [] for all. tau: time to decode at, 0 = picture. ablation: what keeps
+    its own eigenvalues, the "mean" of 1,024 noises, another picture ("resample") or nothing ("zero"); the rest of the
+    picture gets the new ones. Returns full, altered,
     difference (base64 PNG), magnification, mse, modes operated on a band, held: how many the bound |alpha| <= 8
     held back, growth: largest factor by which a mode grows on the way.""",
         lambda call: call.bench.surgery(call.request),
         SurgeryRequest,
-        "model seed label edges order alpha_scale alpha_shift beta_scale beta_shift levels=entries tau",
+        "model seed label edges order alpha_scale alpha_shift beta_scale beta_shift levels=entries tau ablation",
         defaults={"seed": 0},
     ),
     Endpoint(
@@ -342,6 +350,21 @@ ENDPOINTS = (
         defaults={"frames": False},
     ),
     Endpoint(
+        "invert",
+        """A picture taken back to noise and made again, by the teacher's ODE and by the Koopman law.
+
+    picture: base64 PNG, JPEG or WebP, at most 4 MB; its central square is brought to the model's size. steps: levels of
+    the teacher's way back, 4 to 40. times: decoded times of the Koopman way back, 2 to 16. Returns tau and sigma of
+    path (base64 PNG, from the reconstruction to noise), one_call (the model's picture of the teacher's x_T), koopman
+    and teacher (how close the first of path and one_call are: mse, psnr in dB, ssim, lpips or null), noise
+    [channel][row][column] (x_T over 80), noise_numbers (its mean, std and correlation of neighbours), nfe (calls of
+    the teacher); null without a teacher.""",
+        lambda call: call.bench.invert(call.request, call.watch),
+        InvertRequest,
+        "model picture label steps times",
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
         "recipe",
         """Make a described result again, bit for bit on the machine that made it first.
 
@@ -370,11 +393,11 @@ ENDPOINTS = (
         """Points from noise to a density of two dimensions, and how far they end from data.
 
     density: "8gaussians", "checkerboard", "moons", "spirals", "pinwheel", or "drawn" with drawing: rows of weights
-    of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff". sampler:
-    "euler", "heun", "rk4", "taylor2", "multistep", "published" or "momentum" (Euler with gammas, no noise),
-    "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm" and "idff". gammas:
-    -100 to 100. grid: "uniform" or "cosine". points: 16 to 2048. net: "auto", "oracle", "shipped", or a key from
-    /train_toy.
+    of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff", "meanflow"
+    (whose net says mean velocities, by which "euler" jumps). sampler: "euler", "heun", "rk4", "taylor2",
+    "multistep", "published" or "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise),
+    "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm" and "idff". gammas: -100 to 100. grid: "uniform" or "cosine".
+    points: 16 to 2048. net: "auto", "oracle", "shipped", or a key from /train_toy.
     Returns net, nfe and derivatives as counted, times, points [n][2], trajectories [n][time][2] or null;
     numbers, floor (data against data) and oracle (the same sampler on the closed form, or null), each with mmd2
     (unbiased), mmd2_biased and w2, whose points are w2_points.""",
@@ -402,12 +425,12 @@ ENDPOINTS = (
         "flow_images",
         """Pictures from noise by a flow, with what it saw on the way and how far from its exact flow it ends.
 
-    data: "shapes" or "cifar10", as far as there are nets for it. path: the net's, "idff" or "otcfm". sampler:
-    "euler", "heun", "rk4", "taylor2", "multistep"; on "idff" also "published" or "momentum" (Euler with gammas, no
-    noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds: 1 to 8, one a picture, the same
-    noise for every net and sampler. label: class index, -1 for none. gammas: -100 to 100. grid: "uniform" or
-    "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most 256). distance: whether
-    the net's plain flow is followed in 61 calls and compared; this takes longer.
+    data: "shapes" or "cifar10", as far as there are nets for it. path: the net's, "idff", "otcfm" or "meanflow" (on
+    which "euler" jumps). sampler: "euler", "heun", "rk4", "taylor2", "multistep"; on "idff" also "published" or
+    "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds:
+    1 to 8, one a picture, the same noise for every net and sampler. label: class index, -1 for none. gammas: -100 to
+    100. grid: "uniform" or "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most
+    256). distance: whether the net's plain flow is followed in 61 calls and compared; this takes longer.
     Returns net, nfe and derivatives as counted, seconds, times, pictures [seed]; x1_hat [step][seed] and states
     [time][seed], or null; exact [seed] and distance with mse, psnr, ssim, lpips, each [seed] (null for equal
     pictures or without a backbone), or null. Pictures are base64 PNG.""",

@@ -34,8 +34,7 @@ def test_presets_can_be_asked(lesson, models):
         assert isinstance(lesson.preset, LinearityRequest)
     else:  # as the page fills them: by their recipe
         bench = ModelLibrary(models, default="shapes").get("shapes")
-        settings = recipe.describe(lesson.preset, bench).settings
-        again = settings.request()
+        again = recipe.from_json(recipe.describe(lesson.preset, bench).text).request
         for field in dataclasses.fields(again):
             assert getattr(again, field.name) == getattr(lesson.preset, field.name)
 
