@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import koopman_core
 from analysis.core.errors import UserError
 from analysis.export.onnx_graphs import Difference, write_graphs
 from analysis.export.web_flow import write_flow
+from analysis.guide import lessons as guide
 from analysis.guide.lessons import EDGES, LESSONS, SEED
 from analysis.recipes.recipe import PROGRAM, TORCH, VERSION
 from analysis.workbench.findings import overall_errors
@@ -48,6 +50,10 @@ NO_RUNTIME = (
     "The page needs the wasm files of onnxruntime-web {version}: install Node.js and run `npm ci` in web/, or unpack "
     "that npm package anywhere and name its folder dist with --runtime."
 )
+CHECKS = {  # what a lesson's answer is judged by, in the words of the page
+    "clear": guide.CLEAR, "near": guide.NEAR, "untouched": guide.UNTOUCHED, "guessed": guide.GUESSED,
+    "front": guide.FRONT, "faint": guide.FAINT, "alike": guide.ALIKE, "seeds": guide.FLOW_SEEDS,
+}  # fmt: skip
 STYLES = {"nested": ("Layout", "Shape", "Detail"), "plain": ("Smallest α", "Middle α", "Largest α")}
 
 
@@ -171,12 +177,13 @@ def linearity(model: KoopmanDiffusion, teacher: EDM | None) -> dict | None:
 
 
 def lessons() -> list[dict]:
-    """The tour's six lessons with their presets as plain data."""
+    """The tour's six lessons with their presets as plain data, but for sentences about the studio's tabs."""
     out = []
     for lesson in LESSONS:
         presets = lesson.preset if isinstance(lesson.preset, tuple) else (lesson.preset,)
         settings = [{"kind": type(p).__name__.removesuffix("Request"), **asdict(p)} for p in presets]
-        out.append({**asdict(lesson), "words": list(lesson.words), "preset": settings})
+        task = re.sub(r" [^.]*\btabs?\b[^.]*\.", "", lesson.task)
+        out.append({**asdict(lesson), "words": list(lesson.words), "task": task, "preset": settings})
     return out
 
 
@@ -209,7 +216,7 @@ def write_site(
     site["entries"] = write_spectrum(loaded, folder / "model" / "spectrum.bin")
     site["difference"] = asdict(difference)
     site["nets"] = write_flow(folder / "flow", flows)
-    site["lessons"], site["lessonEdges"] = lessons(), list(EDGES)
+    site["lessons"], site["lessonEdges"], site["checks"] = lessons(), list(EDGES), CHECKS
     site["linearity"] = linearity(loaded, teacher)
     site |= {"program": PROGRAM, "torch": TORCH, "recipe": VERSION, "maxSeed": MAX_SEED, "gpu": gpu}
     write_runtime(folder / "runtime", dist)
