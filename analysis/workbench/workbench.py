@@ -7,7 +7,7 @@ tells the cure. The answers are functions of a `Session`, each beside its reques
 from __future__ import annotations
 
 from analysis.core.progress import Progress
-from analysis.workbench import editing, effects, images, inversion, probes
+from analysis.workbench import directions, editing, effects, images, inversion, probes
 from analysis.workbench import spectrum as spectra
 from analysis.workbench.session import CACHE_BYTES, Session
 from koopman_core.edm import EDM
@@ -73,6 +73,9 @@ class Workbench:
 
     def invert(self, request: inversion.InvertRequest, progress: Progress = None) -> inversion.InvertResult:
         return inversion.invert(self.session, request, progress)
+
+    def direction(self, request: directions.DirectionRequest, progress: Progress = None) -> directions.DirectionResult:
+        return directions.direction(self.session, request, progress)
 
     def edit(self, request: editing.EditRequest, progress: editing.ImageProgress | None = None) -> editing.EditResult:
         return editing.edit(self.session, request, progress)
