@@ -1,10 +1,7 @@
 """The static page in a real Chromium: the picture is Python's, controls answer, nothing leaves the folder."""
 
-import functools
-import http.server
 import io
 import json
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,6 @@ import torch
 from PIL import Image
 
 import koopman_core
-from analysis.export import web
 from analysis.flow.point_requests import Flow2DRequest
 from analysis.koopman.editing import mix, mode_weights, region_mask
 from analysis.koopman.spectrum import weigh_bands
@@ -26,79 +22,18 @@ from flow_core.densities.distances import MMD
 from flow_core.densities.toys import drawn
 from foundation import noise
 from koopman_core.edm import SIGMA_MAX
+from tests.export.conftest import MODEL, PATIENCE, opened
 from tests.ui.conftest import browser  # noqa: F401
 
-MODEL, SEEDS, STEPS = "shapes", range(40, 60), 2
+SEEDS, STEPS = range(40, 60), 2
 EDGES = (1 / 3, 2 / 3)
-PATIENCE = 120_000  # ms: other work may have the processor
 
 pytestmark = pytest.mark.timeout(900)
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, request, client_address):
-        pass  # a browser that goes away while it is answered
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
-    dist = web.SOURCE / "node_modules" / "onnxruntime-web" / "dist"
-    if not dist.is_dir():
-        pytest.skip("onnxruntime-web is not installed: npm ci in web/")
-    return web.write_site(MODEL, tmp_path_factory.mktemp("page"), dist).folder
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    server = Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")
 def bench():
     return Workbench(koopman_core.load(MODEL), name=MODEL)
-
-
-@pytest.fixture
-def complaints():
-    """What pages say on their consoles."""
-    return []
-
-
-@pytest.fixture
-def context(browser, address, complaints):  # noqa: F811
-    """A context that lets nothing out, and fails on whatever a page says on its console."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=True)
-    strangers = []
-
-    def route(r):
-        if r.request.url.startswith((address, "data:", "blob:")):
-            return r.continue_()
-        strangers.append(r.request.url)
-        return r.abort()
-
-    context.route("**/*", route)
-    context.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-    context.on("weberror", lambda e: complaints.append(str(e.error)))
-    yield context
-    context.close()
-    assert not strangers and not complaints
-
-
-def opened(context, address, where=""):
-    page = context.new_page()
-    page.goto(address + where)
-    page.wait_for_selector("html[data-ready=model]", timeout=PATIENCE)
-    return page
 
 
 def picture(page, seed, selector=".stage canvas", **fields):
