@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from analysis.koopman.spectrum import weigh_bands
 from analysis.recipes.recipe import describe, from_json, read_png, replay, to_json
 from analysis.studio import Studio
 from analysis.workbench.editing import EditRequest
+from analysis.workbench.images import GenerateRequest
 from analysis.workbench.spectrum import MaskRequest
 from analysis.workbench.workbench import Workbench
 from flow_core.densities.distances import MMD
@@ -203,6 +205,50 @@ def test_recipes_go_both_ways(context, address, bench):
         page.wait_for_function("() => document.querySelector('.live.shown')")
         assert "pened" not in page.inner_text(".live")
     assert page.evaluate("location.hash") == before
+
+
+def test_a_picture_of_ones_own_is_a_reference(context, address, bench):
+    page = opened(context, address, "#explore?seed=33&tau=0")
+    own = bench.generate(GenerateRequest((91,))).pictures[0]
+    buffer = io.BytesIO()
+    Image.fromarray(own).save(buffer, "PNG")
+    page.set_input_files(
+        ".right input[type=file]", {"name": "p.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+    )
+    shown = picture(page, 33, tau=0)
+    page.wait_for_function("() => document.querySelector('.stage canvas').dataset.scene.includes('picture')")
+    shown = picture(page, 33, tau=0)
+    asked = EditRequest(
+        33, reference="picture", picture=own, tau=0.5, edges=EDGES, bands=(0,), ratio=1.0, region="whole"
+    )
+    right = bench.edit(asked)
+    assert np.abs(right.edited - shown).max() <= STEPS
+    assert np.abs(right.edited.astype(int) - right.original).max() > 20  # else nothing was mixed in
+    recipe = from_json(downloaded(page, "Save recipe"))
+    np.testing.assert_array_equal(recipe.request.picture, own)
+    assert np.abs(replay(recipe, bench).edited - shown).max() <= STEPS
+    page.wait_for_function("() => location.hash.includes('picture=')")
+    again = opened(context, address, page.evaluate("location.hash"))
+    np.testing.assert_array_equal(picture(again, 33, tau=0), shown)
+    again.close()
+    upload(page, "r.json", to_json(describe(replace(asked, bands=(1,), seed=34), bench)).encode())
+    assert np.abs(bench.edit(replace(asked, bands=(1,), seed=34)).edited - picture(page, 34)).max() <= STEPS
+    page.set_input_files(".right input[type=file]", {"name": "p.png", "mimeType": "image/png", "buffer": b"no picture"})
+    page.wait_for_selector(".live.shown")
+
+
+def test_a_card_mixes_one_band_and_takes_it_out_again(context, address):
+    page = opened(context, address, "#explore?seed=6")
+    card = page.get_by_role("button", name="Mix in: ").nth(1)
+    card.click()
+    page.wait_for_function("() => location.hash.includes('mix=1,-1,1,whole')")
+    assert card.get_attribute("aria-pressed") == "true"
+    card.click()
+    page.wait_for_function("() => location.hash === '#explore?seed=6'")
+    page.get_by_role("button", name="50 % of the way").click()
+    page.wait_for_function("() => location.hash.includes('walk=7,0.5')")
+    page.get_by_role("button", name="Walk", exact=True).click()
+    page.wait_for_function("() => Number(location.hash.split('walk=')[1]?.split(',')[1]) > 0.6", timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(
