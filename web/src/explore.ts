@@ -24,6 +24,7 @@ export class Explore {
     this.stage = new Stage(app, () => app.state.scene, () => {
       strip.mark();
       app.changed();
+      this.room.rest();
     });
     const strip = moments(this.room, () => this.stage);
     const diagram = pipeline(this.room, () => another(this.room), (level) => modes.open(level));

@@ -199,6 +199,7 @@ function readFlow(data: Json, settings: Json, site: Site): FlowState {
 
 function readSetting(data: Json): Setting {
   const f = new Field(data, ["path", "sampler", "nfe", "sigma0", "gamma1", "gamma2", "gamma3", "net"]);
+  if (f.any("path") === "meanflow") throw new Error("Mean velocities take a net that this page does not have: open this recipe in the studio.");
   return {
     path: f.word<PathName>("path", PATHS),
     sampler: f.word<SamplerName>("sampler", SAMPLERS),

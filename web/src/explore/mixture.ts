@@ -73,6 +73,8 @@ export function mixture(room: Room): HTMLElement {
   const ticks = h("div", { class: "row", role: "group", "aria-label": "Which bands come from the second picture" });
   const ratio = slider("How much", { min: 0, max: 1, step: 0.01 }, 1, (v) => `${Math.round(100 * v)} %`, (v) => change({ ratio: v }, false));
   const time = slider("Read at", { min: 0, max: 1, step: 0.01 }, 0.5, (v) => `τ ${v.toFixed(2)}`, (v) => change({ time: v }, false));
+  ratio.root.dataset.of = "ratio"; // for whoever drives the page by a script
+  time.root.dataset.of = "time";
   const region = choice("Where", REGIONS.map((r) => [r, REGION_WORDS[r]]), "whole", (v) => {
     const painted = v === "painted" && !mix().mask ? { mask: new Uint8Array(side * side) } : {};
     change({ region: v as Region, ...painted });

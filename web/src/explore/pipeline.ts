@@ -52,7 +52,7 @@ export function pipeline(room: Room, another: () => void, open: (level: number) 
   const root = h("div", { class: "pipeline", role: "group", "aria-label": "The model, from noise to picture" },
     box("end", "noise", h("button", { type: "button", class: "thumb", "aria-label": "Draw other noise", title: "Draw other noise", onclick: another }, noise)),
     box("net", "encoder", h("b", { "aria-hidden": "true" }, "E")),
-    box("modes", "modes, each × e^((t − 1)λ)", h("div", { class: "levels" }, ...levels.map((l) => l.press))),
+    box("modes", "modes, each × exp((τ − 1)λ)", h("div", { class: "levels" }, ...levels.map((l) => l.press))),
     box("net", "decoder", h("b", { "aria-hidden": "true" }, "D")),
     box("end", "picture", picture.canvas));
   const mark = (level: number) => levels.forEach(({ press }, i) => press.setAttribute("aria-pressed", String(i === level)));

@@ -1,22 +1,21 @@
 // What the panels of the room Explore share: the scene, who is told of a change, and which pictures wait for the hand to rest.
 
 import type { App } from "../app";
-import type { Scene } from "../scene";
+import { digest } from "../koopman";
+import type { Question, Scene } from "../scene";
 import type { Screen } from "../stage";
-import type { Question } from "../scene";
 
 const REST = 150; // ms without a change after which small pictures are drawn
 
 interface Small {
   screen: Screen;
   question: () => Question | null;
-  drawn: number; // the version that it shows
+  drawn: string; // the question that it shows, "" for none
 }
 
 export class Room {
   private readonly refreshers: (() => void)[] = [];
   private readonly smalls: Small[] = [];
-  private version = 1;
   private timer = 0;
 
   /** `redraw` shows the picture itself. */
@@ -36,7 +35,7 @@ export class Room {
 
   /** A picture that follows when the hand rests, where it is on the screen; without a question it stays. */
   small(screen: Screen, question: () => Question | null): Screen {
-    this.smalls.push({ screen, question, drawn: 0 });
+    this.smalls.push({ screen, question, drawn: "" });
     return screen;
   }
 
@@ -44,13 +43,13 @@ export class Room {
   update(controls = true): void {
     if (controls) this.refreshers.forEach((refresh) => refresh());
     this.app.changed();
-    this.version++;
     if (!this.app.ready) return;
     this.redraw();
     this.rest();
   }
 
-  private rest(): void {
+  /** Small pictures follow once the hand rests. */
+  rest(): void {
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => this.draw(), REST);
   }
@@ -58,10 +57,15 @@ export class Room {
   private draw(): void {
     if (!this.app.ready || this.root.hidden) return;
     for (const small of this.smalls) {
-      if (small.drawn === this.version || !onScreen(small.screen.canvas)) continue;
-      small.drawn = this.version;
-      const question = small.question();
-      if (question) void small.screen.show(structuredClone(question));
+      const question = onScreen(small.screen.canvas) ? small.question() : null;
+      if (!question) continue;
+      const key = JSON.stringify(question, (_, v) => (v instanceof Uint8Array ? digest(v) : v));
+      if (key === small.drawn) continue;
+      small.drawn = key;
+      // one that gave way to another question is asked again when the hand rests the next time
+      void small.screen.show(structuredClone(question)).then((ms) => {
+        if (ms === null && small.drawn === key) small.drawn = "";
+      });
     }
   }
 }

@@ -43,6 +43,7 @@ export function walk(room: Room): HTMLElement {
     go(v, false);
     mark();
   });
+  share.root.dataset.of = "way";
   const press = button("Walk", () => (timer ? stop() : start()));
   const stop = () => {
     clearInterval(timer);
