@@ -41,8 +41,8 @@ class Workbench:
         """How many batches were encoded so far."""
         return self.session.encodes
 
-    def generate(self, request: images.GenerateRequest) -> images.GenerateResult:
-        return images.generate(self.session, request)
+    def generate(self, request: images.GenerateRequest, progress: Progress = None) -> images.GenerateResult:
+        return images.generate(self.session, request, progress)
 
     def trajectory(self, request: images.TrajectoryRequest, progress: Progress = None) -> images.TrajectoryResult:
         return images.trajectory(self.session, request, progress)
