@@ -16,6 +16,7 @@ from pathlib import Path as FilePath
 import numpy as np
 
 from analysis.core.errors import UserError, as_user_errors
+from analysis.core.progress import Report
 from analysis.flow.clouds import CloudNumbers, Clouds
 from analysis.flow.point_requests import KEY_PREFIX, TrainRequest
 from analysis.flow.settings import BRIDGES
@@ -149,7 +150,7 @@ LOOK_EVERY = 50
 PREDICTS = {"icfm": "velocity", "otcfm": "velocity", "sbcfm": "x1+eps", "idff": "x1"}
 
 
-def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[TrainStep]:
+def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report | None = None) -> Iterator[TrainStep]:
     """Train a net, looked at every `LOOK_EVERY` steps.
 
     Closing the generator early keeps the net as it was at the last look; nothing is kept of a training that failed.
@@ -158,6 +159,7 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
         request: what to train.
         clouds: data, and what previews are compared with.
         nets: where the net is kept.
+        report: called with (share done, what) before every step; may raise to stop, and then nothing is kept.
 
     Raises:
         UserError: from the generator, where flow_core refuses or the loss diverges.
@@ -171,7 +173,8 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
         flow = FlowConfig(request.path, sigma, predicts=PREDICTS[request.path])
         task = toy_task(clouds.toy(request), flow, PointConfig(width=request.width), seed=request.seed)
     model, start, losses, last = task.model, time.perf_counter(), [], None
-    live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY)
+    before = None if report is None else lambda done, of: report(done / of, "training")
+    live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY, before)
     try:
         while True:
             try:

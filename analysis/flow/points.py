@@ -134,9 +134,9 @@ class PointFlows:
         """The exact density (c, c) of a question, row = y growing, and its axis (c,)."""
         return self.clouds.contours(request)
 
-    def train_toy(self, request: TrainRequest) -> Iterator[TrainStep]:
+    def train_toy(self, request: TrainRequest, report: Report | None = None) -> Iterator[TrainStep]:
         """Train a net; see `analysis.flow.nets.train_net`."""
-        return train_net(request, self.clouds, self.nets)
+        return train_net(request, self.clouds, self.nets, report)
 
     def flow_2d(self, request: Flow2DRequest, report: Report | None = None) -> Flow2DResult:
         """One setting: trajectories, points, distances to data, and what data and the closed form get.

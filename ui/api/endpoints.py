@@ -88,11 +88,10 @@ def _flow_2d(call: Call) -> dict[str, Any]:
 
 
 def _train_toy(call: Call) -> dict[str, Any]:
-    losses, fits, end, still_there = [], [], time.monotonic() + TRAINING_SECONDS, deadline(math.inf)
-    looks: Any = call.studio.points.train_toy(call.request)
+    losses, fits, end = [], [], time.monotonic() + TRAINING_SECONDS
+    looks: Any = call.studio.points.train_toy(call.request, deadline(math.inf))
     try:
         for look in looks:
-            still_there(look.step / look.steps, "training")
             losses += look.losses.tolist()
             if look.numbers is not None:
                 fits.append([look.step, look.numbers.mmd2])
