@@ -17,8 +17,10 @@ from ui.panels.examples import build_glossary, example_row
 from ui.panels.own_model import build_own_model
 from ui.panels.recipes import build_recipe_panel
 from ui.panels.tour import build_tour, lay_out_tour
-from ui.server.gradio_internals import QuickPage, tell_few
+from ui.server.errors import REMOTE, Told, translated
+from ui.server.gradio_internals import QuickPage, complain, fetch_nothing, tell_few
 from ui.server.limits import Limits
+from ui.server.questions import Questions
 from ui.server.queue import HEAD, Shares
 from ui.server.startup import DEFAULT_SEED
 from ui.source import BuiltTab, Page, Workspace, build_source
@@ -87,6 +89,8 @@ def build_app(studio: Studio, seed: int = DEFAULT_SEED, patience: float = math.i
         for name, panel in PANELS:
             page.panels[name] = panel(page)
     tell_few(demo, work.source.moves)
+    fetch_nothing(Told(REMOTE))
+    complain(demo, Told, translated)
     # not open to direct posts: every question to a model waits in the one queue
     return demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
 
@@ -105,12 +109,14 @@ def launch_options() -> dict:
         "enable_monitoring": False,
         "run_history": False,
         "show_error": False,
+        # else Gradio asks for its own page and gives up where that takes 3 s, as on a busy machine or through a proxy
+        "_frontend": False,
         "strict_cors": True,
         "max_file_size": MAX_BYTES,  # own models; pictures and recipes are held to their own limits
         "state_session_capacity": 256,
         "footer_links": ["api"],
         "app_kwargs": {
-            "middleware": [Middleware(Limits), Middleware(Shares), Middleware(QuickPage)],
+            "middleware": [Middleware(Limits), Middleware(Questions), Middleware(Shares), Middleware(QuickPage)],
             "routes": [PLOTLY_ROUTE],
         },
     }

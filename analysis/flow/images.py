@@ -320,14 +320,21 @@ class ImageFlows:
     # -----------------------------------------------------------------------------------------------------------------
     # Questions
 
-    def flow_pictures(self, request: FlowPicturesRequest) -> FlowPicturesResult:
-        """One setting: pictures, and x1_hat and the state at every step."""
+    def flow_pictures(self, request: FlowPicturesRequest, report: Report | None = None) -> FlowPicturesResult:
+        """One setting: pictures, and x1_hat and the state at every step.
+
+        Args:
+            request: what to run.
+            report: called with (share done, what) at every step; may raise to cancel.
+        """
         net = self.net(request)
 
         def make() -> FlowPicturesResult:
             states, predictions, start = [], [], time.perf_counter()
 
             def keep(i: int, t: float, x: Tensor, x1: Tensor) -> None:
+                if report is not None:
+                    report(t, "flow")
                 states.append(x)
                 predictions.append(x1)
 
@@ -380,7 +387,7 @@ class ImageFlows:
 
     def distance(self, request: FlowPicturesRequest, report: Report | None = None) -> ExactDistance:
         """How far a setting's pictures lie from its net's own exact flow; arguments as `exact`."""
-        made, exact = self.flow_pictures(request).pictures, self.exact(request, report)
+        made, exact = self.flow_pictures(request, report).pictures, self.exact(request, report)
         pairs = _pairs(made, exact)
         return ExactDistance(
             exact=exact,

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Request, Seed
+from analysis.core.progress import Report
 from analysis.flow.clouds import DRAWN, CloudNumbers, Clouds, DensityName, Drawing
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from flow_core import load
@@ -216,7 +217,7 @@ class TrainRequest(Request):
         check_target(self)
 
 
-def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[TrainStep]:
+def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report | None = None) -> Iterator[TrainStep]:
     """Train a net, looked at every `LOOK_EVERY` steps.
 
     Closing the generator early keeps the net as it was at the last look; nothing is kept of a training that failed.
@@ -225,6 +226,7 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
         request: what to train.
         clouds: data, and what previews are compared with.
         nets: where the net is kept.
+        report: called with (share done, what) before every step; may raise to stop, and then nothing is kept.
 
     Raises:
         UserError: from the generator, where flow_core refuses or the loss diverges.
@@ -238,7 +240,8 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
         flow = FlowConfig(request.path, sigma, predicts=PREDICTS[request.path])
         task = toy_task(clouds.toy(request), flow, PointConfig(width=request.width), seed=request.seed)
     model, start, losses, last = task.model, time.perf_counter(), [], None
-    live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY)
+    before = None if report is None else lambda done, of: report(done / of, "training")
+    live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY, before)
     try:
         while True:
             try:

@@ -270,16 +270,23 @@ class PointFlows:
         """The exact density (c, c) of a question, row = y growing, and its axis (c,)."""
         return self.clouds.contours(request)
 
-    def train_toy(self, request: TrainRequest) -> Iterator[TrainStep]:
+    def train_toy(self, request: TrainRequest, report: Report | None = None) -> Iterator[TrainStep]:
         """Train a net; see `analysis.flow.nets.train_net`."""
-        return train_net(request, self.clouds, self.nets)
+        return train_net(request, self.clouds, self.nets, report)
 
-    def flow_2d(self, request: Flow2DRequest) -> Flow2DResult:
-        """One setting: trajectories, points, distances to data, and what data and the closed form get."""
+    def flow_2d(self, request: Flow2DRequest, report: Report | None = None) -> Flow2DResult:
+        """One setting: trajectories, points, distances to data, and what data and the closed form get.
+
+        Args:
+            request: what to run.
+            report: called with (share done, what) at every step; may raise to cancel.
+        """
         net = self.net(request)
         states, predictions = [], []
 
         def keep(i: int, t: float, x: Tensor, x1: Tensor) -> None:
+            if report is not None:
+                report(t, "flow")
             states.append(x)
             predictions.append(x1)
 

@@ -223,7 +223,7 @@ def replay(recipe: Recipe, workbench: Workbench, progress: Callable[..., None] |
     if recipe.teacher is not None and (workbench.teacher is None or recipe.teacher != checksum(workbench.teacher)):
         raise UserError("This recipe needs the teacher that it was made with: put that teacher beside the model.")
     ask = getattr(workbench, recipe.kind)
-    alone = progress is None or recipe.kind in ("generate", "mask_bands")
+    alone = progress is None or recipe.kind == "mask_bands"
     return ask(recipe.request) if alone else ask(recipe.request, progress)
 
 

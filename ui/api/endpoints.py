@@ -7,6 +7,7 @@ lists, what has no number is null. The work of a call is bounded, and a call tha
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import Any
 
@@ -29,11 +30,11 @@ from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
-from foundation.pictures import limit_decoders
+from foundation.decoding import limit_decoders
 from ui.api.codec import pictures_and_numbers, result_json
 from ui.api.endpoint import Call, Endpoint, Limit
 from ui.components.html import one_line
-from ui.server.runs import LONG_QUEUE
+from ui.server.runs import LONG_QUEUE, deadline
 from ui.source import readable
 from ui.tabs.flow_images import EXACT_QUEUE
 from ui.tabs.flow_settings import LETTERS
@@ -78,12 +79,12 @@ def _mode(call: Call) -> dict[str, Any]:
 
 def _restored(call: Call) -> dict[str, Any]:
     ask = call.bench.inpaint if isinstance(call.request, InpaintRequest) else call.bench.colorize
-    answer = result_json(ask(call.request), ("stopped",))
+    answer = result_json(ask(call.request, call.watch), ("stopped",))
     return answer if call.more["frames"] else answer | {"frames": []}
 
 
 def _flow_2d(call: Call) -> dict[str, Any]:
-    result = call.studio.points.flow_2d(call.request)
+    result = call.studio.points.flow_2d(call.request, call.watch)
     answer = result_json(result, ("trajectories", "predictions", "density", "axis"))
     shown = result.trajectories if call.more["trajectories"] else None
     return answer | {"points": result.points, "trajectories": shown}
@@ -91,7 +92,7 @@ def _flow_2d(call: Call) -> dict[str, Any]:
 
 def _train_toy(call: Call) -> dict[str, Any]:
     losses, fits, end = [], [], time.monotonic() + TRAINING_SECONDS
-    looks: Any = call.studio.points.train_toy(call.request)
+    looks: Any = call.studio.points.train_toy(call.request, deadline(math.inf))
     try:
         for look in looks:
             losses += look.losses.tolist()
@@ -109,7 +110,7 @@ def _flow_images(call: Call) -> dict[str, Any]:
     steps, distance = call.more["steps"], None
     if steps and request.nfe * len(request.seeds) > MAX_SENT:
         raise UserError(f"Steps come back for at most {MAX_SENT} pictures: ask for fewer calls or seeds.", "steps")
-    result = images.flow_pictures(request)
+    result = images.flow_pictures(request, call.watch)
     if call.more["distance"]:
         distance = images.distance(request, call.watch)
     return result_json(result, ("states", "predictions")) | {
@@ -123,7 +124,7 @@ def _flow_images(call: Call) -> dict[str, Any]:
 
 def _forecast(call: Call) -> dict[str, Any]:
     series, every = call.studio.series, call.more["every_member"]
-    result = series.forecast(call.request, FORECAST_SECONDS)
+    result = series.forecast(call.request, FORECAST_SECONDS, call.watch)
     answer = result_json(result, ("anomaly", "period", "plane", "same_data", "licence", "members", "maps"))
     return answer | {
         "levels": QUANTILES,
@@ -137,7 +138,7 @@ def _recipe(call: Call) -> dict[str, Any]:
     studio, recipe = call.studio, recipes.from_json(call.more["recipe"])
     if not recipe.of_flows:
         name = find_model(studio.library, recipe)
-        pictures, numbers = pictures_and_numbers(recipes.replay(recipe, studio.library.get(name)))
+        pictures, numbers = pictures_and_numbers(recipes.replay(recipe, studio.library.get(name), call.watch))
         return {"kind": recipe.kind, "model": name, "pictures": pictures, "numbers": numbers}
     request, endpoint = check_flows(recipe, studio), BY_NAME[recipe.kind]
     about = {"kind": recipe.kind, "model": recipe.model}
@@ -184,7 +185,7 @@ ENDPOINTS = (
 
     model: name, "" for the default. seeds: 1 to 64 whole numbers. label: class index, -1 for none. Returns
     pictures (base64 PNG, in the order of the seeds), nfe (network calls a picture), seconds.""",
-        lambda call: call.bench.generate(call.request),
+        lambda call: call.bench.generate(call.request, call.watch),
         GenerateRequest,
         "model seeds label",
         defaults={"seeds": [0]},
@@ -196,7 +197,7 @@ ENDPOINTS = (
     steps: 4 to 40 noise levels. Returns sigma, tau, koopman / denoised / state (base64 PNG a level, noise
     first), final (teacher's picture), mse, lpips (between koopman and denoised), nfe_model, nfe_teacher; null
     where there is no teacher or no LPIPS backbone.""",
-        lambda call: call.bench.trajectory(call.request),
+        lambda call: call.bench.trajectory(call.request, call.watch),
         TrajectoryRequest,
         "model seed label steps",
         defaults={"seed": 0},
@@ -313,14 +314,14 @@ ENDPOINTS = (
         """Mix bands of a reference into the picture of a seed, beside a control that mixes all bands.
 
     reference: "seed", "scene" (drawn, numbered by reference_seed) or "picture". picture: base64 PNG, JPEG or WebP,
-    at most 4 MB. encoding: "noise", "ode" or "latent", the last two for seeds only. tau: edit time, 0 picture to 1
+    at most 16 MB. encoding: "noise", "ode" or "latent", the last two for seeds only. tau: edit time, 0 picture to 1
     noise. edges, order: the bands as in /mask_bands. bands: numbers of those that are mixed. ratio: 0 to 1.
     region: "whole", "lower-half", "lower-left-triangle", "lower-left-quadrant" or "painted". mask: for "painted",
     base64 picture, white = mix here. Returns original, edited, control, reference, encoded (base64 PNG), strip at
     strip_ratios, sigma of tau, share of modes mixed, numbers and numbers_control (outside: mean squared change
     outside the region; high_correlation with the reference inside; low_distance to the original; null where not
     defined).""",
-        lambda call: call.bench.edit(call.request),
+        lambda call: call.bench.edit(call.request, call.watch),
         EditRequest,
         "model seed label reference reference_seed reference_label picture encoding noise_seed tau edges bands "
         "order ratio region mask",
@@ -330,7 +331,7 @@ ENDPOINTS = (
         "inpaint",
         """Fill the hole of a picture.
 
-    picture: base64 PNG, JPEG or WebP, at most 4 MB; its central square is brought to the model's size. mask:
+    picture: base64 PNG, JPEG or WebP, at most 16 MB; its central square is brought to the model's size. mask:
     base64 picture, white = UNKNOWN. seed: of what is made up. steps: 1 to 40. method: "iterative" or "latent" (one
     step, the known picture encoded at tau). truth: whether the picture is right inside the hole, too, so that the
     result can be measured. frames: also give every step. Returns picture, given, frames (base64 PNG), sigma of the

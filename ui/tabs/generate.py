@@ -20,7 +20,7 @@ from ui.components.players import player, player_value
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.server.runs import PROGRESS, Latest, Superseded
+from ui.server.runs import PROGRESS, RUN_SECONDS, Latest, Superseded, deadline
 from ui.server.startup import DEFAULT_STEPS
 from ui.source import BuiltTab, Workspace, fitting_label, usable_seed
 
@@ -138,11 +138,12 @@ class GenerateTab:
             self.latest.check(request.session_hash, key)
             progress(share, desc=what)
 
+        watch = deadline(RUN_SECONDS, report)
         try:
             self.latest.check(request.session_hash, key)
             if not usable_seed(seed):  # `picture` says so
                 return gr.skip()
-            return self.trajectory(model, seed, label, steps, report)
+            return self.trajectory(model, seed, label, steps, watch)
         except Superseded:
             return gr.skip()
 
