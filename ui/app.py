@@ -9,7 +9,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from analysis.studio import Studio
-from analysis.workbench.library import MAX_BYTES
+from analysis.workbench.library import MAX_MODEL_BYTES
 from ui.api.endpoints import add_endpoints
 from ui.components.plot import PLOTLY_ROUTE
 from ui.panels.downloads import build_downloads
@@ -106,7 +106,7 @@ def launch_options() -> dict:
         "run_history": False,
         "show_error": False,
         "strict_cors": True,
-        "max_file_size": MAX_BYTES,  # own models; pictures and recipes are held to their own limits
+        "max_file_size": MAX_MODEL_BYTES,  # own models; pictures and recipes are held to their own limits
         "state_session_capacity": 256,
         "footer_links": ["api"],
         "app_kwargs": {

@@ -25,7 +25,7 @@ from analysis.core.errors import UserError
 from analysis.export.onnx_graphs import Difference, write_graphs
 from analysis.export.web_flow import write_flow
 from analysis.guide.lessons import EDGES, LESSONS, SEED
-from analysis.recipes.recipe import PROGRAM, TORCH, VERSION
+from analysis.recipes.recipe import FORMAT_VERSION, PROGRAM, TORCH
 from analysis.workbench.findings import overall_errors
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.probes import LinearityRequest
@@ -211,7 +211,7 @@ def write_site(
     site["nets"] = write_flow(folder / "flow", flows)
     site["lessons"], site["lessonEdges"] = lessons(), list(EDGES)
     site["linearity"] = linearity(loaded, teacher)
-    site |= {"program": PROGRAM, "torch": TORCH, "recipe": VERSION, "maxSeed": MAX_SEED, "gpu": gpu}
+    site |= {"program": PROGRAM, "torch": TORCH, "recipe": FORMAT_VERSION, "maxSeed": MAX_SEED, "gpu": gpu}
     write_runtime(folder / "runtime", dist)
     if not gpu:
         for part in (folder / "runtime").glob("gpu.*"):

@@ -407,6 +407,6 @@ def test_folder_without_pictures_is_told(tmp_path):
 
 def test_too_many_pictures_for_the_memory_are_told(tmp_path, monkeypatch):
     save(tmp_path / "a.png", random_pictures(1)[0])
-    monkeypatch.setattr("foundation.pictures.MAX_BYTES", 32 * 32 * 3 - 1)
+    monkeypatch.setattr("foundation.pictures.MAX_DATASET_BYTES", 32 * 32 * 3 - 1)
     with pytest.raises(DataError, match="smaller size"):
         open_dataset(f"folder:{tmp_path}")

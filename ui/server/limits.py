@@ -22,7 +22,7 @@ from ui.server.gradio_internals import UPLOAD_PATH
 from ui.server.queue import WAITING
 
 MAX_BODY_BYTES = 8 * 2**20  # no question of ours is longer; pictures that people bring are at most 4 MB
-MAX_UPLOAD_BYTES = library.MAX_BYTES + 2**20  # a model, and what the form puts around it
+MAX_UPLOAD_BYTES = library.MAX_MODEL_BYTES + 2**20  # a model, and what the form puts around it
 
 
 class TooLong(Exception):

@@ -33,9 +33,9 @@ def test_model_and_teacher_answer(models):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"MAX_BYTES": 1000}, "save it as fp16"),
-        ({"MAX_PARAMETERS": 1000}, "asks for more than 1,000 parameters"),
-        ({"MAX_SIDE": 8}, "at most 8 x 8"),
+        ({"MAX_MODEL_BYTES": 1000}, "save it as fp16"),
+        ({"MAX_MODEL_PARAMETERS": 1000}, "asks for more than 1,000 parameters"),
+        ({"MAX_MODEL_SIDE": 8}, "at most 8 x 8"),
     ],
 )
 def test_limits(models, monkeypatch, change, words):
@@ -46,7 +46,7 @@ def test_limits(models, monkeypatch, change, words):
 
 
 def test_limits_come_before_memory_is_taken(models, monkeypatch):
-    monkeypatch.setattr(library, "MAX_PARAMETERS", 1000)
+    monkeypatch.setattr(library, "MAX_MODEL_PARAMETERS", 1000)
     monkeypatch.setattr(koopman_core, "load", lambda path: pytest.fail("loaded"))
     with pytest.raises(UserError):
         load_model(models / "shapes.hkd.safetensors", None, "x")
