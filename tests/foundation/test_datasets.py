@@ -253,12 +253,12 @@ def test_damaged_batches_are_told(bins, tmp_path):
         with pytest.raises(DataError, match=told):
             len(open_dataset(f"cifar10:{folder}"))
     batch.unlink()
-    with pytest.raises(DataError, match="data_batch_2.bin is missing"):
+    with pytest.raises(DataError, match="data_batch_2.bin"):
         len(open_dataset(f"cifar10:{folder}"))
     archive = tmp_path / "c.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(folder, "cifar-10-batches-bin")
-    with pytest.raises(DataError, match="holds no .*data_batch_2.bin"):
+    with pytest.raises(DataError, match="data_batch_2.bin"):
         len(open_dataset(f"cifar10:{archive}"))
     archive.write_bytes(archive.read_bytes()[:300])
     with pytest.raises(DataError, match="cannot be read"):
