@@ -141,7 +141,7 @@ def test_a_bomb_costs_no_more_than_its_header():
     data = bomb()
     assert len(data) < 25_000
     tracemalloc.start()
-    with warnings.catch_warnings(), pytest.raises(UserError, match="more than 4 megapixels"):
+    with warnings.catch_warnings(), pytest.raises(UserError, match="4 megapixels"):
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         open_picture(data, 32)
     peak = tracemalloc.get_traced_memory()[1]
@@ -214,7 +214,7 @@ def test_photographs_are_in_the_wheel(name):
 
 @pytest.mark.parametrize("name", ["../secret", "chelsea.png", "", None, ["cat"]])
 def test_no_other_photograph(name):
-    with pytest.raises(UserError, match="no such photograph"):
+    with pytest.raises(UserError, match="photograph"):
         picture_chooser.photograph.__wrapped__(name, 32)
 
 
