@@ -105,8 +105,9 @@ class FlowModel(Model):
 
     def raw(self, x: Tensor, t: Tensor, *extras: Tensor, **more: Tensor) -> tuple[Tensor, ...]:
         """F, of unit size: x (B, *dim), t (B,) -> one (B, *dim) for each head."""
-        level = self.path.noise_variance(t).sqrt() / t.clamp_min(1e-6)
-        return self.net(over(self.scales(t)[0], x) * x, t, level, *extras, **more)
+        v0 = self.path.noise_variance(t)
+        c_in = (t**2 * self.flow.data_std**2 + v0).rsqrt()
+        return self.net(over(c_in, x) * x, t, v0.sqrt() / t.clamp_min(1e-6), *extras, **more)
 
     def average(self, x: Tensor, t: Tensor, end: Tensor, *extras: Tensor) -> Tensor:
         """Mean velocity from x (B, *dim) at t (B,) to the end (B,) of an interval, (B, *dim); v at end = t."""

@@ -9,7 +9,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from analysis.studio import Studio
-from analysis.workbench.library import MAX_BYTES
+from analysis.workbench.library import MAX_MODEL_BYTES
 from ui.api.endpoints import add_endpoints
 from ui.components.plot import PLOTLY_ROUTE
 from ui.panels.downloads import build_downloads
@@ -112,7 +112,7 @@ def launch_options() -> dict:
         # else Gradio asks for its own page and gives up where that takes 3 s, as on a busy machine or through a proxy
         "_frontend": False,
         "strict_cors": True,
-        "max_file_size": MAX_BYTES,  # own models; pictures and recipes are held to their own limits
+        "max_file_size": MAX_MODEL_BYTES,  # own models; pictures and recipes are held to their own limits
         "state_session_capacity": 256,
         "footer_links": ["api"],
         "app_kwargs": {

@@ -33,7 +33,7 @@ from analysis.export.onnx_graphs import Difference, write_graphs
 from analysis.export.web_flow import write_flow
 from analysis.guide import lessons as guide
 from analysis.guide.lessons import EDGES, LESSONS, SEED
-from analysis.recipes.recipe import PROGRAM, TORCH, VERSION
+from analysis.recipes.recipe import FORMAT_VERSION, PROGRAM, TORCH
 from analysis.workbench.findings import overall_errors
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
@@ -242,7 +242,7 @@ def write_site(
     site["nets"] = write_flow(folder / "flow", flows)
     site["lessons"], site["lessonEdges"], site["checks"] = lessons(), list(EDGES), CHECKS
     site["linearity"] = linearity(bench)
-    site |= {"program": PROGRAM, "torch": TORCH, "recipe": VERSION, "maxSeed": MAX_SEED, "gpu": gpu}
+    site |= {"program": PROGRAM, "torch": TORCH, "recipe": FORMAT_VERSION, "maxSeed": MAX_SEED, "gpu": gpu}
     say(0.9, "the page")
     write_runtime(folder / "runtime", dist)
     if not gpu:

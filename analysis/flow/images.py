@@ -19,7 +19,7 @@ from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Gamma, Label, Request, Seed, sorted_set
 from analysis.core.images import as_pictures
 from analysis.core.progress import Report
-from analysis.flow.clouds import NOISE, STEPS
+from analysis.flow.clouds import NOISE_PART, STEPS_PART
 from analysis.flow.settings import MAX_NFE, MAX_SETTINGS, MAX_SWEEP_VALUES, FlowSetting, Grid, Nfe, Sampler
 from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
@@ -31,7 +31,7 @@ from foundation.perceptual import available
 from foundation.randomness import derived_seed
 from foundation.unet import UNetConfig
 
-PATHS = ("idff", "otcfm", "meanflow")
+IMAGE_PATHS = ("idff", "otcfm", "meanflow")
 MAX_PICTURES = 8
 MAX_WORK = 600  # calls times pictures: some ten seconds of one core with a net of 3 M parameters
 # what one call costs with derivatives, in plain calls, rounded up from 2.4, 5.8 and 4.7 (3 M parameters, one core)
@@ -55,7 +55,7 @@ class FlowPicturesRequest(FlowSetting):
 
     SHARED: ClassVar[tuple[str, ...]] = ("data", "label", "seeds", "grid")
     data: Annotated[str, Field(max_length=64)] = "shapes"
-    path: Annotated[str, Choice(PATHS)] = "idff"
+    path: Annotated[str, Choice(IMAGE_PATHS)] = "idff"
     sampler: Sampler = "euler"
     nfe: Nfe = 5
     grid: Grid = "uniform"
@@ -205,9 +205,9 @@ class PictureSweepResult:
     measure: str
 
 
-PREFIX = "images-"
+IMAGES_PREFIX = "images-"
 ORDER = ("shapes", "cifar10")  # of the list; others follow by name
-CACHE_BYTES = 64 * 2**20
+IMAGE_CACHE_BYTES = 64 * 2**20
 # Runge-Kutta 4 on cosine steps: on the shapes net and 8 noises at 54 dB or more from the same with 401 calls
 EXACT_NFE = 61
 CURE = "bring the momentum weights closer to 0, or use more network calls"
@@ -246,7 +246,7 @@ class ImageFlows:
     def __init__(self, folder: str | Path = MODELS_DIR):
         self.folder = Path(folder)
         self._nets: dict[str, PictureNet] = {}
-        self._answers, self._exact = ByteLRU(CACHE_BYTES), ByteLRU(CACHE_BYTES)
+        self._answers, self._exact = ByteLRU(IMAGE_CACHE_BYTES), ByteLRU(IMAGE_CACHE_BYTES)
         # two locks: pictures need not wait for the fine resolution
         self._lock, self._exact_lock = threading.RLock(), threading.RLock()
 
@@ -254,9 +254,9 @@ class ImageFlows:
     def kinds(self) -> tuple[PictureFlowInfo, ...]:
         """What there is, from the files' headers; files that cannot be read are left out."""
         found: dict[str, dict[str, tuple[str, ...]]] = {}
-        for file in sorted(self.folder.glob(f"{PREFIX}*{SUFFIX}")):
-            data = file.name.removesuffix(SUFFIX).removeprefix(PREFIX)
-            path = next((p for p in PATHS if p != "idff" and data.endswith(f"-{p}")), "idff")
+        for file in sorted(self.folder.glob(f"{IMAGES_PREFIX}*{SUFFIX}")):
+            data = file.name.removesuffix(SUFFIX).removeprefix(IMAGES_PREFIX)
+            path = next((p for p in IMAGE_PATHS if p != "idff" and data.endswith(f"-{p}")), "idff")
             try:
                 header = checkpoints.peek(file)
             except checkpoints.CheckpointError:
@@ -266,7 +266,8 @@ class ImageFlows:
                 found.setdefault(data.removesuffix(f"-{path}"), {})[path] = _classes(header.card, unet.get("classes"))
         names = sorted(found, key=lambda d: (ORDER.index(d) if d in ORDER else len(ORDER), d))
         return tuple(
-            PictureFlowInfo(d, tuple(p for p in PATHS if p in found[d]), max(found[d].values(), key=len)) for d in names
+            PictureFlowInfo(d, tuple(p for p in IMAGE_PATHS if p in found[d]), max(found[d].values(), key=len))
+            for d in names
         )
 
     def kind(self, data: str) -> PictureFlowInfo:
@@ -294,7 +295,7 @@ class ImageFlows:
                 f"There is no net for {request.data} on the path {request.path}: choose another path, or train one "
                 "with python -m flow_core.train images."
             )
-        name = f"{PREFIX}{request.data}" + ("" if request.path == "idff" else f"-{request.path}")
+        name = f"{IMAGES_PREFIX}{request.data}" + ("" if request.path == "idff" else f"-{request.path}")
         with self._lock:
             if name not in self._nets:
                 self._nets[name] = self._load(name, request.path)
@@ -356,7 +357,7 @@ class ImageFlows:
                 return sample(
                     request.sampler, predict, net.start(request.seeds), path, request.nfe, gammas=request.gammas,
                     spacing=GRIDS[request.grid], callback=callback,
-                    noise_seeds=[derived_seed(NOISE, STEPS, s) for s in request.seeds],
+                    noise_seeds=[derived_seed(NOISE_PART, STEPS_PART, s) for s in request.seeds],
                 )  # fmt: skip
         except RuntimeError as e:  # not every layer has the derivatives that Taylor-2 and orders 2 and 3 need
             if request.sampler != "taylor2" and len(request.gammas) < 2:

@@ -190,7 +190,7 @@ def _fitting(net: Net, path: Path) -> Net:
 BATCH = 256
 PREVIEW_POINTS, PREVIEW_NFE = 512, 15
 LOOK_EVERY = 50
-PREDICTS = {"icfm": "velocity", "otcfm": "velocity", "sbcfm": "x1+eps", "idff": "x1", "meanflow": "average"}
+PREDICTED = {"icfm": "velocity", "otcfm": "velocity", "sbcfm": "x1+eps", "idff": "x1", "meanflow": "average"}
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report 
     )  # fmt: skip
     sigma = request.sigma0 if request.path in BRIDGES else 0.0
     with as_user_errors():
-        flow = FlowConfig(request.path, sigma, predicts=PREDICTS[request.path])
+        flow = FlowConfig(request.path, sigma, predicts=PREDICTED[request.path])
         task = toy_task(clouds.toy(request), flow, PointConfig(width=request.width), seed=request.seed)
     model, start, losses, last = task.model, time.perf_counter(), [], None
     before = None if report is None else lambda done, of: report(done / of, "training")

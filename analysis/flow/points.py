@@ -17,7 +17,7 @@ from torch import Tensor
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Gamma, Request, Seed, sorted_set
 from analysis.core.progress import Report
-from analysis.flow.clouds import NOISE, STEPS, W2_POINTS, CloudNumbers, Clouds, DensityName, Drawing
+from analysis.flow.clouds import NOISE_PART, STEPS_PART, W2_POINTS, CloudNumbers, Clouds, DensityName, Drawing
 from analysis.flow.nets import (
     Net,
     NetName,
@@ -319,10 +319,10 @@ class PointFlows:
         if request.sampler == "taylor2" and request.path == "sbcfm":
             raise UserError("Taylor-2 needs a net without an eps head, and this path has one: choose heun or rk4.")
         with as_user_errors():
-            start = _noise(_seeds(request, NOISE))
+            start = _noise(_seeds(request, NOISE_PART))
             return sample(
                 request.sampler, net.predict, start, net.path, request.nfe, gammas=request.gammas,
-                spacing=GRIDS[request.grid], noise_seeds=_seeds(request, STEPS), callback=callback,
+                spacing=GRIDS[request.grid], noise_seeds=_seeds(request, STEPS_PART), callback=callback,
             )  # fmt: skip
 
     def likelihood(self, request: LikelihoodRequest) -> LikelihoodResult:

@@ -40,7 +40,7 @@ from foundation.checkpoints import checksum
 
 PROGRAM = "0.1.0"  # of pyproject.toml; a test compares
 TORCH = torch.__version__
-VERSION = 1  # of this format
+FORMAT_VERSION = 1  # of this format
 MAX_RECIPE_BYTES = 64 * 1024
 MAX_PNG_BYTES = 4 * 2**20
 MAX_PNG_PIXELS = 4_000_000
@@ -105,7 +105,7 @@ class Recipe:
     @functools.cached_property
     def text(self) -> str:
         """ASCII JSON, one line a field; floats keep every bit."""
-        about: dict[str, Any] = {"version": VERSION, "program": self.program, "torch": self.torch}
+        about: dict[str, Any] = {"version": FORMAT_VERSION, "program": self.program, "torch": self.torch}
         if self.of_flows:
             about["nets"] = dict(self.checksums)
         else:

@@ -40,7 +40,7 @@ from foundation import noise, shapes
 from koopman_core.operator import sigma_of_tau
 
 REFERENCES = ("seed", "scene", "picture")
-METHODS = ("iterative", "latent")
+FILLING_METHODS = ("iterative", "latent")
 ImageProgress = Callable[[float, np.ndarray], None]  # share done, and the picture so far
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS, title="The number of steps")]
 
@@ -150,7 +150,7 @@ class InpaintRequest(Request):
     seed: Seed = 0
     label: Label = -1
     steps: Steps = 20
-    method: Annotated[str, Choice(METHODS)] = "iterative"
+    method: Annotated[str, Choice(FILLING_METHODS)] = "iterative"
     tau: Annotated[Unit, Field(title="The encoding time")] = 0.5
     truth: bool = True
 

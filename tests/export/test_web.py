@@ -116,7 +116,7 @@ def test_graphs_of_other_weights_are_refused(classless, tmp_path, monkeypatch):
 def test_a_network_that_onnx_does_not_know_gets_a_sentence(tmp_path):
     model, _ = random_model(5, classes=0)
     model.net.encoder.layers[0].forward = lambda x: torch.linalg.eigvals(x).real
-    with pytest.raises(UserError, match="cannot be written as ONNX"):
+    with pytest.raises(UserError, match="ONNX"):
         onnx_graphs.write_graphs(model, tmp_path)
 
 

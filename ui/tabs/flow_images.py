@@ -16,9 +16,9 @@ from analysis.core.progress import Report
 from analysis.figures.flow import calls_figure
 from analysis.flow.images import (
     EXACT_NFE,
+    IMAGE_PATHS,
     MAX_PICTURES,
     NOISY,
-    PATHS,
     TRAIN,
     ExactDistance,
     FlowPicturesRequest,
@@ -359,7 +359,7 @@ class FlowImages:
 
 def _setting(letter: str, path: str, sampler: str) -> Setting:
     paths = gr.Dropdown(
-        [(PATH_NAMES[p], p) for p in PATHS], value=path, label="Net", info="trained on this path",
+        [(PATH_NAMES[p], p) for p in IMAGE_PATHS], value=path, label="Net", info="trained on this path",
         elem_id=f"images-path-{letter.lower()}", filterable=False, min_width=100, render=False,
     )  # fmt: skip
     orders = ("first order; the term vanishes at 0.5", "second order: a derivative a call", "third: two a call")

@@ -293,7 +293,7 @@ def build_grid(work: Workspace, side: Mapping[str, Component]) -> GridControls:
     """
     early = GridPanel(work.library, GridControls.names())
     with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Grid over two parameters", f"at most {grids.MAX_CELLS} cells; everything else as in A"))
+        gr.HTML(heading("Grid over two parameters", f"at most {grids.MAX_GRID_CELLS} cells; everything else as in A"))
         parts = _directions(early)
         with gr.Accordion("Fixed settings of edits, teacher and colours", open=False, elem_id="grid-fixed"):
             parts |= _fixed_settings()

@@ -210,7 +210,7 @@ def test_an_example_is_opened_as_a_recipe_is(panel):
     (moves, request), words = out.pop("pending"), out.pop("example_words")
     assert out == {} and moves == 4 and recipes.kind_of(request) == "flow_2d"
     assert "<b>Five calls in the plane.</b> The same noise" in words
-    with pytest.raises(UserError, match="needs the model shapes"):
+    with pytest.raises(UserError, match="shapes"):
         panel.open_example(numbers["doubled"], "tiny", 4)
 
 
