@@ -48,7 +48,7 @@ from koopman_core.model import KoopmanDiffusion
 
 HERE = Path(__file__).resolve().parent
 PAGE, SOURCE = HERE / "web_page", HERE.parents[1] / "web"
-PAGE_FILES = ("index.html", "page.css", "page.js", "engine.js", "engine-gpu.js", "flow.js", "sw.js")
+PAGE_FILES = ("index.html", "page.css", "page.js", "engine.js", "engine-gpu.js", "flow.js", "sw.js", "licences.txt")
 RUNTIME = {  # of onnxruntime-web's dist: the loader as it is, the wasm compressed
     "ort-wasm-simd-threaded": "cpu",
     "ort-wasm-simd-threaded.asyncify": "gpu",
