@@ -89,7 +89,7 @@ def identity(
     Returns:
         u(x, t, r), which gradients flow through, and v + (r - t) (dt + v . grad) u, which they do not.
     """
-    u, change = torch.func.jvp(lambda y, s: average(y, s, end), (x, t), (v, torch.ones_like(t)))
+    u, change = torch.func.jvp(lambda y, s: average(y, s, end), (x, t), (v, torch.ones_like(t)))[:2]
     return u, (v + over(end - t, x) * change).detach()
 
 

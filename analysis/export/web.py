@@ -244,8 +244,8 @@ def write_site(
     if not gpu:
         for file in (folder / "runtime").glob("gpu.*"):
             file.unlink()
-    for file in PAGE_FILES:
-        shutil.copyfile(PAGE / file, folder / file)
+    for page_file in PAGE_FILES:
+        shutil.copyfile(PAGE / page_file, folder / page_file)
     (folder / "card.json").write_text(json.dumps(site.pop("card"), indent=1), "utf-8")
     _finish(folder, site)
     return Site(folder, sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()), difference)

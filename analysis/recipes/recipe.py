@@ -29,8 +29,8 @@ from analysis.core.errors import UserError
 from analysis.core.fields import Request
 from analysis.core.images import open_png
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.side_by_side import SHARED, SideBySideRequest
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.series.forecast import ForecastRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
@@ -133,7 +133,7 @@ def settings_of(kind: str, request: Request) -> dict[str, Any]:
     """
     if not isinstance(request, SideBySideRequest):
         return {"kind": kind, **request.as_settings()}
-    shared = SHARED[BESIDE[kind]]
+    shared = BESIDE[kind].SHARED
     each = [s if s is None else s.as_settings() for s in request.settings]
     first = next(s for s in each if s is not None)
     return {
@@ -160,7 +160,7 @@ def request_of(settings: Any) -> tuple[str, Request]:
 
 
 def _beside(kind: str, values: dict[str, Any]) -> SideBySideRequest:
-    cls, names = BESIDE[kind], SHARED[BESIDE[kind]]
+    cls, names = BESIDE[kind], BESIDE[kind].SHARED
     each = values.pop("settings", None)
     if not isinstance(each, list) or any(s is not None and not isinstance(s, dict) for s in each):
         raise UserError("The settings must be a list of settings, or null where a place is empty.", "settings")
@@ -199,7 +199,7 @@ def describe(request: Request, workbench: Workbench) -> Recipe:
         raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
     name = re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model"
     follows = isinstance(request, TrajectoryRequest) or (isinstance(request, EditRequest) and request.encoding == "ode")
-    model, teacher = workbench.session.checksums
+    model, teacher = workbench.checksums
     return recipe_of(request, {name: model}, teacher if follows else None)
 
 

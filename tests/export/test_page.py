@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import koopman_core
-from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.points import Flow2DRequest
 from analysis.guide.lessons import GUESSED
 from analysis.koopman.editing import mix, mode_weights, region_mask
 from analysis.koopman.spectrum import weigh_bands

@@ -15,12 +15,14 @@ import numpy as np
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest, TrainRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.nets import TrainRequest
+from analysis.flow.points import Flow2DRequest, LikelihoodRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import QUANTILES, ForecastRequest
 from analysis.studio import Studio
+from analysis.workbench.directions import DirectionRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
@@ -365,6 +367,29 @@ ENDPOINTS = (
         queue=LONG_QUEUE,
     ),
     Endpoint(
+        "direction",
+        """A direction in the latents that changes one thing, and pictures along it.
+
+    method: "mean" (difference of the means of a factor or of two classes), "decoder" (principal direction of the
+    decoder's Jacobian at this picture), "groups" (modes grouped by what they do), "teacher" (principal direction of the
+    denoiser's Jacobian). contrast: of "mean", a factor of the drawn scenes ("size", "x", "colour.0", "kind=2"), or ""
+    with class_from and class_to. index of count: which direction, the strongest first. region, mask: what should
+    change, as in /edit. rest: how many directions of the rest it is projected off. tau: time at which scenes are
+    encoded, or of the teacher's state. strengths: up to 9, in standard deviations over noises, -20 to 20. transfer: up
+    to 8 other seeds. edges, order: of bands. Returns strengths, pictures [strength], transfer [seed][strength] (base64
+    PNG), inside and outside [seed][strength] (mean squared change in and outside of the region, null for none), values
+    (singular values, or effects of groups), spread (length of a standard deviation), place [level][band] (where the
+    direction lies; null for the teacher's), modes of each group, names of the levels, nfe (calls of the teacher a
+    picture).""",
+        lambda call: call.bench.direction(call.request, call.watch),
+        DirectionRequest,
+        "model seed label method contrast class_from class_to index count region mask rest tau strengths transfer "
+        "edges order",
+        defaults={"seed": 0, "contrast": "size"},
+        limits=(Limit(lambda r: (1 + len(r.transfer)) * len(r.strengths), 27, "Seeds times strengths"),),
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
         "recipe",
         """Make a described result again, bit for bit on the machine that made it first.
 
@@ -405,6 +430,18 @@ ENDPOINTS = (
         Flow2DRequest,
         "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories",
         defaults={"trajectories": False},
+    ),
+    Endpoint(
+        "likelihood",
+        """How probable a flow of points makes one point of the plane, beside the exact density.
+
+    density, drawing, path, sigma0, net: as in /flow_2d. point: its two coordinates, -20 to 20. steps: of the
+    Runge-Kutta method from the point back to noise, 4 to 64, of four calls each. Returns log_prob (natural logarithm,
+    per unit of area) and bits_per_dim of the flow; exact_log_prob and exact_bits_per_dim of the density, null where it
+    is 0; latent: the point's place in the noise; nfe and derivatives as counted, net.""",
+        lambda call: call.studio.points.likelihood(call.request),
+        LikelihoodRequest,
+        "density path sigma0 point steps net drawing",
     ),
     Endpoint(
         "train_toy",

@@ -124,7 +124,7 @@ def test_surgery_that_lets_everything_die_out_ends_in_the_ablation(bench):
 
 def test_where_nothing_is_left_out_every_bit_stays_and_no_mean_is_made(monkeypatch):
     bench = Workbench(*random_pair())
-    monkeypatch.setattr("analysis.workbench.session.mean_latents", lambda *_, **__: pytest.fail("a mean was made"))
+    monkeypatch.setattr("analysis.workbench.mean_latents", lambda *_, **__: pytest.fail("a mean was made"))
     assert bench.mask_bands(MaskRequest(SEED)).mse == 0
     assert bench.surgery(SurgeryRequest(SEED)).mse == 0
 
@@ -134,7 +134,7 @@ def test_a_mean_is_made_once_a_class_and_not_under_the_lock(monkeypatch):
     made, true = [], ablations.mean_latents
     monkeypatch.setattr(ablations, "MEAN_NOISES", 8)
     monkeypatch.setattr(
-        "analysis.workbench.session.mean_latents",
+        "analysis.workbench.mean_latents",
         lambda model, label, **more: made.append(label) or true(model, label, 8, **more),
     )
     for label in (2, -1, 2, -1, 2):
@@ -145,7 +145,7 @@ def test_a_mean_is_made_once_a_class_and_not_under_the_lock(monkeypatch):
     with torch.no_grad():
         x = SIGMA_MAX * noise(range(MEAN_SEED, MEAN_SEED + 8), bench.model.picture_shape)
         wanted = bench.model.encode(x, SIGMA_MAX, torch.full((8,), 2))
-    for found, z in zip(bench.session.mean(2), wanted, strict=True):
+    for found, z in zip(bench.mean(2), wanted, strict=True):
         torch.testing.assert_close(found, z.mean(0, keepdim=True), atol=1e-5, rtol=1e-4)
 
 
