@@ -48,7 +48,8 @@ from koopman_core.model import KoopmanDiffusion
 
 HERE = Path(__file__).resolve().parent
 PAGE, SOURCE = HERE / "web_page", HERE.parents[1] / "web"
-PAGE_FILES = ("index.html", "page.css", "page.js", "engine.js", "engine-gpu.js", "flow.js", "sw.js")
+PAGE_FILES = ("index.html", "page.css", "page.js", "engine.js", "engine-gpu.js", "flow.js", "sw.js", "licences.txt")
+RUNTIME_VERSION = "1.30.0"  # of onnxruntime-web, that of web/package.json, which an installed copy does not have
 RUNTIME = {  # of onnxruntime-web's dist: the loader as it is, the wasm compressed
     "ort-wasm-simd-threaded": "cpu",
     "ort-wasm-simd-threaded.asyncify": "gpu",
@@ -79,11 +80,6 @@ class Site:
     difference: Difference
 
 
-def runtime_version() -> str:
-    """The pinned release of onnxruntime-web."""
-    return json.loads((SOURCE / "package.json").read_text())["dependencies"]["onnxruntime-web"]
-
-
 def find_runtime(runtime: str | Path | None = None, install: bool = True) -> Path:
     """The dist folder of onnxruntime-web: the given one, else that in web/, where npm puts it when it is missing.
 
@@ -94,7 +90,7 @@ def find_runtime(runtime: str | Path | None = None, install: bool = True) -> Pat
     Raises:
         UserError: not there; the sentence says the cure.
     """
-    sentence = NO_RUNTIME.format(version=runtime_version())
+    sentence = NO_RUNTIME.format(version=RUNTIME_VERSION)
     dist = Path(runtime) if runtime else SOURCE / "node_modules" / "onnxruntime-web" / "dist"
     if install and not runtime and not dist.is_dir() and shutil.which("npm"):
         command = ["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
@@ -102,8 +98,8 @@ def find_runtime(runtime: str | Path | None = None, install: bool = True) -> Pat
     if not all((dist / f"{name}{end}").is_file() for name in RUNTIME for end in (".wasm", ".mjs")):
         raise UserError(sentence)
     package = dist.parent / "package.json"
-    version = json.loads(package.read_text()).get("version") if package.is_file() else runtime_version()
-    if version != runtime_version():
+    version = json.loads(package.read_text()).get("version") if package.is_file() else RUNTIME_VERSION
+    if version != RUNTIME_VERSION:
         raise UserError(f"{dist} is of release {version}, and the page was built for another one. {sentence}")
     return dist
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 import koopman_core
 from analysis.flow.points import Flow2DRequest
+from analysis.guide.lessons import GUESSED
 from analysis.koopman.editing import mix, mode_weights, region_mask
 from analysis.koopman.spectrum import weigh_bands
 from analysis.recipes.recipe import describe, from_json, read_png, replay, to_json
@@ -297,7 +298,18 @@ def test_a_net_is_trained_on_a_drawing(context, address):
     page.close()
 
 
-def test_lessons_read_and_answer(context, address):
+def judged(page, lesson):
+    """Whether an answer was right, None where it was none, as the page marks it."""
+    part = page.locator(f"#lesson-{lesson}")
+    part.get_by_role("button", name="Check").click()
+    page.wait_for_function(
+        "n => document.querySelector(`#lesson-${n} .answer`).textContent !== 'Measuring…'", arg=lesson, timeout=PATIENCE
+    )
+    mark = part.locator(".answer").get_attribute("class").split()[1:]
+    return {(): None, ("right",): True, ("wrong",): False}[tuple(mark)]
+
+
+def test_lessons_read_and_answer(context, address, page_folder):
     page = opened(context, address, "#lessons")
     assert page.locator(".lesson").count() == 6
     band = page.locator("#lesson-4")
@@ -306,6 +318,19 @@ def test_lessons_read_and_answer(context, address):
     page.wait_for_function(
         "() => /right|wrong/.test(document.querySelector('#lesson-4 .answer').className)", timeout=PATIENCE
     )
+    assert judged(page, 2) is None  # the slider was not touched
+    errors = json.loads((page_folder / "site.json").read_text("utf-8"))["linearity"]["errors"]
+    guess = page.locator("#lesson-2 input[type=range]")
+    for value, right in ((np.median(errors), True), (np.median(errors) + GUESSED + 0.05, False)):
+        guess.evaluate("(e, v) => { e.value = v; e.dispatchEvent(new Event('input')) }", f"{value:.2f}")
+        assert judged(page, 2) is right
+    assert judged(page, 3) is None
+    plane = page.locator("#lesson-3 canvas")
+    plane.press("ArrowLeft")  # the one that fades most
+    assert judged(page, 3) is False
+    for _ in range(110):  # of ten modes each, to the one that grows most
+        plane.press("ArrowDown")
+    assert judged(page, 3) is True
     unlabelled = page.evaluate(
         """() => [...document.querySelectorAll("input, select, button, canvas[role]")].filter((e) => {
             const named = e.labels?.length || e.textContent.trim() || e.getAttribute("aria-label");
