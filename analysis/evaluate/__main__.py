@@ -21,6 +21,7 @@ from analysis.core.fields import whole
 
 # these register their parts
 from analysis.evaluate import (  # noqa: F401
+    directions,
     flow_images,
     flow_points,
     image_sets,
