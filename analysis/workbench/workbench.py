@@ -6,6 +6,8 @@ tells the cure. The answers are functions of a `Session`, each beside its reques
 
 from __future__ import annotations
 
+from typing import Any
+
 from analysis.core.progress import Progress
 from analysis.workbench import directions, editing, effects, images, inversion, probes
 from analysis.workbench import spectrum as spectra
@@ -79,6 +81,9 @@ class Workbench:
 
     def edit(self, request: editing.EditRequest, progress: editing.ImageProgress | None = None) -> editing.EditResult:
         return editing.edit(self.session, request, progress)
+
+    def edit_defaults(self) -> dict[str, Any]:
+        return editing.edit_defaults(self.session)
 
     def inpaint(
         self, request: editing.InpaintRequest, progress: editing.ImageProgress | None = None

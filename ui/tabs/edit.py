@@ -358,8 +358,10 @@ class EditTab:
         """An edit's settings as values of the controls.
 
         Raises:
-            UserError: other than three bands, which the tab's two sliders cannot show.
+            UserError: what the tab has no control for.
         """
+        if settings.entries or settings.feather or settings.encoding == "inversion":
+            raise UserError("This edit has levels, a feather or an inversion, which the tab cannot show: ask /recipe.")
         if len(settings.edges) != 2:
             raise UserError("This edit has other than three bands, which the tab cannot show: ask /recipe for it.")
         request, c = settings.request(), self.controls
