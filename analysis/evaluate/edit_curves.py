@@ -1,8 +1,8 @@
 """Detail gained against layout moved, for bands and edit times, with an agnostic and random controls; and the default.
 
 Each arm mixes a set of modes at several ratios. Along an arm both measures of an edit grow: the high-pass correlation
-with the reference inside the region (detail), and the low-pass distance to the original (layout). At equal layout an arm
-is compared with mixing all modes, on the line between its measured ratios (docs/method.md, "Editing").
+with the reference inside the region (detail), and the low-pass distance to the original (layout). At equal layout an
+arm is compared with mixing all modes, on the line between its measured ratios (docs/method.md, "Editing").
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def gain_at_equal_layout(curves: EditCurves, time: int, arm: str, draws: int = 1
     a, b = curves.arms.index(arm), curves.arms.index(AGNOSTIC)
     n = len(curves.ratios)
     columns = torch.cat([
-        curves.layout[time, b].T, curves.detail[time, b].T, curves.layout[time, a, -1:].T, curves.detail[time, a, -1:].T,
+        curves.layout[time, b].T, curves.detail[time, b].T,
+        curves.layout[time, a, -1:].T, curves.detail[time, a, -1:].T,
     ], 1).nan_to_num()  # fmt: skip
 
     def gain(means: np.ndarray) -> float:
@@ -130,7 +131,7 @@ def gain_at_equal_layout(curves: EditCurves, time: int, arm: str, draws: int = 1
 
 @dataclass(frozen=True)
 class Choice:
-    """The default that follows. Attributes: arm, time; gain there; False in `settled` where no gain is beyond chance."""
+    """The default that follows. Attributes: arm, time; gain there; settled = some gain is beyond chance."""
 
     arm: str
     time: float
@@ -196,9 +197,9 @@ def edit_choice(job: Job) -> Outcome:
     chosen = choose(curves)
     return Outcome([
         f"{job.count} pairs of held-out seeds, thirds by alpha, region {REGION}, the reference encoded by adding "
-        f"{ENCODING}. Cells: layout moved (low-pass distance to the original, MSE) / detail (high-pass correlation with "
-        f"the reference). Last: detail at ratio {RATIOS[-1]:.0%} less that of mixing all modes where they move the layout "
-        "as much, with the 95 % bootstrap interval over pairs.",
+        f"{ENCODING}. Cells: layout moved (low-pass distance to the original, MSE) / detail (high-pass correlation "
+        f"with the reference). Last: detail at ratio {RATIOS[-1]:.0%} less that of mixing all modes where they move the "
+        "layout as much, with the 95 % bootstrap interval over pairs.",
         curves_table(curves),
         choice_verdict(chosen),
     ], card_figures(chosen))  # fmt: skip

@@ -42,8 +42,8 @@ def mixed_by_hand(bench, asked, path, region, levels):
 
 def test_levels_a_feather_and_leakage(bench):
     asked = EditRequest(
-        1, reference_seed=2, encoding="latent", edges=(0.4,), bands=(1,), ratio=0.8, region="lower-half", entries=(1, 3),
-        feather=1.5,
+        1, reference_seed=2, encoding="latent", edges=(0.4,), bands=(1,), ratio=0.8, region="lower-half",
+        entries=(1, 3), feather=1.5,
     )  # fmt: skip
     r = bench.edit(asked)
     hard = np.zeros((16, 16))
@@ -109,7 +109,8 @@ def test_defaults_are_the_cards_where_it_has_some():
     model = random_pair()[0]
     usual = {"bands": EditRequest(0).bands, "edges": EditRequest(0).edges, "order": "alpha", "tau": 0.5}
     for card, wanted in (
-        ({}, usual), ({"metrics": {"edit-choice": {"bands": [1, 2], "tau": 0.2}}}, usual | {"bands": (1, 2), "tau": 0.2}),
+        ({}, usual),
+        ({"metrics": {"edit-choice": {"bands": [1, 2], "tau": 0.2}}}, usual | {"bands": (1, 2), "tau": 0.2}),
         ({"metrics": {"edit-choice": {"bands": [7], "tau": 0.2}}}, usual), ({"metrics": {"edit-choice": []}}, usual),
     ):  # fmt: skip
         model.card = card
