@@ -198,8 +198,8 @@ def edit_choice(job: Job) -> Outcome:
     return Outcome([
         f"{job.count} pairs of held-out seeds, thirds by alpha, region {REGION}, the reference encoded by adding "
         f"{ENCODING}. Cells: layout moved (low-pass distance to the original, MSE) / detail (high-pass correlation "
-        f"with the reference). Last: detail at ratio {RATIOS[-1]:.0%} less that of mixing all modes where they move the "
-        "layout as much, with the 95 % bootstrap interval over pairs.",
+        f"with the reference). Last: detail at ratio {RATIOS[-1]:.0%} less that of mixing all modes where they move "
+        "the layout as much, with the 95 % bootstrap interval over pairs.",
         curves_table(curves),
         choice_verdict(chosen),
     ], card_figures(chosen))  # fmt: skip
