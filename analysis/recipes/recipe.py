@@ -198,7 +198,8 @@ def describe(request: Request, workbench: Workbench) -> Recipe:
     if kind_of(request) not in MODEL_KINDS:
         raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
     name = re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model"
-    follows = isinstance(request, TrajectoryRequest) or (isinstance(request, EditRequest) and request.encoding == "ode")
+    by_ode = isinstance(request, EditRequest) and request.encoding in ("ode", "inversion")
+    follows = by_ode or isinstance(request, TrajectoryRequest)
     model, teacher = workbench.checksums
     return recipe_of(request, {name: model}, teacher if follows else None)
 

@@ -314,17 +314,19 @@ ENDPOINTS = (
         """Mix bands of a reference into the picture of a seed, beside a control that mixes all bands.
 
     reference: "seed", "scene" (drawn, numbered by reference_seed) or "picture". picture: base64 PNG, JPEG or WebP,
-    at most 16 MB. encoding: "noise", "ode" or "latent", the last two for seeds only. tau: edit time, 0 picture to 1
-    noise. edges, order: the bands as in /mask_bands. bands: numbers of those that are mixed. ratio: 0 to 1.
-    region: "whole", "lower-half", "lower-left-triangle", "lower-left-quadrant" or "painted". mask: for "painted",
-    base64 picture, white = mix here. Returns original, edited, control, reference, encoded (base64 PNG), strip at
-    strip_ratios, sigma of tau, share of modes mixed, numbers and numbers_control (outside: mean squared change
-    outside the region; high_correlation with the reference inside; low_distance to the original; null where not
-    defined).""",
+    at most 16 MB. encoding: "noise", "ode", "latent" or "inversion" (the teacher's ODE run back from the picture); the
+    second and third for seeds only. tau: edit time, 0 picture to 1 noise. edges, order: the bands as in /mask_bands.
+    bands: numbers of those that are mixed. ratio: 0 to 1. region: "whole", "lower-half", "lower-left-triangle",
+    "lower-left-quadrant" or "painted". mask: for "painted", base64 picture, white = mix here. levels: indices that are
+    mixed, [] for all. feather: softens the region's edge by so many pixels, 0 to 8. Returns original, edited, control,
+    reference, encoded (base64 PNG), strip at strip_ratios, sigma of tau, share of modes mixed, numbers and
+    numbers_control (outside: mean squared change outside the region; high_correlation with the reference inside;
+    low_distance to the original; null where not defined), leakage and leakage_control (change outside of the region
+    over that inside, or null).""",
         lambda call: call.bench.edit(call.request, call.watch),
         EditRequest,
         "model seed label reference reference_seed reference_label picture encoding noise_seed tau edges bands "
-        "order ratio region mask",
+        "order ratio region mask levels=entries feather",
         defaults={"seed": 0},
     ),
     Endpoint(

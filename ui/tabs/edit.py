@@ -357,8 +357,10 @@ class EditTab:
         """An edit as values of the controls.
 
         Raises:
-            UserError: other than three bands, which the tab's two sliders cannot show.
+            UserError: what the tab has no control for.
         """
+        if request.entries or request.feather or request.encoding == "inversion":
+            raise UserError("This edit has levels, a feather or an inversion, which the tab cannot show: ask /recipe.")
         if len(request.edges) != 2:
             raise UserError("This edit has other than three bands, which the tab cannot show: ask /recipe for it.")
         c, kind = self.controls, self.of_reference(request.reference)
