@@ -53,7 +53,7 @@ class DownloadControls(Controls):
     done: gr.HTML
 
 
-BANDS = ("low", "high", "small", "middle", "large", "order", "levels")  # controls of the Spectrum tab
+BANDS = ("low", "high", "small", "middle", "large", "order", "levels")  # controls of Look inside
 
 
 class Downloads:
@@ -165,28 +165,24 @@ def _lay_out(levels: dict) -> DownloadControls:
             ):  # fmt: skip
                 variant = "primary" if part == "report" else "secondary"
                 parts[part] = gr.Button(text, size="sm", variant=variant, min_width=120, elem_id=f"export-{name}")
-        with gr.Row():
-            parts["what"] = gr.Dropdown(
-                list(FIGURES), value=FIGURES[0][1], label="Figure", info="what is drawn", elem_id="export-what",
-                scale=4, min_width=220, filterable=False,
-            )  # fmt: skip
-            parts["level"] = gr.Dropdown(
-                levels["choices"], value=levels["value"], label="Level", info="of the figure and the report",
-                elem_id="export-level", scale=2, min_width=150, filterable=False,
-            )  # fmt: skip
-            parts["form"] = gr.Radio(
-                [(f.upper(), f) for f in FORMATS], value="png", label="Format", info="HTML keeps zoom and hover",
-                elem_id="export-format", scale=3, min_width=200,
-            )  # fmt: skip
-            parts["figure"] = gr.Button("Save the figure", size="sm", min_width=120, elem_id="export-figure")
-        with gr.Row():
-            parts["paper"] = gr.Dropdown(
-                list(PAPER), value=PAPER[0][1], label="Figure for a paper", elem_id="export-paper", scale=4,
-                info="with the level above and the bands of the Spectrum tab", min_width=220, filterable=False,
-            )  # fmt: skip
-            parts["paper_figure"] = gr.Button(
-                "Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf"
-            )
+        parts["what"] = gr.Dropdown(
+            list(FIGURES), value=FIGURES[0][1], label="Figure", info="what is drawn", elem_id="export-what",
+            filterable=False,
+        )  # fmt: skip
+        parts["level"] = gr.Dropdown(
+            levels["choices"], value=levels["value"], label="Level", info="of the figure and the report",
+            elem_id="export-level", filterable=False,
+        )  # fmt: skip
+        parts["form"] = gr.Radio(
+            [(f.upper(), f) for f in FORMATS], value="png", label="Format", info="HTML keeps zoom and hover",
+            elem_id="export-format",
+        )  # fmt: skip
+        parts["figure"] = gr.Button("Save the figure", size="sm", min_width=120, elem_id="export-figure")
+        parts["paper"] = gr.Dropdown(
+            list(PAPER), value=PAPER[0][1], label="Figure for a paper", elem_id="export-paper",
+            info="with the level above and the bands of Look inside", filterable=False,
+        )  # fmt: skip
+        parts["paper_figure"] = gr.Button("Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf")
         parts["done"] = saver(elem_id="export-done")
     return DownloadControls(**parts)
 

@@ -22,6 +22,7 @@ from ui.panels.examples import words_of
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import Page, Workspace
+from ui.workspaces import opening
 
 WORDS = {
     "generate": "a generated picture",
@@ -62,13 +63,13 @@ class RecipePanel:
 
     Args:
         work: the models, who answers questions about flows, and the bar.
-        tabs: where the right tab is selected.
+        opener: opens the right view.
         bindings: how each tab takes up its kinds.
         controls: of the panel, or their names.
     """
 
-    def __init__(self, work: Workspace, tabs: gr.Tabs, bindings: Sequence[RecipeBinding], controls: RecipeControls):
-        self.work, self.tabs, self.bindings, self.controls = work, tabs, tuple(bindings), controls
+    def __init__(self, work: Workspace, opener: gr.HTML, bindings: Sequence[RecipeBinding], controls: RecipeControls):
+        self.work, self.opener, self.bindings, self.controls = work, opener, tuple(bindings), controls
         self._counts = itertools.count(1)
 
     def open_text(self, text: str | None, model: str, moves: int) -> dict:
@@ -109,7 +110,7 @@ class RecipePanel:
         binding = next((b for b in self.bindings if recipe.kind in b.kinds), None)
         pending, library = self.controls.pending, self.work.library
         if binding is None:
-            raise UserError(f"No tab of this page shows {WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.")
+            raise UserError(f"No view of this page shows {WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.")
         if recipe.of_flows:
             check_flows(recipe, self.work.studio)
             binding.fill(recipe.settings)  # what it cannot show is told before anything is set
@@ -128,13 +129,13 @@ class RecipePanel:
         }
 
     def fill(self, pending: tuple[int, Settings] | None, moves: int | None) -> dict:
-        """The tab to select, its count, which makes its result, and its filled controls."""
+        """The view to open, its count, which makes its result, and its filled controls."""
         filled: dict = {}
         for binding, count in zip(self.bindings, self.controls.counts, strict=True):
             # another move has come since, or it was none of a recipe's
             if pending is not None and pending[0] == moves and pending[1].kind in binding.kinds:
                 filled |= {
-                    self.tabs: gr.update(selected=binding.tab), count: next(self._counts), **binding.fill(pending[1]),
+                    self.opener: opening(binding.view), count: next(self._counts), **binding.fill(pending[1]),
                 }  # fmt: skip
         return filled or gr.skip()
 
@@ -179,11 +180,11 @@ def build_recipe_panel(page: Page) -> RecipeFiller:
     source = page.work.source
     bindings = [tab.binding for tab in page.built.values() if tab.binding is not None]
     c = _lay_out(page, bindings)
-    panel = RecipePanel(page.work, page.tabs, bindings, c)
+    panel = RecipePanel(page.work, page.opener, bindings, c)
 
     quiet = {**MODEL_QUEUE, **PRIVATE, "show_progress": "hidden"}
     bar, here = [*source.targets, c.pending], [source.model, source.moves]
-    outputs = [page.tabs, *c.counts, *itertools.chain.from_iterable(b.outputs for b in bindings)]
+    outputs = [page.opener, *c.counts, *itertools.chain.from_iterable(b.outputs for b in bindings)]
     # queued, or the states in it would not tell that they changed; not behind the models, whose turn comes after it
     fill = {"fn": guarded(panel.fill), "inputs": [c.pending, source.moves], "outputs": outputs}
     later = {"trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}

@@ -1,4 +1,4 @@
-"""Tab "Edit": modes of a reference mixed into a picture, beside a control; and the history of its results."""
+"""View "Mix" of "Change": modes of a reference mixed into a picture, beside a control; and the history of its results."""
 
 from __future__ import annotations
 
@@ -24,20 +24,18 @@ from ui.components import history
 from ui.components.controls import Controls
 from ui.components.history import History, Thumbnails, history_html, history_strip
 from ui.components.html import GLYPHS, figure_html, group_html, heading
+from ui.components.layout import group, intro
 from ui.components.painter import canvas, canvas_value, painted
 from ui.components.picture_chooser import Chooser, fitted, picture_chooser, side_of
 from ui.components.plot import points, seen_script
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import DICE, NO_CLASS, BuiltTab, Workspace, class_choices, fitting_label, usable_seed
+from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, class_choices, fitting_label, usable_seed
 
-INTRO = """<p class="ks-intro">Some modes of a <b>reference</b> are mixed into the picture of your seed, in a part of
-it. The control mixes <b>all</b> modes at the same ratio and place: only beside it can be seen what choosing bands
-does.</p>
-<p class="ks-formula">z′ = z + r G M (z<sub>r</sub> − z) &nbsp;·&nbsp; r ratio, G region, M chosen bands, in the control
-M = 1 &nbsp;·&nbsp; z<sub>r</sub> the reference, encoded at the edit time τ &nbsp;·&nbsp; x′ = D( e<sup>−τA</sup> z′
-)</p>"""
+SENTENCE = "Some modes of a reference are mixed into your picture; the control mixes all of them, at the same place."
+FORMULA = """z′ = z + r G M (z<sub>r</sub> − z) &nbsp;·&nbsp; r ratio, G region, M chosen bands, in the control M = 1
+&nbsp;·&nbsp; z<sub>r</sub> the reference, encoded at the edit time τ &nbsp;·&nbsp; x′ = D( e<sup>−τA</sup> z′ )"""
 DEFAULT = EditRequest(0)  # the analysis' own defaults
 LOW, HIGH = 0.33, 0.67  # its edges, as far as a slider shows them
 SETTLED = 2.0  # seconds: a slider that moves again within them is still in the same step of the history
@@ -417,8 +415,8 @@ def _reference_panel(work: Workspace) -> dict:
     parts["reference"] = gr.Radio(
         REFERENCES, value="seed", label="Reference", show_label=False, container=False, elem_id="edit-reference"
     )
-    with gr.Row():
-        with gr.Column(min_width=120) as parts["number_box"]:
+    with gr.Row(elem_classes="ks-two"):
+        with gr.Column(min_width=100) as parts["number_box"]:
             parts["other"] = gr.Number(
                 DEFAULT.reference_seed, label="Reference seed", info="picks its noise", precision=0,
                 elem_id="edit-other",
@@ -459,7 +457,7 @@ def _mixing_panel() -> dict:
             0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below", buttons=["reset"],
             elem_id=f"edit-edge-{i}",
         )  # fmt: skip
-    with gr.Row():
+    with gr.Column(min_width=0):
         parts["order"] = gr.Radio(
             [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
             info="what bands are cut from", elem_id="edit-order", min_width=180, scale=3,
@@ -471,57 +469,66 @@ def _mixing_panel() -> dict:
     return parts
 
 
-def _region_panel(original: np.ndarray) -> dict:
+def _region_panel() -> gr.Radio:
     """Where the reference comes in."""
     gr.HTML(heading("Where"))
-    region = gr.Radio(
-        REGIONS, value=DEFAULT.region, label="Where", show_label=False, container=False, elem_id="edit-region"
-    )
-    with gr.Column(visible=False, min_width=0) as canvas_box:
-        paper = canvas(original, elem_id="edit-canvas", label="Paint where the reference comes in")
-    return {"region": region, "canvas_box": canvas_box, "canvas": paper}
+    return gr.Radio(
+        REGIONS, value=DEFAULT.region, label="Where", show_label=False, container=False, elem_id="edit-region",
+        elem_classes="ks-chips",
+    )  # fmt: skip
 
 
-def _result_panels() -> dict:
-    """Pictures and numbers, and the history."""
+def _stage(original: np.ndarray) -> dict:
+    """The canvas, where the region is painted, and the pictures."""
     parts: dict = {}
-    with gr.Column(elem_classes="ks-panel", min_width=0, elem_id="edit-result"):
-        parts["hint"] = gr.HTML(elem_id="edit-hint")
-        parts["pictures"] = gr.HTML(EDIT_PLACEHOLDER, elem_id="edit-pictures")
+    parts["hint"] = gr.HTML(elem_id="edit-hint")
+    with gr.Row(elem_classes="ks-pair ks-canvas-pair", elem_id="edit-result", equal_height=False):
+        with gr.Column(visible=False, min_width=0) as parts["canvas_box"]:
+            parts["canvas"] = canvas(original, elem_id="edit-canvas", label="Paint where the reference comes in")
+        with gr.Column(min_width=0):
+            parts["pictures"] = gr.HTML(EDIT_PLACEHOLDER, elem_id="edit-pictures")
+    return parts
+
+
+def _readings() -> dict:
+    """Numbers, what can be saved, and the history."""
+    parts: dict = {}
+    with group():
         parts["numbers"] = gr.HTML(elem_id="edit-numbers")
         parts["save"] = save_bar(elem_id="edit-keep")
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Edits of this visit", "click one to go back to it"))
+    with group():
+        gr.HTML(heading("Edits of this visit", "click one"))
         with gr.Row(elem_classes="ks-buttons"):
             for part, text in (("undo", "↶ Undo"), ("redo", "↷ Redo"), ("reset", "Reset all")):
                 parts[part] = gr.Button(
-                    text, size="sm", min_width=80, interactive=part == "reset", elem_id=f"edit-{part}"
+                    text, size="sm", min_width=70, interactive=part == "reset", elem_id=f"edit-{part}"
                 )
         parts["strip"] = history_strip(elem_id="edit-history")
     return parts
 
 
-def build_edit(work: Workspace, page: gr.Tab) -> BuiltTab:
+def build_edit(work: Workspace, views: Views) -> BuiltTab:
     """Lay the tab out and wire it; nothing is computed before it is opened."""
     original = EditTab(work.library, EditControls.names()).original(*work.source.start)
-    gr.HTML(INTRO)
-    with gr.Row():
-        with gr.Column(scale=4, min_width=300):
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                parts = _reference_panel(work)
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                parts |= _mixing_panel()
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                parts |= _region_panel(original)
-        with gr.Column(scale=8, min_width=320, elem_classes="ks-results"):
-            parts |= _result_panels()
+    with views.frame.controls:
+        intro(SENTENCE, FORMULA)
+        with group():
+            parts = _reference_panel(work)
+        with group():
+            parts |= _mixing_panel()
+        with group():
+            parts["region"] = _region_panel()
+    with views.frame.stage:
+        parts |= _stage(original)
+    with views.frame.readings:
+        parts |= _readings()
     chooser = parts.pop("chooser")
     c = EditControls(
         **parts, picture=chooser.picture, photo=chooser.name, mask=gr.State(None), past=gr.State(History()),
         last=gr.State(("", 0.0)), seen=gr.Checkbox(visible=False),
     )  # fmt: skip
     tab = EditTab(work.library, c)
-    rerun = _wire_edits(tab, work, page, chooser)
+    rerun = _wire_edits(tab, work, views.opened["edit"], chooser)
     _wire_history(tab, work)
     return BuiltTab(c, RecipeBinding(("edit",), "edit", c.listed(*FILLED), tab.fill, rerun))
 
@@ -536,7 +543,7 @@ def _papered(tab: EditTab, work: Workspace) -> dict:
     return {"fn": guarded(tab.paper), "inputs_kwargs": drawn, "outputs": c.canvas, **SELDOM}
 
 
-def _wire_edits(tab: EditTab, work: Workspace, page: gr.Tab, chooser: Chooser) -> Callable[[Dependency], None]:
+def _wire_edits(tab: EditTab, work: Workspace, opened: Callable, chooser: Chooser) -> Callable[[Dependency], None]:
     """What makes an edit; gives what makes one after an event that set the controls."""
     c, source = tab.controls, work.source
     asked = {**c.named("past", "last"), **source.named, **c.named(*SETTING)}
@@ -565,7 +572,7 @@ def _wire_edits(tab: EditTab, work: Workspace, page: gr.Tab, chooser: Chooser) -
         guarded(tab.follow), inputs_kwargs={"seen": c.seen, **asked}, outputs=recorded, js=seen_script("edit-result"),
         **SELDOM,
     )  # fmt: skip
-    for event in (followed, page.select(**edited, **SELDOM)):
+    for event in (followed, opened(**edited, **SELDOM)):
         event.success(**papered)
 
     def rerun(event: Dependency) -> None:
