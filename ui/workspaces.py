@@ -28,11 +28,12 @@ from ui.tabs.time_series import build_time_series
 
 @dataclass(frozen=True)
 class View:
-    """Attributes: key, in the address and in recipes; title; tab, whose it is."""
+    """Attributes: key, in the address and in recipes; title; tab, whose it is; heads, a word before it in the bar."""
 
     key: str
     title: str
     tab: str
+    heads: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ SPACES = (
         "inside", "Look inside", "The spectrum: what each mode and each band does.",
         (
             View("modes", "Modes", "spectrum"), View("bands", "Bands", "spectrum"),
-            View("surgery", "Surgery", "spectrum"), View("over-time", "Over time", "effects"),
+            View("surgery", "Surgery", "spectrum"), View("over-time", "Over time", "effects", "Evidence"),
             View("linear", "Linearity", "effects"), View("carry", "Factors", "effects"),
         ),
     ),
@@ -104,7 +105,8 @@ def views_html() -> str:
     lists = ""
     for space in SPACES:
         buttons = "".join(
-            f'<button type="button" role="tab" class="ks-view" data-view="{v.key}" data-tab="{v.tab}"'
+            (f'<span class="ks-evidence" role="presentation">{v.heads}</span>' if v.heads else "")
+            + f'<button type="button" role="tab" class="ks-view" data-view="{v.key}" data-tab="{v.tab}"'
             f' data-of="{space.key}" aria-selected="{"true" if k == 0 else "false"}" tabindex="{0 if k == 0 else -1}">'
             f"{v.title}</button>"
             for k, v in enumerate(space.views)

@@ -52,11 +52,11 @@ def page_of(
     studio: Studio | None = None,
     patience: float = math.inf,
 ) -> tuple[gr.Blocks, Page]:
-    """A page of the bar and some of the tabs and panels, and what was built.
+    """A page of the header, some of the tabs and panels, and what was built.
 
     Args:
         library: the models.
-        tabs: their ids.
+        tabs: their ids, beside the first one, which is always there.
         panels: their names.
         seed: of the first picture.
         studio: who answers; with this library in any case.
@@ -65,7 +65,7 @@ def page_of(
     with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
         studio = studio or Studio(library=library)
         studio.library = library
-        page = build_page(Workspace(studio, patience), seed, tabs, panels)
+        page = build_page(Workspace(studio, patience), seed, {"generate", *tabs}, panels)
     demo.queue(default_concurrency_limit=1, api_open=False)
     return demo, page
 

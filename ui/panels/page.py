@@ -43,7 +43,8 @@ the brush and <kbd>Space</kbd> paints. <b>ƒ</b> shows the formula. A link keeps
 <p><button type="button" class="ks-word" data-drawer="learn">Take the tour</button>
 <button type="button" class="ks-word" data-act="help">Close</button></p></dialog></div>"""
 # what the columns become where there is no room for them
-SHEETS = """<div class="ks-sheet-bar"><button type="button" data-sheet="controls" aria-expanded="false">Settings</button>
+SHEETS = """<div class="ks-sheet-bar">
+<button type="button" data-sheet="controls" aria-expanded="false">Settings</button>
 <button type="button" data-sheet="readings" aria-expanded="false">Numbers</button></div>"""
 DRAWERS = {
     "learn": ("Learn", "The tour, examples, and every word of the page."),
@@ -74,9 +75,7 @@ def _drawer(name: str) -> gr.Column:
     return column
 
 
-def build_page(
-    work: Workspace, seed: int, tabs: Container[str] = TABS, panels: Container[str] | None = None
-) -> Page:
+def build_page(work: Workspace, seed: int, tabs: Container[str] = TABS, panels: Container[str] | None = None) -> Page:
     """Lay out and wire the page within a `gr.Blocks`; the first picture and its trajectory are made.
 
     Args:

@@ -1,4 +1,4 @@
-"""The guided tour: a part of the drawer "Learn" that opens each lesson's view with a preset and checks what the reader did.
+"""The guided tour: in the drawer "Learn" it opens each lesson's view with a preset and checks what the reader did.
 
 The lessons are data, their answers are measured (both in `analysis.guide.lessons`); here they are shown.
 """

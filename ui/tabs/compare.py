@@ -1,4 +1,4 @@
-"""Views "Compare" and "Grid" of "Change": two settings side by side with their difference in numbers, and grids over any two parameters."""
+"""Views "Compare" and "Grid" of "Change": two settings side by side, and grids over any two parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ from ui.components.layout import group, intro, only
 from ui.components.save_bar import save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import NO_CLASS, BuiltTab, Source, Views, Workspace, class_choices, fitting_label, model_choices, readable
+from ui.source import (
+    NO_CLASS,
+    BuiltTab,
+    Source,
+    Views,
+    Workspace,
+    class_choices,
+    fitting_label,
+    model_choices,
+    readable,
+)
 from ui.tabs.grid import build_grid
 
 LOW, HIGH = 0.33, 0.67

@@ -1,4 +1,4 @@
-"""View "Mix" of "Change": modes of a reference mixed into a picture, beside a control; and the history of its results."""
+"""View "Mix" of "Change": modes of a reference mixed into a picture, beside a control; and its history."""
 
 from __future__ import annotations
 

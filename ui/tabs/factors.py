@@ -23,7 +23,9 @@ from ui.tabs.linearity import REMARK, consecutive, drawn, remark, seed_words, ve
 
 MAX_PICTURES, MAX_PAIRS = 32, 256
 SIGMAS = (("0.002: clean", 0.002), ("0.5", 0.5), ("2.5: midpoint", 2.5), ("14", 14.0), ("80: noise", 80.0))
-SENTENCE = "What a band carries is measured, not assumed: its frequencies, and the factors in which pairs of scenes differ."
+SENTENCE = (
+    "What a band carries is measured, not assumed: its frequencies, and the factors in which pairs of scenes differ."
+)
 ASK = '<p class="ks-line">Not measured yet: some seconds.</p>'
 
 

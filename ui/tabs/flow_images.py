@@ -1,4 +1,4 @@
-"""Views "Pictures" and "Picture sweep" of "Flows": pictures from the same noise by up to four flows and samplers, with what they see on the way."""
+"""Views "Pictures" and "Picture sweep" of "Flows": pictures from the same noise by up to four flows and samplers."""
 
 from __future__ import annotations
 

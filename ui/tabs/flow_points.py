@@ -1,4 +1,4 @@
-"""Views "Plane", "Sweep" and "Draw and train" of "Flows": flows in two dimensions side by side from the same noise, sweeps, and nets that train here."""
+"""Views "Plane", "Sweep" and "Draw and train" of "Flows": flows in the plane side by side, and nets that train here."""
 
 from __future__ import annotations
 
@@ -396,7 +396,15 @@ def _wire(lab: FlowLab, views: Views, training: TrainingPart, presets: Sequence)
     asked = {**c.named(*SHARED), **c.by_letter()}
     again = {"fn": guarded(lab.show), "inputs_kwargs": asked, "outputs": c.listed("player", "words", "save"), **live}
     # of sliders "release" too: it is what Gradio's reset button tells
-    looks = [views.opened["flow"], c.density.input, c.points.input, c.points.release, c.grid.input, c.net.input, c.seed.change]
+    looks = [
+        views.opened["flow"],
+        c.density.input,
+        c.points.input,
+        c.points.release,
+        c.grid.input,
+        c.net.input,
+        c.seed.change,
+    ]
     for s in c.settings:
         sliders = s.listed("nfe", "sigma0", "gamma1", "gamma2", "gamma3")
         looks += [s.shown.input, *(e for part in sliders for e in (part.input, part.release))]

@@ -21,8 +21,8 @@ from analysis.recipes.replay import describe_flows
 from analysis.series.forecast import SeriesForecasts
 from flow_core.samplers import MOMENTUM, SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
-from ui.components.layout import group
 from ui.components.controls import Controls
+from ui.components.layout import group
 from ui.components.players import Panel
 from ui.components.save_bar import save_value
 

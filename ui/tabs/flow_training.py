@@ -222,9 +222,7 @@ def _lay_out(frame: Frame) -> dict:
                 0.05, MAX_SIGMA, 0.2, step=0.05, label="σ₀", info="noise of the IDFF path",
                 elem_id="flow-train-sigma", buttons=["reset"],
             )  # fmt: skip
-            parts["seed"] = gr.Number(
-                0, label="Seed", info="from 0", precision=0, minimum=0, elem_id="flow-train-seed"
-            )
+            parts["seed"] = gr.Number(0, label="Seed", info="from 0", precision=0, minimum=0, elem_id="flow-train-seed")
     with frame.stage, gr.Row(elem_classes=["ks-pair", *only("train")], equal_height=False):
         with gr.Column(min_width=0):
             gr.HTML(heading("Draw here", "32 × 32 cells on [−4, 4]²"))

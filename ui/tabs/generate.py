@@ -17,7 +17,7 @@ from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, heading, model_card, pipeline_html, strip
-from ui.components.layout import group, intro
+from ui.components.layout import details, group, intro
 from ui.components.players import player, player_value
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
@@ -50,10 +50,9 @@ def cards_html() -> str:
 def _card(card: tuple[str, str, str, str]) -> str:
     view, title, words, drawing = card
     return (
-        f'<button type="button" class="ks-door" data-open="{view}"><svg viewBox="0 0 40 40" aria-hidden="true">{drawing}'
-        f"</svg><span><b>{title}</b> {words}</span></button>"
+        f'<button type="button" class="ks-door" data-open="{view}"><svg viewBox="0 0 40 40" aria-hidden="true">'
+        f"{drawing}</svg><span><b>{title}</b> {words}</span></button>"
     )
-
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ class GenerateTab:
         c = self.controls
         return {
             c.player: player_value(result, bench.name, seed),
-            c.path_cost: comparison(result) + facts(*costs),
+            c.path_cost: comparison(result) + details("What each path costs", facts(*costs)),
             c.save_path: save_value(strip(result.koopman), recipe, f"{bench.name}-seed{seed}-trajectory"),
         }
 
@@ -201,6 +200,7 @@ def _lay_out(first: dict, work: Workspace, views: Views) -> GenerateControls:
     frame = views.frame
     with frame.stage:
         film = player(first["player"], elem_id="player")
+        path_cost = gr.HTML(first["path_cost"], elem_id="trajectory-facts")
         gr.HTML(cards_html(), elem_id="doors")
     with frame.controls:
         intro(SENTENCE, FORMULA)
@@ -222,7 +222,6 @@ def _lay_out(first: dict, work: Workspace, views: Views) -> GenerateControls:
         with group():
             picture = gr.HTML(first["picture"], elem_id="hero")
             cost = gr.HTML(first["cost"], elem_id="hero-facts")
-            path_cost = gr.HTML(first["path_cost"], elem_id="trajectory-facts")
         with group():
             gr.HTML(heading("How it works", "each box opens"))
             pipeline = gr.HTML(first["pipeline"], js_on_load=script("pipeline.js"), elem_id="pipeline")

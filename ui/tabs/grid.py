@@ -259,9 +259,7 @@ def _fixed_settings() -> dict:
     steps = gr.Slider(
         1, MAX_STEPS, 18, step=1, label="Steps", info="teacher: from 4 on; colours: replacements", buttons=["reset"]
     )
-    ratio = gr.Slider(
-        0, 1, 0.5, step=0.01, label="Mixing ratio", info="0 original, 1 reference", buttons=["reset"]
-    )
+    ratio = gr.Slider(0, 1, 0.5, step=0.01, label="Mixing ratio", info="0 original, 1 reference", buttons=["reset"])
     edit_time = gr.Slider(0, 1, 0.5, step=0.01, label="Edit time τ", info="0 picture, 1 noise", buttons=["reset"])
     mixed = gr.CheckboxGroup(
         [("smallest α", 0), ("middle α", 1), ("largest α", 2)], value=[2], label="Bands mixed in",

@@ -24,8 +24,8 @@ from ui.source import Workspace, fitting_label, usable_seed
 PICTURES = -1  # in the list of levels
 MAX_SEEDS, MAX_STEPS = 16, 24
 SENTENCE = "The operator promises that latents move linearly: here that is checked on the teacher's own trajectory."
-FORMULA = """‖E(x<sub>t</sub>) − e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>)‖ / ‖E(x<sub>t</sub>)‖ &nbsp;·&nbsp; yardsticks:
-A = 0, and the α and β of every mode that fit these very trajectories best &nbsp;·&nbsp; of two trajectories or more also
+FORMULA = """‖E(x<sub>t</sub>) − e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>)‖ / ‖E(x<sub>t</sub>)‖ &nbsp;·&nbsp;
+yardsticks: A = 0, and the α and β of every mode that fit these very trajectories best &nbsp;·&nbsp; of two or more also
 what differs between them: their mean is taken off every latent first"""
 ASK = '<p class="ks-line">Not measured yet. It follows the teacher, so it takes some seconds.</p>'
 OLDER = '<p class="ks-line ks-older" role="status">Older: you now look at something else. Measure again.</p>'

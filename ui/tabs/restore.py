@@ -1,4 +1,4 @@
-"""View "Paint and restore" of "Change": a hole is filled or colours are given, step by step, by a run that can be cancelled."""
+"""View "Paint and restore" of "Change": a hole is filled or colours are given by a run that can be cancelled."""
 
 from __future__ import annotations
 
@@ -397,7 +397,9 @@ def _canvas_and_result(start: np.ndarray, first_hole: np.ndarray, title: str) ->
         with gr.Column(min_width=0):
             with gr.Column(min_width=0) as parts["hole_box"]:
                 gr.HTML(heading("Paint what is unknown", "with the mouse, or with arrow keys and space"))
-                parts["canvas"] = canvas(start, first_hole, elem_id="restore-canvas", label="Paint over what is unknown")
+                parts["canvas"] = canvas(
+                    start, first_hole, elem_id="restore-canvas", label="Paint over what is unknown"
+                )
                 with gr.Row(elem_classes="ks-buttons"):
                     parts["holes"] = tuple(
                         (name, gr.Button(name.capitalize(), size="sm", min_width=90, elem_id=f"restore-hole-{i}"))

@@ -42,10 +42,14 @@ TOO_MANY = f'<p class="ks-line">These are more than {MAX_MODES:,} modes: draw a 
 
 MEAN = -1
 LOW, HIGH = 0.33, 0.67
-MODES_SENTENCE = "Each point is one mode: it grows (α &lt; 0) or fades (α &gt; 0) on the way to the picture, and turns with β."
+MODES_SENTENCE = (
+    "Each point is one mode: it grows (α &lt; 0) or fades (α &gt; 0) on the way to the picture, and turns with β."
+)
 MODES_FORMULA = """λ = α ± iβ &nbsp;·&nbsp; z(τ) = e<sup>(τ − 1) α</sup> R((τ − 1) β) z(1) for every mode"""
 BANDS_SENTENCE = "Take a band of modes away, or double it, and see what the picture owes to it."
-BANDS_FORMULA = "D( P<sub>B</sub> e<sup>−A</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp; bands B by rank of α within each level"
+BANDS_FORMULA = (
+    "D( P<sub>B</sub> e<sup>−A</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp; bands B by rank of α within each level"
+)
 
 
 def level_label(entry: SpectrumEntryResult) -> str:
@@ -316,10 +320,10 @@ def _plane_part(frame: Frame, first: dict, entries: tuple, start: int) -> dict:
                 parts["beta_map"] = plot(first["beta_map"], elem_id="beta-map", label="β over positions")
             with gr.Column(min_width=0, elem_classes=only("bands", "surgery")):
                 parts["lines"] = plot(first["lines"], elem_id="lines", label="Sorted real parts of all levels")
-        with gr.Column(min_width=0, elem_classes=["ks-half", "ks-results"]) as parts["results"]:
-            with gr.Column(min_width=0, elem_classes=only("modes")):
-                gr.HTML(heading("What the chosen modes do", "magnified"))
-                parts["mode_pictures"] = gr.HTML(WAITING, elem_id="mode-pictures", elem_classes="ks-shown")
+        parts["results"] = gr.Column(min_width=0, elem_classes=["ks-half", "ks-results"])
+    with parts["results"], gr.Column(min_width=0, elem_classes=only("modes")):
+        gr.HTML(heading("What the chosen modes do", "magnified"))
+        parts["mode_pictures"] = gr.HTML(WAITING, elem_id="mode-pictures", elem_classes="ks-shown")
     with frame.controls, group("modes"):
         pairs = {k: v for k, v in first["pair"].items() if k != "__type__"}
         parts["pair"] = gr.Dropdown(label="Channel pair", info="whose maps are drawn", elem_id="pair", **pairs)
@@ -438,7 +442,9 @@ def _wire(tab: SpectrumTab, work: Workspace):
     answers.append(c.plane.select(guarded(tab.click), inputs_kwargs=where, outputs=moved, **live))
     answers.append(c.plane.apply(guarded(tab.select), inputs_kwargs=where, outputs=moved, **live))
     if work.pipeline is not None:
-        answers.append(work.pipeline.select(guarded(tab.open_box), inputs_kwargs=where, outputs=[c.level, *opened], **live))
+        answers.append(
+            work.pipeline.select(guarded(tab.open_box), inputs_kwargs=where, outputs=[c.level, *opened], **live)
+        )
     for event in answers:  # words at once, pictures as soon as they are there
         event.success(
             guarded(tab.contributions), inputs_kwargs={**source.named, **c.named(*WHERE, "chosen")},

@@ -19,7 +19,9 @@ from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import Views, Workspace, fitting_label, usable_seed
 
 BANDS = 3
-SENTENCE = "Give a band faster growth, slower decay or other turns, and see whether the picture changes in a way you can name."
+SENTENCE = (
+    "Give a band faster growth, slower decay or other turns, and see whether the picture changes in a way you can name."
+)
 FORMULA = """α′ = s α + d and β′ = s β + d for every mode of the band &nbsp;·&nbsp; picture
 D( e<sup>(τ − 1) A′</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp; |α′| is held at 8: nothing grows by more than
 e<sup>8</sup>"""

@@ -39,7 +39,7 @@ def built(library):
 def panel_on(built, *tabs: str) -> RecipePanel:
     bindings = [built.built[tab].binding for tab in tabs]
     counts = tuple(f"count {tab}" for tab in tabs)
-    return RecipePanel(built.work, "tabs", bindings, replace(RecipeControls.names(), counts=counts))
+    return RecipePanel(built.work, "opener", bindings, replace(RecipeControls.names(), counts=counts))
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_trajectory_is_made_again_bit_for_bit(library, built, panel, bar):
     model, seed, label, _ = bar(out)
     filled = panel.fill(out["pending"], 1)
     steps = built.built["generate"].controls.steps
-    assert filled.pop("tabs")["selected"] == "generate" and isinstance(filled.pop("count generate"), int)
+    assert filled.pop("opener").split()[0] == "watch" and isinstance(filled.pop("count generate"), int)
     assert filled == {steps: 6}  # and nothing of another tab
     kept = generate_tab(library).trajectory(model, seed, label["value"], filled[steps])["save_path"]
     replayed = recipes.replay(recipe, library.get("tiny")).koopman
@@ -97,7 +97,7 @@ def test_bands_are_filled_as_they_were(library, built, panel, bar):
     out = panel.open(recipe, "tiny", 0, "line")
     model, seed, label, _ = bar(out)
     filled = panel.fill(out["pending"], 1)
-    assert filled["tabs"]["selected"] == "spectrum"
+    assert filled["opener"].split()[0] == "bands"
     values = {name: filled[part] for name, part in built.built["spectrum"].controls.named(*WEIGHTS).items()}
     assert list(values.values()) == [0.2, 0.7, 0.0, 1.5, 1.0, "abs", [0, 2]]
     tab = SpectrumTab(library, SpectrumControls.names())
@@ -111,7 +111,7 @@ def test_flows_are_opened_and_the_bar_stays(library, built, panel, bar):
     out = panel.open(recipe, "tiny", 6, "line")
     assert out == {"pending": (6, recipe.settings), "line": out["line"]} and "Opened flows in the plane." in out["line"]
     filled = panel.fill(out["pending"], 6)
-    assert filled["tabs"]["selected"] == "flow" and isinstance(filled["count flow"], int)
+    assert filled["opener"].split()[0] == "flow" and isinstance(filled["count flow"], int)
     assert not {"count generate", "count spectrum"} & set(filled)
     assert filled[built.built["flow"].controls.density] == "8gaussians"
     assert panel.fill(out["pending"], 7) == gr.skip()  # the bar has moved since
@@ -129,7 +129,7 @@ def test_flows_that_cannot_be_opened_are_a_sentence(library, built, panel, bar):
         (lambda: panel.open(far, "tiny", 0, "line"), "from -20 to 20"),
         (
             lambda: panel_on(built, "generate", "spectrum").open(far, "tiny", 0, "line"),
-            "No tab of this page shows flows",
+            "No view of this page shows flows",
         ),
     ]
     for ask, words in cases:
@@ -179,7 +179,7 @@ def test_what_cannot_be_opened_is_a_sentence(library, built, panel, bar, tmp_pat
         ),
         (lambda: panel.open(replace(recipe, teacher="0" * 64), "tiny", 0, "line"), "teacher"),
         (lambda: panel.open(beyond, "tiny", 0, "line"), "class 3"),
-        (lambda: panel_on(built, "spectrum").open(recipe, "tiny", 0, "line"), "No tab"),
+        (lambda: panel_on(built, "spectrum").open(recipe, "tiny", 0, "line"), "No view"),
     ]
     for ask, words in cases:
         with pytest.raises(UserError, match=words):
@@ -196,7 +196,7 @@ def test_only_the_latest_move_of_a_recipe_fills(library, built, panel, bar):
 
 def test_opens_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        RecipeBinding(("edit",), "edit", [], lambda s: {}, lambda e: None).tab = "x"
+        RecipeBinding(("edit",), "edit", [], lambda s: {}, lambda e: None).view = "x"
 
 
 def test_a_class_of_no_class_model_is_none(library, built, panel, bar):
