@@ -56,15 +56,11 @@ class Source:
         """What is looked at, by the names of a handler's arguments."""
         return {"model": self.model, "seed": self.seed, "label": self.label}
 
-    @property
-    def another_model(self) -> list:
-        """For `gr.on`: a model was chosen, by hand or by the program."""
-        return [self.model.input, self.moves.change]
-
-    @property
-    def another_picture(self) -> list:
-        """For `gr.on`: model, seed or class changed, by hand or by the program."""
-        return [*self.another_model, self.seed.change, self.label.input]
+    def tell(self) -> None:
+        """Let the page's script know when another picture is chosen: by hand, or by the program, which goes on."""
+        by_hand = [self.model.input, self.seed.change, self.label.input]
+        gr.on(by_hand, None, None, None, js="() => { window.studio?.moved(); }", **PRIVATE)
+        self.moves.change(None, None, None, js="() => { window.studio?.moved(true); }", **PRIVATE)
 
     @property
     def targets(self) -> list:
@@ -190,17 +186,13 @@ class Workspace:
         studio: who answers all questions.
         patience: seconds that no measurement may exceed.
         source: the bar, once it has been built.
-        shown: the event "another picture is shown", once the first tab has been built; pipeline: its diagram, whose
-            `select` tells a level.
-        afterwards: what is to be wired after all tabs, so that quick answers do not wait for it.
+        pipeline: the diagram of the first tab, whose `select` tells a level.
     """
 
     studio: Studio
     patience: float = math.inf
     source: Source = None  # type: ignore[assignment]
-    shown: Dependency = None  # type: ignore[assignment]
     pipeline: gr.HTML | None = None
-    afterwards: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def library(self) -> ModelLibrary:
@@ -218,7 +210,8 @@ class Views:
 
     Attributes:
         frame: its three columns.
-        opened: the event "this view was opened by the visitor", by the view's key; listened to like any event.
+        opened: by the view's key the event "the visitor looks at it, and has not since another picture was chosen", or
+            comes back to it; listened to like any event. What is not looked at is not computed.
     """
 
     frame: Frame
@@ -246,10 +239,12 @@ class Page:
         work: what all stands on.
         opener: opens a view by its value, see `ui.workspaces.opening`.
         built: what each tab's build function gave, by the tab's id.
+        frames: the columns of each tab, by its id.
         panels: what the panels that were built before gave, by name.
     """
 
     work: Workspace
     opener: gr.HTML
     built: dict[str, BuiltTab]
+    frames: dict[str, Frame]
     panels: dict[str, Any] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from ui.components.layout import frame
+from ui.components.layout import Frame, frame
 from ui.source import BuiltTab, Views, Workspace
 from ui.tabs.compare import build_compare
 from ui.tabs.edit import build_edit
@@ -28,11 +28,16 @@ from ui.tabs.time_series import build_time_series
 
 @dataclass(frozen=True)
 class View:
-    """Attributes: key, in the address and in recipes; title; tab, whose it is; heads, a word before it in the bar."""
+    """One view.
+
+    Attributes: key, in the address and in recipes; title; tab, whose it is; follows, whether it shows the header's
+    picture; heads, a word before it in the bar.
+    """
 
     key: str
     title: str
     tab: str
+    follows: bool = True
     heads: str = ""
 
 
@@ -52,7 +57,7 @@ SPACES = (
         "inside", "Look inside", "The spectrum: what each mode and each band does.",
         (
             View("modes", "Modes", "spectrum"), View("bands", "Bands", "spectrum"),
-            View("surgery", "Surgery", "spectrum"), View("over-time", "Over time", "effects", "Evidence"),
+            View("surgery", "Surgery", "spectrum"), View("over-time", "Over time", "effects", heads="Evidence"),
             View("linear", "Linearity", "effects"), View("carry", "Factors", "effects"),
         ),
     ),
@@ -60,19 +65,20 @@ SPACES = (
         "change", "Change", "Mix two pictures, fill a hole, give colours, compare.",
         (
             View("edit", "Mix", "edit"), View("restore", "Paint and restore", "restore"),
-            View("compare", "Compare", "compare"), View("grid", "Grid", "compare"),
+            View("compare", "Compare", "compare", False), View("grid", "Grid", "compare", False),
         ),
     ),
     Space(
         "flows", "Flows", "Few-step flows of points and of pictures.",
         (
-            View("flow", "Plane", "flow"), View("train", "Draw and train", "flow"), View("sweep", "Sweep", "flow"),
-            View("images", "Pictures", "images"), View("images-sweep", "Picture sweep", "images"),
+            View("flow", "Plane", "flow", False), View("train", "Draw and train", "flow", False),
+            View("sweep", "Sweep", "flow", False),
+            View("images", "Pictures", "images", False), View("images-sweep", "Picture sweep", "images", False),
         ),
     ),
     Space(
         "forecast", "Forecast", "Ensembles beside what really came.",
-        (View("series", "Forecast", "series"), View("free", "Free runs", "series")),
+        (View("series", "Forecast", "series", False), View("free", "Free runs", "series", False)),
     ),
 )  # fmt: skip
 # the first one gives the event that another picture is shown
@@ -104,13 +110,7 @@ def views_html() -> str:
     """The views of each workspace that has several, one list of tabs a workspace."""
     lists = ""
     for space in SPACES:
-        buttons = "".join(
-            (f'<span class="ks-evidence" role="presentation">{v.heads}</span>' if v.heads else "")
-            + f'<button type="button" role="tab" class="ks-view" data-view="{v.key}" data-tab="{v.tab}"'
-            f' data-of="{space.key}" aria-selected="{"true" if k == 0 else "false"}" tabindex="{0 if k == 0 else -1}">'
-            f"{v.title}</button>"
-            for k, v in enumerate(space.views)
-        )
+        buttons = "".join(_view_html(space, view) for view in space.views)
         alone = " data-alone" if len(space.views) == 1 else ""
         lists += (
             f'<div class="ks-views" role="tablist" aria-label="Views of {space.title}" data-of="{space.key}"{alone}'
@@ -119,22 +119,45 @@ def views_html() -> str:
     return lists
 
 
+def _view_html(space: Space, view: View) -> str:
+    first = view is space.views[0]
+    follows = " data-follows" if view.follows else ""
+    before = f'<span class="ks-evidence" role="presentation">{view.heads}</span>' if view.heads else ""
+    return (
+        f'{before}<button type="button" role="tab" class="ks-view" data-view="{view.key}" data-tab="{view.tab}"'
+        f' data-of="{space.key}"{follows} aria-selected="{"true" if first else "false"}"'
+        f' tabindex="{0 if first else -1}">{view.title}</button>'
+    )
+
+
 _OPENINGS = itertools.count(1)
+STAY = "-"
 
 
-def opening(view: str) -> str:
-    """A value of the opener, which opens this view; each is another one, so that it also opens it again."""
-    if view not in VIEWS:
+def opening(view: str = STAY, filled: bool = False) -> str:
+    """A value of the opener, which opens this view; each is another one, so that it also opens it again.
+
+    Args:
+        view: its key, or `STAY`: the view that is open shows what was chosen meanwhile.
+        filled: its result is made by the program, which has set its controls.
+    """
+    if view not in VIEWS and view != STAY:
         raise KeyError(view)
-    return f"{view} {next(_OPENINGS)}"
+    return f"{view} {next(_OPENINGS)}{' filled' if filled else ''}"
 
 
 @dataclass(frozen=True)
 class Workspaces:
-    """Attributes: opener, opens a view by `opening(view)`; built, what each tab's build function gave, by its id."""
+    """What stands on the page.
+
+    Attributes:
+        opener: opens a view by `opening(view)`.
+        built, frames: what each tab's build function gave, and its columns, by the tab's id.
+    """
 
     opener: gr.HTML
     built: dict[str, BuiltTab]
+    frames: dict[str, Frame]
 
 
 def build_workspaces(work: Workspace, tabs: Container[str] = TABS) -> Workspaces:
@@ -150,13 +173,13 @@ def build_workspaces(work: Workspace, tabs: Container[str] = TABS) -> Workspaces
         elem_id="opener", visible="hidden",
     )  # fmt: skip
     buttons = {key: gr.Button(visible="hidden", elem_id=f"opened-{key}") for key, v in VIEWS.items() if v.tab in tabs}
-    built = {}
+    built, frames = {}, {}
     with gr.Tabs(elem_id="workspaces", overflow_behavior="wrap"):
         for key, build in TABS.items():
             if key in tabs:
                 with gr.Tab(key, id=key, elem_id=f"workspace-{key}"):
-                    views = Views(frame(), {v: buttons[v].click for v in buttons if VIEWS[v].tab == key})
+                    frames[key] = frame()
+                    views = Views(frames[key], {v: buttons[v].click for v in buttons if VIEWS[v].tab == key})
                     built[key] = build(work, views)
-    for wire in work.afterwards:
-        wire()
-    return Workspaces(opener, built)
+    work.source.tell()
+    return Workspaces(opener, built, frames)

@@ -26,7 +26,7 @@ element.addEventListener("click", (event) => {
     document.dispatchEvent(new CustomEvent("studio:seek", { detail: Number(box.dataset.seek) }));
     return;
   }
-  window.studio?.open("modes", { quiet: true });
+  window.studio?.open("modes", { filled: true });
   trigger("select", { level: Number(box.dataset.level) });
 });
 document.addEventListener("studio:moment", moved);

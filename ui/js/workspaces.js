@@ -7,6 +7,8 @@
   const all = (selector) => [...document.querySelectorAll(selector)];
   const one = (selector) => document.querySelector(selector);
   const last = {}; // the view that was open in each workspace
+  const FRESH = ["watch"]; // the page comes with it
+  let stale = null, soon = null; // stale: views that do not show the chosen picture yet
   root.dataset.view = root.dataset.space = "watch";
 
   function mark(buttons, chosen) {
@@ -16,11 +18,12 @@
     }
   }
 
-  // quiet: the program opens it, and makes its result itself
-  function open(view, { quiet = false } = {}) {
+  // filled: the program has set its controls, and makes its result
+  function open(view, { filled = false } = {}) {
     const button = one(`.ks-view[data-view="${view}"]`);
     if (!button) return false;
     const { of: space, tab } = button.dataset, same = root.dataset.view === view;
+    stale ??= new Set(all(".ks-view").map((b) => b.dataset.view).filter((name) => !FRESH.includes(name)));
     root.dataset.view = view;
     root.dataset.space = space;
     last[space] = view;
@@ -30,18 +33,39 @@
     one(`#workspaces > .tab-wrapper [data-tab-id="${tab}"]`)?.click();
     sheet(null);
     document.dispatchEvent(new CustomEvent("studio:view", { detail: { view, space } }));
-    if (!quiet && !same) one(`#opened-${view}`)?.click();
+    if (filled) stale.delete(view);
+    else if (stale.has(view) || !(same || FRESH.includes(view))) look();
     return true;
+  }
+
+  // Tells that the open view is looked at: its tab then shows what is chosen now.
+  function look() {
+    const { view } = root.dataset;
+    clearTimeout(soon);
+    stale?.delete(view);
+    one(`#opened-${view}`)?.click();
+  }
+
+  // Another picture was chosen; one that the program chose is followed by what opens a view, or says to stay.
+  function moved(program = false) {
+    const following = all(".ks-view[data-follows]").map((b) => b.dataset.view);
+    stale = new Set([...(stale ?? all(".ks-view").map((b) => b.dataset.view)), ...following]);
+    clearTimeout(soon);
+    if (!program && following.includes(root.dataset.view)) soon = setTimeout(look, 150);
   }
 
   const first = (space) => one(`.ks-view[data-of="${space}"]`)?.dataset.view;
 
-  // a value of the opener: the view and a count
+  // a value of the opener, see `ui.workspaces.opening`; the controls get their values in the same moment
   function opening(value) {
-    const [view] = String(value || "").split(" ");
+    const [view, , filled] = String(value || "").split(" ");
     if (!view) return;
+    if (view === "-") {
+      if (stale?.has(root.dataset.view)) setTimeout(look, 50);
+      return;
+    }
     if (innerWidth < 760) drawer(null);
-    open(view, { quiet: true });
+    setTimeout(() => open(view, { filled: filled === "filled" }), 50);
   }
 
   function drawer(name) {
@@ -49,7 +73,10 @@
     if (name && name !== was) root.dataset.drawer = name;
     else delete root.dataset.drawer;
     all("[data-drawer]:not(html)").forEach((b) => b.setAttribute("aria-expanded", root.dataset.drawer === b.dataset.drawer));
-    if (root.dataset.drawer) one(`#drawer-${name} h2`)?.focus();
+    if (root.dataset.drawer) {
+      one(`#opened-${name}`)?.click(); // what it says of the model
+      one(`#drawer-${name} h2`)?.focus();
+    }
     else if (was) one(`.ks-acts [data-drawer="${was}"]`)?.focus();
   }
 
@@ -75,6 +102,7 @@
 
   const acts = {
     async link() {
+      write();
       try {
         await navigator.clipboard.writeText(location.href);
         say("Link copied");
@@ -125,7 +153,57 @@
     next.click();
   });
 
-  window.studio = { open, opening, say };
+  // ---- the address: view, model, seed, class, and the controls of this view that are not where they began
+
+  const value = (name) => {
+    const part = document.getElementById(name), slider = part?.querySelector("input[type=range]");
+    if (slider) return slider.value;
+    const choices = part ? [...part.querySelectorAll("input[type=radio], input[type=checkbox]")] : [];
+    if (choices.length) return choices.filter((c) => c.checked).map((c) => (c.type === "radio" ? c.value : c.name)).join(",");
+    return part?.querySelector("input[type=number]")?.value;
+  };
+  const seen = (name) => document.getElementById(name)?.offsetParent;
+  let begin = null, ask = null, waiting = false;
+
+  function written() {
+    const out = new URLSearchParams({ v: root.dataset.view });
+    if (one(`.ks-view[data-view="${root.dataset.view}"][data-follows]`)) {
+      out.set("m", one("#model input")?.value ?? "");
+      out.set("s", value("seed") ?? "");
+      const label = one("#label input")?.value;
+      if (label) out.set("c", label);
+    }
+    for (const [name, first] of Object.entries(begin)) {
+      const now = seen(name) ? value(name) : undefined;
+      if (now !== undefined && now !== first && Number(now) !== Number(first)) out.set(name, now);
+    }
+    return `#${out}`;
+  }
+
+  function write() {
+    if (waiting || !begin || !one("#model input")) return;
+    const now = written();
+    if (now !== location.hash) history.replaceState(null, "", now);
+  }
+
+  function read() {
+    const { hash } = location;
+    if (!ask || hash.length < 2 || hash === written()) return;
+    waiting = true; // until the controls have their values
+    setTimeout(() => { waiting = false; }, 4000);
+    ask(hash);
+  }
+
+  // told by the page when it is complete; trigger: asks the server to set the controls
+  function addressed(trigger) {
+    ask = trigger;
+    begin = JSON.parse(one("#address template").dataset.kept);
+    if (location.hash.length > 1) setTimeout(read, 0);
+    setInterval(write, 700); // values are also set by the program, which no event tells
+    window.addEventListener("hashchange", read);
+  }
+
+  window.studio = { addressed, open, opening, moved, say };
 
   // Gradio sets its own theme when it mounts
   const ready = new MutationObserver(() => {

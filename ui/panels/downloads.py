@@ -38,7 +38,7 @@ GIF_SIDE = 256  # pixels that a small picture is enlarged to
 
 @dataclass(frozen=True)
 class DownloadControls(Controls):
-    """Components of the panel."""
+    """Components of the panel; `opened` is pressed by the page's script when its drawer opens."""
 
     report: gr.Button
     animation: gr.Button
@@ -51,6 +51,7 @@ class DownloadControls(Controls):
     paper: gr.Dropdown
     paper_figure: gr.Button
     done: gr.HTML
+    opened: gr.Button
 
 
 BANDS = ("low", "high", "small", "middle", "large", "order", "levels")  # controls of Look inside
@@ -184,6 +185,7 @@ def _lay_out(levels: dict) -> DownloadControls:
         )  # fmt: skip
         parts["paper_figure"] = gr.Button("Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf")
         parts["done"] = saver(elem_id="export-done")
+    parts["opened"] = gr.Button(visible="hidden", elem_id="opened-share")
     return DownloadControls(**parts)
 
 
@@ -194,9 +196,9 @@ def build_downloads(page: Page) -> DownloadControls:
     wired = {"outputs": c.done, **MODEL_QUEUE, **PRIVATE, "show_progress": "minimal"}
     path = {**source.named, "steps": page.built["generate"].controls.steps}
     bands = page.built["spectrum"].controls.named(*BANDS)
-    gr.on(
-        source.another_model, guarded(files.levels), source.model, c.level, trigger_mode="multiple", queue=False,
-        show_progress="hidden", **PRIVATE,
+    c.opened.click(
+        guarded(files.levels), source.model, c.level, trigger_mode="multiple", queue=False, show_progress="hidden",
+        **PRIVATE,
     )  # fmt: skip
     c.modes.click(guarded(files.modes), source.model, **wired)
     c.spectrum.click(guarded(files.spectrum), source.model, **wired)

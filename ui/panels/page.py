@@ -6,6 +6,7 @@ from collections.abc import Callable, Container
 
 import gradio as gr
 
+from ui.panels.address import build_address
 from ui.panels.downloads import build_downloads
 from ui.panels.examples import build_glossary, example_row
 from ui.panels.own_model import build_own_model
@@ -94,7 +95,7 @@ def build_page(work: Workspace, seed: int, tabs: Container[str] = TABS, panels: 
     spaces = build_workspaces(work, tabs)
     gr.HTML(SHEETS, elem_id="sheets")
     drawers = {name: _drawer(name) for name in DRAWERS}
-    page = Page(work, spaces.opener, spaces.built)
+    page = Page(work, spaces.opener, spaces.built, spaces.frames)
     for name, drawer, lay_out in ABOVE:
         with drawers[drawer]:
             page.panels[name] = lay_out(work)
@@ -102,4 +103,5 @@ def build_page(work: Workspace, seed: int, tabs: Container[str] = TABS, panels: 
         if panels is None or name in panels:
             with drawers[drawer]:
                 page.panels[name] = panel(page)
+    build_address(page)
     return page

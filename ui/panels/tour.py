@@ -176,7 +176,7 @@ class Tour:
         return {
             c.at: at, c.words: lesson_html(at, lesson), c.reply: "", c.back: gr.update(interactive=True),
             c.ahead: gr.update(value="Finish the tour" if at == len(LESSONS) else "Next lesson"),
-            self.stops.opener: opening(lesson.tab), **self.answering(lesson),
+            self.stops.opener: opening(lesson.tab, filled=flows), **self.answering(lesson),
             **(self.flows_set(lesson.preset) if flows else self.model_set(lesson.preset, moves, shown)),
         }  # fmt: skip
 

@@ -27,7 +27,7 @@ from ui.components.html import GLYPHS, figure_html, group_html, heading
 from ui.components.layout import group, intro
 from ui.components.painter import canvas, canvas_value, painted
 from ui.components.picture_chooser import Chooser, fitted, picture_chooser, side_of
-from ui.components.plot import points, seen_script
+from ui.components.plot import points
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
@@ -138,8 +138,8 @@ def _compared(a: float, b: float, what: str) -> str:
 class EditControls(Controls):
     """Components of the tab.
 
-    `mask` is what is painted, `past` the history, `last` the setting that was moved last and when, `seen` is filled in
-    by `seen_script`; boxes are what is shown or hidden as a whole.
+    `mask` is what is painted, `past` the history, `last` the setting that was moved last and when, `known` the
+    model that is shown; boxes are what is shown or hidden as a whole.
     """
 
     reference: gr.Radio
@@ -173,7 +173,7 @@ class EditControls(Controls):
     mask: gr.State
     past: gr.State
     last: gr.State
-    seen: gr.Checkbox
+    known: gr.State
 
 
 SETTING = (  # what an edit is made of, beside model, seed and class
@@ -297,9 +297,14 @@ class EditTab:
             c.redo: gr.update(interactive=past.can_redo),
         }
 
-    def follow(self, seen: bool, past: History, last: tuple, **values) -> dict:
-        """Another seed, class or model: the edit of the new picture, unless nobody looks."""
-        return self.edit(past, last, **values) if seen else gr.skip()
+    def opened(self, known: str, past: History, last: tuple, **values) -> dict:
+        """The view with the chosen picture: its edit, its canvas, and of another model than `known` its classes."""
+        model, c = values["model"], self.controls
+        shown: dict = {}
+        if model != known:
+            shown = {c.known: model, **self.classes(model, values["other_label"])}
+        paper = self.paper(*(values[name] for name in ("model", "seed", "label", "region", "mask")))
+        return {**shown, **({} if paper == gr.skip() else paper), **self.edit(past, last, **values)}
 
     def stroke(self, event: gr.EventData, *, past: History, last: tuple, **values) -> dict:
         """A stroke on the canvas: the mask, and what `edit` gives."""
@@ -318,10 +323,10 @@ class EditTab:
         request = GenerateRequest((seed,), fitting_label(self.library, model, label))
         return self.library.get(model).generate(request).pictures[0]
 
-    def classes(self, model: str) -> dict:
-        """The reference's class, for another model."""
-        choices = class_choices(self.library, model)
-        return {self.controls.other_label: gr.update(choices=choices, value=NO_CLASS, visible=len(choices) > 1)}
+    def classes(self, model: str, label: int = NO_CLASS) -> dict:
+        """The choices of the reference's class, for another model."""
+        choices, label = class_choices(self.library, model), fitting_label(self.library, model, label)
+        return {self.controls.other_label: gr.update(choices=choices, value=label, visible=len(choices) > 1)}
 
     def step(self, move: Callable[[History], History], past: History) -> tuple[dict, EditSettings | None]:
         """Another place in the history: what is shown of it, and the settings there.
@@ -525,7 +530,7 @@ def build_edit(work: Workspace, views: Views) -> BuiltTab:
     chooser = parts.pop("chooser")
     c = EditControls(
         **parts, picture=chooser.picture, photo=chooser.name, mask=gr.State(None), past=gr.State(History()),
-        last=gr.State(("", 0.0)), seen=gr.Checkbox(visible=False),
+        last=gr.State(("", 0.0)), known=gr.State(work.source.start[0]),
     )  # fmt: skip
     tab = EditTab(work.library, c)
     rerun = _wire_edits(tab, work, views.opened["edit"], chooser)
@@ -567,16 +572,14 @@ def _wire_edits(tab: EditTab, work: Workspace, opened: Callable, chooser: Choose
     )
     for event in (*chooser.chosen, c.dice.click(None, None, c.other, js=DICE, **PRIVATE)):
         event.success(**edited, **SELDOM)
-    gr.on(source.another_model, guarded(tab.classes), source.model, c.other_label, **SELDOM)
-    followed = work.shown.success(
-        guarded(tab.follow), inputs_kwargs={"seen": c.seen, **asked}, outputs=recorded, js=seen_script("edit-result"),
-        **SELDOM,
-    )  # fmt: skip
-    for event in (followed, opened(**edited, **SELDOM)):
-        event.success(**papered)
+    shown = {
+        "fn": guarded(tab.opened), "inputs_kwargs": {"known": c.known, **asked},
+        "outputs": list(dict.fromkeys([c.known, c.other_label, c.canvas, *recorded])), **SELDOM,
+    }  # fmt: skip
+    opened(**shown)
 
     def rerun(event: Dependency) -> None:
-        event.success(**edited, **SELDOM).success(**papered)
+        event.success(**shown)
 
     rerun(c.reset.click(guarded(tab.defaults), None, c.listed(*FILLED), **SELDOM))
     return rerun

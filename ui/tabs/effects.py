@@ -212,10 +212,10 @@ def build_effects(work: Workspace, views: Views) -> BuiltTab:
     early = EffectsTab(work.library, EffectControls.names())
     first = early.curves(True, *work.source.start, LOW, HIGH, "alpha", "displacement", SEEDS)
     own = _over_time(views.frame, first)
-    build_linearity(work, views.frame)
+    build_linearity(work, views)
     with views.frame.controls, group("over-time", "carry", css="ks-plain"):
         edges = _edge_controls()
-    build_factors(work, views.frame, edges)
+    build_factors(work, views, edges)
     c = EffectControls(**edges, **own, seen=gr.Checkbox(value=True, visible=False))
     tab = EffectsTab(work.library, c, work.bounded(RUN_SECONDS))
     _wire(tab, work, views)
@@ -235,7 +235,7 @@ def _wire(tab: EffectsTab, work: Workspace, views: Views) -> None:
         "inputs_kwargs": {"seen": c.seen, **source.named, **c.named(*EDGES, "kind", "seeds")},
         "outputs": c.listed("formula", "by_band", "by_level", "words"), "js": seen_script("effect-bands"),
     }  # fmt: skip
-    moved = [work.shown]
+    moved = []
     # "release" too: it is what Gradio's reset button tells
     for edge, name in ((c.low, "low"), (c.high, "high")):
         pushed = guarded(functools.partial(tab.edges, name))

@@ -18,7 +18,7 @@ from ui.components.layout import Frame, group, intro, only
 from ui.components.plot import plot
 from ui.server.errors import guarded
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import Workspace, fitting_label, usable_seed
+from ui.source import Views, Workspace, fitting_label, usable_seed
 from ui.tabs.linearity import REMARK, consecutive, drawn, remark, seed_words, verdict
 
 MAX_PICTURES, MAX_PAIRS = 32, 256
@@ -157,17 +157,17 @@ def _lay_out_factors(frame: Frame) -> dict:
     }  # fmt: skip
 
 
-def build_factors(work: Workspace, frame: Frame, edges: dict) -> FactorControls:
+def build_factors(work: Workspace, views: Views, edges: dict) -> FactorControls:
     """Lay the view out and wire it.
 
     Args:
         work: what it stands on.
-        frame: the tab's columns.
+        views: the tab's.
         edges: the tab's controls low, high and order, by these names.
     """
+    frame, source = views.frame, work.source
     with frame.controls:
         intro(SENTENCE, "", "carry")
-    source = work.source
     c = FactorControls(**_lay_out_frequencies(frame), **_lay_out_factors(frame))
     part = FactorPart(work.library, c, work.bounded(RUN_SECONDS))
     counted = wire_run(
@@ -179,8 +179,8 @@ def build_factors(work: Workspace, frame: Frame, edges: dict) -> FactorControls:
         {"model": source.model, **edges, **c.named("pairs", "sigma", "carried")},
         c.listed("factors", "by_band", "by_level", "factor_request"),
     )  # fmt: skip
-    for event in (counted, attributed, work.shown):
-        event.success(
+    for event in (counted.success, attributed.success, views.opened["carry"]):
+        event(
             guarded(part.remarks), [*source.inputs, c.frequency_request, c.factor_request],
             [c.frequencies_older, c.factors_older], **REMARK,
         )  # fmt: skip

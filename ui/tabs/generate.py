@@ -57,7 +57,7 @@ def _card(card: tuple[str, str, str, str]) -> str:
 
 @dataclass(frozen=True)
 class GenerateControls(Controls):
-    """Components of the tab; `first` is the first seed of the sheet."""
+    """Components of the tab; `first` is the first seed of the sheet, `known` the model and class that are shown."""
 
     picture: gr.HTML
     cost: gr.HTML
@@ -71,6 +71,7 @@ class GenerateControls(Controls):
     about: gr.HTML
     pipeline: gr.HTML
     first: gr.State
+    known: gr.State
 
 
 def comparison(result: TrajectoryResult) -> str:
@@ -123,6 +124,14 @@ class GenerateTab:
             c.cost: facts((str(result.nfe), calls), (f"{1000 * result.seconds:.0f} ms", "on this machine")),
             c.save_picture: save_value(result.pictures[0], recipe, f"{bench.name}-seed{seed}"),
         }
+
+    def fresh(self, model: str, seed: int | None, label: int, first: int, known: tuple | None) -> dict:
+        """What `picture` gives; of another model or class than `known` the sheet, the card and the pipeline, too."""
+        shown, label = self.picture(model, seed, label), fitting_label(self.library, model, label)
+        if shown == gr.skip() or known == (model, label):
+            return shown
+        more = {} if known and known[0] == model else self.about(model)
+        return {**shown, **more, **self.sheet(model, label, first), self.controls.known: (model, label)}
 
     def sheet(self, model: str, label: int, first: int) -> dict:
         """SHEET pictures with their seeds, from seed `first` on."""
@@ -232,12 +241,24 @@ def _lay_out(first: dict, work: Workspace, views: Views) -> GenerateControls:
         with gr.Accordion("About this model", open=False, elem_id="about"):
             about = gr.HTML(first["about"])
     return GenerateControls(
-        picture, cost, save_picture, sheet, next_sheet, film, path_cost, save_path, steps, about, pipeline, gr.State(0)
+        picture,
+        cost,
+        save_picture,
+        sheet,
+        next_sheet,
+        film,
+        path_cost,
+        save_path,
+        steps,
+        about,
+        pipeline,
+        gr.State(0),
+        gr.State((work.source.start[0], work.source.start[2])),
     )
 
 
 def build_generate(work: Workspace, views: Views) -> BuiltTab:
-    """Lay the tab out and wire it; `work.shown` is set, the trajectory is wired after all tabs."""
+    """Lay the tab out and wire it; `work.pipeline` is set."""
     library, source = work.library, work.source
     model, seed, label = source.start
     early = GenerateTab(library, GenerateControls.names())
@@ -251,18 +272,15 @@ def build_generate(work: Workspace, views: Views) -> BuiltTab:
     quiet = {**MODEL_QUEUE, **PRIVATE, "show_progress": "hidden"}
     # Gradio 6.31 answers a deferred "always_last" listener by firing its whole event again, so two of them on one event
     # keep each other going for ever: each event has one at most, and the rest is attached to its success.
-    changed, wanted = source.another_picture, {**source.named, "steps": c.steps}
+    opened, wanted = views.opened["watch"], {**source.named, "steps": c.steps}
     ahead = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
-    gr.on([*changed, c.steps.release], guarded(tab.wish), inputs_kwargs=wanted, **ahead)
-    picture = c.listed("picture", "cost", "save_picture")
-    work.shown = gr.on(
-        changed, guarded(tab.picture), source.inputs, picture, trigger_mode="always_last", **quiet
-    )  # fmt: skip
-    gr.on(
-        [*source.another_model, source.label.input], guarded(tab.sheet), [source.model, source.label, c.first], c.sheet,
-        trigger_mode="multiple", **quiet,
-    )  # fmt: skip
-    gr.on(source.another_model, guarded(tab.about), source.model, [c.about, c.pipeline], **ahead)
+    for event in (opened, c.steps.release):
+        event(guarded(tab.wish), inputs_kwargs=wanted, **ahead)
+    fresh = {
+        "fn": guarded(tab.fresh), "inputs_kwargs": {**source.named, **c.named("first", "known")},
+        "outputs": c.listed("picture", "cost", "save_picture", "sheet", "about", "pipeline", "known"), **quiet,
+    }  # fmt: skip
+    shown = opened(**fresh, trigger_mode="always_last")
     c.next_sheet.click(guarded(tab.next_sheet), [source.model, source.label, c.first], [c.sheet, c.first], **quiet)
     c.sheet.select(guarded(tab.choose), [c.first, source.locked], source.seed, show_progress="hidden", **PRIVATE)
 
@@ -270,13 +288,11 @@ def build_generate(work: Workspace, views: Views) -> BuiltTab:
         "fn": guarded(tab.watched_trajectory), "inputs_kwargs": wanted, "trigger_mode": "always_last",
         "outputs": c.listed("player", "path_cost", "save_path"), "show_progress_on": c.player, **MODEL_QUEUE, **PRIVATE,
     }  # fmt: skip
-
-    def wire_trajectory() -> None:
-        work.shown.success(**followed)
-        c.steps.release(**followed)
+    shown.success(**followed)
+    c.steps.release(**followed)
 
     def rerun(filled: Dependency) -> None:
-        filled.success(guarded(tab.wish), inputs_kwargs=wanted, **ahead).success(**followed)
+        filled.success(guarded(tab.wish), inputs_kwargs=wanted, **ahead)
+        filled.success(**fresh).success(**followed)
 
-    work.afterwards.append(wire_trajectory)
     return BuiltTab(c, RecipeBinding(("generate", "trajectory"), "watch", [c.steps], tab.fill, rerun))

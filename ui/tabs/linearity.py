@@ -19,7 +19,7 @@ from ui.components.plot import plot
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
 from ui.server.runs import LONG_QUEUE, RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import Workspace, fitting_label, usable_seed
+from ui.source import Views, Workspace, fitting_label, usable_seed
 
 PICTURES = -1  # in the list of levels
 MAX_SEEDS, MAX_STEPS = 16, 24
@@ -165,16 +165,16 @@ def _lay_out(frame: Frame) -> LinearityControls:
     return LinearityControls(trajectories, steps, buttons, older, words, level, curves, dmd, gr.State(None))
 
 
-def build_linearity(work: Workspace, frame: Frame) -> LinearityControls:
-    """Lay the view out in these columns and wire it."""
-    c, source = _lay_out(frame), work.source
+def build_linearity(work: Workspace, views: Views) -> LinearityControls:
+    """Lay the view out and wire it."""
+    c, source = _lay_out(views.frame), work.source
     part = LinearityPart(work.library, c, work.bounded(RUN_SECONDS))
     done = wire_run(
         part.run, c.buttons, part.measure, {**source.named, **c.named("trajectories", "steps")},
         c.listed("words", "level", "curves", "dmd", "request"),
     )  # fmt: skip
-    for event in (done, work.shown):
-        event.success(guarded(part.remarks), [*source.inputs, c.request], c.older, **REMARK)
+    for event in (done.success, views.opened["linear"]):
+        event(guarded(part.remarks), [*source.inputs, c.request], c.older, **REMARK)
     c.level.input(
         guarded(part.show_level), [c.request, c.level], [c.curves, c.dmd], trigger_mode="always_last", **LONG_QUEUE,
         **PRIVATE,

@@ -26,7 +26,6 @@ from ui.components.html import facts, figure_html, group_html, heading
 from ui.components.layout import group, intro
 from ui.components.painter import HOLES, canvas, canvas_value, hole, painted
 from ui.components.picture_chooser import Chooser, fitted, picture_chooser, side_of
-from ui.components.plot import seen_script
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
@@ -125,8 +124,8 @@ ASK = _line("Press “Restore”: every step is shown here.")
 class RestoreControls(Controls):
     """Components of the tab.
 
-    `mask` is the hole, `now` the picture that the page shows, `owner` the model that it was shown for, `seen` is filled
-    in by `seen_script`; boxes are what is shown or hidden as a whole.
+    `mask` is the hole, `now` the picture that the page shows, `owner` the model that it was shown
+    for; boxes are what is shown or hidden as a whole.
     """
 
     origin: gr.Radio
@@ -154,7 +153,6 @@ class RestoreControls(Controls):
     mask: gr.State
     now: gr.State
     owner: gr.State
-    seen: gr.Checkbox
 
 
 QUESTION = ("origin", "brought", "task", "mask", "steps", "method", "tau", "filling_seed", "truth")
@@ -184,11 +182,10 @@ class RestoreTab:
         request = GenerateRequest((seed,), fitting_label(self.library, model, label))
         return self.library.get(model).generate(request).pictures[0]
 
-    def look(self, seen: bool, now, owner, model, seed, label, origin, brought, mask) -> dict:
+    def look(self, now, owner, model, seed, label, origin, brought, mask) -> dict:
         """Another picture or another model, maybe: canvas, preview, and an empty result.
 
         Args:
-            seen: whether the tab is looked at.
             now: the picture that the page shows, None at first.
             owner: the model that it was shown for.
             model, seed, label: of the source bar.
@@ -196,7 +193,7 @@ class RestoreTab:
             brought: the photograph or upload.
             mask: the hole.
         """
-        if not seen or (origin == "seed" and not usable_seed(seed)):
+        if origin == "seed" and not usable_seed(seed):
             return gr.skip()
         picture = self.picture(model, seed, label, origin, brought)
         if now is not None and owner == model and np.array_equal(picture, now):
@@ -210,6 +207,11 @@ class RestoreTab:
             c.preview: preview(picture, title),
             **self.empty(),
         }
+
+    def look_and_wish(self, visitor: gr.Request, **values) -> dict:
+        """A recipe's picture, and the wish for its run; arguments as `look`, without `now`."""
+        self.wish(visitor)
+        return self.look(None, **values)
 
     def empty(self) -> dict:
         """No result."""
@@ -462,7 +464,7 @@ def build_restore(work: Workspace, views: Views) -> BuiltTab:
     chooser = parts.pop("chooser")
     c = RestoreControls(
         **parts, brought=chooser.picture, photo=chooser.name, mask=gr.State(first_hole), now=gr.State(start),
-        owner=gr.State(model), seen=gr.Checkbox(visible=False),
+        owner=gr.State(model),
     )  # fmt: skip
     tab = RestoreTab(work.library, c, work.bounded(RUN_SECONDS))
     rerun = _wire(tab, work, views.opened["restore"], chooser)
@@ -477,23 +479,21 @@ def _wire(tab: RestoreTab, work: Workspace, opened: Callable, chooser: Chooser) 
     where = {**source.named, **c.named("origin", "brought", "mask")}
     pair, looked = c.listed("start", "stop"), c.listed(*LOOKED)
 
-    def run(event: Dependency) -> None:
+    def run(wished: Dependency) -> None:
         # the wish first: a run that waits in the queue can then be cancelled, too
-        started = event.success(guarded(tab.wish), None, None, **light).success(
+        started = wished.success(
             guarded(tab.run), inputs_kwargs={**source.named, **c.named(*QUESTION)}, outputs=[*c.listed(*RESULT), *pair],
             trigger_mode="once", show_progress="hidden", **RUN_QUEUE, **PRIVATE,
         )  # fmt: skip
         started.then(tab.buttons, None, pair, **light)
 
     def rerun(event: Dependency) -> None:
-        look = functools.partial(tab.look, True, None)
-        run(event.success(guarded(look), inputs_kwargs={**c.named("owner"), **where}, outputs=looked, **seldom))
+        look = guarded(tab.look_and_wish)
+        run(event.success(look, inputs_kwargs={**c.named("owner"), **where}, outputs=looked, **seldom))
 
     looking = {"inputs_kwargs": {**c.named("now", "owner"), **where}, "outputs": looked, **seldom}
     for event in (opened, c.origin.input, *(e.success for e in chooser.chosen)):
-        event(guarded(functools.partial(tab.look, True)), **looking)
-    looking["inputs_kwargs"] = {"seen": c.seen, **looking["inputs_kwargs"]}
-    work.shown.success(guarded(tab.look), **looking, js=seen_script("restore-result"))
+        event(guarded(tab.look), **looking)
     c.origin.input(tab.of_origin, c.origin, c.chooser_box, **light)
     gr.on([c.task.input, c.method.input], tab.of_task, [c.task, c.method], c.listed(*TASK_PARTS), **light)
     for name, button in c.holes:
@@ -501,6 +501,6 @@ def _wire(tab: RestoreTab, work: Workspace, opened: Callable, chooser: Chooser) 
         button.click(guarded(functools.partial(tab.ready_made, name)), c.now, [c.mask, c.canvas], **seldom)
     c.canvas.apply(guarded(tab.stroke), c.now, c.mask, **seldom)
     c.dice.click(None, None, c.filling_seed, js=DICE, **PRIVATE)
-    run(c.start.click(None, None, None, **PRIVATE))
+    run(c.start.click(guarded(tab.wish), None, None, **light))
     c.stop.click(guarded(tab.cancel), None, None, **light)
     return rerun

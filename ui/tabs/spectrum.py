@@ -68,7 +68,10 @@ def level_line(entry: SpectrumEntryResult) -> str:
 
 @dataclass(frozen=True)
 class SpectrumControls(Controls):
-    """Components of the tab; `mark` is the mode with a ring around it, `chosen` all that are chosen, flat indices."""
+    """Components of the tab.
+
+    `mark` is the mode with a ring around it, `chosen` all that are chosen, flat indices; `known` the model shown.
+    """
 
     level: gr.Radio
     about_level: gr.HTML
@@ -93,6 +96,7 @@ class SpectrumControls(Controls):
     lines: gr.HTML
     mark: gr.State
     chosen: gr.State
+    known: gr.State
 
 
 WHERE = ("level", "low", "high", "order")
@@ -167,6 +171,23 @@ class SpectrumTab:
             c.lines: spectrum.sorted_real_parts(self.spectrum(model)).to_json(),
             **self.open_level(model, level, low, high, order),
         }
+
+    def follow_model(self, known, model, level, low, high, order) -> dict:
+        """What `open_model` gives, of another model than the `known` one."""
+        if model == known:
+            return {}
+        return {**self.open_model(model, level, low, high, order), self.controls.known: model}
+
+    def modes(self, known, model, seed, label, level, low, high, order, chosen) -> dict:
+        """The view "Modes" of the chosen picture: `follow_model` and `contributions`."""
+        opened = self.follow_model(known, model, level, low, high, order)
+        chosen = [] if opened else chosen
+        return _merged(opened, self.contributions(model, seed, label, level, low, high, order, chosen))
+
+    def bands(self, known, model, seed, label, level, low, high, order, **weights) -> dict:
+        """The view "Bands" of the chosen picture: `follow_model` and `masked`."""
+        opened = self.follow_model(known, model, level, low, high, order)
+        return _merged(opened, self.masked(model, seed, label, low, high, order=order, **weights))
 
     def open_box(self, event: gr.EventData, *, model, level, low, high, order) -> dict:
         """A level of the pipeline was clicked: all that `open_level` gives, and the level's own place in the list.
@@ -261,6 +282,12 @@ class SpectrumTab:
             c.save: save_value(result.masked, recipe.describe(request, bench), f"{bench.name}-seed{seed}-bands"),
         }
 
+    def refill(self, known, mark, level, model, seed, label, low, high, order, **weights) -> dict:
+        """`follow_model` and `move_bands`, after a recipe has set the controls."""
+        opened = self.follow_model(known, model, level, low, high, order)
+        mark = None if opened else mark
+        return {**opened, **self.move_bands("low", mark, level, model, seed, label, low, high, order, **weights)}
+
     def move_bands(self, moved: str, mark, level, model, seed, label, low, high, order, **weights) -> dict:
         """An edge or the order changed: the other edge gives way, plane and pictures follow.
 
@@ -294,6 +321,11 @@ class SpectrumTab:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The page
+
+
+def _merged(opened: dict, shown: dict) -> dict:
+    """Both; `shown` may be Gradio's "nothing changes"."""
+    return opened or gr.skip() if shown == gr.skip() else {**opened, **shown}
 
 
 def _plane_part(frame: Frame, first: dict, entries: tuple, start: int) -> dict:
@@ -393,7 +425,9 @@ def _lay_out(first: dict, frame: Frame, entries: tuple, start: int, work: Worksp
     surgery = build_surgery(work, frame, results, LOW, HIGH)
     with frame.controls:
         parts |= _edge_sliders()
-    return SpectrumControls(**parts, mark=gr.State(None), chosen=gr.State([])), *surgery
+    return SpectrumControls(
+        **parts, mark=gr.State(None), chosen=gr.State([]), known=gr.State(work.source.start[0])
+    ), *surgery
 
 
 def build_spectrum(work: Workspace, views: Views) -> BuiltTab:
@@ -409,7 +443,7 @@ def build_spectrum(work: Workspace, views: Views) -> BuiltTab:
     }
     controls, surgery, operation = _lay_out(first, views.frame, entries, start, work)
     tab = SpectrumTab(library, controls)
-    rerun = _wire(tab, work)
+    rerun = _wire(tab, work, views)
     edges = [tab.controls.low.release, tab.controls.high.release, tab.controls.order.input]
     wire_surgery(surgery, operation, work, tab.controls.named("low", "high", "order"), edges, views)
     return BuiltTab(
@@ -417,7 +451,7 @@ def build_spectrum(work: Workspace, views: Views) -> BuiltTab:
     )
 
 
-def _wire(tab: SpectrumTab, work: Workspace):
+def _wire(tab: SpectrumTab, work: Workspace, views: Views):
     """Connect the handlers; gives what asks for the bands again after an event that set their controls."""
     c, source = tab.controls, work.source
     live = {"trigger_mode": "always_last", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
@@ -430,11 +464,17 @@ def _wire(tab: SpectrumTab, work: Workspace):
         "fn": guarded(tab.masked), "inputs_kwargs": {**source.named, **c.named(*WEIGHTS)},
         "outputs": c.listed("pictures", "bands", "save"), **live,
     }  # fmt: skip
-    after = gr.on(
-        source.another_model, guarded(tab.open_model), inputs_kwargs=where,
-        outputs=[c.level, c.levels, c.lines, *opened], **seldom,
+    whole = [c.known, c.level, c.levels, c.lines, *opened]
+    shown = {"known": c.known, **source.named, **c.named(*WHERE)}
+    views.opened["modes"](
+        guarded(tab.modes), inputs_kwargs={**shown, "chosen": c.chosen},
+        outputs=[*whole, c.mode_pictures, c.mode_curves], **live,
     )  # fmt: skip
-    answers = [event.success(**masked) for event in (after, work.shown)]
+    views.opened["bands"](
+        guarded(tab.bands), inputs_kwargs={**shown, **c.named(*WEIGHTS)},
+        outputs=[*whole, *masked["outputs"]], **live,
+    )  # fmt: skip
+    answers = []
     answers.append(c.level.input(guarded(tab.open_level), inputs_kwargs=where, outputs=opened, **live))
     c.pair.input(
         guarded(tab.maps), [source.model, c.level, c.pair, c.mark], [c.alpha_map, c.beta_map], **live
@@ -468,6 +508,9 @@ def _wire(tab: SpectrumTab, work: Workspace):
         button.click(None, None, gains, js=f"() => {list(values)}", **PRIVATE).success(**masked)
 
     def rerun(filled: Dependency) -> None:
-        filled.success(**moving("low"), **seldom)
+        filled.success(
+            guarded(tab.refill), inputs_kwargs={**shown, **c.named("mark", *WEIGHTS)},
+            outputs=list(dict.fromkeys([*whole, *moving("low")["outputs"]])), **seldom,
+        )  # fmt: skip
 
     return rerun

@@ -29,7 +29,10 @@ e<sup>8</sup>"""
 
 @dataclass(frozen=True)
 class SurgeryControls(Controls):
-    """Components of the view; the band is 0 to 2, or `BANDS` for all; `seen` is filled in by `seen_script`."""
+    """Components of the view.
+
+    The band is 0 to 2, or `BANDS` for all; `seen` is filled in by `seen_script`, `known` the model that is shown.
+    """
 
     band: gr.Radio
     alpha_scale: gr.Slider
@@ -42,6 +45,7 @@ class SurgeryControls(Controls):
     pictures: gr.HTML
     numbers: gr.HTML
     seen: gr.Checkbox
+    known: gr.State
 
 
 NEUTRAL = {"alpha_scale": 1.0, "alpha_shift": 0.0, "beta_scale": 1.0, "beta_shift": 0.0}
@@ -55,7 +59,7 @@ RATES = (  # name, words, largest value, step, info
 
 
 class Surgery:
-    """The handler; it can be called without a page.
+    """The handlers; each can be called without a page.
 
     Args:
         library: the models.
@@ -64,6 +68,13 @@ class Surgery:
 
     def __init__(self, library: ModelLibrary, controls: SurgeryControls):
         self.library, self.controls = library, controls
+
+    def follow_model(self, known: str, model: str) -> dict:
+        """The levels of another model than the `known` one."""
+        if model == known:
+            return gr.skip()
+        entries, c = self.library.get(model).spectrum().entries, self.controls
+        return {c.known: model, c.levels: gr.update(choices=[(e.name, e.index) for e in entries], value=[])}
 
     def operate(self, seen, model, seed, label, low, high, order, band, levels, tau, **rates) -> dict:
         """Before, after and difference; how many modes, their growth, how many were held back.
@@ -152,7 +163,7 @@ def build_surgery(
         numbers = gr.HTML(first["numbers"], elem_id="surgery-facts")
     c = SurgeryControls(
         band, **rates, levels=levels, tau=tau, reset=reset, pictures=pictures, numbers=numbers,
-        seen=gr.Checkbox(value=True, visible=False),
+        seen=gr.Checkbox(value=True, visible=False), known=gr.State(work.source.start[0]),
     )  # fmt: skip
     return Surgery(work.library, c), c
 
@@ -177,14 +188,11 @@ def wire_surgery(
         "inputs_kwargs": {"seen": c.seen, **work.source.named, **edges, **c.named(*MOVES)},
     }  # fmt: skip
 
-    def levels_of(model: str) -> dict:
-        entries = surgery.library.get(model).spectrum().entries
-        return gr.update(choices=[(e.name, e.index) for e in entries], value=[])
-
-    gr.on(work.source.another_model, guarded(levels_of), work.source.model, c.levels, **seldom)
     edges["order"].input(lambda o: gr.update(choices=band_choices(o)), edges["order"], c.band, **seldom)
-    work.shown.success(**operated, **seldom)
-    gr.on([*moved, views.opened["surgery"]], **operated, **seldom)
+    gr.on(moved, **operated, **seldom)
+    views.opened["surgery"](
+        guarded(surgery.follow_model), [c.known, work.source.model], [c.known, c.levels], **seldom
+    ).success(**operated, **seldom)
     controls = c.listed(*MOVES)
     gr.on(
         [*(p.input for p in controls), *(p.release for p in controls if isinstance(p, gr.Slider))], **operated, **live

@@ -19,6 +19,7 @@ from ui.components import history
 from ui.components.history import History, history_html
 from ui.components.html import data_uri
 from ui.components.picture_chooser import photograph
+from ui.source import NO_CLASS
 from ui.tabs import edit as edit_tab
 from ui.tabs.edit import FILLED, PAST, SHOWN, EditControls, EditTab, Waiting, changed, edit_numbers, in_words
 
@@ -181,9 +182,11 @@ def test_a_result_whose_picture_is_gone_shows_its_number(monkeypatch):
     assert html.index('data-index="1"') < html.index('aria-current="true"')
 
 
-def test_nothing_is_computed_while_nobody_looks(tab, library, monkeypatch):
-    monkeypatch.setattr(library.get("tiny"), "edit", None)
-    assert tab.follow(False, **FRESH, **values()) == gr.skip()
+def test_the_opened_view_follows_the_model(tab):
+    same, other = (tab.opened(known, **FRESH, **values()) for known in ("tiny", "another"))
+    assert "other_label" not in same and "known" not in same
+    assert other["known"] == "tiny" and other["other_label"]["value"] == NO_CLASS
+    assert same["pictures"] == other["pictures"] == tab.show(**values())["pictures"]
 
 
 # painting
