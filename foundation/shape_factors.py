@@ -9,7 +9,7 @@ import numpy as np
 from foundation.colours import hsv, oklab
 from foundation.counter_random import absorb, first_good, index_keys, record_keys, seed_key, uniform, uniform_away
 
-KINDS = ("disc", "square", "triangle", "ring", "cross")
+SHAPE_KINDS = ("disc", "square", "triangle", "ring", "cross")
 STRIPE_PERIODS = (3 / 32, 4.5 / 32, 7 / 32)  # of textures 1, 2, 3; texture 0 is a plain surface
 PLAIN_SHARE = 0.4
 STRIPE_DEPTH = 0.62  # the dark tone of a stripe is (1 - STRIPE_DEPTH) times the colour
@@ -19,7 +19,7 @@ FACTOR_DTYPE = np.dtype(
         ("background_a", np.float32, 3),  # RGB in [0, 1], where the gradient starts
         ("background_b", np.float32, 3),  # RGB in [0, 1], where it ends
         ("gradient", np.float32),  # direction from a to b in radians, [0, 2 pi), clockwise from the right
-        ("kind", np.int32),  # index into KINDS
+        ("kind", np.int32),  # index into SHAPE_KINDS
         ("x", np.float32),  # centre of the object, from the left, in PLACE_RANGE
         ("y", np.float32),  # from the top, in PLACE_RANGE
         ("size", np.float32),  # diameter of the circle around the object, in SIZE_RANGE
@@ -118,7 +118,7 @@ def factors(indices: Sequence[int] | np.ndarray, seed: int = 0) -> np.ndarray:
     key = index_keys(indices, seed)
     out = np.zeros(len(key), FACTOR_DTYPE)
     _set_background(out, _draw_background(absorb(key, 100)))
-    out["kind"] = uniform(key, 1, 0, len(KINDS)).astype(np.int32)
+    out["kind"] = uniform(key, 1, 0, len(SHAPE_KINDS)).astype(np.int32)
     out["x"], out["y"] = _draw_place(absorb(key, 101)).T
     out["size"] = uniform(key, 2, *SIZE_RANGE)
     out["turn"] = uniform(key, 3, 0, np.pi / 2)
@@ -175,7 +175,7 @@ def vary(factors: np.ndarray, group: str, seed: int) -> np.ndarray:
 
         _set_background(out, first_good(key, _draw_background, score))
     elif group == "kind":
-        out["kind"] = (old["kind"] + 1 + uniform(key, 0, 0, len(KINDS) - 1).astype(np.int32)) % len(KINDS)
+        out["kind"] = (old["kind"] + 1 + uniform(key, 0, 0, len(SHAPE_KINDS) - 1).astype(np.int32)) % len(SHAPE_KINDS)
     elif group == "place":
         centre = np.stack([old["x"], old["y"]], axis=1)
         out["x"], out["y"] = first_good(

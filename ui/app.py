@@ -8,12 +8,14 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from analysis.studio import Studio
-from analysis.workbench.library import MAX_BYTES
+from analysis.workbench.library import MAX_MODEL_BYTES
 from ui.api.endpoints import add_endpoints
 from ui.components.plot import PLOTLY_ROUTE
 from ui.panels.page import build_page
-from ui.server.gradio_internals import QuickPage, tell_few
+from ui.server.errors import REMOTE, Told, translated
+from ui.server.gradio_internals import QuickPage, complain, fetch_nothing, tell_few
 from ui.server.limits import Limits
+from ui.server.questions import Questions
 from ui.server.queue import HEAD, Shares
 from ui.server.startup import DEFAULT_SEED
 from ui.source import Workspace
@@ -40,6 +42,8 @@ def build_app(studio: Studio, seed: int = DEFAULT_SEED, patience: float = math.i
         work = Workspace(studio, patience)
         build_page(work, seed)
     tell_few(demo, work.source.moves)
+    fetch_nothing(Told(REMOTE))
+    complain(demo, Told, translated)
     # not open to direct posts: every question to a model waits in the one queue
     return demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
 
@@ -58,12 +62,14 @@ def launch_options() -> dict:
         "enable_monitoring": False,
         "run_history": False,
         "show_error": False,
+        # else Gradio asks for its own page and gives up where that takes 3 s, as on a busy machine or through a proxy
+        "_frontend": False,
         "strict_cors": True,
-        "max_file_size": MAX_BYTES,  # own models; pictures and recipes are held to their own limits
+        "max_file_size": MAX_MODEL_BYTES,  # own models; pictures and recipes are held to their own limits
         "state_session_capacity": 256,
         "footer_links": ["api"],
         "app_kwargs": {
-            "middleware": [Middleware(Limits), Middleware(Shares), Middleware(QuickPage)],
+            "middleware": [Middleware(Limits), Middleware(Questions), Middleware(Shares), Middleware(QuickPage)],
             "routes": [PLOTLY_ROUTE],
         },
     }

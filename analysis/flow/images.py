@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -16,19 +16,11 @@ from torch import Tensor
 
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError, as_user_errors
-from analysis.core.fields import Choice, Gamma, Label, Request, Seed, check_noise, sorted_set
+from analysis.core.fields import Choice, Gamma, Label, Request, Seed, sorted_set
 from analysis.core.images import as_pictures
 from analysis.core.progress import Report
-from analysis.flow.clouds import NOISE, STEPS
-from analysis.flow.settings import (
-    MAX_NFE,
-    MAX_SETTINGS,
-    MAX_SWEEP_VALUES,
-    Grid,
-    Nfe,
-    Sampler,
-    read_gammas,
-)
+from analysis.flow.clouds import NOISE_PART, STEPS_PART
+from analysis.flow.settings import MAX_NFE, MAX_SETTINGS, MAX_SWEEP_VALUES, FlowSetting, Grid, Nfe, Sampler
 from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
 from flow_core.fields import Exact, Prediction
@@ -39,7 +31,7 @@ from foundation.perceptual import available
 from foundation.randomness import derived_seed
 from foundation.unet import UNetConfig
 
-PATHS = ("idff", "otcfm")
+IMAGE_PATHS = ("idff", "otcfm", "meanflow")
 MAX_PICTURES = 8
 MAX_WORK = 600  # calls times pictures: some ten seconds of one core with a net of 3 M parameters
 # what one call costs with derivatives, in plain calls, rounded up from 2.4, 5.8 and 4.7 (3 M parameters, one core)
@@ -47,12 +39,12 @@ ORDER_COST, TAYLOR_COST = {1: 1, 2: 3, 3: 6}, 5
 
 
 @dataclass(frozen=True)
-class FlowPicturesRequest(Request):
+class FlowPicturesRequest(FlowSetting):
     """One setting: pictures from standard normal noise (t = 0) to data (t = 1).
 
     Attributes:
         data: what the net was trained on, "shapes" or "cifar10" of those that ship.
-        path: of the net, "idff" or "otcfm".
+        path: of the net, "idff", "otcfm" or "meanflow".
         sampler: as in `Flow2DRequest`; those with momentum or noise need a path with noise, "idff".
         nfe: network calls, 1 to 50.
         grid: of the steps, "uniform" or "cosine".
@@ -61,8 +53,9 @@ class FlowPicturesRequest(Request):
         label: class index, -1 for none.
     """
 
+    SHARED: ClassVar[tuple[str, ...]] = ("data", "label", "seeds", "grid")
     data: Annotated[str, Field(max_length=64)] = "shapes"
-    path: Annotated[str, Choice(PATHS)] = "idff"
+    path: Annotated[str, Choice(IMAGE_PATHS)] = "idff"
     sampler: Sampler = "euler"
     nfe: Nfe = 5
     grid: Grid = "uniform"
@@ -74,17 +67,12 @@ class FlowPicturesRequest(Request):
 
     def check_together(self) -> None:
         """Raises UserError: fields that do not go together, or too much work."""
-        check_noise(self.sampler, self.gamma1)
+        super().check_together()
         if self.work > MAX_WORK:
             raise UserError(
                 f"This costs about as much as {self.work:,} network calls for one picture, and at most {MAX_WORK} are "
                 f"made: ask for fewer calls or pictures{self._cheaper}."
             )
-
-    @property
-    def gammas(self) -> tuple[float, ...]:
-        """The weights that the sampler reads."""
-        return read_gammas(self.sampler, self.gamma1, self.gamma2, self.gamma3)
 
     @property
     def work(self) -> int:
@@ -217,9 +205,9 @@ class PictureSweepResult:
     measure: str
 
 
-PREFIX = "images-"
+IMAGES_PREFIX = "images-"
 ORDER = ("shapes", "cifar10")  # of the list; others follow by name
-CACHE_BYTES = 64 * 2**20
+IMAGE_CACHE_BYTES = 64 * 2**20
 # Runge-Kutta 4 on cosine steps: on the shapes net and 8 noises at 54 dB or more from the same with 401 calls
 EXACT_NFE = 61
 CURE = "bring the momentum weights closer to 0, or use more network calls"
@@ -238,8 +226,8 @@ class PictureNet:
         """(x, t) -> Prediction with a class for all n pictures, -1 for none."""
         labels = None if label < 0 else torch.full((n,), label, dtype=torch.int64)
 
-        def f(x: Tensor, t: Tensor) -> Prediction:
-            return self.model(x, t) if labels is None else self.model(x, t, labels)
+        def f(x: Tensor, t: Tensor, **end: Tensor) -> Prediction:
+            return self.model(x, t, **end) if labels is None else self.model(x, t, labels, **end)
 
         return f
 
@@ -258,7 +246,7 @@ class ImageFlows:
     def __init__(self, folder: str | Path = MODELS_DIR):
         self.folder = Path(folder)
         self._nets: dict[str, PictureNet] = {}
-        self._answers, self._exact = ByteLRU(CACHE_BYTES), ByteLRU(CACHE_BYTES)
+        self._answers, self._exact = ByteLRU(IMAGE_CACHE_BYTES), ByteLRU(IMAGE_CACHE_BYTES)
         # two locks: pictures need not wait for the fine resolution
         self._lock, self._exact_lock = threading.RLock(), threading.RLock()
 
@@ -266,9 +254,9 @@ class ImageFlows:
     def kinds(self) -> tuple[PictureFlowInfo, ...]:
         """What there is, from the files' headers; files that cannot be read are left out."""
         found: dict[str, dict[str, tuple[str, ...]]] = {}
-        for file in sorted(self.folder.glob(f"{PREFIX}*{SUFFIX}")):
-            data = file.name.removesuffix(SUFFIX).removeprefix(PREFIX)
-            path = next((p for p in PATHS if p != "idff" and data.endswith(f"-{p}")), "idff")
+        for file in sorted(self.folder.glob(f"{IMAGES_PREFIX}*{SUFFIX}")):
+            data = file.name.removesuffix(SUFFIX).removeprefix(IMAGES_PREFIX)
+            path = next((p for p in IMAGE_PATHS if p != "idff" and data.endswith(f"-{p}")), "idff")
             try:
                 header = checkpoints.peek(file)
             except checkpoints.CheckpointError:
@@ -278,7 +266,8 @@ class ImageFlows:
                 found.setdefault(data.removesuffix(f"-{path}"), {})[path] = _classes(header.card, unet.get("classes"))
         names = sorted(found, key=lambda d: (ORDER.index(d) if d in ORDER else len(ORDER), d))
         return tuple(
-            PictureFlowInfo(d, tuple(p for p in PATHS if p in found[d]), max(found[d].values(), key=len)) for d in names
+            PictureFlowInfo(d, tuple(p for p in IMAGE_PATHS if p in found[d]), max(found[d].values(), key=len))
+            for d in names
         )
 
     def kind(self, data: str) -> PictureFlowInfo:
@@ -306,7 +295,7 @@ class ImageFlows:
                 f"There is no net for {request.data} on the path {request.path}: choose another path, or train one "
                 "with python -m flow_core.train images."
             )
-        name = f"{PREFIX}{request.data}" + ("" if request.path == "idff" else f"-{request.path}")
+        name = f"{IMAGES_PREFIX}{request.data}" + ("" if request.path == "idff" else f"-{request.path}")
         with self._lock:
             if name not in self._nets:
                 self._nets[name] = self._load(name, request.path)
@@ -332,14 +321,21 @@ class ImageFlows:
     # -----------------------------------------------------------------------------------------------------------------
     # Questions
 
-    def flow_pictures(self, request: FlowPicturesRequest) -> FlowPicturesResult:
-        """One setting: pictures, and x1_hat and the state at every step."""
+    def flow_pictures(self, request: FlowPicturesRequest, report: Report | None = None) -> FlowPicturesResult:
+        """One setting: pictures, and x1_hat and the state at every step.
+
+        Args:
+            request: what to run.
+            report: called with (share done, what) at every step; may raise to cancel.
+        """
         net = self.net(request)
 
         def make() -> FlowPicturesResult:
             states, predictions, start = [], [], time.perf_counter()
 
             def keep(i: int, t: float, x: Tensor, x1: Tensor) -> None:
+                if report is not None:
+                    report(t, "flow")
                 states.append(x)
                 predictions.append(x1)
 
@@ -361,7 +357,7 @@ class ImageFlows:
                 return sample(
                     request.sampler, predict, net.start(request.seeds), path, request.nfe, gammas=request.gammas,
                     spacing=GRIDS[request.grid], callback=callback,
-                    noise_seeds=[derived_seed(NOISE, STEPS, s) for s in request.seeds],
+                    noise_seeds=[derived_seed(NOISE_PART, STEPS_PART, s) for s in request.seeds],
                 )  # fmt: skip
         except RuntimeError as e:  # not every layer has the derivatives that Taylor-2 and orders 2 and 3 need
             if request.sampler != "taylor2" and len(request.gammas) < 2:
@@ -392,7 +388,7 @@ class ImageFlows:
 
     def distance(self, request: FlowPicturesRequest, report: Report | None = None) -> ExactDistance:
         """How far a setting's pictures lie from its net's own exact flow; arguments as `exact`."""
-        made, exact = self.flow_pictures(request).pictures, self.exact(request, report)
+        made, exact = self.flow_pictures(request, report).pictures, self.exact(request, report)
         pairs = _pairs(made, exact)
         return ExactDistance(
             exact=exact,

@@ -180,7 +180,7 @@ def test_latent_consistency_compares_with_the_teachers_state(world):
 
 
 def test_latent_weights_that_do_not_fit(world):
-    with pytest.raises(ValueError, match="2 numbers, for 8, 4 pixels"):
+    with pytest.raises(ValueError, match="8, 4 pixels"):
         task(world, objective="path", latent_weights=(1.0,))
 
 

@@ -14,19 +14,21 @@ from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from ui.app import launch_options
 from ui.panels.page import build_page
+from ui.server import limits
 from ui.source import Page, Workspace
 
 WAIT = 60_000  # milliseconds; a busy machine is slow
 
 
 @contextmanager
-def served(demo: gr.Blocks) -> Iterator[str]:
-    """The address of a page while it is there."""
+def served(demo: gr.Blocks, public: bool = False) -> Iterator[str]:
+    """The address of a page while it is there, as `--public` serves it or not."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    options = limits.restrict(demo, launch_options()) if public else launch_options()
     _, address, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
+        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **options
     )
     try:
         yield address

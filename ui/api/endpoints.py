@@ -7,6 +7,7 @@ lists, what has no number is null. The work of a call is bounded, and a call tha
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import Any
 
@@ -15,22 +16,25 @@ import numpy as np
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest, TrainRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.nets import TrainRequest
+from analysis.flow.points import Flow2DRequest, LikelihoodRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import QUANTILES, ForecastRequest
 from analysis.studio import Studio
+from analysis.workbench.directions import DirectionRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
-from foundation.pictures import limit_decoders
+from foundation.decoding import limit_decoders
 from ui.api.codec import pictures_and_numbers, result_json
 from ui.api.endpoint import Call, Endpoint, Limit
 from ui.components.html import one_line
-from ui.server.runs import LONG_QUEUE
+from ui.server.runs import LONG_QUEUE, deadline
 from ui.source import readable
 from ui.tabs.flow_images import EXACT_QUEUE
 from ui.tabs.flow_settings import LETTERS
@@ -64,7 +68,7 @@ def _spectrum(call: Call) -> dict[str, Any]:
     ]
     return {
         "levels": levels, "level": entry.index, "name": entry.name, "alpha": entry.alpha, "beta": entry.beta,
-        "warp": result.warp,
+        "warp": result.warp, "idle": result.idle, "idle_bound": result.idle_bound,
     }  # fmt: skip
 
 
@@ -75,12 +79,12 @@ def _mode(call: Call) -> dict[str, Any]:
 
 def _restored(call: Call) -> dict[str, Any]:
     ask = call.bench.inpaint if isinstance(call.request, InpaintRequest) else call.bench.colorize
-    answer = result_json(ask(call.request), ("stopped",))
+    answer = result_json(ask(call.request, call.watch), ("stopped",))
     return answer if call.more["frames"] else answer | {"frames": []}
 
 
 def _flow_2d(call: Call) -> dict[str, Any]:
-    result = call.studio.points.flow_2d(call.request)
+    result = call.studio.points.flow_2d(call.request, call.watch)
     answer = result_json(result, ("trajectories", "predictions", "density", "axis"))
     shown = result.trajectories if call.more["trajectories"] else None
     return answer | {"points": result.points, "trajectories": shown}
@@ -88,7 +92,7 @@ def _flow_2d(call: Call) -> dict[str, Any]:
 
 def _train_toy(call: Call) -> dict[str, Any]:
     losses, fits, end = [], [], time.monotonic() + TRAINING_SECONDS
-    looks: Any = call.studio.points.train_toy(call.request)
+    looks: Any = call.studio.points.train_toy(call.request, deadline(math.inf))
     try:
         for look in looks:
             losses += look.losses.tolist()
@@ -106,7 +110,7 @@ def _flow_images(call: Call) -> dict[str, Any]:
     steps, distance = call.more["steps"], None
     if steps and request.nfe * len(request.seeds) > MAX_SENT:
         raise UserError(f"Steps come back for at most {MAX_SENT} pictures: ask for fewer calls or seeds.", "steps")
-    result = images.flow_pictures(request)
+    result = images.flow_pictures(request, call.watch)
     if call.more["distance"]:
         distance = images.distance(request, call.watch)
     return result_json(result, ("states", "predictions")) | {
@@ -120,7 +124,7 @@ def _flow_images(call: Call) -> dict[str, Any]:
 
 def _forecast(call: Call) -> dict[str, Any]:
     series, every = call.studio.series, call.more["every_member"]
-    result = series.forecast(call.request, FORECAST_SECONDS)
+    result = series.forecast(call.request, FORECAST_SECONDS, call.watch)
     answer = result_json(result, ("anomaly", "period", "plane", "same_data", "licence", "members", "maps"))
     return answer | {
         "levels": QUANTILES,
@@ -134,7 +138,7 @@ def _recipe(call: Call) -> dict[str, Any]:
     studio, recipe = call.studio, recipes.from_json(call.more["recipe"])
     if not recipe.of_flows:
         name = find_model(studio.library, recipe)
-        pictures, numbers = pictures_and_numbers(recipes.replay(recipe, studio.library.get(name)))
+        pictures, numbers = pictures_and_numbers(recipes.replay(recipe, studio.library.get(name), call.watch))
         return {"kind": recipe.kind, "model": name, "pictures": pictures, "numbers": numbers}
     request, endpoint = check_flows(recipe, studio), BY_NAME[recipe.kind]
     about = {"kind": recipe.kind, "model": recipe.model}
@@ -181,7 +185,7 @@ ENDPOINTS = (
 
     model: name, "" for the default. seeds: 1 to 64 whole numbers. label: class index, -1 for none. Returns
     pictures (base64 PNG, in the order of the seeds), nfe (network calls a picture), seconds.""",
-        lambda call: call.bench.generate(call.request),
+        lambda call: call.bench.generate(call.request, call.watch),
         GenerateRequest,
         "model seeds label",
         defaults={"seeds": [0]},
@@ -193,7 +197,7 @@ ENDPOINTS = (
     steps: 4 to 40 noise levels. Returns sigma, tau, koopman / denoised / state (base64 PNG a level, noise
     first), final (teacher's picture), mse, lpips (between koopman and denoised), nfe_model, nfe_teacher; null
     where there is no teacher or no LPIPS backbone.""",
-        lambda call: call.bench.trajectory(call.request),
+        lambda call: call.bench.trajectory(call.request, call.watch),
         TrajectoryRequest,
         "model seed label steps",
         defaults={"seed": 0},
@@ -203,7 +207,8 @@ ENDPOINTS = (
         """Eigenvalues alpha +- i beta of one level, per unit tau.
 
     level: index in `levels`. Returns levels (name, shape (C, h, w), mean and standard deviation of alpha),
-    level, name, alpha and beta as [pair][row][column], warp (the time variable).""",
+    level, name, alpha and beta as [pair][row][column], warp (the time variable), idle: indices of levels without
+    which, and with whose operator held still, LPIPS moves by less than idle_bound; null where not measured.""",
         _spectrum,
         arguments="model level",
         defaults={"level": 0},
@@ -213,12 +218,13 @@ ENDPOINTS = (
         """Weigh bands of modes and decode.
 
     edges: rising quantiles in [0, 1]; n edges make n + 1 bands by rank of alpha within each level. gains:
-    retention of each band, 0 to 2. order: "alpha" or "abs". levels: indices to touch, [] for all. Returns
+    retention of each band, 0 to 2. order: "alpha" or "abs". levels: indices to touch, [] for all. ablation: what
+    stands in place of what is not kept, "mean" (of 1,024 noises), "resample" (another picture) or "zero". Returns
     full, masked, difference (base64 PNG), magnification of the difference, share of latent energy and modes of
     each band, mse.""",
         lambda call: call.bench.mask_bands(call.request),
         MaskRequest,
-        "model seed label edges gains order levels=entries",
+        "model seed label edges gains order levels=entries ablation",
         defaults={"seed": 0},
     ),
     Endpoint(
@@ -227,13 +233,14 @@ ENDPOINTS = (
 
     model: name, "" for the default. seeds: 1 to 64. label: class index, -1 for none. edges: rising quantiles; n
     edges make n + 1 bands. order: "alpha" or "abs". kind: "displacement", "energy" or "arc". times: 2 to 256,
-    equally spaced in tau. decoded_times: 0 to 16 (seeds times decoded times at most 32). Returns kind, names of
-    the levels, tau (1 = noise, 0 = picture), sigma, bands [band][time], bands_sd (null for one seed), levels
+    equally spaced in tau. decoded_times: 0 to 16 (seeds times decoded times at most 32).
+    ablation: as in /mask_bands, of the decoded curves. Returns kind, names of the levels, tau (1 =
+    noise, 0 = picture), sigma, bands [band][time], bands_sd (null for one seed), levels
     [level][time], joint [level][band][time], moves; decoded_tau, decoded_bands, decoded_levels: mean squared
     picture change without the band or level, null where not asked for.""",
         lambda call: call.bench.cumulative_effect(call.request, call.watch),
         EffectRequest,
-        "model seeds label edges order kind times decoded_times",
+        "model seeds label edges order kind times decoded_times ablation",
         defaults={"seeds": [0]},
         limits=(Limit(lambda r: len(r.seeds) * r.decoded_times, 32, "Seeds times decoded times"),),
         queue=LONG_QUEUE,
@@ -243,13 +250,13 @@ ENDPOINTS = (
         """What a mode, or a group of modes of one level, is and does.
 
     level: index, see /spectrum. modes: 1 to 4096 flat indices (pair h + row) w + column. tau: time of the
-    pictures, 0 to 1, 0 = final. times: of the energy, 2 to 256. Returns level, name, index, pair, row, column,
-    alpha, beta, half_life (of the norm, in tau; doubling time where alpha < 0), period (null where infinite), tau,
-    energy [mode][time], share of the group in all energy, full, without, contribution (base64 PNG), magnification
-    of the contribution, mse.""",
+    pictures, 0 to 1, 0 = final. times: of the energy, 2 to 256. ablation: as in /mask_bands. Returns
+    level, name, index, pair, row, column, alpha, beta, half_life (of the norm, in tau; doubling time where
+    alpha < 0), period (null where infinite), tau, energy [mode][time], share of the group in all energy, full,
+    without, contribution (base64 PNG), magnification of the contribution, mse.""",
         _mode,
         ModeRequest,
-        "model seed label level=entry modes tau times",
+        "model seed label level=entry modes tau times ablation",
         defaults={"seed": 0, "level": 0, "modes": [0]},
     ),
     Endpoint(
@@ -278,10 +285,12 @@ ENDPOINTS = (
     "everything" (two unrelated scenes) is what the others are to be compared with. seed: of scenes, noise and
     bootstrap; scenes below 2,000,000,000 may have been trained on. Returns rows, names of the levels, pairs that
     differ, share [row][level][band] of the squared latent difference; bands [row][band] and levels [row][level]
-    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals.""",
+    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals. measure: "picture" (bands and levels
+    by what exchanging each alone changes in the picture, over the change of all together) or "latent" (share of the
+    squared latent difference).""",
         lambda call: call.bench.attribution(call.request, call.watch),
         AttributionRequest,
-        "model pairs sigma carried edges order rows seed",
+        "model pairs sigma carried edges order rows seed measure",
         limits=(Limit(lambda r: r.pairs, 128, "The number of pairs"),),
         queue=LONG_QUEUE,
     ),
@@ -290,12 +299,14 @@ ENDPOINTS = (
         """The picture with other eigenvalues: alpha' = scale alpha + shift and beta likewise, one number a band.
 
     alpha_scale, beta_scale: -4 to 4; alpha_shift: -8 to 8; beta_shift: -25 to 25, per unit tau; [] changes
-    nothing. levels: indices to operate on, [] for all. tau: time to decode at, 0 = picture. Returns full, altered,
+    nothing. levels: indices to operate on, [] for all. tau: time to decode at, 0 = picture. ablation: what keeps
+    its own eigenvalues, the "mean" of 1,024 noises, another picture ("resample") or nothing ("zero"); the rest of the
+    picture gets the new ones. Returns full, altered,
     difference (base64 PNG), magnification, mse, modes operated on a band, held: how many the bound |alpha| <= 8
     held back, growth: largest factor by which a mode grows on the way.""",
         lambda call: call.bench.surgery(call.request),
         SurgeryRequest,
-        "model seed label edges order alpha_scale alpha_shift beta_scale beta_shift levels=entries tau",
+        "model seed label edges order alpha_scale alpha_shift beta_scale beta_shift levels=entries tau ablation",
         defaults={"seed": 0},
     ),
     Endpoint(
@@ -303,24 +314,26 @@ ENDPOINTS = (
         """Mix bands of a reference into the picture of a seed, beside a control that mixes all bands.
 
     reference: "seed", "scene" (drawn, numbered by reference_seed) or "picture". picture: base64 PNG, JPEG or WebP,
-    at most 4 MB. encoding: "noise", "ode" or "latent", the last two for seeds only. tau: edit time, 0 picture to 1
-    noise. edges, order: the bands as in /mask_bands. bands: numbers of those that are mixed. ratio: 0 to 1.
-    region: "whole", "lower-half", "lower-left-triangle", "lower-left-quadrant" or "painted". mask: for "painted",
-    base64 picture, white = mix here. Returns original, edited, control, reference, encoded (base64 PNG), strip at
-    strip_ratios, sigma of tau, share of modes mixed, numbers and numbers_control (outside: mean squared change
-    outside the region; high_correlation with the reference inside; low_distance to the original; null where not
-    defined).""",
-        lambda call: call.bench.edit(call.request),
+    at most 16 MB. encoding: "noise", "ode", "latent" or "inversion" (the teacher's ODE run back from the picture); the
+    second and third for seeds only. tau: edit time, 0 picture to 1 noise. edges, order: the bands as in /mask_bands.
+    bands: numbers of those that are mixed. ratio: 0 to 1. region: "whole", "lower-half", "lower-left-triangle",
+    "lower-left-quadrant" or "painted". mask: for "painted", base64 picture, white = mix here. levels: indices that are
+    mixed, [] for all. feather: softens the region's edge by so many pixels, 0 to 8. Returns original, edited, control,
+    reference, encoded (base64 PNG), strip at strip_ratios, sigma of tau, share of modes mixed, numbers and
+    numbers_control (outside: mean squared change outside the region; high_correlation with the reference inside;
+    low_distance to the original; null where not defined), leakage and leakage_control (change outside of the region
+    over that inside, or null).""",
+        lambda call: call.bench.edit(call.request, call.watch),
         EditRequest,
         "model seed label reference reference_seed reference_label picture encoding noise_seed tau edges bands "
-        "order ratio region mask",
+        "order ratio region mask levels=entries feather",
         defaults={"seed": 0},
     ),
     Endpoint(
         "inpaint",
         """Fill the hole of a picture.
 
-    picture: base64 PNG, JPEG or WebP, at most 4 MB; its central square is brought to the model's size. mask:
+    picture: base64 PNG, JPEG or WebP, at most 16 MB; its central square is brought to the model's size. mask:
     base64 picture, white = UNKNOWN. seed: of what is made up. steps: 1 to 40. method: "iterative" or "latent" (one
     step, the known picture encoded at tau). truth: whether the picture is right inside the hole, too, so that the
     result can be measured. frames: also give every step. Returns picture, given, frames (base64 PNG), sigma of the
@@ -340,6 +353,44 @@ ENDPOINTS = (
         ColorizeRequest,
         "model picture seed label steps truth frames",
         defaults={"frames": False},
+    ),
+    Endpoint(
+        "invert",
+        """A picture taken back to noise and made again, by the teacher's ODE and by the Koopman law.
+
+    picture: base64 PNG, JPEG or WebP, at most 4 MB; its central square is brought to the model's size. steps: levels of
+    the teacher's way back, 4 to 40. times: decoded times of the Koopman way back, 2 to 16. Returns tau and sigma of
+    path (base64 PNG, from the reconstruction to noise), one_call (the model's picture of the teacher's x_T), koopman
+    and teacher (how close the first of path and one_call are: mse, psnr in dB, ssim, lpips or null), noise
+    [channel][row][column] (x_T over 80), noise_numbers (its mean, std and correlation of neighbours), nfe (calls of
+    the teacher); null without a teacher.""",
+        lambda call: call.bench.invert(call.request, call.watch),
+        InvertRequest,
+        "model picture label steps times",
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
+        "direction",
+        """A direction in the latents that changes one thing, and pictures along it.
+
+    method: "mean" (difference of the means of a factor or of two classes), "decoder" (principal direction of the
+    decoder's Jacobian at this picture), "groups" (modes grouped by what they do), "teacher" (principal direction of the
+    denoiser's Jacobian). contrast: of "mean", a factor of the drawn scenes ("size", "x", "colour.0", "kind=2"), or ""
+    with class_from and class_to. index of count: which direction, the strongest first. region, mask: what should
+    change, as in /edit. rest: how many directions of the rest it is projected off. tau: time at which scenes are
+    encoded, or of the teacher's state. strengths: up to 9, in standard deviations over noises, -20 to 20. transfer: up
+    to 8 other seeds. edges, order: of bands. Returns strengths, pictures [strength], transfer [seed][strength] (base64
+    PNG), inside and outside [seed][strength] (mean squared change in and outside of the region, null for none), values
+    (singular values, or effects of groups), spread (length of a standard deviation), place [level][band] (where the
+    direction lies; null for the teacher's), modes of each group, names of the levels, nfe (calls of the teacher a
+    picture).""",
+        lambda call: call.bench.direction(call.request, call.watch),
+        DirectionRequest,
+        "model seed label method contrast class_from class_to index count region mask rest tau strengths transfer "
+        "edges order",
+        defaults={"seed": 0, "contrast": "size"},
+        limits=(Limit(lambda r: (1 + len(r.transfer)) * len(r.strengths), 27, "Seeds times strengths"),),
+        queue=LONG_QUEUE,
     ),
     Endpoint(
         "recipe",
@@ -370,11 +421,11 @@ ENDPOINTS = (
         """Points from noise to a density of two dimensions, and how far they end from data.
 
     density: "8gaussians", "checkerboard", "moons", "spirals", "pinwheel", or "drawn" with drawing: rows of weights
-    of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff". sampler:
-    "euler", "heun", "rk4", "taylor2", "multistep", "published" or "momentum" (Euler with gammas, no noise),
-    "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm" and "idff". gammas:
-    -100 to 100. grid: "uniform" or "cosine". points: 16 to 2048. net: "auto", "oracle", "shipped", or a key from
-    /train_toy.
+    of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff", "meanflow"
+    (whose net says mean velocities, by which "euler" jumps). sampler: "euler", "heun", "rk4", "taylor2",
+    "multistep", "published" or "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise),
+    "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm" and "idff". gammas: -100 to 100. grid: "uniform" or "cosine".
+    points: 16 to 2048. net: "auto", "oracle", "shipped", or a key from /train_toy.
     Returns net, nfe and derivatives as counted, times, points [n][2], trajectories [n][time][2] or null;
     numbers, floor (data against data) and oracle (the same sampler on the closed form, or null), each with mmd2
     (unbiased), mmd2_biased and w2, whose points are w2_points.""",
@@ -382,6 +433,18 @@ ENDPOINTS = (
         Flow2DRequest,
         "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories",
         defaults={"trajectories": False},
+    ),
+    Endpoint(
+        "likelihood",
+        """How probable a flow of points makes one point of the plane, beside the exact density.
+
+    density, drawing, path, sigma0, net: as in /flow_2d. point: its two coordinates, -20 to 20. steps: of the
+    Runge-Kutta method from the point back to noise, 4 to 64, of four calls each. Returns log_prob (natural logarithm,
+    per unit of area) and bits_per_dim of the flow; exact_log_prob and exact_bits_per_dim of the density, null where it
+    is 0; latent: the point's place in the noise; nfe and derivatives as counted, net.""",
+        lambda call: call.studio.points.likelihood(call.request),
+        LikelihoodRequest,
+        "density path sigma0 point steps net drawing",
     ),
     Endpoint(
         "train_toy",
@@ -402,12 +465,12 @@ ENDPOINTS = (
         "flow_images",
         """Pictures from noise by a flow, with what it saw on the way and how far from its exact flow it ends.
 
-    data: "shapes" or "cifar10", as far as there are nets for it. path: the net's, "idff" or "otcfm". sampler:
-    "euler", "heun", "rk4", "taylor2", "multistep"; on "idff" also "published" or "momentum" (Euler with gammas, no
-    noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds: 1 to 8, one a picture, the same
-    noise for every net and sampler. label: class index, -1 for none. gammas: -100 to 100. grid: "uniform" or
-    "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most 256). distance: whether
-    the net's plain flow is followed in 61 calls and compared; this takes longer.
+    data: "shapes" or "cifar10", as far as there are nets for it. path: the net's, "idff", "otcfm" or "meanflow" (on
+    which "euler" jumps). sampler: "euler", "heun", "rk4", "taylor2", "multistep"; on "idff" also "published" or
+    "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds:
+    1 to 8, one a picture, the same noise for every net and sampler. label: class index, -1 for none. gammas: -100 to
+    100. grid: "uniform" or "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most
+    256). distance: whether the net's plain flow is followed in 61 calls and compared; this takes longer.
     Returns net, nfe and derivatives as counted, seconds, times, pictures [seed]; x1_hat [step][seed] and states
     [time][seed], or null; exact [seed] and distance with mse, psnr, ssim, lpips, each [seed] (null for equal
     pictures or without a backbone), or null. Pictures are base64 PNG.""",

@@ -17,9 +17,9 @@ from analysis.core.progress import Report
 from analysis.figures.flow import calls_figure
 from analysis.flow.images import (
     EXACT_NFE,
+    IMAGE_PATHS,
     MAX_PICTURES,
     NOISY,
-    PATHS,
     TRAIN,
     ExactDistance,
     FlowPicturesRequest,
@@ -28,8 +28,7 @@ from analysis.flow.images import (
     PictureSweepRequest,
     PictureSweepResult,
 )
-from analysis.flow.settings import MAX_NFE
-from analysis.recipes.settings import Settings
+from analysis.flow.settings import MAX_NFE, SideBySideRequest
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
@@ -343,13 +342,13 @@ class FlowImages:
             c.sweep_figure: gr.update(value=calls_figure(result, names).to_json(), visible=True),
         }
 
-    def fill(self, recipe: Settings) -> dict:
-        """A recipe's settings as values of the controls.
+    def fill(self, request: SideBySideRequest) -> dict:
+        """A recipe's request as values of the controls.
 
         Raises:
             UserError: what the page cannot show.
         """
-        request, c = recipe.request(), self.controls
+        c = self.controls
         first = request.asked[0]
         return {
             c.data: first.data, **self.classes(first.data, first.label), c.pictures: in_a_row(first.seeds),
@@ -363,7 +362,7 @@ class FlowImages:
 
 def _setting(letter: str, path: str, sampler: str) -> Setting:
     paths = gr.Dropdown(
-        [(PATH_NAMES[p], p) for p in PATHS], value=path, label="Net", info="trained on this path",
+        [(PATH_NAMES[p], p) for p in IMAGE_PATHS], value=path, label="Net", info="trained on this path",
         elem_id=f"images-path-{letter.lower()}", filterable=False, min_width=100, render=False,
     )  # fmt: skip
     orders = ("first order; the term vanishes at 0.5", "second order: a derivative a call", "third: two a call")

@@ -10,7 +10,6 @@ from gradio.events import Dependency
 
 from analysis.core.progress import Report
 from analysis.recipes import recipe as recipes
-from analysis.recipes.settings import Settings
 from analysis.workbench.images import MAX_STEPS, MIN_STEPS, GenerateRequest, TrajectoryRequest, TrajectoryResult
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
@@ -22,7 +21,7 @@ from ui.components.players import player, player_value
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.server.runs import PROGRESS, Latest, Superseded
+from ui.server.runs import PROGRESS, RUN_SECONDS, Latest, Superseded, deadline
 from ui.server.startup import DEFAULT_STEPS
 from ui.source import BuiltTab, Views, Workspace, fitting_label, place_line_and_lock, usable_seed
 from ui.theme import script
@@ -174,11 +173,12 @@ class GenerateTab:
             self.latest.check(request.session_hash, key)
             progress(share, desc=what)
 
+        watch = deadline(RUN_SECONDS, report)
         try:
             self.latest.check(request.session_hash, key)
             if not usable_seed(seed):  # `picture` says so
                 return gr.skip()
-            return self.trajectory(model, seed, label, steps, report)
+            return self.trajectory(model, seed, label, steps, watch)
         except Superseded:
             return gr.skip()
 
@@ -199,9 +199,9 @@ class GenerateTab:
         entries = self.library.get(model).spectrum().entries
         return {c.about: model_card(self.library.info(model)), c.pipeline: pipeline_html(entries)}
 
-    def fill(self, settings: Settings) -> dict:
+    def fill(self, request: GenerateRequest | TrajectoryRequest) -> dict:
         """A recipe's steps."""
-        return {self.controls.steps: settings.steps} if settings.kind == "trajectory" else {}
+        return {self.controls.steps: request.steps} if isinstance(request, TrajectoryRequest) else {}
 
 
 def _lay_out(first: dict, work: Workspace, views: Views) -> GenerateControls:

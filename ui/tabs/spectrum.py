@@ -14,7 +14,6 @@ from analysis.core.errors import UserError
 from analysis.figures import effects, spectrum
 from analysis.figures.spectrum import bands_of
 from analysis.recipes import recipe
-from analysis.recipes.settings import Settings
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest, SpectrumEntryResult, SpectrumResult
 from ui.components.controls import Controls
@@ -93,6 +92,7 @@ class SpectrumControls(Controls):
     bands: gr.HTML
     order: gr.Radio
     levels: gr.CheckboxGroup
+    ablation: gr.Radio
     lines: gr.HTML
     mark: gr.State
     chosen: gr.State
@@ -100,7 +100,7 @@ class SpectrumControls(Controls):
 
 
 WHERE = ("level", "low", "high", "order")
-WEIGHTS = ("low", "high", "small", "middle", "large", "order", "levels")
+WEIGHTS = ("low", "high", "small", "middle", "large", "order", "levels", "ablation")
 
 
 class SpectrumTab:
@@ -259,7 +259,7 @@ class SpectrumTab:
     # -----------------------------------------------------------------------------------------------------------------
     # Bands
 
-    def masked(self, model, seed, label, low, high, small, middle, large, order, levels) -> dict:
+    def masked(self, model, seed, label, low, high, small, middle, large, order, levels, ablation="mean") -> dict:
         """Full, masked and difference side by side, the table of bands, and what can be saved."""
         if not usable_seed(seed):
             return gr.skip()
@@ -267,7 +267,7 @@ class SpectrumTab:
         bench = self.library.get(model)
         request = MaskRequest(
             seed, fitting_label(self.library, model, label), (low, high), (small, middle, large), order,
-            tuple(i for i in levels or () if i < known),
+            tuple(i for i in levels or () if i < known), ablation,
         )  # fmt: skip
         result = bench.mask_bands(request)
         note = "none yet: lower a band" if result.mse == 0 else f"{times(result.magnification)}, grey = no change"
@@ -305,17 +305,17 @@ class SpectrumTab:
             **edges, **self.plane(model, level, low, high, order, mark), **({} if masked == gr.skip() else masked),
         }  # fmt: skip
 
-    def fill(self, settings: Settings) -> dict:
-        """A recipe's bands as values of the two edges, the three retentions, the order and the levels.
+    def fill(self, request: MaskRequest) -> dict:
+        """A recipe's bands as values of the two edges, the three retentions, order, levels and ablation.
 
         Raises:
             UserError: another number of bands than the page has.
         """
-        if len(settings.edges) != 2:
+        if len(request.edges) != 2:
             raise UserError(
-                f"This recipe has {len(settings.edges) + 1} bands and the page shows three: use /recipe instead."
+                f"This recipe has {len(request.edges) + 1} bands and the page shows three: use /recipe instead."
             )
-        values = (*settings.edges, *settings.gains, settings.order, list(settings.entries))
+        values = (*request.edges, *request.gains, request.order, list(request.entries), request.ablation)
         return dict(zip(self.controls.named(*WEIGHTS).values(), values, strict=True))
 
 
@@ -389,6 +389,11 @@ def _band_sliders(entries: tuple) -> dict:
         parts["levels"] = gr.CheckboxGroup(
             [(e.name, e.index) for e in entries], value=[], label="Levels to touch", elem_id="levels",
             info="none ticked: all of them", elem_classes="ks-chips",
+        )  # fmt: skip
+        parts["ablation"] = gr.Radio(
+            [("the mean", "mean"), ("another picture", "resample"), ("zero", "zero")], value="mean",
+            label="In place of what is removed", elem_id="ablation", info="zero is the published way",
+            elem_classes="ks-chips",
         )  # fmt: skip
     return parts
 
@@ -503,7 +508,7 @@ def _wire(tab: SpectrumTab, work: Workspace, views: Views):
     for events, moved in (*edges, ([c.order.input], "low")):
         gr.on(events, **moving(moved), **live)
     gains = c.listed("small", "middle", "large")
-    gr.on([c.levels.input, *(e for g in gains for e in (g.input, g.release))], **masked)
+    gr.on([c.levels.input, c.ablation.input, *(e for g in gains for e in (g.input, g.release))], **masked)
     for button, values in c.presets:
         button.click(None, None, gains, js=f"() => {list(values)}", **PRIVATE).success(**masked)
 
