@@ -46,7 +46,11 @@ REGIONS = (
     ("painted", "painted"),
 )
 REFERENCES = (("another seed", "seed"), ("a drawn scene", "scene"), ("a picture", "picture"))
-ENCODINGS = (("with added noise", "noise"), ("teacher's state", "ode"), ("its own path", "latent"))
+ENCODINGS = (
+    ("with added noise", "noise"), ("inverted by the teacher", "inversion"), ("teacher's state", "ode"),
+    ("its own path", "latent"),
+)  # fmt: skip
+OF_PICTURES = ("noise", "inversion")  # encodings of a reference that has no trajectory
 EDIT_PLACEHOLDER = '<p class="ks-line">The first edit appears in a moment.</p>'
 
 
@@ -158,7 +162,9 @@ class EditControls(Controls):
     high: gr.Slider
     order: gr.Radio
     noise_seed: gr.Number
+    levels: gr.CheckboxGroup
     region: gr.Radio
+    feather: gr.Slider
     canvas_box: gr.Column
     canvas: gr.HTML
     hint: gr.HTML
@@ -177,7 +183,7 @@ class EditControls(Controls):
 
 SETTING = (  # what an edit is made of, beside model, seed and class
     "reference", "other", "other_label", "picture", "encoding", "noise_seed", "tau", "low", "high", "bands", "order",
-    "ratio", "region", "mask",
+    "ratio", "region", "mask", "levels", "feather",
 )  # fmt: skip
 SHOWN = ("pictures", "numbers", "sigma", "save", "hint")
 PAST = ("past", "strip", "undo", "redo")
@@ -205,7 +211,7 @@ class EditTab:
 
     def request(
         self, model, seed, label, reference, other, other_label, picture, encoding, noise_seed, tau, low, high, bands,
-        order, ratio, region, mask,
+        order, ratio, region, mask, levels, feather,
     ) -> EditRequest:  # fmt: skip
         """What the controls ask for; what does not go with the rest of them gives way.
 
@@ -227,7 +233,7 @@ class EditTab:
             other,
             fitting_label(self.library, model, other_label),
             fitted(picture, side) if reference == "picture" else None,
-            encoding if reference == "seed" else "noise",
+            encoding if reference == "seed" or encoding in OF_PICTURES else "noise",
             noise_seed,
             tau,
             (min(low, high), max(low, high)),
@@ -236,6 +242,8 @@ class EditTab:
             round(ratio / 100, 10),
             region,
             fitted(mask, side) if region == "painted" else None,
+            tuple(i for i in levels or () if i < len(self.library.get(model).entries)),
+            feather,
         )
 
     def _answer(self, values: dict) -> tuple[dict, recipes.Recipe, np.ndarray]:
@@ -301,7 +309,7 @@ class EditTab:
         model, c = values["model"], self.controls
         shown: dict = {}
         if model != known:
-            shown = {c.known: model, **self.classes(model, values["other_label"])}
+            shown = {c.known: model, **self.classes(model, values["other_label"]), **self.levels(model)}
         paper = self.paper(*(values[name] for name in ("model", "seed", "label", "region", "mask")))
         return {**shown, **({} if paper == gr.skip() else paper), **self.edit(past, last, **values)}
 
@@ -327,6 +335,10 @@ class EditTab:
         choices, label = class_choices(self.library, model), fitting_label(self.library, model, label)
         return {self.controls.other_label: gr.update(choices=choices, value=label, visible=len(choices) > 1)}
 
+    def levels(self, model: str) -> dict:
+        """The choices of the levels, for another model; what is ticked stays, as far as there is such a level."""
+        return {self.controls.levels: gr.update(choices=level_choices(self.library, model))}
+
     def step(self, move: Callable[[History], History], past: History) -> tuple[dict, EditRequest | None]:
         """Another place in the history: what is shown of it, and the request there, None where there is none.
 
@@ -348,7 +360,8 @@ class EditTab:
     def of_reference(self, reference: str) -> dict:
         """What is there for a kind of reference: its number, the choice of a picture, encodings."""
         c = self.controls
-        encodings = {"choices": ENCODINGS} if reference == "seed" else {"choices": ENCODINGS[:1], "value": "noise"}
+        known = [(text, name) for text, name in ENCODINGS if reference == "seed" or name in OF_PICTURES]
+        encodings = {"choices": known} if reference == "seed" else {"choices": known, "value": "noise"}
         return {
             c.other: gr.update(label="Scene" if reference == "scene" else "Reference seed"),
             c.number_box: gr.update(visible=reference != "picture"),
@@ -362,8 +375,6 @@ class EditTab:
         Raises:
             UserError: what the tab has no control for.
         """
-        if request.entries or request.feather or request.encoding == "inversion":
-            raise UserError("This edit has levels, a feather or an inversion, which the tab cannot show: ask /recipe.")
         if len(request.edges) != 2:
             raise UserError("This edit has other than three bands, which the tab cannot show: ask /recipe for it.")
         c, kind = self.controls, self.of_reference(request.reference)
@@ -385,6 +396,8 @@ class EditTab:
             c.region: request.region,
             c.mask: request.mask,
             c.canvas_box: gr.update(visible=request.region == "painted"),
+            c.levels: list(request.entries),
+            c.feather: request.feather,
         }
 
     def defaults(self) -> dict:
@@ -397,6 +410,11 @@ def changed(before: EditRequest, after: EditRequest) -> str:
     old, new = before.as_settings(), after.as_settings()
     names = [name for name in new if old[name] != new[name]]
     return names[0] if len(names) == 1 else ""
+
+
+def level_choices(library: ModelLibrary, model: str) -> list[tuple[str, int]]:
+    """The levels of a model by name."""
+    return [(e.name, e.index) for e in library.get(model).spectrum().entries]
 
 
 def _hint(what: Waiting) -> str:
@@ -446,7 +464,7 @@ def _reference_panel(work: Workspace) -> dict:
     return parts
 
 
-def _mixing_panel() -> dict:
+def _mixing_panel(levels: list[tuple[str, int]]) -> dict:
     """How much of which bands."""
     parts: dict = {}
     gr.HTML(heading("What is mixed", "pictures follow at once"))
@@ -457,6 +475,10 @@ def _mixing_panel() -> dict:
     parts["bands"] = gr.CheckboxGroup(
         band_choices("alpha"), value=list(DEFAULT.bands), label="Bands", elem_id="edit-bands",
         info="of all modes by rank of α within each level",
+    )  # fmt: skip
+    parts["levels"] = gr.CheckboxGroup(
+        levels, value=[], label="Levels", elem_id="edit-levels", elem_classes="ks-chips",
+        info="none ticked: all of them",
     )  # fmt: skip
     for i, (part, name, value) in enumerate((("low", "First", LOW), ("high", "Second", HIGH))):
         parts[part] = gr.Slider(
@@ -475,13 +497,18 @@ def _mixing_panel() -> dict:
     return parts
 
 
-def _region_panel() -> gr.Radio:
+def _region_panel() -> dict:
     """Where the reference comes in."""
     gr.HTML(heading("Where"))
-    return gr.Radio(
+    region = gr.Radio(
         REGIONS, value=DEFAULT.region, label="Where", show_label=False, container=False, elem_id="edit-region",
         elem_classes="ks-chips",
     )  # fmt: skip
+    feather = gr.Slider(
+        0, 8, 0, step=0.5, label="Soft edge", info="of the region, 0 to 8 pixels", buttons=["reset"],
+        elem_id="edit-feather",
+    )  # fmt: skip
+    return {"region": region, "feather": feather}
 
 
 def _stage(original: np.ndarray) -> dict:
@@ -521,9 +548,9 @@ def build_edit(work: Workspace, views: Views) -> BuiltTab:
         with group():
             parts = _reference_panel(work)
         with group():
-            parts |= _mixing_panel()
+            parts |= _mixing_panel(level_choices(work.library, work.source.start[0]))
         with group():
-            parts["region"] = _region_panel()
+            parts |= _region_panel()
     with views.frame.stage:
         parts |= _stage(original)
     with views.frame.readings:
@@ -559,8 +586,10 @@ def _wire_edits(tab: EditTab, work: Workspace, opened: Callable, chooser: Choose
     light = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
 
     # `release` alone would miss the keyboard and `input` alone the reset button; of all that wait, the last is answered
-    sliders = c.listed("tau", "low", "high", "ratio")
-    others = c.listed("reference", "other", "other_label", "encoding", "noise_seed", "bands", "order", "region")
+    sliders = c.listed("tau", "low", "high", "ratio", "feather")
+    others = c.listed(
+        "reference", "other", "other_label", "encoding", "noise_seed", "bands", "order", "region", "levels"
+    )
     moved = [*(p.input for p in (*others, *sliders)), *(s.release for s in sliders)]
     gr.on(moved, **edited, trigger_mode="always_last", **QUIET)
     of_reference = c.listed("other", "number_box", "chooser_box", "encoding")
@@ -575,7 +604,7 @@ def _wire_edits(tab: EditTab, work: Workspace, opened: Callable, chooser: Choose
         event.success(**edited, **SELDOM)
     shown = {
         "fn": guarded(tab.opened), "inputs_kwargs": {"known": c.known, **asked},
-        "outputs": list(dict.fromkeys([c.known, c.other_label, c.canvas, *recorded])), **SELDOM,
+        "outputs": list(dict.fromkeys([c.known, c.other_label, c.levels, c.canvas, *recorded])), **SELDOM,
     }  # fmt: skip
     opened(**shown)
 

@@ -26,6 +26,7 @@ FIRST = {
     "model": "tiny", "seed": 3, "label": -1, "reference": "seed", "other": 5, "other_label": -1,
     "picture": photograph("cat", 16), "encoding": "noise", "noise_seed": 0, "tau": 0.5, "low": 0.33, "high": 0.67,
     "bands": [2], "order": "alpha", "ratio": 50, "region": "lower-half", "mask": None,
+    "levels": [], "feather": 0,
 }  # fmt: skip
 FRESH = {"past": History(), "last": ("", 0.0)}
 
@@ -46,6 +47,8 @@ def test_the_controls_become_a_request(tab):
     asked = tab.request(**values(low=0.7, high=0.2, ratio=29, encoding="ode", order="abs"))
     assert asked.edges == (0.2, 0.7) and asked.ratio == 0.29 and asked.encoding == "ode" and asked.order == "abs"
     assert asked.picture is None and asked.mask is None and asked.seed == 3 and asked.reference_seed == 5
+    asked = tab.request(**values(levels=[0, 99], feather=1.5))
+    assert asked.entries == (0,) and asked.feather == 1.5  # 99: of another model
 
 
 def test_every_percent_comes_back_exactly(tab):
