@@ -37,6 +37,7 @@ BOXES = """(effect) => {
     return [part.closest('[id]')?.id || part.textContent, share(target), share(part)];
   });
 }"""
+STAGE = "() => ((stage) => stage.scrollHeight - stage.clientHeight)(document.querySelector('.ks-stage'))"
 OVERFLOW = """() => [document.documentElement.scrollHeight - innerHeight, document.documentElement.scrollWidth - innerWidth,
   ...[...document.querySelectorAll('.ks-frame > *')].filter((part) => part.offsetParent)
     .map((part) => part.scrollWidth - part.clientWidth)]"""
@@ -60,10 +61,7 @@ def test_the_first_screen_fits(page):
     header = page.locator("#header").bounding_box()
     assert (header["y"], header["height"]) == (0, 56)
     assert page.evaluate(OVERFLOW)[:2] == [0, 0]
-    stage = page.evaluate(
-        "(() => { const s = document.querySelector('.ks-stage'); return s.scrollHeight - s.clientHeight })()"
-    )
-    assert stage <= 0
+    assert page.evaluate(STAGE) <= 0
     for selector in ("#player .ks-main", "#player .ks-time", "#pipeline .ks-level >> nth=0", ".ks-door >> nth=2"):
         box = page.locator(selector).bounding_box()
         assert box["y"] >= 56 and box["y"] + box["height"] <= 900, selector
