@@ -38,7 +38,8 @@ BOXES = """(effect) => {
   });
 }"""
 STAGE = "() => ((stage) => stage.scrollHeight - stage.clientHeight)(document.querySelector('.ks-stage'))"
-OVERFLOW = """() => [document.documentElement.scrollHeight - innerHeight, document.documentElement.scrollWidth - innerWidth,
+OVERFLOW = """() => [document.documentElement.scrollHeight - innerHeight,
+  document.documentElement.scrollWidth - innerWidth,
   ...[...document.querySelectorAll('.ks-frame > *')].filter((part) => part.offsetParent)
     .map((part) => part.scrollWidth - part.clientWidth)]"""
 
