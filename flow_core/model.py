@@ -18,7 +18,7 @@ from foundation.models import Model, find_model, load_model
 from foundation.settings import build
 from foundation.unet import UNetConfig
 
-PREDICTS = ("x1", "x1+eps", "velocity")
+PREDICTS = ("x1", "x1+eps", "velocity", "average")
 KIND, SUFFIX = "flow", ".flow.safetensors"
 
 
@@ -27,10 +27,11 @@ class FlowConfig:
     """What a network was trained to say, and on which path.
 
     Attributes:
-        path: "icfm", "otcfm", "sbcfm", "idff".
+        path: "icfm", "otcfm", "sbcfm", "idff", "meanflow".
         sigma: noise of the path.
         coupling: "independent", "exact", "entropic", or "" for the path's own.
-        predicts: "x1", "x1+eps" (a second head, for the score of dependent couplings), "velocity".
+        predicts: "x1", "x1+eps" (a second head, for the score of dependent couplings), "velocity", or "average", the
+            mean velocity between two times, which is what "meanflow" is for.
         data_std: root mean square deviation of the data, for preconditioning.
     """
 
@@ -44,6 +45,10 @@ class FlowConfig:
         path = self.make_path()
         if self.predicts not in PREDICTS:
             raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, not {self.predicts!r}.")
+        if (self.predicts == "average") is not path.average:
+            raise ValueError(
+                "predicts = 'average', a mean velocity, and path = 'meanflow' go together: set both, or neither."
+            )
         if self.predicts == "x1" and path.sigma > 0 and not path.independent:
             raise ValueError(
                 f"With sigma above 0 and {path.coupling} coupling the score needs a head of its own: "
@@ -62,7 +67,9 @@ class FlowModel(Model):
     Preconditioning is that of Gaussian data of std `data_std` on independent noise, whose posterior is known: x1_hat =
     c_skip x + c_out F with c_skip = t data_std^2 / c, c_out = data_std sqrt(V0 / c), c = t^2 data_std^2 + V0 = Var(x).
     The network F thus sees and gives numbers of unit size, and errors of x1_hat vanish with the noise (inferred, after
-    Karras et al. 2022). Velocities are scaled by sqrt(1 + data_std^2); eps is of unit size already.
+    Karras et al. 2022). Velocities are scaled by sqrt(1 + data_std^2); eps is of unit size already. A mean velocity is
+    (x1 - x) / (1 - t) of that x1, with the division done by hand, so that at an interval of 0 a network that says x1
+    of a path without noise says its velocity.
 
     Args:
         flow: what is predicted, on which path.
@@ -72,9 +79,12 @@ class FlowModel(Model):
     def __init__(self, flow: FlowConfig, network: PointConfig | UNetConfig):
         super().__init__()
         self.flow, self.path, self.config = flow, flow.make_path(), network
-        heads = 2 if flow.predicts == "x1+eps" else 1
+        heads, average = 2 if flow.predicts == "x1+eps" else 1, flow.predicts == "average"
         self.net: nn.Module
-        self.net = PointNet(network, heads) if isinstance(network, PointConfig) else PictureNet(network, heads)
+        if isinstance(network, PointConfig):
+            self.net = PointNet(network, heads, average)
+        else:
+            self.net = PictureNet(network, heads, average)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -93,20 +103,40 @@ class FlowModel(Model):
         c = t**2 * var + v0
         return c.rsqrt(), t * var / c, (var * v0 / c).sqrt()
 
-    def raw(self, x: Tensor, t: Tensor, *extras: Tensor) -> tuple[Tensor, ...]:
+    def raw(self, x: Tensor, t: Tensor, *extras: Tensor, **more: Tensor) -> tuple[Tensor, ...]:
         """F, of unit size: x (B, *dim), t (B,) -> one (B, *dim) for each head."""
         level = self.path.noise_variance(t).sqrt() / t.clamp_min(1e-6)
-        return self.net(over(self.scales(t)[0], x) * x, t, level, *extras)
+        return self.net(over(self.scales(t)[0], x) * x, t, level, *extras, **more)
 
-    def forward(self, x: Tensor, t: Tensor | float, *extras: Tensor) -> Prediction:
-        """x (B, *dim), t scalar or (B,) in [0, 1); extras: class labels for pictures."""
-        t = torch.as_tensor(t, dtype=x.dtype, device=x.device)
-        t = t.expand(len(x)) if t.ndim == 0 else t
+    def average(self, x: Tensor, t: Tensor, end: Tensor, *extras: Tensor) -> Tensor:
+        """Mean velocity from x (B, *dim) at t (B,) to the end (B,) of an interval, (B, *dim); v at end = t."""
+        out = self.raw(x, t, *extras, interval=end - t)[0]
+        t, std = over(t, x), self.flow.data_std
+        c = t**2 * std**2 + (1 - t) ** 2
+        return (t * std**2 - (1 - t)) / c * x + std * c.rsqrt() * out
+
+    def forward(self, x: Tensor, t: Tensor | float, *extras: Tensor, end: Tensor | float | None = None) -> Prediction:
+        """x (B, *dim), t scalar or (B,) in [0, 1); extras: class labels for pictures; end: of an interval from t on.
+
+        Raises:
+            ValueError: an end, and a network that knows one time only.
+        """
+        t = self._times(t, x)
+        if self.flow.predicts == "average":
+            return Prediction(velocity=self.average(x, t, t if end is None else self._times(end, x), *extras))
+        if end is not None:
+            raise ValueError("This net knows no mean velocities: train one with path = 'meanflow' to jump over a step.")
         out = self.raw(x, t, *extras)
         if self.flow.predicts == "velocity":
             return Prediction(velocity=(1 + self.flow.data_std**2) ** 0.5 * out[0])
         _, skip, scale = self.scales(over(t, x))
         return Prediction(x1=skip * x + scale * out[0], eps=out[1] if len(out) > 1 else None)
+
+    @staticmethod
+    def _times(t: Tensor | float, x: Tensor) -> Tensor:
+        """A time as (B,)."""
+        t = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+        return t.expand(len(x)) if t.ndim == 0 else t
 
 
 def save_tensors(model: FlowModel, state: dict[str, Tensor], path: str | FilePath, dtype=torch.float16) -> None:

@@ -41,6 +41,7 @@ class Path:
     allowed: ClassVar[tuple[str, ...]] = COUPLINGS
     least: ClassVar[str] = "cannot be negative"
     bridge: ClassVar[bool] = False  # whether x_t given its ends is a Brownian bridge
+    average: ClassVar[bool] = False  # whether its networks say mean velocities between two times
 
     def __post_init__(self) -> None:
         number = isinstance(self.sigma, int | float) and not isinstance(self.sigma, bool)
@@ -142,6 +143,21 @@ class OTCFM(_Straight):
     allowed = ("exact",)
 
 
+class MeanFlow(_Straight):
+    """I-CFM's path without noise, or OT-CFM's, for networks that say its mean velocity between two times.
+
+    Geng et al. 2025, arXiv 2505.13447 (independent); see `flow_core.mean_flow`.
+    """
+
+    allowed = ("independent", "exact")
+    average = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sigma != 0:
+            raise ValueError(f"The mean velocity is that of a flow without noise: sigma must be 0, not {self.sigma!r}.")
+
+
 class _Bridge(Path):
     bridge = True
     least = "above 0 (a path without noise is I-CFM's: choose that one)"
@@ -183,14 +199,14 @@ class IDFF(_Bridge):
     allowed = COUPLINGS
 
 
-PATHS: dict[str, type[Path]] = {"icfm": ICFM, "otcfm": OTCFM, "sbcfm": SBCFM, "idff": IDFF}
+PATHS: dict[str, type[Path]] = {"icfm": ICFM, "otcfm": OTCFM, "sbcfm": SBCFM, "idff": IDFF, "meanflow": MeanFlow}
 
 
 def make_path(name: str, sigma: float, coupling: str = "") -> Path:
     """A path by name.
 
     Args:
-        name: "icfm", "otcfm", "sbcfm", "idff".
+        name: "icfm", "otcfm", "sbcfm", "idff", "meanflow".
         sigma: its noise.
         coupling: "independent", "exact", "entropic", or "" for the path's own.
 
@@ -202,4 +218,4 @@ def make_path(name: str, sigma: float, coupling: str = "") -> Path:
     return PATHS[name](sigma, coupling)
 
 
-PATH_NAMES = {"icfm": "I-CFM", "otcfm": "OT-CFM", "sbcfm": "SB-CFM", "idff": "IDFF"}
+PATH_NAMES = {"icfm": "I-CFM", "otcfm": "OT-CFM", "sbcfm": "SB-CFM", "idff": "IDFF", "meanflow": "MeanFlow"}

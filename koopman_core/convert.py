@@ -255,6 +255,8 @@ def read_official(path: str | Path) -> OfficialWeights:
         size = path.stat().st_size
     except OSError as e:
         raise CheckpointError(f"{path.name} cannot be read ({e.strerror}): check the path.") from None
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder: name the file that holds the weights.")
     if size > inert_pickle.MAX_FILE_BYTES:
         raise CheckpointError(f"{path.name} has {size / 1e6:,.0f} MB, more than any network that is built here.")
     read = {".safetensors": _read_safetensors, ".npz": _read_npz}.get(path.suffix, _read_pickle)
@@ -450,8 +452,12 @@ def main(argv: list[str] | None = None) -> int:
         else:
             teacher = convert(args.source, args.out, dtype=DTYPES[args.dtype], name=args.name)
             print(f"{args.out}: {count_parameters(teacher):,} parameters. Licence: {teacher.card['licence']}.")
-    except (CheckpointError, OSError) as e:
+    except CheckpointError as e:
         print(f"koopman_core.convert: {e}", file=sys.stderr)
+        return 2
+    except OSError as e:
+        why = e.strerror or type(e).__name__
+        print(f"koopman_core.convert: {args.out} cannot be written ({why}): choose another place.", file=sys.stderr)
         return 2
     return 0
 

@@ -30,6 +30,7 @@ from analysis.evaluate import (  # noqa: F401
     koopman,
     leaving_out,
     memorisation,
+    one_call,
     series,
     series_in_sample,
     series_worlds,

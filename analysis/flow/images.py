@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -16,19 +16,11 @@ from torch import Tensor
 
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError, as_user_errors
-from analysis.core.fields import Choice, Gamma, Label, Request, Seed, check_noise, sorted_set
+from analysis.core.fields import Choice, Gamma, Label, Request, Seed, sorted_set
 from analysis.core.images import as_pictures
 from analysis.core.progress import Report
 from analysis.flow.clouds import NOISE, STEPS
-from analysis.flow.settings import (
-    MAX_NFE,
-    MAX_SETTINGS,
-    MAX_SWEEP_VALUES,
-    Grid,
-    Nfe,
-    Sampler,
-    read_gammas,
-)
+from analysis.flow.settings import MAX_NFE, MAX_SETTINGS, MAX_SWEEP_VALUES, FlowSetting, Grid, Nfe, Sampler
 from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
 from flow_core.fields import Exact, Prediction
@@ -39,7 +31,7 @@ from foundation.perceptual import available
 from foundation.randomness import derived_seed
 from foundation.unet import UNetConfig
 
-PATHS = ("idff", "otcfm")
+PATHS = ("idff", "otcfm", "meanflow")
 MAX_PICTURES = 8
 MAX_WORK = 600  # calls times pictures: some ten seconds of one core with a net of 3 M parameters
 # what one call costs with derivatives, in plain calls, rounded up from 2.4, 5.8 and 4.7 (3 M parameters, one core)
@@ -47,12 +39,12 @@ ORDER_COST, TAYLOR_COST = {1: 1, 2: 3, 3: 6}, 5
 
 
 @dataclass(frozen=True)
-class FlowPicturesRequest(Request):
+class FlowPicturesRequest(FlowSetting):
     """One setting: pictures from standard normal noise (t = 0) to data (t = 1).
 
     Attributes:
         data: what the net was trained on, "shapes" or "cifar10" of those that ship.
-        path: of the net, "idff" or "otcfm".
+        path: of the net, "idff", "otcfm" or "meanflow".
         sampler: as in `Flow2DRequest`; those with momentum or noise need a path with noise, "idff".
         nfe: network calls, 1 to 50.
         grid: of the steps, "uniform" or "cosine".
@@ -61,6 +53,7 @@ class FlowPicturesRequest(Request):
         label: class index, -1 for none.
     """
 
+    SHARED: ClassVar[tuple[str, ...]] = ("data", "label", "seeds", "grid")
     data: Annotated[str, Field(max_length=64)] = "shapes"
     path: Annotated[str, Choice(PATHS)] = "idff"
     sampler: Sampler = "euler"
@@ -74,17 +67,12 @@ class FlowPicturesRequest(Request):
 
     def check_together(self) -> None:
         """Raises UserError: fields that do not go together, or too much work."""
-        check_noise(self.sampler, self.gamma1)
+        super().check_together()
         if self.work > MAX_WORK:
             raise UserError(
                 f"This costs about as much as {self.work:,} network calls for one picture, and at most {MAX_WORK} are "
                 f"made: ask for fewer calls or pictures{self._cheaper}."
             )
-
-    @property
-    def gammas(self) -> tuple[float, ...]:
-        """The weights that the sampler reads."""
-        return read_gammas(self.sampler, self.gamma1, self.gamma2, self.gamma3)
 
     @property
     def work(self) -> int:
@@ -238,8 +226,8 @@ class PictureNet:
         """(x, t) -> Prediction with a class for all n pictures, -1 for none."""
         labels = None if label < 0 else torch.full((n,), label, dtype=torch.int64)
 
-        def f(x: Tensor, t: Tensor) -> Prediction:
-            return self.model(x, t) if labels is None else self.model(x, t, labels)
+        def f(x: Tensor, t: Tensor, **end: Tensor) -> Prediction:
+            return self.model(x, t, **end) if labels is None else self.model(x, t, labels, **end)
 
         return f
 

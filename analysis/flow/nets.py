@@ -6,32 +6,76 @@ A trained net is kept under a key that says all of the training and is the same 
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path as FilePath
+from typing import Annotated, Protocol
 
 import numpy as np
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from analysis.core.errors import UserError, as_user_errors
-from analysis.flow.clouds import CloudNumbers, Clouds
-from analysis.flow.point_requests import KEY_PREFIX, TrainRequest
-from analysis.flow.settings import BRIDGES
+from analysis.core.fields import Choice, Request, Seed
+from analysis.flow.clouds import DRAWN, CloudNumbers, Clouds, DensityName, Drawing
+from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from flow_core import load
 from flow_core.densities.toys import Toy
-from flow_core.fields import Exact, Predict
+from flow_core.fields import Predict
 from flow_core.model import MODELS_DIR, SUFFIX, FlowConfig, FlowModel
 from flow_core.networks import PointConfig
-from flow_core.paths import Path, make_path
-from flow_core.samplers import heun
+from flow_core.paths import PATHS, Path, make_path
+from flow_core.samplers import sample
 from flow_core.train import train_live
 from flow_core.training.points import toy_task
 from foundation import noise
 from foundation.training import TrainingConfig
 
 MAX_TRAINED = 16
+NETS = ("auto", "oracle", "shipped")  # or the key of a trained net
+KEY_PREFIX = "trained-"
+MAX_TRAIN_STEPS = 6000
+
+
+def _net(value: str, info: ValidationInfo) -> str:
+    trained = rf"{KEY_PREFIX}[0-9a-f]{{16}}-[0-9]{{1,5}}" if info.mode == "json" else f"{KEY_PREFIX}.*"
+    if value not in NETS and not re.fullmatch(trained, value, re.DOTALL):
+        raise UserError(f"The net must be one of {', '.join(NETS)}, or the key of a net that was trained here.")
+    return value
+
+
+PathName = Annotated[str, Choice(tuple(PATHS))]
+Sigma0 = Annotated[float, Field(ge=0, le=MAX_SIGMA, title="sigma0")]
+NetName = Annotated[str, AfterValidator(_net)]
+
+
+class Flow(Protocol):
+    """What says which flow; questions about points have these fields."""
+
+    @property
+    def density(self) -> str: ...
+
+    @property
+    def drawing(self) -> tuple | None: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def sigma0(self) -> float: ...
+
+
+def check_target(request: Flow) -> None:
+    """Raises UserError: sigma0 of 0 on a bridge, or a drawing without its density."""
+    if request.path in BRIDGES and request.sigma0 == 0:
+        raise UserError(
+            "On this path sigma0 must be above 0: without noise it is the path of I-CFM, choose that one.", "sigma0"
+        )
+    if (request.drawing is not None) != (request.density == DRAWN):
+        raise UserError(f'Send a drawing together with the density "{DRAWN}", and only then.', "drawing")
 
 
 @dataclass(frozen=True)
@@ -83,15 +127,14 @@ class Nets:
 
         Args:
             density: what it flows to.
-            path_name: "icfm", "otcfm", "sbcfm", "idff".
+            path_name: "icfm", "otcfm", "sbcfm", "idff", "meanflow".
             sigma0: of the paths in `BRIDGES`; the others have none.
             key: "oracle", "shipped", "auto" (shipped where one fits, else oracle), or the key of a trained net.
 
         Raises:
             UserError: no closed form, no shipped net, an unknown key, or a net of another path or sigma0.
         """
-        with as_user_errors():
-            path = make_path(path_name, sigma0 if path_name in BRIDGES else 0.0)
+        path = make_path(path_name, sigma0 if path_name in BRIDGES else 0.0)
         if key.startswith(KEY_PREFIX):
             with self._lock:
                 model = self._trained.get(key)
@@ -146,7 +189,31 @@ def _fitting(net: Net, path: Path) -> Net:
 BATCH = 256
 PREVIEW_POINTS, PREVIEW_NFE = 512, 15
 LOOK_EVERY = 50
-PREDICTS = {"icfm": "velocity", "otcfm": "velocity", "sbcfm": "x1+eps", "idff": "x1"}
+PREDICTS = {"icfm": "velocity", "otcfm": "velocity", "sbcfm": "x1+eps", "idff": "x1", "meanflow": "average"}
+
+
+@dataclass(frozen=True)
+class TrainRequest(Request):
+    """A net for a density, trained here and now.
+
+    Attributes:
+        density, drawing, path, sigma0: as in `Flow2DRequest`.
+        steps: of 256 points each, 25 to 6000.
+        width: units of each of the 3 hidden layers, 16 to 256.
+        seed: of the weights and everything drawn.
+    """
+
+    density: DensityName = "8gaussians"
+    drawing: Drawing = None
+    path: PathName = "idff"
+    sigma0: Sigma0 = 0.2
+    steps: Annotated[int, Field(ge=25, le=MAX_TRAIN_STEPS, title="The number of training steps")] = 2000
+    width: Annotated[int, Field(ge=16, le=256, title="The width of the net")] = 128
+    seed: Seed = 0
+
+    def check_together(self) -> None:
+        """Raises UserError: fields that do not go together."""
+        check_target(self)
 
 
 def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[TrainStep]:
@@ -199,7 +266,8 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
 def _preview(request: TrainRequest, model: FlowModel, clouds: Clouds) -> tuple[np.ndarray | None, CloudNumbers | None]:
     with as_user_errors():
         try:
-            x = heun(model, noise(range(PREVIEW_POINTS), (2,)), Exact(model.path), PREVIEW_NFE).x
+            method, nfe = ("euler", 1) if model.path.average else ("heun", PREVIEW_NFE)  # a jump is what it learns
+            x = sample(method, model, noise(range(PREVIEW_POINTS), (2,)), model.path, nfe).x
         except ValueError:  # diverged: it may come back
             return None, None
         return x.numpy().astype(np.float32), clouds.numbers(request, x)

@@ -2,9 +2,9 @@
 
 - **Teacher**: the probability-flow ODE dx/dsigma = (x - D(x; sigma)) / sigma from the picture, taken as the state at
   eps, up to T by Heun's method; the x_T that it ends in is then mapped to a picture by one call of the model.
-- **Koopman** (an idea of arXiv 2506.22304): E(x; eps) is evolved back, e^(tau A) E(x; eps),
-  in closed form, without any call for each time. D of it is the path that this picture would have come by; at tau = 0
-  it is the reconstruction D(E(x; eps)).
+- **Koopman** (an idea of arXiv 2506.22304, the form is ours): E(x; eps) is evolved back, e^(tau A) E(x; eps),
+  in closed form and without any call for each time. D of it is the path that this picture would have come by; at
+  tau = 0 it is the reconstruction D(E(x; eps)).
 """
 
 from __future__ import annotations

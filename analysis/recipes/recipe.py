@@ -29,9 +29,8 @@ from analysis.core.errors import UserError
 from analysis.core.fields import Request
 from analysis.core.images import open_png
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.side_by_side import SHARED, SideBySideRequest
-from analysis.recipes.settings import Settings
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.series.forecast import ForecastRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
@@ -99,11 +98,6 @@ class Recipe:
         return ", ".join(self.checksums)
 
     @property
-    def settings(self) -> Settings:
-        """As the page's tabs read them."""
-        return Settings.named(self.kind, self.request)
-
-    @property
     def checkpoint(self) -> str:
         """Checksum of the model."""
         return next(iter(self.checksums.values()))
@@ -124,10 +118,6 @@ class Recipe:
     __hash__ = None  # type: ignore[assignment]
 
 
-class FlowRecipe(Recipe):
-    """A recipe of flows, as the page tells it from others."""
-
-
 def kind_of(request: Any) -> str | None:
     """The kind of a question, None where there is no recipe for it."""
     of = type(request.asked[0]) if isinstance(request, SideBySideRequest) else type(request)
@@ -143,7 +133,7 @@ def settings_of(kind: str, request: Request) -> dict[str, Any]:
     """
     if not isinstance(request, SideBySideRequest):
         return {"kind": kind, **request.as_settings()}
-    shared = SHARED[BESIDE[kind]]
+    shared = BESIDE[kind].SHARED
     each = [s if s is None else s.as_settings() for s in request.settings]
     first = next(s for s in each if s is not None)
     return {
@@ -170,7 +160,7 @@ def request_of(settings: Any) -> tuple[str, Request]:
 
 
 def _beside(kind: str, values: dict[str, Any]) -> SideBySideRequest:
-    cls, names = BESIDE[kind], SHARED[BESIDE[kind]]
+    cls, names = BESIDE[kind], BESIDE[kind].SHARED
     each = values.pop("settings", None)
     if not isinstance(each, list) or any(s is not None and not isinstance(s, dict) for s in each):
         raise UserError("The settings must be a list of settings, or null where a place is empty.", "settings")
@@ -193,7 +183,7 @@ def recipe_of(request: Request, checksums: Mapping[str, str], teacher: str | Non
     odd = next((name for name in checksums if not re.fullmatch(NAME, name)), None)
     if odd is not None:
         raise UserError("A recipe names weights by letters, digits, points and dashes: rename the file of this net.")
-    recipe = (FlowRecipe if kind in FLOW_KINDS else Recipe)(kind, request, checksums, teacher)
+    recipe = Recipe(kind, request, checksums, teacher)
     if len(recipe.text) > MAX_RECIPE_BYTES:
         raise UserError(f"The recipe would be larger than {MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.")
     return recipe
@@ -210,7 +200,7 @@ def describe(request: Request, workbench: Workbench) -> Recipe:
     name = re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model"
     by_ode = isinstance(request, EditRequest) and request.encoding in ("ode", "inversion")
     follows = by_ode or isinstance(request, TrajectoryRequest)
-    model, teacher = workbench.session.checksums
+    model, teacher = workbench.checksums
     return recipe_of(request, {name: model}, teacher if follows else None)
 
 
@@ -297,7 +287,7 @@ def _read(data: bytes) -> Recipe:
     settings = values.get("settings") if isinstance(values := parsed(data), dict) else None
     if isinstance(settings, dict) and settings.get("kind") in list(FLOW_KINDS):
         flows = _OfFlows.model_validate_json(data)
-        return FlowRecipe(*request_of(flows.settings), flows.nets, None, flows.program, flows.torch)
+        return Recipe(*request_of(flows.settings), flows.nets, None, flows.program, flows.torch)
     about = _OfModel.model_validate_json(data)
     kind, request = request_of(about.settings)
     return Recipe(kind, request, {about.model: about.checkpoint}, about.teacher, about.program, about.torch)

@@ -36,7 +36,7 @@ def test_a_recipe_is_copied_without_a_clipboard_of_the_page(page, library):
     page.locator("#keep-picture .ks-copy-recipe").click()
     page.wait_for_function("() => document.querySelector('#keep-picture .ks-saved').textContent === 'copied'")
     recipe = recipes.from_json(page.evaluate("window.copied"))
-    assert recipe.settings.seeds == [12] and find_model(library, recipe) == "tiny"
+    assert recipe.request.seeds == (12,) and find_model(library, recipe) == "tiny"
 
 
 def test_a_saved_png_opens_where_it_was_made(page, library, tmp_path):

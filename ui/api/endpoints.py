@@ -15,8 +15,9 @@ import numpy as np
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest, TrainRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.nets import TrainRequest
+from analysis.flow.points import Flow2DRequest, LikelihoodRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import QUANTILES, ForecastRequest
@@ -419,11 +420,11 @@ ENDPOINTS = (
         """Points from noise to a density of two dimensions, and how far they end from data.
 
     density: "8gaussians", "checkerboard", "moons", "spirals", "pinwheel", or "drawn" with drawing: rows of weights
-    of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff". sampler:
-    "euler", "heun", "rk4", "taylor2", "multistep", "published" or "momentum" (Euler with gammas, no noise),
-    "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm" and "idff". gammas:
-    -100 to 100. grid: "uniform" or "cosine". points: 16 to 2048. net: "auto", "oracle", "shipped", or a key from
-    /train_toy.
+    of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff", "meanflow"
+    (whose net says mean velocities, by which "euler" jumps). sampler: "euler", "heun", "rk4", "taylor2",
+    "multistep", "published" or "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise),
+    "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm" and "idff". gammas: -100 to 100. grid: "uniform" or "cosine".
+    points: 16 to 2048. net: "auto", "oracle", "shipped", or a key from /train_toy.
     Returns net, nfe and derivatives as counted, times, points [n][2], trajectories [n][time][2] or null;
     numbers, floor (data against data) and oracle (the same sampler on the closed form, or null), each with mmd2
     (unbiased), mmd2_biased and w2, whose points are w2_points.""",
@@ -431,6 +432,18 @@ ENDPOINTS = (
         Flow2DRequest,
         "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories",
         defaults={"trajectories": False},
+    ),
+    Endpoint(
+        "likelihood",
+        """How probable a flow of points makes one point of the plane, beside the exact density.
+
+    density, drawing, path, sigma0, net: as in /flow_2d. point: its two coordinates, -20 to 20. steps: of the
+    Runge-Kutta method from the point back to noise, 4 to 64, of four calls each. Returns log_prob (natural logarithm,
+    per unit of area) and bits_per_dim of the flow; exact_log_prob and exact_bits_per_dim of the density, null where it
+    is 0; latent: the point's place in the noise; nfe and derivatives as counted, net.""",
+        lambda call: call.studio.points.likelihood(call.request),
+        LikelihoodRequest,
+        "density path sigma0 point steps net drawing",
     ),
     Endpoint(
         "train_toy",
@@ -451,12 +464,12 @@ ENDPOINTS = (
         "flow_images",
         """Pictures from noise by a flow, with what it saw on the way and how far from its exact flow it ends.
 
-    data: "shapes" or "cifar10", as far as there are nets for it. path: the net's, "idff" or "otcfm". sampler:
-    "euler", "heun", "rk4", "taylor2", "multistep"; on "idff" also "published" or "momentum" (Euler with gammas, no
-    noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds: 1 to 8, one a picture, the same
-    noise for every net and sampler. label: class index, -1 for none. gammas: -100 to 100. grid: "uniform" or
-    "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most 256). distance: whether
-    the net's plain flow is followed in 61 calls and compared; this takes longer.
+    data: "shapes" or "cifar10", as far as there are nets for it. path: the net's, "idff", "otcfm" or "meanflow" (on
+    which "euler" jumps). sampler: "euler", "heun", "rk4", "taylor2", "multistep"; on "idff" also "published" or
+    "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds:
+    1 to 8, one a picture, the same noise for every net and sampler. label: class index, -1 for none. gammas: -100 to
+    100. grid: "uniform" or "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most
+    256). distance: whether the net's plain flow is followed in 61 calls and compared; this takes longer.
     Returns net, nfe and derivatives as counted, seconds, times, pictures [seed]; x1_hat [step][seed] and states
     [time][seed], or null; exact [seed] and distance with mse, psnr, ssim, lpips, each [seed] (null for equal
     pictures or without a backbone), or null. Pictures are base64 PNG.""",

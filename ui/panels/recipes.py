@@ -7,15 +7,17 @@ import html
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
+from analysis.core.fields import Request
 from analysis.guide.examples import EXAMPLES, recipe_of
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, find_model
-from analysis.recipes.settings import Settings
+from analysis.workbench.images import GenerateRequest
 from ui.components.controls import Controls
 from ui.components.save_bar import RecipeBinding, visit_strip, visited_recipe
 from ui.panels.examples import words_of
@@ -112,27 +114,27 @@ class RecipePanel:
             raise UserError(f"No tab of this page shows {WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.")
         if recipe.of_flows:
             check_flows(recipe, self.work.studio)
-            binding.fill(recipe.settings)  # what it cannot show is told before anything is set
-            return {pending: (int(moves or 0), recipe.settings), line: _line(recipe)}
+            binding.fill(recipe.request)  # what it cannot show is told before anything is set
+            return {pending: (int(moves or 0), recipe.request), line: _line(recipe)}
         name = find_model(library, recipe, (model,))
-        settings = recipe.settings
-        seeds = getattr(settings, "seeds", None) or [settings.seed]
+        request: Any = recipe.request
+        seeds = request.seeds if isinstance(request, GenerateRequest) else (request.seed,)
         bench = library.get(name)
         known = len(bench.classes)
-        if settings.label >= known:
-            raise UserError(f"The recipe asks for class {settings.label}, but its model has {known}: it was changed.")
+        if request.label >= known:
+            raise UserError(f"The recipe asks for class {request.label}, but its model has {known}: it was changed.")
         return {
-            **self.work.source.moved(library, name, seeds[0], settings.label),
-            pending: (int(moves or 0) + 1, settings),
+            **self.work.source.moved(library, name, seeds[0], request.label),
+            pending: (int(moves or 0) + 1, request),
             line: _line(recipe, f" of the model {bench.name}", len(seeds)),
         }
 
-    def fill(self, pending: tuple[int, Settings] | None, moves: int | None) -> dict:
+    def fill(self, pending: tuple[int, Request] | None, moves: int | None) -> dict:
         """The tab to select, its count, which makes its result, and its filled controls."""
         filled: dict = {}
         for binding, count in zip(self.bindings, self.controls.counts, strict=True):
             # another move has come since, or it was none of a recipe's
-            if pending is not None and pending[0] == moves and pending[1].kind in binding.kinds:
+            if pending is not None and pending[0] == moves and recipes.kind_of(pending[1]) in binding.kinds:
                 filled |= {
                     self.tabs: gr.update(selected=binding.tab), count: next(self._counts), **binding.fill(pending[1]),
                 }  # fmt: skip

@@ -15,10 +15,10 @@ import gradio as gr
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
-from analysis.flow.point_requests import DRAWN, Flow2DRequest
+from analysis.flow.clouds import DRAWN
+from analysis.flow.points import Flow2DRequest
 from analysis.guide import lessons
 from analysis.guide.lessons import LESSONS, Lesson, Reply
-from analysis.recipes import recipe
 from analysis.workbench.images import TrajectoryRequest
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.spectrum import MaskRequest
@@ -195,7 +195,7 @@ class Tour:
         values |= {self.controls.grows: grows, self.pending: None}
         if linear:
             return values | {self.stops.effects.parts: gr.update(selected="linear")}
-        return values | {self.pending: (int(moves or 0) + grows, recipe.describe(preset, bench).settings)}
+        return values | {self.pending: (int(moves or 0) + grows, preset)}
 
     def flows_set(self, settings: Sequence[Flow2DRequest]) -> dict:
         """The Flow lab as a lesson wants it; settings beyond the lesson's are hidden."""

@@ -16,7 +16,6 @@ from analysis.core.errors import UserError
 from analysis.koopman.editing import EditNumbers
 from analysis.koopman.spectrum import band_names
 from analysis.recipes import recipe as recipes
-from analysis.recipes.settings import EditSettings, Settings
 from analysis.workbench.editing import EditRequest, EditResult
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
@@ -284,7 +283,7 @@ class EditTab:
             if before.checkpoint != recipe.checkpoint:
                 past = History()  # another model's results cannot be shown again with this one
             else:
-                what = changed(before.settings, recipe.settings)
+                what = changed(before.request, recipe.request)
         moving = what != "" and last[0] == what and now - last[1] < SETTLED
         past = history.push(past, text, instead=moving)
         return {**shown, **self.shown_past(past), c.last: (what or last[0], now)}
@@ -325,8 +324,8 @@ class EditTab:
         choices = class_choices(self.library, model)
         return {self.controls.other_label: gr.update(choices=choices, value=NO_CLASS, visible=len(choices) > 1)}
 
-    def step(self, move: Callable[[History], History], past: History) -> tuple[dict, EditSettings | None]:
-        """Another place in the history: what is shown of it, and the settings there.
+    def step(self, move: Callable[[History], History], past: History) -> tuple[dict, EditRequest | None]:
+        """Another place in the history: what is shown of it, and the request there, None where there is none.
 
         Args:
             move: `history.undo`, `history.redo` or the like.
@@ -335,8 +334,8 @@ class EditTab:
         past = move(past)
         if past.current is None:
             return {}, None
-        settings = recipes.from_json(past.current).settings
-        return {**self.shown_past(past), **self.fill(settings)}, settings
+        request = recipes.from_json(past.current).request
+        return {**self.shown_past(past), **self.fill(request)}, request
 
     def chosen(self, event: gr.EventData, past: History) -> Callable[[History], History]:
         """The step to a past result that was clicked."""
@@ -354,46 +353,46 @@ class EditTab:
             c.encoding: gr.update(**encodings),  # only a seed has a trajectory to take the other two from
         }
 
-    def fill(self, settings: EditSettings) -> dict:
-        """An edit's settings as values of the controls.
+    def fill(self, request: EditRequest) -> dict:
+        """An edit as values of the controls.
 
         Raises:
             UserError: what the tab has no control for.
         """
-        if settings.entries or settings.feather or settings.encoding == "inversion":
+        if request.entries or request.feather or request.encoding == "inversion":
             raise UserError("This edit has levels, a feather or an inversion, which the tab cannot show: ask /recipe.")
-        if len(settings.edges) != 2:
+        if len(request.edges) != 2:
             raise UserError("This edit has other than three bands, which the tab cannot show: ask /recipe for it.")
-        request, c = settings.request(), self.controls
-        kind = self.of_reference(settings.reference)
+        c, kind = self.controls, self.of_reference(request.reference)
         picture = {} if request.picture is None else {c.picture: request.picture, c.photo: None}
         return {
             **kind,
             **picture,
-            c.reference: settings.reference,
-            c.other: kind[c.other] | {"value": settings.reference_seed},
-            c.other_label: settings.reference_label,
-            c.encoding: kind[c.encoding] | {"value": settings.encoding},
-            c.noise_seed: settings.noise_seed,
-            c.tau: settings.tau,
-            c.low: settings.edges[0],
-            c.high: settings.edges[1],
-            c.bands: gr.update(choices=band_choices(settings.order), value=settings.bands),
-            c.order: settings.order,
-            c.ratio: round(100 * settings.ratio, 10),
-            c.region: settings.region,
+            c.reference: request.reference,
+            c.other: kind[c.other] | {"value": request.reference_seed},
+            c.other_label: request.reference_label,
+            c.encoding: kind[c.encoding] | {"value": request.encoding},
+            c.noise_seed: request.noise_seed,
+            c.tau: request.tau,
+            c.low: request.edges[0],
+            c.high: request.edges[1],
+            c.bands: gr.update(choices=band_choices(request.order), value=list(request.bands)),
+            c.order: request.order,
+            c.ratio: round(100 * request.ratio, 10),
+            c.region: request.region,
             c.mask: request.mask,
-            c.canvas_box: gr.update(visible=settings.region == "painted"),
+            c.canvas_box: gr.update(visible=request.region == "painted"),
         }
 
     def defaults(self) -> dict:
         """The values that the tab opens with."""
-        return self.fill(EditSettings.of(EditRequest(0, edges=(LOW, HIGH))))
+        return self.fill(EditRequest(0, edges=(LOW, HIGH)))
 
 
-def changed(before: Settings, after: Settings) -> str:
-    """The one setting that differs; "" when it is none or several."""
-    names = [n for n in type(after).model_fields if getattr(before, n) != getattr(after, n)]
+def changed(before: EditRequest, after: EditRequest) -> str:
+    """The one field that differs; "" when it is none or several."""
+    old, new = before.as_settings(), after.as_settings()
+    names = [name for name in new if old[name] != new[name]]
     return names[0] if len(names) == 1 else ""
 
 
@@ -582,8 +581,8 @@ def _wire_history(tab: EditTab, work: Workspace) -> None:
     c, source = tab.controls, work.source
 
     def stepped(move: Callable[[History], History], past: History) -> dict:
-        shown, settings = tab.step(move, past)
-        return {**shown, source.seed: settings.seed, source.label: settings.label} if settings else gr.skip()
+        shown, request = tab.step(move, past)
+        return {**shown, source.seed: request.seed, source.label: request.label} if request else gr.skip()
 
     def jumped(event: gr.EventData, past: History) -> dict:
         return stepped(tab.chosen(event, past), past)

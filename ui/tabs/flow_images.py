@@ -27,8 +27,7 @@ from analysis.flow.images import (
     PictureSweepRequest,
     PictureSweepResult,
 )
-from analysis.flow.settings import MAX_NFE
-from analysis.recipes.settings import Settings
+from analysis.flow.settings import MAX_NFE, SideBySideRequest
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
@@ -340,13 +339,13 @@ class FlowImages:
             c.sweep_figure: gr.update(value=calls_figure(result, names).to_json(), visible=True),
         }
 
-    def fill(self, recipe: Settings) -> dict:
-        """A recipe's settings as values of the controls.
+    def fill(self, request: SideBySideRequest) -> dict:
+        """A recipe's request as values of the controls.
 
         Raises:
             UserError: what the page cannot show.
         """
-        request, c = recipe.request(), self.controls
+        c = self.controls
         first = request.asked[0]
         return {
             c.data: first.data, **self.classes(first.data, first.label), c.pictures: in_a_row(first.seeds),

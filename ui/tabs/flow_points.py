@@ -13,10 +13,10 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
 from analysis.figures.flow import gamma_figure, nfe_figure
-from analysis.flow.point_requests import DRAWN, KEY_PREFIX, Flow2DRequest, SweepRequest
-from analysis.flow.points import Flow2DResult, PointFlows, SweepResult
-from analysis.flow.settings import MAX_NFE, MAX_POINTS
-from analysis.recipes.settings import Settings
+from analysis.flow.clouds import DRAWN
+from analysis.flow.nets import KEY_PREFIX
+from analysis.flow.points import Flow2DRequest, Flow2DResult, PointFlows, SweepRequest, SweepResult
+from analysis.flow.settings import MAX_NFE, MAX_POINTS, SideBySideRequest
 from flow_core.densities.toys import TOYS
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
@@ -269,13 +269,13 @@ class FlowLab:
         own, opened = nets_after(own, opened)
         return {self.controls.own: own, self.controls.opened: opened}
 
-    def fill(self, recipe: Settings) -> dict:
-        """A recipe's settings as values of the controls.
+    def fill(self, request: SideBySideRequest) -> dict:
+        """A recipe's request as values of the controls.
 
         Raises:
             UserError: what the page cannot show.
         """
-        request, c = recipe.request(), self.controls
+        c = self.controls
         first, (net, nets) = request.asked[0], opened_nets(request)
         bits = drawn_bits(first)
         paint = {c.drawing: bits, c.paper: json.dumps(json.loads(c.paper.value) | {"mask": bits})} if bits else {}

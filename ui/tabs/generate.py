@@ -10,7 +10,6 @@ from gradio.events import Dependency
 
 from analysis.core.progress import Report
 from analysis.recipes import recipe as recipes
-from analysis.recipes.settings import Settings
 from analysis.workbench.images import MAX_STEPS, MIN_STEPS, GenerateRequest, TrajectoryRequest, TrajectoryResult
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
@@ -158,9 +157,9 @@ class GenerateTab:
             return gr.skip()
         return min(max(int(first), 0) + int(event.index) % SHEET, MAX_SEED)
 
-    def fill(self, settings: Settings) -> dict:
+    def fill(self, request: GenerateRequest | TrajectoryRequest) -> dict:
         """A recipe's steps."""
-        return {self.controls.steps: settings.steps} if settings.kind == "trajectory" else {}
+        return {self.controls.steps: request.steps} if isinstance(request, TrajectoryRequest) else {}
 
 
 def _lay_out(first: dict, library: ModelLibrary, model: str) -> GenerateControls:

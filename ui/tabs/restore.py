@@ -17,7 +17,6 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.koopman.restoration import LUMA, MAX_STEPS, Stop
 from analysis.recipes import recipe
-from analysis.recipes.settings import ColorizeSettings, InpaintSettings
 from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
@@ -351,19 +350,18 @@ class RestoreTab:
         """Whether a picture is to be chosen."""
         return {self.controls.chooser_box: gr.update(visible=origin == "picture")}
 
-    def fill(self, settings: InpaintSettings | ColorizeSettings) -> dict:
-        """A restoration's settings as values of the controls."""
-        request, c = settings.request(), self.controls
-        filling = settings.kind == "inpaint"
-        method = settings.method if filling else "iterative"
-        there = self.of_task(settings.kind, method)
+    def fill(self, request: InpaintRequest | ColorizeRequest) -> dict:
+        """A restoration as values of the controls."""
+        c, filling = self.controls, isinstance(request, InpaintRequest)
+        task, method = ("inpaint", request.method) if filling else ("colorize", "iterative")
+        there = self.of_task(task, method)
         values = {
             **there, **self.of_origin("picture"), c.origin: "picture", c.brought: request.picture, c.photo: None,
-            c.task: settings.kind, c.method: there[c.method] | {"value": method},
-            c.steps: there[c.steps] | {"value": settings.steps}, c.filling_seed: settings.seed, c.truth: settings.truth,
+            c.task: task, c.method: there[c.method] | {"value": method},
+            c.steps: there[c.steps] | {"value": request.steps}, c.filling_seed: request.seed, c.truth: request.truth,
         }  # fmt: skip
         if filling:
-            values |= {c.mask: request.mask, c.tau: there[c.tau] | {"value": settings.tau}}
+            values |= {c.mask: request.mask, c.tau: there[c.tau] | {"value": request.tau}}
         return values
 
 

@@ -13,7 +13,6 @@ from analysis.core.errors import UserError
 from analysis.figures import effects, spectrum
 from analysis.figures.spectrum import bands_of
 from analysis.recipes import recipe
-from analysis.recipes.settings import Settings
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest, SpectrumEntryResult, SpectrumResult
 from ui.components.controls import Controls
@@ -253,17 +252,17 @@ class SpectrumTab:
             **edges, **self.plane(model, level, low, high, order, mark), **({} if masked == gr.skip() else masked),
         }  # fmt: skip
 
-    def fill(self, settings: Settings) -> dict:
+    def fill(self, request: MaskRequest) -> dict:
         """A recipe's bands as values of the two edges, the three retentions, order, levels and ablation.
 
         Raises:
             UserError: another number of bands than the page has.
         """
-        if len(settings.edges) != 2:
+        if len(request.edges) != 2:
             raise UserError(
-                f"This recipe has {len(settings.edges) + 1} bands and the page shows three: use /recipe instead."
+                f"This recipe has {len(request.edges) + 1} bands and the page shows three: use /recipe instead."
             )
-        values = (*settings.edges, *settings.gains, settings.order, list(settings.entries), settings.ablation)
+        values = (*request.edges, *request.gains, request.order, list(request.entries), request.ablation)
         return dict(zip(self.controls.named(*WEIGHTS).values(), values, strict=True))
 
 

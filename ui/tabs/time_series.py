@@ -26,7 +26,6 @@ from analysis.figures.series import (
     spectrum_figure,
 )
 from analysis.figures.sheets import forecast_sheet
-from analysis.recipes.settings import Settings
 from analysis.series.forecast import (
     MAX_MEMBERS,
     MAX_NFE,
@@ -322,21 +321,21 @@ class TimeSeries:
         """No free runs of the world that was left."""
         return {self.controls.run_words: ASK, **{figure: _shown(None) for figure in self.controls.listed(*FREE_RUN)}}
 
-    def fill(self, settings: Settings) -> dict:
+    def fill(self, request: ForecastRequest) -> dict:
         """A recipe's forecast as values of the controls.
 
         Raises:
             UserError: what the page cannot show.
         """
-        if len(settings.request().weights) > 1:
+        if len(request.weights) > 1:
             raise UserError("This page has γ₁ alone, the recipe has more momentum weights: ask /recipe for its result.")
         c = self.controls
         return {
             # the world is shown already: the tab, when it is selected, shall not choose the usual horizon
-            c.model: settings.model, c.known: settings.model, c.start: settings.start,
-            c.horizon: self.horizons(settings.model, settings.horizon), c.members: settings.members,
-            c.nfe: settings.nfe, c.method: settings.method,
-            c.gamma: reads_gamma(settings.method) | {"value": settings.gammas[0]}, c.seed: settings.seed,
+            c.model: request.model, c.known: request.model, c.start: request.start,
+            c.horizon: self.horizons(request.model, request.horizon), c.members: request.members,
+            c.nfe: request.nfe, c.method: request.method,
+            c.gamma: reads_gamma(request.method) | {"value": request.gammas[0]}, c.seed: request.seed,
             **self.forget_runs(),
         }  # fmt: skip
 

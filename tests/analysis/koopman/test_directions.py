@@ -92,7 +92,7 @@ def test_flat_latents_keep_their_order(model, point):
     columns = directions.pair_columns(model.spectrum())
     assert sorted(columns.tolist()) == list(range(flat(point).shape[1]))
     rows = flat(point)[0][columns].view(-1, 2)
-    c, h, w = shapes_[1]
+    _, h, w = shapes_[1]
     before = np.prod(shapes_[0]) // 2
     assert torch.equal(rows[before + (2 * h + 1) * w + 3], point[1][0, 4:6, 1, 3])
 

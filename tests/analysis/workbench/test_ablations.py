@@ -145,7 +145,7 @@ def test_a_mean_is_made_once_a_class_and_not_under_the_lock(monkeypatch):
     with torch.no_grad():
         x = SIGMA_MAX * noise(range(MEAN_SEED, MEAN_SEED + 8), bench.model.picture_shape)
         wanted = bench.model.encode(x, SIGMA_MAX, torch.full((8,), 2))
-    for found, z in zip(bench.session.mean(2), wanted, strict=True):
+    for found, z in zip(bench.mean(2), wanted, strict=True):
         torch.testing.assert_close(found, z.mean(0, keepdim=True), atol=1e-5, rtol=1e-4)
 
 

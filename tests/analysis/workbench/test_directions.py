@@ -73,7 +73,7 @@ def test_classes_by_their_means(monkeypatch):
     bench = Workbench(random_pair(1, classes=3)[0])
     means = {c: [torch.randn(1, *e.shape, generator=torch.Generator().manual_seed(c)) for e in bench.entries]
              for c in (0, 2)}  # fmt: skip
-    monkeypatch.setattr(bench.session, "mean", lambda label, progress=None: means[label])
+    monkeypatch.setattr(bench, "mean", lambda label, progress=None: means[label])
     r = bench.direction(DirectionRequest(1, class_from=0, class_to=2, strengths=(1.0,)))
     with torch.no_grad():
         a, b = (flat(bench.model.evolve(means[c], 1.0, 0.0))[0] for c in (0, 2))
@@ -108,7 +108,7 @@ def test_the_teachers_direction_is_walked_by_its_ode(bench):
     sigma = float(sigma_of_tau(0.5))
     assert r.spread == pytest.approx(sigma) and r.nfe == 2 * answers.TEACHER_STEPS - 1 and r.place is None
     grid = karras_sigmas(answers.TEACHER_STEPS, sigma_max=sigma)
-    found = bench.session.cache  # the direction is kept; take it from there
+    found = bench.cache  # the direction is kept; take it from there
     key = next(k for k in found._items if isinstance(k, tuple) and k[:2] == ("direction", "teacher"))
     d = found.find(key).direction
     with torch.no_grad():

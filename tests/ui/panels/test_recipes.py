@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from analysis.core.errors import UserError
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.guide.examples import EXAMPLES
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import describe_for
@@ -70,7 +70,7 @@ def test_a_picture_is_made_again_bit_for_bit(library, built, panel, bar):
     recipe = recipe_of(library, "tiny-classes", GenerateRequest((77,), 2))
     out = panel.open_text(recipes.to_json(recipe), "tiny", 4)
     model, seed, label, line = bar(out)
-    assert (model, seed, label["value"], out["pending"]) == ("tiny-classes", 77, 2, (5, recipe.settings))
+    assert (model, seed, label["value"], out["pending"]) == ("tiny-classes", 77, 2, (5, recipe.request))
     assert "<p" in line and "Opened a generated picture" in out["status"] and "torch" not in out["status"]
     replayed = recipes.replay(recipe, library.get("tiny-classes")).pictures[0]
     kept = generate_tab(library).picture(model, seed, label["value"])["save_picture"]
@@ -109,7 +109,7 @@ def test_flows_are_opened_and_the_bar_stays(library, built, panel, bar):
     question = SideBySideRequest((Flow2DRequest(nfe=4, points=64, net="oracle"),))
     recipe = describe_for(question, panel.work.studio)
     out = panel.open(recipe, "tiny", 6, "line")
-    assert out == {"pending": (6, recipe.settings), "line": out["line"]} and "Opened flows in the plane." in out["line"]
+    assert out == {"pending": (6, recipe.request), "line": out["line"]} and "Opened flows in the plane." in out["line"]
     filled = panel.fill(out["pending"], 6)
     assert filled["tabs"]["selected"] == "flow" and isinstance(filled["count flow"], int)
     assert not {"count generate", "count spectrum"} & set(filled)
@@ -207,8 +207,8 @@ def test_a_class_of_no_class_model_is_none(library, built, panel, bar):
 def test_an_example_is_opened_as_a_recipe_is(panel):
     numbers = {e.key: i for i, e in enumerate(EXAMPLES)}
     out = panel.open_example(numbers["five-calls"], "tiny", 4)
-    (moves, settings), words = out.pop("pending"), out.pop("example_words")
-    assert out == {} and moves == 4 and settings.kind == "flow_2d"
+    (moves, request), words = out.pop("pending"), out.pop("example_words")
+    assert out == {} and moves == 4 and recipes.kind_of(request) == "flow_2d"
     assert "<b>Five calls in the plane.</b> The same noise" in words
     with pytest.raises(UserError, match="needs the model shapes"):
         panel.open_example(numbers["doubled"], "tiny", 4)

@@ -13,7 +13,6 @@ import pytest
 from analysis.core.errors import UserError
 from analysis.koopman.editing import EditNumbers
 from analysis.recipes import recipe
-from analysis.recipes.settings import EditSettings
 from analysis.workbench.editing import EditRequest, EditResult
 from ui.components import history
 from ui.components.history import History, history_html
@@ -103,7 +102,7 @@ def test_the_pictures_are_the_workbenchs(tab, library):
         assert data_uri(image) in pictures
     assert f"σ = {result.sigma:.3g}" in sigma and hint == ""
     assert f"{result.numbers.low_distance:.4f}" in numbers or f"{result.numbers.low_distance:.0e}" in numbers
-    assert recipe.from_json(json.loads(keep)["recipe"]).settings == EditSettings.of(request)
+    assert recipe.from_json(json.loads(keep)["recipe"]).request.as_settings() == request.as_settings()
 
 
 def result_of(edit: EditNumbers, control: EditNumbers) -> EditResult:
@@ -143,12 +142,12 @@ def test_results_are_kept_and_can_be_gone_back_to(tab):
     past = second["past"]
     assert len(past.recipes) == 2 and second["undo"]["interactive"]
 
-    back, settings = tab.step(history.undo, past)
+    back, request = tab.step(history.undo, past)
     assert set(back) >= set(PAST) and set(back) <= {*PAST, *FILLED}
-    assert back["past"].at == 0 and (settings.seed, settings.label) == (3, -1)
+    assert back["past"].at == 0 and (request.seed, request.label) == (3, -1)
     assert back["region"] == "lower-half" and back["bands"]["value"] == [2] and back["ratio"] == 50
-    clicked, settings = tab.step(tab.chosen(SimpleNamespace(_data={"points": [1]}), past), past)
-    assert clicked["past"].at == 1 and settings.seed == 4
+    clicked, request = tab.step(tab.chosen(SimpleNamespace(_data={"points": [1]}), past), past)
+    assert clicked["past"].at == 1 and request.seed == 4
     with pytest.raises(UserError):
         tab.chosen(SimpleNamespace(_data={"points": [2]}), past)
     assert tab.step(history.undo, History()) == ({}, None)
@@ -216,8 +215,7 @@ def test_fill_and_request_are_inverse(tab):
         9, -1, "picture", 2, -1, photograph("coffee", 16), "noise", 4, 0.25, (0.1, 0.9), (0, 2), "abs", 0.37, "painted",
         np.eye(16, dtype=bool),
     )  # fmt: skip
-    settings = EditSettings.of(request)
-    filled = tab.fill(settings)
+    filled = tab.fill(request)
     assert set(filled) == set(FILLED)
     assert filled["chooser_box"]["visible"] and filled["canvas_box"]["visible"] and filled["photo"] is None
 
@@ -225,12 +223,12 @@ def test_fill_and_request_are_inverse(tab):
         return value["value"] if isinstance(value, dict) else value
 
     again = tab.request("tiny", 9, -1, **{name: plain(filled[name]) for name in edit_tab.SETTING})
-    assert EditSettings.of(again) == settings
+    assert again.as_settings() == request.as_settings()
 
 
 def test_other_numbers_of_bands_are_refused_in_words(tab):
     with pytest.raises(UserError, match="/recipe"):
-        tab.fill(EditSettings.of(EditRequest(0, edges=(0.5,), bands=(1,))))
+        tab.fill(EditRequest(0, edges=(0.5,), bands=(1,)))
 
 
 def test_the_defaults_are_the_analysis_own(tab):
@@ -245,6 +243,6 @@ def test_only_seeds_have_other_encodings(tab):
 
 
 def test_changed_names_one_setting():
-    settings = functools.partial(EditRequest, 1)
-    a, b, c = (EditSettings.of(r) for r in (settings(), settings(tau=0.1), settings(tau=0.1, ratio=0.2)))
+    edit = functools.partial(EditRequest, 1)
+    a, b, c = edit(), edit(tau=0.1), edit(tau=0.1, ratio=0.2)
     assert changed(a, b) == "tau" and changed(b, c) == "ratio" and changed(a, c) == "" == changed(a, a)
