@@ -16,13 +16,15 @@ from pathlib import Path as FilePath
 import numpy as np
 
 from analysis.core.errors import UserError, as_user_errors
-from analysis.flow.clouds import CloudNumbers, Clouds
+from analysis.flow.clouds import CloudNumbers, Clouds, Place
 from analysis.flow.point_requests import KEY_PREFIX, TrainRequest
 from analysis.flow.settings import BRIDGES
 from flow_core import load
+from flow_core.densities.mixtures import GaussianMixture
+from flow_core.densities.pairs import between
 from flow_core.densities.toys import Toy
 from flow_core.fields import Predict
-from flow_core.model import MODELS_DIR, SUFFIX, FlowConfig, FlowModel
+from flow_core.model import MODELS_DIR, NORMAL, SUFFIX, FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from flow_core.paths import Path, make_path
 from flow_core.samplers import sample
@@ -78,14 +80,15 @@ class Nets:
     def _file(self, name: str) -> FilePath:
         return self.folder / f"{name}{SUFFIX}"
 
-    def get(self, density: Toy, path_name: str, sigma0: float, key: str) -> Net:
+    def get(self, density: Toy, path_name: str, sigma0: float, key: str, source: Toy | None = None) -> Net:
         """The net of a density and a path.
 
         Args:
             density: what it flows to.
-            path_name: "icfm", "otcfm", "sbcfm", "idff", "meanflow".
+            path_name: one of flow_core.paths.PATHS.
             sigma0: of the paths in `BRIDGES`; the others have none.
             key: "oracle", "shipped", "auto" (shipped where one fits, else oracle), or the key of a trained net.
+            source: what flows begin at, None for noise; no net ships for another.
 
         Raises:
             UserError: no closed form, no shipped net, an unknown key, or a net of another path or sigma0.
@@ -97,7 +100,11 @@ class Nets:
                 model = self._trained.get(key)
             if model is None:
                 raise UserError("This trained net is not kept any more: train it again, or choose another net.", "net")
+            if model.flow.source != (source.name if source else NORMAL):
+                raise UserError("This net was trained from another source: choose its source, or another net.", "net")
             return _fitting(Net(key, model, model.path), path)
+        if source is not None:
+            return _between(source, density, path, key)
         name = self.shipped_name(density.name, path_name)
         if key != "oracle" and name is not None:
             model = self._load(name)
@@ -128,6 +135,20 @@ class Nets:
             return self._shipped[name]
 
 
+def _between(source: Toy, density: Toy, path: Path, key: str) -> Net:
+    """The closed form of two mixtures; nothing ships from another source than noise."""
+    mixtures = isinstance(source.density, GaussianMixture) and isinstance(density.density, GaussianMixture)
+    if key == "shipped" or not path.independent or not mixtures:
+        why = "ships" if key == "shipped" else "has a closed form"
+        raise UserError(
+            f"No flow from {source.name} to {density.name} on this path {why}: train a net for it, or take two of "
+            "8gaussians, moons, spirals and pinwheel on the path of I-CFM.",
+            "net",
+        )
+    with as_user_errors():
+        return Net("oracle", between(source.density, density.density, path), path)
+
+
 def _fitting(net: Net, path: Path) -> Net:
     if type(net.path) is not type(path) or net.path.coupling != path.coupling:
         raise UserError("This net was trained on another path: choose its path, or another net.", "net")
@@ -146,7 +167,15 @@ def _fitting(net: Net, path: Path) -> Net:
 BATCH = 256
 PREVIEW_POINTS, PREVIEW_NFE = 512, 15
 LOOK_EVERY = 50
-PREDICTS = {"icfm": "velocity", "otcfm": "velocity", "sbcfm": "x1+eps", "idff": "x1", "meanflow": "average"}
+PREDICTS = {
+    "icfm": "velocity",
+    "otcfm": "velocity",
+    "sbcfm": "x1+eps",
+    "idff": "x1",
+    "meanflow": "average",
+    "target": "x1",
+    "vp": "x1",
+}
 
 
 def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[TrainStep]:
@@ -169,7 +198,9 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
     sigma = request.sigma0 if request.path in BRIDGES else 0.0
     with as_user_errors():
         flow = FlowConfig(request.path, sigma, predicts=PREDICTS[request.path])
-        task = toy_task(clouds.toy(request), flow, PointConfig(width=request.width), seed=request.seed)
+        source = None if request.source == NORMAL else clouds.toy(Place(request.source, request.source_drawing))
+        network = PointConfig(width=request.width)
+        task = toy_task(clouds.toy(request), flow, network, seed=request.seed, source=source)
     model, start, losses, last = task.model, time.perf_counter(), [], None
     live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY)
     try:
@@ -180,7 +211,7 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
             except StopIteration:
                 break
             losses.append((step, loss))
-            preview, numbers = _preview(request, model, clouds)
+            preview, numbers = _preview(request, model, clouds, source)
             last = TrainStep(
                 step, request.steps, time.perf_counter() - start, np.array(losses), preview, numbers,
                 _key(request, step), step >= request.steps,
@@ -196,11 +227,14 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
             nets.add(last.key, model.eval().requires_grad_(False))
 
 
-def _preview(request: TrainRequest, model: FlowModel, clouds: Clouds) -> tuple[np.ndarray | None, CloudNumbers | None]:
+def _preview(
+    request: TrainRequest, model: FlowModel, clouds: Clouds, source: Toy | None
+) -> tuple[np.ndarray | None, CloudNumbers | None]:
+    start = source.sample(PREVIEW_POINTS, 0) if source else noise(range(PREVIEW_POINTS), (2,))
     with as_user_errors():
         try:
             method, nfe = ("euler", 1) if model.path.average else ("heun", PREVIEW_NFE)  # a jump is what it learns
-            x = sample(method, model, noise(range(PREVIEW_POINTS), (2,)), model.path, nfe).x
+            x = sample(method, model, start, model.path, nfe).x
         except ValueError:  # diverged: it may come back
             return None, None
         return x.numpy().astype(np.float32), clouds.numbers(request, x)
@@ -208,7 +242,8 @@ def _preview(request: TrainRequest, model: FlowModel, clouds: Clouds) -> tuple[n
 
 def _key(request: TrainRequest, step: int) -> str:
     """Says all of a training that was stopped after so many steps."""
-    return f"{KEY_PREFIX}{hashlib.sha256(repr(sorted(asdict(request).items())).encode()).hexdigest()[:16]}-{step}"
+    said = {k: v for k, v in asdict(request).items() if not k.startswith("source") or request.source != NORMAL}
+    return f"{KEY_PREFIX}{hashlib.sha256(repr(sorted(said.items())).encode()).hexdigest()[:16]}-{step}"
 
 
 @dataclass(frozen=True, eq=False)

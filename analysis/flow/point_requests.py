@@ -29,12 +29,14 @@ from analysis.flow.settings import (
 )
 from flow_core.densities.mixtures import MAX_CELLS
 from flow_core.densities.toys import TOYS
+from flow_core.model import NORMAL
 from flow_core.paths import PATHS
 from flow_core.samplers import MOMENTUM
 from foundation.randomness import MAX_SEED
 
 DRAWN = "drawn"
 DENSITIES = (*TOYS, DRAWN)
+STRAIGHT = ("icfm", "otcfm", "meanflow")  # paths that may begin at any source
 NETS = ("auto", "oracle", "shipped")  # or the key of a trained net
 KEY_PREFIX = "trained-"
 MAX_TRAIN_STEPS = 6000
@@ -85,6 +87,7 @@ def _net(value: str, info: ValidationInfo) -> str:
 
 
 DensityName = Annotated[str, Choice(DENSITIES)]
+SourceName = Annotated[str, Choice((NORMAL, *DENSITIES))]
 Drawing = Annotated[tuple | None, PlainValidator(_drawing), PlainSerializer(_rows, when_used="json")]
 PathName = Annotated[str, Choice(tuple(PATHS))]
 Sigma0 = Annotated[float, Field(ge=0, le=MAX_SIGMA, title="sigma0")]
@@ -100,6 +103,17 @@ def _check_target(request: Flow2DRequest | TrainRequest | LikelihoodRequest) -> 
         )
     if (request.drawing is not None) != (request.density == DRAWN):
         raise UserError(f'Send a drawing together with the density "{DRAWN}", and only then.', "drawing")
+    if isinstance(request, LikelihoodRequest):
+        return
+    if (request.source_drawing is not None) != (request.source == DRAWN):
+        raise UserError(
+            f'Send a drawing of the source together with the source "{DRAWN}", only then.', "source_drawing"
+        )
+    if request.source != NORMAL and request.path not in STRAIGHT:
+        raise UserError(
+            "Another source than noise needs a path whose velocity needs no score: choose "
+            f"{', '.join(STRAIGHT[:-1])} or {STRAIGHT[-1]}.", "source",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,19 +123,22 @@ class Flow2DRequest(Request):
     Attributes:
         density: a name of flow_core.densities.toys, or "drawn".
         drawing: weights of a grid on [-4, 4]^2, row 0 at the top; for "drawn" only.
-        path: "icfm", "otcfm", "sbcfm", "idff", "meanflow".
+        path: "icfm", "otcfm", "sbcfm", "idff", "meanflow", "target" or "vp".
         sampler: on the exact velocity "euler" (on "meanflow" by mean velocities), "heun", "rk4", "rk4p" (steps in
             proportion to their calls), "taylor2"; on x1_hat "multistep"; Euler with momentum: "published" (the public
             code's drift), "momentum" (the same on the exact velocity), both without noise; Euler-Maruyama with
             matched noise: "matched" (eta = gamma1 sigma_t^2), "bridge" (eta = sigma0^2 / 2).
         nfe: network calls, 1 to 50.
         grid: of the steps, "uniform" or "cosine".
-        sigma0: of the path's noise, 0 to 2; read on the paths "sbcfm" and "idff", where it must be above 0.
+        sigma0: of the path's noise, 0 to 2; read on "sbcfm" and "idff", where it must be above 0, and on "target",
+            where it is what is left of the noise at t = 1, above 0 and at most 1.
         gamma1, gamma2, gamma3: momentum weights, -100 to 100.
         seed: of noise and data; equal seeds start from equal noise.
         points: 16 to 2048.
         net: "oracle" (closed form, no network), "shipped", "auto" (shipped where one fits the path, else oracle), or
             the key of a trained net.
+        source: what the points begin at: "normal" noise, or one of the densities, on the paths in `STRAIGHT`.
+        source_drawing: as `drawing`, for the source "drawn" only.
     """
 
     density: DensityName = "8gaussians"
@@ -137,6 +154,8 @@ class Flow2DRequest(Request):
     seed: Seed = 0
     points: Annotated[int, Field(ge=16, le=MAX_POINTS, title="The number of points")] = 512
     net: NetName = "auto"
+    source: SourceName = NORMAL
+    source_drawing: Drawing = None
 
     def check_together(self) -> None:
         """Raises UserError: fields that do not go together."""
@@ -176,8 +195,8 @@ class SweepRequest(Request):
 
     def check_together(self) -> None:
         """Raises UserError: settings that are not of one density and seed, or seeds beyond the last."""
-        if len({(s.density, s.drawing, s.seed) for s in self.settings}) > 1:
-            raise UserError("All settings of a sweep must share their density and their seed.", "settings")
+        if len({(s.density, s.drawing, s.source, s.source_drawing, s.seed) for s in self.settings}) > 1:
+            raise UserError("All settings of a sweep must share their density, source and seed.", "settings")
         if self.settings[0].seed > MAX_SEED - self.seeds:
             raise UserError(
                 f"So many seeds from this one on go beyond {MAX_SEED}: choose a smaller first seed.", "seeds"
@@ -198,7 +217,7 @@ class TrainRequest(Request):
     """A net for a density, trained here and now.
 
     Attributes:
-        density, drawing, path, sigma0: as in `Flow2DRequest`.
+        density, drawing, path, sigma0, source, source_drawing: as in `Flow2DRequest`.
         steps: of 256 points each, 25 to 6000.
         width: units of each of the 3 hidden layers, 16 to 256.
         seed: of the weights and everything drawn.
@@ -211,6 +230,8 @@ class TrainRequest(Request):
     steps: Annotated[int, Field(ge=25, le=MAX_TRAIN_STEPS, title="The number of training steps")] = 2000
     width: Annotated[int, Field(ge=16, le=256, title="The width of the net")] = 128
     seed: Seed = 0
+    source: SourceName = NORMAL
+    source_drawing: Drawing = None
 
     def check_together(self) -> None:
         """Raises UserError: fields that do not go together."""

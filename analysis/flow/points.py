@@ -14,12 +14,13 @@ from torch import Tensor
 
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.progress import Report
-from analysis.flow.clouds import NOISE, STEPS, W2_POINTS, CloudNumbers, Clouds
+from analysis.flow.clouds import NOISE, STEPS, W2_POINTS, CloudNumbers, Clouds, Place
 from analysis.flow.nets import Net, Nets, TrainStep, train_net
 from analysis.flow.point_requests import Flow2DRequest, LikelihoodRequest, SweepRequest, TrainRequest
 from analysis.flow.settings import MAX_POINTS
+from flow_core.densities.toys import Toy
 from flow_core.likelihood import log_likelihood
-from flow_core.model import MODELS_DIR
+from flow_core.model import MODELS_DIR, NORMAL
 from flow_core.samplers import GRIDS, Callback, SampleResult, sample
 from foundation import noise
 from foundation.randomness import MAX_SEED, derived_seed
@@ -128,7 +129,12 @@ class PointFlows:
 
     def net(self, request: Flow2DRequest | LikelihoodRequest) -> Net:
         """What a question calls. Raises UserError: see `Nets.get`."""
-        return self.nets.get(self.clouds.toy(request), request.path, request.sigma0, request.net)
+        source = None if isinstance(request, LikelihoodRequest) else self.source(request)
+        return self.nets.get(self.clouds.toy(request), request.path, request.sigma0, request.net, source)
+
+    def source(self, request: Flow2DRequest | TrainRequest) -> Toy | None:
+        """The density that a question begins at, None for noise."""
+        return None if request.source == NORMAL else self.clouds.toy(Place(request.source, request.source_drawing))
 
     def contours(self, request: Flow2DRequest | TrainRequest) -> tuple[np.ndarray, np.ndarray]:
         """The exact density (c, c) of a question, row = y growing, and its axis (c,)."""
@@ -176,11 +182,17 @@ class PointFlows:
         if request.sampler == "taylor2" and request.path == "sbcfm":
             raise UserError("Taylor-2 needs a net without an eps head, and this path has one: choose heun or rk4.")
         with as_user_errors():
-            start = _noise(_seeds(request, NOISE))
+            start = self._start(request)
             return sample(
                 request.sampler, net.predict, start, net.path, request.nfe, gammas=request.gammas,
                 spacing=GRIDS[request.grid], noise_seeds=_seeds(request, STEPS), callback=callback,
             )  # fmt: skip
+
+    def _start(self, request: Flow2DRequest) -> Tensor:
+        source = self.source(request)
+        if source is None:
+            return _noise(_seeds(request, NOISE))
+        return source.sample(request.points, derived_seed(NOISE, request.seed))
 
     def likelihood(self, request: LikelihoodRequest) -> LikelihoodResult:
         """Density of a net's plain flow at one point, beside the exact density."""
@@ -211,9 +223,7 @@ class PointFlows:
             self.net(setting)
         shape = (len(request.settings) + 1, len(request.nfes), len(seeds))
         by_nfe, by_gamma = np.full(shape, np.nan), np.full((2, len(moved), len(request.gammas), len(seeds)), np.nan)
-        plain = replace(
-            first, sampler="euler", net="oracle", path=first.path if first.path in ("icfm", "idff") else "icfm"
-        )
+        plain = replace(first, sampler="euler", net="oracle", path="idff" if first.path == "idff" else "icfm")
         jobs: list[tuple[np.ndarray, tuple[int, ...], Flow2DRequest]] = [
             (by_nfe, (s, k, r), replace(setting, nfe=n, seed=seed))
             for s, setting in enumerate((*request.settings, plain))

@@ -9,7 +9,7 @@ from pydantic import Field
 from analysis.core.fields import Choice
 from flow_core.samplers import GRIDS, METHODS, MOMENTUM
 
-BRIDGES = ("sbcfm", "idff")  # paths that read sigma0; the others run straight, without noise on the line
+BRIDGES = ("sbcfm", "idff", "target")  # paths that read sigma0; the others have no noise beside x0
 MAX_NFE, MAX_POINTS, MAX_SIGMA = 50, 2048, 2.0
 MAX_SETTINGS, MAX_SWEEP_SEEDS, MAX_SWEEP_VALUES = 4, 8, 24
 

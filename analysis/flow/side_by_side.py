@@ -23,7 +23,7 @@ def _setting(value: Any) -> Flow2DRequest | FlowPicturesRequest:
 Setting = Annotated[Flow2DRequest | FlowPicturesRequest, PlainValidator(_setting)]
 # what the settings of one question have in common: it is chosen once, above them
 SHARED: dict[type, tuple[str, ...]] = {
-    Flow2DRequest: ("density", "drawing", "seed", "points", "grid"),
+    Flow2DRequest: ("density", "drawing", "seed", "points", "grid", "source", "source_drawing"),
     FlowPicturesRequest: ("data", "label", "seeds", "grid"),
 }
 

@@ -59,6 +59,8 @@ BESIDE: dict[str, type[Flow2DRequest] | type[FlowPicturesRequest]] = {
     "flow_2d": Flow2DRequest,
     "flow_images": FlowPicturesRequest,
 }  # of each setting
+# fields that came after the first recipes, and what a recipe without them means: one says them only where it differs
+LATER: dict[str, dict[str, Any]] = {"flow_2d": {"source": "normal", "source_drawing": None}}
 FLOW_KINDS: dict[str, type[Request]] = {**dict.fromkeys(BESIDE, SideBySideRequest), "forecast": ForecastRequest}
 KINDS = {**MODEL_KINDS, **FLOW_KINDS}
 
@@ -133,13 +135,15 @@ def settings_of(kind: str, request: Request) -> dict[str, Any]:
     """
     if not isinstance(request, SideBySideRequest):
         return {"kind": kind, **request.as_settings()}
-    shared = SHARED[BESIDE[kind]]
+    shared, later = SHARED[BESIDE[kind]], LATER.get(kind, {})
     each = [s if s is None else s.as_settings() for s in request.settings]
     first = next(s for s in each if s is not None)
     return {
         "kind": kind,
-        **{name: first[name] for name in shared},
-        "settings": [s and {name: value for name, value in s.items() if name not in shared} for s in each],
+        **{name: first[name] for name in shared if name not in later or first[name] != later[name]},
+        "settings": [
+            s and {k: v for k, v in s.items() if k not in shared and (k not in later or v != later[k])} for s in each
+        ],
     }
 
 
@@ -161,14 +165,15 @@ def request_of(settings: Any) -> tuple[str, Request]:
 
 def _beside(kind: str, values: dict[str, Any]) -> SideBySideRequest:
     cls, names = BESIDE[kind], SHARED[BESIDE[kind]]
-    each = values.pop("settings", None)
+    each, later = values.pop("settings", None), LATER.get(kind, {})
     if not isinstance(each, list) or any(s is not None and not isinstance(s, dict) for s in each):
         raise UserError("The settings must be a list of settings, or null where a place is empty.", "settings")
+    values = {k: v for k, v in later.items() if k in names} | values
     if values.keys() != set(names):
         raise UserError(f"Settings beside each other share exactly {', '.join(names)}: give these once.", "settings")
     if any(s is not None and s.keys() & set(names) for s in each):
         raise UserError(f"Settings beside each other share {', '.join(names)}: leave these out of each.", "settings")
-    return SideBySideRequest(tuple(None if s is None else cls.from_settings({**values, **s}) for s in each))
+    return SideBySideRequest(tuple(None if s is None else cls.from_settings({**later, **values, **s}) for s in each))
 
 
 def recipe_of(request: Request, checksums: Mapping[str, str], teacher: str | None = None) -> Recipe:
