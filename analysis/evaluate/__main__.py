@@ -27,9 +27,11 @@ from analysis.evaluate import (  # noqa: F401
     koopman,
     memorisation,
     one_call,
+    ramachandran,
     series,
     series_in_sample,
     series_worlds,
+    transport,
 )
 from analysis.evaluate import page as result_pages
 from analysis.evaluate.fidelity import paired_samples

@@ -60,7 +60,10 @@ BESIDE: dict[str, type[Flow2DRequest] | type[FlowPicturesRequest]] = {
     "flow_images": FlowPicturesRequest,
 }  # of each setting
 # fields that came after the first recipes, and what a recipe without them means: one says them only where it differs
-LATER: dict[str, dict[str, Any]] = {"flow_2d": {"source": "normal", "source_drawing": None}}
+LATER: dict[str, dict[str, Any]] = {
+    "flow_2d": {"source": "normal", "source_drawing": None},
+    "flow_images": {"guidance": 1.0, "guidance_from": 0.0, "guidance_to": 1.0},
+}
 FLOW_KINDS: dict[str, type[Request]] = {**dict.fromkeys(BESIDE, SideBySideRequest), "forecast": ForecastRequest}
 KINDS = {**MODEL_KINDS, **FLOW_KINDS}
 

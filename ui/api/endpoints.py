@@ -410,13 +410,15 @@ ENDPOINTS = (
     "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds:
     1 to 8, one a picture, the same noise for every net and sampler. label: class index, -1 for none. gammas: -100 to
     100. grid: "uniform" or "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most
-    256). distance: whether the net's plain flow is followed in 61 calls and compared; this takes longer.
+    256). distance: whether the net's plain flow is followed in 61 calls and compared; this takes longer. guidance:
+    0 to 20, times the velocity of the class less that without one, between guidance_from and guidance_to in t; 1 for
+    none. Where it acts every step takes a call more, which nfe counts.
     Returns net, nfe and derivatives as counted, seconds, times, pictures [seed]; x1_hat [step][seed] and states
     [time][seed], or null; exact [seed] and distance with mse, psnr, ssim, lpips, each [seed] (null for equal
     pictures or without a backbone), or null. Pictures are base64 PNG.""",
         _flow_images,
         FlowPicturesRequest,
-        "data path sampler nfe seeds label gamma1 gamma2 gamma3 grid steps distance",
+        "data path sampler nfe seeds label gamma1 gamma2 gamma3 grid steps distance guidance guidance_from guidance_to",
         defaults={"steps": False, "distance": False},
         queue=EXACT_QUEUE,
     ),
