@@ -104,7 +104,7 @@ def identity(
     """
     u, change = torch.func.jvp(
         lambda y, s: average(y, s, end), (x, t), (v if along is None else along, torch.ones_like(t))
-    )
+    )[:2]
     return u, (v + over(end - t, x) * change).detach()
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import torch
+from pydantic import PlainSerializer, PlainValidator, ValidationInfo
 from torch import Tensor
 
 from analysis.core.cache import ByteLRU
-from analysis.core.errors import as_user_errors
-from analysis.flow.point_requests import DRAWN
+from analysis.core.errors import UserError
+from analysis.core.fields import Choice
 from flow_core.densities.distances import MMD, wasserstein2
-from flow_core.densities.toys import Toy, drawn, toy
+from flow_core.densities.mixtures import MAX_CELLS
+from flow_core.densities.toys import TOYS, Toy, drawn, toy
 from foundation.randomness import derived_seed
 
 CACHE_BYTES = 64 * 2**20
@@ -24,10 +27,50 @@ HELD_OUT = 2048
 DENSITY_CELLS = 80
 # parts of the random numbers that belong to one seed
 NOISE, STEPS, DATA, MOREDATA = 1, 2, 3, 4
+DRAWN = "drawn"
+
+
+def drawing_of(value: Any) -> tuple[tuple[float, ...], ...]:
+    """A table of weights of 0 or more, row 0 at the top, 2 to 128 a side and not empty, as nested tuples."""
+    try:
+        cells = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        cells = np.zeros(0)
+    if cells.ndim != 2 or not 2 <= min(cells.shape) <= max(cells.shape) <= MAX_CELLS:
+        raise UserError(f"A drawing is a table of numbers with 2 to {MAX_CELLS} rows of 2 to {MAX_CELLS} each.")
+    if not np.isfinite(cells).all() or (cells < 0).any() or (cells > 1e6).any():
+        raise UserError("The weights of a drawing must be finite numbers from 0 to 1,000,000.")
+    if not cells.any():
+        raise UserError("Nothing is drawn: paint where the points shall be.")
+    return tuple(tuple(row) for row in cells.tolist())
+
+
+def _drawing(value: Any, info: ValidationInfo) -> tuple[tuple[float, ...], ...] | None:
+    """In JSON a drawing is rows of 0 and 1, one text a row."""
+    if value is None:
+        return None
+    if info.mode == "json":
+        rows: list[str] = [r for r in value if isinstance(r, str)] if isinstance(value, list) else []
+        if not rows or len(rows) != len(value) or not all(re.fullmatch("[01]+", row) for row in rows):
+            raise UserError("A drawing in a recipe is a list of texts of 0 and 1, one a row.")
+        value = [[int(cell) for cell in row] for row in rows]
+    return drawing_of(value)
+
+
+def _rows(drawing: tuple | None) -> list[str] | None:
+    if drawing is None:
+        return None
+    if not np.isin(np.array(drawing), (0, 1)).all():
+        raise UserError("A recipe holds drawings of 0 and 1 alone: round the weights of this one.")
+    return ["".join(str(int(cell)) for cell in row) for row in drawing]
+
+
+DensityName = Annotated[str, Choice((*TOYS, DRAWN))]
+Drawing = Annotated[tuple | None, PlainValidator(_drawing), PlainSerializer(_rows, when_used="json")]
 
 
 class Target(Protocol):
-    """What says which density; questions about points have these fields. See `analysis.flow.point_requests`."""
+    """What says which density; questions about points have these fields."""
 
     @property
     def density(self) -> str: ...
@@ -64,8 +107,7 @@ class Clouds:
 
     def toy(self, cloud: Target) -> Toy:
         """The density of a question."""
-        with as_user_errors():
-            return drawn(cloud.drawing) if cloud.density == DRAWN else toy(cloud.density)
+        return drawn(cloud.drawing) if cloud.density == DRAWN else toy(cloud.density)
 
     def _cached(self, cloud: Target, what: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
         key = (cloud.density, cloud.drawing, *what)

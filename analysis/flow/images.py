@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,19 +16,11 @@ from torch import Tensor
 
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError, as_user_errors
-from analysis.core.fields import Choice, Gamma, Label, Request, Seed, check_noise, sorted_set
+from analysis.core.fields import Choice, Gamma, Label, Request, Seed, sorted_set
 from analysis.core.images import as_pictures
 from analysis.core.progress import Report
 from analysis.flow.clouds import NOISE, STEPS
-from analysis.flow.settings import (
-    MAX_NFE,
-    MAX_SETTINGS,
-    MAX_SWEEP_VALUES,
-    Grid,
-    Nfe,
-    Sampler,
-    read_gammas,
-)
+from analysis.flow.settings import MAX_NFE, MAX_SETTINGS, MAX_SWEEP_VALUES, FlowSetting, Grid, Nfe, Sampler
 from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
 from flow_core.fields import Exact, Prediction
@@ -49,7 +41,7 @@ ORDER_COST, TAYLOR_COST = {1: 1, 2: 3, 3: 6}, 5
 
 
 @dataclass(frozen=True)
-class FlowPicturesRequest(Request):
+class FlowPicturesRequest(FlowSetting):
     """One setting: pictures from standard normal noise (t = 0) to data (t = 1).
 
     Attributes:
@@ -66,6 +58,8 @@ class FlowPicturesRequest(Request):
         guidance_from, guidance_to: times between which it acts, 0 to 1.
     """
 
+    SHARED: ClassVar[tuple[str, ...]] = ("data", "label", "seeds", "grid")
+    LATER: ClassVar[dict[str, Any]] = {"guidance": 1.0, "guidance_from": 0.0, "guidance_to": 1.0}
     data: Annotated[str, Field(max_length=64)] = "shapes"
     path: Annotated[str, Choice(PATHS)] = "idff"
     sampler: Sampler = "euler"
@@ -82,7 +76,7 @@ class FlowPicturesRequest(Request):
 
     def check_together(self) -> None:
         """Raises UserError: fields that do not go together, or too much work."""
-        check_noise(self.sampler, self.gamma1)
+        super().check_together()
         if self.guidance != 1 and self.label < 0:
             raise UserError("Guidance leads towards a class: choose one, or set the guidance scale to 1.", "guidance")
         if self.guidance_from > self.guidance_to:
@@ -92,11 +86,6 @@ class FlowPicturesRequest(Request):
                 f"This costs about as much as {self.work:,} network calls for one picture, and at most {MAX_WORK} are "
                 f"made: ask for fewer calls or pictures{self._cheaper}."
             )
-
-    @property
-    def gammas(self) -> tuple[float, ...]:
-        """The weights that the sampler reads."""
-        return read_gammas(self.sampler, self.gamma1, self.gamma2, self.gamma3)
 
     @property
     def work(self) -> int:

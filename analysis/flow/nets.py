@@ -6,27 +6,30 @@ A trained net is kept under a key that says all of the training and is the same 
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path as FilePath
+from typing import Annotated, Protocol
 
 import numpy as np
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from analysis.core.errors import UserError, as_user_errors
-from analysis.flow.clouds import CloudNumbers, Clouds, Place
-from analysis.flow.point_requests import KEY_PREFIX, TrainRequest
-from analysis.flow.settings import BRIDGES
+from analysis.core.fields import Choice, Request, Seed
+from analysis.flow.clouds import DRAWN, CloudNumbers, Clouds, DensityName, Drawing
+from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from flow_core import load
 from flow_core.densities.mixtures import GaussianMixture
 from flow_core.densities.pairs import between
-from flow_core.densities.toys import Toy
+from flow_core.densities.toys import TOYS, Toy
 from flow_core.fields import Predict
 from flow_core.model import MODELS_DIR, NORMAL, SUFFIX, FlowConfig, FlowModel
 from flow_core.networks import PointConfig
-from flow_core.paths import Path, make_path
+from flow_core.paths import PATHS, Path, make_path
 from flow_core.samplers import sample
 from flow_core.train import train_live
 from flow_core.training.points import toy_task
@@ -34,6 +37,86 @@ from foundation import noise
 from foundation.training import TrainingConfig
 
 MAX_TRAINED = 16
+STRAIGHT = ("icfm", "otcfm", "meanflow")  # paths that may begin at any source
+NETS = ("auto", "oracle", "shipped")  # or the key of a trained net
+KEY_PREFIX = "trained-"
+MAX_TRAIN_STEPS = 6000
+
+
+def _net(value: str, info: ValidationInfo) -> str:
+    trained = rf"{KEY_PREFIX}[0-9a-f]{{16}}-[0-9]{{1,5}}" if info.mode == "json" else f"{KEY_PREFIX}.*"
+    if value not in NETS and not re.fullmatch(trained, value, re.DOTALL):
+        raise UserError(f"The net must be one of {', '.join(NETS)}, or the key of a net that was trained here.")
+    return value
+
+
+PathName = Annotated[str, Choice(tuple(PATHS))]
+SourceName = Annotated[str, Choice((NORMAL, *TOYS, DRAWN))]
+Sigma0 = Annotated[float, Field(ge=0, le=MAX_SIGMA, title="sigma0")]
+NetName = Annotated[str, AfterValidator(_net)]
+
+
+class Flow(Protocol):
+    """What says which flow; questions about points have these fields."""
+
+    @property
+    def density(self) -> str: ...
+
+    @property
+    def drawing(self) -> tuple | None: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def sigma0(self) -> float: ...
+
+
+def check_target(request: Flow) -> None:
+    """Raises UserError: sigma0 of 0 on a bridge, or a drawing without its density."""
+    if request.path in BRIDGES and request.sigma0 == 0:
+        raise UserError(
+            "On this path sigma0 must be above 0: without noise it is the path of I-CFM, choose that one.", "sigma0"
+        )
+    if (request.drawing is not None) != (request.density == DRAWN):
+        raise UserError(f'Send a drawing together with the density "{DRAWN}", and only then.', "drawing")
+
+
+class Sourced(Flow, Protocol):
+    """What says what a flow begins at, too."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def source_drawing(self) -> tuple | None: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a flow begins at, as a `Target`. Attributes: density; drawing."""
+
+    density: str
+    drawing: tuple | None
+
+
+def check_source(request: Sourced) -> None:
+    """Raises UserError: a source on a path that needs noise, or a drawing without it."""
+    if (request.source_drawing is not None) != (request.source == DRAWN):
+        raise UserError(
+            f'Send a drawing of the source together with the source "{DRAWN}", and only then.', "source_drawing"
+        )
+    if request.source != NORMAL and request.path not in STRAIGHT:
+        raise UserError(
+            "Another source than noise needs a path whose velocity needs no score: choose "
+            f"{', '.join(STRAIGHT[:-1])} or {STRAIGHT[-1]}.",
+            "source",
+        )
+
+
+def source_of(request: Sourced, clouds: Clouds) -> Toy | None:
+    """The density that a question begins at, None for noise."""
+    return None if request.source == NORMAL else clouds.toy(Source(request.source, request.source_drawing))
 
 
 @dataclass(frozen=True)
@@ -93,8 +176,7 @@ class Nets:
         Raises:
             UserError: no closed form, no shipped net, an unknown key, or a net of another path or sigma0.
         """
-        with as_user_errors():
-            path = make_path(path_name, sigma0 if path_name in BRIDGES else 0.0)
+        path = make_path(path_name, sigma0 if path_name in BRIDGES else 0.0)
         if key.startswith(KEY_PREFIX):
             with self._lock:
                 model = self._trained.get(key)
@@ -178,6 +260,33 @@ PREDICTS = {
 }
 
 
+@dataclass(frozen=True)
+class TrainRequest(Request):
+    """A net for a density, trained here and now.
+
+    Attributes:
+        density, drawing, path, sigma0, source, source_drawing: as in `Flow2DRequest`.
+        steps: of 256 points each, 25 to 6000.
+        width: units of each of the 3 hidden layers, 16 to 256.
+        seed: of the weights and everything drawn.
+    """
+
+    density: DensityName = "8gaussians"
+    drawing: Drawing = None
+    path: PathName = "idff"
+    sigma0: Sigma0 = 0.2
+    steps: Annotated[int, Field(ge=25, le=MAX_TRAIN_STEPS, title="The number of training steps")] = 2000
+    width: Annotated[int, Field(ge=16, le=256, title="The width of the net")] = 128
+    seed: Seed = 0
+    source: SourceName = NORMAL
+    source_drawing: Drawing = None
+
+    def check_together(self) -> None:
+        """Raises UserError: fields that do not go together."""
+        check_target(self)
+        check_source(self)
+
+
 def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[TrainStep]:
     """Train a net, looked at every `LOOK_EVERY` steps.
 
@@ -198,8 +307,7 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
     sigma = request.sigma0 if request.path in BRIDGES else 0.0
     with as_user_errors():
         flow = FlowConfig(request.path, sigma, predicts=PREDICTS[request.path])
-        source = None if request.source == NORMAL else clouds.toy(Place(request.source, request.source_drawing))
-        network = PointConfig(width=request.width)
+        source, network = source_of(request, clouds), PointConfig(width=request.width)
         task = toy_task(clouds.toy(request), flow, network, seed=request.seed, source=source)
     model, start, losses, last = task.model, time.perf_counter(), [], None
     live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY)

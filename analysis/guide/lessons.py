@@ -14,8 +14,7 @@ import torch
 
 from analysis.core.fields import whole
 from analysis.core.progress import Report
-from analysis.flow.point_requests import Flow2DRequest, SweepRequest
-from analysis.flow.points import PointFlows
+from analysis.flow.points import Flow2DRequest, PointFlows, SweepRequest
 from analysis.koopman import editing
 from analysis.koopman.spectrum import band_names
 from analysis.workbench.editing import EditRequest

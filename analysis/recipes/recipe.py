@@ -29,8 +29,8 @@ from analysis.core.errors import UserError
 from analysis.core.fields import Request
 from analysis.core.images import open_png
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.side_by_side import SHARED, SideBySideRequest
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.series.forecast import ForecastRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
@@ -59,11 +59,6 @@ BESIDE: dict[str, type[Flow2DRequest] | type[FlowPicturesRequest]] = {
     "flow_2d": Flow2DRequest,
     "flow_images": FlowPicturesRequest,
 }  # of each setting
-# fields that came after the first recipes, and what a recipe without them means: one says them only where it differs
-LATER: dict[str, dict[str, Any]] = {
-    "flow_2d": {"source": "normal", "source_drawing": None},
-    "flow_images": {"guidance": 1.0, "guidance_from": 0.0, "guidance_to": 1.0},
-}
 FLOW_KINDS: dict[str, type[Request]] = {**dict.fromkeys(BESIDE, SideBySideRequest), "forecast": ForecastRequest}
 KINDS = {**MODEL_KINDS, **FLOW_KINDS}
 
@@ -138,15 +133,15 @@ def settings_of(kind: str, request: Request) -> dict[str, Any]:
     """
     if not isinstance(request, SideBySideRequest):
         return {"kind": kind, **request.as_settings()}
-    shared, later = SHARED[BESIDE[kind]], LATER.get(kind, {})
+    shared, later = BESIDE[kind].SHARED, BESIDE[kind].LATER
     each = [s if s is None else s.as_settings() for s in request.settings]
+    # what came later is said where it differs from what recipes meant before
+    each = [s and {k: v for k, v in s.items() if k not in later or v != later[k]} for s in each]
     first = next(s for s in each if s is not None)
     return {
         "kind": kind,
-        **{name: first[name] for name in shared if name not in later or first[name] != later[name]},
-        "settings": [
-            s and {k: v for k, v in s.items() if k not in shared and (k not in later or v != later[k])} for s in each
-        ],
+        **{name: first[name] for name in shared if name in first},
+        "settings": [s and {name: value for name, value in s.items() if name not in shared} for s in each],
     }
 
 
@@ -167,8 +162,8 @@ def request_of(settings: Any) -> tuple[str, Request]:
 
 
 def _beside(kind: str, values: dict[str, Any]) -> SideBySideRequest:
-    cls, names = BESIDE[kind], SHARED[BESIDE[kind]]
-    each, later = values.pop("settings", None), LATER.get(kind, {})
+    cls, names, later = BESIDE[kind], BESIDE[kind].SHARED, BESIDE[kind].LATER
+    each = values.pop("settings", None)
     if not isinstance(each, list) or any(s is not None and not isinstance(s, dict) for s in each):
         raise UserError("The settings must be a list of settings, or null where a place is empty.", "settings")
     values = {k: v for k, v in later.items() if k in names} | values
@@ -207,7 +202,7 @@ def describe(request: Request, workbench: Workbench) -> Recipe:
         raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
     name = re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model"
     follows = isinstance(request, TrajectoryRequest) or (isinstance(request, EditRequest) and request.encoding == "ode")
-    model, teacher = workbench.session.checksums
+    model, teacher = workbench.checksums
     return recipe_of(request, {name: model}, teacher if follows else None)
 
 

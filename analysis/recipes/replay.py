@@ -15,9 +15,8 @@ from torch import nn
 from analysis.core.errors import UserError
 from analysis.core.fields import Request
 from analysis.flow.images import FlowPicturesRequest, FlowPicturesResult, ImageFlows
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.points import Flow2DResult, PointFlows
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.points import Flow2DRequest, Flow2DResult, PointFlows
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes.recipe import FLOW_KINDS, Recipe, describe, kind_of, recipe_of
 from analysis.series.forecast import ForecastRequest, ForecastResult, SeriesForecasts
 from analysis.studio import Studio

@@ -1,10 +1,8 @@
 """The static page in a real Chromium: the picture is Python's, controls answer, nothing leaves the folder."""
 
-import functools
-import http.server
 import io
 import json
-import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,92 +11,31 @@ import torch
 from PIL import Image
 
 import koopman_core
-from analysis.export import web
-from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.points import Flow2DRequest
 from analysis.koopman.editing import mix, mode_weights, region_mask
 from analysis.koopman.spectrum import weigh_bands
 from analysis.recipes.recipe import describe, from_json, read_png, replay, to_json
 from analysis.studio import Studio
 from analysis.workbench.editing import EditRequest
+from analysis.workbench.images import GenerateRequest
 from analysis.workbench.spectrum import MaskRequest
 from analysis.workbench.workbench import Workbench
 from flow_core.densities.distances import MMD
 from flow_core.densities.toys import drawn
 from foundation import noise
 from koopman_core.edm import SIGMA_MAX
+from tests.export.conftest import MODEL, PATIENCE, opened
 from tests.ui.conftest import browser  # noqa: F401
 
-MODEL, SEEDS, STEPS = "shapes", range(40, 60), 2
+SEEDS, STEPS = range(40, 60), 2
 EDGES = (1 / 3, 2 / 3)
-PATIENCE = 120_000  # ms: other work may have the processor
 
 pytestmark = pytest.mark.timeout(900)
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, request, client_address):
-        pass  # a browser that goes away while it is answered
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
-    dist = web.SOURCE / "node_modules" / "onnxruntime-web" / "dist"
-    if not dist.is_dir():
-        pytest.skip("onnxruntime-web is not installed: npm ci in web/")
-    return web.write_site(MODEL, tmp_path_factory.mktemp("page"), dist).folder
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    server = Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")
 def bench():
     return Workbench(koopman_core.load(MODEL), name=MODEL)
-
-
-@pytest.fixture
-def complaints():
-    """What pages say on their consoles."""
-    return []
-
-
-@pytest.fixture
-def context(browser, address, complaints):  # noqa: F811
-    """A context that lets nothing out, and fails on whatever a page says on its console."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=True)
-    strangers = []
-
-    def route(r):
-        if r.request.url.startswith((address, "data:", "blob:")):
-            return r.continue_()
-        strangers.append(r.request.url)
-        return r.abort()
-
-    context.route("**/*", route)
-    context.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-    context.on("weberror", lambda e: complaints.append(str(e.error)))
-    yield context
-    context.close()
-    assert not strangers and not complaints
-
-
-def opened(context, address, where=""):
-    page = context.new_page()
-    page.goto(address + where)
-    page.wait_for_selector("html[data-ready=model]", timeout=PATIENCE)
-    return page
 
 
 def picture(page, seed, selector=".stage canvas", **fields):
@@ -268,6 +205,50 @@ def test_recipes_go_both_ways(context, address, bench):
         page.wait_for_function("() => document.querySelector('.live.shown')")
         assert "pened" not in page.inner_text(".live")
     assert page.evaluate("location.hash") == before
+
+
+def test_a_picture_of_ones_own_is_a_reference(context, address, bench):
+    page = opened(context, address, "#explore?seed=33&tau=0")
+    own = bench.generate(GenerateRequest((91,))).pictures[0]
+    buffer = io.BytesIO()
+    Image.fromarray(own).save(buffer, "PNG")
+    page.set_input_files(
+        ".right input[type=file]", {"name": "p.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+    )
+    shown = picture(page, 33, tau=0)
+    page.wait_for_function("() => document.querySelector('.stage canvas').dataset.scene.includes('picture')")
+    shown = picture(page, 33, tau=0)
+    asked = EditRequest(
+        33, reference="picture", picture=own, tau=0.5, edges=EDGES, bands=(0,), ratio=1.0, region="whole"
+    )
+    right = bench.edit(asked)
+    assert np.abs(right.edited - shown).max() <= STEPS
+    assert np.abs(right.edited.astype(int) - right.original).max() > 20  # else nothing was mixed in
+    recipe = from_json(downloaded(page, "Save recipe"))
+    np.testing.assert_array_equal(recipe.request.picture, own)
+    assert np.abs(replay(recipe, bench).edited - shown).max() <= STEPS
+    page.wait_for_function("() => location.hash.includes('picture=')")
+    again = opened(context, address, page.evaluate("location.hash"))
+    np.testing.assert_array_equal(picture(again, 33, tau=0), shown)
+    again.close()
+    upload(page, "r.json", to_json(describe(replace(asked, bands=(1,), seed=34), bench)).encode())
+    assert np.abs(bench.edit(replace(asked, bands=(1,), seed=34)).edited - picture(page, 34)).max() <= STEPS
+    page.set_input_files(".right input[type=file]", {"name": "p.png", "mimeType": "image/png", "buffer": b"no picture"})
+    page.wait_for_selector(".live.shown")
+
+
+def test_a_card_mixes_one_band_and_takes_it_out_again(context, address):
+    page = opened(context, address, "#explore?seed=6")
+    card = page.get_by_role("button", name="Mix in: ").nth(1)
+    card.click()
+    page.wait_for_function("() => location.hash.includes('mix=1,-1,1,whole')")
+    assert card.get_attribute("aria-pressed") == "true"
+    card.click()
+    page.wait_for_function("() => location.hash === '#explore?seed=6'")
+    page.get_by_role("button", name="50 % of the way").click()
+    page.wait_for_function("() => location.hash.includes('walk=7,0.5')")
+    page.get_by_role("button", name="Walk", exact=True).click()
+    page.wait_for_function("() => Number(location.hash.split('walk=')[1]?.split(',')[1]) > 0.6", timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.core.errors import UserError
 from analysis.export import web, web_flow
-from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.points import Flow2DRequest
 from analysis.studio import Studio
 from flow_core.samplers import METHODS
 

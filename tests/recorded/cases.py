@@ -227,6 +227,19 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
         Refused("alpha_scale", {"alpha_scale": [1, 1]}),
         Refused("beta_shift", {"beta_shift": [0, 0, 90]}),
     ],
+    "invert": [
+        {"picture": PICTURE, "steps": 5, "times": 3},
+        {"model": "cifar10", "picture": PICTURE, "steps": 4, "times": 2},
+        Refused("picture", {}),
+        Refused("steps", {"picture": PICTURE, "steps": 99}),
+    ],
+    "direction": [
+        {"strengths": [-1, 1]},
+        {"model": "shapes", "seed": 2, "method": "groups", "count": 3, "strengths": [2], "transfer": [5]},
+        {"model": "cifar10", "contrast": "", "class_from": 0, "class_to": 5, "strengths": [1.5]},
+        Refused("contrast", {"contrast": "weather"}),
+        Refused("direction", {"method": "groups", "index": 3, "count": 2}),
+    ],
     "edit": [
         {},
         {

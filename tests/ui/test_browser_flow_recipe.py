@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from analysis.flow.clouds import DRAWN
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import DRAWN, Flow2DRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.guide.examples import EXAMPLES
 from analysis.recipes import recipe
 from analysis.recipes.replay import describe_for

@@ -15,15 +15,18 @@ import numpy as np
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest, TrainRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.nets import TrainRequest
+from analysis.flow.points import Flow2DRequest, LikelihoodRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import QUANTILES, ForecastRequest
 from analysis.studio import Studio
+from analysis.workbench.directions import DirectionRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
 from foundation.pictures import limit_decoders
@@ -64,7 +67,7 @@ def _spectrum(call: Call) -> dict[str, Any]:
     ]
     return {
         "levels": levels, "level": entry.index, "name": entry.name, "alpha": entry.alpha, "beta": entry.beta,
-        "warp": result.warp,
+        "warp": result.warp, "idle": result.idle, "idle_bound": result.idle_bound,
     }  # fmt: skip
 
 
@@ -203,7 +206,8 @@ ENDPOINTS = (
         """Eigenvalues alpha +- i beta of one level, per unit tau.
 
     level: index in `levels`. Returns levels (name, shape (C, h, w), mean and standard deviation of alpha),
-    level, name, alpha and beta as [pair][row][column], warp (the time variable).""",
+    level, name, alpha and beta as [pair][row][column], warp (the time variable), idle: indices of levels without
+    which, and with whose operator held still, LPIPS moves by less than idle_bound; null where not measured.""",
         _spectrum,
         arguments="model level",
         defaults={"level": 0},
@@ -213,12 +217,13 @@ ENDPOINTS = (
         """Weigh bands of modes and decode.
 
     edges: rising quantiles in [0, 1]; n edges make n + 1 bands by rank of alpha within each level. gains:
-    retention of each band, 0 to 2. order: "alpha" or "abs". levels: indices to touch, [] for all. Returns
+    retention of each band, 0 to 2. order: "alpha" or "abs". levels: indices to touch, [] for all. ablation: what
+    stands in place of what is not kept, "mean" (of 1,024 noises), "resample" (another picture) or "zero". Returns
     full, masked, difference (base64 PNG), magnification of the difference, share of latent energy and modes of
     each band, mse.""",
         lambda call: call.bench.mask_bands(call.request),
         MaskRequest,
-        "model seed label edges gains order levels=entries",
+        "model seed label edges gains order levels=entries ablation",
         defaults={"seed": 0},
     ),
     Endpoint(
@@ -227,13 +232,14 @@ ENDPOINTS = (
 
     model: name, "" for the default. seeds: 1 to 64. label: class index, -1 for none. edges: rising quantiles; n
     edges make n + 1 bands. order: "alpha" or "abs". kind: "displacement", "energy" or "arc". times: 2 to 256,
-    equally spaced in tau. decoded_times: 0 to 16 (seeds times decoded times at most 32). Returns kind, names of
-    the levels, tau (1 = noise, 0 = picture), sigma, bands [band][time], bands_sd (null for one seed), levels
+    equally spaced in tau. decoded_times: 0 to 16 (seeds times decoded times at most 32).
+    ablation: as in /mask_bands, of the decoded curves. Returns kind, names of the levels, tau (1 =
+    noise, 0 = picture), sigma, bands [band][time], bands_sd (null for one seed), levels
     [level][time], joint [level][band][time], moves; decoded_tau, decoded_bands, decoded_levels: mean squared
     picture change without the band or level, null where not asked for.""",
         lambda call: call.bench.cumulative_effect(call.request, call.watch),
         EffectRequest,
-        "model seeds label edges order kind times decoded_times",
+        "model seeds label edges order kind times decoded_times ablation",
         defaults={"seeds": [0]},
         limits=(Limit(lambda r: len(r.seeds) * r.decoded_times, 32, "Seeds times decoded times"),),
         queue=LONG_QUEUE,
@@ -243,13 +249,13 @@ ENDPOINTS = (
         """What a mode, or a group of modes of one level, is and does.
 
     level: index, see /spectrum. modes: 1 to 4096 flat indices (pair h + row) w + column. tau: time of the
-    pictures, 0 to 1, 0 = final. times: of the energy, 2 to 256. Returns level, name, index, pair, row, column,
-    alpha, beta, half_life (of the norm, in tau; doubling time where alpha < 0), period (null where infinite), tau,
-    energy [mode][time], share of the group in all energy, full, without, contribution (base64 PNG), magnification
-    of the contribution, mse.""",
+    pictures, 0 to 1, 0 = final. times: of the energy, 2 to 256. ablation: as in /mask_bands. Returns
+    level, name, index, pair, row, column, alpha, beta, half_life (of the norm, in tau; doubling time where
+    alpha < 0), period (null where infinite), tau, energy [mode][time], share of the group in all energy, full,
+    without, contribution (base64 PNG), magnification of the contribution, mse.""",
         _mode,
         ModeRequest,
-        "model seed label level=entry modes tau times",
+        "model seed label level=entry modes tau times ablation",
         defaults={"seed": 0, "level": 0, "modes": [0]},
     ),
     Endpoint(
@@ -278,10 +284,12 @@ ENDPOINTS = (
     "everything" (two unrelated scenes) is what the others are to be compared with. seed: of scenes, noise and
     bootstrap; scenes below 2,000,000,000 may have been trained on. Returns rows, names of the levels, pairs that
     differ, share [row][level][band] of the squared latent difference; bands [row][band] and levels [row][level]
-    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals.""",
+    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals. measure: "picture" (bands and levels
+    by what exchanging each alone changes in the picture, over the change of all together) or "latent" (share of the
+    squared latent difference).""",
         lambda call: call.bench.attribution(call.request, call.watch),
         AttributionRequest,
-        "model pairs sigma carried edges order rows seed",
+        "model pairs sigma carried edges order rows seed measure",
         limits=(Limit(lambda r: r.pairs, 128, "The number of pairs"),),
         queue=LONG_QUEUE,
     ),
@@ -290,12 +298,14 @@ ENDPOINTS = (
         """The picture with other eigenvalues: alpha' = scale alpha + shift and beta likewise, one number a band.
 
     alpha_scale, beta_scale: -4 to 4; alpha_shift: -8 to 8; beta_shift: -25 to 25, per unit tau; [] changes
-    nothing. levels: indices to operate on, [] for all. tau: time to decode at, 0 = picture. Returns full, altered,
+    nothing. levels: indices to operate on, [] for all. tau: time to decode at, 0 = picture. ablation: what keeps
+    its own eigenvalues, the "mean" of 1,024 noises, another picture ("resample") or nothing ("zero"); the rest of the
+    picture gets the new ones. Returns full, altered,
     difference (base64 PNG), magnification, mse, modes operated on a band, held: how many the bound |alpha| <= 8
     held back, growth: largest factor by which a mode grows on the way.""",
         lambda call: call.bench.surgery(call.request),
         SurgeryRequest,
-        "model seed label edges order alpha_scale alpha_shift beta_scale beta_shift levels=entries tau",
+        "model seed label edges order alpha_scale alpha_shift beta_scale beta_shift levels=entries tau ablation",
         defaults={"seed": 0},
     ),
     Endpoint(
@@ -342,6 +352,44 @@ ENDPOINTS = (
         defaults={"frames": False},
     ),
     Endpoint(
+        "invert",
+        """A picture taken back to noise and made again, by the teacher's ODE and by the Koopman law.
+
+    picture: base64 PNG, JPEG or WebP, at most 4 MB; its central square is brought to the model's size. steps: levels of
+    the teacher's way back, 4 to 40. times: decoded times of the Koopman way back, 2 to 16. Returns tau and sigma of
+    path (base64 PNG, from the reconstruction to noise), one_call (the model's picture of the teacher's x_T), koopman
+    and teacher (how close the first of path and one_call are: mse, psnr in dB, ssim, lpips or null), noise
+    [channel][row][column] (x_T over 80), noise_numbers (its mean, std and correlation of neighbours), nfe (calls of
+    the teacher); null without a teacher.""",
+        lambda call: call.bench.invert(call.request, call.watch),
+        InvertRequest,
+        "model picture label steps times",
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
+        "direction",
+        """A direction in the latents that changes one thing, and pictures along it.
+
+    method: "mean" (difference of the means of a factor or of two classes), "decoder" (principal direction of the
+    decoder's Jacobian at this picture), "groups" (modes grouped by what they do), "teacher" (principal direction of the
+    denoiser's Jacobian). contrast: of "mean", a factor of the drawn scenes ("size", "x", "colour.0", "kind=2"), or ""
+    with class_from and class_to. index of count: which direction, the strongest first. region, mask: what should
+    change, as in /edit. rest: how many directions of the rest it is projected off. tau: time at which scenes are
+    encoded, or of the teacher's state. strengths: up to 9, in standard deviations over noises, -20 to 20. transfer: up
+    to 8 other seeds. edges, order: of bands. Returns strengths, pictures [strength], transfer [seed][strength] (base64
+    PNG), inside and outside [seed][strength] (mean squared change in and outside of the region, null for none), values
+    (singular values, or effects of groups), spread (length of a standard deviation), place [level][band] (where the
+    direction lies; null for the teacher's), modes of each group, names of the levels, nfe (calls of the teacher a
+    picture).""",
+        lambda call: call.bench.direction(call.request, call.watch),
+        DirectionRequest,
+        "model seed label method contrast class_from class_to index count region mask rest tau strengths transfer "
+        "edges order",
+        defaults={"seed": 0, "contrast": "size"},
+        limits=(Limit(lambda r: (1 + len(r.transfer)) * len(r.strengths), 27, "Seeds times strengths"),),
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
         "recipe",
         """Make a described result again, bit for bit on the machine that made it first.
 
@@ -385,6 +433,18 @@ ENDPOINTS = (
         "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories source "
         "source_drawing",
         defaults={"trajectories": False},
+    ),
+    Endpoint(
+        "likelihood",
+        """How probable a flow of points makes one point of the plane, beside the exact density.
+
+    density, drawing, path, sigma0, net: as in /flow_2d. point: its two coordinates, -20 to 20. steps: of the
+    Runge-Kutta method from the point back to noise, 4 to 64, of four calls each. Returns log_prob (natural logarithm,
+    per unit of area) and bits_per_dim of the flow; exact_log_prob and exact_bits_per_dim of the density, null where it
+    is 0; latent: the point's place in the noise; nfe and derivatives as counted, net.""",
+        lambda call: call.studio.points.likelihood(call.request),
+        LikelihoodRequest,
+        "density path sigma0 point steps net drawing",
     ),
     Endpoint(
         "train_toy",

@@ -30,6 +30,7 @@ TYPES = {
     "pdf": "application/pdf",
     "png": "image/png",
     "svg": "image/svg+xml",
+    "zip": "application/zip",
 }
 _BAR = """<div class="ks-save-bar" hidden>
 <button type="button" class="ks-copy-recipe" title="Text that makes this result again">Copy recipe</button>

@@ -15,7 +15,8 @@ import gradio as gr
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
-from analysis.flow.point_requests import DRAWN, Flow2DRequest
+from analysis.flow.clouds import DRAWN
+from analysis.flow.points import Flow2DRequest
 from analysis.guide import lessons
 from analysis.guide.lessons import LESSONS, Lesson, Reply
 from analysis.workbench.images import TrajectoryRequest

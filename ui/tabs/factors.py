@@ -129,7 +129,7 @@ def _lay_out_factors() -> dict:
         with gr.Column(scale=3, min_width=280, elem_classes="ks-panel"):
             gr.HTML(heading("Which factor is where?", "pairs of scenes"))
             pairs = gr.Slider(
-                8, MAX_PAIRS, 64, step=8, label="Pairs a factor", elem_id="attribution-pairs",
+                8, MAX_PAIRS, 16, step=8, label="Pairs a factor", elem_id="attribution-pairs",
                 info="of drawn scenes, 8 to 256; more make the intervals narrower", buttons=["reset"],
             )  # fmt: skip
             sigma = gr.Dropdown(

@@ -27,8 +27,7 @@ from analysis.flow.images import (
     PictureSweepRequest,
     PictureSweepResult,
 )
-from analysis.flow.settings import MAX_NFE
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.settings import MAX_NFE, SideBySideRequest
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
 from foundation.randomness import MAX_SEED

@@ -13,10 +13,10 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
 from analysis.figures.flow import gamma_figure, nfe_figure
-from analysis.flow.point_requests import DRAWN, KEY_PREFIX, Flow2DRequest, SweepRequest
-from analysis.flow.points import Flow2DResult, PointFlows, SweepResult
-from analysis.flow.settings import MAX_NFE, MAX_POINTS
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.clouds import DRAWN
+from analysis.flow.nets import KEY_PREFIX
+from analysis.flow.points import Flow2DRequest, Flow2DResult, PointFlows, SweepRequest, SweepResult
+from analysis.flow.settings import MAX_NFE, MAX_POINTS, SideBySideRequest
 from flow_core.densities.toys import TOYS
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES

@@ -12,10 +12,9 @@ from analysis.core.errors import UserError
 from analysis.core.fields import MAX_GAMMA
 from analysis.figures.sheets import clouds_sheet, pictures_sheet
 from analysis.flow.images import MAX_PICTURES, ImageFlows
-from analysis.flow.point_requests import KEY_PREFIX, Flow2DRequest
-from analysis.flow.points import PointFlows
-from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.nets import KEY_PREFIX
+from analysis.flow.points import Flow2DRequest, PointFlows
+from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA, SideBySideRequest
 from analysis.recipes.recipe import Recipe
 from analysis.recipes.replay import describe_flows
 from analysis.series.forecast import SeriesForecasts

@@ -13,8 +13,8 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
 from analysis.figures.flow import loss_figure, preview_figure
-from analysis.flow.nets import TrainStep
-from analysis.flow.point_requests import DRAWN, TrainRequest
+from analysis.flow.clouds import DRAWN
+from analysis.flow.nets import TrainRequest, TrainStep
 from analysis.flow.points import PointFlows
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from ui.components.controls import Controls

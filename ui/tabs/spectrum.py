@@ -75,13 +75,14 @@ class SpectrumControls(Controls):
     bands: gr.HTML
     order: gr.Radio
     levels: gr.CheckboxGroup
+    ablation: gr.Radio
     lines: gr.HTML
     mark: gr.State
     chosen: gr.State
 
 
 WHERE = ("level", "low", "high", "order")
-WEIGHTS = ("low", "high", "small", "middle", "large", "order", "levels")
+WEIGHTS = ("low", "high", "small", "middle", "large", "order", "levels", "ablation")
 
 
 class SpectrumTab:
@@ -211,7 +212,7 @@ class SpectrumTab:
     # -----------------------------------------------------------------------------------------------------------------
     # Bands
 
-    def masked(self, model, seed, label, low, high, small, middle, large, order, levels) -> dict:
+    def masked(self, model, seed, label, low, high, small, middle, large, order, levels, ablation="mean") -> dict:
         """Full, masked and difference side by side, the table of bands, and what can be saved."""
         if not usable_seed(seed):
             return gr.skip()
@@ -219,7 +220,7 @@ class SpectrumTab:
         bench = self.library.get(model)
         request = MaskRequest(
             seed, fitting_label(self.library, model, label), (low, high), (small, middle, large), order,
-            tuple(i for i in levels or () if i < known),
+            tuple(i for i in levels or () if i < known), ablation,
         )  # fmt: skip
         result = bench.mask_bands(request)
         note = "none yet: lower a band" if result.mse == 0 else f"{times(result.magnification)}, grey = no change"
@@ -252,7 +253,7 @@ class SpectrumTab:
         }  # fmt: skip
 
     def fill(self, request: MaskRequest) -> dict:
-        """A recipe's bands as values of the two edges, the three retentions, the order and the levels.
+        """A recipe's bands as values of the two edges, the three retentions, order, levels and ablation.
 
         Raises:
             UserError: another number of bands than the page has.
@@ -261,7 +262,7 @@ class SpectrumTab:
             raise UserError(
                 f"This recipe has {len(request.edges) + 1} bands and the page shows three: use /recipe instead."
             )
-        values = (*request.edges, *request.gains, request.order, list(request.entries))
+        values = (*request.edges, *request.gains, request.order, list(request.entries), request.ablation)
         return dict(zip(self.controls.named(*WEIGHTS).values(), values, strict=True))
 
 
@@ -348,6 +349,11 @@ def _lay_out(first: dict, entries: tuple, start: int) -> SpectrumControls:
                     [(e.name, e.index) for e in entries], value=[], label="Levels to touch", elem_id="levels",
                     info="none ticked: all of them", scale=5, min_width=260,
                 )  # fmt: skip
+                parts["ablation"] = gr.Radio(
+                    [("the mean", "mean"), ("another picture", "resample"), ("zero", "zero")], value="mean",
+                    label="In place of what is removed", elem_id="ablation", info="zero is the published way",
+                    scale=4, min_width=260,
+                )  # fmt: skip
     with gr.Column(elem_classes="ks-panel", min_width=0):
         gr.HTML(heading("Real parts of all levels, sorted", "flat: modes alike; steep: a wide spectrum"))
         parts["lines"] = plot(first["lines"], elem_id="lines", label="Sorted α by level")
@@ -413,7 +419,7 @@ def _wire(tab: SpectrumTab, work: Workspace):
     for events, moved in (*edges, ([c.order.input], "low")):
         gr.on(events, **moving(moved), **live)
     gains = c.listed("small", "middle", "large")
-    gr.on([c.levels.input, *(e for g in gains for e in (g.input, g.release))], **masked)
+    gr.on([c.levels.input, c.ablation.input, *(e for g in gains for e in (g.input, g.release))], **masked)
     for button, values in c.presets:
         button.click(None, None, gains, js=f"() => {list(values)}", **PRIVATE).success(**masked)
 

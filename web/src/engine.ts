@@ -161,12 +161,14 @@ class Engine {
 
   /** Latents of the reference at a time: of its own path, or of its picture noised at the edit time. */
   private async reference(mix: Mix, tau: number): Promise<Float32Array[]> {
-    const own = await this.start(mix.seed, mix.label);
-    if (mix.encoding === "latent") return this.moved(own, 1, tau);
+    if (mix.encoding === "latent" && !mix.picture) return this.moved(await this.start(mix.seed, mix.label), 1, tau);
     const { edm, koopman } = this.site;
     const sigma = K.sigmaOfTau(mix.time, koopman.warp, edm);
-    const z = await this.encoded.get(`noised ${mix.seed} ${mix.label} ${mix.time} ${mix.noise}`, async () => {
-      const picture = await this.decode(this.moved(own, 1, 0), mix.label);
+    const whose = mix.picture ? `picture ${K.digest(mix.picture)}` : `seed ${mix.seed}`;
+    const z = await this.encoded.get(`noised ${whose} ${mix.label} ${mix.time} ${mix.noise}`, async () => {
+      const picture = mix.picture
+        ? K.fromBytes(mix.picture)
+        : await this.decode(this.moved(await this.start(mix.seed, mix.label), 1, 0), mix.label);
       const noise = this.noise(mix.noise);
       const x = picture.map((v, i) => Math.min(1, Math.max(-1, v)) + sigma * noise[i]);
       return this.encode(x, sigma, mix.label);

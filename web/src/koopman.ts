@@ -174,3 +174,16 @@ export function toBytes(picture: Float32Array, height: number, width: number): U
   }
   return out;
 }
+
+/** (H, W, 3) bytes -> picture (3, H, W) in [-1, 1]. */
+export function fromBytes(rgb: Uint8Array): Float32Array {
+  const area = rgb.length / 3;
+  return Float32Array.from(rgb, (_, i) => rgb[3 * (i % area) + Math.floor(i / area)] / 127.5 - 1);
+}
+
+/** A number that tells pictures apart (FNV-1a). */
+export function digest(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (const b of bytes) hash = Math.imul(hash ^ b, 0x01000193);
+  return hash >>> 0;
+}

@@ -13,6 +13,7 @@ export interface Mix {
   time: number; // edit time in [0, 1], read by "noise"
   noise: number; // seed of the noise that is added to the reference, read by "noise"
   mask?: Uint8Array; // of the region "painted", 0 to 255
+  picture?: Uint8Array; // the visitor's own instead of a seed's, (H, W, 3) bytes; its encoding is "noise"
 }
 
 /** The mode that is taken away. */

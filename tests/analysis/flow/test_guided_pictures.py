@@ -9,7 +9,7 @@ import torch
 from analysis.core.errors import UserError
 from analysis.core.images import as_pictures
 from analysis.flow.images import FlowPicturesRequest, GuidanceSweepRequest, ImageFlows
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes.recipe import request_of, settings_of
 from flow_core.fields import Exact, Prediction
 from flow_core.samplers import euler

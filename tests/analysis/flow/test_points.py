@@ -10,8 +10,8 @@ import torch
 
 from analysis.core.errors import UserError
 from analysis.figures.flow import POINTS_TRACE, flow_figure, gamma_figure, loss_figure, nfe_figure, preview_figure
-from analysis.flow.point_requests import Flow2DRequest, LikelihoodRequest, SweepRequest, TrainRequest
-from analysis.flow.points import PointFlows
+from analysis.flow.nets import TrainRequest
+from analysis.flow.points import Flow2DRequest, LikelihoodRequest, PointFlows, SweepRequest
 from flow_core.densities.toys import toy
 from flow_core.samplers import METHODS
 

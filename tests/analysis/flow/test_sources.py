@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
-from analysis.flow.nets import _key
-from analysis.flow.point_requests import Flow2DRequest, SweepRequest, TrainRequest
-from analysis.flow.points import PointFlows
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.nets import TrainRequest, _key
+from analysis.flow.points import Flow2DRequest, PointFlows, SweepRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes.recipe import request_of, settings_of
 from flow_core.densities.toys import toy
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.points import Flow2DRequest
 from analysis.guide.lessons import ASKS, EDGES, LESSONS
 from analysis.recipes import recipe
 from analysis.workbench.library import ModelLibrary

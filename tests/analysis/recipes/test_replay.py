@@ -11,10 +11,11 @@ import pytest
 
 from analysis.core.errors import UserError
 from analysis.figures.sheets import SIDE
+from analysis.flow.clouds import DRAWN
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
-from analysis.flow.point_requests import DRAWN, Flow2DRequest, TrainRequest
-from analysis.flow.points import PointFlows
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.nets import TrainRequest
+from analysis.flow.points import Flow2DRequest, PointFlows
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.recipes.recipe import BESIDE, kind_of
 from analysis.recipes.replay import check_flows, describe_flows, describe_for, flows_of, nets_of, replay_flows

@@ -190,7 +190,7 @@ def test_other_questions_get_through_between_the_steps(bench):
 
     def look(share, picture):
         other = threading.Thread(
-            target=lambda: free.append(bench.session.lock.acquire(timeout=5) and (bench.session.lock.release() or True))
+            target=lambda: free.append(bench.lock.acquire(timeout=5) and (bench.lock.release() or True))
         )
         other.start()
         other.join()

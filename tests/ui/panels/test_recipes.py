@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from analysis.core.errors import UserError
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.guide.examples import EXAMPLES
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import describe_for
@@ -92,14 +92,14 @@ def test_a_trajectory_is_made_again_bit_for_bit(library, built, panel, bar):
 
 
 def test_bands_are_filled_as_they_were(library, built, panel, bar):
-    request = MaskRequest(3, -1, (0.2, 0.7), (0.0, 1.5, 1.0), "abs", (0, 2))
+    request = MaskRequest(3, -1, (0.2, 0.7), (0.0, 1.5, 1.0), "abs", (0, 2), "zero")
     recipe = recipe_of(library, "tiny", request)
     out = panel.open(recipe, "tiny", 0, "line")
     model, seed, label, _ = bar(out)
     filled = panel.fill(out["pending"], 1)
     assert filled["tabs"]["selected"] == "spectrum"
     values = {name: filled[part] for name, part in built.built["spectrum"].controls.named(*WEIGHTS).items()}
-    assert list(values.values()) == [0.2, 0.7, 0.0, 1.5, 1.0, "abs", [0, 2]]
+    assert list(values.values()) == [0.2, 0.7, 0.0, 1.5, 1.0, "abs", [0, 2], "zero"]
     tab = SpectrumTab(library, SpectrumControls.names())
     kept = tab.masked(model, seed, label["value"], **values)["save"]
     assert np.array_equal(pixels(kept), recipes.replay(recipe, library.get("tiny")).masked)

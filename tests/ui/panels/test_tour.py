@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.flow.point_requests import DRAWN
+from analysis.flow.clouds import DRAWN
 from analysis.flow.points import PointFlows
 from analysis.guide.lessons import LESSONS, Reply
 from analysis.studio import Studio

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
-from analysis.flow.point_requests import DRAWN
+from analysis.flow.clouds import DRAWN
 from analysis.flow.points import PointFlows
 from analysis.recipes import recipe
 from flow_core.paths import PATH_NAMES, PATHS

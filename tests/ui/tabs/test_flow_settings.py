@@ -8,9 +8,10 @@ import json
 import pytest
 
 from analysis.core.errors import UserError
+from analysis.flow.clouds import DRAWN
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import DRAWN, Flow2DRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest

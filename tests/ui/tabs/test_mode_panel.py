@@ -81,9 +81,10 @@ def test_what_is_kept_makes_the_picture_again(panel, library):
 
 
 def test_a_recipe_fills_the_controls(panel):
-    request = MaskRequest(3, -1, (0.2, 0.7), (0, 1, 2), "abs", (1, 2))
+    request = MaskRequest(3, -1, (0.2, 0.7), (0, 1, 2), "abs", (1, 2), "mean")
     assert panel.fill(request) == {
         "low": 0.2, "high": 0.7, "small": 0, "middle": 1, "large": 2, "order": "abs", "levels": [1, 2],
+        "ablation": "mean",
     }  # fmt: skip
     with pytest.raises(UserError, match="page shows three"):
         panel.fill(MaskRequest(3, -1, (0.5,), (0, 1)))
