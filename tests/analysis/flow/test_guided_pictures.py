@@ -12,9 +12,10 @@ from analysis.flow.images import FlowPicturesRequest, GuidanceSweepRequest, Imag
 from analysis.flow.settings import SideBySideRequest
 from analysis.recipes.recipe import request_of, settings_of
 from flow_core.fields import Exact, Prediction
+from flow_core.model import FlowConfig, save
 from flow_core.samplers import euler
 from foundation import noise
-from tests.analysis.flow.image_flows import write_flows
+from tests.analysis.flow.image_flows import random_flow, write_flows
 
 ASKED = FlowPicturesRequest(data="cifar10", label=1, nfe=4, seeds=(3, 5), guidance=2.5)
 
@@ -56,6 +57,21 @@ def test_the_exact_flow_is_the_guided_one(bench):
     assert not np.array_equal(guided, plain)
     taylor = bench.flow_pictures(dataclasses.replace(ASKED, sampler="taylor2"))
     assert taylor.nfe == 8
+
+
+def test_a_net_of_mean_velocities_is_a_choice_beside_the_others(tmp_path):
+    mean = random_flow(FlowConfig("meanflow", 0.0, predicts="average", data_std=0.5), 4, classes=3)
+    save(mean, tmp_path / "images-shapes-meanflow.flow.safetensors", {}, torch.float32)
+    flows = ImageFlows(tmp_path)
+    assert flows.kind("shapes").paths == ("meanflow",)
+    result = flows.flow_pictures(FlowPicturesRequest(path="meanflow", nfe=1, seeds=(3, 5)))
+    x = noise((3, 5), (3, 16, 16))
+    with torch.no_grad():
+        want = as_pictures(x + mean(x, 0.0, end=1.0).velocity, "")
+    np.testing.assert_array_equal(result.pictures, want)
+    assert result.nfe == 1 and result.net == "images-shapes-meanflow"
+    guided = flows.flow_pictures(FlowPicturesRequest(path="meanflow", nfe=2, seeds=(3,), label=1, guidance=2.0))
+    assert guided.nfe == 4
 
 
 def test_a_sweep_over_scales(bench):
