@@ -26,7 +26,7 @@ from torch import Tensor
 from analysis.core.errors import UserError
 from analysis.core.progress import Progress
 from analysis.koopman.linearity import DMD, exact_dmd
-from foundation.statistics import LEVEL
+from foundation.statistics import CONFIDENCE
 
 MAX_NUMBERS = 2**26  # 512 MB in float64
 NEAR_ALIASING = 0.9  # of pi over the step
@@ -187,7 +187,7 @@ def study(
     remarks = _remarks(known, dmd, spread, step, basis.shape[1], rank, len(test))
     ends = np.full((2, 2, len(dmd.eigenvalues)), np.nan)
     if spread is not None:
-        tail = (1 - LEVEL) / 2
+        tail = (1 - CONFIDENCE) / 2
         ends = np.stack([np.nanquantile(part, [tail, 1 - tail], axis=0) for part in (spread.real, spread.imag)])
     rates = dmd.eigenvalues.numpy()
     kept = singular[: basis.shape[1]].square().sum() / singular.square().sum()
