@@ -335,12 +335,13 @@ ENDPOINTS = (
     picture: base64 PNG, JPEG or WebP, at most 4 MB; its central square is brought to the model's size. mask:
     base64 picture, white = UNKNOWN. seed: of what is made up. steps: 1 to 40. method: "iterative" or "latent" (one
     step, the known picture encoded at tau). truth: whether the picture is right inside the hole, too, so that the
-    result can be measured. frames: also give every step. Returns picture, given, frames (base64 PNG), sigma of the
-    steps, nfe (network calls), numbers (psnr in dB over the hole, null where it is infinite since nothing differs;
-    ssim; lpips, null without a backbone), which are null without truth.""",
+    result can be measured. frames: also give every step. end: last noise level, 0 for the published grid. skip: hold
+    the map still at small noise. Returns picture, given, frames (base64 PNG), sigma of the steps, nfe (network calls),
+    numbers (psnr in dB over the hole, null where it is infinite since nothing differs; ssim; lpips, null without a
+    backbone), which are null without truth.""",
         _restored,
         InpaintRequest,
-        "model picture mask seed label steps method tau truth frames",
+        "model picture mask seed label steps method tau truth frames end skip",
         defaults={"frames": False},
     ),
     Endpoint(
@@ -350,7 +351,7 @@ ENDPOINTS = (
     Arguments and result as in /inpaint; truth: whether the picture's own colours are right.""",
         _restored,
         ColorizeRequest,
-        "model picture seed label steps truth frames",
+        "model picture seed label steps truth frames end skip",
         defaults={"frames": False},
     ),
     Endpoint(
