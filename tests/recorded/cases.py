@@ -58,7 +58,17 @@ def _half() -> np.ndarray:
     return mask
 
 
-PICTURE, HOLE = png(_scene()), png(_half())
+def _states() -> str:
+    """Six trajectories of a damped turn in three numbers, 12 times, as base64 NPZ."""
+    at, angle = np.arange(12) / 4, np.arange(6)
+    phase = at[None] * 1.5 + angle[:, None]
+    states = np.exp(-0.2 * at)[None, :, None] * np.stack([np.cos(phase), np.sin(phase), 0.3 * np.cos(phase)], -1)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, states=states.astype(np.float32), times=at)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+PICTURE, HOLE, STATES = png(_scene()), png(_half()), _states()
 TRAINING = {"path": "sbcfm", "steps": 25, "width": 16, "seed": 2}
 CROSS = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
 
@@ -261,6 +271,12 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
         {"model": "cifar10", "contrast": "", "class_from": 0, "class_to": 5, "strengths": [1.5]},
         Refused("contrast", {"contrast": "weather"}),
         Refused("direction", {"method": "groups", "index": 3, "count": 2}),
+    ],
+    "dynamics": [
+        {"npz": STATES, "rank": 3, "draws": 20},
+        {"npz": STATES, "rank": 2, "held_out": 0, "draws": 10},
+        Refused("npz", {"npz": "no base64!"}),
+        Refused("rank", {"npz": STATES, "rank": 0}),
     ],
     "edit": [
         {},
