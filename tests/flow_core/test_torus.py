@@ -43,7 +43,7 @@ def test_the_density_by_images_of_one_turn_at_a_time():
                 s = float(WORLD.stds[k])
                 want = want + WORLD.weights[k] * (-(x - mean).square().sum(1) / (2 * s**2)).exp() / (2 * math.pi * s**2)
     torch.testing.assert_close(WORLD.log_prob(x).exp(), want)
-    turned = x + 2 * math.pi * torch.tensor([2.0, -1.0])
+    turned = x + 2 * math.pi * torch.tensor([2.0, -1.0], dtype=torch.float64)
     torch.testing.assert_close(WORLD.log_prob(turned), WORLD.log_prob(x))
 
 
