@@ -19,11 +19,7 @@ from foundation import noise
 from foundation.randomness import FIRST_SEED
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 
-
-@pytest.fixture(autouse=True)
-def no_backbone(monkeypatch, tmp_path):
-    monkeypatch.delenv("KOOPMAN_LPIPS", raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("no_backbone")
 
 
 def spread(x):
