@@ -7,6 +7,7 @@ lists, what has no number is null. The work of a call is bounded, and a call tha
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import Any
 
@@ -29,11 +30,11 @@ from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
-from foundation.pictures import limit_decoders
+from foundation.decoding import limit_decoders
 from ui.api.codec import pictures_and_numbers, result_json
 from ui.api.endpoint import Call, Endpoint, Limit
 from ui.components.html import one_line
-from ui.server.runs import LONG_QUEUE
+from ui.server.runs import LONG_QUEUE, deadline
 from ui.source import readable
 from ui.tabs.flow_images import EXACT_QUEUE
 from ui.tabs.flow_settings import LETTERS
@@ -78,12 +79,12 @@ def _mode(call: Call) -> dict[str, Any]:
 
 def _restored(call: Call) -> dict[str, Any]:
     ask = call.bench.inpaint if isinstance(call.request, InpaintRequest) else call.bench.colorize
-    answer = result_json(ask(call.request), ("stopped",))
+    answer = result_json(ask(call.request, call.watch), ("stopped",))
     return answer if call.more["frames"] else answer | {"frames": []}
 
 
 def _flow_2d(call: Call) -> dict[str, Any]:
-    result = call.studio.points.flow_2d(call.request)
+    result = call.studio.points.flow_2d(call.request, call.watch)
     answer = result_json(result, ("trajectories", "predictions", "density", "axis"))
     shown = result.trajectories if call.more["trajectories"] else None
     return answer | {"points": result.points, "trajectories": shown}
@@ -91,7 +92,7 @@ def _flow_2d(call: Call) -> dict[str, Any]:
 
 def _train_toy(call: Call) -> dict[str, Any]:
     losses, fits, end = [], [], time.monotonic() + TRAINING_SECONDS
-    looks: Any = call.studio.points.train_toy(call.request)
+    looks: Any = call.studio.points.train_toy(call.request, deadline(math.inf))
     try:
         for look in looks:
             losses += look.losses.tolist()
@@ -109,7 +110,7 @@ def _flow_images(call: Call) -> dict[str, Any]:
     steps, distance = call.more["steps"], None
     if steps and request.nfe * len(request.seeds) > MAX_SENT:
         raise UserError(f"Steps come back for at most {MAX_SENT} pictures: ask for fewer calls or seeds.", "steps")
-    result = images.flow_pictures(request)
+    result = images.flow_pictures(request, call.watch)
     if call.more["distance"]:
         distance = images.distance(request, call.watch)
     return result_json(result, ("states", "predictions")) | {
@@ -123,7 +124,7 @@ def _flow_images(call: Call) -> dict[str, Any]:
 
 def _forecast(call: Call) -> dict[str, Any]:
     series, every = call.studio.series, call.more["every_member"]
-    result = series.forecast(call.request, FORECAST_SECONDS)
+    result = series.forecast(call.request, FORECAST_SECONDS, call.watch)
     answer = result_json(result, ("anomaly", "period", "plane", "same_data", "licence", "members", "maps"))
     return answer | {
         "levels": QUANTILES,
@@ -137,7 +138,7 @@ def _recipe(call: Call) -> dict[str, Any]:
     studio, recipe = call.studio, recipes.from_json(call.more["recipe"])
     if not recipe.of_flows:
         name = find_model(studio.library, recipe)
-        pictures, numbers = pictures_and_numbers(recipes.replay(recipe, studio.library.get(name)))
+        pictures, numbers = pictures_and_numbers(recipes.replay(recipe, studio.library.get(name), call.watch))
         return {"kind": recipe.kind, "model": name, "pictures": pictures, "numbers": numbers}
     request, endpoint = check_flows(recipe, studio), BY_NAME[recipe.kind]
     about = {"kind": recipe.kind, "model": recipe.model}
@@ -184,7 +185,7 @@ ENDPOINTS = (
 
     model: name, "" for the default. seeds: 1 to 64 whole numbers. label: class index, -1 for none. Returns
     pictures (base64 PNG, in the order of the seeds), nfe (network calls a picture), seconds.""",
-        lambda call: call.bench.generate(call.request),
+        lambda call: call.bench.generate(call.request, call.watch),
         GenerateRequest,
         "model seeds label",
         defaults={"seeds": [0]},
@@ -196,7 +197,7 @@ ENDPOINTS = (
     steps: 4 to 40 noise levels. Returns sigma, tau, koopman / denoised / state (base64 PNG a level, noise
     first), final (teacher's picture), mse, lpips (between koopman and denoised), nfe_model, nfe_teacher; null
     where there is no teacher or no LPIPS backbone.""",
-        lambda call: call.bench.trajectory(call.request),
+        lambda call: call.bench.trajectory(call.request, call.watch),
         TrajectoryRequest,
         "model seed label steps",
         defaults={"seed": 0},
@@ -313,24 +314,26 @@ ENDPOINTS = (
         """Mix bands of a reference into the picture of a seed, beside a control that mixes all bands.
 
     reference: "seed", "scene" (drawn, numbered by reference_seed) or "picture". picture: base64 PNG, JPEG or WebP,
-    at most 4 MB. encoding: "noise", "ode" or "latent", the last two for seeds only. tau: edit time, 0 picture to 1
-    noise. edges, order: the bands as in /mask_bands. bands: numbers of those that are mixed. ratio: 0 to 1.
-    region: "whole", "lower-half", "lower-left-triangle", "lower-left-quadrant" or "painted". mask: for "painted",
-    base64 picture, white = mix here. Returns original, edited, control, reference, encoded (base64 PNG), strip at
-    strip_ratios, sigma of tau, share of modes mixed, numbers and numbers_control (outside: mean squared change
-    outside the region; high_correlation with the reference inside; low_distance to the original; null where not
-    defined).""",
-        lambda call: call.bench.edit(call.request),
+    at most 16 MB. encoding: "noise", "ode", "latent" or "inversion" (the teacher's ODE run back from the picture); the
+    second and third for seeds only. tau: edit time, 0 picture to 1 noise. edges, order: the bands as in /mask_bands.
+    bands: numbers of those that are mixed. ratio: 0 to 1. region: "whole", "lower-half", "lower-left-triangle",
+    "lower-left-quadrant" or "painted". mask: for "painted", base64 picture, white = mix here. levels: indices that are
+    mixed, [] for all. feather: softens the region's edge by so many pixels, 0 to 8. Returns original, edited, control,
+    reference, encoded (base64 PNG), strip at strip_ratios, sigma of tau, share of modes mixed, numbers and
+    numbers_control (outside: mean squared change outside the region; high_correlation with the reference inside;
+    low_distance to the original; null where not defined), leakage and leakage_control (change outside of the region
+    over that inside, or null).""",
+        lambda call: call.bench.edit(call.request, call.watch),
         EditRequest,
         "model seed label reference reference_seed reference_label picture encoding noise_seed tau edges bands "
-        "order ratio region mask",
+        "order ratio region mask levels=entries feather",
         defaults={"seed": 0},
     ),
     Endpoint(
         "inpaint",
         """Fill the hole of a picture.
 
-    picture: base64 PNG, JPEG or WebP, at most 4 MB; its central square is brought to the model's size. mask:
+    picture: base64 PNG, JPEG or WebP, at most 16 MB; its central square is brought to the model's size. mask:
     base64 picture, white = UNKNOWN. seed: of what is made up. steps: 1 to 40. method: "iterative" or "latent" (one
     step, the known picture encoded at tau). truth: whether the picture is right inside the hole, too, so that the
     result can be measured. frames: also give every step. Returns picture, given, frames (base64 PNG), sigma of the
@@ -419,16 +422,19 @@ ENDPOINTS = (
 
     density: "8gaussians", "checkerboard", "moons", "spirals", "pinwheel", or "drawn" with drawing: rows of weights
     of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff", "meanflow"
-    (whose net says mean velocities, by which "euler" jumps). sampler: "euler", "heun", "rk4", "taylor2",
-    "multistep", "published" or "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise),
-    "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm" and "idff". gammas: -100 to 100. grid: "uniform" or "cosine".
-    points: 16 to 2048. net: "auto", "oracle", "shipped", or a key from /train_toy.
+    (whose net says mean velocities, by which "euler" jumps), "target", "vp". sampler: "euler", "heun", "rk4",
+    "taylor2", "multistep", "published" or "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched
+    noise), "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm", "idff" and "target" (where it is the noise left at
+    t = 1). gammas: -100 to 100. grid: "uniform" or "cosine". points: 16 to 2048. net: "auto", "oracle", "shipped", or
+    a key from /train_toy. source: "normal" noise, or a density (with source_drawing as drawing), on "icfm", "otcfm"
+    and "meanflow".
     Returns net, nfe and derivatives as counted, times, points [n][2], trajectories [n][time][2] or null;
     numbers, floor (data against data) and oracle (the same sampler on the closed form, or null), each with mmd2
     (unbiased), mmd2_biased and w2, whose points are w2_points.""",
         _flow_2d,
         Flow2DRequest,
-        "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories",
+        "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories source "
+        "source_drawing",
         defaults={"trajectories": False},
     ),
     Endpoint(
@@ -447,13 +453,13 @@ ENDPOINTS = (
         "train_toy",
         """Train a net on a density; comes back when it is done, or stopped after a minute.
 
-    density, drawing, path, sigma0: as in /flow_2d. steps: of 256 points, 25 to 2000. width: of the net's 3 hidden
-    layers, 16 to 256. Returns key (for net of /flow_2d; kept for some time), step reached, steps asked for,
-    seconds, losses [step, mean loss], mmd2 [step, unbiased MMD^2 of a preview], numbers of the last preview or
-    null.""",
+    density, drawing, path, sigma0, source, source_drawing: as in /flow_2d. steps: of 256 points, 25 to 2000. width:
+    of the net's 3 hidden layers, 16 to 256. Returns key (for net of /flow_2d; kept for some time), step reached, steps
+    asked for, seconds, losses [step, mean loss], mmd2 [step, unbiased MMD^2 of a preview], numbers of the last preview
+    or null.""",
         _train_toy,
         TrainRequest,
-        "density path sigma0 steps width seed drawing",
+        "density path sigma0 steps width seed drawing source source_drawing",
         defaults={"steps": 500},
         limits=(Limit(lambda r: r.steps, 2000, "The number of training steps"),),
         queue=LONG_QUEUE,
@@ -467,13 +473,15 @@ ENDPOINTS = (
     "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds:
     1 to 8, one a picture, the same noise for every net and sampler. label: class index, -1 for none. gammas: -100 to
     100. grid: "uniform" or "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most
-    256). distance: whether the net's plain flow is followed in 61 calls and compared; this takes longer.
+    256). distance: whether the net's plain flow is followed in 61 calls and compared; this takes longer. guidance:
+    0 to 20, times the velocity of the class less that without one, between guidance_from and guidance_to in t; 1 for
+    none. Where it acts every step takes a call more, which nfe counts.
     Returns net, nfe and derivatives as counted, seconds, times, pictures [seed]; x1_hat [step][seed] and states
     [time][seed], or null; exact [seed] and distance with mse, psnr, ssim, lpips, each [seed] (null for equal
     pictures or without a backbone), or null. Pictures are base64 PNG.""",
         _flow_images,
         FlowPicturesRequest,
-        "data path sampler nfe seeds label gamma1 gamma2 gamma3 grid steps distance",
+        "data path sampler nfe seeds label gamma1 gamma2 gamma3 grid steps distance guidance guidance_from guidance_to",
         defaults={"steps": False, "distance": False},
         queue=EXACT_QUEUE,
     ),

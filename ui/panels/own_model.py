@@ -61,7 +61,7 @@ def build_own_model(page: Page) -> None:
         return
     with gr.Accordion("Use your own model", open=False, elem_id="own"):
         gr.HTML(INTRO)
-        with gr.Row():
+        with gr.Column(min_width=0):
             model, teacher = (
                 gr.File(
                     label=text, file_types=[".safetensors"], type="filepath", height=110, elem_id=f"own-{name}",
