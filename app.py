@@ -1,4 +1,4 @@
-"""Starts the browser app: python app.py [--host 127.0.0.1] [--port 7860] [--models DIR] [--public]."""
+"""Starts the browser app: python app.py [--host 127.0.0.1] [--port 7860] [--models DIR] [--public] ..."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import errno
 import ipaddress
 import math
 import os
+import re
 import socket
 import sys
 
 MAX_PORT = 65535
 TRIED = 100  # ports above the one that is in use
+# scheme, host and port of a page, as a content security policy takes it
+ORIGIN = r"https?://(\*\.)?([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9a-fA-F:]+\])(:\d{1,5})?"
 MAX_THREADS = 4  # small pictures gain nothing from more, and a laptop stays usable
 
 
@@ -28,8 +31,20 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--public", action="store_true", help="strangers may come: smaller limits, stricter headers, and any --host"
     )
+    parser.add_argument(
+        "--root-path", metavar="PATH", default="", help="where a proxy shows the page, like /ks (docs/deploy.md)"
+    )
+    parser.add_argument(
+        "--frame-from", metavar="URL", action="append", default=[],
+        help="let pages of this host show the studio in a frame, like https://course.example.org; may be repeated",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     args.host = bare(args.host)
+    args.root_path = args.root_path.rstrip("/")
+    if not re.fullmatch(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*", args.root_path):
+        parser.error("--root-path is a path of letters, digits and -._~ from the root of the host, like /ks.")
+    if wrong := next((url for url in args.frame_from if not re.fullmatch(ORIGIN, url)), None):
+        parser.error(f"--frame-from {wrong!r:.80}: give scheme and host only, like https://course.example.org.")
     if not args.host or not args.host.isprintable() or " " in args.host:
         parser.error("--host needs an address or name of this machine, like 127.0.0.1, ::1 or 0.0.0.0.")
     if "%" in args.host:
@@ -59,14 +74,22 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def prepare_environment() -> None:
-    """Settings that must stand before gradio and torch are imported."""
+def prepare_environment(host: str = "127.0.0.1") -> None:
+    """Settings that must stand before gradio and torch are imported; `host` = where the app will listen."""
     for name, value in {
         "GRADIO_ANALYTICS_ENABLED": "False",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_OFFLINE": "1",
+        # else every answer makes a table of all answers before it, for a page of figures that is not offered
+        "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**12),
+        "GRADIO_ANALYTICS_MAX_EVENTS": "100",
     }.items():
         os.environ[name] = value
+    # Gradio asks its own server whether it is there, and would ask a proxy for it
+    own = {"127.0.0.1", "localhost", "::1", host}
+    for name in ("no_proxy", "NO_PROXY"):
+        known = os.environ.get(name) or os.environ.get(name.swapcase(), "")
+        os.environ[name] = ",".join([*filter(None, [known]), *sorted(own - set(known.split(",")))])
     os.environ.pop("GRADIO_VIBE_MODE", None)  # would let any visitor run code
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, str(min(MAX_THREADS, os.cpu_count() or 1)))
@@ -119,7 +142,7 @@ def fail(sentence: str) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Start the app; returns the exit code, 2 where it cannot start."""
     args = parse(argv)
-    prepare_environment()
+    prepare_environment(args.host)
     if why := obstacle(args.host, args.port):
         return fail(why)
 
@@ -167,7 +190,7 @@ def page(args: argparse.Namespace) -> tuple:
     if args.public:
         options = limits.restrict(demo, options)
         print(limits.exposure(reached(args.host, args.port), demo, library.names()), flush=True)
-    return demo, options
+    return demo, limits.shown_in(options, args.frame_from) | {"root_path": args.root_path or None}
 
 
 def address(host: str, port: int) -> str:

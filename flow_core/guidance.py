@@ -59,10 +59,12 @@ class Guided:
 
     def __call__(self, x: Tensor, t: Tensor, **more: Tensor) -> Prediction:
         """t is one time for the whole batch."""
-        told, g = self.conditional(x, t, **more), self.guidance
+        labelled, g = self.conditional(x, t, **more), self.guidance
         # a time that carries a tangent, as in Taylor-2, cannot be read: only where there is an interval
         if g.scale == 1 or ((g.low, g.high) != (0, 1) and not g.acts(float(t))):
-            return told
+            return labelled
         plain, w = self.unconditional(x, t, **more), g.scale
         self.extra += 1
-        return Prediction(*(None if a is None else b + w * (a - b) for a, b in zip(told, plain, strict=True)))
+        return Prediction(
+            *(None if a is None or b is None else b + w * (a - b) for a, b in zip(labelled, plain, strict=True))
+        )

@@ -6,7 +6,7 @@ Every key of the TOML file can be overridden: `--training.images=2000`. Runs und
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING
 
 from foundation.commands import training_command
@@ -26,7 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     return training_command("flow_core.train", __doc__, ("toy", "images", "series", "torus"), _runs, argv)
 
 
-def train_live(task: Task, config: TrainingConfig, every: int = 25) -> Generator[tuple[int, float], None, None]:
+def train_live(
+    task: Task, config: TrainingConfig, every: int = 25, before_step: Callable[[int, int], None] | None = None
+) -> Generator[tuple[int, float], None, None]:
     """Train a small task in this process, a few steps at a time, without a folder.
 
     While the caller holds a pair, and after the end or `close()`, the task has its averaged (EMA) weights, so that
@@ -36,6 +38,7 @@ def train_live(task: Task, config: TrainingConfig, every: int = 25) -> Generator
         task: network and loss, on the CPU.
         config: images, batch, learning rate, optimizer, EMA; the rest is for long runs.
         every: steps from one pair to the next.
+        before_step: called with (steps done, steps in all) before every one; may raise to stop.
 
     Yields:
         (steps done, mean loss since the last pair); the last pair comes after the last step.
@@ -58,6 +61,8 @@ def train_live(task: Task, config: TrainingConfig, every: int = 25) -> Generator
     task.train()
     try:
         for step in range(steps):
+            if before_step is not None:
+                before_step(step, steps)
             images = step * config.batch
             drawn = task.draw(step, config.batch, generator)
             loss = task(torch.tensor(images / config.images), *drawn)["loss"]

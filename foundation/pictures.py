@@ -1,22 +1,17 @@
-"""Pictures as bytes: files of any origin as square uint8 arrays, and the one rule between floats and bytes."""
+"""Pictures as bytes: a folder of files as square uint8 arrays, and the one rule between floats and bytes."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
+from foundation.decoding import SUFFIXES, PictureError, read_picture
 from foundation.locations import DataError
-from foundation.readers import MAX_BYTES, MAX_PIXELS
-
-FORMATS = ("PNG", "JPEG", "WEBP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+from foundation.readers import MAX_DATASET_BYTES
 
 
 def to_bytes(x: Tensor) -> Tensor:
@@ -71,57 +66,16 @@ def read_folder(path: Path, size: int) -> tuple[np.ndarray, int]:
         DataError: no folder, no usable picture, or too many for the memory.
     """
     files = find_pictures(path)
-    if len(files) * size**2 * 3 > MAX_BYTES:
+    if len(files) * size**2 * 3 > MAX_DATASET_BYTES:
         raise DataError(f"{len(files):,} pictures of size {size} need over 4 GB; use fewer or a smaller size.")
     pixels = np.empty((len(files), size, size, 3), np.uint8)
     good = 0
     for file in files:
         try:
             pixels[good] = read_picture(file, size)
-        except Exception:  # decoders of damaged files raise nearly anything; one bad file must not end a run
+        except (PictureError, OSError):  # one bad file must not end a run
             continue
         good += 1
     if not good:
         raise DataError(f"None of the {len(files):,} picture files in {path} could be read; check some of them.")
     return pixels[:good], len(files) - good
-
-
-def read_picture(file: Path | BinaryIO, size: int) -> np.ndarray:
-    """One picture: turned as its EXIF says, on white where transparent, central square, LANCZOS to size.
-
-    Returns:
-        uint8 (size, size, 3).
-
-    Raises:
-        DataError: more than 50 megapixels; what the decoder raises where it is not a picture.
-    """
-    with Image.open(file, formats=FORMATS) as opened:
-        width, height = opened.size
-        if width * height > MAX_PIXELS:
-            raise DataError(f"The picture has {width}x{height} pixels; reduce it to 50 megapixels or less.")
-        # A large JPEG then decodes at 1/2, 1/4 or 1/8 of its size, never below the size asked here.
-        opened.draft(None, (2 * size, 2 * size))
-        image: Image.Image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I"):  # 16 bits a pixel; convert() would clip all but the darkest to white
-            image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = image.convert("RGB")
-        side = min(image.size)
-        left, top = (image.width - side) / 2, (image.height - side) / 2
-        box = (left, top, left + side, top + side)
-        return np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))
-
-
-UPLOAD_BYTES = 4 * 2**20
-UPLOAD_PIXELS = 4_000_000
-
-
-def limit_decoders() -> None:
-    """Make Pillow refuse pictures over MAX_PIXELS from their headers, whoever decodes them in this process.
-
-    `open_picture` looks at the header itself; this is for what Gradio or a later part of the page may decode.
-    """
-    Image.MAX_IMAGE_PIXELS = UPLOAD_PIXELS
-    warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -27,7 +27,7 @@ from torch import Tensor
 from foundation import checkpoints
 from foundation.atomic_write import atomic_write
 from foundation.checkpoints import CheckpointError
-from foundation.commands import VERSION
+from foundation.commands import PROGRAM_VERSION
 from foundation.settings import SettingsError
 from foundation.unet import UNetConfig, count_parameters
 from koopman_core import inert_pickle
@@ -383,7 +383,7 @@ def _card(official: OfficialWeights, teacher: EDM, source: Path, name: str) -> d
         data = {**data, "name": "cifar10", "spec": "cifar10", "classes": classes}
     return {
         "name": f"{name.removesuffix('-teacher')}-teacher", "kind": "EDM teacher", "data": data,
-        "licence": official.licence, "version": VERSION, "parameters": count_parameters(teacher), "metrics": {},
+        "licence": official.licence, "version": PROGRAM_VERSION, "parameters": count_parameters(teacher), "metrics": {},
         "origin": {
             "file": source.name, "sha256": checkpoints.sha256(source),
             "summary": "converted from official EDM weights (Karras et al. 2022)",

@@ -278,10 +278,3 @@ def several(values, most: int, what: str) -> tuple:
     if not isinstance(values, (list, tuple)) or not 1 <= len(values) <= most:
         raise UserError(f"{what} must be a list of 1 to {most} items.")
     return tuple(values)
-
-
-def one_of(value, allowed: tuple[str, ...], what: str) -> str:
-    """One of some words, or a UserError that lists them."""
-    if not isinstance(value, str) or value not in allowed:
-        raise UserError(f"{what} must be one of {', '.join(allowed)}.")
-    return value

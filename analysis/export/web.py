@@ -33,7 +33,8 @@ from analysis.export.onnx_graphs import Difference, write_graphs
 from analysis.export.web_flow import write_flow
 from analysis.guide import lessons as guide
 from analysis.guide.lessons import EDGES, LESSONS, SEED
-from analysis.recipes.recipe import PROGRAM, TORCH, VERSION
+from analysis.koopman.ablations import mean_latents
+from analysis.recipes.recipe import FORMAT_VERSION, PROGRAM, TORCH
 from analysis.workbench.findings import overall_errors
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
@@ -48,7 +49,8 @@ from koopman_core.model import KoopmanDiffusion
 
 HERE = Path(__file__).resolve().parent
 PAGE, SOURCE = HERE / "web_page", HERE.parents[1] / "web"
-PAGE_FILES = ("index.html", "page.css", "page.js", "engine.js", "engine-gpu.js", "flow.js", "sw.js")
+PAGE_FILES = ("index.html", "page.css", "page.js", "engine.js", "engine-gpu.js", "flow.js", "sw.js", "licences.txt")
+RUNTIME_VERSION = "1.30.0"  # of onnxruntime-web, that of web/package.json, which an installed copy does not have
 RUNTIME = {  # of onnxruntime-web's dist: the loader as it is, the wasm compressed
     "ort-wasm-simd-threaded": "cpu",
     "ort-wasm-simd-threaded.asyncify": "gpu",
@@ -79,11 +81,6 @@ class Site:
     difference: Difference
 
 
-def runtime_version() -> str:
-    """The pinned release of onnxruntime-web."""
-    return json.loads((SOURCE / "package.json").read_text())["dependencies"]["onnxruntime-web"]
-
-
 def find_runtime(runtime: str | Path | None = None, install: bool = True) -> Path:
     """The dist folder of onnxruntime-web: the given one, else that in web/, where npm puts it when it is missing.
 
@@ -94,7 +91,7 @@ def find_runtime(runtime: str | Path | None = None, install: bool = True) -> Pat
     Raises:
         UserError: not there; the sentence says the cure.
     """
-    sentence = NO_RUNTIME.format(version=runtime_version())
+    sentence = NO_RUNTIME.format(version=RUNTIME_VERSION)
     dist = Path(runtime) if runtime else SOURCE / "node_modules" / "onnxruntime-web" / "dist"
     if install and not runtime and not dist.is_dir() and shutil.which("npm"):
         command = ["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
@@ -102,8 +99,8 @@ def find_runtime(runtime: str | Path | None = None, install: bool = True) -> Pat
     if not all((dist / f"{name}{end}").is_file() for name in RUNTIME for end in (".wasm", ".mjs")):
         raise UserError(sentence)
     package = dist.parent / "package.json"
-    version = json.loads(package.read_text()).get("version") if package.is_file() else runtime_version()
-    if version != runtime_version():
+    version = json.loads(package.read_text()).get("version") if package.is_file() else RUNTIME_VERSION
+    if version != RUNTIME_VERSION:
         raise UserError(f"{dist} is of release {version}, and the page was built for another one. {sentence}")
     return dist
 
@@ -140,6 +137,16 @@ def write_spectrum(model: KoopmanDiffusion, path: Path) -> list[dict]:
     numbers = [part.numpy().ravel() for e in entries for part in (e.alpha, e.beta)]
     path.write_bytes(np.concatenate(numbers).astype("<f4").tobytes())
     return [{"name": e.name, "shape": list(e.shape)} for e in entries]
+
+
+def write_means(bench: Workbench, path: Path, report: Progress = None) -> None:
+    """Write the mean of E(x_T) over many noises as float16, level after level: without a class, then of every class."""
+    labels = range(-1, bench.model.config.classes)
+    means = []
+    for k, label in enumerate(labels):
+        step = part(report, k / len(labels), (k + 1) / len(labels))
+        means += [m.numpy().ravel() for m in mean_latents(bench.model, label, progress=step)]
+    path.write_bytes(np.concatenate(means).astype("<f2").tobytes())
 
 
 def _plain(value):
@@ -234,15 +241,16 @@ def write_site(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a folder.")
-    difference = write_graphs(loaded, folder / "model", part(report, 0.1, 0.7))
-    say(0.7, "the first picture and the lessons")
+    difference = write_graphs(loaded, folder / "model", part(report, 0.1, 0.6))
+    write_means(bench, folder / "model" / "means.bin", part(report, 0.6, 0.8))
+    say(0.8, "the first picture and the lessons")
     site = describe(bench)
     site["entries"] = write_spectrum(loaded, folder / "model" / "spectrum.bin")
     site["difference"] = asdict(difference)
     site["nets"] = write_flow(folder / "flow", flows)
     site["lessons"], site["lessonEdges"], site["checks"] = lessons(), list(EDGES), CHECKS
     site["linearity"] = linearity(bench)
-    site |= {"program": PROGRAM, "torch": TORCH, "recipe": VERSION, "maxSeed": MAX_SEED, "gpu": gpu}
+    site |= {"program": PROGRAM, "torch": TORCH, "recipe": FORMAT_VERSION, "maxSeed": MAX_SEED, "gpu": gpu}
     say(0.9, "the page")
     write_runtime(folder / "runtime", dist)
     if not gpu:

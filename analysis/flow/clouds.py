@@ -21,12 +21,12 @@ from flow_core.densities.mixtures import MAX_CELLS
 from flow_core.densities.toys import TOYS, Toy, drawn, toy
 from foundation.randomness import derived_seed
 
-CACHE_BYTES = 64 * 2**20
+CLOUD_CACHE_BYTES = 64 * 2**20
 W2_POINTS = 512  # exact assignment of 2048 points takes a second
 HELD_OUT = 2048
 DENSITY_CELLS = 80
 # parts of the random numbers that belong to one seed
-NOISE, STEPS, DATA, MOREDATA = 1, 2, 3, 4
+NOISE_PART, STEPS_PART, DATA_PART, MORE_DATA_PART = 1, 2, 3, 4
 DRAWN = "drawn"
 
 
@@ -101,7 +101,7 @@ class Clouds:
         cache_bytes: bound of what is kept.
     """
 
-    def __init__(self, cache_bytes: int = CACHE_BYTES):
+    def __init__(self, cache_bytes: int = CLOUD_CACHE_BYTES):
         self._cache = ByteLRU(cache_bytes)
         self._lock = threading.RLock()
 
@@ -127,25 +127,25 @@ class Clouds:
         return self._cached(cloud, ("contours",), make)
 
     def data(self, cloud: Cloud, part: int, n: int) -> Tensor:
-        """n points (n, 2) of a part of the random numbers of the question's seed: `DATA` or `MOREDATA`."""
+        """n points (n, 2) of a part of the random numbers of the question's seed: `DATA_PART` or `MORE_DATA_PART`."""
         seed = derived_seed(part, cloud.seed)
         return self._cached(cloud, ("data", seed, n), lambda: self.toy(cloud).sample(n, seed))
 
     def numbers(self, cloud: Cloud, x: Tensor) -> CloudNumbers:
         """Points (m, 2) against held-out data; W2 of the first points of both."""
-        held_out = self.data(cloud, DATA, HELD_OUT)
+        held_out = self.data(cloud, DATA_PART, HELD_OUT)
         mmd = self.mmd(cloud)
         n = min(len(x), W2_POINTS)
         return CloudNumbers(mmd.unbiased(x), mmd.biased(x), wasserstein2(x[:n], held_out[:n]))
 
     def mmd(self, cloud: Cloud) -> MMD:
         """To held-out data; its own term, the dearest part, is computed once."""
-        return self._cached(cloud, ("mmd", cloud.seed), lambda: MMD(self.data(cloud, DATA, HELD_OUT)))
+        return self._cached(cloud, ("mmd", cloud.seed), lambda: MMD(self.data(cloud, DATA_PART, HELD_OUT)))
 
     def floor(self, cloud: Cloud, points: int) -> CloudNumbers:
         """Data against data, so many points of it."""
         return self._cached(
-            cloud, ("floor", cloud.seed, points), lambda: self.numbers(cloud, self.data(cloud, MOREDATA, points))
+            cloud, ("floor", cloud.seed, points), lambda: self.numbers(cloud, self.data(cloud, MORE_DATA_PART, points))
         )
 
 

@@ -19,7 +19,7 @@ from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Gamma, Label, Request, Seed, sorted_set
 from analysis.core.images import as_pictures
 from analysis.core.progress import Report
-from analysis.flow.clouds import NOISE, STEPS
+from analysis.flow.clouds import NOISE_PART, STEPS_PART
 from analysis.flow.settings import MAX_NFE, MAX_SETTINGS, MAX_SWEEP_VALUES, FlowSetting, Grid, Nfe, Sampler
 from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
@@ -32,7 +32,7 @@ from foundation.perceptual import available
 from foundation.randomness import derived_seed
 from foundation.unet import UNetConfig
 
-PATHS = ("idff", "otcfm", "meanflow")
+IMAGE_PATHS = ("idff", "otcfm", "meanflow")
 Time = Annotated[float, Field(ge=0, le=1)]
 MAX_PICTURES = 8
 MAX_WORK = 600  # calls times pictures: some ten seconds of one core with a net of 3 M parameters
@@ -61,7 +61,7 @@ class FlowPicturesRequest(FlowSetting):
     SHARED: ClassVar[tuple[str, ...]] = ("data", "label", "seeds", "grid")
     LATER: ClassVar[dict[str, Any]] = {"guidance": 1.0, "guidance_from": 0.0, "guidance_to": 1.0}
     data: Annotated[str, Field(max_length=64)] = "shapes"
-    path: Annotated[str, Choice(PATHS)] = "idff"
+    path: Annotated[str, Choice(IMAGE_PATHS)] = "idff"
     sampler: Sampler = "euler"
     nfe: Nfe = 5
     grid: Grid = "uniform"
@@ -273,9 +273,9 @@ class GuidanceSweepResult:
     nfe: np.ndarray
 
 
-PREFIX = "images-"
+IMAGES_PREFIX = "images-"
 ORDER = ("shapes", "cifar10")  # of the list; others follow by name
-CACHE_BYTES = 64 * 2**20
+IMAGE_CACHE_BYTES = 64 * 2**20
 # Runge-Kutta 4 on cosine steps: on the shapes net and 8 noises at 54 dB or more from the same with 401 calls
 EXACT_NFE = 61
 CURE = "bring the momentum weights closer to 0, or use more network calls"
@@ -319,7 +319,7 @@ class ImageFlows:
     def __init__(self, folder: str | Path = MODELS_DIR):
         self.folder = Path(folder)
         self._nets: dict[str, PictureNet] = {}
-        self._answers, self._exact = ByteLRU(CACHE_BYTES), ByteLRU(CACHE_BYTES)
+        self._answers, self._exact = ByteLRU(IMAGE_CACHE_BYTES), ByteLRU(IMAGE_CACHE_BYTES)
         # two locks: pictures need not wait for the fine resolution
         self._lock, self._exact_lock = threading.RLock(), threading.RLock()
 
@@ -327,9 +327,9 @@ class ImageFlows:
     def kinds(self) -> tuple[PictureFlowInfo, ...]:
         """What there is, from the files' headers; files that cannot be read are left out."""
         found: dict[str, dict[str, tuple[str, ...]]] = {}
-        for file in sorted(self.folder.glob(f"{PREFIX}*{SUFFIX}")):
-            data = file.name.removesuffix(SUFFIX).removeprefix(PREFIX)
-            path = next((p for p in PATHS if p != "idff" and data.endswith(f"-{p}")), "idff")
+        for file in sorted(self.folder.glob(f"{IMAGES_PREFIX}*{SUFFIX}")):
+            data = file.name.removesuffix(SUFFIX).removeprefix(IMAGES_PREFIX)
+            path = next((p for p in IMAGE_PATHS if p != "idff" and data.endswith(f"-{p}")), "idff")
             try:
                 header = checkpoints.peek(file)
             except checkpoints.CheckpointError:
@@ -339,7 +339,8 @@ class ImageFlows:
                 found.setdefault(data.removesuffix(f"-{path}"), {})[path] = _classes(header.card, unet.get("classes"))
         names = sorted(found, key=lambda d: (ORDER.index(d) if d in ORDER else len(ORDER), d))
         return tuple(
-            PictureFlowInfo(d, tuple(p for p in PATHS if p in found[d]), max(found[d].values(), key=len)) for d in names
+            PictureFlowInfo(d, tuple(p for p in IMAGE_PATHS if p in found[d]), max(found[d].values(), key=len))
+            for d in names
         )
 
     def kind(self, data: str) -> PictureFlowInfo:
@@ -367,7 +368,7 @@ class ImageFlows:
                 f"There is no net for {request.data} on the path {request.path}: choose another path, or train one "
                 "with python -m flow_core.train images."
             )
-        name = f"{PREFIX}{request.data}" + ("" if request.path == "idff" else f"-{request.path}")
+        name = f"{IMAGES_PREFIX}{request.data}" + ("" if request.path == "idff" else f"-{request.path}")
         with self._lock:
             if name not in self._nets:
                 self._nets[name] = self._load(name, request.path)
@@ -393,14 +394,21 @@ class ImageFlows:
     # -----------------------------------------------------------------------------------------------------------------
     # Questions
 
-    def flow_pictures(self, request: FlowPicturesRequest) -> FlowPicturesResult:
-        """One setting: pictures, and x1_hat and the state at every step."""
+    def flow_pictures(self, request: FlowPicturesRequest, report: Report | None = None) -> FlowPicturesResult:
+        """One setting: pictures, and x1_hat and the state at every step.
+
+        Args:
+            request: what to run.
+            report: called with (share done, what) at every step; may raise to cancel.
+        """
         net = self.net(request)
 
         def make() -> FlowPicturesResult:
             states, predictions, start = [], [], time.perf_counter()
 
             def keep(i: int, t: float, x: Tensor, x1: Tensor) -> None:
+                if report is not None:
+                    report(t, "flow")
                 states.append(x)
                 predictions.append(x1)
 
@@ -422,7 +430,7 @@ class ImageFlows:
                 result = sample(
                     request.sampler, predict, net.start(request.seeds), path, request.nfe, gammas=request.gammas,
                     spacing=GRIDS[request.grid], callback=callback,
-                    noise_seeds=[derived_seed(NOISE, STEPS, s) for s in request.seeds],
+                    noise_seeds=[derived_seed(NOISE_PART, STEPS_PART, s) for s in request.seeds],
                 )  # fmt: skip
         except RuntimeError as e:  # not every layer has the derivatives that Taylor-2 and orders 2 and 3 need
             if request.sampler != "taylor2" and len(request.gammas) < 2:
@@ -454,7 +462,7 @@ class ImageFlows:
 
     def distance(self, request: FlowPicturesRequest, report: Report | None = None) -> ExactDistance:
         """How far a setting's pictures lie from its net's own exact flow; arguments as `exact`."""
-        made, exact = self.flow_pictures(request).pictures, self.exact(request, report)
+        made, exact = self.flow_pictures(request, report).pictures, self.exact(request, report)
         pairs = _pairs(made, exact)
         return ExactDistance(
             exact=exact,

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Request, Seed
+from analysis.core.progress import Report
 from analysis.flow.clouds import DRAWN, CloudNumbers, Clouds, DensityName, Drawing
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from flow_core import load
@@ -219,8 +220,9 @@ class Nets:
 
 def _between(source: Toy, density: Toy, path: Path, key: str) -> Net:
     """The closed form of two mixtures; nothing ships from another source than noise."""
-    mixtures = isinstance(source.density, GaussianMixture) and isinstance(density.density, GaussianMixture)
-    if key == "shipped" or not path.independent or not mixtures:
+    start, end = source.density, density.density
+    closed = key != "shipped" and path.independent
+    if not (closed and isinstance(start, GaussianMixture) and isinstance(end, GaussianMixture)):
         why = "ships" if key == "shipped" else "has a closed form"
         raise UserError(
             f"No flow from {source.name} to {density.name} on this path {why}: train a net for it, or take two of "
@@ -228,7 +230,7 @@ def _between(source: Toy, density: Toy, path: Path, key: str) -> Net:
             "net",
         )
     with as_user_errors():
-        return Net("oracle", between(source.density, density.density, path), path)
+        return Net("oracle", between(start, end, path), path)
 
 
 def _fitting(net: Net, path: Path) -> Net:
@@ -249,7 +251,7 @@ def _fitting(net: Net, path: Path) -> Net:
 BATCH = 256
 PREVIEW_POINTS, PREVIEW_NFE = 512, 15
 LOOK_EVERY = 50
-PREDICTS = {
+PREDICTED = {
     "icfm": "velocity",
     "otcfm": "velocity",
     "sbcfm": "x1+eps",
@@ -287,7 +289,7 @@ class TrainRequest(Request):
         check_source(self)
 
 
-def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[TrainStep]:
+def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report | None = None) -> Iterator[TrainStep]:
     """Train a net, looked at every `LOOK_EVERY` steps.
 
     Closing the generator early keeps the net as it was at the last look; nothing is kept of a training that failed.
@@ -296,6 +298,7 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
         request: what to train.
         clouds: data, and what previews are compared with.
         nets: where the net is kept.
+        report: called with (share done, what) before every step; may raise to stop, and then nothing is kept.
 
     Raises:
         UserError: from the generator, where flow_core refuses or the loss diverges.
@@ -306,11 +309,12 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets) -> Iterator[Tra
     )  # fmt: skip
     sigma = request.sigma0 if request.path in BRIDGES else 0.0
     with as_user_errors():
-        flow = FlowConfig(request.path, sigma, predicts=PREDICTS[request.path])
+        flow = FlowConfig(request.path, sigma, predicts=PREDICTED[request.path])
         source, network = source_of(request, clouds), PointConfig(width=request.width)
         task = toy_task(clouds.toy(request), flow, network, seed=request.seed, source=source)
     model, start, losses, last = task.model, time.perf_counter(), [], None
-    live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY)
+    before = None if report is None else lambda done, of: report(done / of, "training")
+    live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY, before)
     try:
         while True:
             try:

@@ -17,7 +17,7 @@ from torch import Tensor
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Gamma, Request, Seed, sorted_set
 from analysis.core.progress import Report
-from analysis.flow.clouds import NOISE, STEPS, W2_POINTS, CloudNumbers, Clouds, DensityName, Drawing
+from analysis.flow.clouds import NOISE_PART, STEPS_PART, W2_POINTS, CloudNumbers, Clouds, DensityName, Drawing
 from analysis.flow.nets import (
     Net,
     NetName,
@@ -284,16 +284,23 @@ class PointFlows:
         """The exact density (c, c) of a question, row = y growing, and its axis (c,)."""
         return self.clouds.contours(request)
 
-    def train_toy(self, request: TrainRequest) -> Iterator[TrainStep]:
+    def train_toy(self, request: TrainRequest, report: Report | None = None) -> Iterator[TrainStep]:
         """Train a net; see `analysis.flow.nets.train_net`."""
-        return train_net(request, self.clouds, self.nets)
+        return train_net(request, self.clouds, self.nets, report)
 
-    def flow_2d(self, request: Flow2DRequest) -> Flow2DResult:
-        """One setting: trajectories, points, distances to data, and what data and the closed form get."""
+    def flow_2d(self, request: Flow2DRequest, report: Report | None = None) -> Flow2DResult:
+        """One setting: trajectories, points, distances to data, and what data and the closed form get.
+
+        Args:
+            request: what to run.
+            report: called with (share done, what) at every step; may raise to cancel.
+        """
         net = self.net(request)
         states, predictions = [], []
 
         def keep(i: int, t: float, x: Tensor, x1: Tensor) -> None:
+            if report is not None:
+                report(t, "flow")
             states.append(x)
             predictions.append(x1)
 
@@ -329,14 +336,14 @@ class PointFlows:
             start = self._start(request)
             return sample(
                 request.sampler, net.predict, start, net.path, request.nfe, gammas=request.gammas,
-                spacing=GRIDS[request.grid], noise_seeds=_seeds(request, STEPS), callback=callback,
+                spacing=GRIDS[request.grid], noise_seeds=_seeds(request, STEPS_PART), callback=callback,
             )  # fmt: skip
 
     def _start(self, request: Flow2DRequest) -> Tensor:
         source = source_of(request, self.clouds)
         if source is None:
-            return _noise(_seeds(request, NOISE))
-        return source.sample(request.points, derived_seed(NOISE, request.seed))
+            return _noise(_seeds(request, NOISE_PART))
+        return source.sample(request.points, derived_seed(NOISE_PART, request.seed))
 
     def likelihood(self, request: LikelihoodRequest) -> LikelihoodResult:
         """Density of a net's plain flow at one point, beside the exact density."""

@@ -20,7 +20,7 @@ from analysis.koopman.ablations import ablate
 from analysis.koopman.effects import mode_table, pair_energy
 from analysis.metrics import image as metrics
 from foundation import noise, shapes
-from foundation.statistics import LEVEL, bootstrap, resampled_means
+from foundation.statistics import CONFIDENCE, bootstrap, resampled_means
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 
@@ -130,7 +130,7 @@ def scene_pairs(row: str, count: int, seed: int = 0) -> tuple[np.ndarray, np.nda
         raise ValueError(f"Unknown factor {row!r}: use one of {', '.join(ROWS)}.")
     before = shapes.factors(np.arange(4 * count + 64), seed)
     if row == "turn":
-        before = before[~np.isin(before["kind"], [shapes.KINDS.index(k) for k in shapes.ROUND])]
+        before = before[~np.isin(before["kind"], [shapes.SHAPE_KINDS.index(k) for k in shapes.ROUND])]
     if row == EVERYTHING:
         return before[:count], shapes.factors(np.arange(2**40, 2**40 + count), seed)
     return before[:count], shapes.vary(before[:count], row, seed)
@@ -240,7 +240,7 @@ def exchange_shares(changes: Tensor, draws: int = 1000, seed: int = 0) -> Tensor
     if len(changes) == 0:
         return torch.full((3, changes.shape[1] - 1), torch.nan, dtype=torch.float64)
     means = resampled_means(changes, draws, seed)
-    tail = (1 - LEVEL) / 2
+    tail = (1 - CONFIDENCE) / 2
     ends = torch.quantile(means[:, 1:] / means[:, :1], torch.tensor([tail, 1 - tail]).double(), dim=0)
     mean = changes.mean(0)
     return torch.stack([mean[1:] / mean[0], *ends])

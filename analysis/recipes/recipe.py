@@ -40,7 +40,7 @@ from foundation.checkpoints import checksum
 
 PROGRAM = "0.1.0"  # of pyproject.toml; a test compares
 TORCH = torch.__version__
-VERSION = 1  # of this format
+FORMAT_VERSION = 1  # of this format
 MAX_RECIPE_BYTES = 64 * 1024
 MAX_PNG_BYTES = 4 * 2**20
 MAX_PNG_PIXELS = 4_000_000
@@ -105,7 +105,7 @@ class Recipe:
     @functools.cached_property
     def text(self) -> str:
         """ASCII JSON, one line a field; floats keep every bit."""
-        about: dict[str, Any] = {"version": VERSION, "program": self.program, "torch": self.torch}
+        about: dict[str, Any] = {"version": FORMAT_VERSION, "program": self.program, "torch": self.torch}
         if self.of_flows:
             about["nets"] = dict(self.checksums)
         else:
@@ -201,7 +201,8 @@ def describe(request: Request, workbench: Workbench) -> Recipe:
     if kind_of(request) not in MODEL_KINDS:
         raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
     name = re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model"
-    follows = isinstance(request, TrajectoryRequest) or (isinstance(request, EditRequest) and request.encoding == "ode")
+    by_ode = isinstance(request, EditRequest) and request.encoding in ("ode", "inversion")
+    follows = by_ode or isinstance(request, TrajectoryRequest)
     model, teacher = workbench.checksums
     return recipe_of(request, {name: model}, teacher if follows else None)
 
@@ -226,7 +227,7 @@ def replay(recipe: Recipe, workbench: Workbench, progress: Callable[..., None] |
     if recipe.teacher is not None and (workbench.teacher is None or recipe.teacher != checksum(workbench.teacher)):
         raise UserError("This recipe needs the teacher that it was made with: put that teacher beside the model.")
     ask = getattr(workbench, recipe.kind)
-    alone = progress is None or recipe.kind in ("generate", "mask_bands")
+    alone = progress is None or recipe.kind == "mask_bands"
     return ask(recipe.request) if alone else ask(recipe.request, progress)
 
 

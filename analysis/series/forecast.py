@@ -17,7 +17,7 @@ from pydantic import Field
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Gamma, Request, Seed, Unit, check_noise
-from analysis.core.progress import Report
+from analysis.core.progress import Progress, Report
 from analysis.series.loaded import (
     MAX_HORIZON,
     METHOD,
@@ -192,7 +192,7 @@ class ForecastResult:
 
 
 ORDER = ("lorenz", "alanine", "sst", "sst_sites")  # of the list; others follow by name
-CACHE_BYTES = 64 * 2**20
+SERIES_CACHE_BYTES = 64 * 2**20
 
 
 class SeriesForecasts:
@@ -205,7 +205,7 @@ class SeriesForecasts:
     def __init__(self, folder: str | Path = MODELS_DIR):
         self.folder = Path(folder)
         self._opened: dict[str, LoadedSeries] = {}
-        self._answers = ByteLRU(CACHE_BYTES)
+        self._answers = ByteLRU(SERIES_CACHE_BYTES)
         self._lock = threading.RLock()
 
     @functools.cached_property
@@ -262,12 +262,13 @@ class SeriesForecasts:
                     self._opened[info.name] = load_series(model, world)
             return self._opened[info.name]
 
-    def forecast(self, request: ForecastRequest, patience: float = math.inf) -> ForecastResult:
+    def forecast(self, request: ForecastRequest, patience: float = math.inf, report: Progress = None) -> ForecastResult:
         """One ensemble, beside the truth and the baselines.
 
         Args:
             request: what to forecast.
             patience: seconds that the members may take.
+            report: called with (share done, what) at every frame; may raise to cancel.
 
         Raises:
             UserError: nothing like that can be forecast here, or the members diverged.
@@ -279,14 +280,18 @@ class SeriesForecasts:
                 f"{at.world.title} can be forecast for 1 to {at.bound} frames: choose a shorter horizon.", "horizon"
             )
         with self._lock:
-            return self._answers.get(request, lambda: self._forecast(request, at, horizon, patience))
+            return self._answers.get(request, lambda: self._forecast(request, at, horizon, patience, report))
 
-    def _forecast(self, request: ForecastRequest, at: LoadedSeries, horizon: int, patience: float) -> ForecastResult:
+    def _forecast(
+        self, request: ForecastRequest, at: LoadedSeries, horizon: int, patience: float, report: Progress
+    ) -> ForecastResult:
         world, rollouts = at.world, at.rollouts
         row = round(request.start * (len(rollouts) - 1))
         begin = time.perf_counter()
 
         def watch(done: int, of: int) -> None:
+            if report is not None:
+                report(done / of, "forecast")
             if time.perf_counter() - begin > patience:
                 raise UserError(
                     f"This forecast takes longer than {patience:g} s here: ask for fewer frames, members or network "

@@ -80,14 +80,24 @@ class TrajectoryResult:
 
 
 @torch.inference_mode()
-def generate(session: Session, request: GenerateRequest) -> GenerateResult:
-    """Pictures in one network call each (paper, algorithm 2)."""
+def generate(session: Session, request: GenerateRequest, progress: Progress = None) -> GenerateResult:
+    """Pictures in one network call each (paper, algorithm 2).
+
+    Args:
+        session: of the model.
+        request: which seeds.
+        progress: called with (share done, what) before every picture; may raise to cancel.
+    """
     label = session.label(request.label)
     with session.lock:
         start = time.perf_counter()
         f = CountedCalls(session.model.one_step)
-        # one at a time: a picture must not depend on what it is batched with, to the last bit
-        out = [f(noise([s], session.model.picture_shape), session.labels(label, 1)) for s in request.seeds]
+        out = []
+        for i, seed in enumerate(request.seeds):
+            if progress is not None:
+                progress(i / len(request.seeds), "pictures")
+            # one at a time: a picture must not depend on what it is batched with, to the last bit
+            out.append(f(noise([seed], session.model.picture_shape), session.labels(label, 1)))
         return GenerateResult(as_pictures(torch.cat(out)), f.calls // len(out), time.perf_counter() - start)
 
 

@@ -27,5 +27,6 @@ class Workbench(Session):
     attribution = probes.attribution
     band_labels = probes.band_labels
     edit = editing.edit
+    edit_defaults = editing.edit_defaults
     inpaint = editing.inpaint
     colorize = editing.colorize

@@ -20,7 +20,7 @@ from flow_core.samplers import Diverged, sample
 from flow_core.training.mean_flow import task_of, unread_sections
 from flow_core.training.objective import Draw, ObjectiveConfig
 from foundation import checkpoints, noise
-from foundation.commands import VERSION, device_sentence, report
+from foundation.commands import PROGRAM_VERSION, device_sentence, report
 from foundation.models import find_model
 from foundation.picture_data import DataConfig, draw_pictures, save_grid, told_labels, training_pool
 from foundation.settings import SettingsError, plain_sections, read_settings
@@ -135,7 +135,7 @@ def run_images(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
 
     def export(ema: dict, images: int, seconds: float) -> None:
         model.card = {
-            "name": s["run"].name, "kind": "flow", "data": about, "recipe": recipe, "version": VERSION,
+            "name": s["run"].name, "kind": "flow", "data": about, "recipe": recipe, "version": PROGRAM_VERSION,
             "images_seen": images, "minutes": round(seconds / 60, 2), "device": device_sentence(),
             "parameters": count_parameters(model), "metrics": {}, **({"start": start} if start else {}),
         }  # fmt: skip

@@ -21,7 +21,7 @@ from flow_core.training.objective import Draw, FlowTask, ObjectiveConfig
 from flow_core.training.series import run_series
 from flow_core.training.torus import run_torus
 from foundation import noise
-from foundation.commands import VERSION
+from foundation.commands import PROGRAM_VERSION
 from foundation.settings import plain_sections, read_settings
 from foundation.training import TrainingConfig, train
 from foundation.unet import count_parameters
@@ -118,7 +118,7 @@ def run_toy(config: Path, overrides: list[str], *, resume: bool, quiet: bool) ->
     def export(ema: dict, images: int, seconds: float) -> None:
         model.card = {
             "name": s["run"].name, "kind": "flow", "data": {"name": density.name},
-            "recipe": recipe, "version": VERSION, "points_seen": images, "minutes": round(seconds / 60, 2),
+            "recipe": recipe, "version": PROGRAM_VERSION, "points_seen": images, "minutes": round(seconds / 60, 2),
             "parameters": count_parameters(model), "metrics": {},
         }  # fmt: skip
         save_tensors(model, {k.removeprefix("model."): v for k, v in ema.items()}, out / "flow.safetensors")

@@ -15,7 +15,7 @@ from flow_core.networks import TorusConfig
 from flow_core.series import alanine
 from flow_core.torus import geodesic, uniform
 from flow_core.training.objective import FlowTask, draw_times, velocity_loss
-from foundation.commands import VERSION, report
+from foundation.commands import PROGRAM_VERSION, report
 from foundation.settings import plain_sections, read_settings
 from foundation.training import TrainingConfig, train
 from foundation.unet import count_parameters
@@ -87,7 +87,7 @@ def run_torus(config: Path, overrides: list[str], *, resume: bool, quiet: bool) 
     def export(ema: dict, frames: int, seconds: float) -> None:
         task.model.card = {
             "name": s["run"].name, "kind": "flow", "data": {"name": "alanine", "licence": data.licence},
-            "recipe": recipe, "version": VERSION, "points_seen": frames, "minutes": round(seconds / 60, 2),
+            "recipe": recipe, "version": PROGRAM_VERSION, "points_seen": frames, "minutes": round(seconds / 60, 2),
             "parameters": count_parameters(task.model), "metrics": {},
         }  # fmt: skip
         save_tensors(task.model, {k.removeprefix("model."): v for k, v in ema.items()}, out / "flow.safetensors")

@@ -51,7 +51,7 @@ def checkpoint(tmp_path_factory):
 def runtime(tmp_path_factory):
     """A dist folder whose files hold their own names."""
     package = tmp_path_factory.mktemp("runtime")
-    (package / "package.json").write_text(json.dumps({"version": web.runtime_version()}))
+    (package / "package.json").write_text(json.dumps({"version": web.RUNTIME_VERSION}))
     (package / "dist").mkdir()
     for name in web.RUNTIME:
         for end in (".mjs", ".wasm"):

@@ -12,6 +12,7 @@ from PIL import Image
 
 import koopman_core
 from analysis.flow.points import Flow2DRequest
+from analysis.guide.lessons import GUESSED
 from analysis.koopman.editing import mix, mode_weights, region_mask
 from analysis.koopman.spectrum import weigh_bands
 from analysis.recipes.recipe import describe, from_json, read_png, replay, to_json
@@ -89,9 +90,23 @@ def test_pictures_are_pythons(context, address, bench):
         go(page, f"#explore?seed={seed}")
         right = as_bytes(bench.model.one_step(noise([seed], bench.model.picture_shape)))
         assert np.abs(picture(page, seed) - right).max() <= STEPS
-    go(page, "#explore?seed=7&tau=0.4&keep=0.5,1,1.6")
+    go(page, "#explore?seed=7&tau=0.4&keep=0.5,1,1.6&instead=zero")
     z = weigh_bands(latents(bench, 7, 0.4), bench.entries, EDGES, (0.5, 1.0, 1.6))
     assert np.abs(picture(page, 7, tau=0.4, gains=[0.5, 1, 1.6]) - as_bytes(bench.model.decode(z))).max() <= STEPS
+    for kind in ("mean", "resample"):
+        go(page, f"#explore?seed=8&keep=0,1,1.3&levels=1,3,6&instead={kind}")
+        asked = MaskRequest(8, edges=EDGES, gains=(0.0, 1.0, 1.3), entries=(1, 3, 6), ablation=kind)
+        right = bench.mask_bands(asked)
+        assert np.abs(picture(page, 8, ablation=kind) - right.masked).max() <= STEPS
+        assert np.abs(right.masked.astype(int) - right.full).max() > 20
+    go(page, "#explore?seed=7&mode=6,200")
+    z = latents(bench, 7, 0.0)
+    mean = bench.model.evolve(bench.mean(-1), 1.0, 0.0)
+    pair, place = divmod(200, 16)
+    for channel in (2 * pair, 2 * pair + 1):
+        z[6][0, channel].view(-1)[place] = mean[6][0, channel].view(-1)[place]
+    shown = picture(page, 7, without={"entry": 6, "index": 200})
+    assert np.abs(shown - as_bytes(bench.model.decode(z))).max() <= STEPS
     go(page, "#explore?seed=7&mix=9,-1,0.2,lower-left-triangle,0.8,latent,0.5,0")
     region = region_mask("lower-left-triangle", *bench.model.picture_shape[1:])
     weights = mode_weights(bench.entries, region, (0, 2), EDGES)
@@ -248,7 +263,12 @@ def test_a_card_mixes_one_band_and_takes_it_out_again(context, address):
     page.get_by_role("button", name="50 % of the way").click()
     page.wait_for_function("() => location.hash.includes('walk=7,0.5')")
     page.get_by_role("button", name="Walk", exact=True).click()
-    page.wait_for_function("() => Number(location.hash.split('walk=')[1]?.split(',')[1]) > 0.6", timeout=PATIENCE)
+    page.wait_for_function(
+        "() => JSON.parse(document.querySelector('.stage canvas').dataset.scene).walk?.share > 0.6", timeout=PATIENCE
+    )
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.locator(".plane").first.click(position={"x": 200, "y": 130})  # the nearest eigenvalue's mode goes
+    page.wait_for_function("() => /mode=\\d+,\\d+/.test(location.hash)")
 
 
 @pytest.mark.parametrize(
@@ -297,7 +317,18 @@ def test_a_net_is_trained_on_a_drawing(context, address):
     page.close()
 
 
-def test_lessons_read_and_answer(context, address):
+def judged(page, lesson):
+    """Whether an answer was right, None where it was none, as the page marks it."""
+    part = page.locator(f"#lesson-{lesson}")
+    part.get_by_role("button", name="Check").click()
+    page.wait_for_function(
+        "n => document.querySelector(`#lesson-${n} .answer`).textContent !== 'Measuring…'", arg=lesson, timeout=PATIENCE
+    )
+    mark = part.locator(".answer").get_attribute("class").split()[1:]
+    return {(): None, ("right",): True, ("wrong",): False}[tuple(mark)]
+
+
+def test_lessons_read_and_answer(context, address, page_folder):
     page = opened(context, address, "#lessons")
     assert page.locator(".lesson").count() == 6
     band = page.locator("#lesson-4")
@@ -306,6 +337,19 @@ def test_lessons_read_and_answer(context, address):
     page.wait_for_function(
         "() => /right|wrong/.test(document.querySelector('#lesson-4 .answer').className)", timeout=PATIENCE
     )
+    assert judged(page, 2) is None  # the slider was not touched
+    errors = json.loads((page_folder / "site.json").read_text("utf-8"))["linearity"]["errors"]
+    guess = page.locator("#lesson-2 input[type=range]")
+    for value, right in ((np.median(errors), True), (np.median(errors) + GUESSED + 0.05, False)):
+        guess.evaluate("(e, v) => { e.value = v; e.dispatchEvent(new Event('input')) }", f"{value:.2f}")
+        assert judged(page, 2) is right
+    assert judged(page, 3) is None
+    plane = page.locator("#lesson-3 canvas")
+    plane.press("ArrowLeft")  # the one that fades most
+    assert judged(page, 3) is False
+    for _ in range(110):  # of ten modes each, to the one that grows most
+        plane.press("ArrowDown")
+    assert judged(page, 3) is True
     unlabelled = page.evaluate(
         """() => [...document.querySelectorAll("input, select, button, canvas[role]")].filter((e) => {
             const named = e.labels?.length || e.textContent.trim() || e.getAttribute("aria-label");

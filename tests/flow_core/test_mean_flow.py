@@ -116,7 +116,7 @@ def test_settings_out_of_range():
     for wrong in ({"share": 1.5}, {"adaptive": -1.0}, {"times": "beta"}, {"tangent": "x"}, {"spread": 0.0}):
         with pytest.raises(ValueError, match="must be"):
             MeanFlowConfig(**wrong)
-    with pytest.raises(ValueError, match="sigma must be 0"):
+    with pytest.raises(ValueError, match="sigma"):
         MeanFlow(0.1)
     for wrong in ({"path": "meanflow", "predicts": "velocity"}, {"path": "icfm", "predicts": "average"}):
         with pytest.raises(ValueError, match="go together"):
@@ -185,7 +185,7 @@ def test_at_an_interval_of_no_length_a_model_says_the_velocity_of_its_x1(network
             torch.testing.assert_close(mean(x, t, *extras, end=t).velocity, got)
             longer = mean(x, t, *extras, end=1.0).velocity
             assert torch.equal(longer, got) is (network is TINY)
-    with pytest.raises(ValueError, match="knows no mean velocities"):
+    with pytest.raises(ValueError, match="mean velocities"):
         plain(x, 0.2, *extras, end=0.5)
 
 

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from foundation.datasets import DataError, open_dataset
-from foundation.pictures import from_bytes, read_picture, to_bytes
+from foundation.decoding import read_picture
+from foundation.pictures import from_bytes, to_bytes
 
 RNG = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import gradio as gr
@@ -12,23 +12,25 @@ from gradio_client import Client
 
 from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
-from ui.app import ABOVE, PANELS, TABS, launch_options
-from ui.source import Page, Workspace, build_source
+from ui.app import launch_options
+from ui.panels.page import build_page
+from ui.server import limits
+from ui.source import Page, Workspace
 
 WAIT = 60_000  # milliseconds; a busy machine is slow
 
 
 @contextmanager
-def served(demo: gr.Blocks) -> Iterator[str]:
-    """The address of a page while it is there."""
+def served(demo: gr.Blocks, public: bool = False, frames: Sequence[str] = (), root: str | None = None) -> Iterator[str]:
+    """The address of a page while it is there, with what `--public`, `--frame-from` and `--root-path` ask for."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    _, address, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
-    )
+    options = limits.shown_in(limits.restrict(demo, launch_options()) if public else launch_options(), frames)
+    options |= {"server_name": "127.0.0.1", "server_port": port, "root_path": root}
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **options)
     try:
-        yield address
+        yield f"http://127.0.0.1:{port}/" if root else address
     finally:
         demo.close(verbose=False)
 
@@ -51,11 +53,11 @@ def page_of(
     studio: Studio | None = None,
     patience: float = math.inf,
 ) -> tuple[gr.Blocks, Page]:
-    """A page of the bar and some of the tabs and panels, and what was built.
+    """A page of the header, some of the tabs and panels, and what was built.
 
     Args:
         library: the models.
-        tabs: their ids.
+        tabs: their ids, beside the first one, which is always there.
         panels: their names.
         seed: of the first picture.
         studio: who answers; with this library in any case.
@@ -64,23 +66,24 @@ def page_of(
     with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
         studio = studio or Studio(library=library)
         studio.library = library
-        work = Workspace(studio, patience)
-        above = {name: lay_out(work) for name, lay_out in ABOVE}
-        work.source = build_source(library, seed)
-        built = {}
-        with gr.Tabs() as shown:
-            for key, title, build in TABS:
-                if key in tabs:
-                    with gr.Tab(title, id=key, elem_id=f"workspace-{key}") as tab:
-                        built[key] = build(work, tab)
-        for wire in work.afterwards:
-            wire()
-        page = Page(work, shown, built, above)
-        for name, panel in PANELS:
-            if name in panels:
-                page.panels[name] = panel(page)
+        page = build_page(Workspace(studio, patience), seed, {"generate", *tabs}, panels)
     demo.queue(default_concurrency_limit=1, api_open=False)
     return demo, page
+
+
+def open_view(page, view: str) -> None:
+    """Go to a view by hand: its workspace in the header, then its own button."""
+    button = page.locator(f".ks-view[data-view='{view}']")
+    page.locator(f".ks-space[data-space='{button.get_attribute('data-of')}']").click()
+    if button.is_visible():  # the workspace has several views
+        button.click()
+    page.wait_for_function("view => document.documentElement.dataset.view === view", arg=view)
+
+
+def open_drawer(page, name: str) -> None:
+    """Open a drawer, unless it is open."""
+    if not page.locator(f"#drawer-{name}").is_visible():
+        page.locator(f".ks-acts [data-drawer='{name}']").click()
 
 
 @contextmanager

@@ -6,18 +6,21 @@ lists, what has no number is null. The work of a call is bounded, and a call tha
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 import time
 from typing import Any
 
 import numpy as np
 
 from analysis.core.errors import UserError
-from analysis.core.fields import whole
+from analysis.core.fields import real, whole
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.nets import TrainRequest
 from analysis.flow.points import Flow2DRequest, LikelihoodRequest
 from analysis.flow.settings import SideBySideRequest
+from analysis.koopman.trajectories import open_states, study
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import QUANTILES, ForecastRequest
@@ -29,11 +32,11 @@ from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
-from foundation.pictures import limit_decoders
+from foundation.decoding import limit_decoders
 from ui.api.codec import pictures_and_numbers, result_json
 from ui.api.endpoint import Call, Endpoint, Limit
 from ui.components.html import one_line
-from ui.server.runs import LONG_QUEUE
+from ui.server.runs import LONG_QUEUE, deadline
 from ui.source import readable
 from ui.tabs.flow_images import EXACT_QUEUE
 from ui.tabs.flow_settings import LETTERS
@@ -78,12 +81,12 @@ def _mode(call: Call) -> dict[str, Any]:
 
 def _restored(call: Call) -> dict[str, Any]:
     ask = call.bench.inpaint if isinstance(call.request, InpaintRequest) else call.bench.colorize
-    answer = result_json(ask(call.request), ("stopped",))
+    answer = result_json(ask(call.request, call.watch), ("stopped",))
     return answer if call.more["frames"] else answer | {"frames": []}
 
 
 def _flow_2d(call: Call) -> dict[str, Any]:
-    result = call.studio.points.flow_2d(call.request)
+    result = call.studio.points.flow_2d(call.request, call.watch)
     answer = result_json(result, ("trajectories", "predictions", "density", "axis"))
     shown = result.trajectories if call.more["trajectories"] else None
     return answer | {"points": result.points, "trajectories": shown}
@@ -91,7 +94,7 @@ def _flow_2d(call: Call) -> dict[str, Any]:
 
 def _train_toy(call: Call) -> dict[str, Any]:
     losses, fits, end = [], [], time.monotonic() + TRAINING_SECONDS
-    looks: Any = call.studio.points.train_toy(call.request)
+    looks: Any = call.studio.points.train_toy(call.request, deadline(math.inf))
     try:
         for look in looks:
             losses += look.losses.tolist()
@@ -109,7 +112,7 @@ def _flow_images(call: Call) -> dict[str, Any]:
     steps, distance = call.more["steps"], None
     if steps and request.nfe * len(request.seeds) > MAX_SENT:
         raise UserError(f"Steps come back for at most {MAX_SENT} pictures: ask for fewer calls or seeds.", "steps")
-    result = images.flow_pictures(request)
+    result = images.flow_pictures(request, call.watch)
     if call.more["distance"]:
         distance = images.distance(request, call.watch)
     return result_json(result, ("states", "predictions")) | {
@@ -121,9 +124,24 @@ def _flow_images(call: Call) -> dict[str, Any]:
     }
 
 
+def _dynamics(call: Call) -> dict[str, Any]:
+    more = call.more
+    if not isinstance(more["npz"], str):
+        raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz")
+    if len(more["npz"]) > MAX_NPZ:
+        raise UserError(f"The file has more than {MAX_NPZ * 3 // 4 // 2**20} MB: take fewer trajectories or features.")
+    try:
+        data = base64.b64decode(more["npz"], validate=True)
+    except ValueError:
+        raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz") from None
+    rank, draws = whole(more["rank"], 1, 64, "The rank"), whole(more["draws"], 10, 1000, "The number of resamples")
+    share = real(more["held_out"], 0, 0.9, "The share held out")
+    return result_json(study(open_states(data, MAX_UNPACKED), rank, share, draws, progress=call.watch))
+
+
 def _forecast(call: Call) -> dict[str, Any]:
     series, every = call.studio.series, call.more["every_member"]
-    result = series.forecast(call.request, FORECAST_SECONDS)
+    result = series.forecast(call.request, FORECAST_SECONDS, call.watch)
     answer = result_json(result, ("anomaly", "period", "plane", "same_data", "licence", "members", "maps"))
     return answer | {
         "levels": QUANTILES,
@@ -137,7 +155,7 @@ def _recipe(call: Call) -> dict[str, Any]:
     studio, recipe = call.studio, recipes.from_json(call.more["recipe"])
     if not recipe.of_flows:
         name = find_model(studio.library, recipe)
-        pictures, numbers = pictures_and_numbers(recipes.replay(recipe, studio.library.get(name)))
+        pictures, numbers = pictures_and_numbers(recipes.replay(recipe, studio.library.get(name), call.watch))
         return {"kind": recipe.kind, "model": name, "pictures": pictures, "numbers": numbers}
     request, endpoint = check_flows(recipe, studio), BY_NAME[recipe.kind]
     about = {"kind": recipe.kind, "model": recipe.model}
@@ -169,6 +187,7 @@ def _describe(call: Call) -> str:
 # The table
 
 MAX_SENT = 256  # images in the steps of one answer
+MAX_NPZ, MAX_UNPACKED = 16 * 2**20, 64 * 2**20  # characters of base64; bytes of the arrays inside
 TRAINING_SECONDS, FORECAST_SECONDS = 60.0, 30.0  # of one call
 
 ENDPOINTS = (
@@ -184,7 +203,7 @@ ENDPOINTS = (
 
     model: name, "" for the default. seeds: 1 to 64 whole numbers. label: class index, -1 for none. Returns
     pictures (base64 PNG, in the order of the seeds), nfe (network calls a picture), seconds.""",
-        lambda call: call.bench.generate(call.request),
+        lambda call: call.bench.generate(call.request, call.watch),
         GenerateRequest,
         "model seeds label",
         defaults={"seeds": [0]},
@@ -196,7 +215,7 @@ ENDPOINTS = (
     steps: 4 to 40 noise levels. Returns sigma, tau, koopman / denoised / state (base64 PNG a level, noise
     first), final (teacher's picture), mse, lpips (between koopman and denoised), nfe_model, nfe_teacher; null
     where there is no teacher or no LPIPS backbone.""",
-        lambda call: call.bench.trajectory(call.request),
+        lambda call: call.bench.trajectory(call.request, call.watch),
         TrajectoryRequest,
         "model seed label steps",
         defaults={"seed": 0},
@@ -313,32 +332,35 @@ ENDPOINTS = (
         """Mix bands of a reference into the picture of a seed, beside a control that mixes all bands.
 
     reference: "seed", "scene" (drawn, numbered by reference_seed) or "picture". picture: base64 PNG, JPEG or WebP,
-    at most 4 MB. encoding: "noise", "ode" or "latent", the last two for seeds only. tau: edit time, 0 picture to 1
-    noise. edges, order: the bands as in /mask_bands. bands: numbers of those that are mixed. ratio: 0 to 1.
-    region: "whole", "lower-half", "lower-left-triangle", "lower-left-quadrant" or "painted". mask: for "painted",
-    base64 picture, white = mix here. Returns original, edited, control, reference, encoded (base64 PNG), strip at
-    strip_ratios, sigma of tau, share of modes mixed, numbers and numbers_control (outside: mean squared change
-    outside the region; high_correlation with the reference inside; low_distance to the original; null where not
-    defined).""",
-        lambda call: call.bench.edit(call.request),
+    at most 16 MB. encoding: "noise", "ode", "latent" or "inversion" (the teacher's ODE run back from the picture); the
+    second and third for seeds only. tau: edit time, 0 picture to 1 noise. edges, order: the bands as in /mask_bands.
+    bands: numbers of those that are mixed. ratio: 0 to 1. region: "whole", "lower-half", "lower-left-triangle",
+    "lower-left-quadrant" or "painted". mask: for "painted", base64 picture, white = mix here. levels: indices that are
+    mixed, [] for all. feather: softens the region's edge by so many pixels, 0 to 8. Returns original, edited, control,
+    reference, encoded (base64 PNG), strip at strip_ratios, sigma of tau, share of modes mixed, numbers and
+    numbers_control (outside: mean squared change outside the region; high_correlation with the reference inside;
+    low_distance to the original; null where not defined), leakage and leakage_control (change outside of the region
+    over that inside, or null).""",
+        lambda call: call.bench.edit(call.request, call.watch),
         EditRequest,
         "model seed label reference reference_seed reference_label picture encoding noise_seed tau edges bands "
-        "order ratio region mask",
+        "order ratio region mask levels=entries feather",
         defaults={"seed": 0},
     ),
     Endpoint(
         "inpaint",
         """Fill the hole of a picture.
 
-    picture: base64 PNG, JPEG or WebP, at most 4 MB; its central square is brought to the model's size. mask:
+    picture: base64 PNG, JPEG or WebP, at most 16 MB; its central square is brought to the model's size. mask:
     base64 picture, white = UNKNOWN. seed: of what is made up. steps: 1 to 40. method: "iterative" or "latent" (one
     step, the known picture encoded at tau). truth: whether the picture is right inside the hole, too, so that the
-    result can be measured. frames: also give every step. Returns picture, given, frames (base64 PNG), sigma of the
-    steps, nfe (network calls), numbers (psnr in dB over the hole, null where it is infinite since nothing differs;
-    ssim; lpips, null without a backbone), which are null without truth.""",
+    result can be measured. frames: also give every step. end: last noise level, 0 for the published grid. skip: hold
+    the map still at small noise. Returns picture, given, frames (base64 PNG), sigma of the steps, nfe (network calls),
+    numbers (psnr in dB over the hole, null where it is infinite since nothing differs; ssim; lpips, null without a
+    backbone), which are null without truth.""",
         _restored,
         InpaintRequest,
-        "model picture mask seed label steps method tau truth frames",
+        "model picture mask seed label steps method tau truth frames end skip",
         defaults={"frames": False},
     ),
     Endpoint(
@@ -348,7 +370,7 @@ ENDPOINTS = (
     Arguments and result as in /inpaint; truth: whether the picture's own colours are right.""",
         _restored,
         ColorizeRequest,
-        "model picture seed label steps truth frames",
+        "model picture seed label steps truth frames end skip",
         defaults={"frames": False},
     ),
     Endpoint(
@@ -387,6 +409,21 @@ ENDPOINTS = (
         "edges order",
         defaults={"seed": 0, "contrast": "size"},
         limits=(Limit(lambda r: (1 + len(r.transfer)) * len(r.strengths), 27, "Seeds times strengths"),),
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
+        "dynamics",
+        """Exact DMD of trajectories of your own: the activations of a network, the path of a flow, anything.
+
+    npz: base64 of a file by numpy.savez with states (trajectories, times, features), perhaps times (equally spaced); at
+    most 12 MB, 64 MB unpacked. rank: singular vectors at most, 1 to 64. held_out: share of the trajectories to judge
+    by, 0 to 0.9. draws: bootstrap resamples, 10 to 1000. Returns alpha and beta per unit of time with alpha_low,
+    alpha_high, beta_low, beta_high (null for one trajectory), amplitude, captured, singular values, held_out (numbers),
+    errors by predictor (dense, diagonal, identity, best) [time], step, largest (frequency that the step can tell),
+    remarks: what to mistrust.""",
+        _dynamics,
+        arguments="npz rank held_out draws",
+        defaults={"npz": "", "rank": 8, "held_out": 0.25, "draws": 200},
         queue=LONG_QUEUE,
     ),
     Endpoint(

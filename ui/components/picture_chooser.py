@@ -1,7 +1,7 @@
 """Pictures that people bring: files, base64 text, photographs that ship with scikit-image. Nothing in them is trusted.
 
-Everything ends as uint8 (side, side, 3): turned as its EXIF says, on white where transparent, the central square,
-downsampled with anti-aliasing (`foundation.pictures`), its metadata gone.
+Everything ends as uint8 (side, side, 3): turned as its EXIF says, in sRGB, on white where transparent, the central
+square, downsampled with anti-aliasing (`foundation.decoding`), its metadata gone.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from importlib import resources
 import gradio as gr
 import numpy as np
 from gradio.events import Dependency
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from analysis.core.errors import UserError
 from analysis.workbench.library import ModelLibrary
-from foundation.pictures import FORMATS, SUFFIXES, UPLOAD_BYTES, UPLOAD_PIXELS, limit_decoders, read_picture
+from foundation.decoding import SUFFIXES, UPLOAD_BYTES, PictureError, limit_decoders, read_picture
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
 
@@ -42,7 +42,7 @@ def open_picture(data: bytes, side: int, what: str = "The picture") -> np.ndarra
     """A picture file as uint8 (side, side, 3).
 
     Args:
-        data: the file's bytes: PNG, JPEG or WebP, at most 4 MB and 4 megapixels.
+        data: the file's bytes: PNG, JPEG or WebP, at most 16 MB; a phone's photograph of any kind fits.
         side: pixels.
         what: names the picture in complaints.
 
@@ -53,23 +53,10 @@ def open_picture(data: bytes, side: int, what: str = "The picture") -> np.ndarra
         raise UserError(f"{what} is empty: choose a PNG, JPEG or WebP file.")
     if len(data) > UPLOAD_BYTES:
         raise UserError(f"{what} has more than {UPLOAD_BYTES // 2**20} MB: choose a smaller file.")
-    too_large = UserError(
-        f"{what} has more than {UPLOAD_PIXELS // 10**6} megapixels: reduce it to 2000 × 2000 or less."
-    )
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:  # reads the header only
-            width, height = image.size
-        if width * height > UPLOAD_PIXELS:
-            raise too_large
-        return read_picture(io.BytesIO(data), side)
-    except UserError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise too_large from None
-    except UnidentifiedImageError:
-        raise UserError(f"{what} is not a PNG, JPEG or WebP file: save it as one of these.") from None
-    except Exception:  # decoders of damaged files raise nearly anything
-        raise UserError(f"{what} is damaged and cannot be read: save it again or choose another one.") from None
+        return read_picture(io.BytesIO(data), side, uploaded=True)
+    except PictureError as e:
+        raise UserError(f"{what} {e.problem}.") from None
 
 
 def open_base64(text: str, side: int, what: str = "The picture") -> np.ndarray:

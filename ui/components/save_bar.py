@@ -47,14 +47,14 @@ class RecipeBinding:
 
     Attributes:
         kinds: of `analysis.recipes.recipe.KINDS` that this tab shows.
-        tab: id of the gr.Tab to be selected.
+        view: the view that is opened.
         outputs: components that are filled.
         fill: the request as {component: value}; pure, may raise UserError.
         rerun: attaches to an event, by its `success`, what computes the result from the filled controls.
     """
 
     kinds: tuple[str, ...]
-    tab: str
+    view: str
     outputs: list
     fill: Callable[[Any], dict]
     rerun: Callable[[Dependency], None]

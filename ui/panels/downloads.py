@@ -11,7 +11,6 @@ from analysis.core.errors import UserError
 from analysis.export import files as exports
 from analysis.export import web
 from analysis.export.report import figure_html, picture_report
-from analysis.figures import publication
 from analysis.figures import spectrum as figures
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import TrajectoryRequest
@@ -42,7 +41,7 @@ SITE_QUEUE = {"concurrency_id": "site", "concurrency_limit": 1}  # others' quest
 
 @dataclass(frozen=True)
 class DownloadControls(Controls):
-    """Components of the panel."""
+    """Components of the panel; `opened` is pressed by the page's script when its drawer opens."""
 
     report: gr.Button
     animation: gr.Button
@@ -56,9 +55,10 @@ class DownloadControls(Controls):
     paper: gr.Dropdown
     paper_figure: gr.Button
     done: gr.HTML
+    opened: gr.Button
 
 
-BANDS = ("low", "high", "small", "middle", "large", "order", "levels")  # controls of the Spectrum tab
+BANDS = ("low", "high", "small", "middle", "large", "order", "levels")  # controls of Look inside
 
 
 class Downloads:
@@ -112,6 +112,8 @@ class Downloads:
 
     def paper_figure(self, paper, level, model, seed, label, **bands) -> str:
         """A figure for a paper, as PDF, drawn from the result itself."""
+        from analysis.figures import publication  # only here: matplotlib takes a while to import
+
         bench, edges, order = self.library.get(model), (bands["low"], bands["high"]), bands["order"]
         if paper == "spectrum":
             entry = self._entry(model, level)
@@ -183,29 +185,26 @@ def _lay_out(levels: dict) -> DownloadControls:
             ):  # fmt: skip
                 variant = "primary" if part == "report" else "secondary"
                 parts[part] = gr.Button(text, size="sm", variant=variant, min_width=120, elem_id=f"export-{name}")
-        with gr.Row():
-            parts["what"] = gr.Dropdown(
-                list(FIGURES), value=FIGURES[0][1], label="Figure", info="what is drawn", elem_id="export-what",
-                scale=4, min_width=220, filterable=False,
-            )  # fmt: skip
-            parts["level"] = gr.Dropdown(
-                levels["choices"], value=levels["value"], label="Level", info="of the figure and the report",
-                elem_id="export-level", scale=2, min_width=150, filterable=False,
-            )  # fmt: skip
-            parts["form"] = gr.Radio(
-                [(f.upper(), f) for f in FORMATS], value="png", label="Format", info="HTML keeps zoom and hover",
-                elem_id="export-format", scale=3, min_width=200,
-            )  # fmt: skip
-            parts["figure"] = gr.Button("Save the figure", size="sm", min_width=120, elem_id="export-figure")
-        with gr.Row():
-            parts["paper"] = gr.Dropdown(
-                list(PAPER), value=PAPER[0][1], label="Figure for a paper", elem_id="export-paper", scale=4,
-                info="with the level above and the bands of the Spectrum tab", min_width=220, filterable=False,
-            )  # fmt: skip
-            parts["paper_figure"] = gr.Button(
-                "Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf"
-            )
+        parts["what"] = gr.Dropdown(
+            list(FIGURES), value=FIGURES[0][1], label="Figure", info="what is drawn", elem_id="export-what",
+            filterable=False,
+        )  # fmt: skip
+        parts["level"] = gr.Dropdown(
+            levels["choices"], value=levels["value"], label="Level", info="of the figure and the report",
+            elem_id="export-level", filterable=False,
+        )  # fmt: skip
+        parts["form"] = gr.Radio(
+            [(f.upper(), f) for f in FORMATS], value="png", label="Format", info="HTML keeps zoom and hover",
+            elem_id="export-format",
+        )  # fmt: skip
+        parts["figure"] = gr.Button("Save the figure", size="sm", min_width=120, elem_id="export-figure")
+        parts["paper"] = gr.Dropdown(
+            list(PAPER), value=PAPER[0][1], label="Figure for a paper", elem_id="export-paper",
+            info="with the level above and the bands of Look inside", filterable=False,
+        )  # fmt: skip
+        parts["paper_figure"] = gr.Button("Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf")
         parts["done"] = saver(elem_id="export-done")
+    parts["opened"] = gr.Button(visible="hidden", elem_id="opened-share")
     return DownloadControls(**parts)
 
 
@@ -216,9 +215,9 @@ def build_downloads(page: Page) -> DownloadControls:
     wired = {"outputs": c.done, **MODEL_QUEUE, **PRIVATE, "show_progress": "minimal"}
     path = {**source.named, "steps": page.built["generate"].controls.steps}
     bands = page.built["spectrum"].controls.named(*BANDS)
-    gr.on(
-        source.another_model, guarded(files.levels), source.model, c.level, trigger_mode="multiple", queue=False,
-        show_progress="hidden", **PRIVATE,
+    c.opened.click(
+        guarded(files.levels), source.model, c.level, trigger_mode="multiple", queue=False, show_progress="hidden",
+        **PRIVATE,
     )  # fmt: skip
     c.modes.click(guarded(files.modes), source.model, **wired)
     c.spectrum.click(guarded(files.spectrum), source.model, **wired)

@@ -1,19 +1,57 @@
-"""Errors as sentences: no stack trace reaches a stranger."""
+"""Errors as sentences: no stack trace reaches a stranger, and what nobody foresaw is one line in the log."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import json
+import re
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import gradio as gr
 
 from analysis.core.errors import UserError
 
 UNEXPECTED = "Something went wrong here and was written to the server's log: try other settings, or reload the page."
+MISFIT = "What was sent does not fit the controls that it is for: reload the page, or see the API page for what fits."
+REMOTE = "Files are taken from this page's own uploads only, never from an address: upload the file first."
+MAX_LINE, FRAMES = 400, 4  # characters of a line in the log; places in our code that it names
+_HOUSE = Path(__file__).resolve().parents[2]
+_BOUND = re.compile(r"is (less|greater) than (?:minimum|maximum) value (\S+?)\.$")
+
+
+class Told(gr.Error):
+    """A sentence for a visitor; it is not printed to the log."""
+
+    def __init__(self, sentence: str):
+        super().__init__(sentence, print_exception=False)
+
+
+class Abandoned(UserError):
+    """Who asked is not there any more; nobody reads this, and it is no line in the log."""
+
+    def __init__(self):
+        super().__init__("The visitor who asked has left.")
+
+
+class TooLong(Exception):
+    """A request body over the limit."""
+
+
+def note(what: str) -> None:
+    """One line in the server's log, whatever is in it."""
+    line = " ".join(what.split()).encode("ascii", "backslashreplace").decode()
+    print(line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}...", file=sys.stderr, flush=True)
+
+
+def _places(error: BaseException) -> str:
+    """Where it came from: the last places of our own code, the innermost first."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if Path(f.filename).is_relative_to(_HOUSE) and "site-packages" not in f.filename]
+    return " < ".join(f"{Path(f.filename).relative_to(_HOUSE)}:{f.lineno}" for f in reversed(ours[-FRAMES:]))
 
 
 def sentence_of(error: Exception) -> str:
@@ -22,8 +60,26 @@ def sentence_of(error: Exception) -> str:
         return str(error)
     if isinstance(error, gr.Error):
         return str(error.message)
-    traceback.print_exception(error, file=sys.stderr)
+    note(f"{type(error).__name__}: {error} ({_places(error)})")
     return UNEXPECTED
+
+
+def translated(error: Exception) -> Told:
+    """What Gradio itself complains about, as a sentence of ours and a line in the log.
+
+    It looks at values before a handler of ours sees them, and some of its sentences repeat what was sent or name places
+    on this machine.
+    """
+    if isinstance(error, UserError):
+        return Told(str(error))
+    told = str(error.message) if isinstance(error, gr.Error) else ""
+    note(f"refused: {type(error).__name__}: {told or error}")
+    if bound := _BOUND.search(told):
+        side = "at least" if bound[1] == "less" else "at most"
+        return Told(f"The number must be {side} {bound[2]}: choose another one.")
+    if told.startswith("Invalid file type"):
+        return Told("A file of this kind is not taken here: choose one with an ending that the button offers.")
+    return Told(MISFIT)
 
 
 def guarded(fn: Callable) -> Callable:
@@ -35,10 +91,10 @@ def guarded(fn: Callable) -> Callable:
     def call(work: Callable, *args, **kwargs):
         try:
             return work(*args, **kwargs)
-        except gr.Error:
+        except Told:
             raise
         except Exception as e:
-            raise gr.Error(sentence_of(e), print_exception=False) from None
+            raise Told(sentence_of(e)) from None
 
     @functools.wraps(fn)
     def safe(*args, **kwargs):

@@ -10,8 +10,10 @@ Imports no Gradio: the start needs `without_stubs` before that.
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,8 @@ SEEN_IN = "6.31"
 JOIN_PATH = "/gradio_api/queue/join"
 CALL_PATH = "/gradio_api/call/"
 UPLOAD_PATH = "/gradio_api/upload"
+RUN_PATHS = ("/gradio_api/run/", "/gradio_api/api/")  # handlers that wait in no queue
+FILE_PATHS = ("/gradio_api/file=", "/gradio_api/stream/")  # of files that the page shows
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The start
@@ -92,6 +96,35 @@ def waiting(scope: dict, visitor: str) -> int:
     return sum(event.session_hash == visitor for one in queues for event in one.queue)
 
 
+def unread(scope: dict, visitor: str) -> int:
+    """How many messages for a visitor nobody has read; Gradio keeps all of them, answers too.
+
+    Args:
+        scope: of the ASGI call, within Gradio's app.
+        visitor: name of the session.
+    """
+    messages = scope["app"].get_blocks()._queue.pending_messages_per_session
+    return messages[visitor].qsize() if visitor in messages else 0
+
+
+def take_turns(scope: dict) -> None:
+    """Put the questions that wait into an order in which visitors take turns, the earlier question first.
+
+    Gradio answers in the order of arrival, so that whoever asks sixteen questions at once is served sixteen times
+    before the next visitor once is.
+
+    Args:
+        scope: of the ASGI call, within Gradio's app.
+    """
+    for one in scope["app"].get_blocks()._queue.event_queue_per_concurrency_id.values():
+        turns: Counter[str] = Counter()
+        order = {}
+        for event in one.queue:  # of one visitor, in the order of arrival
+            order[event._id] = turns[event.session_hash], event.enqueue_time
+            turns[event.session_hash] += 1
+        one.queue.sort(key=lambda event, order=order: order[event._id])
+
+
 def queue_of(scope: dict, question: dict[str, Any]) -> str | None:
     """The queue that a question waits in, None where there is no such question.
 
@@ -102,6 +135,83 @@ def queue_of(scope: dict, question: dict[str, Any]) -> str | None:
     index = question.get("fn_index")
     fn = scope["app"].get_blocks().fns.get(index) if isinstance(index, int) else None
     return None if fn is None else fn.concurrency_id
+
+
+def presence() -> Callable[[], bool]:
+    """Whether the visitor whose question this thread answers is still there, to be asked again and again.
+
+    True where nobody knows: outside of a question, or of one that waits in no queue.
+    """
+    from gradio.context import LocalContext
+
+    blocks, name = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    event = blocks._queue.event_ids_to_events.get(name) if blocks is not None and name else None
+    return lambda: event is None or event.alive  # Gradio marks it when the stream of its answers is closed
+
+
+def names_function(scope: dict, index: int | None, name: str) -> bool:
+    """Whether there is a handler of this number or, without one, of this name.
+
+    Args:
+        scope: of the ASGI call, within Gradio's app.
+        index: its number.
+        name: of the API.
+    """
+    fns = scope["app"].get_blocks().fns
+    return index in fns if index is not None else any(fn.api_name == name for fn in fns.values())
+
+
+def complain(demo: gr.Blocks, known: type[Exception], translated: Callable[[Exception], Exception]) -> None:
+    """Failures around a handler, while Gradio reads what was sent or writes what it gives, in words of ours.
+
+    Args:
+        demo: the page.
+        known: errors that may pass as they are.
+        translated: gives what is raised in place of any other.
+    """
+    process = demo.process_api
+
+    @functools.wraps(process)
+    async def process_api(*args, **kwargs):
+        try:
+            return await process(*args, **kwargs)
+        except known:
+            raise
+        except Exception as e:
+            raise translated(e) from None
+
+    demo.process_api = process_api  # type: ignore[method-assign]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files
+
+
+def is_file(table: dict) -> bool:
+    """Whether Gradio takes a table in a question for a file."""
+    meta = table.get("meta")
+    return isinstance(meta, dict) and meta.get("_type") == "gradio.FileData"
+
+
+def fetch_nothing(refusal: Exception) -> None:
+    """From now on this process fetches no file from an address, and looks no name up for it.
+
+    Gradio fetches what a visitor names in place of an upload, or in `/gradio_api/file=`, and asks a public server for
+    the place of a name that it cannot look up itself. All of it goes through two functions of safehttpx.
+
+    Args:
+        refusal: what is raised instead.
+    """
+    import safehttpx
+
+    async def refused(*_, **__):
+        raise refusal
+
+    for name in ("get", "async_validate_url"):
+        real = getattr(safehttpx, name)
+        refused_by_name = functools.wraps(real)(functools.partial(refused))
+        refused_by_name.replaced = getattr(real, "replaced", real)
+        setattr(safehttpx, name, refused_by_name)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -115,15 +225,23 @@ SCRIPT = f"<script>{_QUICK_PAGE.read_text(encoding='utf-8')}</script>".encode()
 class QuickPage:
     """ASGI middleware: puts a script into the page, before Gradio's, since what `head` brings runs after it.
 
-    Any other answer stays as it is.
+    What a proxy passes on without the "/" that the page's own addresses stand on is sent there. Any other answer stays
+    as it is.
     """
 
     def __init__(self, app):
         self.app = app
 
     async def __call__(self, scope, receive, send) -> None:
-        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"].strip("/"):
+        root = scope.get("root_path", "") if scope["type"] == "http" else ""
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"].removeprefix(root).strip("/"):
             await self.app(scope, receive, send)
+            return
+        if root and scope["path"] == root:
+            query = b"?" + scope["query_string"] if scope["query_string"] else b""
+            there = [(b"location", root.encode() + b"/" + query), (b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 307, "headers": there})
+            await send({"type": "http.response.body", "body": b""})
             return
         start, body = {}, b""
 

@@ -9,24 +9,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import gradio as gr
 from starlette.middleware import Middleware
 
 from analysis.workbench import library
 from analysis.workbench.library import ModelLibrary, OwnModels
-from foundation.pictures import UPLOAD_BYTES
-from ui.server.errors import refuse
+from foundation.decoding import UPLOAD_BYTES
+from ui.server.errors import TooLong, refuse
 from ui.server.gradio_internals import UPLOAD_PATH
 from ui.server.queue import WAITING
 
-MAX_BODY_BYTES = 8 * 2**20  # no question of ours is longer; pictures that people bring are at most 4 MB
-MAX_UPLOAD_BYTES = library.MAX_BYTES + 2**20  # a model, and what the form puts around it
-
-
-class TooLong(Exception):
-    """A request body over the limit."""
+MAX_BODY_BYTES = 24 * 2**20  # no question of ours is longer: a picture of 16 MB as base64
+MAX_UPLOAD_BYTES = library.MAX_MODEL_BYTES + 2**20  # a model, and what the form puts around it
 
 
 class Limits:
@@ -41,8 +37,11 @@ class Limits:
         (b"content-security-policy", b"frame-ancestors 'self'; object-src 'none'; base-uri 'self'"),
     )
 
-    def __init__(self, app, max_bytes: int = MAX_BODY_BYTES, max_upload: int = MAX_UPLOAD_BYTES):
+    def __init__(
+        self, app, max_bytes: int = MAX_BODY_BYTES, max_upload: int = MAX_UPLOAD_BYTES, frames: Sequence[str] = ()
+    ):
         self.app, self.max_bytes, self.max_upload = app, max_bytes, max_upload
+        self.headers = framed(self.HEADERS, frames)
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http":
@@ -67,7 +66,7 @@ class Limits:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message = {**message, "headers": [*message.get("headers", ()), *self.HEADERS]}
+                message = {**message, "headers": [*message.get("headers", ()), *self.headers]}
             await send(message)
 
         try:
@@ -81,12 +80,27 @@ class Limits:
 
     async def refuse(self, send, status: int, sentence: str) -> None:
         """`refuse`, with the headers that every answer has."""
-        await refuse(send, status, sentence, self.HEADERS)
+        await refuse(send, status, sentence, self.headers)
+
+
+def framed(headers: tuple, hosts: Sequence[str]) -> tuple:
+    """Headers with which pages of these hosts may show ours in a frame; the same ones where there is no host."""
+    if not hosts:
+        return headers
+    ancestors = b" ".join([b"frame-ancestors 'self'", *(host.encode("ascii") for host in hosts)])
+    old = (b"frame-ancestors 'self'", b"frame-ancestors 'none'")
+
+    def changed(value: bytes) -> bytes:
+        return b"; ".join(ancestors if part in old else part for part in value.split(b"; "))
+
+    # the older header knows no list of hosts, and a browser that reads it would refuse all of them
+    kept = [h for h in headers if h[0] not in (b"x-frame-options", b"cross-origin-resource-policy")]
+    return tuple((k, changed(v) if k == b"content-security-policy" else v) for k, v in kept)
 
 
 QUEUE_SIZE = 48  # questions that wait at once, of all visitors; another model asks for eleven
 PUBLIC_PATIENCE = 60.0  # seconds that one measurement may take
-BODY_BYTES = 6 * 2**20  # a picture of 4 MB as base64
+BODY_BYTES = 6 * 2**20  # a picture of 4 MB as base64; 48 of them may wait in memory
 FILE_BYTES = UPLOAD_BYTES
 UPLOADS_AN_HOUR = 512 * 2**20  # of all visitors; Gradio keeps a file for an hour
 SESSIONS = 128  # whose settings are kept
@@ -113,6 +127,7 @@ class PublicLimits(Limits):
         app: the application behind.
         hourly: bytes of uploads in an hour.
         clock: what tells the time.
+        frames: see `framed`.
     """
 
     HEADERS = (
@@ -125,8 +140,14 @@ class PublicLimits(Limits):
         (b"cross-origin-resource-policy", b"same-origin"),
     )
 
-    def __init__(self, app, hourly: int = UPLOADS_AN_HOUR, clock: Callable[[], float] = time.monotonic):
-        super().__init__(app, BODY_BYTES, FILE_BYTES + 2**16)
+    def __init__(
+        self,
+        app,
+        hourly: int = UPLOADS_AN_HOUR,
+        clock: Callable[[], float] = time.monotonic,
+        frames: Sequence[str] = (),
+    ):
+        super().__init__(app, BODY_BYTES, FILE_BYTES + 2**16, frames)
         self._hourly, self._clock = hourly, clock
         self._taken: deque[tuple[float, int]] = deque()  # when, bytes
         self._lock = threading.Lock()
@@ -175,6 +196,21 @@ def restrict(demo: gr.Blocks, options: dict) -> dict:
         "state_session_capacity": SESSIONS,
         "app_kwargs": of_app | {"middleware": middleware},
     }
+
+
+def shown_in(options: dict, hosts: Sequence[str]) -> dict:
+    """The arguments of `launch` with pages of these hosts allowed to show ours in a frame.
+
+    Args:
+        options: of `ui.app.launch_options` or `restrict`.
+        hosts: scheme, name and port of each; without any, only the page itself, or nobody where it is public.
+    """
+    of_app = options["app_kwargs"]
+    middleware = [
+        Middleware(m.cls, *m.args, **m.kwargs | {"frames": tuple(hosts)}) if issubclass(m.cls, Limits) else m
+        for m in of_app["middleware"]
+    ]
+    return options | {"app_kwargs": of_app | {"middleware": middleware}}
 
 
 def exposure(where: str, demo: gr.Blocks, models: list[str]) -> str:

@@ -8,11 +8,11 @@ The settings of an event that say in which queue it waits, and that it is no end
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 from ui.server.errors import refuse
-from ui.server.gradio_internals import CALL_PATH, JOIN_PATH, queue_of, waiting
+from ui.server.gradio_internals import CALL_PATH, JOIN_PATH, queue_of, take_turns, unread, waiting
+from ui.server.questions import QUESTION
 from ui.theme import script
 
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}  # one model, one question at a time
@@ -22,12 +22,17 @@ PRIVATE = {"api_visibility": "private"}
 # questions of one visitor that wait at once; a slider that is moved fast keeps one, another model asks for eleven, and
 # fourteen were counted after four changes of the model within seconds on a slow machine
 WAITING = 16
+UNREAD = 512  # messages that are kept for one visitor; an open page reads them as they come
 QUEUE_HEADER = b"x-studio-queue"  # read by busy.js
 HEAD = f"<script>{script('busy.js')}</script>"
 
 
 class Shares:
     """ASGI middleware: refuses a question of a visitor of whom enough wait, and tells in which queue another one waits.
+
+    Those who wait take turns.
+
+    Behind `Questions`, which reads the question.
 
     Args:
         app: the application behind, within Gradio's.
@@ -43,22 +48,21 @@ class Shares:
         if scope["type"] != "http" or scope["method"] != "POST" or not _asks(scope["path"]):
             await self.app(scope, receive, send)
             return
-        messages = await _whole(receive)
-        question = _json(messages)
+        question = scope.get(QUESTION) or {}
         visitor = question.get("session_hash")
         if visitor == "":  # Gradio fails on it
             await refuse(send, 400, "session_hash is empty: give this session a name, or leave it out.")
             return
         if not isinstance(visitor, str) or not visitor:
             visitor = None  # Gradio names each of its questions anew
+        elif unread(scope, visitor) > UNREAD:
+            await refuse(send, 429, f"{UNREAD} messages to you were not read: read the stream of your answers first.")
+            return
         elif self._entering[visitor] + waiting(scope, visitor) >= self.most:
             await refuse(
                 send, 429, f"{self.most} of your questions are waiting already: ask again when some are answered."
             )
             return
-
-        async def replayed():
-            return messages.pop(0) if messages else await receive()
 
         async def with_queue(message):
             number = self._number(queue_of(scope, question)) if message["type"] == "http.response.start" else None
@@ -68,8 +72,9 @@ class Shares:
 
         self._entering[visitor] += 1
         try:
-            await self.app(scope, replayed, with_queue)
+            await self.app(scope, receive, with_queue)
         finally:
+            take_turns(scope)
             self._entering[visitor] -= 1
             if not self._entering[visitor]:
                 del self._entering[visitor]
@@ -81,20 +86,3 @@ class Shares:
 
 def _asks(path: str) -> bool:
     return path.rstrip("/").endswith(JOIN_PATH) or CALL_PATH in path
-
-
-async def _whole(receive) -> list[dict]:
-    """The messages of a request until its body ends, or the visitor has gone."""
-    messages = [await receive()]
-    while messages[-1].get("more_body"):
-        messages.append(await receive())
-    return messages
-
-
-def _json(messages: list[dict]) -> dict:
-    """The body of a request; Gradio says what is wrong with one that is no table."""
-    try:
-        body = json.loads(b"".join(m.get("body", b"") for m in messages))
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}

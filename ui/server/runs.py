@@ -15,7 +15,8 @@ from gradio.events import Dependency
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
-from ui.server.errors import guarded, sentence_of
+from ui.server.errors import Abandoned, guarded, sentence_of
+from ui.server.gradio_internals import presence
 from ui.server.queue import PRIVATE
 
 
@@ -65,18 +66,21 @@ STOPPED = '<p class="ks-line" role="status">Stopped. What was shown before is ke
 
 
 def deadline(seconds: float, report: Report | None = None) -> Report:
-    """A progress callback that gives up after so many seconds from now.
+    """A progress callback that gives up after so many seconds from now, or when the visitor who asked has left.
 
     Args:
-        seconds: how long the work may take.
+        seconds: how long the work may take; infinity for as long as the visitor is there.
         report: a further callback.
 
     Raises:
         UserError: from the callback, when time is up.
+        Abandoned: from the callback, when nobody waits any more.
     """
-    end = time.monotonic() + seconds
+    end, there = time.monotonic() + seconds, presence()
 
     def watch(share: float, what: str) -> None:
+        if not there():
+            raise Abandoned
         if time.monotonic() > end:
             spent = f"{max(seconds, 0):.0f} s"
             raise UserError(f"This takes longer than {spent} here: ask for fewer seeds, pairs or steps.")

@@ -21,6 +21,7 @@ from analysis.series.forecast import SeriesForecasts
 from flow_core.samplers import MOMENTUM, SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
+from ui.components.layout import group
 from ui.components.players import Panel
 from ui.components.save_bar import save_value
 
@@ -144,7 +145,7 @@ def setting_column(
     """
     name = letter.lower()
     sigma_seen, *gammas_seen = read_by(path, sampler).values()
-    with gr.Column(elem_classes="ks-panel", min_width=230):
+    with group(css="ks-group ks-setting"):
         shown = gr.Checkbox(True, label=letter, info="show this setting", elem_id=f"{prefix}-shown-{name}")
         paths.render()
         samplers = gr.Dropdown(

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from analysis.evaluate import __main__ as evaluate
-from analysis.evaluate import flow_images, flow_points, transport
-from analysis.evaluate import flow_images as picture_scores
+from analysis.evaluate import flow_images, flow_points, image_mmd, transport
 from analysis.evaluate.page import FIRST_LINE
 from analysis.evaluate.parts import Job
 from flow_core.densities.toys import toy
@@ -93,10 +92,10 @@ def test_an_empty_folder_is_told(tmp_path, capsys):
 
 
 def test_the_command_measures_the_pair_of_picture_nets(flows_folder, monkeypatch, capsys):
-    true = picture_scores.measure_pictures
-    monkeypatch.setattr(picture_scores, "measure_pictures", lambda *a: true(*a, nfes=(1, 2)))
-    monkeypatch.setattr(picture_scores, "GRIDS", {"published drift": (0.5,), "matched noise": (0.0,)})
-    monkeypatch.setattr(flow_images, "open_dataset", lambda *a: pytest.fail("no data is named in these cards"))
+    true = flow_images.measure_pictures
+    monkeypatch.setattr(flow_images, "measure_pictures", lambda *a: true(*a, nfes=(1, 2)))
+    monkeypatch.setattr(flow_images, "SEARCHED", {"published drift": (0.5,), "matched noise": (0.0,)})
+    monkeypatch.setattr(image_mmd, "open_dataset", lambda *a: pytest.fail("no data is named in these cards"))
     arguments = ["flow", "--models", str(flows_folder), "--picture-seeds", "8", "--model", "images-shapes"]
     assert evaluate.main(arguments) == 0
     out = capsys.readouterr().out

@@ -13,7 +13,7 @@ from analysis.workbench.probes import LinearityRequest
 
 def test_six_lessons_each_with_an_answer_of_its_own_kind():
     assert len(LESSONS) == 6 and tuple(lesson.asks for lesson in LESSONS) == ASKS
-    assert [lesson.tab for lesson in LESSONS] == ["generate", "effects", "spectrum", "spectrum", "edit", "flow"]
+    assert [lesson.tab for lesson in LESSONS] == ["watch", "linear", "modes", "bands", "edit", "flow"]
     with pytest.raises(dataclasses.FrozenInstanceError):
         LESSONS[0].title = "x"
 

@@ -1,5 +1,8 @@
 """Linearity on a hand-built linear model, the fit, and DMD on systems with known spectra."""
 
+import pathlib
+import time
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -225,6 +228,41 @@ def test_dmd_truncates_to_what_is_strongest():
     strong = np.stack([np.outer(np.exp(-0.5 * (TAU.numpy() - 1)), v) for v in rng.normal(size=(3, 1)) * np.eye(9)[:1]])
     d = exact_dmd(torch.from_numpy(strong + 1e-4 * rng.normal(size=strong.shape)), TAU, 1)
     assert len(d.eigenvalues) == 1 and abs(complex(d.eigenvalues[0]) + 0.5) < 0.01 and d.captured > 0.999
+
+
+def snapshots_of_a_network(trajectories=8, times=33, size=4096):
+    """Damped oscillations of 20 pairs in a space of this size, and a little noise: as large as a level of CIFAR-10."""
+    rng = np.random.default_rng(0)
+    rates = rng.uniform(-2, 1, 20) + 1j * rng.uniform(1, 30, 20)
+    shapes = rng.normal(size=(20, size)) + 1j * rng.normal(size=(20, size))
+    starts = rng.normal(size=(trajectories, 20)) + 1j * rng.normal(size=(trajectories, 20))
+    tau = np.linspace(1, 0, times)
+    paths = ((starts[:, None] * np.exp(rates * (tau[:, None] - 1))) @ shapes).real
+    return paths + 1e-6 * rng.normal(size=paths.shape), tau, rates
+
+
+def test_a_large_dmd_takes_seconds_and_little_memory():
+    """Against the method of snapshots: a Gram matrix of 256 x 256 in place of a decomposition of 4,096 rows."""
+    paths, tau, rates = snapshots_of_a_network()
+    status = pathlib.Path("/proc/self/status")
+    watched = status.exists()
+    if watched:
+        pathlib.Path("/proc/self/clear_refs").write_text("5")
+    held = lambda: next(int(s.split()[1]) for s in status.read_text().splitlines() if s.startswith("VmHWM"))  # noqa: E731
+    before, start = held() if watched else 0, time.process_time()
+    d = exact_dmd(torch.from_numpy(paths), torch.from_numpy(tau), 40)
+    assert time.process_time() - start < 20
+    assert not watched or held() - before < 2**20  # kB: 1 GB
+    x, y = (paths[:, part].reshape(-1, paths.shape[2]) for part in (slice(None, -1), slice(1, None)))
+    power, v = np.linalg.eigh(x @ x.T)
+    power, v = power[::-1][:40], v[:, ::-1][:, :40]
+    small = (v / np.sqrt(power)).T @ (x @ y.T) @ (v / np.sqrt(power))
+    by_snapshots = np.log(np.linalg.eigvals(small)) / (tau[1] - tau[0])
+    ours = d.eigenvalues.numpy()
+    for known, tolerance in ((by_snapshots, 1e-6), (np.concatenate([rates, rates.conj()]), 1e-3)):
+        assert np.abs(ours[:, None] - known[None]).min(0).max() < tolerance
+        assert np.abs(ours[:, None] - known[None]).min(1).max() < tolerance
+    assert d.captured > 0.999999 and d.residual < 1e-4 and d.modes.shape == (4096, 40)
 
 
 def test_dmd_agrees_with_pydmd():

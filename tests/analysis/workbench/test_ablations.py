@@ -124,7 +124,7 @@ def test_surgery_that_lets_everything_die_out_ends_in_the_ablation(bench):
 
 def test_where_nothing_is_left_out_every_bit_stays_and_no_mean_is_made(monkeypatch):
     bench = Workbench(*random_pair())
-    monkeypatch.setattr("analysis.workbench.mean_latents", lambda *_, **__: pytest.fail("a mean was made"))
+    monkeypatch.setattr("analysis.workbench.session.mean_latents", lambda *_, **__: pytest.fail("a mean was made"))
     assert bench.mask_bands(MaskRequest(SEED)).mse == 0
     assert bench.surgery(SurgeryRequest(SEED)).mse == 0
 
@@ -134,7 +134,7 @@ def test_a_mean_is_made_once_a_class_and_not_under_the_lock(monkeypatch):
     made, true = [], ablations.mean_latents
     monkeypatch.setattr(ablations, "MEAN_NOISES", 8)
     monkeypatch.setattr(
-        "analysis.workbench.mean_latents",
+        "analysis.workbench.session.mean_latents",
         lambda model, label, **more: made.append(label) or true(model, label, 8, **more),
     )
     for label in (2, -1, 2, -1, 2):

@@ -68,7 +68,7 @@ def test_figures_for_a_paper_are_pdf(library):
     for _, paper in PAPER:
         name, data = content(files.paper_figure(paper, 0, **where, **BANDS))
         assert name == f"tiny-{paper}.pdf" and data.startswith(b"%PDF")
-    with pytest.raises(UserError, match="no such figure"):
+    with pytest.raises(UserError, match="figure"):
         files.paper_figure("nothing", 0, **where, **BANDS)
 
 

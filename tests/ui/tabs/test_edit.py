@@ -18,6 +18,7 @@ from ui.components import history
 from ui.components.history import History, history_html
 from ui.components.html import data_uri
 from ui.components.picture_chooser import photograph
+from ui.source import NO_CLASS
 from ui.tabs import edit as edit_tab
 from ui.tabs.edit import FILLED, PAST, SHOWN, EditControls, EditTab, Waiting, changed, edit_numbers, in_words
 
@@ -25,6 +26,7 @@ FIRST = {
     "model": "tiny", "seed": 3, "label": -1, "reference": "seed", "other": 5, "other_label": -1,
     "picture": photograph("cat", 16), "encoding": "noise", "noise_seed": 0, "tau": 0.5, "low": 0.33, "high": 0.67,
     "bands": [2], "order": "alpha", "ratio": 50, "region": "lower-half", "mask": None,
+    "levels": [], "feather": 0,
 }  # fmt: skip
 FRESH = {"past": History(), "last": ("", 0.0)}
 
@@ -45,6 +47,8 @@ def test_the_controls_become_a_request(tab):
     asked = tab.request(**values(low=0.7, high=0.2, ratio=29, encoding="ode", order="abs"))
     assert asked.edges == (0.2, 0.7) and asked.ratio == 0.29 and asked.encoding == "ode" and asked.order == "abs"
     assert asked.picture is None and asked.mask is None and asked.seed == 3 and asked.reference_seed == 5
+    asked = tab.request(**values(levels=[0, 99], feather=1.5))
+    assert asked.entries == (0,) and asked.feather == 1.5  # 99: of another model
 
 
 def test_every_percent_comes_back_exactly(tab):
@@ -180,9 +184,11 @@ def test_a_result_whose_picture_is_gone_shows_its_number(monkeypatch):
     assert html.index('data-index="1"') < html.index('aria-current="true"')
 
 
-def test_nothing_is_computed_while_nobody_looks(tab, library, monkeypatch):
-    monkeypatch.setattr(library.get("tiny"), "edit", None)
-    assert tab.follow(False, **FRESH, **values()) == gr.skip()
+def test_the_opened_view_follows_the_model(tab):
+    same, other = (tab.opened(known, **FRESH, **values()) for known in ("tiny", "another"))
+    assert "other_label" not in same and "known" not in same
+    assert other["known"] == "tiny" and other["other_label"]["value"] == NO_CLASS
+    assert same["pictures"] == other["pictures"] == tab.show(**values())["pictures"]
 
 
 # painting

@@ -153,9 +153,9 @@ def test_a_value_out_of_range_is_a_sentence(tab, change):
 # pictures and holes
 
 
-def look(tab, seen=True, now=None, owner="tiny", **change):
+def look(tab, now=None, owner="tiny", **change):
     where = {"model": "tiny", "seed": 3, "label": -1, "origin": "seed", "brought": CAT, "mask": HOLE}
-    return tab.look(seen, now, owner, **where | change)
+    return tab.look(now, owner, **where | change)
 
 
 def test_the_picture_follows_the_source_bar_only_where_it_is_its_own(tab, library):
@@ -165,7 +165,6 @@ def test_the_picture_follows_the_source_bar_only_where_it_is_its_own(tab, librar
     assert json.loads(shown["canvas"])["mask"].count("1") == 64
     assert [shown[name] for name in ("progress", "numbers", "save")] == ["", "", ""]
     assert look(tab, now=own) == gr.skip()  # the result stays
-    assert look(tab, seen=False) == gr.skip()
     assert look(tab, now=CAT, origin="picture", seed=4) == gr.skip()
     assert look(tab, seed=None) == gr.skip()
 

@@ -21,7 +21,7 @@ export function pipeline(room: Room, another: () => void, open: (level: number) 
     const [c, hh] = entry.shape;
     const press = h("button", { type: "button", class: "level", title: `${entry.name}: ${c} channels of ${hh} × ${hh}`, onclick: () => open(i) },
       canvas, h("span", {}, `${hh}²`));
-    press.setAttribute("aria-label", `Spectrum of ${entry.name}, ${c} channels of ${hh} by ${hh}`);
+    press.setAttribute("aria-label", `${hh}²: spectrum of ${entry.name}, ${c} channels`);
     return { canvas, press };
   });
   const drawn = levels.map(() => "");
