@@ -12,7 +12,7 @@ from benchmarks.flow_nets import NETS, PEER
 from flow_core import samplers
 from flow_core.fields import Exact, Predict, Preserving, Published
 from flow_core.model import FlowConfig
-from flow_core.samplers import SampleResult, Spacing, euler, euler_maruyama, heun, multistep, rk4
+from flow_core.samplers import SampleResult, Spacing, euler, euler_maruyama, heun, mean_flow, multistep, rk4
 from foundation import noise
 from foundation.randomness import derived_seed
 
@@ -101,7 +101,7 @@ class Row:
 
 def rows(peer: bool) -> dict[str, Row]:
     """The lines of the table, by name."""
-    icfm, otcfm, idff, paired = NETS.values()
+    icfm, otcfm, idff, paired, _ = NETS.values()
     table = {
         BASELINE: Row("OT-CFM", _exact(euler, otcfm)),
         GRADED: Row("OT-CFM", _graded(euler, otcfm), 1, EXPONENTS),
@@ -121,6 +121,7 @@ def rows(peer: bool) -> dict[str, Row]:
         f"OT-CFM net, Heun, {GRID}": Row("OT-CFM", _graded(heun, otcfm), 1, EXPONENTS),
         f"OT-CFM net, RK4, {GRID}": Row("OT-CFM", _graded(rk4, otcfm), 1, EXPONENTS),
         f"OT-CFM net, multistep, {GRID}": Row("OT-CFM", _graded_multistep(otcfm), 1, EXPONENTS),
+        "MeanFlow net, jumps": Row("MeanFlow", lambda net, seeds, nfe, gammas: mean_flow(net, _start(seeds), nfe)),
         "oracle, Euler on v": Row("oracle", _exact(euler, idff)),
         "oracle, multistep": Row("oracle", _multistep(idff)),
     }

@@ -27,6 +27,7 @@ NETS = {
     "OT-CFM": FlowConfig("otcfm", 0.0, predicts="velocity"),
     "IDFF": FlowConfig("idff", SIGMA0, predicts="x1"),
     "IDFF + OT": FlowConfig("idff", SIGMA0, "exact", predicts="x1+eps"),  # as in the public code of 2024
+    "MeanFlow": FlowConfig("meanflow", 0.0, predicts="average"),
 }
 PEER = "torchcfm OT-CFM"
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 APP = Path(__file__).resolve().parent.parent / "app.py"
-PATIENCE = 900.0  # seconds until the page must be there
+START_SECONDS = 900.0  # seconds until the page must be there
 
 
 @dataclass
@@ -69,7 +69,7 @@ def served(*arguments: str) -> Iterator[Served]:
     threading.Thread(target=listen, daemon=True).start()
     try:
         while not _answers(app.url):
-            if child.poll() is not None or time.monotonic() > start + PATIENCE:
+            if child.poll() is not None or time.monotonic() > start + START_SECONDS:
                 raise RuntimeError(f"The app did not start: {''.join(line for _, line in app.told)[-2000:]}")
             time.sleep(0.05)
         app.told.append((time.monotonic(), "the server answers"))
@@ -85,7 +85,7 @@ def served(*arguments: str) -> Iterator[Served]:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(url, timeout=START_SECONDS) as answer:
             return answer.status == 200
     except OSError:  # nobody listens yet, or no answer in time
         return False

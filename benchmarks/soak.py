@@ -30,7 +30,7 @@ from benchmarks.serving import load, resident, served
 from benchmarks.timing import print_table
 
 VISITORS, SECONDS = 16, 60.0
-PATIENCE = 120.0  # seconds for one answer: what takes longer counts as an error
+ANSWER_SECONDS = 120.0  # seconds for one answer: what takes longer counts as an error
 EARLY, LATE, GROWTH = 50, 500, 0.10
 EDGES = (1 / 3, 2 / 3)
 
@@ -68,7 +68,7 @@ class Question:
         return bench.edit(EditRequest(self.seed, reference_seed=self.seed + 1, ratio=self.move)).edited
 
 
-KINDS = ("generate", "mask_bands", "edit")
+ASKED_KINDS = ("generate", "mask_bands", "edit")
 
 
 def questions(visitor: int) -> Iterator[Question]:
@@ -76,7 +76,7 @@ def questions(visitor: int) -> Iterator[Question]:
     own = 1_000_000 * (visitor + 1)
     for i in itertools.count():
         move = (0.618034 * i) % 1  # never twice at the same place
-        for kind in KINDS:
+        for kind in ASKED_KINDS:
             yield Question(kind, own + 2 + i if kind == "generate" else own, move)
 
 
@@ -112,7 +112,7 @@ def soak(
         seconds, calls: when to end: after both.
     """
     found, lock, marks = Soak(), threading.Lock(), sorted({EARLY, LATE})
-    clients = [Client(url, verbose=False, httpx_kwargs={"timeout": PATIENCE}) for _ in range(visitors)]
+    clients = [Client(url, verbose=False, httpx_kwargs={"timeout": ANSWER_SECONDS}) for _ in range(visitors)]
     start = time.monotonic()
 
     def visit(number: int) -> None:

@@ -16,7 +16,7 @@ from foundation.settings import SettingsError
 if TYPE_CHECKING:
     from foundation.training import TrainingResult
 
-VERSION = "0.1"  # of the training code, in every card
+PROGRAM_VERSION = "0.1"  # of the training code, in every card
 
 
 def training_command(

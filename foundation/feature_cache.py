@@ -25,7 +25,7 @@ from foundation.datasets import ImageDataset
 from foundation.frechet import Moments
 from foundation.locations import DataError
 
-FOLDER = Path("runs/fid")
+FEATURES_FOLDER = Path("runs/fid")
 KEPT = 10_000  # features that stay as they are: 82 MB
 EVERY = 500  # pictures between two writes
 METADATA_KEY = "koopman_studio_features"
@@ -151,12 +151,12 @@ def _read(path: Path, key: dict) -> Row | None:
     return Row(Moments(total, outer, shift, count), kept)
 
 
-MOST = 10_000  # pictures of a procedural set, which has no whole; those of a stored one are all taken
+MOST_PROCEDURAL = 10_000  # pictures of a procedural set, which has no whole; those of a stored one are all taken
 
 
 def size_of(data: ImageDataset) -> int:
     """How many pictures are the reference when nothing else is said."""
-    return min(len(data), MOST) if data.name == "shapes" else len(data)
+    return min(len(data), MOST_PROCEDURAL) if data.name == "shapes" else len(data)
 
 
 def reference(
@@ -164,7 +164,7 @@ def reference(
     network: Callable[[Tensor], Tensor],
     count: int | None = None,
     *,
-    folder: Path = FOLDER,
+    folder: Path = FEATURES_FOLDER,
     progress: CountProgress = None,
 ) -> Row:
     """Features of a data set's pictures, from the cache as far as they are there.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from foundation.statistics import LEVEL, Interval, resampled_means
+from foundation.statistics import CONFIDENCE, Interval, resampled_means
 
 BLOCK = 1024  # rows whose kernel values are held at once
 
@@ -142,6 +142,6 @@ def kid(real_features: Tensor, fake_features: Tensor, draws: int = 1000) -> Inte
     mean = float(sum(p.mean() for p in parts))
     # a picture stands in both places of a pair, so the estimate moves twice as far as the mean of the parts
     moved = torch.stack([2 * (resampled_means(p, draws, seed) - p.mean()) for seed, p in enumerate(parts)]).sum(0)
-    tail = (1 - LEVEL) / 2
+    tail = (1 - CONFIDENCE) / 2
     low, high = torch.quantile(moved, torch.tensor([tail, 1 - tail], dtype=torch.float64))
     return Interval(mean, mean + float(low), mean + float(high), m)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from foundation.decoding import SUFFIXES, PictureError, read_picture
 from foundation.locations import DataError
-from foundation.readers import MAX_BYTES
+from foundation.readers import MAX_DATASET_BYTES
 
 
 def to_bytes(x: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def read_folder(path: Path, size: int) -> tuple[np.ndarray, int]:
         DataError: no folder, no usable picture, or too many for the memory.
     """
     files = find_pictures(path)
-    if len(files) * size**2 * 3 > MAX_BYTES:
+    if len(files) * size**2 * 3 > MAX_DATASET_BYTES:
         raise DataError(f"{len(files):,} pictures of size {size} need over 4 GB; use fewer or a smaller size.")
     pixels = np.empty((len(files), size, size, 3), np.uint8)
     good = 0

@@ -20,7 +20,7 @@ from PIL import Image
 from foundation.locations import DATA_ENV, DataError, download
 
 MAX_PIXELS = 50_000_000  # of one picture file, read from its header before anything is decoded
-MAX_BYTES = 4 * 2**30  # of a whole data set in memory
+MAX_DATASET_BYTES = 4 * 2**30  # of a whole data set in memory
 MAX_BATCH_BYTES = 2**28  # of one .bin file; the real ones have 2**24.9
 CIFAR_SIDE, CIFAR_RECORD = 32, 1 + 3 * 32 * 32
 CIFAR_BINS = {"train": tuple(f"data_batch_{k}.bin" for k in range(1, 6)), "test": ("test_batch.bin",)}
@@ -145,7 +145,7 @@ def _read_sheets(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         if split not in archive:
             raise DataError(f"{path / 'labels.npz'} has no array {split!r}; it needs 'train' and 'test'.")
         labels = _labels(archive[split], path)
-    if len(labels) * (CIFAR_RECORD - 1) > MAX_BYTES:
+    if len(labels) * (CIFAR_RECORD - 1) > MAX_DATASET_BYTES:
         raise DataError(f"{path} lists {len(labels):,} pictures, more than fit in memory; split the data.")
     pixels = np.empty((len(labels), CIFAR_SIDE, CIFAR_SIDE, 3), np.uint8)
     sheets = {int(m[1]): p for p in path.iterdir() if (m := re.fullmatch(rf"{split}_(\d+)\.webp", p.name))}
@@ -214,7 +214,7 @@ def _read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         item = int(np.prod(shape))
         if tuple(lengths) != shape:
             raise DataError(f"{path} holds pictures of another size than {FASHION_SIDE}x{FASHION_SIDE}.")
-        if count * max(item, FASHION_SIDE**2) > MAX_BYTES:
+        if count * max(item, FASHION_SIDE**2) > MAX_DATASET_BYTES:
             raise DataError(f"{path} promises {count:,} entries; it is damaged, copy or download it again.")
         data = np.frombuffer(_exactly(file, count * item, path), np.uint8)
         if file.read(1):

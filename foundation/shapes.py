@@ -18,7 +18,7 @@ import numpy as np
 from foundation.shape_factors import (
     FACTOR_DTYPE,
     FACTOR_GROUPS,
-    KINDS,
+    SHAPE_KINDS,
     STRIPE_DEPTH,
     STRIPE_PERIODS,
     check,
@@ -28,8 +28,16 @@ from foundation.shape_factors import (
 )
 
 __all__ = [
-    "FACTOR_DTYPE", "FACTOR_GROUPS", "KINDS", "RECIPE",
-    "contrast", "coverage", "factors", "images", "render", "vary",
+    "FACTOR_DTYPE",
+    "FACTOR_GROUPS",
+    "RECIPE",
+    "SHAPE_KINDS",
+    "contrast",
+    "coverage",
+    "factors",
+    "images",
+    "render",
+    "vary",
 ]  # fmt: skip
 
 RECIPE = "shapes-1"  # raise the number whenever a picture would change: fingerprints are made from it
@@ -65,10 +73,10 @@ def coverage(factors: np.ndarray, size: int = 32, supersample: int = 4) -> np.nd
     offsets = ((np.arange(supersample, dtype=np.float32) + np.float32(0.5)) / supersample - np.float32(0.5)) / size
     dy, dx = (o.reshape(1, -1) for o in np.meshgrid(offsets, offsets, indexing="ij"))
     out = np.empty((len(factors), size, size), np.float32)
-    for kind in range(len(KINDS)):
+    for kind in range(len(SHAPE_KINDS)):
         rows = np.flatnonzero(factors["kind"] == kind)
         f = factors[rows]
-        turn = f["turn"] * (KINDS[kind] not in ROUND)
+        turn = f["turn"] * (SHAPE_KINDS[kind] not in ROUND)
         cos, sin, radius = np.cos(turn), np.sin(turn), f["size"] / 2
         x, y = grid - f["x"][:, None], grid - f["y"][:, None]
         u = (cos[:, None] * x)[:, None, :] + (sin[:, None] * y)[:, :, None]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-LEVEL = 0.95  # coverage aimed at
+CONFIDENCE = 0.95  # coverage aimed at
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def resampled_means(values: Tensor, draws: int = 1000, seed: int = 0, block: int
 
 
 def bootstrap(
-    values: Tensor, draws: int = 1000, seed: int = 0, level: float = LEVEL, block: int = 1
+    values: Tensor, draws: int = 1000, seed: int = 0, level: float = CONFIDENCE, block: int = 1
 ) -> tuple[Tensor, Tensor]:
     """Percentile interval of the mean (Efron and Tibshirani 1993, chapter 13).
 
@@ -96,7 +96,7 @@ def _units(values: Sequence[float] | Tensor) -> tuple[Tensor, float]:
         raise ValueError("An interval over units takes a row of at least two.")
     from scipy.special import stdtrit  # only here: it takes a while to import, and the page is shown without it
 
-    return v, float(stdtrit(len(v) - 1, (1 + LEVEL) / 2))
+    return v, float(stdtrit(len(v) - 1, (1 + CONFIDENCE) / 2))
 
 
 def mean_interval(values: Sequence[float] | Tensor) -> Interval:

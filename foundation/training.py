@@ -192,7 +192,7 @@ def _flat(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{k}": v for k, v in tensors.items()}
 
 
-PATIENCE = timedelta(hours=6)
+RANK_TIMEOUT = timedelta(hours=6)
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # Adam's; Muon keeps the first alone
 
 
@@ -279,7 +279,7 @@ def train(
     # Precision is ours (bf16 needs no loss scaling): an Accelerator's own holds for the whole process, and the app
     # trains one small world after another.
     # The other workers wait while process 0 measures, longer than the ten minutes after which they would give up.
-    patience = [InitProcessGroupKwargs(timeout=PATIENCE)] if config.images_per_fid else []
+    patience = [InitProcessGroupKwargs(timeout=RANK_TIMEOUT)] if config.images_per_fid else []
     accelerator = Accelerator(mixed_precision="no", cpu=default_device().type == "cpu", kwargs_handlers=patience)
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     if config.batch % world:

@@ -27,7 +27,7 @@ from torch import Tensor
 from foundation import checkpoints
 from foundation.atomic_write import atomic_write
 from foundation.checkpoints import CheckpointError
-from foundation.commands import VERSION
+from foundation.commands import PROGRAM_VERSION
 from foundation.settings import SettingsError
 from foundation.unet import UNetConfig, count_parameters
 from koopman_core import inert_pickle
@@ -255,6 +255,8 @@ def read_official(path: str | Path) -> OfficialWeights:
         size = path.stat().st_size
     except OSError as e:
         raise CheckpointError(f"{path.name} cannot be read ({e.strerror}): check the path.") from None
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder: name the file that holds the weights.")
     if size > inert_pickle.MAX_FILE_BYTES:
         raise CheckpointError(f"{path.name} has {size / 1e6:,.0f} MB, more than any network that is built here.")
     read = {".safetensors": _read_safetensors, ".npz": _read_npz}.get(path.suffix, _read_pickle)
@@ -381,7 +383,7 @@ def _card(official: OfficialWeights, teacher: EDM, source: Path, name: str) -> d
         data = {**data, "name": "cifar10", "spec": "cifar10", "classes": classes}
     return {
         "name": f"{name.removesuffix('-teacher')}-teacher", "kind": "EDM teacher", "data": data,
-        "licence": official.licence, "version": VERSION, "parameters": count_parameters(teacher), "metrics": {},
+        "licence": official.licence, "version": PROGRAM_VERSION, "parameters": count_parameters(teacher), "metrics": {},
         "origin": {
             "file": source.name, "sha256": checkpoints.sha256(source),
             "summary": "converted from official EDM weights (Karras et al. 2022)",
@@ -450,8 +452,12 @@ def main(argv: list[str] | None = None) -> int:
         else:
             teacher = convert(args.source, args.out, dtype=DTYPES[args.dtype], name=args.name)
             print(f"{args.out}: {count_parameters(teacher):,} parameters. Licence: {teacher.card['licence']}.")
-    except (CheckpointError, OSError) as e:
+    except CheckpointError as e:
         print(f"koopman_core.convert: {e}", file=sys.stderr)
+        return 2
+    except OSError as e:
+        why = e.strerror or type(e).__name__
+        print(f"koopman_core.convert: {args.out} cannot be written ({why}): choose another place.", file=sys.stderr)
         return 2
     return 0
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from foundation import inception
 from foundation.datasets import ImageDataset, open_dataset
-from foundation.feature_cache import FOLDER, reference
+from foundation.feature_cache import FEATURES_FOLDER, reference
 from foundation.frechet import Moments, fid
 from foundation.locations import DataError
 from foundation.pictures import to_bytes
@@ -66,7 +66,9 @@ class FidCurve:
         DataError: no Inception network is at hand, or another file than that.
     """
 
-    def __init__(self, pictures: Callable[[range], Tensor], data: ImageDataset, count: int, folder: Path = FOLDER):
+    def __init__(
+        self, pictures: Callable[[range], Tensor], data: ImageDataset, count: int, folder: Path = FEATURES_FOLDER
+    ):
         inception.checked_path()  # a missing file is said before the training, not hours later
         self.pictures, self.data, self.count, self.folder = pictures, data, count, folder
         self._network: Callable[[Tensor], Tensor] | None = None

@@ -14,7 +14,7 @@ from foundation.atomic_write import atomic_write
 from foundation.checkpoints import CheckpointError, Header, peek, sha256
 
 MODEL_FILE = "model.safetensors"
-PREFIX = "hf://"
+HUB_PREFIX = "hf://"
 _ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?(?:#sha256=([0-9a-f]{64}))?")
 
 
@@ -28,7 +28,7 @@ def resolve(name_or_path: str | Path) -> str | Path:
     Raises:
         CheckpointError: the hub's file cannot be had, or has another checksum than was asked for.
     """
-    if str(name_or_path).startswith(PREFIX):
+    if str(name_or_path).startswith(HUB_PREFIX):
         match = _ADDRESS.fullmatch(str(name_or_path))
         if match is None:
             raise CheckpointError(

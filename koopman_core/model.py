@@ -142,7 +142,7 @@ class KoopmanDiffusion(Model):
             CheckpointError: with a sentence that says what is wrong.
         """
         if not Path(source).is_dir():
-            return load(hub.fetch(str(source).removeprefix(hub.PREFIX), revision, sha256))
+            return load(hub.fetch(str(source).removeprefix(hub.HUB_PREFIX), revision, sha256))
         file = Path(source) / hub.MODEL_FILE
         if sha256 is not None and file.is_file() and checkpoints.sha256(file) != sha256:
             raise checkpoints.CheckpointError(f"{file} has another checksum than was asked for: it is another model.")

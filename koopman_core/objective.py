@@ -42,7 +42,7 @@ from koopman_core.trajectories import Trajectories
 
 OBJECTIVES = ("path", "published")
 LATENT_SCALES = ("energy", "variance")
-OPERATORS = ("learned", "random")
+OPERATOR_STARTS = ("learned", "random")
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ class StudentConfig:
             raise ValueError("nested_blurs must fall and lie in (0, 64] pixels, one a band but for the last.")
         if not (0 <= self.nested_share <= 1 and 0 <= self.share_noised <= 1 and SIGMA_MIN < self.noised_max <= 1):
             raise ValueError("nested_share and share_noised must lie in [0, 1], noised_max in (0.002, 1].")
-        if self.operator not in OPERATORS:
-            raise ValueError(f"operator must be one of {', '.join(OPERATORS)}, not {self.operator!r}.")
+        if self.operator not in OPERATOR_STARTS:
+            raise ValueError(f"operator must be one of {', '.join(OPERATOR_STARTS)}, not {self.operator!r}.")
 
 
 def lambda1(progress: Tensor, final: float = 1e-3) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 import foundation
-from foundation.commands import VERSION, device_sentence, report
+from foundation.commands import PROGRAM_VERSION, device_sentence, report
 from foundation.devices import default_device
 from foundation.perceptual import PerceptualDistance
 from foundation.picture_data import DataConfig, save_grid, told_labels, training_pool
@@ -100,7 +100,7 @@ def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     def export(ema: dict, images: int, seconds: float) -> None:
         model.card = {
             "name": f"{s['run'].name}-teacher", "kind": "EDM teacher", "data": about,
-            "recipe": recipe, "version": VERSION,
+            "recipe": recipe, "version": PROGRAM_VERSION,
             "images_seen": images, "hours": round(seconds / 3600, 3), "device": device_sentence(),
             "parameters": count_parameters(model), "metrics": {}, **({"start": start} if start else {}),
         }  # fmt: skip
@@ -307,7 +307,7 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
         model.card = {
             "name": s["run"].name, "summary": summary, "kind": "HKD student",
             "teacher": teacher_name, "data": about.get("data", {}), **inherited,
-            "recipe": recipe, "trajectories": about_trajectories, "version": VERSION,
+            "recipe": recipe, "trajectories": about_trajectories, "version": PROGRAM_VERSION,
             "images_seen": images, "hours": round(seconds / 3600, 3), "device": device_sentence(),
             "parameters": count_parameters(model), "metrics": {}, **({"start": start} if start else {}),
         }  # fmt: skip

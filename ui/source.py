@@ -1,4 +1,4 @@
-"""What every tab stands on: one model, one seed, one class, chosen once above the tabs; and who answers questions."""
+"""What every tab stands on: one model, one seed, one class, chosen once in the header; and who answers questions."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from foundation.randomness import MAX_SEED
 from ui.components.html import one_line
+from ui.components.layout import Frame
 from ui.components.save_bar import RecipeBinding
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
@@ -23,9 +24,6 @@ from ui.server.queue import MODEL_QUEUE, PRIVATE
 NO_CLASS = -1
 DICE = "() => Math.floor(Math.random() * 100000)"  # short enough to read aloud
 NEXT = "(count) => (count || 0) + 1"
-# seen in Compare alone, by a rule of the style sheet; in the tabs of flows and of series the bar is not seen
-COMPARE_NOTE = """<p class="ks-line">Compare has a model and a seed of its own on each side: this bar acts there only
-through “Copy from the top bar”.</p>"""
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ class Source:
     """The components of the bar.
 
     Attributes:
-        model, seed, label, locked: what the visitor sees.
-        line: one line about the model.
+        model, seed, label, dice: what the visitor sees of it in the header.
+        locked: keeps the seed; line: one line about the model; both placed by `place_line_and_lock`.
         moves: unseen; a count that grows when the program sets the model, the seed and the class (an opened recipe).
             Not a gr.State: only the listeners of a component run one after another, in the order of their attachment.
         start: the first values of model, seed, label.
@@ -43,6 +41,7 @@ class Source:
     model: gr.Dropdown
     seed: gr.Number
     label: gr.Dropdown
+    dice: gr.Button
     locked: gr.Checkbox
     line: gr.HTML
     moves: gr.Number
@@ -57,15 +56,11 @@ class Source:
         """What is looked at, by the names of a handler's arguments."""
         return {"model": self.model, "seed": self.seed, "label": self.label}
 
-    @property
-    def another_model(self) -> list:
-        """For `gr.on`: a model was chosen, by hand or by the program."""
-        return [self.model.input, self.moves.change]
-
-    @property
-    def another_picture(self) -> list:
-        """For `gr.on`: model, seed or class changed, by hand or by the program."""
-        return [*self.another_model, self.seed.change, self.label.input]
+    def tell(self) -> None:
+        """Let the page's script know when another picture is chosen: by hand, or by the program, which goes on."""
+        by_hand = [self.model.input, self.seed.change, self.label.input]
+        gr.on(by_hand, None, None, None, js="() => { window.studio?.moved(); }", **PRIVATE)
+        self.moves.change(None, None, None, js="() => { window.studio?.moved(true); }", **PRIVATE)
 
     @property
     def targets(self) -> list:
@@ -144,41 +139,43 @@ def class_choices(library: ModelLibrary, model: str) -> list[tuple[str, int]]:
 
 
 def build_source(library: ModelLibrary, seed: int) -> Source:
-    """The bar above the tabs."""
+    """The bar of the header: model, class, seed and dice. The first tab places `locked` and `line`."""
     names = readable(library)
     first = names[0]
     with gr.Row(elem_classes="ks-source", elem_id="source"):
-        with gr.Column(scale=5, min_width=260):
-            model = gr.Dropdown(
-                names, value=first, label="Model", info="which network answers", elem_id="model", filterable=False
-            )
-            line = gr.HTML(_line(one_line(library.info(first))))
+        model = gr.Dropdown(
+            names, value=first, label="Model", show_label=False, container=False, elem_id="model", filterable=False,
+            min_width=0,
+        )  # fmt: skip
         label = gr.Dropdown(
-            class_choices(library, first), value=NO_CLASS, label="Class", info="of the picture", elem_id="label",
-            visible=len(class_choices(library, first)) > 1,
-            scale=2, min_width=150, filterable=False,
+            class_choices(library, first), value=NO_CLASS, label="Class", show_label=False, container=False,
+            elem_id="label", visible=len(class_choices(library, first)) > 1, min_width=0, filterable=False,
         )  # fmt: skip
         # no minimum and maximum: Gradio's own check would answer once for every listener
         number = gr.Number(
-            seed, label="Seed", info="picks the noise; 0 to 4294967295", precision=0, elem_id="seed", scale=2,
-            min_width=150,
-        )  # fmt: skip
-        with gr.Column(scale=1, min_width=150, elem_classes="ks-dice"):
-            dice = gr.Button("New seed", elem_id="dice", size="md")
-            locked = gr.Checkbox(label="keep this seed", value=False, elem_id="lock", container=False)
-    gr.HTML(COMPARE_NOTE, elem_id="source-note")
+            seed, label="Seed", show_label=False, container=False, precision=0, elem_id="seed", min_width=0
+        )
+        dice = gr.Button("⚄", elem_id="dice", size="sm", min_width=0)
+    line = gr.HTML(_line(one_line(library.info(first))), elem_id="model-line", render=False)
+    locked = gr.Checkbox(label="keep this seed", value=False, elem_id="lock", container=False, render=False)
     moves = gr.Number(0, precision=0, visible="hidden")
-    source = Source(model, number, label, locked, line, moves, (first, seed, NO_CLASS))
+    source = Source(model, number, label, dice, locked, line, moves, (first, seed, NO_CLASS))
     dice.click(None, None, number, js=DICE, **PRIVATE)
-    locked.input(
-        guarded(lambda on: (gr.update(interactive=not on), gr.update(interactive=not on))),
-        locked, [number, dice], queue=False, show_progress="hidden", **PRIVATE,
-    )  # fmt: skip
     model.input(
         guarded(lambda model: source.described(library, model)), model, [label, line], trigger_mode="multiple",
         show_progress="hidden", **MODEL_QUEUE, **PRIVATE,
     )  # fmt: skip
     return source
+
+
+def place_line_and_lock(source: Source) -> None:
+    """Place the line about the model and the box "keep this seed" here."""
+    source.line.render()
+    source.locked.render()
+    source.locked.input(
+        guarded(lambda on: (gr.update(interactive=not on), gr.update(interactive=not on))),
+        source.locked, [source.seed, source.dice], queue=False, show_progress="hidden", **PRIVATE,
+    )  # fmt: skip
 
 
 @dataclass
@@ -189,15 +186,13 @@ class Workspace:
         studio: who answers all questions.
         patience: seconds that no measurement may exceed.
         source: the bar, once it has been built.
-        shown: the event "another picture is shown", once the first tab has been built.
-        afterwards: what is to be wired after all tabs, so that quick answers do not wait for it.
+        pipeline: the diagram of the first tab, whose `select` tells a level.
     """
 
     studio: Studio
     patience: float = math.inf
     source: Source = None  # type: ignore[assignment]
-    shown: Dependency = None  # type: ignore[assignment]
-    afterwards: list[Callable[[], None]] = field(default_factory=list)
+    pipeline: gr.HTML | None = None
 
     @property
     def library(self) -> ModelLibrary:
@@ -207,6 +202,20 @@ class Workspace:
     def bounded(self, seconds: float) -> float:
         """So many seconds, or less where the page has less patience."""
         return min(seconds, self.patience)
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a tab is built into.
+
+    Attributes:
+        frame: its three columns.
+        opened: by the view's key the event "the visitor looks at it, and has not since another picture was chosen", or
+            comes back to it; listened to like any event. What is not looked at is not computed.
+    """
+
+    frame: Frame
+    opened: dict[str, Callable]
 
 
 @dataclass(frozen=True)
@@ -228,12 +237,14 @@ class Page:
 
     Attributes:
         work: what all stands on.
-        tabs: where a tab is selected.
+        opener: opens a view by its value, see `ui.workspaces.opening`.
         built: what each tab's build function gave, by the tab's id.
+        frames: the columns of each tab, by its id.
         panels: what the panels that were built before gave, by name.
     """
 
     work: Workspace
-    tabs: gr.Tabs
+    opener: gr.HTML
     built: dict[str, BuiltTab]
+    frames: dict[str, Frame]
     panels: dict[str, Any] = field(default_factory=dict)

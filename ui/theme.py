@@ -19,12 +19,6 @@ BLUE = gr.themes.Color(
 # where 600 is asked for, it takes 700
 WEIGHTS = (400, 700)
 
-HEADER = """<a class="ks-skip" href="#play">Skip to the picture</a>
-<header class="ks-header"><div class="ks-mark" aria-hidden="true"><i></i><i></i><i></i></div><div>
-<h1>Koopman Studio</h1>
-<p>Noise to picture in one step; see and change every moment between.</p>
-</div></header>"""
-
 
 def theme() -> gr.themes.Base:
     """The theme for `launch(theme=...)`."""

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const out = process.argv[2] ?? here("../analysis/export/web_page");
-const common = { bundle: true, minify: true, target: "es2022", legalComments: "none", logLevel: "warning" };
+const common = { bundle: true, minify: true, target: "es2022", legalComments: "eof", logLevel: "warning" };
 const engine = (provider, name) =>
   build({
     ...common,
@@ -25,4 +25,4 @@ await build({ ...common, entryPoints: [here("src/flow/worker.ts")], outfile: `${
 await build({ ...common, entryPoints: [here("src/main.ts")], outfile: `${out}/page.js`, format: "iife" });
 await build({ ...common, entryPoints: [here("src/sw.ts")], outfile: `${out}/sw.js`, format: "iife" });
 await build({ ...common, entryPoints: [here("src/page.css")], outfile: `${out}/page.css` });
-await copyFile(here("src/index.html"), `${out}/index.html`);
+for (const file of ["index.html", "licences.txt"]) await copyFile(here(`src/${file}`), `${out}/${file}`);

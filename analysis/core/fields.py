@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
-from typing import Annotated, Any, Self, TypeVar, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_type_hints
 
 import numpy as np
 from pydantic import (
@@ -106,9 +106,15 @@ Mask = Annotated[np.ndarray, PlainValidator(_mask), PlainSerializer(embed, when_
 
 
 class Request:
-    """A question: a frozen dataclass whose fields are checked as their annotations say."""
+    """A question: a frozen dataclass whose fields are checked as their annotations say.
+
+    Attributes:
+        former: fields that came later, with the value that settings without them mean. Where a field has that value,
+            settings leave it out, so that an old recipe is written as it was.
+    """
 
     __pydantic_config__ = _STRICT
+    former: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         cls: Any = type(self)
@@ -121,12 +127,13 @@ class Request:
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> Self:
-        """The request of all its fields as JSON values.
+        """The request of all its fields as JSON values; those of `former` may be left out.
 
         Raises:
             UserError: unknown, missing or out of range; `field` names the field where it is one of ours.
         """
         names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        settings = {**cls.former, **settings}
         missing = next((name for name in names if name not in settings), None)
         if missing is not None:
             raise UserError(f"{_words(missing)} is missing: give all of {', '.join(names)}.", missing)
@@ -142,16 +149,17 @@ class Request:
             raise _refusal(e, name, _fields(of).get(name), where[1:]) from None
 
     def as_settings(self) -> dict[str, Any]:
-        """All fields as JSON values.
+        """All fields as JSON values, but those with the value that `former` gives them.
 
         Raises:
             UserError: a field that JSON cannot hold, such as an image of more than 64 x 64 pixels.
         """
         cls: Any = type(self)
         try:
-            return _of_class(cls).dump_python(self, mode="json")
+            values = _of_class(cls).dump_python(self, mode="json")
         except PydanticSerializationError as e:
             raise (e.__cause__ if isinstance(e.__cause__, UserError) else UserError(str(e))) from None
+        return {name: v for name, v in values.items() if name not in self.former or v != self.former[name]}
 
 
 @functools.cache
@@ -270,10 +278,3 @@ def several(values, most: int, what: str) -> tuple:
     if not isinstance(values, (list, tuple)) or not 1 <= len(values) <= most:
         raise UserError(f"{what} must be a list of 1 to {most} items.")
     return tuple(values)
-
-
-def one_of(value, allowed: tuple[str, ...], what: str) -> str:
-    """One of some words, or a UserError that lists them."""
-    if not isinstance(value, str) or value not in allowed:
-        raise UserError(f"{what} must be one of {', '.join(allowed)}.")
-    return value

@@ -1,8 +1,9 @@
 """Measurements of shipped models: `python -m analysis.evaluate {hkd,flow,series} --model NAME [--parts A,B] [--write]`.
 
-Prints tables. --write also keeps their figures beside the page of results and renders that, and puts the figures of the
-parts fidelity and distribution (hkd), forecast or in-sample (series) into the model's card (inside the checkpoint and
-beside it). `python -m analysis.evaluate.page` renders the page again from the figures; nothing is measured.
+Prints tables. --write also keeps their figures beside the page of results and renders that, and puts those of the
+parts fidelity, leaving-out, edit-choice, restoration and distribution (hkd), forecast or in-sample (series) into the
+model's card, inside its checkpoint and beside it. `python -m analysis.evaluate.page` renders the page again; nothing is
+measured.
 """
 
 from __future__ import annotations
@@ -21,14 +22,22 @@ from analysis.core.fields import whole
 
 # these register their parts
 from analysis.evaluate import (  # noqa: F401
+    directions,
+    edit_curves,
     flow_images,
     flow_points,
     image_sets,
+    inversion,
     koopman,
+    leaving_out,
     memorisation,
+    one_call,
+    ramachandran,
+    restoration,
     series,
     series_in_sample,
     series_worlds,
+    transport,
 )
 from analysis.evaluate import page as result_pages
 from analysis.evaluate.fidelity import paired_samples

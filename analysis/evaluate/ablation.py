@@ -24,7 +24,6 @@ from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.evaluate import page
 from analysis.evaluate.fidelity import measure_fidelity
-from analysis.evaluate.image_sets import FOLDER as FEATURES
 from analysis.evaluate.image_sets import measure_distribution
 from analysis.evaluate.markdown import NOT_DEFINED, Block, Cell, Verdict, cell, extremes, grid, number
 from analysis.evaluate.page import RESULTS, Section
@@ -34,6 +33,7 @@ from analysis.workbench.workbench import Workbench
 from foundation.atomic_write import atomic_write
 from foundation.checkpoints import checksum
 from foundation.commands import percent_bar, resumable
+from foundation.feature_cache import FEATURES_FOLDER
 from foundation.frechet import sample_name
 from foundation.perceptual import PerceptualDistance
 from foundation.randomness import FIRST_SEED
@@ -385,7 +385,7 @@ def measure(
     path: Path,
     seed: int,
     perceptual: PerceptualDistance,
-    features: Path = FEATURES,
+    features: Path = FEATURES_FOLDER,
     remembered: dict | None = None,
     report=print,
 ) -> Figures:

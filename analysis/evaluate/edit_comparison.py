@@ -78,16 +78,18 @@ def compare_edits(
     Args:
         pairs: original and reference of each.
         tau: edit time.
-        encoding: one of `editing.ENCODINGS`; "ode" needs the teacher.
+        encoding: one of `editing.ENCODINGS`; "ode" and "inversion" need the teacher.
         progress: called with (pairs done, pairs); may raise to stop.
 
     Raises:
-        ValueError: no pair, unknown encoding, "ode" without a teacher.
+        ValueError: no pair, unknown encoding, or one that needs a teacher without it.
     """
     if not pairs:
         raise ValueError("Give at least one pair of seeds.")
-    if encoding not in editing.ENCODINGS or (encoding == "ode" and teacher is None):
-        raise ValueError(f"The encoding must be one of {', '.join(editing.ENCODINGS)}; ode needs a teacher.")
+    if encoding not in editing.ENCODINGS or (encoding in ("ode", "inversion") and teacher is None):
+        raise ValueError(
+            f"The encoding must be one of {', '.join(editing.ENCODINGS)}; ode and inversion need a teacher."
+        )
     entries, shape = model.spectrum(), model.picture_shape
     g = editing.region_mask(region, *shape[1:])
     everywhere = editing.mode_weights(entries, g)
@@ -106,6 +108,8 @@ def compare_edits(
             path = editing.noisy_latents(model, reference, tau, eps)
         elif teacher is not None and encoding == "ode":
             path = editing.state_latents(model, editing.ode_states(teacher, others, sigma).x, tau)
+        elif teacher is not None and encoding == "inversion":
+            path = editing.state_latents(model, editing.inverted_states(teacher, reference, sigma).x, tau)
         for arm in ARMS:
             edited = model.decode(editing.mix(z, path, weights[arm], ratio))
             rows[arm].append(editing.measure(edited, original, reference, g))

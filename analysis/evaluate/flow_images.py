@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Progress
 from analysis.evaluate.flow_points import in_the_plane, thousandths
+from analysis.evaluate.image_mmd import INCEPTION, HeldOut, held_out
 from analysis.evaluate.markdown import Block, Verdict, grid, interval
 from analysis.evaluate.momentum import (
     EULER,
@@ -41,7 +41,7 @@ from analysis.evaluate.momentum import (
     weight_cell,
 )
 from analysis.evaluate.parts import Job, Outcome, part
-from analysis.flow.clouds import NOISE, STEPS
+from analysis.flow.clouds import NOISE_PART, STEPS_PART
 from analysis.flow.images import EXACT_NFE, FlowPicturesRequest
 from analysis.metrics import image as metrics
 from flow_core import model as flow_model
@@ -49,129 +49,16 @@ from flow_core.fields import Exact, Predict
 from flow_core.model import FlowModel
 from flow_core.samplers import Diverged, cosine_grid, rk4, sample
 from foundation import inception, noise
-from foundation.datasets import DataError, open_dataset
+from foundation.datasets import DataError
 from foundation.perceptual import PerceptualDistance, available
 from foundation.pictures import from_bytes, to_bytes
 from foundation.randomness import FIRST_SEED, derived_seed, mix_seed
 from foundation.statistics import Interval, mean_interval
-
-SIDE = 8  # pixels that a picture is averaged to
-DATA, VALIDATION_DATA = 8000, 1000  # pictures to compare with, at least as many as seeds; those that weights come from
-CHUNK = 500  # rows and pictures at once
-
-
-def _rows(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
-    """Sum over y of exp(-|x - y|^2 / (2 b^2)) for each x, (len(x),) float64."""
-    parts = (torch.cdist(rows.double(), y.double()) for rows in x.split(CHUNK))
-    return torch.cat([(-0.5 * (d / bandwidth).square()).exp().sum(1) for d in parts])
-
-
-INCEPTION, POOLED = "Inception features (2048 of the 2015-12-05 network)", f"{SIDE} x {SIDE} average-pooled pixels"
-
-
-def data_features() -> tuple[str, Callable[[Tensor], Tensor]]:
-    """What laws of pictures are compared by: a name, and (B, 3, H, W) in [-1, 1] -> (B, d)."""
-    if not inception.available():
-        return POOLED, pooled
-    network = inception.Inception()
-    return INCEPTION, lambda pictures: network(to_bytes(pictures))
-
-
-def pooled(pictures: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C * SIDE^2), averages over patches."""
-    return F.adaptive_avg_pool2d(pictures, SIDE).flatten(1)
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """Held-out data. No picture is in two of its parts.
-
-    Attributes:
-        name, features: what laws are compared by, see `data_features`.
-        bandwidth: of the kernel, the median distance between two of `VALIDATION_DATA` other pictures' features.
-        reference: (N, d) features of data to compare with.
-        within: mean kernel of two different ones of these.
-        instead: (seeds, d) features of data in the place of samples.
-        same: whether these are the pictures that the model's card names.
-    """
-
-    name: str
-    features: Callable[[Tensor], Tensor]
-    bandwidth: float
-    reference: Tensor
-    within: float
-    instead: Tensor
-    same: bool
-
-    def of(self, pictures: Tensor) -> Tensor:
-        """Features (B, d); NaN where a picture is not finite."""
-        if bool(pictures.isfinite().all()):
-            return self.features(pictures)
-        return torch.full((len(pictures), self.reference.shape[1]), math.nan)
-
-    def distances(self, features: Tensor) -> Tensor:
-        """The unbiased squared MMD to the reference as the mean of the jackknife's pseudo-values.
-
-        Args:
-            features: (n, d), n at least 3.
-
-        Returns:
-            float64 (n,): n U - (n - 1) U_i, with U_i the figure without sample i; NaN for all if one diverged.
-        """
-        n = len(features)
-        if not bool(features.isfinite().all()):
-            return torch.full((n,), math.nan, dtype=torch.float64)
-        own = _rows(features, features, self.bandwidth) - 1
-        cross = _rows(features, self.reference, self.bandwidth) / len(self.reference)
-        whole = own.sum() / (n * (n - 1)) - 2 * cross.mean()
-        left_out = (own.sum() - 2 * own) / ((n - 1) * (n - 2)) - 2 * (cross.sum() - cross) / (n - 1)
-        return self.within + n * whole - (n - 1) * left_out
-
-
-def held_out(model: FlowModel, seeds: int) -> HeldOut:
-    """Pictures of the test part of the data that a model's card names.
-
-    Raises:
-        UserError: the card names none that can be opened here, or there are too few for so many seeds.
-        DataError: they are not to be had.
-    """
-    about = model.card.get("data", {})
-    spec, size = about.get("spec"), model.sample_shape[-1]
-    if not isinstance(spec, str) or spec.startswith("folder"):
-        raise UserError("The model's card names no data set that can be opened here: train one on a named data set.")
-    data = open_dataset(spec, size, "test")
-    room = len(data) - VALIDATION_DATA
-    count = min(max(DATA, seeds), room - seeds)
-    if count < seeds:
-        raise UserError(
-            f"{data.name} has {len(data):,} held-out pictures, too few for {seeds:,} seeds and as many or more data: "
-            f"ask for at most {room // 2:,} seeds."
-        )
-
-    name, features = data_features()
-
-    def read(low: int, count: int) -> Tensor:
-        ends = range(low, low + count, CHUNK)
-        return torch.cat([features(data.batch(range(i, min(i + CHUNK, low + count)))[0]) for i in ends])
-
-    validation = read(0, VALIDATION_DATA).double()
-    bandwidth = float(torch.pdist(validation).median())
-    reference = read(VALIDATION_DATA, count)
-    stated = about.get("fingerprint")
-    return HeldOut(
-        name,
-        features,
-        bandwidth,
-        reference,
-        float((_rows(reference, reference, bandwidth) - 1).mean()) / (count - 1),
-        read(VALIDATION_DATA + count, seeds),
-        stated is None or open_dataset(spec, size, "train").fingerprint() == stated,
-    )
-
+from foundation.unet import UNetConfig
 
 BATCH = 16  # pictures a network call
 # first weights that are tried, none first: it wins a tie
-GRIDS = {
+SEARCHED = {
     "published drift": (0.5, -80.0, -40.0, -20.0, -10.0, -5.0, 5.0, 15.0),
     "matched noise": (0.0, 1.0, 3.0, 10.0, 30.0),
 }
@@ -253,7 +140,7 @@ def sampled(model: FlowModel, request: FlowPicturesRequest, seeds: range) -> Ten
     """
     result = sample(
         request.sampler, network_of(model, seeds), start_of(model, seeds), model.path, request.nfe,
-        gammas=request.gammas, noise_seeds=[derived_seed(NOISE, STEPS, s) for s in seeds],
+        gammas=request.gammas, noise_seeds=[derived_seed(NOISE_PART, STEPS_PART, s) for s in seeds],
     )  # fmt: skip
     return shown(counted(result, request.nfe))
 
@@ -382,7 +269,7 @@ def search(model: FlowModel, family: str, nfe: int, trial: Sequence[tuple[range,
             total += float(nearness(sampled(model, request, batch)).sum())
         return total
 
-    return choose(score, (1,), GRIDS[family])[0][0]
+    return choose(score, (1,), SEARCHED[family])[0][0]
 
 
 def _closeness(perceptual: PerceptualDistance | None, exact: Tensor) -> Callable[[Tensor], Tensor]:
@@ -419,9 +306,9 @@ def measure_pictures(
     weighed = has_momentum(model)
     perceptual = PerceptualDistance("alex", side=64) if available("alex") else None
     nets = [model] if other is None else [model, other]
-    tries = sum(map(len, GRIDS.values())) * sum(n for n in nfes if n > 1)
+    tries = sum(map(len, SEARCHED.values())) * sum(n for n in nfes if n > 1)
     trials = VALIDATION_SEEDS * (tries + EXACT_NFE) if weighed else 0
-    gammas = {f: (grid[0],) * len(nfes) for f, grid in GRIDS.items()} if weighed else {}
+    gammas = {f: (grid[0],) * len(nfes) for f, grid in SEARCHED.items()} if weighed else {}
     count = len(methods(model, other, nfes, gammas))
     meter = Meter(trials + seeds * (EXACT_NFE * len(nets) + count * sum(nfes)), progress)
     if weighed:
@@ -432,7 +319,7 @@ def measure_pictures(
             meter.add(EXACT_NFE * len(batch), f"exact flow, {path_words(model)}")
         gammas = {  # the first step is at t = 0, where there is no momentum
             f: tuple(grid[0] if n == 1 else search(model, f, n, trial, meter) for n in nfes)
-            for f, grid in GRIDS.items()
+            for f, grid in SEARCHED.items()
         }
     rows = methods(model, other, nfes, gammas)
     near: dict[str, list[list[Tensor]]] = {name: [[] for _ in nfes] for name in rows}
@@ -561,7 +448,7 @@ def pictures_blocks(s: PictureScores) -> list[Block]:
             "validation noises; 0.5 is no momentum, with matched noise 0.",
             grid(["gamma1", *map(str, s.momentum.nfe)], [[r.family, *map(weight_cell, r.gammas)] for r in rows]),
         ]
-        verdicts += [momentum_verdict(s.momentum, r.family, GRIDS[r.family], prefix) for r in rows]
+        verdicts += [momentum_verdict(s.momentum, r.family, SEARCHED[r.family], prefix) for r in rows]
         verdicts.append(multistep_verdict(s.momentum, prefix))
     if isinstance(s.data, str):
         return [*blocks, f"No distance to data: {s.data}", *verdicts, THEIRS]
@@ -638,7 +525,7 @@ def tenth_verdict(s: PictureScores, few: int, gap: Interval) -> Verdict:
     )
 
 
-@part("flow", "pictures", 2, "picture-seeds", 64, 8, 10_000, fits=lambda m: not in_the_plane(m))
+@part("flow", "pictures", 2, "picture-seeds", 64, 8, 10_000, fits=lambda m: isinstance(m.config, UNetConfig))
 def pictures(job: Job) -> Outcome:
     """Distances of pictures to the exact flow and to data, beside those of NAME-otcfm in the folder."""
     if in_the_plane(job.model):

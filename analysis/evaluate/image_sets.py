@@ -31,7 +31,7 @@ from foundation import inception
 from foundation.checkpoints import checksum
 from foundation.commands import resumable
 from foundation.datasets import ImageDataset, open_dataset
-from foundation.feature_cache import FOLDER, KEPT, CountProgress, Row, collect, place, reference, size_of
+from foundation.feature_cache import FEATURES_FOLDER, KEPT, CountProgress, Row, collect, place, reference, size_of
 from foundation.frechet import fid, kid, sample_name
 from foundation.inception import Inception
 from foundation.randomness import FIRST_SEED
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--against", choices=("train", "test"), default=None, help="a split to compare with")
     parser.add_argument("--against-count", type=int, default=10_000, help="pictures of that split, at most")
     parser.add_argument("--network", type=Path, default=None, help=f"the Inception file; or set {inception.VARIABLE}")
-    parser.add_argument("--cache", type=Path, default=FOLDER)
+    parser.add_argument("--cache", type=Path, default=FEATURES_FOLDER)
     args = parser.parse_args(argv)
 
     def work() -> None:
@@ -99,7 +99,7 @@ MAKERS = ("teacher", "student")
 MAKER_WORDS = {"teacher": f"teacher, Heun, {2 * STEPS - 1} calls", "student": "student, one call"}
 # Bai et al. 2025, CIFAR-10, FID-50k: (EDM at 35 calls, HKD), without and with class labels
 PAPER_COUNT = 50_000
-PAPER = {False: {"teacher": 1.97, "student": 3.30}, True: {"teacher": 1.79, "student": 2.77}}
+PAPER_FID = {False: {"teacher": 1.97, "student": 3.30}, True: {"teacher": 1.79, "student": 2.77}}
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def measure_distribution(
     who: Sequence[str] = MAKERS,
     reference_count: int | None = None,
     network: Inception | None = None,
-    folder: Path = FOLDER,
+    folder: Path = FEATURES_FOLDER,
     progress: Progress = None,
 ) -> Distribution:
     """FID and KID of teacher and student, or of one of them.
@@ -253,7 +253,7 @@ def measure_distribution(
 
 def distribution_blocks(d: Distribution) -> list[Block]:
     """Table and verdict of `measure_distribution`."""
-    paper, at_home = PAPER[d.classes], d.data == "cifar10"
+    paper, at_home = PAPER_FID[d.classes], d.data == "cifar10"
     paper_ratio = paper["student"] / paper["teacher"]
     kids = [d.kid[maker] for maker in MAKERS]
     kid_name = f"{sample_name('KID', kids[1].count or 0)} x 1000"

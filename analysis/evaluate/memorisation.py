@@ -28,10 +28,10 @@ from analysis.workbench.workbench import Workbench
 from foundation.datasets import ImageDataset, open_dataset
 from foundation.perceptual import PerceptualDistance
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import LEVEL, Interval, bootstrap_interval
+from foundation.statistics import CONFIDENCE, Interval, bootstrap_interval
 
 NEIGHBOURS = 5  # training pictures kept for each
-CHUNK, BLOCK = 1024, 512  # training pictures and pictures looked up whose distances are held at once
+CHUNK, QUERY_BLOCK = 1024, 512  # training pictures and pictures looked up whose distances are held at once
 PAIRED = 100  # pictures of a kind whose pairs are compared
 SHOWN = 12  # of the student's pictures, for the sheet
 REAL = "real"
@@ -149,8 +149,8 @@ def nearest(
         high = min(low + CHUNK, count)
         rows = torch.from_numpy(data.pictures(range(low, high))).permute(0, 3, 1, 2).flatten(1).double()
         norms = rows.square().sum(1)
-        for at in range(0, n, BLOCK):
-            part = slice(at, at + BLOCK)
+        for at in range(0, n, QUERY_BLOCK):
+            part = slice(at, at + QUERY_BLOCK)
             distance = _squares(pictures[part], rows, norms)
             flipped = (
                 _squares(pictures[part].flip(3), rows, norms) if mirrored else torch.full_like(distance, torch.inf)
@@ -280,9 +280,9 @@ def _closest(x: Tensor, found: Neighbours, data: ImageDataset) -> tuple[Shown, .
     )
 
 
-CHANCE = (1 - LEVEL) / 2  # of each one-sided test
+CHANCE = (1 - CONFIDENCE) / 2  # of each one-sided test
 NEAREST = 0.01  # share of the held-out pictures that are called near
-COPY = 0.5  # distance to the nearest over that to the second nearest, below which a picture is called a copy
+COPY_RATIO = 0.5  # distance to the nearest over that to the second nearest, below which a picture is called a copy
 WORDS = MAKER_WORDS | {REAL: "held-out real pictures"}
 ORDER = (*MAKERS, REAL)
 
@@ -293,7 +293,7 @@ ORDER = (*MAKERS, REAL)
 
 def wilson(hits: int, n: int) -> Interval:
     """A share with its 95 % score interval (Wilson 1927); never empty, at 0 and n of n neither."""
-    ends = binomtest(hits, n).proportion_ci(LEVEL, method="wilson")
+    ends = binomtest(hits, n).proportion_ci(CONFIDENCE, method="wilson")
     return Interval(hits / n, float(ends.low), float(ends.high), n)
 
 
@@ -313,8 +313,8 @@ def below(values: np.ndarray, real: np.ndarray, k: int) -> tuple[int, float]:
 
 
 def copies(near: Near, real: Near) -> tuple[int, int, float]:
-    """Pictures with a ratio below `COPY`, of either kind, and the chance of so many more (Fisher's exact test)."""
-    mine, theirs = (int((v.ratio < COPY).sum()) for v in (near, real))
+    """Pictures with a ratio below `COPY_RATIO`, of either kind; the chance of so many more (Fisher's exact test)."""
+    mine, theirs = (int((v.ratio < COPY_RATIO).sum()) for v in (near, real))
     n, m = len(near.ratio), len(real.ratio)
     return mine, theirs, at_least(mine, mine + theirs, n, n + m)
 
@@ -400,7 +400,7 @@ def _near_rows(m: Memory, k: int) -> list[list[str]]:
     for kind in ORDER:
         v = m.near[kind]
         hits = None if kind == REAL else wilson(below(v.rmse, m.near[REAL].rmse, k)[0], m.count)
-        single = wilson(int((v.ratio < COPY).sum()), m.count)
+        single = wilson(int((v.ratio < COPY_RATIO).sum()), m.count)
         rows.append([
             WORDS[kind], number(float(np.median(v.rmse)), ".4f"),
             NOT_DEFINED if v.lpips is None else number(float(np.median(v.lpips)), ".4f"), interval(hits, ".1%"),
@@ -425,7 +425,7 @@ def memory_blocks(m: Memory) -> list[Block]:
         grid(
             ["", "RMSE to the nearest training picture", "LPIPS (Alex, 64 px) to it",
              f"nearer than the nearest {k} of {m.count:,} real ones", "nearest / second nearest",
-             f"ratio below {COPY:g}"],
+             f"ratio below {COPY_RATIO:g}"],
             _near_rows(m, k),
         ),
     ]  # fmt: skip

@@ -3,6 +3,7 @@
     docs/results.md                      rendered; never edited
     docs/results/introduction.md         what stands above the sections, written by hand
     docs/results/shapes.fidelity.json    one section: its command, tables with their figures, verdicts
+    docs/pictures/shapes.bands.svg       drawn from the section's figures, where `analysis.evaluate.plots` has a picture
 
 `python -m analysis.evaluate.page` renders the page again; nothing is measured. Nothing in a section depends on when it
 was made, and the page on the files alone: the same figures give the same page.
@@ -17,13 +18,17 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from analysis.core.errors import UserError
 from analysis.evaluate.markdown import Block, block_of, json_text, markdown
+from analysis.evaluate.plots import picture_of
+from analysis.figures.publication import save
 from foundation.atomic_write import atomic_write
 from foundation.models import MODELS_DIR
 
 RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
-INTRODUCTION = "introduction.md"
+INTRODUCTION, PICTURES = "introduction.md", "pictures"
 SECTION_NAME = re.compile(r"[A-Za-z0-9_+-][\w.+-]*")
 COMMAND = "python -m analysis.evaluate.page"
 RENDERED = "<!-- Rendered from the figures beside this page"
@@ -55,7 +60,12 @@ class Section:
 
     def __str__(self) -> str:
         """As it is printed: heading, command, blocks."""
-        return f"## {self.model}: {self.part}\n\n`{self.command}`\n\n{markdown(self.blocks)}\n"
+        return self.text()
+
+    def text(self, picture: str = "") -> str:
+        """The same, with a line for its picture below the command."""
+        return "\n\n".join([f"## {self.model}: {self.part}", f"`{self.command}`", *([picture] if picture else []),
+                            f"{markdown(self.blocks)}\n"])  # fmt: skip
 
     @property
     def file(self) -> str:
@@ -66,6 +76,16 @@ class Section:
 def folder_of(page: str | Path) -> Path:
     """Where a page's figures are."""
     return Path(page).with_suffix("")
+
+
+def pictures_of(page: str | Path) -> dict[str, Figure]:
+    """A page's pictures, by section `MODEL.PART`.
+
+    Raises:
+        UserError: a file that is no section.
+    """
+    drawn = {f"{s.model}.{s.part}": picture_of(s.blocks) for s in read_sections(page)}
+    return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def _section(path: Path) -> Section:
@@ -106,25 +126,32 @@ def render(page: str | Path) -> str:
         words = above.read_text(encoding="utf-8") if above.exists() else "# Results\n"
     except (OSError, UnicodeDecodeError) as e:
         raise UserError(f"{page.name} cannot be read ({e}): give --results another file.") from None
-    return "\n".join([FIRST_LINE, words, *map(str, read_sections(page))])
+    there = pictures_of(page)
+    texts = [
+        s.text(f"![{s.part} of {s.model}]({PICTURES}/{name}.svg)" if (name := f"{s.model}.{s.part}") in there else "")
+        for s in read_sections(page)
+    ]
+    return "\n".join([FIRST_LINE, words, *texts])
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(exist_ok=True)
         with atomic_write(path) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+            unfinished.write_bytes(content)
     except OSError as e:
         raise UserError(f"{path.name} cannot be written ({e}): give --results another file.") from None
 
 
 def write_page(page: str | Path = RESULTS) -> None:
-    """Render a page again; nothing is measured.
+    """Render a page and its pictures again; nothing is measured.
 
     Raises:
         UserError: as `render`, or a file that cannot be written.
     """
-    _write(Path(page), render(page))
+    _write(Path(page), render(page).encode())
+    for name, figure in pictures_of(page).items():
+        _write(Path(page).parent / PICTURES / f"{name}.svg", save(figure, "svg"))
 
 
 def write_section(page: str | Path, section: Section) -> None:
@@ -138,7 +165,7 @@ def write_section(page: str | Path, section: Section) -> None:
     """
     render(page)  # a page that is refused stays as it was
     about = {"model": section.model, "part": section.part, "command": section.command, "place": section.place}
-    _write(folder_of(page) / section.file, json_text(section.blocks, **about))
+    _write(folder_of(page) / section.file, json_text(section.blocks, **about).encode())
     write_page(page)
 
 

@@ -121,7 +121,7 @@ def measure_forecast(model: SeriesModel, world: World, members: int, progress: P
 SHOWN_NFE = (1, 2, 3, 5, 10)
 GAMMAS = (0.5, -100.0, -50.0, -20.0, -5.0, 5.0, 20.0)  # of the first order; 0.5, first in a tie, is no momentum
 HIGHER_GAMMAS = (0.0, -5.0, -1.0, 1.0, 5.0)  # of the second and third, added to the best of the order below
-ORDERS = (1, 2, 3)
+MOMENTUM_ORDERS = (1, 2, 3)
 WITHOUT = "published, no momentum"
 SAMPLER_MEMBERS = 20
 
@@ -161,7 +161,7 @@ def measure_samplers(
 ) -> SamplerScores:
     """One frame ahead from the same noise by every method, at equal numbers of counted calls."""
     parts = {split: starts(world, split, 1, most) for split in ("validation", "test")}
-    derivatives: dict[int, list[int]] = {k: [] for k in ORDERS}
+    derivatives: dict[int, list[int]] = {k: [] for k in MOMENTUM_ORDERS}
 
     def score(split: str, nfe: int, method: str, gammas: tuple[float, ...] = ()) -> tuple[np.ndarray, int]:
         r, _ = parts[split]
@@ -172,14 +172,14 @@ def measure_samplers(
         return weighted_mean(single, world.weights), made.derivatives
 
     block = block_of(world, parts["test"][1], 1)
-    beyond: dict[int, list] = {k: [] for k in ORDERS[1:]}
+    beyond: dict[int, list] = {k: [] for k in MOMENTUM_ORDERS[1:]}
     over_multistep: list[Interval] = []
-    over_none: dict[int, list] = {k: [] for k in ORDERS}
-    over_heun: dict[int, list] = {k: [] for k in ORDERS}
+    over_none: dict[int, list] = {k: [] for k in MOMENTUM_ORDERS}
+    over_heun: dict[int, list] = {k: [] for k in MOMENTUM_ORDERS}
     euler: list[float] = []
-    chosen: dict[int, list[tuple[float, ...]]] = {k: [] for k in ORDERS}
+    chosen: dict[int, list[tuple[float, ...]]] = {k: [] for k in MOMENTUM_ORDERS}
     others: dict[str, list] = {
-        name: [] for name in (HEUN, RK4, "multistep", "matched noise", WITHOUT, *map(order, ORDERS))
+        name: [] for name in (HEUN, RK4, "multistep", "matched noise", WITHOUT, *map(order, MOMENTUM_ORDERS))
     }
     for i, nfe in enumerate(nfes):
         plain, _ = score("test", nfe, "euler")
@@ -192,18 +192,18 @@ def measure_samplers(
         def on_validation(gammas: tuple[float, ...], nfe: int = nfe) -> float:
             return float(score("validation", nfe, "published", gammas)[0].mean())
 
-        weights = choose(on_validation, ORDERS, GAMMAS, HIGHER_GAMMAS)
-        for k, gammas in zip(ORDERS, weights, strict=True):
+        weights = choose(on_validation, MOMENTUM_ORDERS, GAMMAS, HIGHER_GAMMAS)
+        for k, gammas in zip(MOMENTUM_ORDERS, weights, strict=True):
             rows[order(k)], spent = score("test", nfe, "published", gammas)
             chosen[k].append(gammas)
             derivatives[k].append(spent)
             if progress is not None:
-                progress((i + k / len(ORDERS)) / len(nfes), "samplers")
+                progress((i + k / len(MOMENTUM_ORDERS)) / len(nfes), "samplers")
         over_multistep.append(paired(rows[order(1)] - rows["multistep"], block))
-        for k in ORDERS:
+        for k in MOMENTUM_ORDERS:
             over_none[k].append(paired(rows[order(k)] - rows[WITHOUT], block))
             over_heun[k].append(paired(rows[order(k)] - rows[HEUN], block))
-        for k in ORDERS[1:]:
+        for k in MOMENTUM_ORDERS[1:]:
             beyond[k].append(paired(rows[order(k)] - rows[order(1)], block))
         for name, values in rows.items():
             others[name].append((float(values.mean()), paired(values - plain, block)))

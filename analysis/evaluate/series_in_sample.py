@@ -23,7 +23,7 @@ from foundation.checkpoints import CheckpointError
 SHOWN_NFE = (3, 5)  # as the published rows say; their solver makes 40 calls a frame in both (docs/flow.md)
 CONTROL_NFE = 3
 METHOD = "euler"
-HELD_OUT = "alanine"
+HELD_OUT_WORLD = "alanine"
 # A picture of a table in the authors' repository, of another molecule (a poly-alanine whose data are not published):
 # MAE and RMSE in degrees, circular correlation, each with its spread as printed there
 PUBLISHED = (
@@ -107,9 +107,9 @@ def in_sample(job: Job) -> Outcome:
     """The published rows, ours and the controls, with the verdict; and the figures for the card."""
     model, world, members = job.model, job.world, job.count
     try:
-        held_out, absent = series_model.load(HELD_OUT, job.folder), ""
+        held_out, absent = series_model.load(HELD_OUT_WORLD, job.folder), ""
     except CheckpointError:
-        held_out, absent = None, f" The model {HELD_OUT}, trained on other frames than its test, is not at hand."
+        held_out, absent = None, f" The model {HELD_OUT_WORLD}, trained on other frames than its test, is not at hand."
     found = measure_in_sample(model, world, members, held_out, job.progress)
     head = ["MAE, degrees", "RMSE, degrees", "circular correlation"]
     rows = [

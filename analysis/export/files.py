@@ -17,7 +17,7 @@ from PIL import Image
 from analysis.core.errors import UserError
 from analysis.workbench.spectrum import SpectrumResult
 
-MAX_FRAMES, MAX_GIF_SIDE = 128, 1024
+MAX_GIF_FRAMES, MAX_GIF_SIDE = 128, 1024
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -84,8 +84,8 @@ def trajectory_gif(frames: np.ndarray, milliseconds: int = 120, scale: int = 8, 
         UserError: something out of range.
     """
     good = frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3
-    if not good or not 1 <= len(frames) <= MAX_FRAMES:
-        raise UserError(f"An animation has 1 to {MAX_FRAMES} colour pictures: choose fewer steps.")
+    if not good or not 1 <= len(frames) <= MAX_GIF_FRAMES:
+        raise UserError(f"An animation has 1 to {MAX_GIF_FRAMES} colour pictures: choose fewer steps.")
     if not (scale >= 1 and scale * max(frames.shape[1:3]) <= MAX_GIF_SIDE):
         raise UserError(f"The animation would be larger than {MAX_GIF_SIDE} pixels: choose a smaller scale.")
     if not (20 <= milliseconds <= 10_000 and 20 <= hold <= 10_000):

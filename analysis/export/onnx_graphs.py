@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.core.errors import UserError
+from analysis.core.progress import Progress
 from foundation import noise
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
@@ -186,15 +187,23 @@ def difference(model: KoopmanDiffusion, encoder: bytes, decoder: bytes, half: bo
     return Difference(latents, pictures, half)
 
 
-def write_graphs(model: KoopmanDiffusion, folder: Path) -> Difference:
+def write_graphs(model: KoopmanDiffusion, folder: Path, report: Progress = None) -> Difference:
     """Write encoder.onnx and decoder.onnx and compare them with the model.
 
     Weights stay in float32 where half precision changes pictures by more than `TOLERANCE`.
 
+    Args:
+        model: any HKD model that ONNX can express.
+        folder: made where it is missing.
+        report: called with (share done, what); may raise to stop.
+
     Raises:
         UserError: a package is missing, the model cannot be written, or the graphs compute something else.
     """
+    say = report or (lambda share, what: None)
+    say(0.0, "encoder and decoder as graphs")
     plain = graphs(model)
+    say(0.8, "the graphs against PyTorch")
     for half in (True, False):
         encoder, decoder = ((halved(g) if half else g).SerializeToString() for g in plain)
         found = difference(model, encoder, decoder, half)

@@ -16,6 +16,7 @@ from foundation.checkpoints import checksum, peek
 from foundation.models import MODELS_DIR
 from foundation.randomness import derived_seed
 
+PREDICTED = ("x1", "x1+eps", "velocity")  # what the page's samplers read; mean velocities are the studio's alone
 HELD_OUT, DATA_PART = 2048, 3  # points that the studio compares with, and the part of a seed that they are drawn from
 
 
@@ -61,7 +62,7 @@ def weights(model: FlowModel) -> np.ndarray:
 
 
 def write_flow(folder: Path, models: Path = MODELS_DIR) -> list[dict]:
-    """Write flow.bin, the weights of all nets of points in a folder, and flow.json with all else about them.
+    """Write flow.bin, the weights of the nets of points in a folder, and flow.json with all else about them.
 
     Returns:
         What tells a recipe's nets: name, density, path, sigma, checksum.
@@ -72,7 +73,7 @@ def write_flow(folder: Path, models: Path = MODELS_DIR) -> list[dict]:
         if peek(path).kind != KIND:
             continue
         model = flow_core.load(path)
-        if isinstance(model.config, PointConfig):
+        if isinstance(model.config, PointConfig) and not model.path.average:  # the page has nets of one time
             form = net(path.name.removesuffix(SUFFIX), model)
             nets.append(form)
             numbers.append(weights(model))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.figures.spectrum import MAX_MODES
+from analysis.figures.spectrum import MOST_SHOWN_MODES
 from analysis.figures.style import (
     BAND_COLOURS,
     BAND_SYMBOLS,
@@ -207,8 +207,8 @@ def dmd_plane(entry: SpectrumEntryResult, result: LinearityResult) -> go.Figure:
     found, step = result.dmd[entry.index], abs(float(result.tau[1] - result.tau[0]))
     figure = empty_figure(400, uirevision=f"dmd {entry.name}")
     shown = np.arange(entry.alpha.size)
-    if len(shown) > MAX_MODES:
-        shown = np.sort(np.random.default_rng(0).choice(len(shown), MAX_MODES, replace=False))
+    if len(shown) > MOST_SHOWN_MODES:
+        shown = np.sort(np.random.default_rng(0).choice(len(shown), MOST_SHOWN_MODES, replace=False))
     alpha, beta = entry.alpha.ravel()[shown], np.abs(entry.beta.ravel()[shown])
     figure.add_scattergl(
         x=np.concatenate([alpha, alpha]), y=np.concatenate([beta, -beta]), mode="markers",

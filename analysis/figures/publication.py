@@ -42,7 +42,7 @@ FORMATS = ("pdf", "svg", "png")
 DPI = 300
 MARKERS = ("o", "D", "^", "s", "P", "X", "*", "h", "v")
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (8, 4)))
-DRAWN = 20_000  # modes of a panel: more are a blur
+MOST_DRAWN = 20_000  # modes of a panel: more are a blur
 LEAST = 1e-5  # a logarithmic axis has no zero
 LINEAR_BELOW = 1e-3  # of an unbiased squared MMD, which is negative now and then: logarithmic above, linear below
 
@@ -68,7 +68,9 @@ def save(figure: Figure, kind: str = "pdf") -> bytes:
     return buffer.getvalue()
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **more: Any) -> tuple[Figure, np.ndarray]:
+def empty_panels(
+    width: float, height: float, rows: int = 1, columns: int = 1, **more: Any
+) -> tuple[Figure, np.ndarray]:
     """An empty figure of so many inches, and its axes, (rows, columns)."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **more)
@@ -79,13 +81,15 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **more
     return figure, axes
 
 
-def _label(axes: Axes, x: str = "", y: str = "", title: str = "") -> None:
+def label_axes(axes: Axes, x: str = "", y: str = "", title: str = "") -> None:
+    """Words at an axis and above it, in the size of all text."""
     axes.set_xlabel(x, fontsize=SIZE, labelpad=2)
     axes.set_ylabel(y, fontsize=SIZE, labelpad=2)
     axes.set_title(title, fontsize=SIZE, pad=3)
 
 
-def _legend(axes: Axes, **more: Any) -> None:
+def add_legend(axes: Axes, **more: Any) -> None:
+    """A legend without a frame."""
     axes.legend(fontsize=SMALL, frameon=False, handlelength=1.8, borderaxespad=0.2, labelspacing=0.25, **more)
 
 
@@ -142,7 +146,7 @@ def spectrum(
     across = min(len(chosen), 4 if width > COLUMN else 2)
     down = -(-len(chosen) // across)
     side = width / across
-    figure, axes = _figure(width, down * 0.92 * side + 0.25, down, across, sharex=True, sharey=True)
+    figure, axes = empty_panels(width, down * 0.92 * side + 0.25, down, across, sharex=True, sharey=True)
     for place, level in enumerate(chosen):
         _plane(axes.flat[place], result.entries[level], edges, order)
     for a in axes.flat[len(chosen) :]:
@@ -162,7 +166,7 @@ def _plane(axes: Axes, entry: SpectrumEntryResult, edges: Sequence[float], order
     alpha, beta = entry.alpha.ravel(), np.abs(entry.beta.ravel())
     band = _bands_of(entry, edges, order)
     shown = np.zeros(alpha.size, bool)
-    shown[np.random.default_rng(0).permutation(alpha.size)[:DRAWN]] = True  # a stride would favour some positions
+    shown[np.random.default_rng(0).permutation(alpha.size)[:MOST_DRAWN]] = True  # a stride would favour some positions
     for b, name in enumerate(band_names(len(edges) + 1, order)):
         picked = shown & (band == b)
         axes.plot(
@@ -172,7 +176,7 @@ def _plane(axes: Axes, entry: SpectrumEntryResult, edges: Sequence[float], order
         )  # fmt: skip
     for zero in (axes.axvline, axes.axhline):
         zero(0, color=GREY, linewidth=0.5, zorder=0)
-    _label(axes, title=entry.name)
+    label_axes(axes, title=entry.name)
 
 
 def _bands_of(entry: SpectrumEntryResult, edges: Sequence[float], order: str) -> np.ndarray:
@@ -195,7 +199,7 @@ def bands(result: BandLabelsResult, order: str = "alpha", width: float = PAGE) -
         width: in inches; in a column the panels stand below each other.
     """
     wide = width > COLUMN
-    figure, axes = _figure(width, 2.3 if wide else 4.0, *((1, 2) if wide else (2, 1)))
+    figure, axes = empty_panels(width, 2.3 if wide else 4.0, *((1, 2) if wide else (2, 1)))
     power, centroid = axes.flat
     names = band_names(len(result.power), order)
     seen = result.frequency > 0
@@ -211,11 +215,11 @@ def bands(result: BandLabelsResult, order: str = "alpha", width: float = PAGE) -
     power.set_yscale("log")
     _logarithmic(power.xaxis)
     _logarithmic(power.yaxis)
-    _label(power, "frequency (cycles per pixel)", "mean radial power")
-    _legend(power)
+    label_axes(power, "frequency (cycles per pixel)", "mean radial power")
+    add_legend(power)
     centroid.set_yticks(range(len(names)), names)
     centroid.set_ylim(len(names) - 0.5, -0.5)
-    _label(centroid, "frequency centroid (cycles per pixel), 95 % interval")
+    label_axes(centroid, "frequency centroid (cycles per pixel), 95 % interval")
     return figure
 
 
@@ -229,7 +233,7 @@ def cumulative_effect(result: EffectResult, order: str = "alpha", width: float =
     """
     panels = 2 + (result.decoded_tau is not None)
     wide = width > COLUMN
-    figure, axes = _figure(width, 2.3 if wide else 1.9 * panels, *((1, panels) if wide else (panels, 1)))
+    figure, axes = empty_panels(width, 2.3 if wide else 1.9 * panels, *((1, panels) if wide else (panels, 1)))
     of_bands, of_levels = axes.flat[:2]
     names = band_names(len(result.bands), order)
     for b, name in enumerate(names):
@@ -246,9 +250,9 @@ def cumulative_effect(result: EffectResult, order: str = "alpha", width: float =
     for a, title in ((of_bands, "bands"), (of_levels, "levels")):
         a.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         a.set_ylim(bottom=min(0, a.get_ylim()[0]))
-        _label(a, y=f"share of {EFFECT_NAMES[result.kind]}", title=title)
+        label_axes(a, y=f"share of {EFFECT_NAMES[result.kind]}", title=title)
         _over_time(a, result.tau, result.sigma)
-        _legend(a)
+        add_legend(a)
     if result.decoded_tau is not None and result.decoded_bands is not None:
         decoded = axes.flat[2]
         for b, name in enumerate(names):
@@ -256,7 +260,7 @@ def cumulative_effect(result: EffectResult, order: str = "alpha", width: float =
             _line(decoded, result.decoded_tau, values, b, name, BAND_COLOURS[b % len(BAND_COLOURS)])
         decoded.set_yscale("log")
         _logarithmic(decoded.yaxis)
-        _label(decoded, y="picture change, MSE on [−1, 1]", title="in pictures")
+        label_axes(decoded, y="picture change, MSE on [−1, 1]", title="in pictures")
         _over_time(decoded, result.tau, result.sigma)
     return figure
 
@@ -303,7 +307,7 @@ def contact_sheet(
         raise UserError("A sheet takes one or more rows, each with a picture for every column.")
     lines = 0 if not caption else 1 + int(len(caption) * SMALL * 0.5 / 72 / width)
     cell = (width - (0.5 if down else 0.1)) / columns
-    figure, axes = _figure(width, rows * cell + 0.3 + 0.11 * lines + (0.12 if x else 0), rows, columns)
+    figure, axes = empty_panels(width, rows * cell + 0.3 + 0.11 * lines + (0.12 if x else 0), rows, columns)
     for i, row in enumerate(pictures):
         for j, picture in enumerate(row):
             _picture(axes[i, j], picture)
@@ -370,7 +374,7 @@ def nfe_sweep(result: SweepResult | PictureSweepResult, names: Sequence[str], wi
     values = result.by_nfe if isinstance(result, SweepResult) else result.distance
     if len(names) != len(values):
         raise UserError(f"There are {len(values)} settings: give as many names, not {len(names)}.")
-    figure, axes = _figure(width, 0.72 * min(width, 4.5))
+    figure, axes = empty_panels(width, 0.72 * min(width, 4.5))
     a = axes[0, 0]
     for i, name in enumerate(names):
         _swept(a, result.nfes, values[i], i, name, LINE_COLOURS[i % len(LINE_COLOURS)])
@@ -381,12 +385,12 @@ def nfe_sweep(result: SweepResult | PictureSweepResult, names: Sequence[str], wi
         a.set_yscale("symlog", linthresh=LINEAR_BELOW, linscale=0.5)
         a.yaxis.set_major_formatter(FormatStrFormatter("%g"))
         a.yaxis.set_minor_locator(NullLocator())
-        _label(a, "network calls", "squared MMD to held-out data")
+        label_axes(a, "network calls", "squared MMD to held-out data")
     else:
         unit, way = ("PSNR (dB)", "higher") if result.measure == "PSNR" else (result.measure, "lower")
-        _label(a, "network calls", f"{unit} to the exact flow ({way} is nearer)")
+        label_axes(a, "network calls", f"{unit} to the exact flow ({way} is nearer)")
     a.set_xscale("log")
     a.set_xticks(result.nfes, [str(n) for n in result.nfes])
     a.xaxis.set_minor_locator(NullLocator())
-    _legend(a)
+    add_legend(a)
     return figure

@@ -27,7 +27,7 @@ from analysis.koopman.spectrum import band_names
 from analysis.workbench.images import TrajectoryResult
 from analysis.workbench.spectrum import SpectrumEntryResult, SpectrumResult
 
-MAX_MODES = 10_000  # a browser draws two points a mode; more is a blur anyway
+MOST_SHOWN_MODES = 10_000  # a browser draws two points a mode; more is a blur anyway
 MAX_LINE_POINTS = 400
 
 
@@ -52,8 +52,8 @@ def eigenvalue_plane(
     """
     total = entry.alpha.size
     shown = np.arange(total)
-    if total > MAX_MODES:  # drawn at random, since a regular stride would favour some positions
-        shown = np.sort(np.random.default_rng(0).choice(total, MAX_MODES, replace=False))
+    if total > MOST_SHOWN_MODES:  # drawn at random, since a regular stride would favour some positions
+        shown = np.sort(np.random.default_rng(0).choice(total, MOST_SHOWN_MODES, replace=False))
     alpha, beta = entry.alpha.ravel(), entry.beta.ravel()
     bands = bands_of(entry, edges, order).ravel()
     place = np.stack([np.arange(total), *np.unravel_index(np.arange(total), entry.alpha.shape)], axis=1).astype(
@@ -89,8 +89,10 @@ def eigenvalue_plane(
     note = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12}, "opacity": 0.75}
     figure.add_annotation(x=0.01, y=0.99, text="◂ α < 0 grows", xanchor="left", **note)
     figure.add_annotation(x=0.99, y=0.99, text="α > 0 fades ▸", xanchor="right", **note)
-    if total > MAX_MODES:
-        figure.add_annotation(x=0.99, y=0.01, text=f"{MAX_MODES:,} of {total:,} modes drawn", xanchor="right", **note)
+    if total > MOST_SHOWN_MODES:
+        figure.add_annotation(
+            x=0.99, y=0.01, text=f"{MOST_SHOWN_MODES:,} of {total:,} modes drawn", xanchor="right", **note
+        )
     return figure
 
 

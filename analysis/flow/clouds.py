@@ -2,38 +2,89 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import torch
+from pydantic import PlainSerializer, PlainValidator, ValidationInfo
 from torch import Tensor
 
 from analysis.core.cache import ByteLRU
-from analysis.core.errors import as_user_errors
-from analysis.flow.point_requests import DRAWN
+from analysis.core.errors import UserError
+from analysis.core.fields import Choice
 from flow_core.densities.distances import MMD, wasserstein2
-from flow_core.densities.toys import Toy, drawn, toy
+from flow_core.densities.mixtures import MAX_CELLS
+from flow_core.densities.toys import TOYS, Toy, drawn, toy
 from foundation.randomness import derived_seed
 
-CACHE_BYTES = 64 * 2**20
+CLOUD_CACHE_BYTES = 64 * 2**20
 W2_POINTS = 512  # exact assignment of 2048 points takes a second
 HELD_OUT = 2048
 DENSITY_CELLS = 80
 # parts of the random numbers that belong to one seed
-NOISE, STEPS, DATA, MOREDATA = 1, 2, 3, 4
+NOISE_PART, STEPS_PART, DATA_PART, MORE_DATA_PART = 1, 2, 3, 4
+DRAWN = "drawn"
+
+
+def drawing_of(value: Any) -> tuple[tuple[float, ...], ...]:
+    """A table of weights of 0 or more, row 0 at the top, 2 to 128 a side and not empty, as nested tuples."""
+    try:
+        cells = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        cells = np.zeros(0)
+    if cells.ndim != 2 or not 2 <= min(cells.shape) <= max(cells.shape) <= MAX_CELLS:
+        raise UserError(f"A drawing is a table of numbers with 2 to {MAX_CELLS} rows of 2 to {MAX_CELLS} each.")
+    if not np.isfinite(cells).all() or (cells < 0).any() or (cells > 1e6).any():
+        raise UserError("The weights of a drawing must be finite numbers from 0 to 1,000,000.")
+    if not cells.any():
+        raise UserError("Nothing is drawn: paint where the points shall be.")
+    return tuple(tuple(row) for row in cells.tolist())
+
+
+def _drawing(value: Any, info: ValidationInfo) -> tuple[tuple[float, ...], ...] | None:
+    """In JSON a drawing is rows of 0 and 1, one text a row."""
+    if value is None:
+        return None
+    if info.mode == "json":
+        rows: list[str] = [r for r in value if isinstance(r, str)] if isinstance(value, list) else []
+        if not rows or len(rows) != len(value) or not all(re.fullmatch("[01]+", row) for row in rows):
+            raise UserError("A drawing in a recipe is a list of texts of 0 and 1, one a row.")
+        value = [[int(cell) for cell in row] for row in rows]
+    return drawing_of(value)
+
+
+def _rows(drawing: tuple | None) -> list[str] | None:
+    if drawing is None:
+        return None
+    if not np.isin(np.array(drawing), (0, 1)).all():
+        raise UserError("A recipe holds drawings of 0 and 1 alone: round the weights of this one.")
+    return ["".join(str(int(cell)) for cell in row) for row in drawing]
+
+
+DensityName = Annotated[str, Choice((*TOYS, DRAWN))]
+Drawing = Annotated[tuple | None, PlainValidator(_drawing), PlainSerializer(_rows, when_used="json")]
 
 
 class Target(Protocol):
-    """What says which density; questions about points have these fields. See `analysis.flow.point_requests`."""
+    """What says which density; questions about points have these fields."""
 
     @property
     def density(self) -> str: ...
 
     @property
     def drawing(self) -> tuple | None: ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """A density by itself: what a question begins at. Attributes: as of `Target`."""
+
+    density: str
+    drawing: tuple | None
 
 
 class Cloud(Target, Protocol):
@@ -50,14 +101,13 @@ class Clouds:
         cache_bytes: bound of what is kept.
     """
 
-    def __init__(self, cache_bytes: int = CACHE_BYTES):
+    def __init__(self, cache_bytes: int = CLOUD_CACHE_BYTES):
         self._cache = ByteLRU(cache_bytes)
         self._lock = threading.RLock()
 
     def toy(self, cloud: Target) -> Toy:
         """The density of a question."""
-        with as_user_errors():
-            return drawn(cloud.drawing) if cloud.density == DRAWN else toy(cloud.density)
+        return drawn(cloud.drawing) if cloud.density == DRAWN else toy(cloud.density)
 
     def _cached(self, cloud: Target, what: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
         key = (cloud.density, cloud.drawing, *what)
@@ -77,25 +127,25 @@ class Clouds:
         return self._cached(cloud, ("contours",), make)
 
     def data(self, cloud: Cloud, part: int, n: int) -> Tensor:
-        """n points (n, 2) of a part of the random numbers of the question's seed: `DATA` or `MOREDATA`."""
+        """n points (n, 2) of a part of the random numbers of the question's seed: `DATA_PART` or `MORE_DATA_PART`."""
         seed = derived_seed(part, cloud.seed)
         return self._cached(cloud, ("data", seed, n), lambda: self.toy(cloud).sample(n, seed))
 
     def numbers(self, cloud: Cloud, x: Tensor) -> CloudNumbers:
         """Points (m, 2) against held-out data; W2 of the first points of both."""
-        held_out = self.data(cloud, DATA, HELD_OUT)
+        held_out = self.data(cloud, DATA_PART, HELD_OUT)
         mmd = self.mmd(cloud)
         n = min(len(x), W2_POINTS)
         return CloudNumbers(mmd.unbiased(x), mmd.biased(x), wasserstein2(x[:n], held_out[:n]))
 
     def mmd(self, cloud: Cloud) -> MMD:
         """To held-out data; its own term, the dearest part, is computed once."""
-        return self._cached(cloud, ("mmd", cloud.seed), lambda: MMD(self.data(cloud, DATA, HELD_OUT)))
+        return self._cached(cloud, ("mmd", cloud.seed), lambda: MMD(self.data(cloud, DATA_PART, HELD_OUT)))
 
     def floor(self, cloud: Cloud, points: int) -> CloudNumbers:
         """Data against data, so many points of it."""
         return self._cached(
-            cloud, ("floor", cloud.seed, points), lambda: self.numbers(cloud, self.data(cloud, MOREDATA, points))
+            cloud, ("floor", cloud.seed, points), lambda: self.numbers(cloud, self.data(cloud, MORE_DATA_PART, points))
         )
 
 

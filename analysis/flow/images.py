@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,22 +16,15 @@ from torch import Tensor
 
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError, as_user_errors
-from analysis.core.fields import Choice, Gamma, Label, Request, Seed, check_noise, sorted_set
+from analysis.core.fields import Choice, Gamma, Label, Request, Seed, sorted_set
 from analysis.core.images import as_pictures
 from analysis.core.progress import Report
-from analysis.flow.clouds import NOISE, STEPS
-from analysis.flow.settings import (
-    MAX_NFE,
-    MAX_SETTINGS,
-    MAX_SWEEP_VALUES,
-    Grid,
-    Nfe,
-    Sampler,
-    read_gammas,
-)
+from analysis.flow.clouds import NOISE_PART, STEPS_PART
+from analysis.flow.settings import MAX_NFE, MAX_SETTINGS, MAX_SWEEP_VALUES, FlowSetting, Grid, Nfe, Sampler
 from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
 from flow_core.fields import Exact, Prediction
+from flow_core.guidance import MOST, Guidance, Guided
 from flow_core.model import KIND, MODELS_DIR, SUFFIX, FlowModel
 from flow_core.samplers import GRIDS, MOMENTUM, NOISY, Callback, SampleResult, cosine_grid, rk4, sample
 from foundation import checkpoints, noise
@@ -39,7 +32,8 @@ from foundation.perceptual import available
 from foundation.randomness import derived_seed
 from foundation.unet import UNetConfig
 
-PATHS = ("idff", "otcfm")
+IMAGE_PATHS = ("idff", "otcfm", "meanflow")
+Time = Annotated[float, Field(ge=0, le=1)]
 MAX_PICTURES = 8
 MAX_WORK = 600  # calls times pictures: some ten seconds of one core with a net of 3 M parameters
 # what one call costs with derivatives, in plain calls, rounded up from 2.4, 5.8 and 4.7 (3 M parameters, one core)
@@ -47,22 +41,27 @@ ORDER_COST, TAYLOR_COST = {1: 1, 2: 3, 3: 6}, 5
 
 
 @dataclass(frozen=True)
-class FlowPicturesRequest(Request):
+class FlowPicturesRequest(FlowSetting):
     """One setting: pictures from standard normal noise (t = 0) to data (t = 1).
 
     Attributes:
         data: what the net was trained on, "shapes" or "cifar10" of those that ship.
-        path: of the net, "idff" or "otcfm".
+        path: of the net, "idff", "otcfm" or "meanflow".
         sampler: as in `Flow2DRequest`; those with momentum or noise need a path with noise, "idff".
         nfe: network calls, 1 to 50.
         grid: of the steps, "uniform" or "cosine".
         gamma1, gamma2, gamma3: momentum weights, -100 to 100.
         seeds: 1 to 8, one a picture; equal seeds start from equal noise, whatever the net and the sampler.
         label: class index, -1 for none.
+        guidance: scale w of v_none + w (v_class - v_none), 0 to 20; 1 is the class's own flow. Another one needs a
+            class, and costs a second network call wherever it acts.
+        guidance_from, guidance_to: times between which it acts, 0 to 1.
     """
 
+    SHARED: ClassVar[tuple[str, ...]] = ("data", "label", "seeds", "grid")
+    LATER: ClassVar[dict[str, Any]] = {"guidance": 1.0, "guidance_from": 0.0, "guidance_to": 1.0}
     data: Annotated[str, Field(max_length=64)] = "shapes"
-    path: Annotated[str, Choice(PATHS)] = "idff"
+    path: Annotated[str, Choice(IMAGE_PATHS)] = "idff"
     sampler: Sampler = "euler"
     nfe: Nfe = 5
     grid: Grid = "uniform"
@@ -71,10 +70,17 @@ class FlowPicturesRequest(Request):
     gamma3: Gamma = 0.0
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_PICTURES)] = (0,)
     label: Label = -1
+    guidance: Annotated[float, Field(ge=0, le=MOST, title="The guidance scale")] = 1.0
+    guidance_from: Time = 0.0
+    guidance_to: Time = 1.0
 
     def check_together(self) -> None:
         """Raises UserError: fields that do not go together, or too much work."""
-        check_noise(self.sampler, self.gamma1)
+        super().check_together()
+        if self.guidance != 1 and self.label < 0:
+            raise UserError("Guidance leads towards a class: choose one, or set the guidance scale to 1.", "guidance")
+        if self.guidance_from > self.guidance_to:
+            raise UserError("Guidance must begin before it ends: lower guidance_from.", "guidance_from")
         if self.work > MAX_WORK:
             raise UserError(
                 f"This costs about as much as {self.work:,} network calls for one picture, and at most {MAX_WORK} are "
@@ -82,21 +88,51 @@ class FlowPicturesRequest(Request):
             )
 
     @property
-    def gammas(self) -> tuple[float, ...]:
-        """The weights that the sampler reads."""
-        return read_gammas(self.sampler, self.gamma1, self.gamma2, self.gamma3)
-
-    @property
     def work(self) -> int:
         """Calls times pictures, with what differentiates the net counted in calls."""
         cost = TAYLOR_COST if self.sampler == "taylor2" and self.nfe > 1 else ORDER_COST[max(len(self.gammas), 1)]
-        return self.nfe * len(self.seeds) * cost
+        return self.nfe * len(self.seeds) * cost * (1 if self.guidance == 1 else 2)
+
+    @property
+    def guided(self) -> Guidance:
+        """The scale and its interval."""
+        return Guidance(self.guidance, self.guidance_from, self.guidance_to)
 
     @property
     def _cheaper(self) -> str:
         if self.sampler == "taylor2":
             return ", or choose a sampler without derivatives"
         return ", or set gamma2 and gamma3 to 0" if len(self.gammas) > 1 else ""
+
+
+@dataclass(frozen=True)
+class GuidanceSweepRequest(Request):
+    """Pictures of several settings, such as intervals, at several guidance scales.
+
+    Attributes:
+        settings: 1 to 4 of the same seeds, with a class; their own scale is not read.
+        scales: rising, 0 to 20, at most 24.
+    """
+
+    # `field()`, because `Request` has a method of this name, which would be the default
+    settings: Annotated[  # type: ignore[assignment]
+        tuple[FlowPicturesRequest, ...], Field(min_length=1, max_length=MAX_SETTINGS)
+    ] = field()
+    scales: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=MOST)], ...],
+        Field(min_length=1, max_length=MAX_SWEEP_VALUES, title="The guidance scales"),
+        AfterValidator(sorted_set),
+    ] = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0)
+
+    def check_together(self) -> None:
+        """Raises UserError: settings without a class or of other seeds, or one that is too dear with guidance."""
+        if any(s.label < 0 for s in self.settings):
+            raise UserError("Guidance leads towards a class: choose one in every setting.", "settings")
+        if len({s.seeds for s in self.settings}) > 1:
+            raise UserError("All settings of a sweep must share their seeds.", "settings")
+        for setting in self.settings:
+            for scale in self.scales:
+                replace(setting, guidance=scale)
 
 
 @dataclass(frozen=True)
@@ -159,7 +195,8 @@ class FlowPicturesResult:
         times: (N + 1,) of the grid, 0 = noise, 1 = data.
         states: (N + 1, n, H, W, 3) at these times; values beyond black and white are clipped.
         predictions: (N, n, H, W, 3) x1_hat at the start of every step.
-        nfe: network calls, counted; one call carries all n pictures.
+        nfe: network calls, counted, those without the class that guidance adds among them; one call carries all n
+            pictures.
         derivatives: backward passes, counted.
         seconds: of the run.
         net: name of the model.
@@ -217,9 +254,28 @@ class PictureSweepResult:
     measure: str
 
 
-PREFIX = "images-"
+@dataclass(frozen=True, eq=False)
+class GuidanceSweepResult:
+    """Pictures over guidance scales. S settings, K scales.
+
+    Attributes:
+        scales: (K,).
+        pictures: (S, K, n, H, W, 3) uint8, from equal noise.
+        distance: (S, K, n) to the same setting's picture from the same noise at scale 1.
+        measure: "LPIPS", or "PSNR" in decibels without a backbone.
+        nfe: (S, K) network calls, counted.
+    """
+
+    scales: np.ndarray
+    pictures: np.ndarray
+    distance: np.ndarray
+    measure: str
+    nfe: np.ndarray
+
+
+IMAGES_PREFIX = "images-"
 ORDER = ("shapes", "cifar10")  # of the list; others follow by name
-CACHE_BYTES = 64 * 2**20
+IMAGE_CACHE_BYTES = 64 * 2**20
 # Runge-Kutta 4 on cosine steps: on the shapes net and 8 noises at 54 dB or more from the same with 401 calls
 EXACT_NFE = 61
 CURE = "bring the momentum weights closer to 0, or use more network calls"
@@ -238,10 +294,15 @@ class PictureNet:
         """(x, t) -> Prediction with a class for all n pictures, -1 for none."""
         labels = None if label < 0 else torch.full((n,), label, dtype=torch.int64)
 
-        def f(x: Tensor, t: Tensor) -> Prediction:
-            return self.model(x, t) if labels is None else self.model(x, t, labels)
+        def f(x: Tensor, t: Tensor, **end: Tensor) -> Prediction:
+            return self.model(x, t, **end) if labels is None else self.model(x, t, labels, **end)
 
         return f
+
+    def guided(self, request: FlowPicturesRequest) -> Guided:
+        """The same for a question, with its guidance."""
+        n = len(request.seeds)
+        return Guided(self.predict(request.label, n), self.predict(-1, n), request.guided)
 
     def start(self, seeds: tuple[int, ...]) -> Tensor:
         """The noise of these seeds at t = 0."""
@@ -258,7 +319,7 @@ class ImageFlows:
     def __init__(self, folder: str | Path = MODELS_DIR):
         self.folder = Path(folder)
         self._nets: dict[str, PictureNet] = {}
-        self._answers, self._exact = ByteLRU(CACHE_BYTES), ByteLRU(CACHE_BYTES)
+        self._answers, self._exact = ByteLRU(IMAGE_CACHE_BYTES), ByteLRU(IMAGE_CACHE_BYTES)
         # two locks: pictures need not wait for the fine resolution
         self._lock, self._exact_lock = threading.RLock(), threading.RLock()
 
@@ -266,9 +327,9 @@ class ImageFlows:
     def kinds(self) -> tuple[PictureFlowInfo, ...]:
         """What there is, from the files' headers; files that cannot be read are left out."""
         found: dict[str, dict[str, tuple[str, ...]]] = {}
-        for file in sorted(self.folder.glob(f"{PREFIX}*{SUFFIX}")):
-            data = file.name.removesuffix(SUFFIX).removeprefix(PREFIX)
-            path = next((p for p in PATHS if p != "idff" and data.endswith(f"-{p}")), "idff")
+        for file in sorted(self.folder.glob(f"{IMAGES_PREFIX}*{SUFFIX}")):
+            data = file.name.removesuffix(SUFFIX).removeprefix(IMAGES_PREFIX)
+            path = next((p for p in IMAGE_PATHS if p != "idff" and data.endswith(f"-{p}")), "idff")
             try:
                 header = checkpoints.peek(file)
             except checkpoints.CheckpointError:
@@ -278,7 +339,8 @@ class ImageFlows:
                 found.setdefault(data.removesuffix(f"-{path}"), {})[path] = _classes(header.card, unet.get("classes"))
         names = sorted(found, key=lambda d: (ORDER.index(d) if d in ORDER else len(ORDER), d))
         return tuple(
-            PictureFlowInfo(d, tuple(p for p in PATHS if p in found[d]), max(found[d].values(), key=len)) for d in names
+            PictureFlowInfo(d, tuple(p for p in IMAGE_PATHS if p in found[d]), max(found[d].values(), key=len))
+            for d in names
         )
 
     def kind(self, data: str) -> PictureFlowInfo:
@@ -306,7 +368,7 @@ class ImageFlows:
                 f"There is no net for {request.data} on the path {request.path}: choose another path, or train one "
                 "with python -m flow_core.train images."
             )
-        name = f"{PREFIX}{request.data}" + ("" if request.path == "idff" else f"-{request.path}")
+        name = f"{IMAGES_PREFIX}{request.data}" + ("" if request.path == "idff" else f"-{request.path}")
         with self._lock:
             if name not in self._nets:
                 self._nets[name] = self._load(name, request.path)
@@ -362,18 +424,19 @@ class ImageFlows:
 
     @staticmethod
     def _sample(request: FlowPicturesRequest, net: PictureNet, callback: Callback | None = None) -> SampleResult:
-        predict, path = net.predict(request.label, len(request.seeds)), net.model.path
+        predict, path = net.guided(request), net.model.path
         try:
             with as_user_errors():
-                return sample(
+                result = sample(
                     request.sampler, predict, net.start(request.seeds), path, request.nfe, gammas=request.gammas,
                     spacing=GRIDS[request.grid], callback=callback,
-                    noise_seeds=[derived_seed(NOISE, STEPS, s) for s in request.seeds],
+                    noise_seeds=[derived_seed(NOISE_PART, STEPS_PART, s) for s in request.seeds],
                 )  # fmt: skip
         except RuntimeError as e:  # not every layer has the derivatives that Taylor-2 and orders 2 and 3 need
             if request.sampler != "taylor2" and len(request.gammas) < 2:
                 raise
             raise UserError("This net cannot be differentiated so often: choose another sampler or order.") from e
+        return replace(result, nfe=result.nfe + predict.extra)
 
     def exact(self, request: FlowPicturesRequest, report: Report | None = None) -> np.ndarray:
         """The plain flow of the request's net from the same noise at a fine resolution, (n, H, W, 3) uint8.
@@ -389,13 +452,13 @@ class ImageFlows:
                 report(t, f"exact flow of {net.name}, {EXACT_NFE} calls")
 
         def make() -> np.ndarray:
-            path, predict = net.model.path, net.predict(request.label, len(seeds))
+            path, predict = net.model.path, net.guided(request)
             with as_user_errors():
                 x = rk4(predict, net.start(seeds), Exact(path), EXACT_NFE, spacing=cosine_grid, callback=watch).x
             return as_pictures(x, "train the net for longer")
 
         with self._exact_lock:
-            return self._exact.get((net.name, seeds, request.label), make)
+            return self._exact.get((net.name, seeds, request.label, request.guided), make)
 
     def distance(self, request: FlowPicturesRequest, report: Report | None = None) -> ExactDistance:
         """How far a setting's pictures lie from its net's own exact flow; arguments as `exact`."""
@@ -434,6 +497,24 @@ class ImageFlows:
             if asked is not None:
                 distance[s, k] = self._distances(asked, measure)
         return PictureSweepResult(np.array(request.nfes), distance, measure)
+
+    def guidance_sweep(self, request: GuidanceSweepRequest, report: Report | None = None) -> GuidanceSweepResult:
+        """Pictures at every scale, and how far each lies from that at scale 1; arguments as `exact`."""
+        measure, made, distance = "LPIPS" if available("alex") else "PSNR", [], []
+        for s, setting in enumerate(request.settings):
+            plain = self.flow_pictures(replace(setting, guidance=1.0)).pictures
+            for k, scale in enumerate(request.scales):
+                if report is not None:
+                    report((s + k / len(request.scales)) / len(request.settings), f"guidance {scale:g}")
+                made.append(self.flow_pictures(replace(setting, guidance=scale)))
+                pairs = _pairs(made[-1].pictures, plain)
+                distance.append([p.lpips if measure == "LPIPS" else _decibels(p) for p in pairs])
+        shape = (len(request.settings), len(request.scales))
+        pictures = np.stack([r.pictures for r in made])
+        return GuidanceSweepResult(
+            np.array(request.scales), pictures.reshape(*shape, *pictures.shape[1:]),
+            np.array(distance).reshape(*shape, -1), measure, np.array([r.nfe for r in made]).reshape(shape),
+        )  # fmt: skip
 
     def _distances(self, request: FlowPicturesRequest, measure: str) -> np.ndarray | float:
         try:

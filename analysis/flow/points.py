@@ -1,28 +1,174 @@
-"""Flows in two dimensions: results and answers; questions are in `analysis.flow.point_requests`."""
+"""Flows in two dimensions: requests, results and answers."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from analysis.core.errors import UserError, as_user_errors
+from analysis.core.fields import Gamma, Request, Seed, sorted_set
 from analysis.core.progress import Report
-from analysis.flow.clouds import NOISE, STEPS, W2_POINTS, CloudNumbers, Clouds
-from analysis.flow.nets import Net, Nets, TrainStep, train_net
-from analysis.flow.point_requests import Flow2DRequest, LikelihoodRequest, SweepRequest, TrainRequest
-from analysis.flow.settings import MAX_POINTS
+from analysis.flow.clouds import NOISE_PART, STEPS_PART, W2_POINTS, CloudNumbers, Clouds, DensityName, Drawing
+from analysis.flow.nets import (
+    Net,
+    NetName,
+    Nets,
+    PathName,
+    Sigma0,
+    SourceName,
+    TrainRequest,
+    TrainStep,
+    check_source,
+    check_target,
+    source_of,
+    train_net,
+)
+from analysis.flow.settings import (
+    MAX_NFE,
+    MAX_POINTS,
+    MAX_SETTINGS,
+    MAX_SWEEP_SEEDS,
+    MAX_SWEEP_VALUES,
+    FlowSetting,
+    Grid,
+    Nfe,
+    Sampler,
+)
 from flow_core.likelihood import log_likelihood
-from flow_core.model import MODELS_DIR
-from flow_core.samplers import GRIDS, Callback, SampleResult, sample
+from flow_core.model import MODELS_DIR, NORMAL
+from flow_core.samplers import GRIDS, MOMENTUM, Callback, SampleResult, sample
 from foundation import noise
 from foundation.randomness import MAX_SEED, derived_seed
+
+MAX_PLACE = 20.0  # of a coordinate: all densities lie well inside
+MAX_LIKELIHOOD_STEPS = 64  # of four calls and eight derivatives each
+Coordinate = Annotated[float, Field(ge=-MAX_PLACE, le=MAX_PLACE)]
+
+
+@dataclass(frozen=True)
+class Flow2DRequest(FlowSetting):
+    """One setting: points from standard normal noise (t = 0) to a density (t = 1).
+
+    Attributes:
+        density: a name of flow_core.densities.toys, or "drawn".
+        drawing: weights of a grid on [-4, 4]^2, row 0 at the top; for "drawn" only.
+        path: "icfm", "otcfm", "sbcfm", "idff", "meanflow", "target" or "vp".
+        sampler: on the exact velocity "euler" (on "meanflow" by mean velocities), "heun", "rk4", "rk4p" (steps in
+            proportion to their calls), "taylor2"; on x1_hat "multistep"; Euler with momentum: "published" (the public
+            code's drift), "momentum" (the same on the exact velocity), both without noise; Euler-Maruyama with
+            matched noise: "matched" (eta = gamma1 sigma_t^2), "bridge" (eta = sigma0^2 / 2).
+        nfe: network calls, 1 to 50.
+        grid: of the steps, "uniform" or "cosine".
+        sigma0: of the path's noise, 0 to 2; read on "sbcfm" and "idff", where it must be above 0, and on "target",
+            where it is what is left of the noise at t = 1, above 0 and at most 1.
+        gamma1, gamma2, gamma3: momentum weights, -100 to 100.
+        seed: of noise and data; equal seeds start from equal noise.
+        points: 16 to 2048.
+        net: "oracle" (closed form, no network), "shipped", "auto" (shipped where one fits the path, else oracle), or
+            the key of a trained net.
+        source: what the points begin at: "normal" noise, or one of the densities, on the paths in `nets.STRAIGHT`.
+        source_drawing: as `drawing`, for the source "drawn" only.
+    """
+
+    SHARED: ClassVar[tuple[str, ...]] = ("density", "drawing", "seed", "points", "grid", "source", "source_drawing")
+    LATER: ClassVar[dict[str, Any]] = {"source": NORMAL, "source_drawing": None}
+    density: DensityName = "8gaussians"
+    drawing: Drawing = None
+    path: PathName = "idff"
+    sampler: Sampler = "euler"
+    nfe: Nfe = 5
+    grid: Grid = "uniform"
+    sigma0: Sigma0 = 0.2
+    gamma1: Gamma = 0.5
+    gamma2: Gamma = 0.0
+    gamma3: Gamma = 0.0
+    seed: Seed = 0
+    points: Annotated[int, Field(ge=16, le=MAX_POINTS, title="The number of points")] = 512
+    net: NetName = "auto"
+    source: SourceName = NORMAL
+    source_drawing: Drawing = None
+
+    def check_together(self) -> None:
+        """Raises UserError: fields that do not go together."""
+        check_target(self)
+        check_source(self)
+        super().check_together()
+
+
+@dataclass(frozen=True)
+class SweepRequest(Request):
+    """MMD^2 of several settings over NFE, and of those with momentum over gamma1, with spread over seeds.
+
+    Attributes:
+        settings: 1 to 4, of one density; their own seed is the first of the seeds.
+        nfes: rising network calls, 1 to 50, at most 24.
+        gammas: rising values of gamma1, at most 24; () leaves that part out. Other weights stay as in the setting.
+        seeds: how many, 2 to 8, consecutive.
+    """
+
+    # `field()`, because `Request` has a method of this name, which would be the default
+    settings: Annotated[  # type: ignore[assignment]
+        tuple[Flow2DRequest, ...], Field(min_length=1, max_length=MAX_SETTINGS)
+    ] = field()
+    nfes: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MAX_NFE)], ...],
+        Field(min_length=1, max_length=MAX_SWEEP_VALUES, title="The numbers of network calls"),
+        AfterValidator(sorted_set),
+    ] = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20)
+    gammas: Annotated[
+        tuple[Gamma, ...], Field(max_length=MAX_SWEEP_VALUES, title="The values of gamma1"), AfterValidator(sorted_set)
+    ] = (-20.0, -10.0, -5.0, -2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
+    seeds: Annotated[int, Field(ge=2, le=MAX_SWEEP_SEEDS, title="The number of seeds")] = 4
+
+    def check_together(self) -> None:
+        """Raises UserError: settings that are not of one density and seed, or seeds beyond the last."""
+        if len({(s.density, s.drawing, s.source, s.source_drawing, s.seed) for s in self.settings}) > 1:
+            raise UserError("All settings of a sweep must share their density, source and seed.", "settings")
+        if self.settings[0].seed > MAX_SEED - self.seeds:
+            raise UserError(
+                f"So many seeds from this one on go beyond {MAX_SEED}: choose a smaller first seed.", "seeds"
+            )
+
+    @property
+    def with_momentum(self) -> tuple[Flow2DRequest, ...]:
+        """The settings that read gamma1."""
+        return tuple(s for s in self.settings if s.sampler in MOMENTUM) if self.gammas else ()
+
+    def at_gamma(self, setting: Flow2DRequest, gamma: float) -> Flow2DRequest | None:
+        """A setting with another gamma1; None where there is no such: matched noise of a negative gamma1."""
+        return None if setting.sampler == "matched" and gamma < 0 else replace(setting, gamma1=gamma)
+
+
+@dataclass(frozen=True)
+class LikelihoodRequest(Request):
+    """How probable a flow makes one point of the plane.
+
+    Attributes:
+        density, drawing, path, sigma0, net: as in `Flow2DRequest`.
+        point: its coordinates, -20 to 20.
+        steps: of the Runge-Kutta method back to noise, 4 to 64, four calls each.
+    """
+
+    density: DensityName = "8gaussians"
+    drawing: Drawing = None
+    path: PathName = "idff"
+    sigma0: Sigma0 = 0.2
+    point: Annotated[tuple[Coordinate, ...], Field(min_length=2, max_length=2)] = (0.0, 0.0)
+    steps: Annotated[int, Field(ge=4, le=MAX_LIKELIHOOD_STEPS, title="The number of steps")] = 32
+    net: NetName = "auto"
+
+    def check_together(self) -> None:
+        """Raises UserError: fields that do not go together."""
+        check_target(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +274,11 @@ class PointFlows:
 
     def net(self, request: Flow2DRequest | LikelihoodRequest) -> Net:
         """What a question calls. Raises UserError: see `Nets.get`."""
-        return self.nets.get(self.clouds.toy(request), request.path, request.sigma0, request.net)
+        return self._get(request, request.net)
+
+    def _get(self, request: Flow2DRequest | LikelihoodRequest, key: str) -> Net:
+        source = None if isinstance(request, LikelihoodRequest) else source_of(request, self.clouds)
+        return self.nets.get(self.clouds.toy(request), request.path, request.sigma0, key, source)
 
     def contours(self, request: Flow2DRequest | TrainRequest) -> tuple[np.ndarray, np.ndarray]:
         """The exact density (c, c) of a question, row = y growing, and its axis (c,)."""
@@ -174,8 +324,8 @@ class PointFlows:
 
     def _of_oracle(self, request: Flow2DRequest) -> CloudNumbers | None:
         try:
-            twin = replace(request, net="oracle")
-            return self.clouds.numbers(request, self._sample(twin, self.net(twin)).x)
+            net = self._get(request, "oracle")
+            return self.clouds.numbers(request, self._sample(request, net).x)
         except UserError:  # no closed form, or it diverged
             return None
 
@@ -183,11 +333,17 @@ class PointFlows:
         if request.sampler == "taylor2" and request.path == "sbcfm":
             raise UserError("Taylor-2 needs a net without an eps head, and this path has one: choose heun or rk4.")
         with as_user_errors():
-            start = _noise(_seeds(request, NOISE))
+            start = self._start(request)
             return sample(
                 request.sampler, net.predict, start, net.path, request.nfe, gammas=request.gammas,
-                spacing=GRIDS[request.grid], noise_seeds=_seeds(request, STEPS), callback=callback,
+                spacing=GRIDS[request.grid], noise_seeds=_seeds(request, STEPS_PART), callback=callback,
             )  # fmt: skip
+
+    def _start(self, request: Flow2DRequest) -> Tensor:
+        source = source_of(request, self.clouds)
+        if source is None:
+            return _noise(_seeds(request, NOISE_PART))
+        return source.sample(request.points, derived_seed(NOISE_PART, request.seed))
 
     def likelihood(self, request: LikelihoodRequest) -> LikelihoodResult:
         """Density of a net's plain flow at one point, beside the exact density."""
@@ -218,9 +374,7 @@ class PointFlows:
             self.net(setting)
         shape = (len(request.settings) + 1, len(request.nfes), len(seeds))
         by_nfe, by_gamma = np.full(shape, np.nan), np.full((2, len(moved), len(request.gammas), len(seeds)), np.nan)
-        plain = replace(
-            first, sampler="euler", net="oracle", path=first.path if first.path in ("icfm", "idff") else "icfm"
-        )
+        plain = replace(first, sampler="euler", net="oracle", path="idff" if first.path == "idff" else "icfm")
         jobs: list[tuple[np.ndarray, tuple[int, ...], Flow2DRequest]] = [
             (by_nfe, (s, k, r), replace(setting, nfe=n, seed=seed))
             for s, setting in enumerate((*request.settings, plain))

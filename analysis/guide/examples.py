@@ -10,8 +10,8 @@ import numpy as np
 
 from analysis.core.errors import UserError
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes.recipe import Recipe
 from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest

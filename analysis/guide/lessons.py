@@ -14,8 +14,7 @@ import torch
 
 from analysis.core.fields import whole
 from analysis.core.progress import Report
-from analysis.flow.point_requests import Flow2DRequest, SweepRequest
-from analysis.flow.points import PointFlows
+from analysis.flow.points import Flow2DRequest, PointFlows, SweepRequest
 from analysis.koopman import editing
 from analysis.koopman.spectrum import band_names
 from analysis.workbench.editing import EditRequest
@@ -39,7 +38,7 @@ class Lesson:
     Attributes:
         title: a few words.
         words: two to four plain sentences.
-        tab: id of the tab that is opened.
+        tab: the view of the page that is opened.
         asks: how the answer is given, one of `ASKS`.
         preset: the question that fills the tab's controls.
         task: what the reader shall do before the answer is checked.
@@ -63,7 +62,7 @@ LESSONS = (
             "The teacher goes it step by step with many network calls; the Koopman model encodes the noise once, and a "
             "formula then gives every moment.",
         ),
-        "generate",
+        "watch",
         "level",
         TrajectoryRequest(SEED),
         "Drag the slider between “noise” and “picture” to the first moment at which you can tell the outline of the "
@@ -79,11 +78,11 @@ LESSONS = (
             "another question, and it can be measured, on what differs between trajectories: an error of 0 is linear, "
             "1 is no better than predicting the same latent for all.",
         ),
-        "effects",
+        "linear",
         "guess",
         LinearityRequest(tuple(range(SEED, SEED + 4)), steps=8, dmd_rank=0),
         "Guess this error, for the level in the middle of the ranking, with the slider below; then press Check, which "
-        "measures it on four trajectories. The tab's own button does so for more of them, level by level.",
+        "measures it on four trajectories. The view's own button does so for more of them, level by level.",
     ),
     Lesson(
         "Reading the spectrum",
@@ -93,7 +92,7 @@ LESSONS = (
             "grows, right of it it fades.",
             "What its real part means for the picture is not said by the plane: that has to be measured.",
         ),
-        "spectrum",
+        "modes",
         "mode",
         MaskRequest(SEED, edges=EDGES),
         "Choose a mode of the tenth of this level that grows most (or fades least): click a point, or reach the plane "
@@ -106,7 +105,7 @@ LESSONS = (
             "A band's name says where its modes lie in the ranking, not what they carry.",
             "What the picture owes to a band shows when the band is taken away.",
         ),
-        "spectrum",
+        "bands",
         "band",
         MaskRequest(SEED, edges=EDGES),
         "Which band will be missed least? Pull its “Keep” slider to 0, and only that one, then press Check.",

@@ -11,6 +11,7 @@ evolved with the latents, or by `evolve` alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -71,6 +72,7 @@ def mean_latents(
     count: int = MEAN_NOISES,
     *,
     progress: Callable[[float, str], None] | None = None,
+    guard: AbstractContextManager | None = None,
 ) -> list[Tensor]:
     """Mean of E(x_T) over noises, of one class; made once a model and class, then kept by the caller.
 
@@ -79,6 +81,7 @@ def mean_latents(
         label: class of all, -1 for none.
         count: noises.
         progress: called with (share, words); may raise to stop.
+        guard: entered for every batch anew, such as the lock of a model that others wait for.
 
     Returns:
         float32 (1, C_l, h_l, w_l) a level, at T.
@@ -92,11 +95,18 @@ def mean_latents(
     for low in range(0, count, BATCH):
         n = min(BATCH, count - low)
         x = SIGMA_MAX * noise(range(MEAN_SEED + low, MEAN_SEED + low + n), model.picture_shape)
-        sums = [latent.double().sum(0, keepdim=True) for latent in model.encode(x, SIGMA_MAX, _label(model, label, n))]
+        with guard or nullcontext():
+            z = model.encode(x, SIGMA_MAX, _label(model, label, n))
+        sums = [latent.double().sum(0, keepdim=True) for latent in z]
         total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
         if progress is not None:
             progress((low + n) / count, "mean latents")
     return [(t / count).float() for t in total]
+
+
+def other_seed(seed: int) -> int:
+    """The seed of the picture that stands in for another, a fixed function of it."""
+    return derived_seed(seed, RESAMPLE_KEY)
 
 
 @torch.no_grad()
@@ -108,6 +118,6 @@ def resampled_latents(model: KoopmanDiffusion, seeds: Sequence[int], label: int 
         seeds: of the pictures that are changed.
         label: their class, -1 for none, which the other pictures share.
     """
-    others = [derived_seed(s, RESAMPLE_KEY) for s in seeds]
+    others = [other_seed(s) for s in seeds]
     x = SIGMA_MAX * noise(others, model.picture_shape)
     return model.encode(x, SIGMA_MAX, _label(model, label, len(others)))

@@ -9,8 +9,9 @@ brought to each latent's size, M a set of bands, r the mixing ratio. The frequen
 
 G and M are diagonal in the modes and so commute with the evolution: mixing at tau_m and evolving to eps is mixing what
 both have become at eps. Latents can therefore be evolved once and mixed for every move of a slider, and the edit time
-enters through the reference's encoding alone: `noise` (reference + sigma_m noise) and `ode` (the teacher's state at
-sigma_m) depend on it, `latent` (the reference seed's own Koopman path) does not.
+enters through the reference's encoding alone: `noise` (reference + sigma_m noise), `ode` (the teacher's state at
+sigma_m) and `inversion` (the ODE run back from the reference picture to sigma_m) depend on it, `latent` (the reference
+seed's own Koopman path) does not.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from analysis.koopman.inversion import invert_teacher
 from analysis.koopman.spectrum import level_masks, pair_mask
 from foundation import noise
 from koopman_core.edm import EDM, SIGMA_MAX, SampleResult, heun_sample, karras_sigmas
@@ -30,7 +32,7 @@ from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 from koopman_core.operator import sigma_of_tau, tau_of_sigma
 
 REGIONS = ("whole", "lower-half", "lower-left-triangle", "lower-left-quadrant", "painted")
-ENCODINGS = ("noise", "ode", "latent")
+ENCODINGS = ("noise", "ode", "latent", "inversion")
 STRIP_RATIOS = (0.1, 0.2, 0.5, 0.8, 0.9)  # of the paper's figures
 BLUR = 2.0  # pixels: what a Gaussian of this width keeps is "low-pass", the rest "high-pass"
 MEASURES = ("outside", "high_correlation", "low_distance")
@@ -64,6 +66,11 @@ def region_mask(name: str, height: int, width: int, painted: Tensor | None = Non
     raise ValueError(f"The region must be one of {', '.join(REGIONS)}, the last with a painted mask; not {name!r}.")
 
 
+def feathered(region: Tensor, width: float) -> Tensor:
+    """A region with soft edges: a Gaussian of `width` pixels over it, renormalised at the border; 0 leaves it."""
+    return region if width == 0 else low_pass(region[None, None], width)[0, 0].float().clamp(0, 1)
+
+
 def resize_region(region: Tensor, size: tuple[int, int]) -> Tensor:
     """A mask (H, W) at another size by area averages, so that a coarse cell takes part as far as it is covered."""
     return F.adaptive_avg_pool2d(region[None], size)[0]
@@ -75,6 +82,7 @@ def mode_weights(
     bands: Sequence[int] | None = None,
     edges: Sequence[float] = (),
     order: str = "alpha",
+    levels: Sequence[int] = (),
 ) -> list[Tensor]:
     """G^(l) M^(l) of every latent, float32 (C_l, h_l, w_l) in [0, 1].
 
@@ -82,6 +90,8 @@ def mode_weights(
         entries: the model's spectrum.
         region: G at the picture's size.
         bands: which bands of `spectrum.band_masks(alpha, edges, order)` take part; None for all modes.
+        edges, order: of the bands.
+        levels: which levels take part; () for all.
 
     Raises:
         ValueError: a band that the edges do not make.
@@ -90,8 +100,8 @@ def mode_weights(
         raise ValueError(f"{len(edges)} edges make the bands 0 to {len(edges)}: choose among them.")
     out = []
     for level, e in enumerate(entries):
-        chosen = torch.ones(e.alpha.shape)
-        if bands is not None:
+        chosen = torch.full(e.alpha.shape, float(not levels or level in levels))
+        if bands is not None and (not levels or level in levels):
             masks = level_masks(entries, level, edges, order)
             chosen = torch.stack([masks[b] for b in sorted(set(bands))]).any(0).float() if bands else 0 * chosen
         out.append(pair_mask(chosen) * resize_region(region, e.shape[1:]))
@@ -151,8 +161,22 @@ def ode_states(
     return SampleResult(state[0], done.nfe)
 
 
+def inverted_states(
+    teacher: EDM, picture: Tensor, sigma: float, labels: Tensor | None = None, callback: Callable | None = None
+) -> SampleResult:
+    """The teacher's ODE run back from pictures to one noise level, on a grid as fine as that of `ode_states`.
+
+    Args:
+        picture: (B, C, H, W) in [-1, 1].
+        sigma: level in (sigma_min, sigma_max].
+        callback: as in `inversion.invert_ode`.
+    """
+    steps = max(2, 1 + math.ceil((SAMPLER_STEPS - 1) * float(tau_of_sigma(sigma)) - 1e-6))
+    return invert_teacher(teacher, picture, steps, labels, callback, sigma)
+
+
 def state_latents(model: KoopmanDiffusion, state: Tensor, tau: float, labels=None) -> list[Tensor]:
-    """z_r by `ode`: E(state) at the edit time tau, evolved to eps; state is the ODE's at sigma(tau)."""
+    """z_r by `ode` and `inversion`: E(state) at the edit time tau, evolved to eps; state is the ODE's at sigma(tau)."""
     return model.evolve(model.encode(state, float(sigma_of_tau(tau, model.koopman.warp)), labels), tau, 0.0)
 
 
@@ -174,6 +198,23 @@ class EditNumbers:
     outside: float | None
     high_correlation: float | None
     low_distance: float
+
+
+def leakage(edited: Tensor, original: Tensor, region: Tensor) -> float | None:
+    """Mean squared change outside of the region over that inside: 0 = it stays inside, 1 = it is everywhere alike.
+
+    Args:
+        edited, original: (1, C, H, W).
+        region: G, (H, W) in [0, 1].
+
+    Returns:
+        None where nothing is outside or nothing changed inside.
+    """
+    change = (edited.double().clamp(-1, 1) - original.double().clamp(-1, 1)).square().mean((0, 1))
+    weight = region.double()
+    if not bool((weight < 1).any()) or float((change * weight).sum()) == 0:
+        return None
+    return float(((change * (1 - weight)).sum() / (1 - weight).sum()) / ((change * weight).sum() / weight.sum()))
 
 
 def low_pass(x: Tensor, sigma: float = BLUR) -> Tensor:

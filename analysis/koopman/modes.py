@@ -193,6 +193,11 @@ def operate(entries: Sequence[SpectrumEntry], surgery: Surgery) -> tuple[list[Sp
     return out, held
 
 
+def same_rates(a: SpectrumEntry, b: SpectrumEntry) -> bool:
+    """Whether two levels have the same eigenvalues."""
+    return torch.equal(a.alpha, b.alpha) and torch.equal(a.beta, b.beta)
+
+
 def evolve_with(z: Sequence[Tensor], entries: Sequence[SpectrumEntry], delta: float) -> list[Tensor]:
     """exp(delta A) z with the eigenvalues of `entries` in place of the model's own."""
     return [evolve_pairs(latent, e.alpha, e.beta, delta) for latent, e in zip(z, entries, strict=True)]
@@ -205,13 +210,36 @@ def decode_with(
     entries: Sequence[SpectrumEntry],
     tau: float = 0.0,
     labels: Tensor | None = None,
+    own: Sequence[SpectrumEntry] = (),
+    reference: Sequence[Tensor] | None = None,
 ) -> Tensor:
     """D(exp((tau - 1) A') z(T)), the picture of another spectrum, (B, C, H, W).
+
+    With a reference r only what differs from it gets the other spectrum, exp((tau - 1) A) r +
+    exp((tau - 1) A') (z(T) - r): what all pictures share stays where the decoder knows it, and rates that let a band
+    die out end in the ablation of that band (docs/method.md, "Modes and surgery").
+
+    Args:
+        model: anything with `decode`.
+        z: E(x_T), one latent a level.
+        entries: the other spectrum A'.
+        tau: time of the picture.
+        labels: (B,) int64 or None.
+        own: the model's spectrum A, by which the reference moves.
+        reference: r at T, broadcast against z; None for 0.
 
     Raises:
         UserError: the picture is not finite.
     """
-    picture = model.decode(evolve_with(z, entries, tau - 1.0), labels)
+    moved = evolve_with(z, entries, tau - 1.0)
+    if reference is not None:
+        shared, lost = (evolve_with(reference, of, tau - 1.0) for of in (own, entries))
+        # a level that keeps its spectrum keeps every bit
+        moved = [
+            m if same_rates(a, b) else m + (r - other)
+            for m, r, other, a, b in zip(moved, shared, lost, own, entries, strict=True)
+        ]
+    picture = model.decode(moved, labels)
     if not bool(torch.isfinite(picture).all()):
         raise UserError(
             "The picture is not finite with these eigenvalues: bring the scales closer to 1 and the shifts to 0."

@@ -20,7 +20,7 @@ from analysis.koopman.ablations import ablate
 from analysis.koopman.effects import mode_table, pair_energy
 from analysis.metrics import image as metrics
 from foundation import noise, shapes
-from foundation.statistics import bootstrap
+from foundation.statistics import CONFIDENCE, bootstrap, resampled_means
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 
@@ -130,7 +130,7 @@ def scene_pairs(row: str, count: int, seed: int = 0) -> tuple[np.ndarray, np.nda
         raise ValueError(f"Unknown factor {row!r}: use one of {', '.join(ROWS)}.")
     before = shapes.factors(np.arange(4 * count + 64), seed)
     if row == "turn":
-        before = before[~np.isin(before["kind"], [shapes.KINDS.index(k) for k in shapes.ROUND])]
+        before = before[~np.isin(before["kind"], [shapes.SHAPE_KINDS.index(k) for k in shapes.ROUND])]
     if row == EVERYTHING:
         return before[:count], shapes.factors(np.arange(2**40, 2**40 + count), seed)
     return before[:count], shapes.vary(before[:count], row, seed)
@@ -143,15 +143,16 @@ def draw_scenes(factors: np.ndarray, side: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Share of the squared latent difference of two scenes; F rows, L levels, K bands, mean over pairs.
+    """Share of the difference of two scenes; F rows, L levels, K bands, mean over pairs.
 
     Attributes:
         rows: names of the factors; "everything" (two unrelated scenes) last: what a factor is to be compared with,
             since levels and bands differ in size and in scale.
         pairs: (F,) pairs that differ at all.
-        share: (F, L, K); each row sums to 1 (NaN without such a pair).
-        bands, bands_low, bands_high: (F, K), summed over levels, with the 95 % bootstrap interval.
-        levels, levels_low, levels_high: (F, L), summed over bands.
+        share: (F, L, K) of the squared latent difference; each row sums to 1 (NaN without such a pair).
+        bands, bands_low, bands_high: (F, K), summed over levels, with the 95 % bootstrap interval; of pictures where
+            `attribution` was given a decoder, see `exchange_shares`: those need not sum to 1.
+        levels, levels_low, levels_high: (F, L), summed over bands; likewise.
     """
 
     rows: tuple[str, ...]
@@ -192,6 +193,60 @@ def difference_shares(
 
 
 @torch.no_grad()
+def exchanged(
+    decode: Callable[[list[Tensor]], Tensor],
+    before: Sequence[Tensor],
+    after: Sequence[Tensor],
+    entries: Sequence[SpectrumEntry],
+    edges: Sequence[float],
+    order: str,
+) -> Tensor:
+    """Squared picture change when a part of the latents is exchanged for another scene's.
+
+    Args:
+        decode: latents -> pictures.
+        before, after: (B, C_l, h_l, w_l) a level.
+        entries: the spectrum.
+        edges, order: of the K bands.
+
+    Returns:
+        float64 (B, 1 + K + L): all latents exchanged, then each band alone, then each level alone.
+    """
+    keep: list[list[Tensor]] = [[torch.zeros(()) for _ in entries]]
+    for band in range(len(edges) + 1):
+        masks = [spectrum.level_masks(entries, i, edges, order)[band] for i in range(len(entries))]
+        keep.append([1.0 - spectrum.pair_mask(m).float() for m in masks])
+    keep += [[torch.tensor(float(i != level)) for i in range(len(entries))] for level in range(len(entries))]
+    first = decode(list(before)).double()
+    changes = [
+        (decode(ablate(before, part, "resample", after)).double() - first).square().mean((1, 2, 3)) for part in keep
+    ]
+    return torch.stack(changes, 1)
+
+
+def exchange_shares(changes: Tensor, draws: int = 1000, seed: int = 0) -> Tensor:
+    """Mean change of every part over the mean change of all latents: the decoder is not linear, so no sum is 1.
+
+    A ratio of means, so that pairs which hardly differ do not decide it.
+
+    Args:
+        changes: (B, 1 + K + L) of `exchanged`; rows that are 0 everywhere are pairs that do not differ.
+        draws, seed: of the bootstrap over pairs.
+
+    Returns:
+        float64 (3, K + L): share, lower and upper end; NaN without a pair that differs.
+    """
+    changes = changes[changes[:, 0] > 0]
+    if len(changes) == 0:
+        return torch.full((3, changes.shape[1] - 1), torch.nan, dtype=torch.float64)
+    means = resampled_means(changes, draws, seed)
+    tail = (1 - CONFIDENCE) / 2
+    ends = torch.quantile(means[:, 1:] / means[:, :1], torch.tensor([tail, 1 - tail]).double(), dim=0)
+    mean = changes.mean(0)
+    return torch.stack([mean[1:] / mean[0], *ends])
+
+
+@torch.no_grad()
 def attribution(
     encode: Callable[[Tensor, float], list[Tensor]],
     entries: Sequence[SpectrumEntry],
@@ -205,6 +260,7 @@ def attribution(
     rows: Sequence[str] = ROWS,
     carried: bool = False,
     draw: Callable[[np.ndarray, int], Tensor] = draw_scenes,
+    decode: Callable[[list[Tensor]], Tensor] | None = None,
     seed: int = 0,
     draws: int = 1000,
     progress: Progress = None,
@@ -223,6 +279,8 @@ def attribution(
         rows: which of `ROWS`.
         carried: measure the difference after the flow has carried it to eps, as the decoder sees it.
         draw: how records become pictures.
+        decode: latents at sigma -> pictures. With it bands and levels are judged by what exchanging each of them alone
+            changes in the picture; without it by the latent difference.
         seed: of scenes, changes, noise and bootstrap.
         draws: bootstrap resamples.
         progress: called with (share done, what) after every batch; may raise to stop.
@@ -230,6 +288,7 @@ def attribution(
     bands = [spectrum.band_numbers(entries, i, edges, order) for i in range(len(entries))]
     delta = -float(tau) if carried else 0.0
     shares = torch.zeros(len(rows), pairs, len(entries), len(edges) + 1, dtype=torch.float64)
+    changes = torch.zeros(len(rows), pairs, 2 + len(edges) + len(entries), dtype=torch.float64)
     for f, row in enumerate(rows):
         scenes = scene_pairs(row, pairs, seed)
         for low in range(0, pairs, BATCH):
@@ -239,9 +298,18 @@ def attribution(
             z = encode(torch.cat([before + level, after + level]), sigma)
             first, second = zip(*(latent.chunk(2) for latent in z), strict=True)
             shares[f, part] = difference_shares(first, second, entries, bands, len(edges) + 1, delta)
+            if decode is not None:
+                changes[f, part] = exchanged(decode, first, second, entries, edges, order)
             if progress is not None:
                 progress((f * pairs + part.stop) / (len(rows) * pairs), f"pairs that differ in {row}")
     kept = [s[~s.flatten(1).isnan().any(1)] for s in shares]
+    if decode is not None:
+        found = torch.stack([exchange_shares(c, draws, seed) for c in changes], 1)
+        by_band, by_level = found.split([len(edges) + 1, len(entries)], 2)
+        return Attribution(
+            tuple(rows), torch.tensor([len(s) for s in kept]), torch.stack([s.mean(0) for s in kept]),
+            *by_band, *by_level,
+        )  # fmt: skip
     summed = {axis: [s.sum(axis) for s in kept] for axis in (1, 2)}  # over levels, over bands
     ends = {axis: [bootstrap(s, draws, seed) for s in of] for axis, of in summed.items()}
     return Attribution(

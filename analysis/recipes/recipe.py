@@ -29,9 +29,8 @@ from analysis.core.errors import UserError
 from analysis.core.fields import Request
 from analysis.core.images import open_png
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.side_by_side import SHARED, SideBySideRequest
-from analysis.recipes.settings import Settings
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.series.forecast import ForecastRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
@@ -41,7 +40,7 @@ from foundation.checkpoints import checksum
 
 PROGRAM = "0.1.0"  # of pyproject.toml; a test compares
 TORCH = torch.__version__
-VERSION = 1  # of this format
+FORMAT_VERSION = 1  # of this format
 MAX_RECIPE_BYTES = 64 * 1024
 MAX_PNG_BYTES = 4 * 2**20
 MAX_PNG_PIXELS = 4_000_000
@@ -99,11 +98,6 @@ class Recipe:
         return ", ".join(self.checksums)
 
     @property
-    def settings(self) -> Settings:
-        """As the page's tabs read them."""
-        return Settings.named(self.kind, self.request)
-
-    @property
     def checkpoint(self) -> str:
         """Checksum of the model."""
         return next(iter(self.checksums.values()))
@@ -111,7 +105,7 @@ class Recipe:
     @functools.cached_property
     def text(self) -> str:
         """ASCII JSON, one line a field; floats keep every bit."""
-        about: dict[str, Any] = {"version": VERSION, "program": self.program, "torch": self.torch}
+        about: dict[str, Any] = {"version": FORMAT_VERSION, "program": self.program, "torch": self.torch}
         if self.of_flows:
             about["nets"] = dict(self.checksums)
         else:
@@ -122,10 +116,6 @@ class Recipe:
         return isinstance(other, Recipe) and self.text == other.text
 
     __hash__ = None  # type: ignore[assignment]
-
-
-class FlowRecipe(Recipe):
-    """A recipe of flows, as the page tells it from others."""
 
 
 def kind_of(request: Any) -> str | None:
@@ -143,12 +133,14 @@ def settings_of(kind: str, request: Request) -> dict[str, Any]:
     """
     if not isinstance(request, SideBySideRequest):
         return {"kind": kind, **request.as_settings()}
-    shared = SHARED[BESIDE[kind]]
+    shared, later = BESIDE[kind].SHARED, BESIDE[kind].LATER
     each = [s if s is None else s.as_settings() for s in request.settings]
+    # what came later is said where it differs from what recipes meant before
+    each = [s and {k: v for k, v in s.items() if k not in later or v != later[k]} for s in each]
     first = next(s for s in each if s is not None)
     return {
         "kind": kind,
-        **{name: first[name] for name in shared},
+        **{name: first[name] for name in shared if name in first},
         "settings": [s and {name: value for name, value in s.items() if name not in shared} for s in each],
     }
 
@@ -170,15 +162,16 @@ def request_of(settings: Any) -> tuple[str, Request]:
 
 
 def _beside(kind: str, values: dict[str, Any]) -> SideBySideRequest:
-    cls, names = BESIDE[kind], SHARED[BESIDE[kind]]
+    cls, names, later = BESIDE[kind], BESIDE[kind].SHARED, BESIDE[kind].LATER
     each = values.pop("settings", None)
     if not isinstance(each, list) or any(s is not None and not isinstance(s, dict) for s in each):
         raise UserError("The settings must be a list of settings, or null where a place is empty.", "settings")
+    values = {k: v for k, v in later.items() if k in names} | values
     if values.keys() != set(names):
         raise UserError(f"Settings beside each other share exactly {', '.join(names)}: give these once.", "settings")
     if any(s is not None and s.keys() & set(names) for s in each):
         raise UserError(f"Settings beside each other share {', '.join(names)}: leave these out of each.", "settings")
-    return SideBySideRequest(tuple(None if s is None else cls.from_settings({**values, **s}) for s in each))
+    return SideBySideRequest(tuple(None if s is None else cls.from_settings({**later, **values, **s}) for s in each))
 
 
 def recipe_of(request: Request, checksums: Mapping[str, str], teacher: str | None = None) -> Recipe:
@@ -193,7 +186,7 @@ def recipe_of(request: Request, checksums: Mapping[str, str], teacher: str | Non
     odd = next((name for name in checksums if not re.fullmatch(NAME, name)), None)
     if odd is not None:
         raise UserError("A recipe names weights by letters, digits, points and dashes: rename the file of this net.")
-    recipe = (FlowRecipe if kind in FLOW_KINDS else Recipe)(kind, request, checksums, teacher)
+    recipe = Recipe(kind, request, checksums, teacher)
     if len(recipe.text) > MAX_RECIPE_BYTES:
         raise UserError(f"The recipe would be larger than {MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.")
     return recipe
@@ -208,8 +201,9 @@ def describe(request: Request, workbench: Workbench) -> Recipe:
     if kind_of(request) not in MODEL_KINDS:
         raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
     name = re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model"
-    follows = isinstance(request, TrajectoryRequest) or (isinstance(request, EditRequest) and request.encoding == "ode")
-    model, teacher = workbench.session.checksums
+    by_ode = isinstance(request, EditRequest) and request.encoding in ("ode", "inversion")
+    follows = by_ode or isinstance(request, TrajectoryRequest)
+    model, teacher = workbench.checksums
     return recipe_of(request, {name: model}, teacher if follows else None)
 
 
@@ -296,7 +290,7 @@ def _read(data: bytes) -> Recipe:
     settings = values.get("settings") if isinstance(values := parsed(data), dict) else None
     if isinstance(settings, dict) and settings.get("kind") in list(FLOW_KINDS):
         flows = _OfFlows.model_validate_json(data)
-        return FlowRecipe(*request_of(flows.settings), flows.nets, None, flows.program, flows.torch)
+        return Recipe(*request_of(flows.settings), flows.nets, None, flows.program, flows.torch)
     about = _OfModel.model_validate_json(data)
     kind, request = request_of(about.settings)
     return Recipe(kind, request, {about.model: about.checkpoint}, about.teacher, about.program, about.torch)

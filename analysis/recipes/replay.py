@@ -14,18 +14,16 @@ from torch import nn
 
 from analysis.core.errors import UserError
 from analysis.core.fields import Request
-from analysis.flow.images import FlowPicturesRequest, FlowPicturesResult, ImageFlows
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.points import Flow2DResult, PointFlows
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.images import FlowPicturesRequest, ImageFlows
+from analysis.flow.points import Flow2DRequest, PointFlows
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes.recipe import FLOW_KINDS, Recipe, describe, kind_of, recipe_of
-from analysis.series.forecast import ForecastRequest, ForecastResult, SeriesForecasts
+from analysis.series.forecast import ForecastRequest, SeriesForecasts
 from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from foundation.checkpoints import checksum
 
 Flows = PointFlows | ImageFlows | SeriesForecasts
-Answers = tuple[Flow2DResult | FlowPicturesResult | None, ...] | ForecastResult
 
 
 def find_model(library: ModelLibrary, recipe: Recipe, also: Sequence[str] = ()) -> str:
@@ -140,17 +138,3 @@ def check_flows(recipe: Recipe, studio: Studio) -> Request:
             "make the recipe anew."
         )
     return recipe.request
-
-
-def replay_flows(recipe: Recipe, studio: Studio) -> Answers:
-    """Ask a recipe's question about flows again: a result for each place, None where it is empty; or the forecast.
-
-    Raises:
-        UserError: other nets than the recipe's, or what is refused.
-    """
-    request = check_flows(recipe, studio)
-    if isinstance(request, ForecastRequest):
-        return studio.series.forecast(request)
-    ask: Any = studio.points.flow_2d if recipe.kind == "flow_2d" else studio.images.flow_pictures
-    settings = request.settings if isinstance(request, SideBySideRequest) else ()
-    return tuple(None if setting is None else ask(setting) for setting in settings)

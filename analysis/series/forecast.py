@@ -192,7 +192,7 @@ class ForecastResult:
 
 
 ORDER = ("lorenz", "alanine", "sst", "sst_sites")  # of the list; others follow by name
-CACHE_BYTES = 64 * 2**20
+SERIES_CACHE_BYTES = 64 * 2**20
 
 
 class SeriesForecasts:
@@ -205,7 +205,7 @@ class SeriesForecasts:
     def __init__(self, folder: str | Path = MODELS_DIR):
         self.folder = Path(folder)
         self._opened: dict[str, LoadedSeries] = {}
-        self._answers = ByteLRU(CACHE_BYTES)
+        self._answers = ByteLRU(SERIES_CACHE_BYTES)
         self._lock = threading.RLock()
 
     @functools.cached_property

@@ -7,9 +7,9 @@ and 1), and are kept as uint8 0 to 255, so that a recipe can hold them without l
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from analysis.core.fields import (
     Edges,
     Image,
     Label,
+    Levels,
     Mask,
     Order,
     Request,
@@ -37,12 +38,23 @@ from analysis.koopman.editing import ENCODINGS, REGIONS, EditNumbers
 from analysis.koopman.restoration import MAX_STEPS, HoleNumbers
 from analysis.workbench.session import Session
 from foundation import noise, shapes
-from koopman_core.operator import sigma_of_tau
+from koopman_core.edm import SIGMA_MIN
+from koopman_core.operator import sigma_of_tau, tau_of_sigma
 
 REFERENCES = ("seed", "scene", "picture")
-METHODS = ("iterative", "latent")
+FILLING_METHODS = ("iterative", "latent")
+
+
+def _end(sigma: float) -> float:
+    if sigma and not SIGMA_MIN <= sigma <= 79:
+        raise UserError(f"The last noise level must be 0 (as published), or a number from {SIGMA_MIN:g} to 79.")
+    return sigma
+
+
 ImageProgress = Callable[[float, np.ndarray], None]  # share done, and the picture so far
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS, title="The number of steps")]
+End = Annotated[float, AfterValidator(_end), Field(title="The last noise level")]
+_AS_PUBLISHED: dict[str, Any] = {"end": 0.0, "skip": False}
 
 
 # Identity decides equality: comparing arrays gives arrays.
@@ -56,7 +68,7 @@ class EditRequest(Request):
         reference_seed: the seed or the number of the scene.
         reference_label: class of the reference.
         picture: the uploaded reference.
-        encoding: "noise", "ode" or "latent"; the last two for seeds only.
+        encoding: "noise", "ode", "latent" or "inversion"; the second and third for seeds only.
         noise_seed: of the noise that is added to the reference.
         tau: edit time in [0, 1], 1/2 = midpoint.
         edges, order: the bands, as in `MaskRequest`.
@@ -64,8 +76,11 @@ class EditRequest(Request):
         ratio: 0 (original) to 1 (reference).
         region: one of `editing.REGIONS`.
         mask: the painted region.
+        entries: levels that are mixed; () for all.
+        feather: softens the region's edge by a Gaussian of so many pixels.
     """
 
+    former: ClassVar = {"entries": [], "feather": 0.0}
     seed: Seed
     label: Label = -1
     reference: Annotated[str, Choice(REFERENCES)] = "seed"
@@ -86,14 +101,17 @@ class EditRequest(Request):
     ratio: Annotated[Unit, Field(title="The mixing ratio")] = 0.5
     region: Annotated[str, Choice(REGIONS)] = "lower-left-triangle"
     mask: Annotated[Mask | None, Field(title="The painted region")] = None
+    entries: Levels = ()
+    feather: Annotated[float, Field(ge=0, le=8, title="The feather")] = 0.0
 
     def check_together(self) -> None:
         """Raises UserError: a band beyond the last, an encoding that the reference has not, or no painting."""
         if self.bands[-1] > len(self.edges):
             raise UserError(f"Each of the bands must be a whole number from 0 to {len(self.edges)}.", "bands")
-        if self.reference != "seed" and self.encoding != "noise":
+        if self.reference != "seed" and self.encoding in ("ode", "latent"):
             raise UserError(
-                f"Only a seed has a trajectory to take a {self.encoding} state from: choose noise.", "encoding"
+                f"Only a seed has a trajectory to take a {self.encoding} state from: choose noise or inversion.",
+                "encoding",
             )
         if (self.picture is not None) != (self.reference == "picture"):
             raise UserError("Upload a reference picture, or choose a seed or a scene as the reference.", "picture")
@@ -117,6 +135,8 @@ class EditResult:
         sigma: noise level of the edit time.
         numbers, numbers_control: what edit and control did.
         share: of all modes, how many were mixed.
+        leakage, leakage_control: mean squared change outside of the region over that inside; None where nothing is
+            outside, or nothing changed inside.
     """
 
     original: np.ndarray
@@ -130,6 +150,8 @@ class EditResult:
     numbers: EditNumbers
     numbers_control: EditNumbers
     share: float
+    leakage: float | None = None
+    leakage_control: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,16 +165,21 @@ class InpaintRequest(Request):
         method: "iterative" (algorithm 4) or "latent" (one step, blended in z).
         tau: when "latent" encodes the known picture.
         truth: whether the picture is also the truth inside the hole, so that the result can be measured.
+        end: last noise level of "iterative"; 0 for that of the published grid.
+        skip: whether the map of "iterative" gets the level-aware skip, see `koopman.restoration.with_skip`.
     """
 
+    former: ClassVar = _AS_PUBLISHED
     picture: Image
     mask: Mask
     seed: Seed = 0
     label: Label = -1
     steps: Steps = 20
-    method: Annotated[str, Choice(METHODS)] = "iterative"
+    method: Annotated[str, Choice(FILLING_METHODS)] = "iterative"
     tau: Annotated[Unit, Field(title="The encoding time")] = 0.5
     truth: bool = True
+    end: End = 0.0
+    skip: bool = False
 
     def check_together(self) -> None:
         """Raises UserError: no hole, or one of another size."""
@@ -166,14 +193,18 @@ class InpaintRequest(Request):
 class ColorizeRequest(Request):
     """Colours for a picture, of which only the luma is looked at.
 
-    Attributes: picture; seed, label of what is made up; steps, 1 to 40; truth = whether its own colours are the truth.
+    Attributes: picture; seed, label of what is made up; steps, 1 to 40; truth = whether its own colours are the truth;
+    end, skip: as in `InpaintRequest`.
     """
 
+    former: ClassVar = _AS_PUBLISHED
     picture: Image
     seed: Seed = 0
     label: Label = -1
     steps: Steps = 20
     truth: bool = True
+    end: End = 0.0
+    skip: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +273,8 @@ def edit(session: Session, request: EditRequest, progress: ImageProgress | None 
         request: what is mixed.
         progress: called with (share done, picture) while the `ode` encoding runs; may raise to cancel.
     """
-    key = (_key(request), request.seed, request.label, request.region, _digest(request.mask))
+    session.levels(request.entries)
+    key = (_key(request), request.seed, request.label, *_where(request))
     with session.lock:
         e = session.cache.get(
             ("edit", *key, request.bands, request.edges, request.order), lambda: _parts(session, request, progress)
@@ -268,7 +300,31 @@ def edit(session: Session, request: EditRequest, progress: ImageProgress | None 
         numbers=editing.numbers(rows[0]),
         numbers_control=editing.numbers(rows[1]),
         share=e.share,
+        leakage=editing.leakage(decoded[1:2], decoded[:1], e.region),
+        leakage_control=editing.leakage(decoded[2:3], decoded[:1], e.region),
     )
+
+
+def edit_defaults(session: Session) -> dict[str, Any]:
+    """Bands, edges, order and time to start with: those that the card keeps from a measurement, else the request's.
+
+    `python -m analysis.evaluate hkd --parts edit-choice` measures them. What a stranger's card says is checked.
+    """
+    usual = {f.name: f.default for f in fields(EditRequest) if f.name in ("bands", "edges", "order", "tau")}
+    metrics = session.model.card.get("metrics")
+    told = metrics.get("edit-choice") if isinstance(metrics, dict) else None
+    if not isinstance(told, dict):
+        return usual
+    try:
+        asked = EditRequest(0, **{name: told[name] for name in usual if name in told})
+    except UserError:
+        return usual
+    return {name: getattr(asked, name) for name in usual}
+
+
+def _where(request: EditRequest) -> tuple:
+    """What the region depends on, and the levels."""
+    return request.region, request.feather, _digest(request.mask), request.entries
 
 
 def _parts(session: Session, request: EditRequest, progress: ImageProgress | None) -> _Parts:
@@ -278,27 +334,38 @@ def _parts(session: Session, request: EditRequest, progress: ImageProgress | Non
     path = _reference_latents(session, request, other, picture, progress)
     painted = None if request.mask is None else torch.from_numpy(request.mask.astype(np.float32)) / 255
     region = editing.region_mask(request.region, *session.model.picture_shape[1:], painted)
-    aware = _weights(session, request, region, (request.bands, request.edges, request.order))
+    region = editing.feathered(region, request.feather)
+    aware = _weights(session, request, region, (request.bands, request.edges, request.order), request.entries)
     steps = [editing.mix(z, path, aware, r) for r in editing.STRIP_RATIOS]
     batch = [torch.cat(level) for level in zip(*steps, strict=True)]
     return _Parts(
-        z, path, aware, _weights(session, request, region, ()), picture, region, _shown(picture)[0],
+        z, path, aware, _weights(session, request, region, (None, (), "alpha"), ()), picture, region,
+        _shown(picture)[0],
         strip=_shown(session.model.decode(batch, session.labels(label, len(steps)))),
         sigma=float(sigma_of_tau(request.tau, session.model.koopman.warp)),
         share=sum(float((w > 0).sum()) for w in aware) / sum(w.numel() for w in aware),
     )  # fmt: skip
 
 
-def _weights(session: Session, request: EditRequest, region: Tensor, bands: tuple) -> list[Tensor]:
+def _weights(
+    session: Session,
+    request: EditRequest,
+    region: Tensor,
+    bands: tuple[Sequence[int] | None, Sequence[float], str],
+    levels: tuple[int, ...],
+) -> list[Tensor]:
     """G M of every latent: sorting the modes of a large model takes longer than a decode."""
-    key = ("weights", request.region, _digest(request.mask), *bands)
-    return session.cache.get(key, lambda: editing.mode_weights(session.entries, region, *bands))
+    key = ("weights", *_where(request), *bands, levels)
+    chosen, edges, order = bands
+    return session.cache.get(
+        key, lambda: editing.mode_weights(session.entries, region, chosen, edges, order, levels=levels)
+    )
 
 
 def _key(request: EditRequest) -> tuple:
     """What the reference's latents depend on."""
     picture = _digest(request.picture) if request.reference == "picture" else request.reference_seed
-    when = {"noise": (request.noise_seed, request.tau), "ode": (request.tau,), "latent": ()}[request.encoding]
+    when = {"noise": (request.noise_seed, request.tau), "latent": ()}.get(request.encoding, (request.tau,))
     return "reference", request.reference, picture, request.reference_label, request.encoding, *when
 
 
@@ -337,11 +404,26 @@ def _reference_latents(
         session.encodes += 1
         return editing.state_latents(model, state, request.tau, labels)
 
+    def inverted() -> list[Tensor]:
+        if teacher is None:
+            raise UserError("This model has no teacher to invert the reference with: choose noise.", "encoding")
+        sigma = float(sigma_of_tau(request.tau, model.koopman.warp))
+        # at the picture's own time there is nothing to invert
+        state = picture if request.tau == 0 else editing.inverted_states(teacher, picture, sigma, labels, shown).x
+        session.encodes += 1
+        return editing.state_latents(model, state, request.tau, labels)
+
     def report(share: float, sigma: float, x: Tensor, denoised: Tensor) -> None:
         if progress is not None:
             progress(share, _shown(denoised)[0])
 
-    return session.cache.get(_key(request), noisy if request.encoding == "noise" else followed)
+    def shown(step: int, sigma: float, x: Tensor) -> None:
+        del step
+        if progress is not None:
+            progress(float(tau_of_sigma(sigma)) / request.tau, _shown(x / (1 + sigma**2) ** 0.5)[0])
+
+    make = {"noise": noisy, "ode": followed, "inversion": inverted}[request.encoding]
+    return session.cache.get(_key(request), make)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -364,7 +446,10 @@ def inpaint(session: Session, request: InpaintRequest, progress: ImageProgress |
     truth = picture if request.truth else None
     if request.method == "iterative":
         report = _report(progress, request.steps)
-        done = restoration.inpaint(_map(session, label), picture, hole, request.steps, [request.seed], report)
+        f = _map(session, label)
+        f = restoration.with_skip(f, restoration.standing_error(f, given, ~hole)) if request.skip else f
+        done = restoration.inpaint(f, picture, hole, request.steps, [request.seed], report, request.end)
+        done = replace(done, nfe=done.nfe + request.skip)  # one call to see how still f holds
         return _restored(session, done, given, truth, hole)
     with session.lock:
         generated = session.final_latents(request.seed, label)
@@ -383,9 +468,12 @@ def colorize(session: Session, request: ColorizeRequest, progress: ImageProgress
     """Make up colours, luma kept; `progress` as in `inpaint`. Shown pictures are drawn into the gamut."""
     label, picture = session.label(request.label), session.tensor(request.picture)
     report = _report(progress, request.steps)
-    done = restoration.colorize(_map(session, label), picture, request.steps, [request.seed], report)
+    f, grey = _map(session, label), restoration.gray(picture)
+    f = restoration.with_skip(f, restoration.standing_error(f, grey)) if request.skip else f
+    done = restoration.colorize(f, picture, request.steps, [request.seed], report, request.end)
+    done = replace(done, nfe=done.nfe + request.skip)
     everywhere = torch.ones(picture.shape[-2:], dtype=torch.bool)
-    return _restored(session, done, restoration.gray(picture), picture if request.truth else None, everywhere)
+    return _restored(session, done, grey, picture if request.truth else None, everywhere)
 
 
 def _map(session: Session, label: int) -> Callable[[Tensor, float], Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from analysis.core.fields import THIRDS, Choice, Edges, Label, Order, Request, S
 from analysis.core.progress import Progress
 from analysis.koopman import effects
 from analysis.workbench.session import Session
-from analysis.workbench.spectrum import Times
+from analysis.workbench.spectrum import ZERO_BEFORE, Ablation, Times
 from koopman_core.operator import sigma_of_tau
 
 MAX_DECODED = 128  # pairs of a seed and a time: each costs 1 + K + L decodings
@@ -31,8 +31,10 @@ class EffectRequest(Request):
         kind: "displacement", "energy" or "arc".
         times: of the curves, 2 to 256, equally spaced in tau.
         decoded_times: of the curves in pictures, 0 (leave them out) to 16.
+        ablation: what stands in place of what is left out of those pictures.
     """
 
+    former: ClassVar = ZERO_BEFORE
     seeds: Seeds
     label: Label = -1
     edges: Edges = THIRDS
@@ -40,6 +42,7 @@ class EffectRequest(Request):
     kind: Annotated[str, Choice(effects.EFFECT_KINDS), Field(title="The kind of effect")] = "displacement"
     times: Times = 64
     decoded_times: Annotated[int, Field(ge=0, le=16, title="The number of decoded times")] = 0
+    ablation: Ablation = "mean"
 
     def check_together(self) -> None:
         """Raises UserError: too much work."""
@@ -96,6 +99,7 @@ def _effect(session: Session, request: EffectRequest, label: int, progress: Prog
         times = torch.linspace(1, 0, n, dtype=torch.float64) if n > 1 else torch.zeros(1, dtype=torch.float64)
         pictures = effects.decoded_effect(
             session.model, z, times, request.edges, request.order,
+            kind=request.ablation, reference=session.reference(request.ablation, request.seeds, label),
             labels=session.labels(label, len(request.seeds)), progress=progress,
         )  # fmt: skip
         if not bool(torch.isfinite(pictures.bands).all() and torch.isfinite(pictures.levels).all()):

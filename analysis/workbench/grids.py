@@ -22,7 +22,7 @@ from analysis.workbench.spectrum import MaskRequest
 from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED
 
-MAX_CELLS = 64
+MAX_GRID_CELLS = 64
 MAX_TEXT = 600
 GRID_KINDS = {
     "bands": "Bands kept to a share",
@@ -124,7 +124,7 @@ def _numbers(text: str, what: str) -> list[float]:
             continue
         last, _, count = rest.partition(":")
         start, end = _number(first, what), _number(last, what)
-        n = whole(_number(count, what) if count else abs(end - start) + 1, 1, MAX_CELLS, f"{what}: the count")
+        n = whole(_number(count, what) if count else abs(end - start) + 1, 1, MAX_GRID_CELLS, f"{what}: the count")
         values += np.linspace(start, end, n).tolist()
     return values
 
@@ -164,8 +164,8 @@ class Axis:
     def values(self, text: str) -> tuple:
         """The values in a text. Raises UserError."""
         values = tuple(self.read(text, self.title))
-        if not 1 <= len(values) <= MAX_CELLS:
-            raise UserError(f"{self.title}: give 1 to {MAX_CELLS} values, separated by commas.")
+        if not 1 <= len(values) <= MAX_GRID_CELLS:
+            raise UserError(f"{self.title}: give 1 to {MAX_GRID_CELLS} values, separated by commas.")
         return values
 
     def label(self, value) -> str:
@@ -227,8 +227,10 @@ class Grid:
                 raise UserError(f"This parameter does not matter to “{GRID_KINDS[self.kind]}”: choose another one.")
         if self.x == self.y:
             raise UserError("Both directions have the same parameter: choose another one, or none for a single row.")
-        if not 1 <= len(self.across) * self.rows <= MAX_CELLS:
-            raise UserError(f"{len(self.across)} x {self.rows} cells are too many: at most {MAX_CELLS} fit a grid.")
+        if not 1 <= len(self.across) * self.rows <= MAX_GRID_CELLS:
+            raise UserError(
+                f"{len(self.across)} x {self.rows} cells are too many: at most {MAX_GRID_CELLS} fit a grid."
+            )
         problem = UserError("A grid has at least one cell: give values.")
         for _, _, cell in self.cells():
             try:

@@ -22,13 +22,13 @@ from analysis.workbench.workbench import Workbench
 from foundation import checkpoints
 from koopman_core.model import MODELS_DIR
 
-MAX_BYTES = 64 * 2**20  # of one file
-MAX_PARAMETERS = 32_000_000  # what fits as fp16
-MAX_SIDE = 64  # pixels: a larger picture takes seconds a call
-CACHE_BYTES = 32 * 2**20  # of encoded states, of one model
-MOST = 4  # models in memory, of all visitors together
+MAX_MODEL_BYTES = 64 * 2**20  # of one file
+MAX_MODEL_PARAMETERS = 32_000_000  # what fits as fp16
+MAX_MODEL_SIDE = 64  # pixels: a larger picture takes seconds a call
+OWN_CACHE_BYTES = 32 * 2**20  # of encoded states, of one model
+MOST_OWN_MODELS = 4  # models in memory, of all visitors together
 LIFETIME = 2 * 3600.0  # seconds since its last use
-PREFIX = "own-"
+OWN_PREFIX = "own-"
 GONE = "This model of your own is not loaded any more: bring its file again."
 
 
@@ -64,7 +64,7 @@ def load_model(model: str | Path, teacher: str | Path | None, name: str) -> tupl
         raise UserError("This model does not make colour pictures: bring one with three channels.")
     if guide is not None and (guide.config.channels, guide.config.classes) != (shape[0], network.config.classes):
         raise UserError("The teacher has other classes or channels than the model: bring the model's own teacher.")
-    bench = Workbench(network, guide, name, CACHE_BYTES)
+    bench = Workbench(network, guide, name, OWN_CACHE_BYTES)
     bench.generate(GenerateRequest((0,)))
     return bench, header.card, header.parameters
 
@@ -75,9 +75,11 @@ def _checked(path: str | Path, kind: str, what: str) -> checkpoints.Header:
     if path.suffix != ".safetensors":
         raise UserError(f"{what} must be a .safetensors file that this program wrote.")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{what} has more than {MAX_BYTES // 2**20} MB: save it as fp16, or choose a smaller one.")
-        header = checkpoints.peek(path, max_parameters=MAX_PARAMETERS)
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise UserError(
+                f"{what} has more than {MAX_MODEL_BYTES // 2**20} MB: save it as fp16, or choose a smaller one."
+            )
+        header = checkpoints.peek(path, max_parameters=MAX_MODEL_PARAMETERS)
     except OSError:
         raise UserError(f"{what} cannot be read: bring its file again.") from None
     except checkpoints.CheckpointError as e:
@@ -86,8 +88,8 @@ def _checked(path: str | Path, kind: str, what: str) -> checkpoints.Header:
         raise UserError(f"{what} is a file of another kind: bring a checkpoint of the kind {kind!r}.")
     network = header.config.get("network") if kind == "hkd" else header.config
     side = network.get("resolution") if isinstance(network, dict) else None
-    if not isinstance(side, int) or not 1 <= side <= MAX_SIDE:
-        raise UserError(f"{what} must make pictures of at most {MAX_SIDE} x {MAX_SIDE} pixels.")
+    if not isinstance(side, int) or not 1 <= side <= MAX_MODEL_SIDE:
+        raise UserError(f"{what} must make pictures of at most {MAX_MODEL_SIDE} x {MAX_MODEL_SIDE} pixels.")
     return header
 
 
@@ -102,7 +104,9 @@ class OwnModels:
         clock: what tells the time.
     """
 
-    def __init__(self, most: int = MOST, lifetime: float = LIFETIME, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, most: int = MOST_OWN_MODELS, lifetime: float = LIFETIME, clock: Callable[[], float] = time.monotonic
+    ):
         self._most, self._lifetime, self._clock = most, lifetime, clock
         self._kept: OrderedDict[str, _Own] = OrderedDict()
         self._lock = threading.Lock()
@@ -123,8 +127,8 @@ class OwnModels:
             raise UserError("Models of visitors are not taken here: start the app on your own machine for yours.")
         # from the file's name, without anything that could be markup
         stem = re.sub(r"[^0-9A-Za-z_-]+", "-", Path(model).name.split(".")[0])[:32].strip("-_") or "model"
-        loaded = load_model(model, teacher, f"{PREFIX}{stem}")
-        key = f"{PREFIX}{stem}-{secrets.token_hex(8)}"
+        loaded = load_model(model, teacher, f"{OWN_PREFIX}{stem}")
+        key = f"{OWN_PREFIX}{stem}-{secrets.token_hex(8)}"
         with self._lock:
             self._kept[key] = _Own(*loaded, self._clock())
             self._forget()
@@ -237,7 +241,7 @@ class ModelLibrary:
             return self._benches[name]
 
     def _is_own(self, name: str) -> bool:
-        return isinstance(name, str) and name.startswith(PREFIX) and name not in self._names
+        return isinstance(name, str) and name.startswith(OWN_PREFIX) and name not in self._names
 
     def _path(self, name: str) -> Path:
         if not isinstance(name, str) or name not in self._names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from analysis.koopman import effects, probes
 from analysis.koopman import linearity as linear
 from analysis.koopman.probes import ROWS
 from analysis.workbench.session import Session
+from analysis.workbench.spectrum import ZERO_BEFORE, Ablation
 from foundation import noise
 from foundation.randomness import FIRST_SEED
 from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, karras_sigmas
@@ -55,6 +56,8 @@ class AttributionRequest(Request):
 
     Attributes:
         pairs: scenes a factor, 8 to 512.
+        measure: "picture" (what exchanging a band or level alone changes in the picture, over the change when all are
+            exchanged; each pair decodes 2 + K + L times) or "latent" (share of the squared latent difference).
         sigma: noise level to encode at, the same noise for both; sigma_min = 0.002 is as good as clean.
         carried: compare after the flow to eps, as the decoder sees it.
         edges, order: of the bands.
@@ -62,7 +65,8 @@ class AttributionRequest(Request):
         seed: of scenes, noise and bootstrap; draws: 100 to 10,000 resamples.
     """
 
-    pairs: Annotated[int, Field(ge=8, le=512, title="The number of pairs")] = 64
+    former: ClassVar = {"measure": "latent"}
+    pairs: Annotated[int, Field(ge=8, le=512, title="The number of pairs")] = 16
     sigma: Annotated[float, Field(ge=SIGMA_MIN, le=SIGMA_MAX, title="The noise level")] = SIGMA_MIN
     carried: bool = False
     edges: Edges = THIRDS
@@ -74,6 +78,7 @@ class AttributionRequest(Request):
     ] = ()
     seed: Seed = FIRST_SEED  # scenes that no training run has seen
     draws: Draws = 1000
+    measure: Annotated[str, Choice(("picture", "latent"))] = "picture"
 
 
 @dataclass(frozen=True)
@@ -85,13 +90,16 @@ class BandLabelsRequest(Request):
         label: class index, -1 for none.
         edges, order: of the bands.
         draws: 100 to 10,000 bootstrap resamples.
+        ablation: what stands in place of a band.
     """
 
+    former: ClassVar = ZERO_BEFORE
     seeds: Seeds = tuple(range(16))
     label: Label = -1
     edges: Edges = THIRDS
     order: Order = "alpha"
     draws: Draws = 1000
+    ablation: Ablation = "mean"
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,12 +155,12 @@ class LinearityResult:
 
 @dataclass(frozen=True, eq=False)
 class AttributionResult:
-    """Mean share of the squared latent difference; F factors, 95 % bootstrap intervals over pairs.
+    """Mean share of the difference of two scenes; F factors, 95 % bootstrap intervals over pairs.
 
     Attributes:
         rows: the F factors; names: the L levels.
         pairs: (F,) that differ at all.
-        share: (F, L, K).
+        share: (F, L, K) of the squared latent difference.
         bands, bands_low, bands_high: (F, K); levels, levels_low, levels_high: (F, L).
     """
 
@@ -263,11 +271,16 @@ def attribution(session: Session, request: AttributionRequest, progress: Progres
 
 
 def _attribution(session: Session, request: AttributionRequest, progress: Progress) -> AttributionResult:
-    entries = effects.acting(session.model)
+    entries, tau = effects.acting(session.model), float(session.model.tau(request.sigma))
+
+    def decode(z: list[Tensor]) -> Tensor:
+        return session.model.decode(session.model.evolve(z, tau, 0.0))
+
     found = probes.attribution(
-        session.model.encode, entries, float(session.model.tau(request.sigma)), sigma=request.sigma,
+        session.model.encode, entries, tau, sigma=request.sigma,
         side=session.model.config.resolution, pairs=request.pairs, edges=request.edges, order=request.order,
         rows=request.rows, carried=request.carried, seed=request.seed, draws=request.draws, progress=progress,
+        decode=decode if request.measure == "picture" else None,
     )  # fmt: skip
     tables = {f.name: getattr(found, f.name).numpy() for f in fields(found) if f.name != "rows"}
     return AttributionResult(rows=found.rows, names=tuple(e.name for e in entries), **tables)
@@ -285,8 +298,14 @@ def _band_labels(session: Session, request: BandLabelsRequest, label: int, progr
         with session.lock:
             return session.final_latents(request.seeds[i], label)
 
+    def stand_in(i: int) -> list[Tensor]:
+        found = session.reference(request.ablation, [request.seeds[i]], label, 0.0)
+        assert found is not None
+        return found
+
     found = probes.band_frequencies(
         session.model, effects.acting(session.model), latents, len(request.seeds), request.edges, request.order,
+        kind=request.ablation, reference=None if request.ablation == "zero" else stand_in,
         labels=session.labels(label, len(request.edges) + 2), draws=request.draws, progress=progress,
     )  # fmt: skip
     values = {f.name: getattr(found, f.name) for f in fields(found)}

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError
+from analysis.core.progress import Progress
 from analysis.koopman import spectrum
+from analysis.koopman.ablations import mean_latents, other_seed
 from foundation import noise
 from foundation.checkpoints import checksum
 from foundation.perceptual import PerceptualDistance, available
@@ -61,6 +63,7 @@ class Session:
         self.encodes = 0
         self.cache = ByteLRU(cache_bytes)
         self.lock = threading.RLock()
+        self._means: dict[int, list[Tensor]] = {}
         self._perceptual: PerceptualDistance | None = None
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -140,6 +143,31 @@ class Session:
     def stacked(self, seeds: Sequence[int], label: int) -> list[Tensor]:
         """E(x_T) of several seeds, each encoded by itself."""
         return [torch.cat(level) for level in zip(*(self.encoded(s, label) for s in seeds), strict=True)]
+
+    def mean(self, label: int, progress: Progress = None) -> list[Tensor]:
+        """Mean of E(x_T) over 1,024 noises of a class, (1, C_l, h_l, w_l) a level; made once, then kept."""
+        with self.lock:
+            known = self._means.get(label)
+        if known is None:
+            known = mean_latents(self.model, label, progress=progress, guard=self.lock)
+            with self.lock:
+                self._means[label] = known
+        return known
+
+    def reference(
+        self, ablation: str, seeds: Sequence[int], label: int, tau: float = 1.0, progress: Progress = None
+    ) -> list[Tensor] | None:
+        """What stands in place of what is left out of these seeds' pictures at tau; see `ablations.ablate`.
+
+        Returns:
+            (1, ...) a level for "mean", (len(seeds), ...) for "resample", None for "zero".
+        """
+        if ablation == "zero":
+            return None
+        at_noise = (
+            self.mean(label, progress) if ablation == "mean" else self.stacked(list(map(other_seed, seeds)), label)
+        )
+        return self.model.evolve(at_noise, 1.0, tau)
 
     def lpips(self, x: Tensor, y: Tensor) -> np.ndarray | None:
         """LPIPS (Alex, side 64) where a backbone is at hand, else None."""

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from pydantic import AfterValidator, Field
 
 from analysis.core.errors import UserError
-from analysis.core.fields import MAX_LEVELS, THIRDS, Edges, Label, Levels, Order, Request, Seed, Unit, sorted_set
+from analysis.core.fields import (
+    MAX_LEVELS,
+    THIRDS,
+    Choice,
+    Edges,
+    Label,
+    Levels,
+    Order,
+    Request,
+    Seed,
+    Unit,
+    sorted_set,
+)
 from analysis.core.images import as_pictures, magnified
 from analysis.koopman import effects, modes
+from analysis.koopman.ablations import ABLATIONS
 from analysis.koopman.spectrum import pair_mask, weigh_bands
 from analysis.metrics import image as metrics
 from analysis.workbench.session import Session
 
 MAX_MODES = 4096
+Ablation = Annotated[str, Choice(ABLATIONS), Field(title="The ablation")]
+ZERO_BEFORE: Mapping[str, str] = {"ablation": "zero"}  # what requests from before this field mean
 # a number a band
 Gains = Annotated[
     tuple[Annotated[float, Field(ge=0, le=2)], ...], Field(min_length=2, max_length=9, title="The retentions")
@@ -42,10 +58,19 @@ class SpectrumEntryResult:
 
 @dataclass(frozen=True)
 class SpectrumResult:
-    """Attributes: entries, encoder order, bottleneck last; warp = the time variable."""
+    """The eigenvalues of all levels.
+
+    Attributes:
+        entries: encoder order, bottleneck last.
+        warp: the time variable.
+        idle: indices of levels that carry nothing, by the model's card; None where that was not measured.
+        idle_bound: LPIPS below which mean ablation and A = 0 of such a level stay; None likewise.
+    """
 
     entries: tuple[SpectrumEntryResult, ...]
     warp: str
+    idle: tuple[int, ...] | None = None
+    idle_bound: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,14 +83,17 @@ class MaskRequest(Request):
         gains: retention of each band, 0 (removed) to 2 (doubled); 1 keeps it.
         order: "alpha" (signed) or "abs".
         entries: which latents are masked; () for all.
+        ablation: what stands in place of what is not kept: "mean", "resample" or "zero".
     """
 
+    former: ClassVar = ZERO_BEFORE
     seed: Seed
     label: Label = -1
     edges: Edges = THIRDS
     gains: Gains = (1.0, 1.0, 1.0)
     order: Order = "alpha"
     entries: Levels = ()
+    ablation: Ablation = "mean"
 
     def check_together(self) -> None:
         """Raises UserError: not one retention a band."""
@@ -104,8 +132,10 @@ class ModeRequest(Request):
         label: class index, -1 for none.
         tau: time of the picture, 0 = the final one.
         times: of the energy curves, 2 to 256.
+        ablation: what stands in place of the modes in the picture without them.
     """
 
+    former: ClassVar = ZERO_BEFORE
     seed: Seed
     entry: Annotated[int, Field(ge=0, lt=MAX_LEVELS, title="The level")]
     modes: Annotated[
@@ -116,6 +146,7 @@ class ModeRequest(Request):
     label: Label = -1
     tau: Annotated[Unit, Field(title="The time tau")] = 0.0
     times: Times = 64
+    ablation: Ablation = "mean"
 
 
 @dataclass(frozen=True)
@@ -130,8 +161,11 @@ class SurgeryRequest(Request):
         beta_shift: K numbers, -25 to 25 (four turns), per unit tau.
         entries: which levels; () for all.
         tau: time to decode at, 0 = the picture.
+        ablation: what keeps its own eigenvalues: the mean over noises ("mean"), another picture ("resample"), nothing
+            ("zero"); only what differs from it gets the new ones.
     """
 
+    former: ClassVar = ZERO_BEFORE
     seed: Seed
     label: Label = -1
     edges: Edges = THIRDS
@@ -142,6 +176,7 @@ class SurgeryRequest(Request):
     beta_shift: BetaShifts = ()
     entries: Levels = ()
     tau: Annotated[Unit, Field(title="The time tau")] = 0.0
+    ablation: Ablation = "mean"
 
     def check_together(self) -> None:
         """Fill what is left out. Raises UserError: not one number a band."""
@@ -220,18 +255,30 @@ def spectrum(session: Session) -> SpectrumResult:
         )
         for i, e in enumerate(session.entries)
     )
-    return SpectrumResult(entries, session.model.koopman.warp)
+    return SpectrumResult(entries, session.model.koopman.warp, *_idle(session))
+
+
+def _idle(session: Session) -> tuple[tuple[int, ...] | None, float | None]:
+    """What `python -m analysis.evaluate hkd --parts leaving-out` left in the card, which may be a stranger's."""
+    metrics = session.model.card.get("metrics")
+    told = metrics.get("leaving-out") if isinstance(metrics, dict) else None
+    names, bound = (told.get("idle"), told.get("bound")) if isinstance(told, dict) else (None, None)
+    if not isinstance(names, list) or not isinstance(bound, (int, float)):
+        return None, None
+    return tuple(i for i, e in enumerate(session.entries) if e.name in names), float(bound)
 
 
 @torch.inference_mode()
 def mask_bands(session: Session, request: MaskRequest) -> MaskResult:
-    """Weigh bands of modes and decode: x_B = D({P_B exp((tau(eps) - 1) A) E(x_T)}) (docs/method.md, "Bands")."""
+    """Weigh bands of modes and decode (docs/method.md, "Bands" and "Ablation")."""
     label, touched = session.label(request.label), session.levels(request.entries)
+    kind = request.ablation if any(g != 1 for g in request.gains) else "zero"  # a mean takes seconds to make
+    reference = session.reference(kind, [request.seed], label, 0.0)
     energy = torch.zeros(len(request.gains), dtype=torch.float64)
     count = torch.zeros(len(request.gains), dtype=torch.int64)
     with session.lock:
         z = session.final_latents(request.seed, label)
-        masked = weigh_bands(z, session.entries, request.edges, request.gains, request.order, touched)
+        masked = weigh_bands(z, session.entries, request.edges, request.gains, request.order, touched, kind, reference)
         for i in touched:
             for b, band in enumerate(session.entries.band_masks(i, request.edges, request.order)):
                 energy[b] += (z[i] * pair_mask(band)).double().square().sum()
@@ -256,10 +303,13 @@ def mode(session: Session, request: ModeRequest) -> ModeResult:
     label, (entry,) = session.label(request.label), session.levels((request.entry,), "entry")
     entries = effects.acting(session.model)
     facts = modes.mode_facts(entries[entry], request.modes)
+    reference = session.reference(request.ablation, [request.seed], label, request.tau)
     with session.lock:
         start = session.encoded(request.seed, label)
         z = session.model.evolve(start, 1.0, request.tau)
-        full, without = modes.contribution(session.model, z, entry, request.modes, session.labels(label, 2))
+        full, without = modes.contribution(
+            session.model, z, entry, request.modes, session.labels(label, 2), kind=request.ablation, reference=reference
+        )
     energy = modes.mode_energy(start, entries, entry, request.modes, torch.linspace(1, 0, request.times))
     both = as_pictures(torch.stack([full, without]), "choose fewer modes or another seed")
     picture, magnification = magnified(full - without)
@@ -289,10 +339,12 @@ def surgery(session: Session, request: SurgeryRequest) -> SurgeryResult:
     )  # fmt: skip
     after, held = modes.operate(entries, plan)
     y = session.labels(label, 1)
+    idle = all(map(modes.same_rates, entries, after))  # a mean takes seconds to make
+    reference = session.reference("zero" if idle else request.ablation, [request.seed], label)
     with session.lock:
         start = session.encoded(request.seed, label)
         full = session.model.decode(session.model.evolve(start, 1.0, request.tau), y)
-        altered = modes.decode_with(session.model, start, after, request.tau, y)
+        altered = modes.decode_with(session.model, start, after, request.tau, y, entries, reference)
     picture, magnification = magnified((altered - full)[0])
     counts = [[int(m.sum()) for m in session.entries.band_masks(i, request.edges, request.order)] for i in touched]
     exponent = max(float((-e.alpha).max()) for e in after) * (1 - request.tau)

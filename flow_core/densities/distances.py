@@ -12,7 +12,6 @@ from torch import Tensor
 from flow_core.densities.mixtures import Density, GaussianMixture
 
 BANDWIDTHS = (1.0,)  # of the public code's figure
-MULTISCALE = (0.25, 0.5, 1.0, 2.0, 4.0)
 MAX_ASSIGNED = 4096  # the assignment is cubic in the number of points
 MANY_PAIRS, MAX_REACH, TAIL = 100_000, 60, 8.0  # from how many pairs on, and how far out, MMD sums frequencies
 

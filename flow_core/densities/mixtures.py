@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from flow_core.fields import Prediction
+from flow_core.mean_flow import exact_average
 from flow_core.paths import Path
 
 MAX_CELLS = 128
@@ -61,15 +62,19 @@ class Density:
     def oracle(self, path: Path):
         """The network that a perfect training would give: (x, t) -> Prediction(x1), in x's dtype.
 
+        With an `end` of an interval from t on it says the mean velocity over it, integrated finely.
+
         Raises:
             ValueError: the path pairs x0 with x1, for which no closed form is known.
         """
         if not path.independent:
             raise ValueError(f"The closed form is for independent noise, not for {path.coupling} coupling.")
 
-        def predict(x: Tensor, t: Tensor) -> Prediction:
+        def predict(x: Tensor, t: Tensor, end: Tensor | None = None) -> Prediction:
+            if end is not None:
+                return Prediction(velocity=exact_average(predict, path, x.double(), t, end).to(x.dtype))
             t64 = torch.as_tensor(t, dtype=torch.float64, device=x.device)
-            return Prediction(self.posterior_mean(x.double(), t64, path.noise_variance(t64)).to(x.dtype))
+            return Prediction(self.posterior_mean(x.double(), path.alpha(t64), path.noise_variance(t64)).to(x.dtype))
 
         return predict
 

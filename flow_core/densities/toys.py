@@ -8,6 +8,7 @@ follow the public code of IDFF: 8 Gaussians on a circle of radius 5 with covaria
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,15 +84,17 @@ _MAKERS: dict[str, Callable[[], Toy]] = {
 TOYS = tuple(_MAKERS)
 
 
+@functools.cache
 def toy(name: str) -> Toy:
-    """A density by name, one of `TOYS`.
+    """A density by name, one of `TOYS`; computed once.
 
     Raises:
         ValueError: unknown name.
     """
     if name not in _MAKERS:
         raise ValueError(f"There is no density {name!r}: choose one of {', '.join(TOYS)}.")
-    return _MAKERS[name]()
+    with torch.inference_mode(False):  # its tensors are shared with whoever differentiates
+        return _MAKERS[name]()
 
 
 def drawn(cells, extent: float = 4.0) -> Toy:

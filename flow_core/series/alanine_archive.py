@@ -19,7 +19,7 @@ import numpy as np
 from flow_core.series.alanine import SHIPPED, encode, read_angles
 from foundation.locations import DataError
 
-MAX_BYTES = 1_000_000
+MAX_ARCHIVE_BYTES = 1_000_000
 SIMULATION = {
     "system": "alanine dipeptide (ACE-ALA-NME), 22 atoms, implicit solvent",
     "force_field": "AMBER99SB-ILDN with OBC implicit solvent",
@@ -57,9 +57,9 @@ def write(source: Path, folder: Path, stride: int = 1) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, phi_psi=codes, dt_ps=np.float32(dt_ps * stride))
     size = path.stat().st_size
-    if size > MAX_BYTES:
+    if size > MAX_ARCHIVE_BYTES:
         path.unlink()
-        raise DataError(f"The copy would have {size:,} bytes, above {MAX_BYTES:,}; take a larger stride.")
+        raise DataError(f"The copy would have {size:,} bytes, above {MAX_ARCHIVE_BYTES:,}; take a larger stride.")
     card = {
         "arrays": "phi_psi int16 (runs, frames, 2): angle = 2 pi k / 65536 radians, phi then psi; dt_ps",
         "runs": codes.shape[0],

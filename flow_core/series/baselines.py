@@ -19,7 +19,7 @@ from foundation.locations import DataError
 SIMPLE_BASELINES = ("climatology", "persistence", "damped persistence")
 LEVEL, REGRESSION, ANALOGS = "level-damped persistence", "vector autoregression", "nearest analogs"
 LEVEL_FRAMES = 12  # whose mean is the level: of the monthly fields a year
-ORDERS = (1, 2, 4, 7, 14)  # of the autoregression, by the validation part
+LAG_ORDERS = (1, 2, 4, 7, 14)  # of the autoregression, by the validation part
 LEAST_SHARE = 0.1  # of the mean variance, at every season
 ANALOG_FRAMES, BLOCK = 2, 64  # frames that analogs are compared by; starts at once
 
@@ -195,7 +195,7 @@ def _regressed(coefficients: np.ndarray, history: np.ndarray, horizon: int) -> n
     return np.stack(out, 1)
 
 
-def autoregression(world: World, rollouts: Rollouts, orders: tuple[int, ...] = ORDERS) -> GaussianForecast:
+def autoregression(world: World, rollouts: Rollouts, orders: tuple[int, ...] = LAG_ORDERS) -> GaussianForecast:
     """Vector autoregression of the order that is best one frame ahead on the validation part.
 
     Its spread at each lead is that of its errors on the training part; where a context is known in advance (the season)

@@ -34,7 +34,7 @@ from foundation.randomness import derived_seed
 from foundation.settings import build
 
 GEOMETRIES = ("euclidean", "torus")
-MAX_CELLS = 100_000  # of a field
+MAX_FIELD_CELLS = 100_000  # of a field
 MEMORY = 16  # numbers of the vector that a frame number is looked up as
 
 
@@ -71,8 +71,10 @@ class FrameConfig:
                 raise ValueError(f"{name} must be from {low} to {high}, not {getattr(self, name)!r}.")
         if self.geometry not in GEOMETRIES:
             raise ValueError(f"geometry must be one of {', '.join(GEOMETRIES)}, not {self.geometry!r}.")
-        if self.field and (len(self.field) != 3 or min(self.field) < 1 or math.prod(self.field) > MAX_CELLS):
-            raise ValueError(f"field must be (1, rows, columns) of at most {MAX_CELLS:,} cells, not {self.field!r}.")
+        if self.field and (len(self.field) != 3 or min(self.field) < 1 or math.prod(self.field) > MAX_FIELD_CELLS):
+            raise ValueError(
+                f"field must be (1, rows, columns) of at most {MAX_FIELD_CELLS:,} cells, not {self.field!r}."
+            )
         if self.numbered and not self.context:
             raise ValueError("numbered needs a context that tells the frame's number.")
         if self.field and self.geometry == "torus":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from foundation.statistics import LEVEL, Interval, resampled_means
+from foundation.statistics import CONFIDENCE, Interval, resampled_means
 
 
 def wrap(angle):
@@ -184,7 +184,7 @@ def _summary(rows: list[np.ndarray], block: int, seed: int) -> Scores:
 
 
 def _interval(value: torch.Tensor, drawn: torch.Tensor) -> Interval:
-    tail = (1 - LEVEL) / 2
+    tail = (1 - CONFIDENCE) / 2
     return Interval(float(value), float(torch.quantile(drawn, tail)), float(torch.quantile(drawn, 1 - tail)))
 
 

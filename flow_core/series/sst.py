@@ -23,7 +23,7 @@ FIELD_URL = (
 FIELD_HASH = "sha256:eade01e2085d841f2ff94fa6886b08a65c5018f576b066c57880726006f28ba6"
 SITES = ("WA", "NW_Atl", "Med")  # off Western Australia, north-western Atlantic, north-western Mediterranean
 # rows from north to south and columns from west to east, cell centres in degrees: (north, south), (west, east)
-REGIONS = {"pacific": ((62.0, -64.0), (140.0, 266.0)), "global": ((62.0, -64.0), (0.0, 358.0))}
+SEA_REGIONS = {"pacific": ((62.0, -64.0), (140.0, 266.0)), "global": ((62.0, -64.0), (0.0, 358.0))}
 COLDEST, HOTTEST = -5.0, 50.0  # of sea water, degrees Celsius; what lies outside is a code for "no data"
 HARMONICS = 3  # of the year in the daily climatology
 FIELD_LICENCE = (
@@ -121,14 +121,14 @@ def _read_netcdf3(path: Path) -> tuple[tuple[np.ndarray, ...], str]:
 
 
 def crop(field: Field, region: str) -> Field:
-    """The part of the map that `REGIONS` names; the pacific one has 64 x 64 cells at 2 degrees.
+    """The part of the map that `SEA_REGIONS` names; the pacific one has 64 x 64 cells at 2 degrees.
 
     Raises:
         DataError: unknown region, or the map does not reach it.
     """
-    if region not in REGIONS:
-        raise DataError(f"Unknown region {region!r}; use {' or '.join(REGIONS)}.")
-    (north, south), (west, east) = REGIONS[region]
+    if region not in SEA_REGIONS:
+        raise DataError(f"Unknown region {region!r}; use {' or '.join(SEA_REGIONS)}.")
+    (north, south), (west, east) = SEA_REGIONS[region]
     rows = (field.latitudes <= north) & (field.latitudes >= south)
     columns = (field.longitudes >= west) & (field.longitudes <= east)
     if not rows.any() or not columns.any():

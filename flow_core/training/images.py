@@ -13,13 +13,14 @@ from typing import TypedDict
 import numpy as np
 import torch
 
-from flow_core.fields import Exact
+from flow_core.mean_flow import MeanFlowConfig
 from flow_core.model import FlowConfig, FlowModel, save_tensors
 from flow_core.networks import PictureNet
-from flow_core.samplers import Diverged, heun
-from flow_core.training.objective import Draw, FlowTask, ObjectiveConfig
+from flow_core.samplers import Diverged, sample
+from flow_core.training.mean_flow import task_of, unread_sections
+from flow_core.training.objective import Draw, ObjectiveConfig
 from foundation import checkpoints, noise
-from foundation.commands import VERSION, device_sentence, report
+from foundation.commands import PROGRAM_VERSION, device_sentence, report
 from foundation.models import find_model
 from foundation.picture_data import DataConfig, draw_pictures, save_grid, told_labels, training_pool
 from foundation.settings import SettingsError, plain_sections, read_settings
@@ -65,6 +66,7 @@ class ImagesSettings(TypedDict):
     flow: PictureFlowConfig
     network: UNetConfig
     objective: ObjectiveConfig
+    mean_flow: MeanFlowConfig
     images: ImagesConfig
     training: TrainingConfig
     run: RunConfig
@@ -77,10 +79,10 @@ def start_from(model: FlowModel, name_or_path: str) -> dict:
         CheckpointError: no such teacher, or a file that cannot be used.
         SettingsError: the flow's network or preconditioning is another than the teacher's.
     """
-    if model.flow.predicts != "x1" or model.flow.data_std != EDM_STD:
+    if model.flow.predicts not in ("x1", "average") or model.flow.data_std != EDM_STD:
         raise SettingsError(
-            f"images.start needs flow.predicts = 'x1' and flow.data_std = {EDM_STD}, with which a teacher's weights "
-            "are a flow's: set both, or start from nothing."
+            f"images.start needs flow.predicts = 'x1' (or 'average') and flow.data_std = {EDM_STD}, with which a "
+            "teacher's weights are a flow's: set both, or start from nothing."
         )
     path = find_model(name_or_path, ".teacher.safetensors", "teacher")
     header = checkpoints.peek(path)
@@ -122,29 +124,31 @@ def run_images(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
         model = FlowModel(FlowConfig(**asdict(s["flow"])), network)
     start = start_from(model, s["images"].start) if s["images"].start else {}
     pictures, labels, about = training_pool(s["data"], out)
-    task = FlowTask(model, picture_draw(pictures, told_labels(labels, network.classes), s["images"]), s["objective"])
+    draw = picture_draw(pictures, told_labels(labels, network.classes), s["images"])
+    task = task_of(model, draw, s["objective"], s["mean_flow"])
     print(
         f"images: {count_parameters(model):,} parameters, {len(pictures):,} pictures, {device_sentence()}", flush=True
     )
-    recipe = plain_sections(s, without=("run",))
+    recipe = plain_sections(s, without=("run", *unread_sections(model)))
     # paths of this machine belong in no card
     recipe["data"]["spec"], recipe["images"]["start"] = about["spec"], start.get("name", "")
 
     def export(ema: dict, images: int, seconds: float) -> None:
         model.card = {
-            "name": s["run"].name, "kind": "flow", "data": about, "recipe": recipe, "version": VERSION,
+            "name": s["run"].name, "kind": "flow", "data": about, "recipe": recipe, "version": PROGRAM_VERSION,
             "images_seen": images, "minutes": round(seconds / 60, 2), "device": device_sentence(),
             "parameters": count_parameters(model), "metrics": {}, **({"start": start} if start else {}),
         }  # fmt: skip
         save_tensors(model, {k.removeprefix("model."): v for k, v in ema.items()}, out / "flow.safetensors")
 
-    def sample(images: int) -> None:
+    def sheet(images: int) -> None:
         model.eval()
         device = next(model.parameters()).device
         x = model.path.start_std * noise(range(SHEET_PICTURES), model.sample_shape).to(device)
         y = torch.arange(SHEET_PICTURES, device=device) % network.classes if network.classes else None
+        method, nfe = ("euler", 1) if model.path.average else ("heun", SHEET_NFE)  # mean velocities are for one call
         try:
-            made = heun(lambda x, t: model(x, t, y), x, Exact(model.path), SHEET_NFE).x
+            made = sample(method, lambda x, t, **end: model(x, t, y, **end), x, model.path, nfe).x
         except Diverged as e:  # early on; training goes on
             print(f"images: no sheet at {images:,} images. {e}", flush=True)
         else:
@@ -153,7 +157,7 @@ def run_images(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
     # the start belongs to it: a card must not name another than the one that the run began with
     identity = {"task": "images", "network": network.to_dict(), "flow": asdict(model.flow), "start": start}
     result = train(
-        task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sample, quiet=quiet
+        task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sheet, quiet=quiet
     )
     report("images", result)
     return 0

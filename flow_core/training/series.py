@@ -17,7 +17,7 @@ from flow_core.series.scores import crps, crps_gaussian, weighted_mean
 from flow_core.series.world import World
 from flow_core.series.worlds import open_world
 from flow_core.training.objective import Draw, FlowTask, ObjectiveConfig
-from foundation.commands import VERSION
+from foundation.commands import PROGRAM_VERSION
 from foundation.settings import plain_sections, read_settings
 from foundation.training import TrainingConfig, train
 from foundation.unet import count_parameters
@@ -105,8 +105,9 @@ def run_series(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
     def fill(ema: dict, windows: int, seconds: float) -> None:
         model.load_state_dict({k.removeprefix("model."): v for k, v in ema.items()}, strict=False)  # buffers stay
         model.card = {
-            "name": s["run"].name, "kind": "series", "recipe": recipe, "version": VERSION, "windows_seen": windows,
-            "minutes": round(seconds / 60, 2), "parameters": count_parameters(model), "metrics": {},
+            "name": s["run"].name, "kind": "series", "recipe": recipe, "version": PROGRAM_VERSION,
+            "windows_seen": windows, "minutes": round(seconds / 60, 2), "parameters": count_parameters(model),
+            "metrics": {},
             "data": {"name": world.title, "world": data.world, "licence": world.licence,
                      "train_windows": len(world.windows("train")), "fingerprint": world.fingerprint()},
         }  # fmt: skip

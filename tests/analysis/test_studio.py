@@ -7,7 +7,7 @@ import pytest
 import analysis
 from analysis.core.errors import UserError
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.points import Flow2DRequest
 
 
 def test_all_parts_look_into_the_one_folder(models, flows_folder, tmp_path):

@@ -1,4 +1,4 @@
-"""A tiny model with classes and its site, with stand-ins for the runtime's files."""
+"""A tiny model with classes and its site, with stand-ins for the runtime's files; and a shipped one's in Chromium."""
 
 import gzip
 import json
@@ -8,10 +8,13 @@ import torch
 
 import koopman_core
 from analysis.export import onnx_graphs, web
+from benchmarks.page import served
 from foundation.unet import UNetConfig
 from koopman_core.edm import EDM
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion
 
+MODEL = "shapes"
+PATIENCE = 120_000  # ms: other work may have the processor
 CLASSES = ["round", "long", "curly"]
 NETWORK = {
     "resolution": 16, "patch_size": 2, "base": 8, "multipliers": (1, 2), "blocks": 1, "attention": (4,),
@@ -48,7 +51,7 @@ def checkpoint(tmp_path_factory):
 def runtime(tmp_path_factory):
     """A dist folder whose files hold their own names."""
     package = tmp_path_factory.mktemp("runtime")
-    (package / "package.json").write_text(json.dumps({"version": web.runtime_version()}))
+    (package / "package.json").write_text(json.dumps({"version": web.RUNTIME_VERSION}))
     (package / "dist").mkdir()
     for name in web.RUNTIME:
         for end in (".mjs", ".wasm"):
@@ -71,3 +74,56 @@ def classless():
     pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
     model, _ = random_model(1, classes=0, koopman=KoopmanConfig(warp="log", evolved="bottleneck"))
     return model, onnx_graphs.graphs(model)
+
+
+# in Chromium; who asks for `context` imports `browser` from tests.ui.conftest
+
+
+@pytest.fixture(scope="session")
+def page_folder(tmp_path_factory):
+    """The page of a shipped model with the real runtime."""
+    pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
+    dist = web.SOURCE / "node_modules" / "onnxruntime-web" / "dist"
+    if not dist.is_dir():
+        pytest.skip("onnxruntime-web is not installed: npm ci in web/")
+    return web.write_site(MODEL, tmp_path_factory.mktemp("page"), dist).folder
+
+
+@pytest.fixture(scope="session")
+def address(page_folder):
+    """Where it is served."""
+    with served(page_folder) as where:
+        yield where
+
+
+@pytest.fixture
+def complaints():
+    """What pages say on their consoles."""
+    return []
+
+
+@pytest.fixture
+def context(browser, address, complaints):
+    """A context that lets nothing out, and fails on whatever a page says on its console."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=True)
+    strangers = []
+
+    def route(r):
+        if r.request.url.startswith((address, "data:", "blob:")):
+            return r.continue_()
+        strangers.append(r.request.url)
+        return r.abort()
+
+    context.route("**/*", route)
+    context.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    context.on("weberror", lambda e: complaints.append(str(e.error)))
+    yield context
+    context.close()
+    assert not strangers and not complaints
+
+
+def opened(context, address, where=""):
+    page = context.new_page()
+    page.goto(address + where)
+    page.wait_for_selector("html[data-ready=model]", timeout=PATIENCE)
+    return page

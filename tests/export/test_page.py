@@ -1,10 +1,8 @@
 """The static page in a real Chromium: the picture is Python's, controls answer, nothing leaves the folder."""
 
-import functools
-import http.server
 import io
 import json
-import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,92 +11,32 @@ import torch
 from PIL import Image
 
 import koopman_core
-from analysis.export import web
-from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.points import Flow2DRequest
+from analysis.guide.lessons import GUESSED
 from analysis.koopman.editing import mix, mode_weights, region_mask
 from analysis.koopman.spectrum import weigh_bands
 from analysis.recipes.recipe import describe, from_json, read_png, replay, to_json
 from analysis.studio import Studio
 from analysis.workbench.editing import EditRequest
+from analysis.workbench.images import GenerateRequest
 from analysis.workbench.spectrum import MaskRequest
 from analysis.workbench.workbench import Workbench
 from flow_core.densities.distances import MMD
 from flow_core.densities.toys import drawn
 from foundation import noise
 from koopman_core.edm import SIGMA_MAX
+from tests.export.conftest import MODEL, PATIENCE, opened
 from tests.ui.conftest import browser  # noqa: F401
 
-MODEL, SEEDS, STEPS = "shapes", range(40, 60), 2
+SEEDS, STEPS = range(40, 60), 2
 EDGES = (1 / 3, 2 / 3)
-PATIENCE = 120_000  # ms: other work may have the processor
 
 pytestmark = pytest.mark.timeout(900)
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, request, client_address):
-        pass  # a browser that goes away while it is answered
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
-    dist = web.SOURCE / "node_modules" / "onnxruntime-web" / "dist"
-    if not dist.is_dir():
-        pytest.skip("onnxruntime-web is not installed: npm ci in web/")
-    return web.write_site(MODEL, tmp_path_factory.mktemp("page"), dist).folder
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    server = Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")
 def bench():
     return Workbench(koopman_core.load(MODEL), name=MODEL)
-
-
-@pytest.fixture
-def complaints():
-    """What pages say on their consoles."""
-    return []
-
-
-@pytest.fixture
-def context(browser, address, complaints):  # noqa: F811
-    """A context that lets nothing out, and fails on whatever a page says on its console."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=True)
-    strangers = []
-
-    def route(r):
-        if r.request.url.startswith((address, "data:", "blob:")):
-            return r.continue_()
-        strangers.append(r.request.url)
-        return r.abort()
-
-    context.route("**/*", route)
-    context.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-    context.on("weberror", lambda e: complaints.append(str(e.error)))
-    yield context
-    context.close()
-    assert not strangers and not complaints
-
-
-def opened(context, address, where=""):
-    page = context.new_page()
-    page.goto(address + where)
-    page.wait_for_selector("html[data-ready=model]", timeout=PATIENCE)
-    return page
 
 
 def picture(page, seed, selector=".stage canvas", **fields):
@@ -152,9 +90,23 @@ def test_pictures_are_pythons(context, address, bench):
         go(page, f"#explore?seed={seed}")
         right = as_bytes(bench.model.one_step(noise([seed], bench.model.picture_shape)))
         assert np.abs(picture(page, seed) - right).max() <= STEPS
-    go(page, "#explore?seed=7&tau=0.4&keep=0.5,1,1.6")
+    go(page, "#explore?seed=7&tau=0.4&keep=0.5,1,1.6&instead=zero")
     z = weigh_bands(latents(bench, 7, 0.4), bench.entries, EDGES, (0.5, 1.0, 1.6))
     assert np.abs(picture(page, 7, tau=0.4, gains=[0.5, 1, 1.6]) - as_bytes(bench.model.decode(z))).max() <= STEPS
+    for kind in ("mean", "resample"):
+        go(page, f"#explore?seed=8&keep=0,1,1.3&levels=1,3,6&instead={kind}")
+        asked = MaskRequest(8, edges=EDGES, gains=(0.0, 1.0, 1.3), entries=(1, 3, 6), ablation=kind)
+        right = bench.mask_bands(asked)
+        assert np.abs(picture(page, 8, ablation=kind) - right.masked).max() <= STEPS
+        assert np.abs(right.masked.astype(int) - right.full).max() > 20
+    go(page, "#explore?seed=7&mode=6,200")
+    z = latents(bench, 7, 0.0)
+    mean = bench.model.evolve(bench.mean(-1), 1.0, 0.0)
+    pair, place = divmod(200, 16)
+    for channel in (2 * pair, 2 * pair + 1):
+        z[6][0, channel].view(-1)[place] = mean[6][0, channel].view(-1)[place]
+    shown = picture(page, 7, without={"entry": 6, "index": 200})
+    assert np.abs(shown - as_bytes(bench.model.decode(z))).max() <= STEPS
     go(page, "#explore?seed=7&mix=9,-1,0.2,lower-left-triangle,0.8,latent,0.5,0")
     region = region_mask("lower-left-triangle", *bench.model.picture_shape[1:])
     weights = mode_weights(bench.entries, region, (0, 2), EDGES)
@@ -245,7 +197,7 @@ def test_recipes_go_both_ways(context, address, bench):
     assert np.abs(replay(recipe, bench).masked - shown).max() <= STEPS
     data = downloaded(page, "Save picture")
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), shown)
-    assert read_png(data).settings == recipe.settings
+    assert read_png(data) == recipe
     asked = MaskRequest(31, gains=(0.0, 1.0, 0.5), edges=(0.4, 0.7))
     upload(page, "r.json", to_json(describe(asked, bench)).encode())
     assert np.abs(bench.mask_bands(asked).masked - picture(page, 31, gains=[0, 1, 0.5])).max() <= STEPS
@@ -268,6 +220,55 @@ def test_recipes_go_both_ways(context, address, bench):
         page.wait_for_function("() => document.querySelector('.live.shown')")
         assert "pened" not in page.inner_text(".live")
     assert page.evaluate("location.hash") == before
+
+
+def test_a_picture_of_ones_own_is_a_reference(context, address, bench):
+    page = opened(context, address, "#explore?seed=33&tau=0")
+    own = bench.generate(GenerateRequest((91,))).pictures[0]
+    buffer = io.BytesIO()
+    Image.fromarray(own).save(buffer, "PNG")
+    page.set_input_files(
+        ".right input[type=file]", {"name": "p.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+    )
+    shown = picture(page, 33, tau=0)
+    page.wait_for_function("() => document.querySelector('.stage canvas').dataset.scene.includes('picture')")
+    shown = picture(page, 33, tau=0)
+    asked = EditRequest(
+        33, reference="picture", picture=own, tau=0.5, edges=EDGES, bands=(0,), ratio=1.0, region="whole"
+    )
+    right = bench.edit(asked)
+    assert np.abs(right.edited - shown).max() <= STEPS
+    assert np.abs(right.edited.astype(int) - right.original).max() > 20  # else nothing was mixed in
+    recipe = from_json(downloaded(page, "Save recipe"))
+    np.testing.assert_array_equal(recipe.request.picture, own)
+    assert np.abs(replay(recipe, bench).edited - shown).max() <= STEPS
+    page.wait_for_function("() => location.hash.includes('picture=')")
+    again = opened(context, address, page.evaluate("location.hash"))
+    np.testing.assert_array_equal(picture(again, 33, tau=0), shown)
+    again.close()
+    upload(page, "r.json", to_json(describe(replace(asked, bands=(1,), seed=34), bench)).encode())
+    assert np.abs(bench.edit(replace(asked, bands=(1,), seed=34)).edited - picture(page, 34)).max() <= STEPS
+    page.set_input_files(".right input[type=file]", {"name": "p.png", "mimeType": "image/png", "buffer": b"no picture"})
+    page.wait_for_selector(".live.shown")
+
+
+def test_a_card_mixes_one_band_and_takes_it_out_again(context, address):
+    page = opened(context, address, "#explore?seed=6")
+    card = page.get_by_role("button", name="Mix in: ").nth(1)
+    card.click()
+    page.wait_for_function("() => location.hash.includes('mix=1,-1,1,whole')")
+    assert card.get_attribute("aria-pressed") == "true"
+    card.click()
+    page.wait_for_function("() => location.hash === '#explore?seed=6'")
+    page.get_by_role("button", name="50 % of the way").click()
+    page.wait_for_function("() => location.hash.includes('walk=7,0.5')")
+    page.get_by_role("button", name="Walk", exact=True).click()
+    page.wait_for_function(
+        "() => JSON.parse(document.querySelector('.stage canvas').dataset.scene).walk?.share > 0.6", timeout=PATIENCE
+    )
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.locator(".plane").first.click(position={"x": 200, "y": 130})  # the nearest eigenvalue's mode goes
+    page.wait_for_function("() => /mode=\\d+,\\d+/.test(location.hash)")
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,18 @@ def test_a_net_is_trained_on_a_drawing(context, address):
     page.close()
 
 
-def test_lessons_read_and_answer(context, address):
+def judged(page, lesson):
+    """Whether an answer was right, None where it was none, as the page marks it."""
+    part = page.locator(f"#lesson-{lesson}")
+    part.get_by_role("button", name="Check").click()
+    page.wait_for_function(
+        "n => document.querySelector(`#lesson-${n} .answer`).textContent !== 'Measuring…'", arg=lesson, timeout=PATIENCE
+    )
+    mark = part.locator(".answer").get_attribute("class").split()[1:]
+    return {(): None, ("right",): True, ("wrong",): False}[tuple(mark)]
+
+
+def test_lessons_read_and_answer(context, address, page_folder):
     page = opened(context, address, "#lessons")
     assert page.locator(".lesson").count() == 6
     band = page.locator("#lesson-4")
@@ -325,6 +337,19 @@ def test_lessons_read_and_answer(context, address):
     page.wait_for_function(
         "() => /right|wrong/.test(document.querySelector('#lesson-4 .answer').className)", timeout=PATIENCE
     )
+    assert judged(page, 2) is None  # the slider was not touched
+    errors = json.loads((page_folder / "site.json").read_text("utf-8"))["linearity"]["errors"]
+    guess = page.locator("#lesson-2 input[type=range]")
+    for value, right in ((np.median(errors), True), (np.median(errors) + GUESSED + 0.05, False)):
+        guess.evaluate("(e, v) => { e.value = v; e.dispatchEvent(new Event('input')) }", f"{value:.2f}")
+        assert judged(page, 2) is right
+    assert judged(page, 3) is None
+    plane = page.locator("#lesson-3 canvas")
+    plane.press("ArrowLeft")  # the one that fades most
+    assert judged(page, 3) is False
+    for _ in range(110):  # of ten modes each, to the one that grows most
+        plane.press("ArrowDown")
+    assert judged(page, 3) is True
     unlabelled = page.evaluate(
         """() => [...document.querySelectorAll("input, select, button, canvas[role]")].filter((e) => {
             const named = e.labels?.length || e.textContent.trim() || e.getAttribute("aria-label");

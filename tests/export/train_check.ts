@@ -1,7 +1,9 @@
 // Trains the page's net for some steps on two squares and prints what its flow ends with, as JSON.
 
 import { drawn } from "../../web/src/flow/density";
-import { follow, Mmd, pathOf } from "../../web/src/flow/flows";
+import { pathOf } from "../../web/src/flow/flows";
+import { Mmd } from "../../web/src/flow/mmd";
+import { follow } from "../../web/src/flow/samplers";
 import { Training } from "../../web/src/flow/train";
 import { normals, Twister } from "../../web/src/noise";
 

@@ -83,7 +83,7 @@ def test_dependent_ends_need_an_eps_head():
     x = points(2)
     with pytest.raises(ValueError, match="eps head"):
         fields.velocity(SBCFM(0.1), x, 0.5, Prediction(x1=x))
-    with pytest.raises(ValueError, match="x1_hat does not follow"):
+    with pytest.raises(ValueError, match="x1_hat"):
         fields.data_prediction(SBCFM(0.1), x, 0.5, Prediction(velocity=x))
     close(fields.velocity(OTCFM(0.0), x, 0.5, Prediction(x1=x + 1)), torch.full_like(x, 2.0))
 
@@ -264,7 +264,7 @@ def test_the_bridge_needs_no_score_before_its_last_step():
 
 @pytest.mark.parametrize("gamma1", [-0.1, math.nan, math.inf])
 def test_matched_noise_needs_a_weight_of_at_least_zero(gamma1):
-    with pytest.raises(ValueError, match="finite gamma1 of at least 0"):
+    with pytest.raises(ValueError, match="gamma1 of at least 0"):
         Preserving(IDFF(0.2), gamma1)
 
 

@@ -85,11 +85,11 @@ def test_many_dimensions_take_one_probe_and_pictures_keep_their_shape():
 
 def test_refusals():
     x = torch.zeros(2, 2)
-    with pytest.raises(ValueError, match="probes must be from 0"):
+    with pytest.raises(ValueError, match="probes"):
         log_likelihood(WORLD.oracle(IDFF(0.2)), IDFF(0.2), x, probes=-1)
-    with pytest.raises(ValueError, match="steps must be a whole number"):
+    with pytest.raises(ValueError, match="steps"):
         log_likelihood(WORLD.oracle(IDFF(0.2)), IDFF(0.2), x, steps=0)
-    with pytest.raises(Diverged, match="on its way back"):
+    with pytest.raises(Diverged, match="way back"):
         log_likelihood(lambda y, t: Prediction(x1=-1e3 * y), IDFF(0.2), x + 1, steps=8)
 
 

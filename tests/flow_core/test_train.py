@@ -78,9 +78,9 @@ def test_the_velocity_weight_is_conditional_flow_matching(path):
 
 def test_the_velocity_weight_is_refused_where_it_is_no_velocity():
     for path, sigma in (("idff", 0.2), ("icfm", 0.3)):
-        with pytest.raises(ValueError, match="only on a path without noise: set flow.sigma to 0"):
+        with pytest.raises(ValueError, match="flow.sigma"):
             task(FlowConfig(path, sigma), objective=ObjectiveConfig("velocity"))
-    with pytest.raises(ValueError, match="weight must be one of balanced, plain, velocity"):
+    with pytest.raises(ValueError, match="weight"):
         ObjectiveConfig("speed")
 
 
@@ -138,7 +138,7 @@ def test_live_training_is_the_same_for_the_same_seed_and_can_be_stopped():
 def test_a_loss_that_explodes_is_a_sentence():
     t = task()
     t.draw_data = lambda n, g: (torch.full((n, 2), float("nan")),)
-    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+    with pytest.raises(FloatingPointError, match="learning rate"):
         list(train_live(t, QUICK))
 
 

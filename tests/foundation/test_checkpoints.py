@@ -348,7 +348,7 @@ def test_the_limit_counts_all_tensors_together(tmp_path):
     path = tmp_path / "x.safetensors"
     claims(path, {f"t{i}": [10] for i in range(10)}, 400)
     assert peek(path, max_parameters=100).parameters == 100
-    with pytest.raises(CheckpointError, match="more than 99 parameters"):
+    with pytest.raises(CheckpointError, match="99 parameters"):
         peek(path, max_parameters=99)
     assert len(load_tensors(path, max_parameters=100)) == 10
     refused(path, "more than 99 parameters", max_parameters=99)

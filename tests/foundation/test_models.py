@@ -25,7 +25,7 @@ def folder(tmp_path):
 def test_a_name_is_looked_up_and_a_path_is_taken(folder):
     assert find_model("a", ".line.safetensors", "line", folder) == folder / "a.line.safetensors"
     assert find_model("x/y.safetensors", ".line.safetensors", "line", folder).name == "y.safetensors"
-    with pytest.raises(checkpoints.CheckpointError, match="no line 'c': give a .safetensors file or one of a, b[.]"):
+    with pytest.raises(checkpoints.CheckpointError, match="'c'.* a, b[.]"):
         find_model("c", ".line.safetensors", "line", folder)
 
 
@@ -37,11 +37,9 @@ def test_what_was_saved_comes_back(folder):
 
 
 def test_another_kind_or_configuration_is_a_sentence(folder):
-    with pytest.raises(checkpoints.CheckpointError, match="holds a 'line' checkpoint, but a 'curve' one is needed"):
+    with pytest.raises(checkpoints.CheckpointError, match="'line'.*'curve'"):
         load_model(folder / "a.line.safetensors", "curve", make)
-    with pytest.raises(
-        checkpoints.CheckpointError, match="b.line.safetensors has a configuration that cannot be built: 'inputs'[.]$"
-    ):
+    with pytest.raises(checkpoints.CheckpointError, match="b.line.safetensors .*'inputs'"):
         load_model(folder / "b.line.safetensors", "line", make)
 
 

@@ -128,7 +128,7 @@ def test_target_features_are_reused_and_gradient_flows(alex_file):
     ends = [recompute("alex", random_backbone("alex"), up(x.detach() + s * step * direction), up(y)) for s in (1, -1)]
     slope = (ends[0] - ends[1]).sum() / (2 * step)
     torch.testing.assert_close((gradient * direction).sum().double(), slope, rtol=2e-2, atol=1e-4)
-    with pytest.raises(ValueError, match="another shape or number"):
+    with pytest.raises(ValueError, match="shape"):
         distance.distance_from(x[:2], features)
 
 
@@ -182,10 +182,10 @@ def test_torchvision_cache_is_found_without_download(alex_file, tmp_path):
 def test_missing_backbone_says_the_cure(tmp_path, monkeypatch):
     for arguments in ({}, {"backbone": tmp_path / "nowhere.npz"}):
         assert not available(**arguments)
-        with pytest.raises(BackboneMissing, match="pass `backbone=FILE` or set KOOPMAN_LPIPS=FILE"):
+        with pytest.raises(BackboneMissing, match="KOOPMAN_LPIPS"):
             PerceptualDistance(**arguments)
     monkeypatch.setenv(perceptual.BACKBONE_VARIABLE, str(tmp_path / "gone.pth"))
-    with pytest.raises(BackboneMissing, match="environment variable KOOPMAN_LPIPS"):
+    with pytest.raises(BackboneMissing, match="KOOPMAN_LPIPS"):
         PerceptualDistance()
 
 
@@ -232,16 +232,16 @@ def test_wrong_pictures_are_refused(alex_file):
     distance = PerceptualDistance(backbone=alex_file)
     x, y = pictures(32)
     for bad in (x[0], x[:, :1], (127 * x).to(torch.uint8)):
-        with pytest.raises(ValueError, match="takes float pictures"):
+        with pytest.raises(ValueError, match="float"):
             distance(bad, bad)
     with pytest.raises(ValueError, match="equal shapes"):
         distance(x, y[:1])
-    with pytest.raises(ValueError, match="give PerceptualDistance a `side`"):
+    with pytest.raises(ValueError, match="`side`"):
         distance(x[..., :30, :], y[..., :30, :])
     assert distance(x[..., :31, :31], y[..., :31, :31]).isfinite().all()  # the smallest that works
     with pytest.raises(ValueError, match="not side=16"):
         PerceptualDistance(backbone=alex_file, side=16)
-    with pytest.raises(ValueError, match="choose one of alex, vgg"):
+    with pytest.raises(ValueError, match="alex, vgg"):
         PerceptualDistance("squeeze")
 
 

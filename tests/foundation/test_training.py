@@ -206,7 +206,7 @@ def test_another_optimizer_takes_the_weights_and_starts_its_moments_anew(tmp_pat
 def test_a_state_of_another_run_is_refused(tmp_path, identity):
     run(tmp_path, config=tiny_config(images=16))
     before = (tmp_path / STATE_FILE).read_bytes()
-    with pytest.raises(CheckpointError, match="another network or task.*delete it"):
+    with pytest.raises(CheckpointError, match="another network"):
         train(TinyTask(), tiny_config(), tmp_path, identity=identity, resume=True, quiet=True)
     assert (tmp_path / STATE_FILE).read_bytes() == before
 
@@ -216,7 +216,7 @@ def test_a_damaged_state_is_refused(tmp_path):
     content = (tmp_path / STATE_FILE).read_bytes()
     (tmp_path / STATE_FILE).unlink()
     (tmp_path / STATE_FILE).write_bytes(content[:-10])
-    with pytest.raises(CheckpointError, match="does not fit the file"):
+    with pytest.raises(CheckpointError, match="does not fit"):
         run(tmp_path, resume=True)
 
 
@@ -379,7 +379,7 @@ def test_bad_steps_are_skipped(tmp_path, value):
 
 def test_a_loss_that_stays_nan_ends_the_run_after_20_steps(tmp_path):
     task = Ill(range(5, 100))
-    with pytest.raises(FloatingPointError, match="20 steps: lower lr, or use --training.precision=fp32"):
+    with pytest.raises(FloatingPointError, match="20 steps.*fp32"):
         run(tmp_path, task, tiny_config(minutes_per_checkpoint=0.0))
     assert task.step == 24
     assert all(t.isfinite().all() for t in state(tmp_path).values())  # the last state is whole
@@ -484,7 +484,7 @@ def test_gradients_of_parts_add_up_to_those_of_the_batch(tmp_path):
 
 
 def test_parts_must_divide_the_batch_and_samples_be_drawn_one_by_one(tmp_path):
-    with pytest.raises(ValueError, match="multiple of microbatch, 3"):
+    with pytest.raises(ValueError, match="microbatch, 3"):
         run(tmp_path / "a", config=tiny_config(microbatch=3))
     with pytest.raises(ValueError, match="microbatch"):
         TrainingConfig(microbatch=-1)
@@ -493,7 +493,7 @@ def test_parts_must_divide_the_batch_and_samples_be_drawn_one_by_one(tmp_path):
         def draw(self, step, n, generator):
             return tuple(t[: n // 2] for t in super().draw(step, n, generator))
 
-    with pytest.raises(ValueError, match="leave training.microbatch at 0"):
+    with pytest.raises(ValueError, match="training.microbatch"):
         run(tmp_path / "b", Pairs(), tiny_config(microbatch=4))
 
 
@@ -529,7 +529,7 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path, monkeypatch):
     import accelerate
 
     monkeypatch.setattr(accelerate.Accelerator, "num_processes", property(lambda _: 3))
-    with pytest.raises(ValueError, match="batch 8 must be a multiple of the 3 workers"):
+    with pytest.raises(ValueError, match="batch 8 .*3 workers"):
         run(tmp_path)
 
 

@@ -147,7 +147,7 @@ def test_decoder_does_not_change_the_list_it_is_given():
 
 def test_decoder_refuses_another_number_of_latents():
     net, x, c_noise = tiny_net()
-    with pytest.raises(ValueError, match="takes 5 latents"):
+    with pytest.raises(ValueError, match="5 latents"):
         net.decode(net.encode(x, c_noise)[:-1], c_noise)
 
 
@@ -218,7 +218,7 @@ def test_labels_outside_the_configuration_are_refused(labels):
 @pytest.mark.parametrize("labels", [torch.zeros(2, dtype=torch.int64), torch.zeros(3), torch.zeros(3, 3).long()])
 def test_labels_of_another_form_are_refused(labels):
     net, x, c_noise = tiny_net(LABELLED)
-    with pytest.raises(ValueError, match="one whole number a picture"):
+    with pytest.raises(ValueError, match="whole number"):
         net(x, c_noise, labels)
 
 

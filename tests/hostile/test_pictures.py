@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from analysis.flow.point_requests import drawing_of
+from analysis.flow.clouds import drawing_of
 from foundation.decoding import UPLOAD_PIXELS
 from tests.hostile.judge import assert_finite, judged
 from tests.hostile.strategies import ANY, fuzz, mutated, png

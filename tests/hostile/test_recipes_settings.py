@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL.PngImagePlugin import PngInfo
 
+from analysis.flow.clouds import DRAWN
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import DRAWN, Flow2DRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import ForecastRequest

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.flow import point_requests, side_by_side
-from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow import images as flow_images
+from analysis.flow import nets, points, settings
+from analysis.flow.points import Flow2DRequest
 from analysis.workbench import editing, effects, images, probes, spectrum
 from tests.hostile.judge import assert_finite, judged
 from tests.hostile.strategies import ANY, fuzz
 
 EXAMPLES = 30
 PICTURE, MASK = np.full((16, 16, 3), 7, np.uint8), np.full((16, 16), 255, np.uint8)
-MODULES = (images, spectrum, effects, probes, editing, point_requests, side_by_side)
+MODULES = (images, spectrum, effects, probes, editing, points, nets, settings, flow_images)
 ALL = [
     value
     for module in MODULES

@@ -141,6 +141,14 @@ def test_a_failure_leaves_the_file_that_was_there(tmp_path, capsys):
     assert "Traceback" not in err and len(err.strip().splitlines()) == 1
 
 
+def test_a_folder_and_a_place_that_cannot_be_written_are_named(tmp_path, capsys):
+    assert convert.main([str(tmp_path), str(tmp_path / "t.safetensors")]) == 2
+    (tmp_path / "file").write_text("")
+    assert convert.main([str(REFERENCE), str(tmp_path / "file" / "t.safetensors")]) == 2
+    folder, place = capsys.readouterr().err.strip().splitlines()
+    assert str(tmp_path) in folder and str(tmp_path / "file") in place and "Errno" not in place
+
+
 CHANGED = {
     "vp": {"kind": "VPPrecond"}, "ve": {"kind": "VEPrecond"}, "iddpm": {"kind": "iDDPMPrecond"},
     "adm": {"network": "DhariwalUNet"}, "fourier": {"embedding_type": "fourier"},

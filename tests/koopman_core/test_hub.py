@@ -101,7 +101,7 @@ def test_addresses(served):
     "address", ["hf://", "hf://user", "hf://user/tiny/x", "hf://user/tiny#sha256=12", "hf://user/../x/y", "hf://a b/c"]
 )
 def test_what_is_no_address(served, address):
-    with pytest.raises(CheckpointError, match="is no address"):
+    with pytest.raises(CheckpointError, match="address"):
         koopman_core.load(address)
     assert served[1] == []
 
@@ -112,5 +112,5 @@ def test_what_cannot_be_fetched_or_is_another_model(served, monkeypatch):
     with pytest.raises(CheckpointError, match="another checksum"):
         koopman_core.load("hf://user/tiny#sha256=" + "0" * 64)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(CheckpointError, match="pip install huggingface_hub"):
+    with pytest.raises(CheckpointError, match="huggingface_hub"):
         koopman_core.load("hf://user/tiny")

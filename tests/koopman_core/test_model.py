@@ -143,7 +143,7 @@ def test_teacher_round_trip_and_wrong_kind(tmp_path):
     teacher = EDM(TINY).eval()
     koopman_core.save(teacher, tmp_path / "t.safetensors", {"name": "t"})
     assert koopman_core.load_teacher(tmp_path / "t.safetensors").card == {"name": "t"}
-    with pytest.raises(checkpoints.CheckpointError, match="'teacher' checkpoint, but a 'hkd'"):
+    with pytest.raises(checkpoints.CheckpointError, match="'teacher'.*'hkd'"):
         koopman_core.load(tmp_path / "t.safetensors")
 
 
@@ -167,7 +167,7 @@ def test_hostile_configurations_are_refused(tmp_path, change):
 
 
 def test_unknown_name_lists_what_there_is():
-    with pytest.raises(checkpoints.CheckpointError, match="There is no model 'nothing'"):
+    with pytest.raises(checkpoints.CheckpointError, match="'nothing'"):
         koopman_core.load("nothing")
 
 

@@ -12,9 +12,10 @@ from gradio_client import Client
 
 from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
-from ui.app import ABOVE, PANELS, TABS, launch_options
+from ui.app import launch_options
+from ui.panels.page import build_page
 from ui.server import limits
-from ui.source import Page, Workspace, build_source
+from ui.source import Page, Workspace
 
 WAIT = 60_000  # milliseconds; a busy machine is slow
 
@@ -52,11 +53,11 @@ def page_of(
     studio: Studio | None = None,
     patience: float = math.inf,
 ) -> tuple[gr.Blocks, Page]:
-    """A page of the bar and some of the tabs and panels, and what was built.
+    """A page of the header, some of the tabs and panels, and what was built.
 
     Args:
         library: the models.
-        tabs: their ids.
+        tabs: their ids, beside the first one, which is always there.
         panels: their names.
         seed: of the first picture.
         studio: who answers; with this library in any case.
@@ -65,23 +66,24 @@ def page_of(
     with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
         studio = studio or Studio(library=library)
         studio.library = library
-        work = Workspace(studio, patience)
-        above = {name: lay_out(work) for name, lay_out in ABOVE}
-        work.source = build_source(library, seed)
-        built = {}
-        with gr.Tabs() as shown:
-            for key, title, build in TABS:
-                if key in tabs:
-                    with gr.Tab(title, id=key, elem_id=f"workspace-{key}") as tab:
-                        built[key] = build(work, tab)
-        for wire in work.afterwards:
-            wire()
-        page = Page(work, shown, built, above)
-        for name, panel in PANELS:
-            if name in panels:
-                page.panels[name] = panel(page)
+        page = build_page(Workspace(studio, patience), seed, {"generate", *tabs}, panels)
     demo.queue(default_concurrency_limit=1, api_open=False)
     return demo, page
+
+
+def open_view(page, view: str) -> None:
+    """Go to a view by hand: its workspace in the header, then its own button."""
+    button = page.locator(f".ks-view[data-view='{view}']")
+    page.locator(f".ks-space[data-space='{button.get_attribute('data-of')}']").click()
+    if button.is_visible():  # the workspace has several views
+        button.click()
+    page.wait_for_function("view => document.documentElement.dataset.view === view", arg=view)
+
+
+def open_drawer(page, name: str) -> None:
+    """Open a drawer, unless it is open."""
+    if not page.locator(f"#drawer-{name}").is_visible():
+        page.locator(f".ks-acts [data-drawer='{name}']").click()
 
 
 @contextmanager

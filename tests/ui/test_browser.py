@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from tests.ui.serving import WAIT
+from tests.ui.serving import WAIT, open_view
 from ui.server.startup import DEFAULT_SEED
+from ui.workspaces import VIEWS
 
 RANGE = "() => document.querySelector('#plane .ks-plot')._fullLayout.xaxis.range"
 
@@ -21,8 +22,17 @@ def visit(browser, url):
     page.on("pageerror", lambda e: complaints.append(str(e)))
     page.on("request", lambda r: requests.append(r.url))
     page.goto(url)
-    page.wait_for_selector("#player .ks-curve .main-svg")
+    played(page)
     return page, complaints, requests
+
+
+def played(page) -> None:
+    """Wait until the first picture has come out of its noise."""
+    wait_for(
+        page,
+        """() => { const film = document.querySelector('#player .ks-player');
+          return film && film.dataset.level === '17' && film.dataset.playing === undefined; }""",
+    )
 
 
 @pytest.fixture
@@ -72,8 +82,8 @@ def settle(page, selector: str) -> None:
     )
 
 
-def open_spectrum(page) -> None:
-    page.get_by_role("tab", name="Spectrum").click()
+def open_spectrum(page, view: str = "bands") -> None:
+    open_view(page, view)
     wait_for(page, "() => document.querySelector('#plane .ks-plot')?._fullData?.length >= 3")
     settle(page, "#plane .ks-plot")
 
@@ -81,12 +91,12 @@ def open_spectrum(page) -> None:
 def test_the_page_opens_complete_and_alone(lasting):
     page, complaints, requests = lasting
     assert page.locator("#hero img").get_attribute("src").startswith("data:image/png")
-    assert page.locator("#player canvas").count() == 3
+    assert page.locator("#player canvas").count() == 4  # the large one, and the three that it can be compared with
     assert "1" in page.locator("#hero-facts").inner_text()
     assert "35" in page.locator("#trajectory-facts").inner_text()
     assert page.locator("#sheet img").count() == 12
     open_spectrum(page)
-    page.get_by_role("tab", name="Generate").click()
+    open_view(page, "watch")
     assert complaints == []
     outside = [r for r in requests if not re.match(r"(http://127\.0\.0\.1:|data:|blob:)", r)]
     assert outside == []
@@ -124,6 +134,7 @@ def test_play_runs_to_the_end_and_pauses(lasting):
 
 def test_the_card_is_text(lasting):
     page = lasting[0]
+    open_view(page, "watch")
     page.get_by_role("button", name="About this model").click()
     page.wait_for_selector(".ks-model-card")
     assert "<script>1</script>" in page.locator(".ks-model-card").inner_text()
@@ -131,7 +142,7 @@ def test_the_card_is_text(lasting):
 
 def test_a_click_on_an_eigenvalue_fills_the_mode_card(lasting):
     page = lasting[0]
-    open_spectrum(page)
+    open_spectrum(page, "modes")
     for _ in range(3):  # a slow machine may miss one, as a hand may
         spot = page.evaluate(
             """() => {
@@ -164,7 +175,7 @@ def test_a_click_on_an_eigenvalue_fills_the_mode_card(lasting):
 
 def test_box_selection_counts_modes(lasting):
     page = lasting[0]
-    open_spectrum(page)
+    open_spectrum(page, "modes")
     page.evaluate(
         """() => { const div = document.querySelector('#plane .ks-plot');
           const points = [0, 1, 2].map(i => ({customdata: div._fullData[0].customdata[i]}));
@@ -214,9 +225,8 @@ def test_a_retention_slider_changes_the_picture(lasting):
 
 def test_nothing_sticks_out(lasting):
     page = lasting[0]
-    for tab in ("Compare", "Restore", "Edit", "Cumulative effect", "Generate & trajectory", "Spectrum"):
-        page.set_viewport_size({"width": 1920, "height": 900})  # all tabs have room there
-        page.get_by_role("tab", name=tab, exact=True).click()
+    for view in (*VIEWS, "modes"):
+        open_view(page, view)
         for width in (1920, 400):
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_timeout(500)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.ui.serving import open_drawer, open_view
 from tests.ui.test_browser import settle, visit, wait_for
+from ui.workspaces import VIEWS
 
 NAMELESS = """() => {
   const named = (part) => [part.getAttribute('aria-label'), part.title, part.placeholder,
@@ -54,8 +56,11 @@ FAINT = """() => {
 def lasting(browser, url):
     page, complaints, _ = visit(browser, url)
     page.emulate_media(reduced_motion="reduce")  # colours are there at once
-    for name in ("Take the tour", "Glossary", "About this model", "Open a recipe"):
-        page.get_by_role("button", name=name).first.click()
+    page.get_by_role("button", name="About this model").first.click()
+    for drawer, names in (("share", ("Open a recipe",)), ("learn", ("Take the tour", "Glossary"))):
+        open_drawer(page, drawer)
+        for name in names:
+            page.get_by_role("button", name=name).first.click()
     page.locator("#tour-next").click()
     page.wait_for_selector("#tour-words >> text=1 of 6")
     yield page
@@ -63,16 +68,10 @@ def lasting(browser, url):
     assert complaints == []
 
 
-def tabs(page) -> list[str]:
-    page.set_viewport_size({"width": 1920, "height": 900})  # all of them have room there
-    return page.locator("[role=tablist]").first.locator("[role=tab]").all_inner_texts()
-
-
 def test_everything_has_a_name_and_is_legible_on_every_tab_light_and_dark(lasting):
-    names = tabs(lasting)
-    assert len(names) >= 7
-    for name in names:
-        lasting.get_by_role("tab", name=name, exact=True).click()
+    assert len(VIEWS) >= 15
+    for name in VIEWS:
+        open_view(lasting, name)
         lasting.wait_for_timeout(1500)
         assert lasting.evaluate(NAMELESS) == [], name
         assert lasting.evaluate(UNTOLD) == [], name
@@ -83,9 +82,9 @@ def test_everything_has_a_name_and_is_legible_on_every_tab_light_and_dark(lastin
 
 
 def test_no_tab_sticks_out_of_a_narrow_or_a_wide_page(lasting):
-    for name in tabs(lasting):
-        lasting.set_viewport_size({"width": 1920, "height": 900})
-        lasting.get_by_role("tab", name=name, exact=True).click()
+    lasting.locator("#drawer-learn [data-drawer]").click()  # on a phone it would lie over the views
+    for name in VIEWS:
+        open_view(lasting, name)
         for width in (1920, 400):
             lasting.set_viewport_size({"width": width, "height": 900})
             lasting.wait_for_timeout(500)
@@ -93,21 +92,23 @@ def test_no_tab_sticks_out_of_a_narrow_or_a_wide_page(lasting):
 
 
 def test_the_tour_stays_in_sight_where_there_is_room(lasting):
+    """The drawer leaves controls and stage free, and stays while they scroll."""
     lasting.set_viewport_size({"width": 1440, "height": 900})
-    lasting.get_by_role("tab", name="Spectrum", exact=True).click()
+    open_view(lasting, "bands")
+    open_drawer(lasting, "learn")
     settle(lasting, "#plane .ks-plot")
-    lasting.evaluate("window.scrollTo(0, 700)")
+    before = lasting.locator("#tour").bounding_box()
+    lasting.locator("#order").scroll_into_view_if_needed()
     lasting.wait_for_timeout(300)
-    assert 0 <= lasting.locator("#tour").bounding_box()["y"] <= 10
-    lasting.set_viewport_size({"width": 400, "height": 900})
-    lasting.evaluate("window.scrollTo(0, 1500)")
-    lasting.wait_for_timeout(300)
-    assert lasting.locator("#tour").bounding_box()["y"] < -100  # would hide half of the page
+    assert lasting.locator("#tour").bounding_box() == before
+    gain = lasting.locator("#gain-small").bounding_box()
+    assert gain["x"] + gain["width"] < before["x"]
+    lasting.keyboard.press("Escape")
+    assert not lasting.locator("#tour").is_visible()
 
 
 def test_modes_are_chosen_by_the_arrow_keys(lasting):
-    tabs(lasting)
-    lasting.get_by_role("tab", name="Spectrum", exact=True).click()
+    open_view(lasting, "modes")
     wait_for(lasting, "() => document.querySelector('#plane .ks-plot')?._fullData?.length >= 3")
     plane = lasting.locator("#plane .ks-plot")
     plane.focus()
@@ -122,8 +123,7 @@ def test_modes_are_chosen_by_the_arrow_keys(lasting):
 
 
 def test_a_region_is_painted_without_a_pointer(lasting):
-    tabs(lasting)
-    lasting.get_by_role("tab", name="Edit", exact=True).click()
+    open_view(lasting, "edit")
     lasting.locator("#edit-region input[value=painted], #edit-region label:has-text('painted')").first.click()
     canvas = lasting.locator("#edit-canvas canvas")
     canvas.wait_for(state="visible")

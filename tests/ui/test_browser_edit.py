@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.ui.serving import WAIT, page_of, served
+from tests.ui.serving import WAIT, open_view, page_of, served
 
 RED = """() => { const canvas = document.querySelector("#restore-canvas canvas");
   const [r, g] = canvas.getContext("2d").getImageData(1, 1, 1, 1).data; return r > 240 && g < 20; }"""
@@ -63,7 +63,7 @@ def paint(page, where: str) -> None:
 
 
 def test_a_painted_mask_changes_the_edit_and_undo_takes_it_back(page):
-    page.get_by_role("tab", name="Edit").click()
+    open_view(page, "edit")
     page.wait_for_selector("#edit-pictures img")
     first = picture(page, "#edit-pictures", 1)
     page.locator("#edit-region").get_by_label("painted").check()
@@ -96,7 +96,7 @@ def test_cancelling_the_restoration_keeps_the_picture(page, library, monkeypatch
         return original(request, lambda *step: (time.sleep(0.1), progress(*step)))
 
     monkeypatch.setattr(library.get("tiny"), "inpaint", slowly)
-    page.get_by_role("tab", name="Restore").click()
+    open_view(page, "restore")
     page.locator("#restore-steps input[type=number]").fill("40")
     page.locator("#restore-steps input[type=number]").press("Enter")
     page.locator("#restore-origin").get_by_label("another picture").check()

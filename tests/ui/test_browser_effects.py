@@ -1,10 +1,10 @@
-"""Tab "Cumulative effect" and the mode panel in a real browser, on a page of their own."""
+"""Workspace "Look inside" in a real browser, on a page of their own."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.ui.serving import on_page, page_of
+from tests.ui.serving import on_page, open_view, page_of
 from tests.ui.test_browser import wait_for
 
 
@@ -15,7 +15,7 @@ def page(library, browser):
 
 
 def test_chosen_modes_show_what_they_do(page):
-    page.get_by_role("tab", name="Spectrum").click()
+    open_view(page, "modes")
     wait_for(page, "() => document.querySelector('#plane .ks-plot')?._fullData?.length >= 3")
     page.evaluate(
         """() => { const div = document.querySelector('#plane .ks-plot');
@@ -30,18 +30,18 @@ def test_chosen_modes_show_what_they_do(page):
 
 
 def test_curves_follow_and_a_measurement_runs(page):
-    page.get_by_role("tab", name="Cumulative effect").click()
+    open_view(page, "over-time")
     page.wait_for_selector("#effect-levels .main-svg")
     page.locator("#effect-kind label").nth(1).click()
     page.wait_for_selector("#effect-words >> text=holds most energy")
     page.locator("#seed input").fill("4")
     page.wait_for_selector("#effect-words >> text=seeds 4 to 7")
-    page.get_by_role("tab", name="How linear is it?").click()
+    open_view(page, "linear")
     page.locator("#linearity-start").click()
     page.wait_for_selector("#linearity-dmd .main-svg")
     assert "seeds 4 to 7" in page.locator("#linearity-words").inner_text()
     wait_for(page, "() => document.querySelector('#linearity-stop').disabled")
-    page.get_by_role("tab", name="Change the spectrum").click()
+    open_view(page, "surgery")
     page.wait_for_selector("#surgery-pictures >> text=seed 4")
     before = page.locator("#surgery-pictures img").nth(1).get_attribute("src")
     page.locator("#surgery-alpha-shift input[type=range]").focus()

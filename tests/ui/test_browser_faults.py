@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from tests.ui.serving import open_drawer, open_view
 from tests.ui.test_browser import open_spectrum, visit, wait_for
 
 CLOUD = """() => [...document.querySelectorAll('.js-plotly-plot')].map((plot) => {
   const context = plot._context, titles = [...plot.querySelectorAll('.modebar-btn')].map((b) => b.dataset.title || '');
   return [context.plotlyServerURL, context.showSendToCloud, titles.filter((t) => /share|cloud|plotly/i.test(t))];
 })"""
-LEAVING = """() => [...document.querySelectorAll('#source ~ * a[href], .gradio-container a[href], form[action]')]
+LEAVING = """() => [...document.querySelectorAll('.gradio-container a[href], form[action]')]
   .map((part) => part.href || part.action).filter((to) => /^https?:/.test(to) && new URL(to).host !== location.host)"""
 # pixels of the bar over which something else lies
 THROUGH = """() => {
@@ -19,7 +20,7 @@ THROUGH = """() => {
     const part = document.elementFromPoint(x, y);
     if (part && !part.closest('#tour')) over.push(part.className);
   }
-  return [Math.round(box.top), over];
+  return over;
 }"""
 # a glyph that a face lacks comes from the next one: its width beside the same text with and without that next one
 WIDTHS = """async () => {
@@ -56,18 +57,18 @@ def test_no_plot_and_no_link_leaves_the_machine(page):
     assert outside == []
 
 
-def test_nothing_prints_through_the_bar_of_the_tour(page):
+def test_nothing_prints_through_the_tour(page):
     open_spectrum(page)
+    open_drawer(page, "learn")
     for opened in (False, True):
         if opened:
             page.get_by_role("button", name="Take the tour").click()
             page.wait_for_selector("#tour-next >> text=Start")
-        for down in (300, 700, 1100):
-            page.evaluate(f"window.scrollTo(0, {down})")
+        for down in (0, 300, 700):
+            page.evaluate(f"document.querySelectorAll('.ks-frame > *').forEach((part) => part.scrollTo(0, {down}))")
             page.wait_for_timeout(200)
-            top, over = page.evaluate(THROUGH)
-            assert over == [] and (top <= 10), (opened, down)
-    page.evaluate("window.scrollTo(0, 0)")
+            assert page.evaluate(THROUGH) == [], (opened, down)
+    page.keyboard.press("Escape")
 
 
 def test_headings_have_one_face(page):
@@ -76,17 +77,15 @@ def test_headings_have_one_face(page):
 
 
 def test_the_bar_is_seen_where_it_acts(page):
-    bar, note = page.locator("#source"), page.locator("#source-note")
-    for tab, seen in (
-        ("Spectrum", True),
-        ("Flow lab", False),
-        ("Time series", False),
-        ("Compare", True),
-        ("Edit", True),
-    ):
-        page.get_by_role("tab", name=tab, exact=True).click()
-        wait_for(page, "seen => (document.querySelector('#source').offsetParent !== null) === seen", seen)
-        assert bar.is_visible() == seen and note.is_visible() == (tab == "Compare"), tab
+    for view, seen in (("bands", True), ("flow", False), ("series", False), ("images", False), ("edit", True)):
+        open_view(page, view)
+        for name in ("model", "seed", "dice"):
+            wait_for(
+                page, "([name, seen]) => (document.getElementById(name).offsetParent !== null) === seen", [name, seen]
+            )
+            assert page.locator(f"#{name}").is_visible() == seen, (view, name)
+    open_view(page, "compare")  # it has a model and a seed of its own on each side, and says how the header's come in
+    assert "header" in page.locator("#take-a").inner_text()
 
 
 def test_play_is_two_keys_away_and_a_left_list_is_closed(browser, url):
@@ -105,7 +104,8 @@ def test_play_is_two_keys_away_and_a_left_list_is_closed(browser, url):
 
 
 def test_a_figure_is_saved_by_the_page_itself(page):
-    page.get_by_role("tab", name="Generate", exact=False).first.click()
+    open_view(page, "watch")
+    open_drawer(page, "share")
     page.get_by_role("button", name="Save & export").click()
     for form, start in (("png", b"\x89PNG"), ("svg", b"<svg")):
         page.locator(f"#export-format input[value={form}]").check()

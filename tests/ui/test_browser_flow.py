@@ -1,10 +1,10 @@
-"""Tab "Flow lab" in a real browser, on a page of its own: the first view, stepping back, and a stopped training."""
+"""Workspace "Flows" in a real browser, on a page of its own: the first view, stepping back, and a stopped training."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.ui.serving import on_page, page_of
+from tests.ui.serving import on_page, open_view, page_of
 from tests.ui.test_browser import wait_for
 
 
@@ -15,7 +15,7 @@ def page(browser, library):
 
 
 def test_four_flows_that_can_be_stepped_and_a_training_that_can_be_stopped(page):
-    page.get_by_role("tab", name="Flow lab").click()
+    open_view(page, "flow")
     wait_for(page, "() => document.querySelectorAll('#flow-player .main-svg').length >= 8")
     points = """() => JSON.stringify([...document.querySelectorAll('#flow-player .ks-flow-plot')]
       .map(plot => plot.data[2].x[0]))"""
@@ -25,8 +25,10 @@ def test_four_flows_that_can_be_stepped_and_a_training_that_can_be_stopped(page)
     assert page.evaluate(points) != arrived
     assert "has the least MMD²" in page.locator("#flow-words").inner_text()
 
+    open_view(page, "train")
     page.locator("#flow-train-start").click()
     page.wait_for_selector("#flow-train-preview .main-svg")
     page.locator("#flow-train-stop").click()
     page.wait_for_selector("#flow-train-status >> text=/Stopped: \\d+ of 2,000 steps/")
+    open_view(page, "flow")
     page.wait_for_selector("#flow-player >> text=net trained here")

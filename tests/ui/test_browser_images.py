@@ -1,4 +1,4 @@
-"""Tab "Flow images" in a real browser, on a page of its own: the first view, stepping back, and another sampler."""
+"""View "Pictures" of "Flows" in a real browser: the first view, stepping back, and another sampler."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from analysis.flow.images import ImageFlows
 from analysis.studio import Studio
-from tests.ui.serving import on_page, page_of
+from tests.ui.serving import on_page, open_view, page_of
 from tests.ui.test_browser import wait_for
 
 
@@ -24,7 +24,7 @@ def page(browser, library, bench):
 
 def test_four_flows_that_can_be_stepped_and_changed(page, bench):
     assert bench._nets == {}  # nothing is loaded before the tab is opened
-    page.get_by_role("tab", name="Flow images").click()
+    open_view(page, "images")
     title = "document.querySelectorAll('#images-player figcaption b')[1]?.textContent"
     wait_for(page, f"() => {title} === 'B: IDFF, Euler'")
     wait_for(page, "() => document.querySelector('#images-words').innerText.includes('ends nearest')")

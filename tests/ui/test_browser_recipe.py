@@ -12,8 +12,8 @@ from PIL import Image
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import find_model
 from analysis.workbench.images import TrajectoryRequest
-from tests.ui.serving import WAIT, page_of, served
-from tests.ui.test_browser import wait_for
+from tests.ui.serving import WAIT, open_drawer, open_view, page_of, served
+from tests.ui.test_browser import played, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def page(browser, library):
         page.complaints = []
         page.on("pageerror", lambda e: page.complaints.append(str(e)))
         page.goto(url)
-        page.wait_for_selector("#player .ks-curve .main-svg")
+        played(page)
         yield page
         page.close()
 
@@ -36,7 +36,7 @@ def test_a_recipe_is_copied_without_a_clipboard_of_the_page(page, library):
     page.locator("#keep-picture .ks-copy-recipe").click()
     page.wait_for_function("() => document.querySelector('#keep-picture .ks-saved').textContent === 'copied'")
     recipe = recipes.from_json(page.evaluate("window.copied"))
-    assert recipe.settings.seeds == [12] and find_model(library, recipe) == "tiny"
+    assert recipe.request.seeds == (12,) and find_model(library, recipe) == "tiny"
 
 
 def test_a_saved_png_opens_where_it_was_made(page, library, tmp_path):
@@ -46,19 +46,20 @@ def test_a_saved_png_opens_where_it_was_made(page, library, tmp_path):
     assert download.value.suggested_filename == "tiny-seed12.png"
     # somewhere else meanwhile: another model, seed and number of steps
     recipe = recipes.describe(TrajectoryRequest(5, -1, 6), library.get("tiny"))
-    page.get_by_role("tab", name="Compare").click()
+    open_view(page, "compare")
+    open_drawer(page, "share")
     page.get_by_role("button", name="Open a recipe").click()
     page.locator("#recipe-text textarea").fill(recipes.to_json(recipe))
     page.locator("#recipe-open").click()
     page.wait_for_function("() => document.querySelector('#player .ks-now')?.textContent.includes('level 6 of 6')")
-    assert page.get_by_role("tab", name="Generate").get_attribute("aria-selected") == "true"
+    assert page.get_by_role("tab", name="Watch").first.get_attribute("aria-selected") == "true"
     assert page.locator("#seed input").input_value() == "5"
-    page.get_by_role("tab", name="Compare").click()
+    open_view(page, "compare")
     with page.expect_file_chooser() as chooser:
         page.locator("#recipe-file").click()
     chooser.value.set_files(tmp_path / "kept.png")
     page.wait_for_function("() => document.querySelector('#hero').textContent.includes('seed 12')")
-    page.wait_for_selector("[role=tab][aria-selected=true]:has-text('Generate')")  # the last that a recipe sets
+    page.wait_for_selector("[role=tab][aria-selected=true]:has-text('Watch')")  # the last that a recipe sets
     source = page.locator("#hero img").get_attribute("src")
     shown = base64.b64decode(source.split(",")[1])
     saved = Image.open(tmp_path / "kept.png")
@@ -67,8 +68,9 @@ def test_a_saved_png_opens_where_it_was_made(page, library, tmp_path):
 
 
 def test_a_grid_is_stopped_and_keeps_what_it_has(page):
-    page.get_by_role("tab", name="Compare").click()
+    open_view(page, "compare")
     page.wait_for_function("() => document.querySelectorAll('#compare-pictures img').length === 3")
+    open_view(page, "grid")
     page.locator("#grid-make").click()
     page.wait_for_function("() => document.querySelectorAll('#grid-page img').length >= 2")
     page.locator("#grid-stop").click()
@@ -81,7 +83,8 @@ def test_a_grid_is_stopped_and_keeps_what_it_has(page):
 
 
 def test_what_was_looked_at_can_be_looked_at_again(page):
-    page.get_by_role("tab", name="Generate").click()
+    open_view(page, "watch")
+    open_drawer(page, "share")
     page.locator("#visit button").first.click()
     kept = "() => [...document.querySelectorAll('#visit-results button')].map(b => b.title)"
     seed = page.locator("#seed input")

@@ -1,4 +1,4 @@
-"""Tab "Time series" in a real browser, on a page of its own: the first look, another world, and its horizon."""
+"""Workspace "Forecast" in a real browser, on a page of its own: the first look, another world, and its horizon."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from analysis.studio import Studio
 from tests.analysis.series.forecasts import bench_on
-from tests.ui.serving import on_page, page_of
+from tests.ui.serving import on_page, open_view, page_of
 from tests.ui.test_browser import wait_for
 
 
@@ -19,7 +19,7 @@ def page(browser, library, tmp_path_factory):
 
 
 def test_two_worlds_and_a_shorter_horizon(page):
-    page.get_by_role("tab", name="Time series").click()
+    open_view(page, "series")
     wait_for(page, "() => document.querySelector('#series-plane .main-svg')")
     page.locator("#series-model input").click()
     page.get_by_role("option", name="Small world (small)").click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.ui.serving import open_drawer
 from tests.ui.test_browser import visit, wait_for
 
 REPLY = "() => document.querySelector('#tour-reply').innerText"
@@ -17,15 +18,10 @@ def toured(browser, url):
     assert complaints == []
 
 
-def go_on(page, number: int, tab: str) -> None:
+def go_on(page, number: int, view: str) -> None:
     page.locator("#tour-next").click()
     page.wait_for_selector(f"#tour-words >> text={number} of 6")
-    wait_for(
-        page,
-        """tab => [...document.querySelectorAll('[role=tab][aria-selected=true]')]
-          .some(button => button.innerText.trim() === tab)""",
-        tab,
-    )
+    wait_for(page, "view => document.documentElement.dataset.view === view", view)
 
 
 def check(page, words: str) -> None:
@@ -35,6 +31,7 @@ def check(page, words: str) -> None:
 
 def test_it_is_closed_until_it_is_asked_for(toured):
     assert toured.locator("#tour-next").count() == 0 or not toured.locator("#tour-next").is_visible()
+    open_drawer(toured, "learn")
     button = toured.get_by_role("button", name="Take the tour")
     button.focus()
     toured.keyboard.press("Enter")
@@ -43,7 +40,7 @@ def test_it_is_closed_until_it_is_asked_for(toured):
 
 
 def test_a_trajectory_is_stopped_by_the_slider(toured):
-    go_on(toured, 1, "Generate & trajectory")
+    go_on(toured, 1, "watch")
     wait_for(toured, "() => document.querySelector('#player .ks-player').dataset.level === '17'")
     check(toured, "drag it towards the noise")
     toured.get_by_role("slider", name="Noise level").focus()
@@ -52,19 +49,14 @@ def test_a_trajectory_is_stopped_by_the_slider(toured):
 
 
 def test_linearity_is_guessed_and_measured(toured):
-    go_on(toured, 2, "Cumulative effect")
-    wait_for(
-        toured,
-        """() => [...document.querySelectorAll('#effect-parts [role=tab][aria-selected=true]')]
-          .some(button => button.innerText.includes('linear'))""",
-    )
+    go_on(toured, 2, "linear")
     toured.locator("#tour-guess input[type=range]").focus()
     toured.keyboard.press("Home")
     check(toured, "You guessed 0.00. Measured:")
 
 
 def test_a_mode_is_chosen_by_the_keyboard(toured):
-    go_on(toured, 3, "Spectrum")
+    go_on(toured, 3, "modes")
     wait_for(toured, "() => document.querySelector('#plane .ks-plot')?._fullData?.length >= 3")
     check(toured, "Choose one point")
     toured.locator("#plane .ks-plot").focus()
@@ -82,7 +74,7 @@ def test_a_mode_is_chosen_by_the_keyboard(toured):
 
 
 def test_a_band_is_taken_away(toured):
-    go_on(toured, 4, "Spectrum")
+    go_on(toured, 4, "bands")
     check(toured, "exactly one")
     toured.locator("#gain-middle input[type=range]").focus()
     toured.keyboard.press("Home")
@@ -91,7 +83,7 @@ def test_a_band_is_taken_away(toured):
 
 
 def test_a_single_band_is_ticked(toured):
-    go_on(toured, 5, "Edit")
+    go_on(toured, 5, "edit")
     wait_for(toured, "() => document.querySelector('#edit-ratio input[type=number]').value === '90'")
     wait_for(toured, "() => document.querySelectorAll('#edit-bands input:checked').length === 3")
     check(toured, "exactly one band")
@@ -101,7 +93,7 @@ def test_a_single_band_is_ticked(toured):
 
 
 def test_flows_are_compared_and_the_tour_ends(toured):
-    go_on(toured, 6, "Flow lab")
+    go_on(toured, 6, "flow")
     wait_for(toured, "() => document.querySelectorAll('#flow-player .ks-flow:not([hidden]) .main-svg').length >= 6")
     assert "OT-CFM, Euler" in toured.locator("#flow-player").inner_text()
     assert not toured.locator("#flow-player .ks-flow").nth(3).is_visible()
@@ -113,7 +105,7 @@ def test_flows_are_compared_and_the_tour_ends(toured):
 
 def test_it_goes_on_where_it_was_closed(toured):
     toured.get_by_role("button", name="Take the tour").click()
-    go_on(toured, 1, "Generate & trajectory")
+    go_on(toured, 1, "watch")
     toured.locator("#tour-close").click()
     wait_for(toured, "() => !document.querySelector('#tour-next')?.offsetParent")
     toured.get_by_role("button", name="Take the tour").click()

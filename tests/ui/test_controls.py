@@ -8,6 +8,7 @@ import gradio as gr
 import pytest
 
 from analysis.studio import Studio
+from tests.ui.serving import open_view
 from tests.ui.test_browser import open_spectrum, visit, wait_for
 from ui.app import build_app
 
@@ -80,7 +81,7 @@ def test_pictures_follow_a_reset(browser, url):
     wait_for(page, f"old => ({counts})() === old", began)
     assert page.evaluate(edge) == "0.33"
 
-    page.get_by_role("tab", name="Compare").click()
+    open_view(page, "compare")
     page.wait_for_selector("#compare-pictures img")
     page.locator("#bands-b").get_by_role("button", name="Bands").click()
     second = "() => document.querySelectorAll('#compare-pictures img')[1].src"

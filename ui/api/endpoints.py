@@ -6,6 +6,7 @@ lists, what has no number is null. The work of a call is bounded, and a call tha
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import time
@@ -14,17 +15,21 @@ from typing import Any
 import numpy as np
 
 from analysis.core.errors import UserError
-from analysis.core.fields import whole
+from analysis.core.fields import real, whole
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest, TrainRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.nets import TrainRequest
+from analysis.flow.points import Flow2DRequest, LikelihoodRequest
+from analysis.flow.settings import SideBySideRequest
+from analysis.koopman.trajectories import open_states, study
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import QUANTILES, ForecastRequest
 from analysis.studio import Studio
+from analysis.workbench.directions import DirectionRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
 from foundation.decoding import limit_decoders
@@ -65,7 +70,7 @@ def _spectrum(call: Call) -> dict[str, Any]:
     ]
     return {
         "levels": levels, "level": entry.index, "name": entry.name, "alpha": entry.alpha, "beta": entry.beta,
-        "warp": result.warp,
+        "warp": result.warp, "idle": result.idle, "idle_bound": result.idle_bound,
     }  # fmt: skip
 
 
@@ -119,6 +124,21 @@ def _flow_images(call: Call) -> dict[str, Any]:
     }
 
 
+def _dynamics(call: Call) -> dict[str, Any]:
+    more = call.more
+    if not isinstance(more["npz"], str):
+        raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz")
+    if len(more["npz"]) > MAX_NPZ:
+        raise UserError(f"The file has more than {MAX_NPZ * 3 // 4 // 2**20} MB: take fewer trajectories or features.")
+    try:
+        data = base64.b64decode(more["npz"], validate=True)
+    except ValueError:
+        raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz") from None
+    rank, draws = whole(more["rank"], 1, 64, "The rank"), whole(more["draws"], 10, 1000, "The number of resamples")
+    share = real(more["held_out"], 0, 0.9, "The share held out")
+    return result_json(study(open_states(data, MAX_UNPACKED), rank, share, draws, progress=call.watch))
+
+
 def _forecast(call: Call) -> dict[str, Any]:
     series, every = call.studio.series, call.more["every_member"]
     result = series.forecast(call.request, FORECAST_SECONDS, call.watch)
@@ -167,6 +187,7 @@ def _describe(call: Call) -> str:
 # The table
 
 MAX_SENT = 256  # images in the steps of one answer
+MAX_NPZ, MAX_UNPACKED = 16 * 2**20, 64 * 2**20  # characters of base64; bytes of the arrays inside
 TRAINING_SECONDS, FORECAST_SECONDS = 60.0, 30.0  # of one call
 
 ENDPOINTS = (
@@ -204,7 +225,8 @@ ENDPOINTS = (
         """Eigenvalues alpha +- i beta of one level, per unit tau.
 
     level: index in `levels`. Returns levels (name, shape (C, h, w), mean and standard deviation of alpha),
-    level, name, alpha and beta as [pair][row][column], warp (the time variable).""",
+    level, name, alpha and beta as [pair][row][column], warp (the time variable), idle: indices of levels without
+    which, and with whose operator held still, LPIPS moves by less than idle_bound; null where not measured.""",
         _spectrum,
         arguments="model level",
         defaults={"level": 0},
@@ -214,12 +236,13 @@ ENDPOINTS = (
         """Weigh bands of modes and decode.
 
     edges: rising quantiles in [0, 1]; n edges make n + 1 bands by rank of alpha within each level. gains:
-    retention of each band, 0 to 2. order: "alpha" or "abs". levels: indices to touch, [] for all. Returns
+    retention of each band, 0 to 2. order: "alpha" or "abs". levels: indices to touch, [] for all. ablation: what
+    stands in place of what is not kept, "mean" (of 1,024 noises), "resample" (another picture) or "zero". Returns
     full, masked, difference (base64 PNG), magnification of the difference, share of latent energy and modes of
     each band, mse.""",
         lambda call: call.bench.mask_bands(call.request),
         MaskRequest,
-        "model seed label edges gains order levels=entries",
+        "model seed label edges gains order levels=entries ablation",
         defaults={"seed": 0},
     ),
     Endpoint(
@@ -228,13 +251,14 @@ ENDPOINTS = (
 
     model: name, "" for the default. seeds: 1 to 64. label: class index, -1 for none. edges: rising quantiles; n
     edges make n + 1 bands. order: "alpha" or "abs". kind: "displacement", "energy" or "arc". times: 2 to 256,
-    equally spaced in tau. decoded_times: 0 to 16 (seeds times decoded times at most 32). Returns kind, names of
-    the levels, tau (1 = noise, 0 = picture), sigma, bands [band][time], bands_sd (null for one seed), levels
+    equally spaced in tau. decoded_times: 0 to 16 (seeds times decoded times at most 32).
+    ablation: as in /mask_bands, of the decoded curves. Returns kind, names of the levels, tau (1 =
+    noise, 0 = picture), sigma, bands [band][time], bands_sd (null for one seed), levels
     [level][time], joint [level][band][time], moves; decoded_tau, decoded_bands, decoded_levels: mean squared
     picture change without the band or level, null where not asked for.""",
         lambda call: call.bench.cumulative_effect(call.request, call.watch),
         EffectRequest,
-        "model seeds label edges order kind times decoded_times",
+        "model seeds label edges order kind times decoded_times ablation",
         defaults={"seeds": [0]},
         limits=(Limit(lambda r: len(r.seeds) * r.decoded_times, 32, "Seeds times decoded times"),),
         queue=LONG_QUEUE,
@@ -244,13 +268,13 @@ ENDPOINTS = (
         """What a mode, or a group of modes of one level, is and does.
 
     level: index, see /spectrum. modes: 1 to 4096 flat indices (pair h + row) w + column. tau: time of the
-    pictures, 0 to 1, 0 = final. times: of the energy, 2 to 256. Returns level, name, index, pair, row, column,
-    alpha, beta, half_life (of the norm, in tau; doubling time where alpha < 0), period (null where infinite), tau,
-    energy [mode][time], share of the group in all energy, full, without, contribution (base64 PNG), magnification
-    of the contribution, mse.""",
+    pictures, 0 to 1, 0 = final. times: of the energy, 2 to 256. ablation: as in /mask_bands. Returns
+    level, name, index, pair, row, column, alpha, beta, half_life (of the norm, in tau; doubling time where
+    alpha < 0), period (null where infinite), tau, energy [mode][time], share of the group in all energy, full,
+    without, contribution (base64 PNG), magnification of the contribution, mse.""",
         _mode,
         ModeRequest,
-        "model seed label level=entry modes tau times",
+        "model seed label level=entry modes tau times ablation",
         defaults={"seed": 0, "level": 0, "modes": [0]},
     ),
     Endpoint(
@@ -279,10 +303,12 @@ ENDPOINTS = (
     "everything" (two unrelated scenes) is what the others are to be compared with. seed: of scenes, noise and
     bootstrap; scenes below 2,000,000,000 may have been trained on. Returns rows, names of the levels, pairs that
     differ, share [row][level][band] of the squared latent difference; bands [row][band] and levels [row][level]
-    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals.""",
+    with bands_low, bands_high, levels_low, levels_high: 95 % bootstrap intervals. measure: "picture" (bands and levels
+    by what exchanging each alone changes in the picture, over the change of all together) or "latent" (share of the
+    squared latent difference).""",
         lambda call: call.bench.attribution(call.request, call.watch),
         AttributionRequest,
-        "model pairs sigma carried edges order rows seed",
+        "model pairs sigma carried edges order rows seed measure",
         limits=(Limit(lambda r: r.pairs, 128, "The number of pairs"),),
         queue=LONG_QUEUE,
     ),
@@ -291,12 +317,14 @@ ENDPOINTS = (
         """The picture with other eigenvalues: alpha' = scale alpha + shift and beta likewise, one number a band.
 
     alpha_scale, beta_scale: -4 to 4; alpha_shift: -8 to 8; beta_shift: -25 to 25, per unit tau; [] changes
-    nothing. levels: indices to operate on, [] for all. tau: time to decode at, 0 = picture. Returns full, altered,
+    nothing. levels: indices to operate on, [] for all. tau: time to decode at, 0 = picture. ablation: what keeps
+    its own eigenvalues, the "mean" of 1,024 noises, another picture ("resample") or nothing ("zero"); the rest of the
+    picture gets the new ones. Returns full, altered,
     difference (base64 PNG), magnification, mse, modes operated on a band, held: how many the bound |alpha| <= 8
     held back, growth: largest factor by which a mode grows on the way.""",
         lambda call: call.bench.surgery(call.request),
         SurgeryRequest,
-        "model seed label edges order alpha_scale alpha_shift beta_scale beta_shift levels=entries tau",
+        "model seed label edges order alpha_scale alpha_shift beta_scale beta_shift levels=entries tau ablation",
         defaults={"seed": 0},
     ),
     Endpoint(
@@ -304,17 +332,19 @@ ENDPOINTS = (
         """Mix bands of a reference into the picture of a seed, beside a control that mixes all bands.
 
     reference: "seed", "scene" (drawn, numbered by reference_seed) or "picture". picture: base64 PNG, JPEG or WebP,
-    at most 16 MB. encoding: "noise", "ode" or "latent", the last two for seeds only. tau: edit time, 0 picture to 1
-    noise. edges, order: the bands as in /mask_bands. bands: numbers of those that are mixed. ratio: 0 to 1.
-    region: "whole", "lower-half", "lower-left-triangle", "lower-left-quadrant" or "painted". mask: for "painted",
-    base64 picture, white = mix here. Returns original, edited, control, reference, encoded (base64 PNG), strip at
-    strip_ratios, sigma of tau, share of modes mixed, numbers and numbers_control (outside: mean squared change
-    outside the region; high_correlation with the reference inside; low_distance to the original; null where not
-    defined).""",
+    at most 16 MB. encoding: "noise", "ode", "latent" or "inversion" (the teacher's ODE run back from the picture); the
+    second and third for seeds only. tau: edit time, 0 picture to 1 noise. edges, order: the bands as in /mask_bands.
+    bands: numbers of those that are mixed. ratio: 0 to 1. region: "whole", "lower-half", "lower-left-triangle",
+    "lower-left-quadrant" or "painted". mask: for "painted", base64 picture, white = mix here. levels: indices that are
+    mixed, [] for all. feather: softens the region's edge by so many pixels, 0 to 8. Returns original, edited, control,
+    reference, encoded (base64 PNG), strip at strip_ratios, sigma of tau, share of modes mixed, numbers and
+    numbers_control (outside: mean squared change outside the region; high_correlation with the reference inside;
+    low_distance to the original; null where not defined), leakage and leakage_control (change outside of the region
+    over that inside, or null).""",
         lambda call: call.bench.edit(call.request, call.watch),
         EditRequest,
         "model seed label reference reference_seed reference_label picture encoding noise_seed tau edges bands "
-        "order ratio region mask",
+        "order ratio region mask levels=entries feather",
         defaults={"seed": 0},
     ),
     Endpoint(
@@ -324,12 +354,13 @@ ENDPOINTS = (
     picture: base64 PNG, JPEG or WebP, at most 16 MB; its central square is brought to the model's size. mask:
     base64 picture, white = UNKNOWN. seed: of what is made up. steps: 1 to 40. method: "iterative" or "latent" (one
     step, the known picture encoded at tau). truth: whether the picture is right inside the hole, too, so that the
-    result can be measured. frames: also give every step. Returns picture, given, frames (base64 PNG), sigma of the
-    steps, nfe (network calls), numbers (psnr in dB over the hole, null where it is infinite since nothing differs;
-    ssim; lpips, null without a backbone), which are null without truth.""",
+    result can be measured. frames: also give every step. end: last noise level, 0 for the published grid. skip: hold
+    the map still at small noise. Returns picture, given, frames (base64 PNG), sigma of the steps, nfe (network calls),
+    numbers (psnr in dB over the hole, null where it is infinite since nothing differs; ssim; lpips, null without a
+    backbone), which are null without truth.""",
         _restored,
         InpaintRequest,
-        "model picture mask seed label steps method tau truth frames",
+        "model picture mask seed label steps method tau truth frames end skip",
         defaults={"frames": False},
     ),
     Endpoint(
@@ -339,8 +370,61 @@ ENDPOINTS = (
     Arguments and result as in /inpaint; truth: whether the picture's own colours are right.""",
         _restored,
         ColorizeRequest,
-        "model picture seed label steps truth frames",
+        "model picture seed label steps truth frames end skip",
         defaults={"frames": False},
+    ),
+    Endpoint(
+        "invert",
+        """A picture taken back to noise and made again, by the teacher's ODE and by the Koopman law.
+
+    picture: base64 PNG, JPEG or WebP, at most 4 MB; its central square is brought to the model's size. steps: levels of
+    the teacher's way back, 4 to 40. times: decoded times of the Koopman way back, 2 to 16. Returns tau and sigma of
+    path (base64 PNG, from the reconstruction to noise), one_call (the model's picture of the teacher's x_T), koopman
+    and teacher (how close the first of path and one_call are: mse, psnr in dB, ssim, lpips or null), noise
+    [channel][row][column] (x_T over 80), noise_numbers (its mean, std and correlation of neighbours), nfe (calls of
+    the teacher); null without a teacher.""",
+        lambda call: call.bench.invert(call.request, call.watch),
+        InvertRequest,
+        "model picture label steps times",
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
+        "direction",
+        """A direction in the latents that changes one thing, and pictures along it.
+
+    method: "mean" (difference of the means of a factor or of two classes), "decoder" (principal direction of the
+    decoder's Jacobian at this picture), "groups" (modes grouped by what they do), "teacher" (principal direction of the
+    denoiser's Jacobian). contrast: of "mean", a factor of the drawn scenes ("size", "x", "colour.0", "kind=2"), or ""
+    with class_from and class_to. index of count: which direction, the strongest first. region, mask: what should
+    change, as in /edit. rest: how many directions of the rest it is projected off. tau: time at which scenes are
+    encoded, or of the teacher's state. strengths: up to 9, in standard deviations over noises, -20 to 20. transfer: up
+    to 8 other seeds. edges, order: of bands. Returns strengths, pictures [strength], transfer [seed][strength] (base64
+    PNG), inside and outside [seed][strength] (mean squared change in and outside of the region, null for none), values
+    (singular values, or effects of groups), spread (length of a standard deviation), place [level][band] (where the
+    direction lies; null for the teacher's), modes of each group, names of the levels, nfe (calls of the teacher a
+    picture).""",
+        lambda call: call.bench.direction(call.request, call.watch),
+        DirectionRequest,
+        "model seed label method contrast class_from class_to index count region mask rest tau strengths transfer "
+        "edges order",
+        defaults={"seed": 0, "contrast": "size"},
+        limits=(Limit(lambda r: (1 + len(r.transfer)) * len(r.strengths), 27, "Seeds times strengths"),),
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
+        "dynamics",
+        """Exact DMD of trajectories of your own: the activations of a network, the path of a flow, anything.
+
+    npz: base64 of a file by numpy.savez with states (trajectories, times, features), perhaps times (equally spaced); at
+    most 12 MB, 64 MB unpacked. rank: singular vectors at most, 1 to 64. held_out: share of the trajectories to judge
+    by, 0 to 0.9. draws: bootstrap resamples, 10 to 1000. Returns alpha and beta per unit of time with alpha_low,
+    alpha_high, beta_low, beta_high (null for one trajectory), amplitude, captured, singular values, held_out (numbers),
+    errors by predictor (dense, diagonal, identity, best) [time], step, largest (frequency that the step can tell),
+    remarks: what to mistrust.""",
+        _dynamics,
+        arguments="npz rank held_out draws",
+        defaults={"npz": "", "rank": 8, "held_out": 0.25, "draws": 200},
+        queue=LONG_QUEUE,
     ),
     Endpoint(
         "recipe",
@@ -371,30 +455,45 @@ ENDPOINTS = (
         """Points from noise to a density of two dimensions, and how far they end from data.
 
     density: "8gaussians", "checkerboard", "moons", "spirals", "pinwheel", or "drawn" with drawing: rows of weights
-    of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff". sampler:
-    "euler", "heun", "rk4", "taylor2", "multistep", "published" or "momentum" (Euler with gammas, no noise),
-    "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm" and "idff". gammas:
-    -100 to 100. grid: "uniform" or "cosine". points: 16 to 2048. net: "auto", "oracle", "shipped", or a key from
-    /train_toy.
+    of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff", "meanflow"
+    (whose net says mean velocities, by which "euler" jumps), "target", "vp". sampler: "euler", "heun", "rk4",
+    "taylor2", "multistep", "published" or "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched
+    noise), "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm", "idff" and "target" (where it is the noise left at
+    t = 1). gammas: -100 to 100. grid: "uniform" or "cosine". points: 16 to 2048. net: "auto", "oracle", "shipped", or
+    a key from /train_toy. source: "normal" noise, or a density (with source_drawing as drawing), on "icfm", "otcfm"
+    and "meanflow".
     Returns net, nfe and derivatives as counted, times, points [n][2], trajectories [n][time][2] or null;
     numbers, floor (data against data) and oracle (the same sampler on the closed form, or null), each with mmd2
     (unbiased), mmd2_biased and w2, whose points are w2_points.""",
         _flow_2d,
         Flow2DRequest,
-        "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories",
+        "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories source "
+        "source_drawing",
         defaults={"trajectories": False},
+    ),
+    Endpoint(
+        "likelihood",
+        """How probable a flow of points makes one point of the plane, beside the exact density.
+
+    density, drawing, path, sigma0, net: as in /flow_2d. point: its two coordinates, -20 to 20. steps: of the
+    Runge-Kutta method from the point back to noise, 4 to 64, of four calls each. Returns log_prob (natural logarithm,
+    per unit of area) and bits_per_dim of the flow; exact_log_prob and exact_bits_per_dim of the density, null where it
+    is 0; latent: the point's place in the noise; nfe and derivatives as counted, net.""",
+        lambda call: call.studio.points.likelihood(call.request),
+        LikelihoodRequest,
+        "density path sigma0 point steps net drawing",
     ),
     Endpoint(
         "train_toy",
         """Train a net on a density; comes back when it is done, or stopped after a minute.
 
-    density, drawing, path, sigma0: as in /flow_2d. steps: of 256 points, 25 to 2000. width: of the net's 3 hidden
-    layers, 16 to 256. Returns key (for net of /flow_2d; kept for some time), step reached, steps asked for,
-    seconds, losses [step, mean loss], mmd2 [step, unbiased MMD^2 of a preview], numbers of the last preview or
-    null.""",
+    density, drawing, path, sigma0, source, source_drawing: as in /flow_2d. steps: of 256 points, 25 to 2000. width:
+    of the net's 3 hidden layers, 16 to 256. Returns key (for net of /flow_2d; kept for some time), step reached, steps
+    asked for, seconds, losses [step, mean loss], mmd2 [step, unbiased MMD^2 of a preview], numbers of the last preview
+    or null.""",
         _train_toy,
         TrainRequest,
-        "density path sigma0 steps width seed drawing",
+        "density path sigma0 steps width seed drawing source source_drawing",
         defaults={"steps": 500},
         limits=(Limit(lambda r: r.steps, 2000, "The number of training steps"),),
         queue=LONG_QUEUE,
@@ -403,18 +502,20 @@ ENDPOINTS = (
         "flow_images",
         """Pictures from noise by a flow, with what it saw on the way and how far from its exact flow it ends.
 
-    data: "shapes" or "cifar10", as far as there are nets for it. path: the net's, "idff" or "otcfm". sampler:
-    "euler", "heun", "rk4", "taylor2", "multistep"; on "idff" also "published" or "momentum" (Euler with gammas, no
-    noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds: 1 to 8, one a picture, the same
-    noise for every net and sampler. label: class index, -1 for none. gammas: -100 to 100. grid: "uniform" or
-    "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most 256). distance: whether
-    the net's plain flow is followed in 61 calls and compared; this takes longer.
+    data: "shapes" or "cifar10", as far as there are nets for it. path: the net's, "idff", "otcfm" or "meanflow" (on
+    which "euler" jumps). sampler: "euler", "heun", "rk4", "taylor2", "multistep"; on "idff" also "published" or
+    "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds:
+    1 to 8, one a picture, the same noise for every net and sampler. label: class index, -1 for none. gammas: -100 to
+    100. grid: "uniform" or "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most
+    256). distance: whether the net's plain flow is followed in 61 calls and compared; this takes longer. guidance:
+    0 to 20, times the velocity of the class less that without one, between guidance_from and guidance_to in t; 1 for
+    none. Where it acts every step takes a call more, which nfe counts.
     Returns net, nfe and derivatives as counted, seconds, times, pictures [seed]; x1_hat [step][seed] and states
     [time][seed], or null; exact [seed] and distance with mse, psnr, ssim, lpips, each [seed] (null for equal
     pictures or without a backbone), or null. Pictures are base64 PNG.""",
         _flow_images,
         FlowPicturesRequest,
-        "data path sampler nfe seeds label gamma1 gamma2 gamma3 grid steps distance",
+        "data path sampler nfe seeds label gamma1 gamma2 gamma3 grid steps distance guidance guidance_from guidance_to",
         defaults={"steps": False, "distance": False},
         queue=EXACT_QUEUE,
     ),

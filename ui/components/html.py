@@ -108,6 +108,29 @@ def times(factor: float) -> str:
     return f"magnified × {factor:.3g}" if factor < 100 else f"magnified × {factor:,.0f}"
 
 
+def pipeline_html(entries: Sequence[SpectrumEntryResult]) -> str:
+    """Noise, encoder, every level with what the operator does to it, decoder, picture: boxes that are buttons.
+
+    `ui/js/pipeline.js` draws the noise and the picture, and says by how much a level has grown at the player's moment.
+    """
+    levels = "".join(
+        f'<button type="button" class="ks-box ks-level" data-level="{e.index}" data-alpha="{e.alpha.mean():.6g}"'
+        f' title="Look inside at {html.escape(e.name)}"><b>{html.escape(e.name)}</b><small>{e.shape[1]}×{e.shape[2]}'
+        f"</small><i><s></s></i><output>× {math.exp(-float(e.alpha.mean())):.2f}</output></button>"
+        for e in entries
+    )
+    return (
+        '<div class="ks-pipeline">'
+        '<button type="button" class="ks-box ks-end-box" data-seek="0"><canvas width="32" height="32"></canvas>'
+        "<span><b>noise</b> x<sub>T</sub></span></button>"
+        '<button type="button" class="ks-box ks-net" data-open="modes"><b>E</b> encodes it once</button>'
+        f'<div class="ks-levels-box"><p>e<sup>(τ − 1) A</sup>: each level grows or fades by</p>{levels}</div>'
+        '<button type="button" class="ks-box ks-net" data-open="bands"><b>D</b> decodes any moment</button>'
+        '<button type="button" class="ks-box ks-end-box" data-seek="1"><canvas width="32" height="32"></canvas>'
+        "<span><b>picture</b> x̂</span></button></div>"
+    )
+
+
 def _duration(value: float, unit: str = "τ") -> str:
     return "∞" if not math.isfinite(value) else f"{value:.3g} {unit}"
 

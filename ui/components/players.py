@@ -21,11 +21,16 @@ from ui.theme import script
 TRAJECTORY_TRACKS = 3
 
 
-_TRAJECTORY_TRACK = """<figure class="ks-track"><canvas width="32" height="32" role="img"></canvas>
-<figcaption><b></b><span></span></figcaption></figure>"""
-_TRAJECTORY_PLAYER = f"""<div class="ks-player">
+_TRAJECTORY_TRACK = """<figure class="ks-track"><button type="button" aria-pressed="false">
+<canvas width="32" height="32" role="img"></canvas></button><figcaption><b></b><span></span></figcaption></figure>"""
+_TRAJECTORY_PLAYER = f"""<div class="ks-player ks-film">
+<div class="ks-film-row">
+<div class="ks-big"><canvas width="32" height="32" role="img" class="ks-main"></canvas>
+<input type="range" class="ks-wipe" min="0" max="100" value="50" aria-label="Where the comparison begins" hidden>
+<span class="ks-wipe-line" aria-hidden="true" hidden></span><output class="ks-big-words"></output></div>
 <div class="ks-tracks">{_TRAJECTORY_TRACK * TRAJECTORY_TRACKS}</div>
-<div class="ks-controls">
+</div>
+<div class="ks-steer">
 <button type="button" class="ks-play" id="play">▶ Play</button>
 <button type="button" class="ks-back" aria-label="One level back, towards noise">‹</button>
 <button type="button" class="ks-forward" aria-label="One level on, towards the picture">›</button>
@@ -34,7 +39,8 @@ _TRAJECTORY_PLAYER = f"""<div class="ks-player">
 <span class="ks-end">picture</span>
 </div>
 <output class="ks-now"></output>
-<div class="ks-curve-box"><div class="ks-curve" role="img" aria-label="Error by noise level"></div></div>
+<details class="ks-details ks-curve-box"><summary>Error by noise level</summary>
+<div class="ks-curve" role="img" aria-label="Error by noise level"></div></details>
 </div>"""
 
 
@@ -99,7 +105,7 @@ class Panel:
 def player_html(css: str, end: str, panel: str) -> str:
     """A player: the bar, from noise to `end`, above `PANELS` copies of a panel."""
     return f"""<div class="ks-player {css}">
-<div class="ks-controls">
+<div class="ks-steer">
 <button type="button" class="ks-play">▶ Play</button>
 <button type="button" class="ks-back" aria-label="One step back, towards noise">‹</button>
 <button type="button" class="ks-forward" aria-label="One step on, towards {end}">›</button>

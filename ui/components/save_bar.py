@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -16,7 +17,6 @@ import plotly.graph_objects as go
 from gradio.events import Dependency
 
 from analysis.recipes import recipe as recipes
-from analysis.recipes.settings import Settings
 from ui.components.plot import HEAD
 from ui.theme import script
 
@@ -30,6 +30,7 @@ TYPES = {
     "pdf": "application/pdf",
     "png": "image/png",
     "svg": "image/svg+xml",
+    "zip": "application/zip",
 }
 _BAR = """<div class="ks-save-bar" hidden>
 <button type="button" class="ks-copy-recipe" title="Text that makes this result again">Copy recipe</button>
@@ -45,17 +46,17 @@ class RecipeBinding:
     """How a tab takes up a recipe. The bar's model, seed and class are set by the recipe's panel, the rest by the tab.
 
     Attributes:
-        kinds: of `analysis.recipes.settings` that this tab shows.
-        tab: id of the gr.Tab to be selected.
+        kinds: of `analysis.recipes.recipe.KINDS` that this tab shows.
+        view: the view that is opened.
         outputs: components that are filled.
-        fill: the settings as {component: value}; pure, may raise UserError.
+        fill: the request as {component: value}; pure, may raise UserError.
         rerun: attaches to an event, by its `success`, what computes the result from the filled controls.
     """
 
     kinds: tuple[str, ...]
-    tab: str
+    view: str
     outputs: list
-    fill: Callable[[Settings], dict]
+    fill: Callable[[Any], dict]
     rerun: Callable[[Dependency], None]
 
 

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from analysis.core.errors import UserError
 from analysis.export import files as exports
+from analysis.export import web
 from analysis.export.report import figure_html, picture_report
 from analysis.figures import spectrum as figures
 from analysis.workbench.effects import EffectRequest
@@ -20,6 +21,7 @@ from ui.components.controls import Controls
 from ui.components.save_bar import saved_figure, saved_file, saver
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
+from ui.server.runs import PROGRESS, deadline
 from ui.source import Page, fitting_label
 
 FIGURES = (
@@ -33,16 +35,19 @@ FORMATS = ("png", "svg", "html")
 PAPER = (("Spectrum", "spectrum"), ("Cumulative effect", "cumulative-effect"))
 PAPER_SEEDS = 4  # that a cumulative effect is averaged over
 GIF_SIDE = 256  # pixels that a small picture is enlarged to
+SITE_SECONDS = 300.0  # that the web page may take
+SITE_QUEUE = {"concurrency_id": "site", "concurrency_limit": 1}  # others' questions do not wait for it
 
 
 @dataclass(frozen=True)
 class DownloadControls(Controls):
-    """Components of the panel."""
+    """Components of the panel; `opened` is pressed by the page's script when its drawer opens."""
 
     report: gr.Button
     animation: gr.Button
     modes: gr.Button
     spectrum: gr.Button
+    site: gr.Button
     what: gr.Dropdown
     level: gr.Dropdown
     form: gr.Radio
@@ -50,16 +55,22 @@ class DownloadControls(Controls):
     paper: gr.Dropdown
     paper_figure: gr.Button
     done: gr.HTML
+    opened: gr.Button
 
 
-BANDS = ("low", "high", "small", "middle", "large", "order", "levels")  # controls of the Spectrum tab
+BANDS = ("low", "high", "small", "middle", "large", "order", "levels")  # controls of Look inside
 
 
 class Downloads:
-    """The handlers; each gives a file for `saver` and can be called without a page. `bands` are `BANDS` by name."""
+    """The handlers; each gives a file for `saver` and can be called without a page. `bands` are `BANDS` by name.
 
-    def __init__(self, library: ModelLibrary):
-        self.library = library
+    Args:
+        library: the models.
+        patience: seconds that the web page may take.
+    """
+
+    def __init__(self, library: ModelLibrary, patience: float = SITE_SECONDS):
+        self.library, self.patience = library, patience
 
     def modes(self, model: str) -> str:
         """Every mode as a line of CSV."""
@@ -70,6 +81,13 @@ class Downloads:
         """The eigenvalues as a NumPy archive."""
         bench = self.library.get(model)
         return saved_file(exports.spectrum_npz(bench.spectrum()), f"{bench.name}-spectrum", "npz")
+
+    def site(self, model: str, progress=PROGRESS) -> str:
+        """A page that runs the model in the visitor's browser, for any static host, as a ZIP."""
+        bench = self.library.get(model)
+        report = deadline(self.patience, lambda share, what: progress(share, desc=what))
+        data = web.zipped_site(bench, web.find_runtime(install=False), report=report)
+        return saved_file(data, f"{bench.name}-page", "zip")
 
     def animation(self, model: str, seed: int, label: int, steps: int) -> str:
         """The Koopman path as a GIF."""
@@ -163,48 +181,47 @@ def _lay_out(levels: dict) -> DownloadControls:
             for part, text, name in (
                 ("report", "Report (HTML)", "report"), ("animation", "Trajectory (GIF)", "gif"),
                 ("modes", "Modes (CSV)", "csv"), ("spectrum", "Spectrum (NPZ)", "npz"),
+                ("site", "Web page (ZIP)", "site"),
             ):  # fmt: skip
                 variant = "primary" if part == "report" else "secondary"
                 parts[part] = gr.Button(text, size="sm", variant=variant, min_width=120, elem_id=f"export-{name}")
-        with gr.Row():
-            parts["what"] = gr.Dropdown(
-                list(FIGURES), value=FIGURES[0][1], label="Figure", info="what is drawn", elem_id="export-what",
-                scale=4, min_width=220, filterable=False,
-            )  # fmt: skip
-            parts["level"] = gr.Dropdown(
-                levels["choices"], value=levels["value"], label="Level", info="of the figure and the report",
-                elem_id="export-level", scale=2, min_width=150, filterable=False,
-            )  # fmt: skip
-            parts["form"] = gr.Radio(
-                [(f.upper(), f) for f in FORMATS], value="png", label="Format", info="HTML keeps zoom and hover",
-                elem_id="export-format", scale=3, min_width=200,
-            )  # fmt: skip
-            parts["figure"] = gr.Button("Save the figure", size="sm", min_width=120, elem_id="export-figure")
-        with gr.Row():
-            parts["paper"] = gr.Dropdown(
-                list(PAPER), value=PAPER[0][1], label="Figure for a paper", elem_id="export-paper", scale=4,
-                info="with the level above and the bands of the Spectrum tab", min_width=220, filterable=False,
-            )  # fmt: skip
-            parts["paper_figure"] = gr.Button(
-                "Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf"
-            )
+        parts["what"] = gr.Dropdown(
+            list(FIGURES), value=FIGURES[0][1], label="Figure", info="what is drawn", elem_id="export-what",
+            filterable=False,
+        )  # fmt: skip
+        parts["level"] = gr.Dropdown(
+            levels["choices"], value=levels["value"], label="Level", info="of the figure and the report",
+            elem_id="export-level", filterable=False,
+        )  # fmt: skip
+        parts["form"] = gr.Radio(
+            [(f.upper(), f) for f in FORMATS], value="png", label="Format", info="HTML keeps zoom and hover",
+            elem_id="export-format",
+        )  # fmt: skip
+        parts["figure"] = gr.Button("Save the figure", size="sm", min_width=120, elem_id="export-figure")
+        parts["paper"] = gr.Dropdown(
+            list(PAPER), value=PAPER[0][1], label="Figure for a paper", elem_id="export-paper",
+            info="with the level above and the bands of Look inside", filterable=False,
+        )  # fmt: skip
+        parts["paper_figure"] = gr.Button("Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf")
         parts["done"] = saver(elem_id="export-done")
+    parts["opened"] = gr.Button(visible="hidden", elem_id="opened-share")
     return DownloadControls(**parts)
 
 
 def build_downloads(page: Page) -> DownloadControls:
     """Lay the panel out and wire it."""
-    source, files = page.work.source, Downloads(page.work.library)
+    source, files = page.work.source, Downloads(page.work.library, page.work.bounded(SITE_SECONDS))
     c = _lay_out(files.levels(source.start[0]))
     wired = {"outputs": c.done, **MODEL_QUEUE, **PRIVATE, "show_progress": "minimal"}
     path = {**source.named, "steps": page.built["generate"].controls.steps}
     bands = page.built["spectrum"].controls.named(*BANDS)
-    gr.on(
-        source.another_model, guarded(files.levels), source.model, c.level, trigger_mode="multiple", queue=False,
-        show_progress="hidden", **PRIVATE,
+    c.opened.click(
+        guarded(files.levels), source.model, c.level, trigger_mode="multiple", queue=False, show_progress="hidden",
+        **PRIVATE,
     )  # fmt: skip
     c.modes.click(guarded(files.modes), source.model, **wired)
     c.spectrum.click(guarded(files.spectrum), source.model, **wired)
+    c.site.click(guarded(files.site), source.model, **{**wired, **SITE_QUEUE, "show_progress": "full"})
     c.animation.click(guarded(files.animation), inputs_kwargs=path, **wired)
     c.figure.click(
         guarded(files.figure), inputs_kwargs={**c.named("what", "level", "form"), **path, **bands}, **wired

@@ -33,7 +33,7 @@ def build_glossary(_: Page) -> None:
 
 
 LABEL = f"Examples ({len(EXAMPLES)}, one click each)"
-INTRO = '<p class="ks-line">Each opens its tab with everything set. Then move what you like.</p>'
+INTRO = '<p class="ks-line">Each opens its view with everything set. Then move what you like.</p>'
 
 
 @dataclass(frozen=True)

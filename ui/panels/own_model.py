@@ -7,15 +7,16 @@ import html
 import gradio as gr
 
 from analysis.core.errors import UserError
-from analysis.workbench.library import MAX_BYTES, MAX_PARAMETERS, MAX_SIDE, ModelLibrary
+from analysis.workbench.library import MAX_MODEL_BYTES, MAX_MODEL_PARAMETERS, MAX_MODEL_SIDE, ModelLibrary
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import NO_CLASS, Page, Source, model_choices, usable_seed
 
 MOST = 4  # own models in the list of one visit
 INTRO = f"""<p class="ks-line">An HKD checkpoint that this program wrote (NAME.hkd.safetensors), and its teacher to
-compare with. At most {MAX_BYTES // 2**20} MB each, {MAX_PARAMETERS // 10**6} million parameters,
-{MAX_SIDE} × {MAX_SIDE} pixels. Only you can choose it, in this visit; it is forgotten when others need the room.</p>"""
+compare with. At most {MAX_MODEL_BYTES // 2**20} MB each, {MAX_MODEL_PARAMETERS // 10**6} million parameters,
+{MAX_MODEL_SIDE} × {MAX_MODEL_SIDE} pixels. Only you can choose it, in this visit; it is forgotten when others need
+the room.</p>"""
 
 
 class OwnModel:
@@ -60,7 +61,7 @@ def build_own_model(page: Page) -> None:
         return
     with gr.Accordion("Use your own model", open=False, elem_id="own"):
         gr.HTML(INTRO)
-        with gr.Row():
+        with gr.Column(min_width=0):
             model, teacher = (
                 gr.File(
                     label=text, file_types=[".safetensors"], type="filepath", height=110, elem_id=f"own-{name}",

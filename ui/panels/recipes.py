@@ -7,21 +7,24 @@ import html
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
+from analysis.core.fields import Request
 from analysis.guide.examples import EXAMPLES, recipe_of
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, find_model
-from analysis.recipes.settings import Settings
+from analysis.workbench.images import GenerateRequest
 from ui.components.controls import Controls
 from ui.components.save_bar import RecipeBinding, visit_strip, visited_recipe
 from ui.panels.examples import words_of
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import Page, Workspace
+from ui.workspaces import opening
 
 WORDS = {
     "generate": "a generated picture",
@@ -42,8 +45,8 @@ PNG = b"\x89PNG"
 class RecipeControls(Controls):
     """Components of the panel, and of what else opens a recipe.
 
-    `pending` is what is to be filled and at which count of moves, `counts` one count a binding that grows when the
-    result of its tab is to be made.
+    `pending` is what is to be filled and at which count of moves, `due` this count alone, `counts` one count a binding
+    that grows when the result of its view is to be made.
     """
 
     text: gr.Textbox
@@ -54,6 +57,7 @@ class RecipeControls(Controls):
     visit_status: gr.HTML
     example_words: gr.HTML
     pending: gr.State
+    due: gr.Number
     counts: tuple[gr.State, ...]
 
 
@@ -62,13 +66,13 @@ class RecipePanel:
 
     Args:
         work: the models, who answers questions about flows, and the bar.
-        tabs: where the right tab is selected.
+        opener: opens the right view.
         bindings: how each tab takes up its kinds.
         controls: of the panel, or their names.
     """
 
-    def __init__(self, work: Workspace, tabs: gr.Tabs, bindings: Sequence[RecipeBinding], controls: RecipeControls):
-        self.work, self.tabs, self.bindings, self.controls = work, tabs, tuple(bindings), controls
+    def __init__(self, work: Workspace, opener: gr.HTML, bindings: Sequence[RecipeBinding], controls: RecipeControls):
+        self.work, self.opener, self.bindings, self.controls = work, opener, tuple(bindings), controls
         self._counts = itertools.count(1)
 
     def open_text(self, text: str | None, model: str, moves: int) -> dict:
@@ -98,7 +102,7 @@ class RecipePanel:
     def open(self, recipe: recipes.Recipe, model: str, moves: int, line: gr.HTML) -> dict:
         """The bar, what is to be filled and at which count of moves, and one line about it.
 
-        Flows are of none of the bar's models: it stays where it is.
+        Flows are of none of the bar's models: it stays where it is, and counts all the same.
 
         Args:
             recipe: a checked one.
@@ -109,34 +113,35 @@ class RecipePanel:
         binding = next((b for b in self.bindings if recipe.kind in b.kinds), None)
         pending, library = self.controls.pending, self.work.library
         if binding is None:
-            raise UserError(f"No tab of this page shows {WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.")
+            raise UserError(f"No view of this page shows {WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.")
+        at, due = int(moves or 0) + 1, self.controls.due
         if recipe.of_flows:
             check_flows(recipe, self.work.studio)
-            binding.fill(recipe.settings)  # what it cannot show is told before anything is set
-            return {pending: (int(moves or 0), recipe.settings), line: _line(recipe)}
+            binding.fill(recipe.request)  # what it cannot show is told before anything is set
+            return {pending: (at, recipe.request), due: at, line: _line(recipe)}
         name = find_model(library, recipe, (model,))
-        settings = recipe.settings
-        seeds = getattr(settings, "seeds", None) or [settings.seed]
+        request: Any = recipe.request
+        seeds = request.seeds if isinstance(request, GenerateRequest) else (request.seed,)
         bench = library.get(name)
         known = len(bench.classes)
-        if settings.label >= known:
-            raise UserError(f"The recipe asks for class {settings.label}, but its model has {known}: it was changed.")
+        if request.label >= known:
+            raise UserError(f"The recipe asks for class {request.label}, but its model has {known}: it was changed.")
         return {
-            **self.work.source.moved(library, name, seeds[0], settings.label),
-            pending: (int(moves or 0) + 1, settings),
+            **self.work.source.moved(library, name, seeds[0], request.label),
+            pending: (at, request),
+            due: at,
             line: _line(recipe, f" of the model {bench.name}", len(seeds)),
         }
 
-    def fill(self, pending: tuple[int, Settings] | None, moves: int | None) -> dict:
-        """The tab to select, its count, which makes its result, and its filled controls."""
+    def fill(self, pending: tuple[int, Request] | None, moves: int | None) -> dict:
+        """The view to open, its count, which makes its result, and its filled controls; or that the view stays."""
         filled: dict = {}
         for binding, count in zip(self.bindings, self.controls.counts, strict=True):
             # another move has come since, or it was none of a recipe's
-            if pending is not None and pending[0] == moves and pending[1].kind in binding.kinds:
-                filled |= {
-                    self.tabs: gr.update(selected=binding.tab), count: next(self._counts), **binding.fill(pending[1]),
-                }  # fmt: skip
-        return filled or gr.skip()
+            if pending is not None and pending[0] == moves and recipes.kind_of(pending[1]) in binding.kinds:
+                opener = opening(binding.view, filled=True)
+                filled |= {self.opener: opener, count: next(self._counts), **binding.fill(pending[1])}
+        return filled or {self.opener: opening()}
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,8 @@ def _lay_out(page: Page, bindings: Sequence[RecipeBinding]) -> RecipeControls:
         status = gr.HTML(elem_id="recipe-status")
     counts = tuple(gr.State(0) for _ in bindings)
     words = page.panels["examples"].words
-    return RecipeControls(text, start, file, status, visit, visit_status, words, gr.State(None), counts)
+    due = gr.Number(0, precision=0, visible=False)
+    return RecipeControls(text, start, file, status, visit, visit_status, words, gr.State(None), due, counts)
 
 
 def build_recipe_panel(page: Page) -> RecipeFiller:
@@ -179,11 +185,11 @@ def build_recipe_panel(page: Page) -> RecipeFiller:
     source = page.work.source
     bindings = [tab.binding for tab in page.built.values() if tab.binding is not None]
     c = _lay_out(page, bindings)
-    panel = RecipePanel(page.work, page.tabs, bindings, c)
+    panel = RecipePanel(page.work, page.opener, bindings, c)
 
     quiet = {**MODEL_QUEUE, **PRIVATE, "show_progress": "hidden"}
-    bar, here = [*source.targets, c.pending], [source.model, source.moves]
-    outputs = [page.tabs, *c.counts, *itertools.chain.from_iterable(b.outputs for b in bindings)]
+    bar, here = [*source.targets, c.pending, c.due], [source.model, source.moves]
+    outputs = [page.opener, *c.counts, *itertools.chain.from_iterable(b.outputs for b in bindings)]
     # queued, or the states in it would not tell that they changed; not behind the models, whose turn comes after it
     fill = {"fn": guarded(panel.fill), "inputs": [c.pending, source.moves], "outputs": outputs}
     later = {"trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
@@ -197,10 +203,9 @@ def build_recipe_panel(page: Page) -> RecipeFiller:
         opened = guarded(functools.partial(panel.open_example, i))
         events.append(button.click(opened, here, [*bar, c.example_words], **quiet))
     for event in events:
-        # at once where the bar stays; where it moves one step later, when all its new values can be read
-        filled = event.success(**fill, **later)
-        filled.success(guarded(lambda count: count[0]), c.pending, source.moves, show_progress="hidden", **PRIVATE)
+        # one step later, when all new values of the bar can be read
+        event.success(None, c.due, source.moves, js="(due) => due", **PRIVATE)
     for count, binding in zip(c.counts, bindings, strict=True):
         # the tab attaches what makes its result
-        binding.rerun(count.change(guarded(lambda: None), None, None, queue=False, show_progress="hidden", **PRIVATE))
+        binding.rerun(count.change(None, None, None, js="() => {}", **PRIVATE))
     return RecipeFiller(c.pending, lambda event: event.success(**fill, **later))

@@ -1,4 +1,4 @@
-"""The guided tour: a slim bar above the tabs that opens each lesson's tab with a preset and checks what the reader did.
+"""The guided tour: in the drawer "Learn" it opens each lesson's view with a preset and checks what the reader did.
 
 The lessons are data, their answers are measured (both in `analysis.guide.lessons`); here they are shown.
 """
@@ -15,10 +15,10 @@ import gradio as gr
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
-from analysis.flow.point_requests import DRAWN, Flow2DRequest
+from analysis.flow.clouds import DRAWN
+from analysis.flow.points import Flow2DRequest
 from analysis.guide import lessons
 from analysis.guide.lessons import LESSONS, Lesson, Reply
-from analysis.recipes import recipe
 from analysis.workbench.images import TrajectoryRequest
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.spectrum import MaskRequest
@@ -28,18 +28,18 @@ from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import PROGRESS, deadline
 from ui.source import NO_CLASS, Page, Workspace, fitting_label, readable, usable_seed
 from ui.tabs.edit import EditControls
-from ui.tabs.effects import EffectControls
 from ui.tabs.flow_points import FlowControls, setting_name
 from ui.tabs.flow_settings import LETTERS
 from ui.tabs.generate import GenerateControls
 from ui.tabs.linearity import consecutive
 from ui.tabs.spectrum import SpectrumControls
+from ui.workspaces import opening
 
 CHECK_SECONDS = 60.0  # for one answer
 LABEL = "Take the tour (six lessons, five minutes)"
-INTRO = """<div class="ks-lesson" role="status"><p>Six short lessons. Each opens a tab with a preset and asks one
+INTRO = """<div class="ks-lesson" role="status"><p>Six short lessons. Each opens a view with a preset and asks one
 question; you answer by moving something, and the answer is measured at that moment with the models in front of you.
-The tour sets model, seed and the controls of its tab.</p></div>"""
+The tour sets model, seed and the controls of its view.</p></div>"""
 SCROLL = "() => { document.querySelector('#tour').scrollIntoView({block: 'nearest'}); }"
 # what is moved without the server: the player's level, and the one mode that is chosen in the plane
 DONE = """(played, mode, ...values) => {
@@ -83,24 +83,23 @@ BAR = ("at", "words", "guess", "choice", "check", "reply", "back", "ahead", "box
 class Stops:
     """The controls that lessons set and read, by tab."""
 
-    tabs: gr.Tabs
+    opener: gr.HTML
     generate: GenerateControls
     spectrum: SpectrumControls
-    effects: EffectControls
     edit: EditControls
     flows: FlowControls
 
     @classmethod
     def of(cls, page: Page) -> Stops:
         """Those of a finished page."""
-        names = {"generate": "generate", "spectrum": "spectrum", "effects": "effects", "edit": "edit", "flows": "flow"}
-        return cls(page.tabs, **{field: page.built[tab].controls for field, tab in names.items()})
+        names = {"generate": "generate", "spectrum": "spectrum", "edit": "edit", "flows": "flow"}
+        return cls(page.opener, **{field: page.built[tab].controls for field, tab in names.items()})
 
     @classmethod
     def names(cls) -> Stops:
         """As `Controls.names`: what handlers answer without a page."""
         return cls(
-            "tabs", GenerateControls.names(), SpectrumControls.names(), EffectControls.names(), EditControls.names(),
+            "opener", GenerateControls.names(), SpectrumControls.names(), EditControls.names(),
             FlowControls.names(),
         )  # fmt: skip
 
@@ -119,7 +118,7 @@ class Stops:
         """What a lesson may set, but for the bars."""
         flows = self.flows
         shared = flows.listed("density", "points", "nfe_all", "grid", "net", "seed")
-        return [self.tabs, self.effects.parts, self.spectrum.level, *shared, *flows.by_letter().values()]
+        return [self.opener, self.spectrum.level, *shared, *flows.by_letter().values()]
 
 
 def lesson_html(number: int, lesson: Lesson) -> str:
@@ -177,7 +176,7 @@ class Tour:
         return {
             c.at: at, c.words: lesson_html(at, lesson), c.reply: "", c.back: gr.update(interactive=True),
             c.ahead: gr.update(value="Finish the tour" if at == len(LESSONS) else "Next lesson"),
-            self.stops.tabs: gr.update(selected=lesson.tab), **self.answering(lesson),
+            self.stops.opener: opening(lesson.tab, filled=flows), **self.answering(lesson),
             **(self.flows_set(lesson.preset) if flows else self.model_set(lesson.preset, moves, shown)),
         }  # fmt: skip
 
@@ -194,8 +193,8 @@ class Tour:
             values[self.stops.spectrum.level] = bottom
         values |= {self.controls.grows: grows, self.pending: None}
         if linear:
-            return values | {self.stops.effects.parts: gr.update(selected="linear")}
-        return values | {self.pending: (int(moves or 0) + grows, recipe.describe(preset, bench).settings)}
+            return values
+        return values | {self.pending: (int(moves or 0) + grows, preset)}
 
     def flows_set(self, settings: Sequence[Flow2DRequest]) -> dict:
         """The Flow lab as a lesson wants it; settings beyond the lesson's are hidden."""
@@ -309,7 +308,7 @@ def lay_out_tour(_: Workspace) -> TourControls:
 
 
 def build_tour(page: Page) -> Tour:
-    """Wire the bar to the finished tabs and to what fills them from a recipe."""
+    """Wire the bar to the finished views and to what fills them from a recipe."""
     c, stops, filler = page.panels["tour"], Stops.of(page), page.panels["recipes"]
     source, tour = page.work.source, Tour(page.work, c, stops, filler.pending)
     quiet = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}

@@ -22,7 +22,7 @@ from ui.server.gradio_internals import UPLOAD_PATH
 from ui.server.queue import WAITING
 
 MAX_BODY_BYTES = 24 * 2**20  # no question of ours is longer: a picture of 16 MB as base64
-MAX_UPLOAD_BYTES = library.MAX_BYTES + 2**20  # a model, and what the form puts around it
+MAX_UPLOAD_BYTES = library.MAX_MODEL_BYTES + 2**20  # a model, and what the form puts around it
 
 
 class Limits:

@@ -1,4 +1,4 @@
-"""Tab "Compare": two settings side by side with their difference in numbers, and grids over any two parameters."""
+"""Views "Compare" and "Grid" of "Change": two settings side by side, and grids over any two parameters."""
 
 from __future__ import annotations
 
@@ -13,17 +13,27 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
 from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, heading, row_html
+from ui.components.layout import group, intro, only
 from ui.components.save_bar import save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import NO_CLASS, BuiltTab, Source, Workspace, class_choices, fitting_label, model_choices, readable
+from ui.source import (
+    NO_CLASS,
+    BuiltTab,
+    Source,
+    Views,
+    Workspace,
+    class_choices,
+    fitting_label,
+    model_choices,
+    readable,
+)
 from ui.tabs.grid import build_grid
 
 LOW, HIGH = 0.33, 0.67
-INTRO = """<p class="ks-intro">Change one thing and keep the rest: two settings side by side with the distance of their
-pictures, or a grid over any two parameters. Cells of one seed share one encoding.</p>
-<p class="ks-formula">MSE and PSNR on the [−1, 1] scale of the 8-bit pictures &nbsp;·&nbsp; SSIM with a uniform 7×7
-window &nbsp;·&nbsp; LPIPS (Alex) only where its backbone is at hand</p>"""
+SENTENCE = "Change one thing and keep the rest: two settings side by side, with the distance of their pictures."
+FORMULA = """MSE and PSNR on the [−1, 1] scale of the 8-bit pictures &nbsp;·&nbsp; SSIM with a uniform 7×7 window
+&nbsp;·&nbsp; LPIPS (Alex) only where its backbone is at hand"""
 
 
 @dataclass(frozen=True)
@@ -126,23 +136,23 @@ def _side(library: ModelLibrary, source: Source, letter: str, seed: int) -> Side
     first, _, label = source.start
     name = letter.lower()
     classes = class_choices(library, first)
-    with gr.Column(elem_classes="ks-panel", min_width=280):
-        gr.HTML(heading(letter, "the grid below starts from here" if letter == "A" else ""))
-        with gr.Row():
-            model = gr.Dropdown(
-                readable(library), value=first, label="Model", info="which network answers",
-                elem_id=f"model-{name}", scale=3, min_width=150, filterable=False,
-            )  # fmt: skip
+    with group(*(() if letter == "A" else ("compare",))):
+        gr.HTML(heading(letter, "the grid starts from here" if letter == "A" else ""))
+        model = gr.Dropdown(
+            readable(library), value=first, label="Model", info="which network answers", elem_id=f"model-{name}",
+            filterable=False,
+        )  # fmt: skip
+        with gr.Row(elem_classes="ks-two"):
             number = gr.Number(
-                seed, label="Seed", info="picks the noise", precision=0, elem_id=f"seed-{name}", scale=2, min_width=90
+                seed, label="Seed", info="picks the noise", precision=0, elem_id=f"seed-{name}", min_width=90
             )
             kind = gr.Dropdown(
                 classes, value=label, label="Class", info="of the picture", visible=len(classes) > 1,
-                elem_id=f"label-{name}", scale=2, min_width=110, filterable=False,
+                elem_id=f"label-{name}", min_width=110, filterable=False,
             )  # fmt: skip
         with gr.Accordion("Bands", open=False, elem_id=f"bands-{name}"):
             bands = _bands(name)
-        take = gr.Button("Copy from the top bar", size="sm", elem_id=f"take-{name}")
+        take = gr.Button("Copy model and seed from the header", size="sm", elem_id=f"take-{name}")
     return SideControls(model, number, kind, **bands, take=take)
 
 
@@ -166,26 +176,26 @@ def _bands(name: str) -> dict:
     return parts
 
 
-def build_compare(work: Workspace, opened: gr.Tab) -> BuiltTab:
+def build_compare(work: Workspace, views: Views) -> BuiltTab:
     """Lay the tab out and wire it; nothing is computed before it is opened."""
-    library, source = work.library, work.source
-    gr.HTML(INTRO)
-    with gr.Row():
+    library, source, frame = work.library, work.source, views.frame
+    with frame.controls:
+        intro(SENTENCE, FORMULA, "compare")
         sides = {letter: _side(library, source, letter.upper(), source.start[1] + i) for i, letter in enumerate("ab")}
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Side by side", "follows the settings at once"))
-        pictures, numbers = gr.HTML(elem_id="compare-pictures"), gr.HTML(elem_id="compare-numbers")
-        with gr.Row():
-            saves = [save_bar(elem_id=f"keep-{letter}", elem_classes="ks-save-side") for letter in "ab"]
+    with frame.stage, gr.Column(min_width=0, elem_classes=only("compare")):
+        pictures = gr.HTML(elem_id="compare-pictures")
+    with frame.readings, group("compare"):
+        numbers = gr.HTML(elem_id="compare-numbers")
+        saves = [save_bar(elem_id=f"keep-{letter}", elem_classes="ks-save-side") for letter in "ab"]
     c = CompareControls(pictures, numbers, *saves)
     tab = CompareTab(library, c)
-    build_grid(work, sides["a"].named(*SETTING))
+    build_grid(work, frame, sides["a"].named(*SETTING))
 
     live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     both = {f"{name}_{s}": part for s, side in sides.items() for name, part in side.named(*SETTING).items()}
     paired = {"fn": guarded(tab.pair), "inputs_kwargs": both, "outputs": c.listed(), **live}
     # one listener for everything: of two that are "always_last" each would start the other again
-    looks = [opened.select]
+    looks = [views.opened["compare"]]
     for side in sides.values():
         bands = side.listed(*SETTING[3:])
         looks += [side.seed.change, side.label.input, *(p.input for p in bands)]

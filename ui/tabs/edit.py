@@ -1,4 +1,4 @@
-"""Tab "Edit": modes of a reference mixed into a picture, beside a control; and the history of its results."""
+"""View "Mix" of "Change": modes of a reference mixed into a picture, beside a control; and its history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from analysis.core.errors import UserError
 from analysis.koopman.editing import EditNumbers
 from analysis.koopman.spectrum import band_names
 from analysis.recipes import recipe as recipes
-from analysis.recipes.settings import EditSettings, Settings
 from analysis.workbench.editing import EditRequest, EditResult
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
@@ -24,20 +23,18 @@ from ui.components import history
 from ui.components.controls import Controls
 from ui.components.history import History, Thumbnails, history_html, history_strip
 from ui.components.html import GLYPHS, figure_html, group_html, heading
+from ui.components.layout import group, intro
 from ui.components.painter import canvas, canvas_value, painted
 from ui.components.picture_chooser import Chooser, fitted, picture_chooser, side_of
-from ui.components.plot import points, seen_script
+from ui.components.plot import points
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import DICE, NO_CLASS, BuiltTab, Workspace, class_choices, fitting_label, usable_seed
+from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, class_choices, fitting_label, usable_seed
 
-INTRO = """<p class="ks-intro">Some modes of a <b>reference</b> are mixed into the picture of your seed, in a part of
-it. The control mixes <b>all</b> modes at the same ratio and place: only beside it can be seen what choosing bands
-does.</p>
-<p class="ks-formula">z′ = z + r G M (z<sub>r</sub> − z) &nbsp;·&nbsp; r ratio, G region, M chosen bands, in the control
-M = 1 &nbsp;·&nbsp; z<sub>r</sub> the reference, encoded at the edit time τ &nbsp;·&nbsp; x′ = D( e<sup>−τA</sup> z′
-)</p>"""
+SENTENCE = "Some modes of a reference are mixed into your picture; the control mixes all of them, at the same place."
+FORMULA = """z′ = z + r G M (z<sub>r</sub> − z) &nbsp;·&nbsp; r ratio, G region, M chosen bands, in the control M = 1
+&nbsp;·&nbsp; z<sub>r</sub> the reference, encoded at the edit time τ &nbsp;·&nbsp; x′ = D( e<sup>−τA</sup> z′ )"""
 DEFAULT = EditRequest(0)  # the analysis' own defaults
 LOW, HIGH = 0.33, 0.67  # its edges, as far as a slider shows them
 SETTLED = 2.0  # seconds: a slider that moves again within them is still in the same step of the history
@@ -49,7 +46,11 @@ REGIONS = (
     ("painted", "painted"),
 )
 REFERENCES = (("another seed", "seed"), ("a drawn scene", "scene"), ("a picture", "picture"))
-ENCODINGS = (("with added noise", "noise"), ("teacher's state", "ode"), ("its own path", "latent"))
+ENCODINGS = (
+    ("with added noise", "noise"), ("inverted by the teacher", "inversion"), ("teacher's state", "ode"),
+    ("its own path", "latent"),
+)  # fmt: skip
+OF_PICTURES = ("noise", "inversion")  # encodings of a reference that has no trajectory
 EDIT_PLACEHOLDER = '<p class="ks-line">The first edit appears in a moment.</p>'
 
 
@@ -140,8 +141,8 @@ def _compared(a: float, b: float, what: str) -> str:
 class EditControls(Controls):
     """Components of the tab.
 
-    `mask` is what is painted, `past` the history, `last` the setting that was moved last and when, `seen` is filled in
-    by `seen_script`; boxes are what is shown or hidden as a whole.
+    `mask` is what is painted, `past` the history, `last` the setting that was moved last and when, `known` the
+    model that is shown; boxes are what is shown or hidden as a whole.
     """
 
     reference: gr.Radio
@@ -161,7 +162,9 @@ class EditControls(Controls):
     high: gr.Slider
     order: gr.Radio
     noise_seed: gr.Number
+    levels: gr.CheckboxGroup
     region: gr.Radio
+    feather: gr.Slider
     canvas_box: gr.Column
     canvas: gr.HTML
     hint: gr.HTML
@@ -175,12 +178,12 @@ class EditControls(Controls):
     mask: gr.State
     past: gr.State
     last: gr.State
-    seen: gr.Checkbox
+    known: gr.State
 
 
 SETTING = (  # what an edit is made of, beside model, seed and class
     "reference", "other", "other_label", "picture", "encoding", "noise_seed", "tau", "low", "high", "bands", "order",
-    "ratio", "region", "mask",
+    "ratio", "region", "mask", "levels", "feather",
 )  # fmt: skip
 SHOWN = ("pictures", "numbers", "sigma", "save", "hint")
 PAST = ("past", "strip", "undo", "redo")
@@ -208,7 +211,7 @@ class EditTab:
 
     def request(
         self, model, seed, label, reference, other, other_label, picture, encoding, noise_seed, tau, low, high, bands,
-        order, ratio, region, mask,
+        order, ratio, region, mask, levels, feather,
     ) -> EditRequest:  # fmt: skip
         """What the controls ask for; what does not go with the rest of them gives way.
 
@@ -230,7 +233,7 @@ class EditTab:
             other,
             fitting_label(self.library, model, other_label),
             fitted(picture, side) if reference == "picture" else None,
-            encoding if reference == "seed" else "noise",
+            encoding if reference == "seed" or encoding in OF_PICTURES else "noise",
             noise_seed,
             tau,
             (min(low, high), max(low, high)),
@@ -239,6 +242,8 @@ class EditTab:
             round(ratio / 100, 10),
             region,
             fitted(mask, side) if region == "painted" else None,
+            tuple(i for i in levels or () if i < len(self.library.get(model).entries)),
+            feather,
         )
 
     def _answer(self, values: dict) -> tuple[dict, recipes.Recipe, np.ndarray]:
@@ -284,7 +289,7 @@ class EditTab:
             if before.checkpoint != recipe.checkpoint:
                 past = History()  # another model's results cannot be shown again with this one
             else:
-                what = changed(before.settings, recipe.settings)
+                what = changed(before.request, recipe.request)
         moving = what != "" and last[0] == what and now - last[1] < SETTLED
         past = history.push(past, text, instead=moving)
         return {**shown, **self.shown_past(past), c.last: (what or last[0], now)}
@@ -299,9 +304,14 @@ class EditTab:
             c.redo: gr.update(interactive=past.can_redo),
         }
 
-    def follow(self, seen: bool, past: History, last: tuple, **values) -> dict:
-        """Another seed, class or model: the edit of the new picture, unless nobody looks."""
-        return self.edit(past, last, **values) if seen else gr.skip()
+    def opened(self, known: str, past: History, last: tuple, **values) -> dict:
+        """The view with the chosen picture: its edit, its canvas, and of another model than `known` its classes."""
+        model, c = values["model"], self.controls
+        shown: dict = {}
+        if model != known:
+            shown = {c.known: model, **self.classes(model, values["other_label"]), **self.levels(model)}
+        paper = self.paper(*(values[name] for name in ("model", "seed", "label", "region", "mask")))
+        return {**shown, **({} if paper == gr.skip() else paper), **self.edit(past, last, **values)}
 
     def stroke(self, event: gr.EventData, *, past: History, last: tuple, **values) -> dict:
         """A stroke on the canvas: the mask, and what `edit` gives."""
@@ -320,13 +330,17 @@ class EditTab:
         request = GenerateRequest((seed,), fitting_label(self.library, model, label))
         return self.library.get(model).generate(request).pictures[0]
 
-    def classes(self, model: str) -> dict:
-        """The reference's class, for another model."""
-        choices = class_choices(self.library, model)
-        return {self.controls.other_label: gr.update(choices=choices, value=NO_CLASS, visible=len(choices) > 1)}
+    def classes(self, model: str, label: int = NO_CLASS) -> dict:
+        """The choices of the reference's class, for another model."""
+        choices, label = class_choices(self.library, model), fitting_label(self.library, model, label)
+        return {self.controls.other_label: gr.update(choices=choices, value=label, visible=len(choices) > 1)}
 
-    def step(self, move: Callable[[History], History], past: History) -> tuple[dict, EditSettings | None]:
-        """Another place in the history: what is shown of it, and the settings there.
+    def levels(self, model: str) -> dict:
+        """The choices of the levels, for another model; what is ticked stays, as far as there is such a level."""
+        return {self.controls.levels: gr.update(choices=level_choices(self.library, model))}
+
+    def step(self, move: Callable[[History], History], past: History) -> tuple[dict, EditRequest | None]:
+        """Another place in the history: what is shown of it, and the request there, None where there is none.
 
         Args:
             move: `history.undo`, `history.redo` or the like.
@@ -335,8 +349,8 @@ class EditTab:
         past = move(past)
         if past.current is None:
             return {}, None
-        settings = recipes.from_json(past.current).settings
-        return {**self.shown_past(past), **self.fill(settings)}, settings
+        request = recipes.from_json(past.current).request
+        return {**self.shown_past(past), **self.fill(request)}, request
 
     def chosen(self, event: gr.EventData, past: History) -> Callable[[History], History]:
         """The step to a past result that was clicked."""
@@ -346,7 +360,8 @@ class EditTab:
     def of_reference(self, reference: str) -> dict:
         """What is there for a kind of reference: its number, the choice of a picture, encodings."""
         c = self.controls
-        encodings = {"choices": ENCODINGS} if reference == "seed" else {"choices": ENCODINGS[:1], "value": "noise"}
+        known = [(text, name) for text, name in ENCODINGS if reference == "seed" or name in OF_PICTURES]
+        encodings = {"choices": known} if reference == "seed" else {"choices": known, "value": "noise"}
         return {
             c.other: gr.update(label="Scene" if reference == "scene" else "Reference seed"),
             c.number_box: gr.update(visible=reference != "picture"),
@@ -354,45 +369,52 @@ class EditTab:
             c.encoding: gr.update(**encodings),  # only a seed has a trajectory to take the other two from
         }
 
-    def fill(self, settings: EditSettings) -> dict:
-        """An edit's settings as values of the controls.
+    def fill(self, request: EditRequest) -> dict:
+        """An edit as values of the controls.
 
         Raises:
-            UserError: other than three bands, which the tab's two sliders cannot show.
+            UserError: what the tab has no control for.
         """
-        if len(settings.edges) != 2:
+        if len(request.edges) != 2:
             raise UserError("This edit has other than three bands, which the tab cannot show: ask /recipe for it.")
-        request, c = settings.request(), self.controls
-        kind = self.of_reference(settings.reference)
+        c, kind = self.controls, self.of_reference(request.reference)
         picture = {} if request.picture is None else {c.picture: request.picture, c.photo: None}
         return {
             **kind,
             **picture,
-            c.reference: settings.reference,
-            c.other: kind[c.other] | {"value": settings.reference_seed},
-            c.other_label: settings.reference_label,
-            c.encoding: kind[c.encoding] | {"value": settings.encoding},
-            c.noise_seed: settings.noise_seed,
-            c.tau: settings.tau,
-            c.low: settings.edges[0],
-            c.high: settings.edges[1],
-            c.bands: gr.update(choices=band_choices(settings.order), value=settings.bands),
-            c.order: settings.order,
-            c.ratio: round(100 * settings.ratio, 10),
-            c.region: settings.region,
+            c.reference: request.reference,
+            c.other: kind[c.other] | {"value": request.reference_seed},
+            c.other_label: request.reference_label,
+            c.encoding: kind[c.encoding] | {"value": request.encoding},
+            c.noise_seed: request.noise_seed,
+            c.tau: request.tau,
+            c.low: request.edges[0],
+            c.high: request.edges[1],
+            c.bands: gr.update(choices=band_choices(request.order), value=list(request.bands)),
+            c.order: request.order,
+            c.ratio: round(100 * request.ratio, 10),
+            c.region: request.region,
             c.mask: request.mask,
-            c.canvas_box: gr.update(visible=settings.region == "painted"),
+            c.canvas_box: gr.update(visible=request.region == "painted"),
+            c.levels: list(request.entries),
+            c.feather: request.feather,
         }
 
     def defaults(self) -> dict:
         """The values that the tab opens with."""
-        return self.fill(EditSettings.of(EditRequest(0, edges=(LOW, HIGH))))
+        return self.fill(EditRequest(0, edges=(LOW, HIGH)))
 
 
-def changed(before: Settings, after: Settings) -> str:
-    """The one setting that differs; "" when it is none or several."""
-    names = [n for n in type(after).model_fields if getattr(before, n) != getattr(after, n)]
+def changed(before: EditRequest, after: EditRequest) -> str:
+    """The one field that differs; "" when it is none or several."""
+    old, new = before.as_settings(), after.as_settings()
+    names = [name for name in new if old[name] != new[name]]
     return names[0] if len(names) == 1 else ""
+
+
+def level_choices(library: ModelLibrary, model: str) -> list[tuple[str, int]]:
+    """The levels of a model by name."""
+    return [(e.name, e.index) for e in library.get(model).spectrum().entries]
 
 
 def _hint(what: Waiting) -> str:
@@ -417,8 +439,8 @@ def _reference_panel(work: Workspace) -> dict:
     parts["reference"] = gr.Radio(
         REFERENCES, value="seed", label="Reference", show_label=False, container=False, elem_id="edit-reference"
     )
-    with gr.Row():
-        with gr.Column(min_width=120) as parts["number_box"]:
+    with gr.Row(elem_classes="ks-two"):
+        with gr.Column(min_width=100) as parts["number_box"]:
             parts["other"] = gr.Number(
                 DEFAULT.reference_seed, label="Reference seed", info="picks its noise", precision=0,
                 elem_id="edit-other",
@@ -442,7 +464,7 @@ def _reference_panel(work: Workspace) -> dict:
     return parts
 
 
-def _mixing_panel() -> dict:
+def _mixing_panel(levels: list[tuple[str, int]]) -> dict:
     """How much of which bands."""
     parts: dict = {}
     gr.HTML(heading("What is mixed", "pictures follow at once"))
@@ -454,12 +476,16 @@ def _mixing_panel() -> dict:
         band_choices("alpha"), value=list(DEFAULT.bands), label="Bands", elem_id="edit-bands",
         info="of all modes by rank of α within each level",
     )  # fmt: skip
+    parts["levels"] = gr.CheckboxGroup(
+        levels, value=[], label="Levels", elem_id="edit-levels", elem_classes="ks-chips",
+        info="none ticked: all of them",
+    )  # fmt: skip
     for i, (part, name, value) in enumerate((("low", "First", LOW), ("high", "Second", HIGH))):
         parts[part] = gr.Slider(
             0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below", buttons=["reset"],
             elem_id=f"edit-edge-{i}",
         )  # fmt: skip
-    with gr.Row():
+    with gr.Column(min_width=0):
         parts["order"] = gr.Radio(
             [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
             info="what bands are cut from", elem_id="edit-order", min_width=180, scale=3,
@@ -471,57 +497,71 @@ def _mixing_panel() -> dict:
     return parts
 
 
-def _region_panel(original: np.ndarray) -> dict:
+def _region_panel() -> dict:
     """Where the reference comes in."""
     gr.HTML(heading("Where"))
     region = gr.Radio(
-        REGIONS, value=DEFAULT.region, label="Where", show_label=False, container=False, elem_id="edit-region"
-    )
-    with gr.Column(visible=False, min_width=0) as canvas_box:
-        paper = canvas(original, elem_id="edit-canvas", label="Paint where the reference comes in")
-    return {"region": region, "canvas_box": canvas_box, "canvas": paper}
+        REGIONS, value=DEFAULT.region, label="Where", show_label=False, container=False, elem_id="edit-region",
+        elem_classes="ks-chips",
+    )  # fmt: skip
+    feather = gr.Slider(
+        0, 8, 0, step=0.5, label="Soft edge", info="of the region, 0 to 8 pixels", buttons=["reset"],
+        elem_id="edit-feather",
+    )  # fmt: skip
+    return {"region": region, "feather": feather}
 
 
-def _result_panels() -> dict:
-    """Pictures and numbers, and the history."""
+def _stage(original: np.ndarray) -> dict:
+    """The canvas, where the region is painted, and the pictures."""
     parts: dict = {}
-    with gr.Column(elem_classes="ks-panel", min_width=0, elem_id="edit-result"):
-        parts["hint"] = gr.HTML(elem_id="edit-hint")
-        parts["pictures"] = gr.HTML(EDIT_PLACEHOLDER, elem_id="edit-pictures")
+    parts["hint"] = gr.HTML(elem_id="edit-hint")
+    with gr.Row(elem_classes="ks-pair ks-canvas-pair", elem_id="edit-result", equal_height=False):
+        with gr.Column(visible=False, min_width=0) as parts["canvas_box"]:
+            parts["canvas"] = canvas(original, elem_id="edit-canvas", label="Paint where the reference comes in")
+        with gr.Column(min_width=0):
+            parts["pictures"] = gr.HTML(EDIT_PLACEHOLDER, elem_id="edit-pictures")
+    return parts
+
+
+def _readings() -> dict:
+    """Numbers, what can be saved, and the history."""
+    parts: dict = {}
+    with group():
         parts["numbers"] = gr.HTML(elem_id="edit-numbers")
         parts["save"] = save_bar(elem_id="edit-keep")
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Edits of this visit", "click one to go back to it"))
+    with group():
+        gr.HTML(heading("Edits of this visit", "click one"))
         with gr.Row(elem_classes="ks-buttons"):
             for part, text in (("undo", "↶ Undo"), ("redo", "↷ Redo"), ("reset", "Reset all")):
                 parts[part] = gr.Button(
-                    text, size="sm", min_width=80, interactive=part == "reset", elem_id=f"edit-{part}"
+                    text, size="sm", min_width=70, interactive=part == "reset", elem_id=f"edit-{part}"
                 )
         parts["strip"] = history_strip(elem_id="edit-history")
     return parts
 
 
-def build_edit(work: Workspace, page: gr.Tab) -> BuiltTab:
+def build_edit(work: Workspace, views: Views) -> BuiltTab:
     """Lay the tab out and wire it; nothing is computed before it is opened."""
     original = EditTab(work.library, EditControls.names()).original(*work.source.start)
-    gr.HTML(INTRO)
-    with gr.Row():
-        with gr.Column(scale=4, min_width=300):
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                parts = _reference_panel(work)
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                parts |= _mixing_panel()
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                parts |= _region_panel(original)
-        with gr.Column(scale=8, min_width=320, elem_classes="ks-results"):
-            parts |= _result_panels()
+    with views.frame.controls:
+        intro(SENTENCE, FORMULA)
+        with group():
+            parts = _reference_panel(work)
+        with group():
+            parts |= _mixing_panel(level_choices(work.library, work.source.start[0]))
+        with group():
+            parts |= _region_panel()
+    with views.frame.stage:
+        parts |= _stage(original)
+    with views.frame.readings:
+        parts |= _readings()
     chooser = parts.pop("chooser")
     c = EditControls(
         **parts, picture=chooser.picture, photo=chooser.name, mask=gr.State(None), past=gr.State(History()),
-        last=gr.State(("", 0.0)), seen=gr.Checkbox(visible=False),
+        last=gr.State(("", 0.0)), known=gr.State(work.source.start[0]),
     )  # fmt: skip
     tab = EditTab(work.library, c)
-    rerun = _wire_edits(tab, work, page, chooser)
+    rerun = _wire_edits(tab, work, views.opened["edit"], chooser)
     _wire_history(tab, work)
     return BuiltTab(c, RecipeBinding(("edit",), "edit", c.listed(*FILLED), tab.fill, rerun))
 
@@ -536,7 +576,7 @@ def _papered(tab: EditTab, work: Workspace) -> dict:
     return {"fn": guarded(tab.paper), "inputs_kwargs": drawn, "outputs": c.canvas, **SELDOM}
 
 
-def _wire_edits(tab: EditTab, work: Workspace, page: gr.Tab, chooser: Chooser) -> Callable[[Dependency], None]:
+def _wire_edits(tab: EditTab, work: Workspace, opened: Callable, chooser: Chooser) -> Callable[[Dependency], None]:
     """What makes an edit; gives what makes one after an event that set the controls."""
     c, source = tab.controls, work.source
     asked = {**c.named("past", "last"), **source.named, **c.named(*SETTING)}
@@ -546,8 +586,10 @@ def _wire_edits(tab: EditTab, work: Workspace, page: gr.Tab, chooser: Chooser) -
     light = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
 
     # `release` alone would miss the keyboard and `input` alone the reset button; of all that wait, the last is answered
-    sliders = c.listed("tau", "low", "high", "ratio")
-    others = c.listed("reference", "other", "other_label", "encoding", "noise_seed", "bands", "order", "region")
+    sliders = c.listed("tau", "low", "high", "ratio", "feather")
+    others = c.listed(
+        "reference", "other", "other_label", "encoding", "noise_seed", "bands", "order", "region", "levels"
+    )
     moved = [*(p.input for p in (*others, *sliders)), *(s.release for s in sliders)]
     gr.on(moved, **edited, trigger_mode="always_last", **QUIET)
     of_reference = c.listed("other", "number_box", "chooser_box", "encoding")
@@ -560,16 +602,14 @@ def _wire_edits(tab: EditTab, work: Workspace, page: gr.Tab, chooser: Chooser) -
     )
     for event in (*chooser.chosen, c.dice.click(None, None, c.other, js=DICE, **PRIVATE)):
         event.success(**edited, **SELDOM)
-    gr.on(source.another_model, guarded(tab.classes), source.model, c.other_label, **SELDOM)
-    followed = work.shown.success(
-        guarded(tab.follow), inputs_kwargs={"seen": c.seen, **asked}, outputs=recorded, js=seen_script("edit-result"),
-        **SELDOM,
-    )  # fmt: skip
-    for event in (followed, page.select(**edited, **SELDOM)):
-        event.success(**papered)
+    shown = {
+        "fn": guarded(tab.opened), "inputs_kwargs": {"known": c.known, **asked},
+        "outputs": list(dict.fromkeys([c.known, c.other_label, c.levels, c.canvas, *recorded])), **SELDOM,
+    }  # fmt: skip
+    opened(**shown)
 
     def rerun(event: Dependency) -> None:
-        event.success(**edited, **SELDOM).success(**papered)
+        event.success(**shown)
 
     rerun(c.reset.click(guarded(tab.defaults), None, c.listed(*FILLED), **SELDOM))
     return rerun
@@ -580,8 +620,8 @@ def _wire_history(tab: EditTab, work: Workspace) -> None:
     c, source = tab.controls, work.source
 
     def stepped(move: Callable[[History], History], past: History) -> dict:
-        shown, settings = tab.step(move, past)
-        return {**shown, source.seed: settings.seed, source.label: settings.label} if settings else gr.skip()
+        shown, request = tab.step(move, past)
+        return {**shown, source.seed: request.seed, source.label: request.label} if request else gr.skip()
 
     def jumped(event: gr.EventData, past: History) -> dict:
         return stepped(tab.chosen(event, past), past)

@@ -1,4 +1,4 @@
-"""Tab "Cumulative effect": what every band and level adds on the way, and beside it the parts that stand alone."""
+"""The evidence of "Look inside": what every band and level adds on the way; linearity and factors beside it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
 from ui.components.controls import Controls
 from ui.components.html import figure_html, group_html, heading
+from ui.components.layout import Frame, details, group, intro, only
 from ui.components.plot import plot, seen_script
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import BuiltTab, Workspace, fitting_label, usable_seed
+from ui.source import BuiltTab, Views, Workspace, fitting_label, usable_seed
 from ui.tabs.factors import build_factors
 from ui.tabs.linearity import build_linearity, consecutive, drawn, seed_words, verdict
-from ui.tabs.surgery import MOVES, NEUTRAL, Surgery, SurgeryControls, band_choices, build_surgery
 
 LOW, HIGH = 0.33, 0.67
 BANDS = 3
@@ -38,19 +38,17 @@ FORMULAS = {
     "energy": f"{ENERGY} &nbsp;·&nbsp; all bands together make 1 at every time",
     "arc": f"{ARC} &nbsp;·&nbsp; only rises; all bands together make 1 at the picture",
 }
-INTRO = """<p class="ks-intro">Between noise and picture nothing is called but a matrix exponential, so it can be said
-exactly how much every band of modes and every level has moved by any time.</p>"""
+SENTENCE = "How much every band of modes and every level has moved by any time: no network is called on the way."
 ASK = '<p class="ks-line">Not measured yet: it leaves out one band or level at a time and decodes.</p>'
 
 
 @dataclass(frozen=True)
 class EffectControls(Controls):
-    """Components of the tab's own part; `parts` are its inner tabs, `seen` is filled in by `seen_script`."""
+    """Components of the tab's own view; `seen` is filled in by `seen_script`."""
 
     low: gr.Slider
     high: gr.Slider
     order: gr.Radio
-    parts: gr.Tabs
     kind: gr.Radio
     seeds: gr.Slider
     formula: gr.HTML
@@ -108,7 +106,7 @@ class EffectsTab:
         result = self.library.get(model).cumulative_effect(request)
         c = self.controls
         return {
-            c.formula: f'<p class="ks-formula">{FORMULAS[kind]}</p>',
+            c.formula: details("Formula", f"<p>{FORMULAS[kind]}</p>"),
             c.by_band: effects.band_curves(result, order).to_json(),
             c.by_level: effects.level_curves(result).to_json(),
             c.words: verdict(effect_words(result, order), of=self._of(model, request)),
@@ -153,77 +151,74 @@ class EffectsTab:
         return {self.controls.low: edge, self.controls.high: edge}
 
 
-def _edge_row() -> dict:
-    with gr.Row():
+def _edge_controls() -> dict:
+    with group():
+        gr.HTML(heading("Bands", "of all three views"))
         low, high = (
             gr.Slider(
                 0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below, 0 to 1", buttons=["reset"],
-                elem_id=f"effect-{part}", min_width=220,
+                elem_id=f"effect-{part}",
             )
             for name, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH))
         )  # fmt: skip
         order = gr.Radio(
             [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
-            info="what “smallest” means in all four parts", elem_id="effect-order", min_width=220,
+            info="what “smallest” means", elem_id="effect-order",
         )  # fmt: skip
     return {"low": low, "high": high, "order": order}
 
 
-def _over_time(first: dict) -> dict:
-    """The part "Over time": curves, and the same in pictures."""
+def _over_time(frame: Frame, first: dict) -> dict:
+    """The view "Over time": curves, and the same in pictures."""
     parts: dict = {}
-    with gr.Row():
-        parts["kind"] = gr.Radio(
-            EFFECTS, value="displacement", label="Share of", info="what is summed over a band", elem_id="effect-kind",
-            min_width=260,
-        )  # fmt: skip
-        parts["seeds"] = gr.Slider(
-            1, MAX_SEEDS, SEEDS, step=1, label="Seeds", elem_id="effect-seeds", buttons=["reset"],
-            info="averaged, from the current one on, 1 to 16; the ribbon is ± one standard deviation",
-        )  # fmt: skip
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        parts["formula"] = gr.HTML(first["formula"], elem_id="effect-formula")
-        parts["words"] = gr.HTML(first["words"], elem_id="effect-words")
-        with gr.Row():
-            with gr.Column(scale=1, min_width=300):
+    with frame.controls:
+        intro(SENTENCE, "", "over-time")
+        with group("over-time"):
+            parts["kind"] = gr.Radio(
+                EFFECTS, value="displacement", label="Share of", info="what is summed over a band",
+                elem_id="effect-kind",
+            )  # fmt: skip
+            parts["formula"] = gr.HTML(first["formula"], elem_id="effect-formula")
+            parts["seeds"] = gr.Slider(
+                1, MAX_SEEDS, SEEDS, step=1, label="Seeds", elem_id="effect-seeds", buttons=["reset"],
+                info="averaged, from the current one on, 1 to 16; the ribbon is ± one standard deviation",
+            )  # fmt: skip
+            parts["decoded_buttons"] = run_buttons("Measure in pictures", "decoded")
+    with frame.stage, gr.Column(min_width=0, elem_classes=only("over-time")):
+        with gr.Row(elem_classes="ks-pair"):
+            with gr.Column(min_width=0):
                 gr.HTML(heading("Bands", "over all levels"))
                 parts["by_band"] = plot(first["by_band"], elem_id="effect-bands", label="Share of every band over time")
-            with gr.Column(scale=1, min_width=300):
+            with gr.Column(min_width=0):
                 gr.HTML(heading("Levels", "over all bands, stacked"))
                 parts["by_level"] = plot(
                     first["by_level"], elem_id="effect-levels", label="Share of every level over time"
                 )
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("In pictures", f"what is lost without a band or a level; the curves at {DECODED_TIMES} times"))
-        parts["decoded_buttons"] = run_buttons("Measure in pictures", "decoded")
-        parts["decoded_words"] = gr.HTML(ASK, elem_id="decoded-words", elem_classes="ks-told")
         parts["decoded_pictures"] = gr.HTML(elem_id="decoded-pictures")
-        with gr.Row():
+        with gr.Row(elem_classes="ks-pair"):
             for name, of in (("decoded_by_band", "bands"), ("decoded_by_level", "levels")):
-                with gr.Column(scale=1, min_width=300):
+                with gr.Column(min_width=0):
                     label = f"Change of the picture without each of the {of}, over time"
                     parts[name] = plot(None, visible=False, elem_id=f"decoded-{of}", label=label)
+    with frame.readings, group("over-time"):
+        parts["words"] = gr.HTML(first["words"], elem_id="effect-words")
+        gr.HTML(heading("In pictures", "what is lost without a band or a level"))
+        parts["decoded_words"] = gr.HTML(ASK, elem_id="decoded-words", elem_classes="ks-told")
     return parts
 
 
-def build_effects(work: Workspace, page: gr.Tab) -> BuiltTab:
+def build_effects(work: Workspace, views: Views) -> BuiltTab:
     """Lay the tab out and wire it; what it shows is brought up to date when it is opened."""
     early = EffectsTab(work.library, EffectControls.names())
     first = early.curves(True, *work.source.start, LOW, HIGH, "alpha", "displacement", SEEDS)
-    gr.HTML(INTRO)
-    edges = _edge_row()
-    with gr.Tabs(elem_id="effect-parts") as parts:
-        with gr.Tab("Over time", id="over-time") as over_time:
-            own = _over_time(first)
-        with gr.Tab("How linear is it?", id="linear"):
-            build_linearity(work)
-        with gr.Tab("What does each band carry?", id="carry"):
-            build_factors(work, edges)
-        with gr.Tab("Change the spectrum", id="surgery") as operate:
-            surgery, operation = build_surgery(work, LOW, HIGH)
-    c = EffectControls(**edges, **own, parts=parts, seen=gr.Checkbox(value=True, visible=False))
+    own = _over_time(views.frame, first)
+    build_linearity(work, views)
+    with views.frame.controls, group("over-time", "carry", css="ks-plain"):
+        edges = _edge_controls()
+    build_factors(work, views, edges)
+    c = EffectControls(**edges, **own, seen=gr.Checkbox(value=True, visible=False))
     tab = EffectsTab(work.library, c, work.bounded(RUN_SECONDS))
-    _wire(tab, work, (page, over_time), (page, operate), surgery, operation)
+    _wire(tab, work, views)
     wire_run(
         tab.run, c.decoded_buttons, tab.decoded, {**work.source.named, **c.named(*EDGES, "seeds")},
         c.listed("decoded_words", "decoded_pictures", "decoded_by_band", "decoded_by_level"),
@@ -231,53 +226,21 @@ def build_effects(work: Workspace, page: gr.Tab) -> BuiltTab:
     return BuiltTab(c)
 
 
-def _wire(
-    tab: EffectsTab, work: Workspace, over_time: tuple, operate: tuple, surgery: Surgery, operation: SurgeryControls
-) -> None:
-    """Connect the curves and the surgery, which share the edges; each answers only where it is looked at.
-
-    Args:
-        tab: handlers of the curves.
-        work: what the page stands on.
-        over_time, operate: the tabs whose opening brings the one and the other up to date.
-        surgery, operation: handler and controls of the surgery.
-    """
+def _wire(tab: EffectsTab, work: Workspace, views: Views) -> None:
+    """Connect the curves; they answer only where they are looked at."""
     c, source = tab.controls, work.source
     live = {"trigger_mode": "always_last", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
-    seldom = {**live, "trigger_mode": "multiple"}  # only one listener of an event may be "always_last"
-    shared = {"seen": c.seen, **source.named, **c.named(*EDGES)}
     curves = {
-        "fn": guarded(tab.curves), "inputs_kwargs": {**shared, **c.named("kind", "seeds")},
+        "fn": guarded(tab.curves),
+        "inputs_kwargs": {"seen": c.seen, **source.named, **c.named(*EDGES, "kind", "seeds")},
         "outputs": c.listed("formula", "by_band", "by_level", "words"), "js": seen_script("effect-bands"),
     }  # fmt: skip
-    operated = {
-        "fn": guarded(surgery.operate), "inputs_kwargs": {**shared, **operation.named(*MOVES)},
-        "outputs": [operation.pictures, operation.numbers], "js": seen_script("surgery-pictures"),
-    }  # fmt: skip
-
-    def levels_of(model: str) -> dict:
-        entries = tab.library.get(model).spectrum().entries
-        return gr.update(choices=[(e.name, e.index) for e in entries], value=[])
-
-    gr.on(source.another_model, guarded(levels_of), source.model, operation.levels, **seldom)
-    moved = [work.shown]
+    moved = []
     # "release" too: it is what Gradio's reset button tells
     for edge, name in ((c.low, "low"), (c.high, "high")):
         pushed = guarded(functools.partial(tab.edges, name))
         moved.append(gr.on([edge.input, edge.release], pushed, [c.low, c.high], [c.low, c.high], **live))
-    moved.append(c.order.input(lambda o: gr.update(choices=band_choices(o)), c.order, operation.band, **live))
     for event in moved:
         event.success(**curves, **live)
-        event.success(**operated, **seldom)
-    for event in (*(t.select for t in over_time), c.kind.input):
-        event(**curves, **live)
+    gr.on([views.opened["over-time"], c.kind.input, c.order.input], **curves, **live)
     gr.on([c.seeds.input, c.seeds.release], **curves, **live)
-    for event in (t.select for t in operate):
-        event(**operated, **seldom)
-    controls = operation.listed(*MOVES)
-    gr.on(
-        [*(p.input for p in controls), *(p.release for p in controls if isinstance(p, gr.Slider))], **operated, **live
-    )  # fmt: skip
-    rates = operation.listed(*NEUTRAL)
-    back = operation.reset.click(None, None, rates, js=f"() => {list(NEUTRAL.values())}", **PRIVATE)
-    back.success(**operated, **live)

@@ -1,4 +1,4 @@
-"""Part "What does each band carry?" of the tab "Cumulative effect": frequencies of bands, and factors of scenes."""
+"""View "Factors" of "Look inside": frequencies of bands, and which of them carries which factor of a scene."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.probes import AttributionRequest, BandLabelsRequest
 from ui.components.controls import Controls
 from ui.components.html import heading
+from ui.components.layout import Frame, group, intro, only
 from ui.components.plot import plot
 from ui.server.errors import guarded
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import Workspace, fitting_label, usable_seed
+from ui.source import Views, Workspace, fitting_label, usable_seed
 from ui.tabs.linearity import REMARK, consecutive, drawn, remark, seed_words, verdict
 
 MAX_PICTURES, MAX_PAIRS = 32, 256
 SIGMAS = (("0.002: clean", 0.002), ("0.5", 0.5), ("2.5: midpoint", 2.5), ("14", 14.0), ("80: noise", 80.0))
-INTRO = """<p class="ks-intro">Names such as layout, shape and texture are not assumed. One measurement looks at
-the frequencies of what a band adds to the picture; the other encodes pairs of drawn scenes that differ in one known
-thing, and looks where their latents differ.</p>"""
+SENTENCE = (
+    "What a band carries is measured, not assumed: its frequencies, and the factors in which pairs of scenes differ."
+)
 ASK = '<p class="ks-line">Not measured yet: some seconds.</p>'
 
 
@@ -105,66 +106,69 @@ class FactorPart:
         }
 
 
-def _lay_out_frequencies() -> dict:
-    with gr.Row():
-        with gr.Column(scale=3, min_width=280, elem_classes="ks-panel"):
-            gr.HTML(heading("Coarse or fine?", "radial power"))
-            pictures = gr.Slider(
-                2, MAX_PICTURES, 16, step=1, label="Pictures", elem_id="labels-seeds",
-                info="from the current seed on; 2 to 32", buttons=["reset"],
-            )  # fmt: skip
-            buttons = run_buttons("Measure frequencies", "labels")
-        with gr.Column(scale=8, min_width=320, elem_classes="ks-panel"):
-            older = gr.HTML(elem_id="labels-older")
-            words = gr.HTML(ASK, elem_id="labels-words", elem_classes="ks-told")
-            power = plot(None, visible=False, elem_id="labels-power", label="Radial power of each band")
+def _lay_out_frequencies(frame: Frame) -> dict:
+    with frame.controls, group("carry"):
+        gr.HTML(heading("Coarse or fine?", "radial power"))
+        pictures = gr.Slider(
+            2, MAX_PICTURES, 16, step=1, label="Pictures", elem_id="labels-seeds",
+            info="from the current seed on; 2 to 32", buttons=["reset"],
+        )  # fmt: skip
+        buttons = run_buttons("Measure frequencies", "labels")
+    with frame.stage, gr.Column(min_width=0, elem_classes=only("carry")):
+        power = plot(None, visible=False, elem_id="labels-power", label="Radial power of each band")
+    with frame.readings, group("carry"):
+        gr.HTML(heading("Frequencies"))
+        older = gr.HTML(elem_id="labels-older")
+        words = gr.HTML(ASK, elem_id="labels-words", elem_classes="ks-told")
     return {
         "pictures": pictures, "frequency_buttons": buttons, "frequencies_older": older, "frequencies": words,
         "power": power, "frequency_request": gr.State(None),
     }  # fmt: skip
 
 
-def _lay_out_factors() -> dict:
-    with gr.Row():
-        with gr.Column(scale=3, min_width=280, elem_classes="ks-panel"):
-            gr.HTML(heading("Which factor is where?", "pairs of scenes"))
-            pairs = gr.Slider(
-                8, MAX_PAIRS, 64, step=8, label="Pairs a factor", elem_id="attribution-pairs",
-                info="of drawn scenes, 8 to 256; more make the intervals narrower", buttons=["reset"],
-            )  # fmt: skip
-            sigma = gr.Dropdown(
-                list(SIGMAS), value=0.002, label="Noise level σ", elem_id="attribution-sigma", filterable=False,
-                info="at which both scenes of a pair are encoded, with the same noise",
-            )  # fmt: skip
-            carried = gr.Checkbox(
-                label="carried to the picture", value=False, elem_id="attribution-carried",
-                info="compare after the flow to τ = 0, as the decoder sees it",
-            )  # fmt: skip
-            buttons = run_buttons("Measure factors", "attribution")
-        with gr.Column(scale=8, min_width=320, elem_classes="ks-panel"):
-            older = gr.HTML(elem_id="attribution-older")
-            words = gr.HTML(ASK, elem_id="attribution-words", elem_classes="ks-told")
-            with gr.Row():
-                with gr.Column(scale=2, min_width=300):
-                    by_band = plot(None, visible=False, elem_id="attribution-bands", label="Factors by bands")
-                with gr.Column(scale=3, min_width=300):
-                    by_level = plot(None, visible=False, elem_id="attribution-levels", label="Factors by levels")
+def _lay_out_factors(frame: Frame) -> dict:
+    with frame.controls, group("carry"):
+        gr.HTML(heading("Which factor is where?", "pairs of scenes"))
+        pairs = gr.Slider(
+            8, MAX_PAIRS, 16, step=8, label="Pairs a factor", elem_id="attribution-pairs",
+            info="of drawn scenes, 8 to 256; more make the intervals narrower", buttons=["reset"],
+        )  # fmt: skip
+        sigma = gr.Dropdown(
+            list(SIGMAS), value=0.002, label="Noise level σ", elem_id="attribution-sigma", filterable=False,
+            info="at which both scenes of a pair are encoded, with the same noise",
+        )  # fmt: skip
+        carried = gr.Checkbox(
+            label="carried to the picture", value=False, elem_id="attribution-carried",
+            info="compare after the flow to τ = 0, as the decoder sees it",
+        )  # fmt: skip
+        buttons = run_buttons("Measure factors", "attribution")
+    with frame.stage, gr.Row(elem_classes=["ks-pair", *only("carry")]):
+        with gr.Column(min_width=0):
+            by_band = plot(None, visible=False, elem_id="attribution-bands", label="Factors by bands")
+        with gr.Column(min_width=0):
+            by_level = plot(None, visible=False, elem_id="attribution-levels", label="Factors by levels")
+    with frame.readings, group("carry"):
+        gr.HTML(heading("Factors"))
+        older = gr.HTML(elem_id="attribution-older")
+        words = gr.HTML(ASK, elem_id="attribution-words", elem_classes="ks-told")
     return {
         "pairs": pairs, "sigma": sigma, "carried": carried, "factor_buttons": buttons, "factors_older": older,
         "factors": words, "by_band": by_band, "by_level": by_level, "factor_request": gr.State(None),
     }  # fmt: skip
 
 
-def build_factors(work: Workspace, edges: dict) -> FactorControls:
-    """Lay the part out and wire it.
+def build_factors(work: Workspace, views: Views, edges: dict) -> FactorControls:
+    """Lay the view out and wire it.
 
     Args:
         work: what it stands on.
+        views: the tab's.
         edges: the tab's controls low, high and order, by these names.
     """
-    gr.HTML(INTRO)
-    source = work.source
-    c = FactorControls(**_lay_out_frequencies(), **_lay_out_factors())
+    frame, source = views.frame, work.source
+    with frame.controls:
+        intro(SENTENCE, "", "carry")
+    c = FactorControls(**_lay_out_frequencies(frame), **_lay_out_factors(frame))
     part = FactorPart(work.library, c, work.bounded(RUN_SECONDS))
     counted = wire_run(
         part.frequency_run, c.frequency_buttons, part.frequencies, {**source.named, **edges, **c.named("pictures")},
@@ -175,8 +179,8 @@ def build_factors(work: Workspace, edges: dict) -> FactorControls:
         {"model": source.model, **edges, **c.named("pairs", "sigma", "carried")},
         c.listed("factors", "by_band", "by_level", "factor_request"),
     )  # fmt: skip
-    for event in (counted, attributed, work.shown):
-        event.success(
+    for event in (counted.success, attributed.success, views.opened["carry"]):
+        event(
             guarded(part.remarks), [*source.inputs, c.frequency_request, c.factor_request],
             [c.frequencies_older, c.factors_older], **REMARK,
         )  # fmt: skip

@@ -1,9 +1,10 @@
-"""Tab "Flow images": pictures from the same noise by up to four flows and samplers, with what they see on the way."""
+"""Views "Pictures" and "Picture sweep" of "Flows": pictures from the same noise by up to four flows and samplers."""
 
 from __future__ import annotations
 
+import functools
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import gradio as gr
@@ -16,9 +17,9 @@ from analysis.core.progress import Report
 from analysis.figures.flow import calls_figure
 from analysis.flow.images import (
     EXACT_NFE,
+    IMAGE_PATHS,
     MAX_PICTURES,
     NOISY,
-    PATHS,
     TRAIN,
     ExactDistance,
     FlowPicturesRequest,
@@ -27,19 +28,19 @@ from analysis.flow.images import (
     PictureSweepRequest,
     PictureSweepResult,
 )
-from analysis.flow.settings import MAX_NFE
-from analysis.recipes.settings import Settings
+from analysis.flow.settings import MAX_NFE, SideBySideRequest
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
 from ui.components.html import facts, figure_html, heading, row_html
+from ui.components.layout import Frame, details, group, intro, only
 from ui.components.players import Panel, images_player, images_value, tiled
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import PROGRESS, RUN_SECONDS, LongRun, RunButtons, Superseded, run_buttons, wire_run
-from ui.source import DICE, NO_CLASS, BuiltTab, Workspace, usable_seed
+from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, usable_seed
 from ui.tabs.flow_settings import (
     LETTERS,
     NFE,
@@ -53,11 +54,12 @@ from ui.tabs.flow_settings import (
     setting_column,
 )
 
-INTRO = """<p class="ks-intro">The same noise becomes pictures in up to four ways, a few network calls each. Under the
-slider: what each expects the picture to be at that moment, x̂₁, and the noisy state itself.</p>
-<p class="ks-formula">v = (x̂₁ − x)/(1 − t) − (σ₀²/2) s, &nbsp;s = ∇ log p<sub>t</sub> = (t x̂₁ − x)/V₀ &nbsp;·&nbsp;
-published drift √(1 − Σγ σ<sub>t</sub>²) (x̂₁ − x)/(1 − t) + (γ₁ − ½) σ<sub>t</sub>² s + γ₂ σ<sub>t</sub>² ξ² + γ₃
-σ<sub>t</sub>² ξ³, &nbsp;σ<sub>t</sub> = σ₀ √(t (1 − t))</p>"""
+SENTENCE = "The same noise becomes pictures in up to four ways, a few network calls each."
+FORMULA = """x̂₁: what each expects the picture to be at that moment &nbsp;·&nbsp; v = (x̂₁ − x)/(1 − t) − (σ₀²/2) s,
+&nbsp;s = ∇ log p<sub>t</sub> = (t x̂₁ − x)/V₀ &nbsp;·&nbsp; published drift √(1 − Σγ σ<sub>t</sub>²) (x̂₁ − x)/(1 − t)
++ (γ₁ − ½) σ<sub>t</sub>² s + γ₂ σ<sub>t</sub>² ξ² + γ₃ σ<sub>t</sub>² ξ³, &nbsp;σ<sub>t</sub> = σ₀ √(t (1 − t))"""
+SWEEP_SENTENCE = "How far each setting ends from its net's exact flow, over 1 to 20 calls."
+PRESETS = (1, 5)  # calls
 DISTANCE_WORDS = """<p class="ks-line">The exact flow is the plain ODE of the <em>same net</em> from the same noise, in
 {nfe} calls. The distance to it is the error of a sampler, not of a net: a small one says nothing of how good the
 pictures are. Momentum without noise heads for another law than the flow’s, and “matched noise” and “bridge SDE” draw
@@ -340,13 +342,13 @@ class FlowImages:
             c.sweep_figure: gr.update(value=calls_figure(result, names).to_json(), visible=True),
         }
 
-    def fill(self, recipe: Settings) -> dict:
-        """A recipe's settings as values of the controls.
+    def fill(self, request: SideBySideRequest) -> dict:
+        """A recipe's request as values of the controls.
 
         Raises:
             UserError: what the page cannot show.
         """
-        request, c = recipe.request(), self.controls
+        c = self.controls
         first = request.asked[0]
         return {
             c.data: first.data, **self.classes(first.data, first.label), c.pictures: in_a_row(first.seeds),
@@ -360,87 +362,103 @@ class FlowImages:
 
 def _setting(letter: str, path: str, sampler: str) -> Setting:
     paths = gr.Dropdown(
-        [(PATH_NAMES[p], p) for p in PATHS], value=path, label="Net", info="trained on this path",
+        [(PATH_NAMES[p], p) for p in IMAGE_PATHS], value=path, label="Net", info="trained on this path",
         elem_id=f"images-path-{letter.lower()}", filterable=False, min_width=100, render=False,
     )  # fmt: skip
     orders = ("first order; the term vanishes at 0.5", "second order: a derivative a call", "third: two a call")
     return setting_column("images", letter, path, sampler, paths=paths, orders=orders, gammas=GAMMAS, sigma0=False)
 
 
-def _shared_row(flows: ImageFlows) -> dict:
+def _shared_controls(flows: ImageFlows) -> dict:
     """What all settings have in common."""
     parts: dict = {}
     first = flows.kinds[0].data
     label = FlowImages(flows, FlowImagesControls.names()).classes(first)["label"]
-    with gr.Row():
-        parts["data"] = gr.Dropdown(
-            [k.data for k in flows.kinds], value=first, label="Data", info="what the nets have learned",
-            elem_id="images-data", filterable=False, min_width=140,
-        )  # fmt: skip
-        parts["label"] = gr.Dropdown(
-            label["choices"], value=NO_CLASS, label="Class", info="of the pictures", elem_id="images-label",
-            visible=label["visible"], filterable=False, min_width=140,
-        )  # fmt: skip
-        parts["pictures"] = gr.Slider(
-            1, MAX_PICTURES, PICTURES, step=1, label="Pictures", info="1 to 8, of seeds in a row",
-            elem_id="images-pictures", buttons=["reset"], min_width=170,
-        )  # fmt: skip
+    with group():
+        with gr.Row(elem_classes="ks-two"):
+            parts["data"] = gr.Dropdown(
+                [k.data for k in flows.kinds], value=first, label="Data", info="what the nets have learned",
+                elem_id="images-data", filterable=False, min_width=120,
+            )  # fmt: skip
+            parts["label"] = gr.Dropdown(
+                label["choices"], value=NO_CLASS, label="Class", info="of the pictures", elem_id="images-label",
+                visible=label["visible"], filterable=False, min_width=120,
+            )  # fmt: skip
+        with gr.Row(elem_classes="ks-buttons"):
+            parts["presets"] = tuple(
+                (gr.Button(f"{n} call{'s' if n > 1 else ''}", size="sm", min_width=80, elem_id=f"images-preset-{n}"), n)
+                for n in PRESETS
+            )
         parts["nfe_all"] = gr.Slider(
             1, MAX_NFE, NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="images-nfe-all",
-            buttons=["reset"], min_width=170,
+            buttons=["reset"],
         )  # fmt: skip
-        parts["grid"] = gr.Radio(
-            ["uniform", "cosine"], value="uniform", label="Steps", info="cosine: dense at both ends",
-            elem_id="images-grid", min_width=150,
-        )  # fmt: skip
-        with gr.Column(min_width=120, scale=0):
+        with gr.Row(elem_classes="ks-two"):
             parts["seed"] = gr.Number(
                 0, label="Noise seed", info="of the first", precision=0, minimum=0, elem_id="images-seed", min_width=110
             )
-            parts["dice"] = gr.Button("New noise", size="sm", elem_id="images-dice", min_width=110)
+            parts["dice"] = gr.Button("New noise", size="sm", elem_id="images-dice", min_width=90)
+        with gr.Accordion("More", open=False, elem_id="images-more"):
+            parts["pictures"] = gr.Slider(
+                1, MAX_PICTURES, PICTURES, step=1, label="Pictures", info="1 to 8, of seeds in a row",
+                elem_id="images-pictures", buttons=["reset"],
+            )  # fmt: skip
+            parts["grid"] = gr.Radio(
+                ["uniform", "cosine"], value="uniform", label="Steps", info="cosine: dense at both ends",
+                elem_id="images-grid",
+            )  # fmt: skip
     return parts
 
 
-def _measurements() -> dict:
+def _measurements(frame: Frame) -> dict:
     """The distance to the exact flow, and the sweep."""
     parts: dict = {}
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Distance to the exact flow", "how much of it the few calls miss"))
-        parts["words"] = gr.HTML(elem_id="images-words", elem_classes="ks-told")
-        parts["exact"] = gr.HTML(elem_id="images-exact")
-        gr.HTML(DISTANCE_WORDS.format(nfe=EXACT_NFE))
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Sweep", "the settings above over NFE"))
-        parts["sweep_buttons"] = run_buttons("Sweep", "images-sweep")
-        parts["sweep_words"] = gr.HTML(ASK, elem_id="images-sweep-words", elem_classes="ks-told")
+    with frame.readings:
+        with group("images"):
+            gr.HTML(heading("Distance to the exact flow"))
+            parts["words"] = gr.HTML(elem_id="images-words", elem_classes="ks-told")
+            parts["exact"] = gr.HTML(elem_id="images-exact")
+            gr.HTML(details("What the distance says", DISTANCE_WORDS.format(nfe=EXACT_NFE)))
+        with group("images-sweep"):
+            parts["sweep_words"] = gr.HTML(ASK, elem_id="images-sweep-words", elem_classes="ks-told")
+    with frame.controls:
+        intro(SWEEP_SENTENCE, "", "images-sweep")
+        with group("images-sweep"):
+            parts["sweep_buttons"] = run_buttons("Sweep", "images-sweep")
+    with frame.stage, gr.Column(min_width=0, elem_classes=only("images-sweep")):
         parts["sweep_figure"] = plot(
             None, visible=False, elem_id="images-sweep-plot", label="Distance over network calls"
         )
     return parts
 
 
-def build_flow_images(work: Workspace, page: gr.Tab) -> BuiltTab:
+def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
     """Lay the tab out and wire it; nothing is computed before it is opened. Without a model it says how to get one."""
-    flows = work.studio.images
-    gr.HTML(INTRO)
+    flows, frame = work.studio.images, views.frame
+    with frame.controls:
+        intro(SENTENCE, FORMULA, "images")
     if not flows.kinds:
-        gr.HTML(NONE, elem_id="images-none")
+        with frame.stage:
+            gr.HTML(NONE, elem_id="images-none")
         return BuiltTab(None)
-    parts = _shared_row(flows)
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Side by side", "the same noise in all; move the slider or press play"))
+    with frame.controls:
+        parts = _shared_controls(flows)
+    presets = parts.pop("presets")
+    with frame.stage, gr.Column(min_width=0, elem_classes=only("images")):
         parts["player"] = images_player(elem_id="images-player")
+    with frame.readings, group("images"):
         parts["save"] = save_bar(elem_id="images-keep")
-    with gr.Row(elem_classes="ks-flow-settings"):
+    parts |= _measurements(frame)
+    with frame.controls:
         settings = tuple(_setting(letter, *start) for letter, start in zip(LETTERS, START, strict=True))
-    c = FlowImagesControls(settings, **parts, **_measurements())
+    c = FlowImagesControls(settings, **parts)
     tab = FlowImages(flows, c, work.bounded(RUN_SECONDS))
-    rerun = _wire(tab, page)
+    rerun = _wire(tab, views, presets)
     outputs = [*c.listed(*FILLED), *c.by_letter().values()]
     return BuiltTab(c, RecipeBinding(("flow_images",), "images", outputs, tab.fill, rerun))
 
 
-def _wire(tab: FlowImages, page: gr.Tab) -> Callable[[Dependency], None]:
+def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Dependency], None]:
     """Connect the handlers; gives what looks again after an event that set the controls."""
     c = tab.controls
     live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
@@ -454,7 +472,7 @@ def _wire(tab: FlowImages, page: gr.Tab) -> Callable[[Dependency], None]:
         "fn": guarded(tab.watched_distances), **asked, "outputs": [c.words, c.exact], "show_progress_on": c.words,
         "trigger_mode": "always_last", **EXACT_QUEUE, **PRIVATE,
     }  # fmt: skip
-    looks = [page.select, c.label.input, c.pictures.release, c.grid.input, c.seed.change]
+    looks = [views.opened["images"], c.label.input, c.pictures.release, c.grid.input, c.seed.change]
     for s in c.settings:
         looks += [s.shown.input, *(part.release for part in s.listed("nfe", "gamma1", "gamma2", "gamma3"))]
     gr.on(looks, guarded(tab.wish), **asked, **ahead)
@@ -468,6 +486,12 @@ def _wire(tab: FlowImages, page: gr.Tab) -> Callable[[Dependency], None]:
         for chooser in (s.path, s.sampler):
             rerun(chooser.input(guarded(s.read), [s.path, s.sampler], s.listed("gamma1", "gamma2", "gamma3"), **live))
     every_nfe = [s.nfe for s in c.settings]
+
+    def set_all(n: int) -> dict:
+        return dict.fromkeys((c.nfe_all, *every_nfe), n)
+
+    for button, n in presets:
+        rerun(button.click(functools.partial(set_all, n), None, [c.nfe_all, *every_nfe], **live))
     rerun(c.nfe_all.release(lambda n: dict.fromkeys(every_nfe, n), c.nfe_all, every_nfe, **live))
     rerun(c.data.input(guarded(tab.classes), [c.data, c.label], c.label, **live))
     c.dice.click(None, None, c.seed, js=DICE, **PRIVATE)

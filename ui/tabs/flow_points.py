@@ -1,7 +1,8 @@
-"""Tab "Flow lab": flows in two dimensions side by side from the same noise, sweeps, and nets that train here."""
+"""Views "Plane", "Sweep" and "Draw and train" of "Flows": flows in the plane side by side, and nets that train here."""
 
 from __future__ import annotations
 
+import functools
 import html
 import json
 from collections.abc import Callable, Sequence
@@ -13,21 +14,22 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
 from analysis.figures.flow import gamma_figure, nfe_figure
-from analysis.flow.point_requests import DRAWN, KEY_PREFIX, Flow2DRequest, SweepRequest
-from analysis.flow.points import Flow2DResult, PointFlows, SweepResult
-from analysis.flow.settings import MAX_NFE, MAX_POINTS
-from analysis.recipes.settings import Settings
+from analysis.flow.clouds import DRAWN
+from analysis.flow.nets import KEY_PREFIX
+from analysis.flow.points import Flow2DRequest, Flow2DResult, PointFlows, SweepRequest, SweepResult
+from analysis.flow.settings import MAX_NFE, MAX_POINTS, SideBySideRequest
 from flow_core.densities.toys import TOYS
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
-from ui.components.html import facts, heading
+from ui.components.html import facts
+from ui.components.layout import Frame, details, group, intro, only
 from ui.components.players import Panel, flow_player, flow_value
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import DICE, BuiltTab, Workspace, usable_seed
+from ui.source import DICE, BuiltTab, Views, Workspace, usable_seed
 from ui.tabs.flow_settings import (
     LETTERS,
     NFE,
@@ -45,12 +47,13 @@ from ui.tabs.flow_settings import (
 )
 from ui.tabs.flow_training import TrainingPart, build_training, cells_of, own_net
 
-INTRO = """<p class="ks-intro">A flow carries noise to data in a few network calls. Up to four ways of doing so start
-here from the same noise, and data that none of them has seen says how well each arrives.</p>
-<p class="ks-formula">x<sub>t</sub> = t x₁ + (1 − t) x₀ + σ<sub>t</sub> ε, &nbsp;σ<sub>t</sub> = σ₀ √(t (1 − t))
-&nbsp;·&nbsp; exact velocity v = (x̂₁ − x)/(1 − t) − (σ₀²/2) s, &nbsp;s = ∇ log p<sub>t</sub> &nbsp;·&nbsp; published
-drift √(1 − Σγ σ<sub>t</sub>²) (x̂₁ − x)/(1 − t) + (γ₁ − ½) σ<sub>t</sub>² ξ¹ + γ₂ σ<sub>t</sub>² ξ²
-+ γ₃ σ<sub>t</sub>² ξ³, &nbsp;ξ¹ = s, &nbsp;ξ<sup>k+1</sup> = ∇ Σ ξ<sup>k</sup></p>"""
+SENTENCE = "A flow carries noise to data in a few network calls; here up to four ways start from the same noise."
+FORMULA = """x<sub>t</sub> = t x₁ + (1 − t) x₀ + σ<sub>t</sub> ε, &nbsp;σ<sub>t</sub> = σ₀ √(t (1 − t)) &nbsp;·&nbsp;
+exact velocity v = (x̂₁ − x)/(1 − t) − (σ₀²/2) s, &nbsp;s = ∇ log p<sub>t</sub> &nbsp;·&nbsp; published drift
+√(1 − Σγ σ<sub>t</sub>²) (x̂₁ − x)/(1 − t) + (γ₁ − ½) σ<sub>t</sub>² ξ¹ + γ₂ σ<sub>t</sub>² ξ² + γ₃ σ<sub>t</sub>² ξ³,
+&nbsp;ξ¹ = s, &nbsp;ξ<sup>k+1</sup> = ∇ Σ ξ<sup>k</sup>"""
+SWEEP_SENTENCE = "The settings of the plane over the number of calls, and those with momentum over its weight."
+PRESETS = (1, 5)  # calls
 MOMENTUM_WORDS = """<p class="ks-line">What theory says of momentum: adding η s to the drift keeps the law of
 x<sub>t</sub> only together with the noise √(2η) dW (“matched noise”). The published drift adds it without noise and
 lacks −(σ₀²/2) s, so with many calls it ends at another law than the data’s; γ₁ = ½ is where its first term vanishes,
@@ -269,13 +272,13 @@ class FlowLab:
         own, opened = nets_after(own, opened)
         return {self.controls.own: own, self.controls.opened: opened}
 
-    def fill(self, recipe: Settings) -> dict:
-        """A recipe's settings as values of the controls.
+    def fill(self, request: SideBySideRequest) -> dict:
+        """A recipe's request as values of the controls.
 
         Raises:
             UserError: what the page cannot show.
         """
-        request, c = recipe.request(), self.controls
+        c = self.controls
         first, (net, nets) = request.asked[0], opened_nets(request)
         bits = drawn_bits(first)
         paint = {c.drawing: bits, c.paper: json.dumps(json.loads(c.paper.value) | {"mask": bits})} if bits else {}
@@ -304,82 +307,104 @@ def _setting(letter: str, path: str, sampler: str) -> Setting:
     return setting_column("flow", letter, path, sampler, paths=paths, orders=orders, gammas=GAMMAS, sigma0=True)
 
 
-def _shared_row() -> dict:
+def _shared_controls() -> dict:
     """What all settings have in common."""
     parts: dict = {}
-    with gr.Row():
+    with group("flow", "sweep", "train"):
         parts["density"] = gr.Dropdown(
             DENSITIES, value=TOYS[0], label="Density", info="where the points shall arrive", elem_id="flow-density",
-            filterable=False, min_width=150,
+            filterable=False,
         )  # fmt: skip
+    with group("flow", "sweep"):
+        with gr.Row(elem_classes="ks-buttons"):
+            parts["presets"] = tuple(
+                (gr.Button(f"{n} call{'s' if n > 1 else ''}", size="sm", min_width=80, elem_id=f"flow-preset-{n}"), n)
+                for n in PRESETS
+            )
         parts["nfe_all"] = gr.Slider(
             1, MAX_NFE, NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="flow-nfe-all",
-            buttons=["reset"], min_width=170,
+            buttons=["reset"],
         )  # fmt: skip
-        parts["points"] = gr.Slider(
-            64, MAX_POINTS, POINTS, step=64, label="Points", info="64 to 2048; 400 are drawn", elem_id="flow-points",
-            buttons=["reset"], min_width=170,
-        )  # fmt: skip
-        parts["grid"] = gr.Radio(
-            ["uniform", "cosine"], value="uniform", label="Steps", info="cosine: dense at both ends",
-            elem_id="flow-grid", min_width=150,
-        )  # fmt: skip
-        parts["net"] = gr.Radio(
-            [("trained net if there is one", "auto"), ("exact oracle", "oracle")], value="auto", label="Network",
-            info="the oracle is the closed form: a perfect net", elem_id="flow-net", min_width=230,
-        )  # fmt: skip
-        with gr.Column(min_width=120, scale=0):
+        with gr.Row(elem_classes="ks-two"):
             parts["seed"] = gr.Number(
                 0, label="Noise seed", info="from 0", precision=0, minimum=0, elem_id="flow-seed", min_width=110
             )
-            parts["dice"] = gr.Button("New noise", size="sm", elem_id="flow-dice", min_width=110)
+            parts["dice"] = gr.Button("New noise", size="sm", elem_id="flow-dice", min_width=90)
+        with gr.Accordion("More", open=False, elem_id="flow-more"):
+            parts["points"] = gr.Slider(
+                64, MAX_POINTS, POINTS, step=64, label="Points", info="64 to 2048; 400 are drawn",
+                elem_id="flow-points", buttons=["reset"],
+            )  # fmt: skip
+            parts["grid"] = gr.Radio(
+                ["uniform", "cosine"], value="uniform", label="Steps", info="cosine: dense at both ends",
+                elem_id="flow-grid",
+            )  # fmt: skip
+            parts["net"] = gr.Radio(
+                [("trained net if there is one", "auto"), ("exact oracle", "oracle")], value="auto", label="Network",
+                info="the oracle is the closed form: a perfect net", elem_id="flow-net",
+            )  # fmt: skip
     return parts
 
 
-def _sweep_panel() -> dict:
+def _sweep_view(frame: Frame) -> dict:
     """The sweep's buttons, sentence and figures."""
     parts: dict = {}
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Sweep", "the settings above over NFE, and those with momentum over γ₁"))
-        parts["sweep_buttons"] = run_buttons("Sweep", "flow-sweep")
+    with frame.controls:
+        intro(SWEEP_SENTENCE, "", "sweep")
+        with group("sweep"):
+            parts["sweep_buttons"] = run_buttons("Sweep", "flow-sweep")
+    with frame.readings, group("sweep"):
         parts["sweep_words"] = gr.HTML(ASK, elem_id="flow-sweep-words", elem_classes="ks-told")
-        with gr.Row():
-            for of, label in (("nfe", "MMD² over network calls"), ("gamma", "MMD² over gamma1")):
-                with gr.Column(scale=1, min_width=300):
-                    parts[f"sweep_{of}"] = plot(None, visible=False, elem_id=f"flow-sweep-{of}", label=label)
+    with frame.stage, gr.Column(min_width=0, elem_classes=only("sweep")):
+        for of, label in (("nfe", "MMD² over network calls"), ("gamma", "MMD² over gamma1")):
+            parts[f"sweep_{of}"] = plot(None, visible=False, elem_id=f"flow-sweep-{of}", label=label)
     return parts
 
 
-def build_flow_lab(work: Workspace, page: gr.Tab) -> BuiltTab:
+def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
     """Lay the tab out and wire it; nothing is computed before it is opened."""
-    flows = work.studio.points
-    gr.HTML(INTRO)
-    parts = _shared_row()
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Side by side", "the same noise in all; grey: the exact density"))
+    flows, frame = work.studio.points, views.frame
+    with frame.controls:
+        intro(SENTENCE, FORMULA, "flow")
+        parts = _shared_controls()
+    presets = parts.pop("presets")
+    with frame.stage, gr.Column(min_width=0, elem_classes=only("flow")):
         parts["player"] = flow_player(elem_id="flow-player")
+    with frame.readings, group("flow"):
         parts["words"] = gr.HTML(elem_id="flow-words")
         parts["save"] = save_bar(elem_id="flow-keep")
-    with gr.Row(elem_classes="ks-flow-settings"):
+        gr.HTML(details("What theory says of momentum", MOMENTUM_WORDS))
+    parts |= _sweep_view(frame) | {
+        name: gr.State(value) for name, value in (("own", ()), ("drawing", ""), ("opened", ()))
+    }
+    with frame.controls, group("flow", "sweep", css="ks-plain"):
         settings = tuple(_setting(letter, *start) for letter, start in zip(LETTERS, START, strict=True))
-    gr.HTML(MOMENTUM_WORDS)
-    parts |= _sweep_panel() | {name: gr.State(value) for name, value in (("own", ()), ("drawing", ""), ("opened", ()))}
-    training = build_training(flows, work.bounded(RUN_SECONDS), parts["density"], parts["drawing"], parts["own"])
+    training = build_training(
+        flows, work.bounded(RUN_SECONDS), frame, parts["density"], parts["drawing"], parts["own"]
+    )  # fmt: skip
     c = FlowControls(settings, **parts, paper=training.paper)
     lab = FlowLab(flows, c, work.bounded(RUN_SECONDS))
-    rerun = _wire(lab, page, training)
+    rerun = _wire(lab, views, training, presets)
     outputs = [*c.listed(*FILLED), *c.by_letter().values()]
     return BuiltTab(c, RecipeBinding(("flow_2d",), "flow", outputs, lab.fill, rerun))
 
 
-def _wire(lab: FlowLab, page: gr.Tab, training: TrainingPart) -> Callable[[Dependency], None]:
+def _wire(lab: FlowLab, views: Views, training: TrainingPart, presets: Sequence) -> Callable[[Dependency], None]:
     """Connect the handlers; gives what looks again after an event that set the controls."""
     c = lab.controls
     live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     asked = {**c.named(*SHARED), **c.by_letter()}
     again = {"fn": guarded(lab.show), "inputs_kwargs": asked, "outputs": c.listed("player", "words", "save"), **live}
     # of sliders "release" too: it is what Gradio's reset button tells
-    looks = [page.select, c.density.input, c.points.input, c.points.release, c.grid.input, c.net.input, c.seed.change]
+    looks = [
+        views.opened["flow"],
+        c.density.input,
+        c.points.input,
+        c.points.release,
+        c.grid.input,
+        c.net.input,
+        c.seed.change,
+    ]
     for s in c.settings:
         sliders = s.listed("nfe", "sigma0", "gamma1", "gamma2", "gamma3")
         looks += [s.shown.input, *(e for part in sliders for e in (part.input, part.release))]
@@ -388,10 +413,17 @@ def _wire(lab: FlowLab, page: gr.Tab, training: TrainingPart) -> Callable[[Depen
             chosen.success(**again)
     gr.on(looks, **again, trigger_mode="always_last")
     every_nfe = [s.nfe for s in c.settings]
+
+    def set_all(n: int) -> dict:
+        return dict.fromkeys((c.nfe_all, *every_nfe), n)
+
     spread = gr.on(
         [c.nfe_all.input, c.nfe_all.release], lambda n: dict.fromkeys(every_nfe, n), c.nfe_all, every_nfe, **live
     )
-    for event in (spread, training.trained, training.painted):
+    answers = [spread, training.trained, training.painted]
+    for button, n in presets:
+        answers.append(button.click(functools.partial(set_all, n), None, [c.nfe_all, *every_nfe], **live))
+    for event in answers:
         event.success(**again)
     c.dice.click(None, None, c.seed, js=DICE, **PRIVATE)
     wire_run(lab.run, c.sweep_buttons, lab.sweep, asked, c.listed("sweep_words", "sweep_nfe", "sweep_gamma"))

@@ -12,16 +12,16 @@ from analysis.core.errors import UserError
 from analysis.core.fields import MAX_GAMMA
 from analysis.figures.sheets import clouds_sheet, pictures_sheet
 from analysis.flow.images import MAX_PICTURES, ImageFlows
-from analysis.flow.point_requests import KEY_PREFIX, Flow2DRequest
-from analysis.flow.points import PointFlows
-from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.nets import KEY_PREFIX
+from analysis.flow.points import Flow2DRequest, PointFlows
+from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA, SideBySideRequest
 from analysis.recipes.recipe import Recipe
 from analysis.recipes.replay import describe_flows
 from analysis.series.forecast import SeriesForecasts
 from flow_core.samplers import MOMENTUM, SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
+from ui.components.layout import group
 from ui.components.players import Panel
 from ui.components.save_bar import save_value
 
@@ -145,7 +145,7 @@ def setting_column(
     """
     name = letter.lower()
     sigma_seen, *gammas_seen = read_by(path, sampler).values()
-    with gr.Column(elem_classes="ks-panel", min_width=230):
+    with group(css="ks-group ks-setting"):
         shown = gr.Checkbox(True, label=letter, info="show this setting", elem_id=f"{prefix}-shown-{name}")
         paths.render()
         samplers = gr.Dropdown(

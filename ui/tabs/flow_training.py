@@ -13,12 +13,13 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
 from analysis.figures.flow import loss_figure, preview_figure
-from analysis.flow.nets import TrainStep
-from analysis.flow.point_requests import DRAWN, TrainRequest
+from analysis.flow.clouds import DRAWN
+from analysis.flow.nets import TrainRequest, TrainStep
 from analysis.flow.points import PointFlows
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from ui.components.controls import Controls
 from ui.components.html import heading
+from ui.components.layout import Frame, group, intro, only
 from ui.components.painter import canvas, painted
 from ui.components.plot import plot
 from ui.server.errors import guarded, sentence_of
@@ -89,6 +90,7 @@ class TrainingControls(Controls):
     wish: gr.State
 
 
+SENTENCE = "Draw where the points shall be, and watch a small net learn the way there."
 QUESTION = ("density", "drawing", "path", "sigma0", "steps", "seed", "own")
 
 
@@ -201,57 +203,54 @@ class TrainingPart:
     painted: Dependency
 
 
-def _lay_out() -> dict:
+def _lay_out(frame: Frame) -> dict:
     parts: dict = {}
-    with gr.Row():
-        with gr.Column(elem_classes="ks-panel", min_width=260, scale=1):
-            gr.HTML(heading("Draw a density", "32 × 32 cells on [−4, 4]², uniform in each"))
+    with frame.controls:
+        intro(SENTENCE, "", "train")
+        with group("train"):
+            with gr.Row(elem_classes="ks-buttons"):
+                parts["start"] = gr.Button("Train", variant="primary", elem_id="flow-train-start", min_width=120)
+                parts["stop"] = gr.Button("Stop", interactive=False, elem_id="flow-train-stop", min_width=90)
+            parts["path"] = gr.Radio(
+                TRAINED_PATHS, value="idff", label="Path", info="and what the net says", elem_id="flow-train-path"
+            )
+            parts["steps"] = gr.Slider(
+                100, 6000, STEPS, step=100, label="Steps", info="of 256 points, 100 to 6000",
+                elem_id="flow-train-steps", buttons=["reset"],
+            )  # fmt: skip
+            parts["sigma0"] = gr.Slider(
+                0.05, MAX_SIGMA, 0.2, step=0.05, label="σ₀", info="noise of the IDFF path",
+                elem_id="flow-train-sigma", buttons=["reset"],
+            )  # fmt: skip
+            parts["seed"] = gr.Number(0, label="Seed", info="from 0", precision=0, minimum=0, elem_id="flow-train-seed")
+    with frame.stage, gr.Row(elem_classes=["ks-pair", *only("train")], equal_height=False):
+        with gr.Column(min_width=0):
+            gr.HTML(heading("Draw here", "32 × 32 cells on [−4, 4]²"))
             blank = np.full((DRAWING_SIDE, DRAWING_SIDE, 3), 236, np.uint8)
             parts["paper"] = canvas(blank, _mask("") * np.uint8(255), label="Density to draw", elem_id="flow-paper")
-        with gr.Column(elem_classes="ks-panel", min_width=300, scale=2):
-            gr.HTML(heading("Train a net", "on the density chosen at the top"))
-            with gr.Row():
-                parts["path"] = gr.Radio(
-                    TRAINED_PATHS, value="idff", label="Path", info="and what the net says", elem_id="flow-train-path"
-                )
-                parts["sigma0"] = gr.Slider(
-                    0.05, MAX_SIGMA, 0.2, step=0.05, label="σ₀", info="noise of the IDFF path",
-                    elem_id="flow-train-sigma", buttons=["reset"], min_width=140,
-                )  # fmt: skip
-                parts["steps"] = gr.Slider(
-                    100, 6000, STEPS, step=100, label="Steps", info="of 256 points, 100 to 6000",
-                    elem_id="flow-train-steps", buttons=["reset"], min_width=140,
-                )  # fmt: skip
-                parts["seed"] = gr.Number(
-                    0, label="Seed", info="from 0", precision=0, minimum=0, elem_id="flow-train-seed", min_width=80
-                )
-            with gr.Row(elem_classes="ks-buttons"):
-                parts["start"] = gr.Button(
-                    "Train", variant="primary", elem_id="flow-train-start", min_width=120, scale=0
-                )
-                parts["stop"] = gr.Button("Stop", interactive=False, elem_id="flow-train-stop", min_width=90, scale=0)
-            parts["status"] = gr.HTML(ASK, elem_id="flow-train-status", elem_classes="ks-told")
-            with gr.Row():
-                with gr.Column(min_width=260):
-                    parts["preview"] = plot(None, elem_id="flow-train-preview", label="Points of the net in training")
-                with gr.Column(min_width=260):
-                    parts["loss"] = plot(None, elem_id="flow-train-loss", label="Loss over steps")
+        with gr.Column(min_width=0):
+            gr.HTML(heading("What the net has learned", "its points over the density"))
+            parts["preview"] = plot(None, elem_id="flow-train-preview", label="Points of the net in training")
+            parts["loss"] = plot(None, elem_id="flow-train-loss", label="Loss over steps")
+    with frame.readings, group("train"):
+        parts["status"] = gr.HTML(ASK, elem_id="flow-train-status", elem_classes="ks-told")
     return parts
 
 
 def build_training(
-    flows: PointFlows, patience: float, density: gr.Dropdown, drawing: gr.State, own: gr.State
+    flows: PointFlows, patience: float, frame: Frame, density: gr.Dropdown, drawing: gr.State, own: gr.State
 ) -> TrainingPart:
-    """Lay the part out and wire it.
+    """Lay the view out and wire it.
 
     Args:
         flows: trains.
         patience: seconds that a training may take.
+        frame: the columns of its tab.
         density: the tab's choice of a density.
         drawing: state, the drawing as text.
         own: state, the visitor's nets.
     """
-    c = TrainingControls(density, drawing, own, **_lay_out(), wish=gr.State(0))
+    c = TrainingControls(density, drawing, own, **_lay_out(frame), wish=gr.State(0))
     trainer = Trainer(flows, c, patience)
     quick = {"queue": False, "show_progress": "hidden", **PRIVATE}
     pair = c.listed("start", "stop")

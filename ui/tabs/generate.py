@@ -1,4 +1,4 @@
-"""Tab "Generate & trajectory": a picture in one call, more seeds, and the way there beside the teacher's."""
+"""Workspace "Watch": a picture in one call, the way there beside the teacher's, the pipeline, and more seeds."""
 
 from __future__ import annotations
 
@@ -10,31 +10,53 @@ from gradio.events import Dependency
 
 from analysis.core.progress import Report
 from analysis.recipes import recipe as recipes
-from analysis.recipes.settings import Settings
 from analysis.workbench.images import MAX_STEPS, MIN_STEPS, GenerateRequest, TrajectoryRequest, TrajectoryResult
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
-from ui.components.html import facts, figure_html, heading, model_card, strip
+from ui.components.html import facts, figure_html, heading, model_card, pipeline_html, strip
+from ui.components.layout import details, group, intro
 from ui.components.players import player, player_value
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import PROGRESS, RUN_SECONDS, Latest, Superseded, deadline
 from ui.server.startup import DEFAULT_STEPS
-from ui.source import BuiltTab, Workspace, fitting_label, usable_seed
+from ui.source import BuiltTab, Views, Workspace, fitting_label, place_line_and_lock, usable_seed
+from ui.theme import script
 
 SHEET = 12
-INTRO = """<p class="ks-intro">A Koopman model turns noise into a picture with <b>one</b> network call, because in its
-latent space time is a matrix exponential: every moment between noise and picture can be read off, not only the end.</p>
-<p class="ks-formula">x(t) = D( e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp; E encoder, D decoder, A one
-2×2 block [α, β; −β, α] a mode &nbsp;·&nbsp; τ = 1 at noise (σ = 80), τ = 0 at the picture (σ = 0.002)</p>"""
+SENTENCE = "Noise to picture in one step; see and change every moment between."
+FORMULA = """x(t) = D( e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp; E encoder, D decoder, A one 2×2 block
+[α, β; −β, α] a mode &nbsp;·&nbsp; τ = 1 at noise (σ = 80), τ = 0 at the picture (σ = 0.002)"""
+# what opens, title, words, picture
+CARDS = (
+    ("restore", "Paint a hole", "and let the model fill it",
+     '<rect x="5" y="5" width="30" height="30" rx="3"/><rect class="ks-fill" x="13" y="13" width="14" height="14"/>'),
+    ("edit", "Mix two pictures", "by level and by band",
+     '<circle cx="15" cy="20" r="10"/><circle class="ks-see-through" cx="25" cy="20" r="10"/>'),
+    ("train", "Draw a shape and train", "a flow learns it in seconds",
+     '<path d="M5 30 Q 12 5 20 20 T 35 10" fill="none"/><circle class="ks-fill" cx="35" cy="10" r="3"/>'),
+)  # fmt: skip
+
+
+def cards_html() -> str:
+    """Three ways on; each opens its view."""
+    return f'<div class="ks-cards">{"".join(map(_card, CARDS))}</div>'
+
+
+def _card(card: tuple[str, str, str, str]) -> str:
+    view, title, words, drawing = card
+    return (
+        f'<button type="button" class="ks-door" data-open="{view}"><svg viewBox="0 0 40 40" aria-hidden="true">'
+        f"{drawing}</svg><span><b>{title}</b> {words}</span></button>"
+    )
 
 
 @dataclass(frozen=True)
 class GenerateControls(Controls):
-    """Components of the tab; `first` is the first seed of the sheet."""
+    """Components of the tab; `first` is the first seed of the sheet, `known` the model and class that are shown."""
 
     picture: gr.HTML
     cost: gr.HTML
@@ -46,7 +68,9 @@ class GenerateControls(Controls):
     save_path: gr.HTML
     steps: gr.Slider
     about: gr.HTML
+    pipeline: gr.HTML
     first: gr.State
+    known: gr.State
 
 
 def comparison(result: TrajectoryResult) -> str:
@@ -93,10 +117,20 @@ class GenerateTab:
         recipe = recipes.describe(request, bench)
         c = self.controls
         return {
-            c.picture: figure_html(result.pictures[0], f"seed {seed}", bench.name, css="ks-hero"),
+            c.picture: figure_html(
+                result.pictures[0], f"seed {seed}", bench.name, f"{bench.name}-seed{seed}.png", css="ks-hero"
+            ),
             c.cost: facts((str(result.nfe), calls), (f"{1000 * result.seconds:.0f} ms", "on this machine")),
             c.save_picture: save_value(result.pictures[0], recipe, f"{bench.name}-seed{seed}"),
         }
+
+    def fresh(self, model: str, seed: int | None, label: int, first: int, known: tuple | None) -> dict:
+        """What `picture` gives; of another model or class than `known` the sheet, the card and the pipeline, too."""
+        shown, label = self.picture(model, seed, label), fitting_label(self.library, model, label)
+        if shown == gr.skip() or known == (model, label):
+            return shown
+        more = {} if known and known[0] == model else self.about(model)
+        return {**shown, **more, **self.sheet(model, label, first), self.controls.known: (model, label)}
 
     def sheet(self, model: str, label: int, first: int) -> dict:
         """SHEET pictures with their seeds, from seed `first` on."""
@@ -125,7 +159,7 @@ class GenerateTab:
         c = self.controls
         return {
             c.player: player_value(result, bench.name, seed),
-            c.path_cost: comparison(result) + facts(*costs),
+            c.path_cost: comparison(result) + details("What each path costs", facts(*costs)),
             c.save_path: save_value(strip(result.koopman), recipe, f"{bench.name}-seed{seed}-trajectory"),
         }
 
@@ -159,72 +193,94 @@ class GenerateTab:
             return gr.skip()
         return min(max(int(first), 0) + int(event.index) % SHEET, MAX_SEED)
 
-    def fill(self, settings: Settings) -> dict:
+    def about(self, model: str) -> dict:
+        """The model's card, and its pipeline."""
+        c = self.controls
+        entries = self.library.get(model).spectrum().entries
+        return {c.about: model_card(self.library.info(model)), c.pipeline: pipeline_html(entries)}
+
+    def fill(self, request: GenerateRequest | TrajectoryRequest) -> dict:
         """A recipe's steps."""
-        return {self.controls.steps: settings.steps} if settings.kind == "trajectory" else {}
+        return {self.controls.steps: request.steps} if isinstance(request, TrajectoryRequest) else {}
 
 
-def _lay_out(first: dict, library: ModelLibrary, model: str) -> GenerateControls:
+def _lay_out(first: dict, work: Workspace, views: Views) -> GenerateControls:
     """The components with their first values, by name."""
-    gr.HTML(INTRO)
-    with gr.Row():
-        with gr.Column(scale=3, min_width=300):
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                picture = gr.HTML(first["picture"], elem_id="hero")
-                cost = gr.HTML(first["cost"], elem_id="hero-facts")
-                save_picture = save_bar(first["save_picture"], elem_id="keep-picture")
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                gr.HTML(heading("More seeds", "click one to look at it"))
-                sheet = gr.Gallery(
-                    first["sheet"], columns=4, allow_preview=False, object_fit="contain", format="png",
-                    show_label=False, container=False, buttons=[], elem_id="sheet", interactive=False, height="auto",
-                )  # fmt: skip
-                next_sheet = gr.Button("Next 12 seeds", size="sm", elem_id="next-sheet")
-        with gr.Column(scale=7, min_width=300):
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                gr.HTML(heading("From noise to picture", "move the slider or press play"))
-                film = player(first["player"], elem_id="player")
-                path_cost = gr.HTML(first["path_cost"], elem_id="trajectory-facts")
-                save_path = save_bar(first["save_path"], elem_id="keep-trajectory")
+    frame = views.frame
+    with frame.stage:
+        film = player(first["player"], elem_id="player")
+        path_cost = gr.HTML(first["path_cost"], elem_id="trajectory-facts")
+        gr.HTML(cards_html(), elem_id="doors")
+    with frame.controls:
+        intro(SENTENCE, FORMULA)
+        with group():
+            gr.HTML(heading("More seeds", "click one to look at it"))
+            sheet = gr.Gallery(
+                first["sheet"], columns=4, allow_preview=False, object_fit="contain", format="png",
+                show_label=False, container=False, buttons=[], elem_id="sheet", interactive=False, height="auto",
+            )  # fmt: skip
+            next_sheet = gr.Button("Next 12 seeds", size="sm", elem_id="next-sheet")
+            place_line_and_lock(work.source)
+        with group():
             steps = gr.Slider(
                 MIN_STEPS, MAX_STEPS, DEFAULT_STEPS, step=1, label="Teacher's steps", elem_id="steps",
                 info="noise levels of the Karras grid; the teacher calls its network about twice a level",
                 buttons=["reset"],
             )  # fmt: skip
-    with gr.Accordion("About this model", open=False, elem_id="about"):
-        about = gr.HTML(model_card(library.info(model)))
+    with frame.readings:
+        with group():
+            picture = gr.HTML(first["picture"], elem_id="hero")
+            cost = gr.HTML(first["cost"], elem_id="hero-facts")
+        with group():
+            gr.HTML(heading("How it works", "each box opens"))
+            pipeline = gr.HTML(first["pipeline"], js_on_load=script("pipeline.js"), elem_id="pipeline")
+        with group():
+            gr.HTML(heading("Keep", "the picture, or the way to it"))
+            save_picture = save_bar(first["save_picture"], elem_id="keep-picture")
+            save_path = save_bar(first["save_path"], elem_id="keep-trajectory")
+        with gr.Accordion("About this model", open=False, elem_id="about"):
+            about = gr.HTML(first["about"])
     return GenerateControls(
-        picture, cost, save_picture, sheet, next_sheet, film, path_cost, save_path, steps, about, gr.State(0)
+        picture,
+        cost,
+        save_picture,
+        sheet,
+        next_sheet,
+        film,
+        path_cost,
+        save_path,
+        steps,
+        about,
+        pipeline,
+        gr.State(0),
+        gr.State((work.source.start[0], work.source.start[2])),
     )
 
 
-def build_generate(work: Workspace, _: gr.Tab) -> BuiltTab:
-    """Lay the tab out and wire it; `work.shown` is set, the trajectory is wired after all tabs."""
+def build_generate(work: Workspace, views: Views) -> BuiltTab:
+    """Lay the tab out and wire it; `work.pipeline` is set."""
     library, source = work.library, work.source
     model, seed, label = source.start
     early = GenerateTab(library, GenerateControls.names())
     first = {
         **early.sheet(model, label, 0), **early.picture(model, seed, label),
-        **early.trajectory(model, seed, label, DEFAULT_STEPS),
+        **early.trajectory(model, seed, label, DEFAULT_STEPS), **early.about(model),
     }  # fmt: skip
-    c = _lay_out(first, library, model)
-    tab = GenerateTab(library, c)
+    c = _lay_out(first, work, views)
+    tab, work.pipeline = GenerateTab(library, c), c.pipeline
 
     quiet = {**MODEL_QUEUE, **PRIVATE, "show_progress": "hidden"}
     # Gradio 6.31 answers a deferred "always_last" listener by firing its whole event again, so two of them on one event
     # keep each other going for ever: each event has one at most, and the rest is attached to its success.
-    changed, wanted = source.another_picture, {**source.named, "steps": c.steps}
+    opened, wanted = views.opened["watch"], {**source.named, "steps": c.steps}
     ahead = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
-    gr.on([*changed, c.steps.release], guarded(tab.wish), inputs_kwargs=wanted, **ahead)
-    picture = c.listed("picture", "cost", "save_picture")
-    work.shown = gr.on(
-        changed, guarded(tab.picture), source.inputs, picture, trigger_mode="always_last", **quiet
-    )  # fmt: skip
-    gr.on(
-        [*source.another_model, source.label.input], guarded(tab.sheet), [source.model, source.label, c.first], c.sheet,
-        trigger_mode="multiple", **quiet,
-    )  # fmt: skip
-    gr.on(source.another_model, guarded(lambda name: model_card(library.info(name))), source.model, c.about, **ahead)
+    for event in (opened, c.steps.release):
+        event(guarded(tab.wish), inputs_kwargs=wanted, **ahead)
+    fresh = {
+        "fn": guarded(tab.fresh), "inputs_kwargs": {**source.named, **c.named("first", "known")},
+        "outputs": c.listed("picture", "cost", "save_picture", "sheet", "about", "pipeline", "known"), **quiet,
+    }  # fmt: skip
+    shown = opened(**fresh, trigger_mode="always_last")
     c.next_sheet.click(guarded(tab.next_sheet), [source.model, source.label, c.first], [c.sheet, c.first], **quiet)
     c.sheet.select(guarded(tab.choose), [c.first, source.locked], source.seed, show_progress="hidden", **PRIVATE)
 
@@ -232,13 +288,11 @@ def build_generate(work: Workspace, _: gr.Tab) -> BuiltTab:
         "fn": guarded(tab.watched_trajectory), "inputs_kwargs": wanted, "trigger_mode": "always_last",
         "outputs": c.listed("player", "path_cost", "save_path"), "show_progress_on": c.player, **MODEL_QUEUE, **PRIVATE,
     }  # fmt: skip
-
-    def wire_trajectory() -> None:
-        work.shown.success(**followed)
-        c.steps.release(**followed)
+    shown.success(**followed)
+    c.steps.release(**followed)
 
     def rerun(filled: Dependency) -> None:
-        filled.success(guarded(tab.wish), inputs_kwargs=wanted, **ahead).success(**followed)
+        filled.success(guarded(tab.wish), inputs_kwargs=wanted, **ahead)
+        filled.success(**fresh).success(**followed)
 
-    work.afterwards.append(wire_trajectory)
-    return BuiltTab(c, RecipeBinding(("generate", "trajectory"), "generate", [c.steps], tab.fill, rerun))
+    return BuiltTab(c, RecipeBinding(("generate", "trajectory"), "watch", [c.steps], tab.fill, rerun))

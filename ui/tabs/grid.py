@@ -1,4 +1,4 @@
-"""Panel "Grid over two parameters" of the tab Compare: made cell by cell, stopped at will, saved as one picture."""
+"""View "Grid" of "Change", over any two parameters: made cell by cell, stopped at will, saved as one picture."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from analysis.workbench.grids import AXES, GRID_KINDS, Cell, Grid
 from analysis.workbench.images import MAX_STEPS
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
-from ui.components.html import data_uri, heading
+from ui.components.html import data_uri
+from ui.components.layout import Frame, group, intro, only
 from ui.components.save_bar import saved_file, saver
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
 from ui.server.runs import LONG_QUEUE, RUN_SECONDS, Latest, Superseded
 from ui.source import Workspace, fitting_label, readable
 
+SENTENCE = f"A grid over any two parameters, at most {grids.MAX_GRID_CELLS} cells; everything else stays as in A."
 SINGLE = ""  # the second direction of a grid of one row
 EMPTY = '<div class="ks-card ks-hint">Choose two parameters and their values, then make the grid.</div>'
 
@@ -229,82 +231,75 @@ def _status(result: PartialGrid) -> str:
 
 def _directions(early: GridPanel) -> dict:
     """What a cell shows, both directions and their values."""
-    with gr.Row():
-        kind = gr.Dropdown(
-            [(title, key) for key, title in GRID_KINDS.items()], value="bands", label="What a cell shows",
-            info="one kind for the whole grid", elem_id="grid-kind", min_width=220, filterable=False,
+    kind = gr.Dropdown(
+        [(title, key) for key, title in GRID_KINDS.items()], value="bands", label="What a cell shows",
+        info="one kind for the whole grid", elem_id="grid-kind", filterable=False,
+    )  # fmt: skip
+    first, parts = early.axes("bands", "large", "seed"), {"kind": kind}
+    info = "separated by commas; 0..7 for whole numbers, 0..1:5 for five numbers evenly spaced"
+    for name, text, values, way in (
+        ("x", "From column to column", "across", "columns"), ("y", "From row to row", "down", "rows"),
+    ):  # fmt: skip
+        parts[name] = gr.Dropdown(
+            choices=first[name]["choices"], value=first[name]["value"], label=text,
+            info="the parameter that changes", elem_id=f"grid-{name}", filterable=False,
         )  # fmt: skip
-        first = early.axes("bands", "large", "seed")
-        axes = {
-            name: gr.Dropdown(
-                choices=first[name]["choices"], value=first[name]["value"], label=text,
-                info="the parameter that changes", elem_id=f"grid-{name}", min_width=180, filterable=False,
-            )
-            for name, text in (("x", "From column to column"), ("y", "From row to row"))
-        }  # fmt: skip
-    with gr.Row():
-        info = "separated by commas; 0..7 for whole numbers, 0..1:5 for five numbers evenly spaced"
-        texts = {
-            part: gr.Textbox(
-                early.usual(axes[name].value), label=f"Values, {way}", info=info, elem_id=f"values-{name}",
-                max_length=grids.MAX_TEXT,
-            )
-            for part, name, way in (("across", "x", "columns"), ("down", "y", "rows"))
-        }  # fmt: skip
-    return {"kind": kind, **axes, **texts}
+        parts[values] = gr.Textbox(
+            early.usual(parts[name].value), label=f"Values, {way}", info=info, elem_id=f"values-{name}",
+            max_length=grids.MAX_TEXT,
+        )  # fmt: skip
+    return parts
 
 
 def _fixed_settings() -> dict:
     """Settings of edits, teacher and colours that no direction changes."""
-    with gr.Row():
-        reference = gr.Number(1, precision=0, label="Reference seed", info="of an edit", min_width=140)
-        noise = gr.Number(0, precision=0, label="Noise seed", info="of an edit's reference, of colours", min_width=140)
-        steps = gr.Slider(
-            1, MAX_STEPS, 18, step=1, label="Steps", info="teacher: from 4 on; colours: replacements",
-            buttons=["reset"], min_width=180,
-        )  # fmt: skip
-    with gr.Row():
-        ratio = gr.Slider(
-            0, 1, 0.5, step=0.01, label="Mixing ratio", info="0 original, 1 reference", buttons=["reset"], min_width=180
-        )
-        edit_time = gr.Slider(
-            0, 1, 0.5, step=0.01, label="Edit time τ", info="0 picture, 1 noise", buttons=["reset"], min_width=180
-        )
-        mixed = gr.CheckboxGroup(
-            [("smallest α", 0), ("middle α", 1), ("largest α", 2)], value=[2], label="Bands mixed in",
-            info="of an edit, by rank of α", min_width=220,
-        )  # fmt: skip
-        region = gr.Dropdown(
-            [(r.replace("-", " "), r) for r in REGIONS if r != "painted"], value="whole", label="Region",
-            info="where an edit reaches", filterable=False, min_width=160,
-        )  # fmt: skip
+    with gr.Row(elem_classes="ks-two"):
+        reference = gr.Number(1, precision=0, label="Reference seed", info="of an edit", min_width=110)
+        noise = gr.Number(0, precision=0, label="Noise seed", info="of an edit, of colours", min_width=110)
+    steps = gr.Slider(
+        1, MAX_STEPS, 18, step=1, label="Steps", info="teacher: from 4 on; colours: replacements", buttons=["reset"]
+    )
+    ratio = gr.Slider(0, 1, 0.5, step=0.01, label="Mixing ratio", info="0 original, 1 reference", buttons=["reset"])
+    edit_time = gr.Slider(0, 1, 0.5, step=0.01, label="Edit time τ", info="0 picture, 1 noise", buttons=["reset"])
+    mixed = gr.CheckboxGroup(
+        [("smallest α", 0), ("middle α", 1), ("largest α", 2)], value=[2], label="Bands mixed in",
+        info="of an edit, by rank of α",
+    )  # fmt: skip
+    region = gr.Dropdown(
+        [(r.replace("-", " "), r) for r in REGIONS if r != "painted"], value="whole", label="Region",
+        info="where an edit reaches", filterable=False,
+    )  # fmt: skip
     return {
         "reference": reference, "noise": noise, "steps": steps, "ratio": ratio, "time": edit_time, "mixed": mixed,
         "region": region,
     }  # fmt: skip
 
 
-def build_grid(work: Workspace, side: Mapping[str, Component]) -> GridControls:
-    """Lay the panel out and wire it.
+def build_grid(work: Workspace, frame: Frame, side: Mapping[str, Component]) -> GridControls:
+    """Lay the view out and wire it.
 
     Args:
         work: what it stands on.
+        frame: the columns of its tab.
         side: controls of the setting that a grid starts from, by the names of `Cell`'s fields.
     """
     early = GridPanel(work.library, GridControls.names())
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Grid over two parameters", f"at most {grids.MAX_CELLS} cells; everything else as in A"))
-        parts = _directions(early)
-        with gr.Accordion("Fixed settings of edits, teacher and colours", open=False, elem_id="grid-fixed"):
-            parts |= _fixed_settings()
-        with gr.Row(elem_classes="ks-buttons"):
-            parts["start"] = gr.Button(
-                "Make the grid", variant="primary", size="md", elem_id="grid-make", min_width=140
-            )
-            parts["stop"] = gr.Button("Stop", size="md", elem_id="grid-stop", min_width=80)
-            parts["save"] = gr.Button("Save grid (PNG)", size="md", elem_id="grid-save", min_width=140)
-        parts["status"] = gr.HTML(elem_id="grid-status")
+    with frame.controls:
+        intro(SENTENCE, "", "grid")
+        with group("grid"):
+            parts = _directions(early)
+            with gr.Row(elem_classes="ks-buttons"):
+                parts["start"] = gr.Button(
+                    "Make the grid", variant="primary", size="md", elem_id="grid-make", min_width=130
+                )
+                parts["stop"] = gr.Button("Stop", size="md", elem_id="grid-stop", min_width=70)
+            with gr.Accordion("Settings that stay", open=False, elem_id="grid-fixed"):
+                parts |= _fixed_settings()
+    with frame.stage, gr.Column(min_width=0, elem_classes=only("grid")):
         parts["page"] = gr.HTML(EMPTY, elem_id="grid-page")
+    with frame.readings, group("grid"):
+        parts["status"] = gr.HTML(elem_id="grid-status")
+        parts["save"] = gr.Button("Save grid (PNG)", size="md", elem_id="grid-save", min_width=140)
         parts["saved"] = saver(elem_id="grid-saved")
     c = GridControls(**parts, result=gr.State(None, time_to_live=3600))
     tab = GridPanel(work.library, c, work.bounded(RUN_SECONDS))

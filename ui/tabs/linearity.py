@@ -1,4 +1,4 @@
-"""Part "How linear is it?" of the tab "Cumulative effect": does the learned space move linearly?"""
+"""View "Linearity" of "Look inside": does the learned space move linearly?"""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.probes import LinearityRequest
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
-from ui.components.html import heading
+from ui.components.layout import Frame, group, intro, only
 from ui.components.plot import plot
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
 from ui.server.runs import LONG_QUEUE, RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import Workspace, fitting_label, usable_seed
+from ui.source import Views, Workspace, fitting_label, usable_seed
 
 PICTURES = -1  # in the list of levels
 MAX_SEEDS, MAX_STEPS = 16, 24
-INTRO = """<p class="ks-intro">The operator promises that latents move linearly. Here the encoder looks at the
-teacher's own trajectory at every noise level, and is compared with what the operator makes of its first look.</p>
-<p class="ks-formula">‖E(x<sub>t</sub>) − e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>)‖ / ‖E(x<sub>t</sub>)‖
-&nbsp;·&nbsp; yardsticks: A = 0, and the α and β of every mode that fit these very trajectories best<br>
-of two trajectories or more also what differs between them: their mean is taken off every latent first</p>"""
+SENTENCE = "The operator promises that latents move linearly: here that is checked on the teacher's own trajectory."
+FORMULA = """‖E(x<sub>t</sub>) − e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>)‖ / ‖E(x<sub>t</sub>)‖ &nbsp;·&nbsp;
+yardsticks: A = 0, and the α and β of every mode that fit these very trajectories best &nbsp;·&nbsp; of two or more also
+what differs between them: their mean is taken off every latent first"""
 ASK = '<p class="ks-line">Not measured yet. It follows the teacher, so it takes some seconds.</p>'
 OLDER = '<p class="ks-line ks-older" role="status">Older: you now look at something else. Measure again.</p>'
 REMARK = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
@@ -137,11 +136,10 @@ class LinearityPart:
         return {self.controls.older: remark(self.library, request, model, seed, label)}
 
 
-def _lay_out() -> LinearityControls:
-    gr.HTML(INTRO)
-    with gr.Row():
-        with gr.Column(scale=3, min_width=280, elem_classes="ks-panel"):
-            gr.HTML(heading("Linearity check"))
+def _lay_out(frame: Frame) -> LinearityControls:
+    with frame.controls:
+        intro(SENTENCE, FORMULA, "linear")
+        with group("linear"):
             trajectories = gr.Slider(
                 1, MAX_SEEDS, 4, step=1, label="Trajectories", elem_id="linearity-seeds",
                 info="the teacher's, from the current seed on; 1 to 16", buttons=["reset"],
@@ -152,31 +150,31 @@ def _lay_out() -> LinearityControls:
                 buttons=["reset"],
             )  # fmt: skip
             buttons = run_buttons("Check linearity", "linearity")
-        with gr.Column(scale=8, min_width=320, elem_classes="ks-panel"):
-            older = gr.HTML(elem_id="linearity-older")
-            words = gr.HTML(ASK, elem_id="linearity-words", elem_classes="ks-told")
             level = gr.Dropdown(
                 [], label="Level", visible=False, elem_id="linearity-level", interactive=True, filterable=False,
                 info="whose learned eigenvalues stand beside those of exact DMD",
             )  # fmt: skip
-            with gr.Row():
-                with gr.Column(scale=1, min_width=300):
-                    curves = plot(None, visible=False, elem_id="linearity-curves", label="Relative error over time")
-                with gr.Column(scale=1, min_width=300):
-                    dmd = plot(None, visible=False, elem_id="linearity-dmd", label="Learned spectrum and exact DMD")
+    with frame.stage, gr.Row(elem_classes=["ks-pair", *only("linear")]):
+        with gr.Column(min_width=0):
+            curves = plot(None, visible=False, elem_id="linearity-curves", label="Relative error over time")
+        with gr.Column(min_width=0):
+            dmd = plot(None, visible=False, elem_id="linearity-dmd", label="Learned spectrum and exact DMD")
+    with frame.readings, group("linear"):
+        older = gr.HTML(elem_id="linearity-older")
+        words = gr.HTML(ASK, elem_id="linearity-words", elem_classes="ks-told")
     return LinearityControls(trajectories, steps, buttons, older, words, level, curves, dmd, gr.State(None))
 
 
-def build_linearity(work: Workspace) -> LinearityControls:
-    """Lay the part out and wire it."""
-    c, source = _lay_out(), work.source
+def build_linearity(work: Workspace, views: Views) -> LinearityControls:
+    """Lay the view out and wire it."""
+    c, source = _lay_out(views.frame), work.source
     part = LinearityPart(work.library, c, work.bounded(RUN_SECONDS))
     done = wire_run(
         part.run, c.buttons, part.measure, {**source.named, **c.named("trajectories", "steps")},
         c.listed("words", "level", "curves", "dmd", "request"),
     )  # fmt: skip
-    for event in (done, work.shown):
-        event.success(guarded(part.remarks), [*source.inputs, c.request], c.older, **REMARK)
+    for event in (done.success, views.opened["linear"]):
+        event(guarded(part.remarks), [*source.inputs, c.request], c.older, **REMARK)
     c.level.input(
         guarded(part.show_level), [c.request, c.level], [c.curves, c.dmd], trigger_mode="always_last", **LONG_QUEUE,
         **PRIVATE,

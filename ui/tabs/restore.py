@@ -1,4 +1,4 @@
-"""Tab "Restore": a hole is filled or colours are given, step by step, by a run that can be cancelled."""
+"""View "Paint and restore" of "Change": a hole is filled or colours are given by a run that can be cancelled."""
 
 from __future__ import annotations
 
@@ -17,28 +17,24 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.koopman.restoration import LUMA, MAX_STEPS, Stop
 from analysis.recipes import recipe
-from analysis.recipes.settings import ColorizeSettings, InpaintSettings
 from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, group_html, heading
+from ui.components.layout import group, intro
 from ui.components.painter import HOLES, canvas, canvas_value, hole, painted
 from ui.components.picture_chooser import Chooser, fitted, picture_chooser, side_of
-from ui.components.plot import seen_script
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import RUN_SECONDS, Latest, Superseded
-from ui.source import DICE, BuiltTab, Workspace, fitting_label, usable_seed
+from ui.source import DICE, BuiltTab, Views, Workspace, fitting_label, usable_seed
 
 RUN_QUEUE = {"concurrency_id": "restore", "concurrency_limit": 1}  # the model is locked for one step at a time only
-INTRO = """<p class="ks-intro">The model fills the hole of a picture, or gives a grey picture colours: noise is added,
-taken away in one call, what is known is put back, and again with less noise. Painted (1) is <b>unknown</b> and made up;
-everything else (0) is known and stays as it is.</p>
-<p class="ks-formula">x ← f(x + σ<sub>n</sub> ε, σ<sub>n</sub>), known part put back, n = 1 … N &nbsp;·&nbsp; f the
-Koopman model from σ<sub>n</sub> to the picture &nbsp;·&nbsp; after algorithm 4 of Consistency Models (arXiv
-2303.01469)</p>"""
+SENTENCE = "Paint over a part of the picture and the model fills it; what is not painted stays as it is."
+FORMULA = """x ← f(x + σ<sub>n</sub> ε, σ<sub>n</sub>), known part put back, n = 1 … N &nbsp;·&nbsp; f the Koopman model
+from σ<sub>n</sub> to the picture &nbsp;·&nbsp; after algorithm 4 of Consistency Models (arXiv 2303.01469)"""
 TASKS = (("fill a hole", "inpaint"), ("give colours", "colorize"))
 ORIGINS = (("your seed's", "seed"), ("another picture", "picture"))
 METHODS = (("step by step", "iterative"), ("at once, in latent space", "latent"))
@@ -127,8 +123,8 @@ ASK = _line("Press “Restore”: every step is shown here.")
 class RestoreControls(Controls):
     """Components of the tab.
 
-    `mask` is the hole, `now` the picture that the page shows, `owner` the model that it was shown for, `seen` is filled
-    in by `seen_script`; boxes are what is shown or hidden as a whole.
+    `mask` is the hole, `now` the picture that the page shows, `owner` the model that it was shown
+    for; boxes are what is shown or hidden as a whole.
     """
 
     origin: gr.Radio
@@ -156,7 +152,6 @@ class RestoreControls(Controls):
     mask: gr.State
     now: gr.State
     owner: gr.State
-    seen: gr.Checkbox
 
 
 QUESTION = ("origin", "brought", "task", "mask", "steps", "method", "tau", "filling_seed", "truth")
@@ -186,11 +181,10 @@ class RestoreTab:
         request = GenerateRequest((seed,), fitting_label(self.library, model, label))
         return self.library.get(model).generate(request).pictures[0]
 
-    def look(self, seen: bool, now, owner, model, seed, label, origin, brought, mask) -> dict:
+    def look(self, now, owner, model, seed, label, origin, brought, mask) -> dict:
         """Another picture or another model, maybe: canvas, preview, and an empty result.
 
         Args:
-            seen: whether the tab is looked at.
             now: the picture that the page shows, None at first.
             owner: the model that it was shown for.
             model, seed, label: of the source bar.
@@ -198,7 +192,7 @@ class RestoreTab:
             brought: the photograph or upload.
             mask: the hole.
         """
-        if not seen or (origin == "seed" and not usable_seed(seed)):
+        if origin == "seed" and not usable_seed(seed):
             return gr.skip()
         picture = self.picture(model, seed, label, origin, brought)
         if now is not None and owner == model and np.array_equal(picture, now):
@@ -212,6 +206,11 @@ class RestoreTab:
             c.preview: preview(picture, title),
             **self.empty(),
         }
+
+    def look_and_wish(self, visitor: gr.Request, **values) -> dict:
+        """A recipe's picture, and the wish for its run; arguments as `look`, without `now`."""
+        self.wish(visitor)
+        return self.look(None, **values)
 
     def empty(self) -> dict:
         """No result."""
@@ -351,19 +350,22 @@ class RestoreTab:
         """Whether a picture is to be chosen."""
         return {self.controls.chooser_box: gr.update(visible=origin == "picture")}
 
-    def fill(self, settings: InpaintSettings | ColorizeSettings) -> dict:
-        """A restoration's settings as values of the controls."""
-        request, c = settings.request(), self.controls
-        filling = settings.kind == "inpaint"
-        method = settings.method if filling else "iterative"
-        there = self.of_task(settings.kind, method)
+    def fill(self, request: InpaintRequest | ColorizeRequest) -> dict:
+        """A restoration as values of the controls. Raises UserError: what the tab has no control for."""
+        if request.end or request.skip:
+            raise UserError(
+                "This restoration ends early or holds its map still, which the tab cannot show: ask /recipe."
+            )
+        c, filling = self.controls, isinstance(request, InpaintRequest)
+        task, method = ("inpaint", request.method) if filling else ("colorize", "iterative")
+        there = self.of_task(task, method)
         values = {
             **there, **self.of_origin("picture"), c.origin: "picture", c.brought: request.picture, c.photo: None,
-            c.task: settings.kind, c.method: there[c.method] | {"value": method},
-            c.steps: there[c.steps] | {"value": settings.steps}, c.filling_seed: settings.seed, c.truth: settings.truth,
+            c.task: task, c.method: there[c.method] | {"value": method},
+            c.steps: there[c.steps] | {"value": request.steps}, c.filling_seed: request.seed, c.truth: request.truth,
         }  # fmt: skip
         if filling:
-            values |= {c.mask: request.mask, c.tau: there[c.tau] | {"value": settings.tau}}
+            values |= {c.mask: request.mask, c.tau: there[c.tau] | {"value": request.tau}}
         return values
 
 
@@ -371,72 +373,75 @@ class RestoreTab:
 # The page
 
 
-def _picture_panels(work: Workspace, start: np.ndarray, first_hole: np.ndarray) -> dict:
-    """Which picture, and what of it is unknown."""
+def _picture_controls(work: Workspace) -> dict:
+    """Which picture, what of it is unknown, and the two buttons."""
     parts: dict = {}
-    with gr.Column(elem_classes="ks-panel", min_width=0):
+    with group():
         gr.HTML(heading("Picture"))
         parts["origin"] = gr.Radio(
             ORIGINS, value="seed", label="Picture", show_label=False, container=False, elem_id="restore-origin"
         )
         with gr.Column(visible=False, min_width=0) as parts["chooser_box"]:
             parts["chooser"] = picture_chooser(work.library, work.source.model, work.source.start[0], "restore")
-    with gr.Column(elem_classes="ks-panel", min_width=0):
+    with group():
         gr.HTML(heading("What is unknown"))
         parts["task"] = gr.Radio(
             TASKS, value="inpaint", label="What is unknown", show_label=False, container=False, elem_id="restore-task"
         )
-        with gr.Column(min_width=0) as parts["hole_box"]:
-            parts["canvas"] = canvas(start, first_hole, elem_id="restore-canvas", label="Paint over what is unknown")
-            with gr.Row(elem_classes="ks-buttons"):
-                parts["holes"] = tuple(
-                    (name, gr.Button(name.capitalize(), size="sm", min_width=90, elem_id=f"restore-hole-{i}"))
-                    for i, name in enumerate(HOLES)
-                )
-        with gr.Column(visible=False, min_width=0) as parts["preview_box"]:
-            gr.HTML('<p class="ks-line">All colours are unknown; the brightness of the picture is kept.</p>')
-            parts["preview"] = gr.HTML(preview(start, f"seed {work.source.start[1]}"), elem_id="restore-preview")
+        with gr.Row(elem_classes="ks-buttons ks-go"):
+            parts["start"] = gr.Button("Restore", variant="primary", size="md", min_width=110, elem_id="restore-go")
+            parts["stop"] = gr.Button("Cancel", size="md", min_width=90, interactive=False, elem_id="restore-stop")
     return parts
 
 
-def _result_panel() -> dict:
-    """The two buttons, and the result."""
-    with gr.Column(elem_classes="ks-panel", min_width=0, elem_id="restore-result"):
-        with gr.Row(elem_classes="ks-buttons ks-go"):
-            start = gr.Button("Restore", variant="primary", size="sm", min_width=110, elem_id="restore-go")
-            stop = gr.Button("Cancel", size="sm", min_width=90, interactive=False, elem_id="restore-stop")
-        return {
-            "start": start, "stop": stop, "progress": gr.HTML(elem_id="restore-progress"),
-            "pictures": gr.HTML(ASK, elem_id="restore-pictures"), "numbers": gr.HTML(elem_id="restore-numbers"),
-            "save": save_bar(elem_id="restore-keep"),
-        }  # fmt: skip
+def _canvas_and_result(start: np.ndarray, first_hole: np.ndarray, title: str) -> dict:
+    """The canvas with its ready-made holes, or the picture whose colours are unknown; beside it the result."""
+    parts: dict = {}
+    with gr.Row(elem_classes="ks-pair", elem_id="restore-result", equal_height=False):
+        with gr.Column(min_width=0):
+            with gr.Column(min_width=0) as parts["hole_box"]:
+                gr.HTML(heading("Paint what is unknown", "with the mouse, or with arrow keys and space"))
+                parts["canvas"] = canvas(
+                    start, first_hole, elem_id="restore-canvas", label="Paint over what is unknown"
+                )
+                with gr.Row(elem_classes="ks-buttons"):
+                    parts["holes"] = tuple(
+                        (name, gr.Button(name.capitalize(), size="sm", min_width=90, elem_id=f"restore-hole-{i}"))
+                        for i, name in enumerate(HOLES)
+                    )
+            with gr.Column(visible=False, min_width=0) as parts["preview_box"]:
+                gr.HTML(heading("All colours are unknown", "the brightness of the picture is kept"))
+                parts["preview"] = gr.HTML(preview(start, title), elem_id="restore-preview")
+        with gr.Column(min_width=0):
+            gr.HTML(heading("Restored"))
+            parts["progress"] = gr.HTML(elem_id="restore-progress")
+            parts["pictures"] = gr.HTML(ASK, elem_id="restore-pictures", elem_classes="ks-shown")
+    return parts
 
 
-def _method_panel() -> dict:
+def _method_controls() -> dict:
     """How it is restored."""
     parts: dict = {}
-    with gr.Column(elem_classes="ks-panel", min_width=0):
+    with group():
         gr.HTML(heading("How"))
-        with gr.Row():
-            parts["method"] = gr.Radio(
-                METHODS, value="iterative", label="Method", elem_id="restore-method", min_width=260,
-                info="at once: both encoded, blended in the latents, decoded",
+        parts["method"] = gr.Radio(
+            METHODS, value="iterative", label="Method", elem_id="restore-method",
+            info="at once: both encoded, blended in the latents, decoded",
+        )  # fmt: skip
+        parts["steps"] = gr.Slider(
+            1, MAX_STEPS, InpaintRequest.steps, step=1, label="Steps", buttons=["reset"],
+            info="noise levels, 1 to 40; one network call each", elem_id="restore-steps",
+        )  # fmt: skip
+        parts["tau"] = gr.Slider(
+            0, 1, InpaintRequest.tau, step=0.01, label="Encoding time τ", buttons=["reset"], visible=False,
+            info="of the known picture: 0 = no noise added, 1 = most", elem_id="restore-tau",
+        )  # fmt: skip
+        with gr.Row(elem_classes="ks-two"):
+            parts["filling_seed"] = gr.Number(
+                InpaintRequest.seed, label="Seed for the filling", precision=0, elem_id="restore-seed", min_width=150,
+                info="another than the picture's own, or the model may only repeat itself",
             )  # fmt: skip
-            with gr.Column(min_width=220):
-                parts["filling_seed"] = gr.Number(
-                    InpaintRequest.seed, label="Seed for the filling", precision=0, elem_id="restore-seed",
-                    info="another than the picture's own, or the model may only repeat itself",
-                )  # fmt: skip
-                parts["dice"] = gr.Button("Another", size="sm", elem_id="restore-dice")
-        with gr.Row():
-            parts["steps"] = gr.Slider(
-                1, MAX_STEPS, InpaintRequest.steps, step=1, label="Steps", buttons=["reset"],
-                info="noise levels, 1 to 40; one network call each", elem_id="restore-steps", min_width=260,
-            )  # fmt: skip
-            parts["tau"] = gr.Slider(
-                0, 1, InpaintRequest.tau, step=0.01, label="Encoding time τ", buttons=["reset"], visible=False,
-                info="of the known picture: 0 = no noise added, 1 = most", elem_id="restore-tau", min_width=260,
-            )  # fmt: skip
+            parts["dice"] = gr.Button("Another", size="sm", elem_id="restore-dice", min_width=70)
         parts["truth"] = gr.Checkbox(
             True, label="The picture is the truth: measure against it", elem_id="restore-truth",
             info="untick it where what you paint over is a flaw",
@@ -444,29 +449,31 @@ def _method_panel() -> dict:
     return parts
 
 
-def build_restore(work: Workspace, page: gr.Tab) -> BuiltTab:
+def build_restore(work: Workspace, views: Views) -> BuiltTab:
     """Lay the tab out and wire it."""
     model, seed, label = work.source.start
     early = RestoreTab(work.library, RestoreControls.names())
     start = early.picture(model, seed, label, "seed", None)
     first_hole = hole(FIRST_HOLE, len(start))
-    gr.HTML(INTRO)
-    with gr.Row():
-        with gr.Column(scale=4, min_width=300):
-            parts = _picture_panels(work, start, first_hole)
-        with gr.Column(scale=8, min_width=320):
-            parts |= _result_panel() | _method_panel()
+    with views.frame.controls:
+        intro(SENTENCE, FORMULA)
+        parts = _picture_controls(work) | _method_controls()
+    with views.frame.stage:
+        parts |= _canvas_and_result(start, first_hole, f"seed {seed}")
+    with views.frame.readings, group():
+        parts["numbers"] = gr.HTML(elem_id="restore-numbers")
+        parts["save"] = save_bar(elem_id="restore-keep")
     chooser = parts.pop("chooser")
     c = RestoreControls(
         **parts, brought=chooser.picture, photo=chooser.name, mask=gr.State(first_hole), now=gr.State(start),
-        owner=gr.State(model), seen=gr.Checkbox(visible=False),
+        owner=gr.State(model),
     )  # fmt: skip
     tab = RestoreTab(work.library, c, work.bounded(RUN_SECONDS))
-    rerun = _wire(tab, work, page, chooser)
+    rerun = _wire(tab, work, views.opened["restore"], chooser)
     return BuiltTab(c, RecipeBinding(("inpaint", "colorize"), "restore", c.listed(*FILLED), tab.fill, rerun))
 
 
-def _wire(tab: RestoreTab, work: Workspace, page: gr.Tab, chooser: Chooser) -> Callable[[Dependency], None]:
+def _wire(tab: RestoreTab, work: Workspace, opened: Callable, chooser: Chooser) -> Callable[[Dependency], None]:
     """Connect the handlers; gives what restores after an event that set the controls."""
     c, source = tab.controls, work.source
     seldom = {"trigger_mode": "multiple", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
@@ -474,23 +481,21 @@ def _wire(tab: RestoreTab, work: Workspace, page: gr.Tab, chooser: Chooser) -> C
     where = {**source.named, **c.named("origin", "brought", "mask")}
     pair, looked = c.listed("start", "stop"), c.listed(*LOOKED)
 
-    def run(event: Dependency) -> None:
+    def run(wished: Dependency) -> None:
         # the wish first: a run that waits in the queue can then be cancelled, too
-        started = event.success(guarded(tab.wish), None, None, **light).success(
+        started = wished.success(
             guarded(tab.run), inputs_kwargs={**source.named, **c.named(*QUESTION)}, outputs=[*c.listed(*RESULT), *pair],
             trigger_mode="once", show_progress="hidden", **RUN_QUEUE, **PRIVATE,
         )  # fmt: skip
         started.then(tab.buttons, None, pair, **light)
 
     def rerun(event: Dependency) -> None:
-        look = functools.partial(tab.look, True, None)
-        run(event.success(guarded(look), inputs_kwargs={**c.named("owner"), **where}, outputs=looked, **seldom))
+        look = guarded(tab.look_and_wish)
+        run(event.success(look, inputs_kwargs={**c.named("owner"), **where}, outputs=looked, **seldom))
 
     looking = {"inputs_kwargs": {**c.named("now", "owner"), **where}, "outputs": looked, **seldom}
-    for event in (page.select, c.origin.input, *(e.success for e in chooser.chosen)):
-        event(guarded(functools.partial(tab.look, True)), **looking)
-    looking["inputs_kwargs"] = {"seen": c.seen, **looking["inputs_kwargs"]}
-    work.shown.success(guarded(tab.look), **looking, js=seen_script("restore-result"))
+    for event in (opened, c.origin.input, *(e.success for e in chooser.chosen)):
+        event(guarded(tab.look), **looking)
     c.origin.input(tab.of_origin, c.origin, c.chooser_box, **light)
     gr.on([c.task.input, c.method.input], tab.of_task, [c.task, c.method], c.listed(*TASK_PARTS), **light)
     for name, button in c.holes:
@@ -498,6 +503,6 @@ def _wire(tab: RestoreTab, work: Workspace, page: gr.Tab, chooser: Chooser) -> C
         button.click(guarded(functools.partial(tab.ready_made, name)), c.now, [c.mask, c.canvas], **seldom)
     c.canvas.apply(guarded(tab.stroke), c.now, c.mask, **seldom)
     c.dice.click(None, None, c.filling_seed, js=DICE, **PRIVATE)
-    run(c.start.click(None, None, None, **PRIVATE))
+    run(c.start.click(guarded(tab.wish), None, None, **light))
     c.stop.click(guarded(tab.cancel), None, None, **light)
     return rerun

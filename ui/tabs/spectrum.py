@@ -1,8 +1,9 @@
-"""Tab "Spectrum": the eigenvalues that move each latent, where they sit, and what bands of them carry."""
+"""Views "Modes", "Bands" and "Surgery" of "Look inside": the eigenvalues of each latent, and what they do."""
 
 from __future__ import annotations
 
 import functools
+import html
 from dataclasses import dataclass
 
 import gradio as gr
@@ -13,7 +14,6 @@ from analysis.core.errors import UserError
 from analysis.figures import effects, spectrum
 from analysis.figures.spectrum import bands_of
 from analysis.recipes import recipe
-from analysis.recipes.settings import Settings
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest, SpectrumEntryResult, SpectrumResult
 from ui.components.controls import Controls
@@ -28,36 +28,52 @@ from ui.components.html import (
     selection_card,
     times,
 )
+from ui.components.layout import Frame, group, intro, only
 from ui.components.plot import plot, points
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import BuiltTab, Workspace, fitting_label, usable_seed
+from ui.source import BuiltTab, Views, Workspace, fitting_label, usable_seed
+from ui.tabs.surgery import build_surgery, wire_surgery
 
-WAITING = '<p class="ks-line">Choose one or more points above: here you see what the picture owes to them.</p>'
+WAITING = '<p class="ks-line">Choose one or more points: here you see what the picture owes to them.</p>'
 TOO_MANY = f'<p class="ks-line">These are more than {MAX_MODES:,} modes: draw a smaller box to see what they do.</p>'
 
 MEAN = -1
 LOW, HIGH = 0.33, 0.67
-INTRO = """<p class="ks-intro">Each latent of the network is moved by its own linear operator: on the way to the picture
-a mode grows (α &lt; 0) or fades (α &gt; 0), and turns with β. Here you see all of them, and what the picture loses when
-a band of them is taken away.</p>
-<p class="ks-formula">λ = α ± iβ &nbsp;·&nbsp; z(τ) = e<sup>(τ − 1) α</sup> R((τ − 1) β) z(1) for every mode
-&nbsp;·&nbsp; masked picture D( P<sub>B</sub> e<sup>−A</sup> E(x<sub>T</sub>) ), bands B by rank of α within each
-level</p>"""
+MODES_SENTENCE = (
+    "Each point is one mode: it grows (α &lt; 0) or fades (α &gt; 0) on the way to the picture, and turns with β."
+)
+MODES_FORMULA = """λ = α ± iβ &nbsp;·&nbsp; z(τ) = e<sup>(τ − 1) α</sup> R((τ − 1) β) z(1) for every mode"""
+BANDS_SENTENCE = "Take a band of modes away, or double it, and see what the picture owes to it."
+BANDS_FORMULA = (
+    "D( P<sub>B</sub> e<sup>−A</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp; bands B by rank of α within each level"
+)
 
 
 def level_label(entry: SpectrumEntryResult) -> str:
-    """One level in the list: name, resolution, pairs, alpha."""
+    """One level in the list: name and resolution; what is in it stands in `level_line`."""
+    return f"{entry.name} {entry.shape[1]}×{entry.shape[2]}"
+
+
+def level_line(entry: SpectrumEntryResult) -> str:
+    """What is in a level."""
     c, h, w = entry.shape
-    return f"{entry.name} · {h}×{w} · {c // 2} pairs · α {entry.alpha.mean():+.2f} ± {entry.alpha.std():.2f}"
+    return (
+        f'<p class="ks-line"><b>{html.escape(entry.name)}</b>: {c // 2} pairs at {h}×{w} places, '
+        f"α {entry.alpha.mean():+.2f} ± {entry.alpha.std():.2f}</p>"
+    )
 
 
 @dataclass(frozen=True)
 class SpectrumControls(Controls):
-    """Components of the tab; `mark` is the mode with a ring around it, `chosen` all that are chosen, flat indices."""
+    """Components of the tab.
+
+    `mark` is the mode with a ring around it, `chosen` all that are chosen, flat indices; `known` the model shown.
+    """
 
     level: gr.Radio
+    about_level: gr.HTML
     card: gr.HTML
     plane: gr.HTML
     mode_pictures: gr.HTML
@@ -76,13 +92,15 @@ class SpectrumControls(Controls):
     bands: gr.HTML
     order: gr.Radio
     levels: gr.CheckboxGroup
+    ablation: gr.Radio
     lines: gr.HTML
     mark: gr.State
     chosen: gr.State
+    known: gr.State
 
 
 WHERE = ("level", "low", "high", "order")
-WEIGHTS = ("low", "high", "small", "middle", "large", "order", "levels")
+WEIGHTS = ("low", "high", "small", "middle", "large", "order", "levels", "ablation")
 
 
 class SpectrumTab:
@@ -140,7 +158,7 @@ class SpectrumTab:
         c = self.controls
         return {
             **self.plane(model, level, low, high, order), **self.maps(model, level, MEAN), **self.pairs(model, level),
-            c.card: EMPTY_MODE, c.mark: None, c.chosen: [],
+            c.about_level: level_line(self.entry(model, level)), c.card: EMPTY_MODE, c.mark: None, c.chosen: [],
         }  # fmt: skip
 
     def open_model(self, model: str, level: int, low: float, high: float, order: str) -> dict:
@@ -153,6 +171,35 @@ class SpectrumTab:
             c.lines: spectrum.sorted_real_parts(self.spectrum(model)).to_json(),
             **self.open_level(model, level, low, high, order),
         }
+
+    def follow_model(self, known, model, level, low, high, order) -> dict:
+        """What `open_model` gives, of another model than the `known` one."""
+        if model == known:
+            return {}
+        return {**self.open_model(model, level, low, high, order), self.controls.known: model}
+
+    def modes(self, known, model, seed, label, level, low, high, order, chosen) -> dict:
+        """The view "Modes" of the chosen picture: `follow_model` and `contributions`."""
+        opened = self.follow_model(known, model, level, low, high, order)
+        chosen = [] if opened else chosen
+        return _merged(opened, self.contributions(model, seed, label, level, low, high, order, chosen))
+
+    def bands(self, known, model, seed, label, level, low, high, order, **weights) -> dict:
+        """The view "Bands" of the chosen picture: `follow_model` and `masked`."""
+        opened = self.follow_model(known, model, level, low, high, order)
+        return _merged(opened, self.masked(model, seed, label, low, high, order=order, **weights))
+
+    def open_box(self, event: gr.EventData, *, model, level, low, high, order) -> dict:
+        """A level of the pipeline was clicked: all that `open_level` gives, and the level's own place in the list.
+
+        Raises:
+            UserError: no such level.
+        """
+        data = event._data if isinstance(event._data, dict) else {}
+        level = data.get("level")
+        if type(level) is not int or not 0 <= level < len(self.spectrum(model).entries):
+            raise UserError("There is no such level in this model: choose one of its own.")
+        return {self.controls.level: level, **self.open_level(model, level, low, high, order)}
 
     def click(self, event: gr.EventData, *, model, level, low, high, order) -> dict:
         """A point was clicked: its card, a ring around it, its pair's maps."""
@@ -212,7 +259,7 @@ class SpectrumTab:
     # -----------------------------------------------------------------------------------------------------------------
     # Bands
 
-    def masked(self, model, seed, label, low, high, small, middle, large, order, levels) -> dict:
+    def masked(self, model, seed, label, low, high, small, middle, large, order, levels, ablation="mean") -> dict:
         """Full, masked and difference side by side, the table of bands, and what can be saved."""
         if not usable_seed(seed):
             return gr.skip()
@@ -220,7 +267,7 @@ class SpectrumTab:
         bench = self.library.get(model)
         request = MaskRequest(
             seed, fitting_label(self.library, model, label), (low, high), (small, middle, large), order,
-            tuple(i for i in levels or () if i < known),
+            tuple(i for i in levels or () if i < known), ablation,
         )  # fmt: skip
         result = bench.mask_bands(request)
         note = "none yet: lower a band" if result.mse == 0 else f"{times(result.magnification)}, grey = no change"
@@ -234,6 +281,12 @@ class SpectrumTab:
             c.bands: band_table(result, request.gains, order),
             c.save: save_value(result.masked, recipe.describe(request, bench), f"{bench.name}-seed{seed}-bands"),
         }
+
+    def refill(self, known, mark, level, model, seed, label, low, high, order, **weights) -> dict:
+        """`follow_model` and `move_bands`, after a recipe has set the controls."""
+        opened = self.follow_model(known, model, level, low, high, order)
+        mark = None if opened else mark
+        return {**opened, **self.move_bands("low", mark, level, model, seed, label, low, high, order, **weights)}
 
     def move_bands(self, moved: str, mark, level, model, seed, label, low, high, order, **weights) -> dict:
         """An edge or the order changed: the other edge gives way, plane and pictures follow.
@@ -252,17 +305,17 @@ class SpectrumTab:
             **edges, **self.plane(model, level, low, high, order, mark), **({} if masked == gr.skip() else masked),
         }  # fmt: skip
 
-    def fill(self, settings: Settings) -> dict:
-        """A recipe's bands as values of the two edges, the three retentions, the order and the levels.
+    def fill(self, request: MaskRequest) -> dict:
+        """A recipe's bands as values of the two edges, the three retentions, order, levels and ablation.
 
         Raises:
             UserError: another number of bands than the page has.
         """
-        if len(settings.edges) != 2:
+        if len(request.edges) != 2:
             raise UserError(
-                f"This recipe has {len(settings.edges) + 1} bands and the page shows three: use /recipe instead."
+                f"This recipe has {len(request.edges) + 1} bands and the page shows three: use /recipe instead."
             )
-        values = (*settings.edges, *settings.gains, settings.order, list(settings.entries))
+        values = (*request.edges, *request.gains, request.order, list(request.entries), request.ablation)
         return dict(zip(self.controls.named(*WEIGHTS).values(), values, strict=True))
 
 
@@ -270,92 +323,119 @@ class SpectrumTab:
 # The page
 
 
-def _plane_row(first: dict, entries: tuple, start: int) -> dict:
-    """Levels and card, the plane and what chosen modes do, the maps."""
+def _merged(opened: dict, shown: dict) -> dict:
+    """Both; `shown` may be Gradio's "nothing changes"."""
+    return opened or gr.skip() if shown == gr.skip() else {**opened, **shown}
+
+
+def _plane_part(frame: Frame, first: dict, entries: tuple, start: int) -> dict:
+    """Levels and the plane; what chosen modes do, and the maps; the card."""
     parts: dict = {}
-    with gr.Row():
-        with gr.Column(scale=3, min_width=300):
+    with frame.controls:
+        intro(MODES_SENTENCE, MODES_FORMULA, "modes")
+        intro(BANDS_SENTENCE, BANDS_FORMULA, "bands")
+        with group(css="ks-group ks-level-group"):
             parts["level"] = gr.Radio(
                 [(level_label(e), e.index) for e in entries], value=start, label="Level", elem_id="level",
-                info="every skip connection and the bottleneck; mean ± spread of α", elem_classes="ks-levels",
+                info="every skip connection and the bottleneck", elem_classes="ks-chips",
             )  # fmt: skip
-            parts["card"] = gr.HTML(EMPTY_MODE, elem_id="mode")
-        with gr.Column(scale=5, min_width=320):
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                gr.HTML(heading("Eigenvalues", "click a point; drag to zoom, double-click to undo"))
-                parts["plane"] = plot(
-                    first["plane"], clickable=True, modebar=True, elem_id="plane",
-                    label="Eigenvalues in the complex plane: growth to the left of 0, decay to the right",
-                )  # fmt: skip
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                gr.HTML(heading("What the chosen modes do", "D(z) − D(z without them), magnified"))
-                parts["mode_pictures"] = gr.HTML(WAITING, elem_id="mode-pictures")
-                parts["mode_curves"] = plot(
-                    None, visible=False, elem_id="mode-curves", label="Energy of the chosen modes over time"
-                )
-        with gr.Column(scale=4, min_width=300), gr.Column(elem_classes="ks-panel", min_width=0):
-            gr.HTML(heading("Where in the picture"))
-            pairs = {k: v for k, v in first["pair"].items() if k != "__type__"}
-            parts["pair"] = gr.Dropdown(label="Channel pair", info="whose maps are drawn", elem_id="pair", **pairs)
-            parts["alpha_map"] = plot(first["alpha_map"], elem_id="alpha-map", label="α over positions")
-            parts["beta_map"] = plot(first["beta_map"], elem_id="beta-map", label="β over positions")
+            parts["about_level"] = gr.HTML(first["about_level"], elem_id="about-level")
+    with frame.stage, gr.Row(elem_classes="ks-pair", equal_height=False):
+        with gr.Column(min_width=0, elem_classes="ks-half"):
+            gr.HTML(heading("Eigenvalues", "click a point, or draw a box; double-click: all"))
+            parts["plane"] = plot(
+                first["plane"], clickable=True, modebar=True, elem_id="plane",
+                label="Eigenvalues in the complex plane: growth to the left of 0, decay to the right",
+            )  # fmt: skip
+            with gr.Row(elem_classes=["ks-pair", *only("modes")]):
+                parts["alpha_map"] = plot(first["alpha_map"], elem_id="alpha-map", label="α over positions")
+                parts["beta_map"] = plot(first["beta_map"], elem_id="beta-map", label="β over positions")
+            with gr.Column(min_width=0, elem_classes=only("bands", "surgery")):
+                parts["lines"] = plot(first["lines"], elem_id="lines", label="Sorted real parts of all levels")
+        parts["results"] = gr.Column(min_width=0, elem_classes=["ks-half", "ks-results"])
+    with parts["results"], gr.Column(min_width=0, elem_classes=only("modes")):
+        gr.HTML(heading("What the chosen modes do", "magnified"))
+        parts["mode_pictures"] = gr.HTML(WAITING, elem_id="mode-pictures", elem_classes="ks-shown")
+    with frame.controls, group("modes"):
+        pairs = {k: v for k, v in first["pair"].items() if k != "__type__"}
+        parts["pair"] = gr.Dropdown(label="Channel pair", info="whose maps are drawn", elem_id="pair", **pairs)
+    with frame.readings, group("modes"):
+        parts["card"] = gr.HTML(EMPTY_MODE, elem_id="mode")
+        parts["mode_curves"] = plot(
+            None, visible=False, elem_id="mode-curves", label="Energy of the chosen modes over time"
+        )
     return parts
 
 
-def _band_sliders() -> dict:
-    """Edges, retentions and their presets."""
+def _band_sliders(entries: tuple) -> dict:
+    """Retentions and their presets, edges, order and levels."""
     parts: dict = {}
-    gr.HTML(heading("Keep or remove bands", "pictures follow at once"))
-    for name, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH)):
-        parts[part] = gr.Slider(
-            0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below", buttons=["reset"], elem_id=part
-        )
-    for name, part in (("smallest α", "small"), ("middle α", "middle"), ("largest α", "large")):
-        parts[part] = gr.Slider(
-            0, 2, 1, step=0.05, label=f"Keep {name}", info="0 removes, 1 keeps, 2 doubles", buttons=["reset"],
-            elem_id=f"gain-{part}",
-        )  # fmt: skip
-    with gr.Row(elem_classes="ks-buttons"):
-        parts["presets"] = tuple(
-            (gr.Button(text, size="sm", min_width=70, elem_id=f"only-{i}"), values)
-            for text, i, values in (
-                ("All", "all", (1, 1, 1)),
-                ("Only smallest", "small", (1, 0, 0)),
-                ("Only middle", "middle", (0, 1, 0)),
-                ("Only largest", "large", (0, 0, 1)),
+    with group("bands"):
+        for name, part in (("smallest α", "small"), ("middle α", "middle"), ("largest α", "large")):
+            parts[part] = gr.Slider(
+                0, 2, 1, step=0.05, label=f"Keep {name}", info="0 removes, 1 keeps, 2 doubles", buttons=["reset"],
+                elem_id=f"gain-{part}",
+            )  # fmt: skip
+        with gr.Row(elem_classes="ks-buttons"):
+            parts["presets"] = tuple(
+                (gr.Button(text, size="sm", min_width=60, elem_id=f"only-{i}"), values)
+                for text, i, values in (
+                    ("All", "all", (1, 1, 1)),
+                    ("Only smallest", "small", (1, 0, 0)),
+                    ("Only middle", "middle", (0, 1, 0)),
+                    ("Only largest", "large", (0, 0, 1)),
+                )
             )
-        )
+        parts["levels"] = gr.CheckboxGroup(
+            [(e.name, e.index) for e in entries], value=[], label="Levels to touch", elem_id="levels",
+            info="none ticked: all of them", elem_classes="ks-chips",
+        )  # fmt: skip
+        parts["ablation"] = gr.Radio(
+            [("the mean", "mean"), ("another picture", "resample"), ("zero", "zero")], value="mean",
+            label="In place of what is removed", elem_id="ablation", info="zero is the published way",
+            elem_classes="ks-chips",
+        )  # fmt: skip
     return parts
 
 
-def _lay_out(first: dict, entries: tuple, start: int) -> SpectrumControls:
-    """The components with their first values, by name."""
-    gr.HTML(INTRO)
-    parts = _plane_row(first, entries, start)
-    with gr.Row():
-        with gr.Column(scale=4, min_width=300, elem_classes="ks-panel"):
-            parts |= _band_sliders()
-        with gr.Column(scale=8, min_width=320, elem_classes="ks-results"):
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                parts["pictures"] = gr.HTML(first["pictures"], elem_id="triptych")
-                parts["save"] = save_bar(first["save"], elem_id="keep-bands")
-                parts["bands"] = gr.HTML(first["bands"], elem_id="bands")
-            with gr.Row():
-                parts["order"] = gr.Radio(
-                    [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
-                    elem_id="order", info="what “smallest” means", min_width=200, scale=2,
-                )  # fmt: skip
-                parts["levels"] = gr.CheckboxGroup(
-                    [(e.name, e.index) for e in entries], value=[], label="Levels to touch", elem_id="levels",
-                    info="none ticked: all of them", scale=5, min_width=260,
-                )  # fmt: skip
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Real parts of all levels, sorted", "flat: modes alike; steep: a wide spectrum"))
-        parts["lines"] = plot(first["lines"], elem_id="lines", label="Sorted α by level")
-    return SpectrumControls(**parts, mark=gr.State(None), chosen=gr.State([]))
+def _edge_sliders() -> dict:
+    """What the bands are, in all three views."""
+    parts: dict = {}
+    with group():
+        gr.HTML(heading("Bands", "the colours of the plane"))
+        for name, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH)):
+            parts[part] = gr.Slider(
+                0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below", buttons=["reset"],
+                elem_id=part,
+            )  # fmt: skip
+        parts["order"] = gr.Radio(
+            [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
+            elem_id="order", info="what “smallest” means",
+        )  # fmt: skip
+    return parts
 
 
-def build_spectrum(work: Workspace, _: gr.Tab) -> BuiltTab:
+def _lay_out(first: dict, frame: Frame, entries: tuple, start: int, work: Workspace) -> tuple:
+    """The components with their first values, by name; and the surgery, which shares plane, edges and stage."""
+    parts = _plane_part(frame, first, entries, start)
+    results = parts.pop("results")
+    with frame.controls:
+        parts |= _band_sliders(entries)
+    with results, gr.Column(min_width=0, elem_classes=only("bands")):
+        gr.HTML(heading("What is left of the picture", "follows at once"))
+        parts["pictures"] = gr.HTML(first["pictures"], elem_id="triptych", elem_classes="ks-shown")
+    with frame.readings, group("bands"):
+        parts["bands"] = gr.HTML(first["bands"], elem_id="bands")
+        parts["save"] = save_bar(first["save"], elem_id="keep-bands")
+    surgery = build_surgery(work, frame, results, LOW, HIGH)
+    with frame.controls:
+        parts |= _edge_sliders()
+    return SpectrumControls(
+        **parts, mark=gr.State(None), chosen=gr.State([]), known=gr.State(work.source.start[0])
+    ), *surgery
+
+
+def build_spectrum(work: Workspace, views: Views) -> BuiltTab:
     """Lay the tab out and wire it."""
     library, source = work.library, work.source
     model, seed, label = source.start
@@ -366,36 +446,50 @@ def build_spectrum(work: Workspace, _: gr.Tab) -> BuiltTab:
         **early.open_model(model, start, LOW, HIGH, "alpha"),
         **early.masked(model, seed, label, LOW, HIGH, 1.0, 1.0, 1.0, "alpha", []),
     }
-    tab = SpectrumTab(library, _lay_out(first, entries, start))
-    rerun = _wire(tab, work)
+    controls, surgery, operation = _lay_out(first, views.frame, entries, start, work)
+    tab = SpectrumTab(library, controls)
+    rerun = _wire(tab, work, views)
+    edges = [tab.controls.low.release, tab.controls.high.release, tab.controls.order.input]
+    wire_surgery(surgery, operation, work, tab.controls.named("low", "high", "order"), edges, views)
     return BuiltTab(
-        tab.controls, RecipeBinding(("mask_bands",), "spectrum", tab.controls.listed(*WEIGHTS), tab.fill, rerun)
+        tab.controls, RecipeBinding(("mask_bands",), "bands", tab.controls.listed(*WEIGHTS), tab.fill, rerun)
     )
 
 
-def _wire(tab: SpectrumTab, work: Workspace):
+def _wire(tab: SpectrumTab, work: Workspace, views: Views):
     """Connect the handlers; gives what asks for the bands again after an event that set their controls."""
     c, source = tab.controls, work.source
     live = {"trigger_mode": "always_last", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     # "multiple": only one listener of an event may be "always_last" (see ui/tabs/generate.py)
     seldom = {**live, "trigger_mode": "multiple"}
     where = {"model": source.model, **c.named(*WHERE)}
-    opened = c.listed("plane", "alpha_map", "beta_map", "pair", "card", "mark", "chosen")
+    moved = c.listed("plane", "alpha_map", "beta_map", "pair", "card", "mark", "chosen")
+    opened = [*moved, c.about_level]
     masked = {
         "fn": guarded(tab.masked), "inputs_kwargs": {**source.named, **c.named(*WEIGHTS)},
         "outputs": c.listed("pictures", "bands", "save"), **live,
     }  # fmt: skip
-    after = gr.on(
-        source.another_model, guarded(tab.open_model), inputs_kwargs=where,
-        outputs=[c.level, c.levels, c.lines, *opened], **seldom,
+    whole = [c.known, c.level, c.levels, c.lines, *opened]
+    shown = {"known": c.known, **source.named, **c.named(*WHERE)}
+    views.opened["modes"](
+        guarded(tab.modes), inputs_kwargs={**shown, "chosen": c.chosen},
+        outputs=[*whole, c.mode_pictures, c.mode_curves], **live,
     )  # fmt: skip
-    answers = [event.success(**masked) for event in (after, work.shown)]
+    views.opened["bands"](
+        guarded(tab.bands), inputs_kwargs={**shown, **c.named(*WEIGHTS)},
+        outputs=[*whole, *masked["outputs"]], **live,
+    )  # fmt: skip
+    answers = []
     answers.append(c.level.input(guarded(tab.open_level), inputs_kwargs=where, outputs=opened, **live))
     c.pair.input(
         guarded(tab.maps), [source.model, c.level, c.pair, c.mark], [c.alpha_map, c.beta_map], **live
     )  # fmt: skip
-    answers.append(c.plane.select(guarded(tab.click), inputs_kwargs=where, outputs=opened, **live))
-    answers.append(c.plane.apply(guarded(tab.select), inputs_kwargs=where, outputs=opened, **live))
+    answers.append(c.plane.select(guarded(tab.click), inputs_kwargs=where, outputs=moved, **live))
+    answers.append(c.plane.apply(guarded(tab.select), inputs_kwargs=where, outputs=moved, **live))
+    if work.pipeline is not None:
+        answers.append(
+            work.pipeline.select(guarded(tab.open_box), inputs_kwargs=where, outputs=[c.level, *opened], **live)
+        )
     for event in answers:  # words at once, pictures as soon as they are there
         event.success(
             guarded(tab.contributions), inputs_kwargs={**source.named, **c.named(*WHERE, "chosen")},
@@ -414,11 +508,14 @@ def _wire(tab: SpectrumTab, work: Workspace):
     for events, moved in (*edges, ([c.order.input], "low")):
         gr.on(events, **moving(moved), **live)
     gains = c.listed("small", "middle", "large")
-    gr.on([c.levels.input, *(e for g in gains for e in (g.input, g.release))], **masked)
+    gr.on([c.levels.input, c.ablation.input, *(e for g in gains for e in (g.input, g.release))], **masked)
     for button, values in c.presets:
         button.click(None, None, gains, js=f"() => {list(values)}", **PRIVATE).success(**masked)
 
     def rerun(filled: Dependency) -> None:
-        filled.success(**moving("low"), **seldom)
+        filled.success(
+            guarded(tab.refill), inputs_kwargs={**shown, **c.named("mark", *WEIGHTS)},
+            outputs=list(dict.fromkeys([*whole, *moving("low")["outputs"]])), **seldom,
+        )  # fmt: skip
 
     return rerun

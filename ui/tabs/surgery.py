@@ -1,7 +1,8 @@
-"""Part "Change the spectrum" of the tab "Cumulative effect": other eigenvalues for a band, and what comes out."""
+"""View "Surgery" of "Look inside": other eigenvalues for a band, and what comes out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gradio as gr
@@ -11,19 +12,27 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import SurgeryRequest
 from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, heading, row_html, times
-from ui.source import Workspace, fitting_label, usable_seed
+from ui.components.layout import Frame, group, intro, only
+from ui.components.plot import seen_script
+from ui.server.errors import guarded
+from ui.server.queue import MODEL_QUEUE, PRIVATE
+from ui.source import Views, Workspace, fitting_label, usable_seed
 
 BANDS = 3
-INTRO = """<p class="ks-intro">Give a band other eigenvalues, and decode: faster growth, slower decay, other turns. A
-spectrum that means something answers with a picture that changes in a way you can name.</p>
-<p class="ks-formula">α′ = s α + d and β′ = s β + d for every mode of the band &nbsp;·&nbsp; picture
+SENTENCE = (
+    "Give a band faster growth, slower decay or other turns, and see whether the picture changes in a way you can name."
+)
+FORMULA = """α′ = s α + d and β′ = s β + d for every mode of the band &nbsp;·&nbsp; picture
 D( e<sup>(τ − 1) A′</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp; |α′| is held at 8: nothing grows by more than
-e<sup>8</sup></p>"""
+e<sup>8</sup>"""
 
 
 @dataclass(frozen=True)
 class SurgeryControls(Controls):
-    """Components of the part; the band is 0 to 2, or `BANDS` for all."""
+    """Components of the view.
+
+    The band is 0 to 2, or `BANDS` for all; `seen` is filled in by `seen_script`, `known` the model that is shown.
+    """
 
     band: gr.Radio
     alpha_scale: gr.Slider
@@ -35,6 +44,8 @@ class SurgeryControls(Controls):
     reset: gr.Button
     pictures: gr.HTML
     numbers: gr.HTML
+    seen: gr.Checkbox
+    known: gr.State
 
 
 NEUTRAL = {"alpha_scale": 1.0, "alpha_shift": 0.0, "beta_scale": 1.0, "beta_shift": 0.0}
@@ -48,7 +59,7 @@ RATES = (  # name, words, largest value, step, info
 
 
 class Surgery:
-    """The handler; it can be called without a page.
+    """The handlers; each can be called without a page.
 
     Args:
         library: the models.
@@ -57,6 +68,13 @@ class Surgery:
 
     def __init__(self, library: ModelLibrary, controls: SurgeryControls):
         self.library, self.controls = library, controls
+
+    def follow_model(self, known: str, model: str) -> dict:
+        """The levels of another model than the `known` one."""
+        if model == known:
+            return gr.skip()
+        entries, c = self.library.get(model).spectrum().entries, self.controls
+        return {c.known: model, c.levels: gr.update(choices=[(e.name, e.index) for e in entries], value=[])}
 
     def operate(self, seen, model, seed, label, low, high, order, band, levels, tau, **rates) -> dict:
         """Before, after and difference; how many modes, their growth, how many were held back.
@@ -102,20 +120,23 @@ def band_choices(order: str) -> list[tuple[str, int]]:
     return [*((name, b) for b, name in enumerate(band_names(BANDS, order))), ("all modes", BANDS)]
 
 
-def build_surgery(work: Workspace, low: float, high: float) -> tuple[Surgery, SurgeryControls]:
-    """Lay the part out; it is wired by the tab, whose edges it shares.
+def build_surgery(
+    work: Workspace, frame: Frame, results: gr.Column, low: float, high: float
+) -> tuple[Surgery, SurgeryControls]:
+    """Lay the view out in the columns of the spectrum's tab; `wire_surgery` connects it.
 
     Args:
         work: what it stands on.
+        frame: the tab's columns.
+        results: the part of the stage where pictures are shown.
         low, high: the first edges.
     """
     early = Surgery(work.library, SurgeryControls.names())
     first = early.operate(True, *work.source.start, low, high, "alpha", 0, [], 0.0, **NEUTRAL)
     entries = work.library.get(work.source.start[0]).spectrum().entries
-    gr.HTML(INTRO)
-    with gr.Row():
-        with gr.Column(scale=4, min_width=300, elem_classes="ks-panel"):
-            gr.HTML(heading("Other eigenvalues", "pictures follow at once"))
+    with frame.controls:
+        intro(SENTENCE, FORMULA, "surgery")
+        with group("surgery"):
             band = gr.Radio(
                 band_choices("alpha"), value=0, label="Band", info="whose rates are changed", elem_id="surgery-band"
             )
@@ -127,18 +148,54 @@ def build_surgery(work: Workspace, low: float, high: float) -> tuple[Surgery, Su
                 for name, text, most, step, info in RATES
             }  # fmt: skip
             reset = gr.Button("Undo all", size="sm", elem_id="surgery-reset")
-        with gr.Column(scale=8, min_width=320, elem_classes="ks-results"):
-            with gr.Column(elem_classes="ks-panel", min_width=0):
-                pictures = gr.HTML(first["pictures"], elem_id="surgery-pictures")
-                numbers = gr.HTML(first["numbers"], elem_id="surgery-facts")
-            with gr.Row():
-                tau = gr.Slider(
-                    0, 1, 0, step=0.01, label="Time to look at", elem_id="surgery-tau", scale=2, min_width=200,
-                    info="τ: 0 = picture, 1 = noise, where nothing has moved yet", buttons=["reset"],
-                )  # fmt: skip
-                levels = gr.CheckboxGroup(
-                    [(e.name, e.index) for e in entries], value=[], label="Levels to operate on",
-                    info="none ticked: all of them", elem_id="surgery-levels", scale=5, min_width=260,
-                )  # fmt: skip
-    c = SurgeryControls(band, **rates, levels=levels, tau=tau, reset=reset, pictures=pictures, numbers=numbers)
+            tau = gr.Slider(
+                0, 1, 0, step=0.01, label="Time to look at", elem_id="surgery-tau",
+                info="τ: 0 = picture, 1 = noise, where nothing has moved yet", buttons=["reset"],
+            )  # fmt: skip
+            levels = gr.CheckboxGroup(
+                [(e.name, e.index) for e in entries], value=[], label="Levels to operate on",
+                info="none ticked: all of them", elem_id="surgery-levels", elem_classes="ks-chips",
+            )  # fmt: skip
+    with results, gr.Column(min_width=0, elem_classes=only("surgery")):
+        gr.HTML(heading("With other eigenvalues", "follows at once"))
+        pictures = gr.HTML(first["pictures"], elem_id="surgery-pictures", elem_classes="ks-shown")
+    with frame.readings, group("surgery"):
+        numbers = gr.HTML(first["numbers"], elem_id="surgery-facts")
+    c = SurgeryControls(
+        band, **rates, levels=levels, tau=tau, reset=reset, pictures=pictures, numbers=numbers,
+        seen=gr.Checkbox(value=True, visible=False), known=gr.State(work.source.start[0]),
+    )  # fmt: skip
     return Surgery(work.library, c), c
+
+
+def wire_surgery(
+    surgery: Surgery, c: SurgeryControls, work: Workspace, edges: dict, moved: Sequence, views: Views
+) -> None:
+    """Connect the view; it answers only where it is looked at.
+
+    Args:
+        surgery: the handler.
+        c: its controls.
+        work: what the page stands on.
+        edges: the tab's controls low, high and order, by these names.
+        moved: events of the edges.
+        views: the tab's.
+    """
+    live = {"trigger_mode": "always_last", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
+    seldom = {**live, "trigger_mode": "multiple"}  # only one listener of an event may be "always_last"
+    operated = {
+        "fn": guarded(surgery.operate), "outputs": [c.pictures, c.numbers], "js": seen_script("surgery-pictures"),
+        "inputs_kwargs": {"seen": c.seen, **work.source.named, **edges, **c.named(*MOVES)},
+    }  # fmt: skip
+
+    edges["order"].input(lambda o: gr.update(choices=band_choices(o)), edges["order"], c.band, **seldom)
+    gr.on(moved, **operated, **seldom)
+    views.opened["surgery"](
+        guarded(surgery.follow_model), [c.known, work.source.model], [c.known, c.levels], **seldom
+    ).success(**operated, **seldom)
+    controls = c.listed(*MOVES)
+    gr.on(
+        [*(p.input for p in controls), *(p.release for p in controls if isinstance(p, gr.Slider))], **operated, **live
+    )  # fmt: skip
+    back = c.reset.click(None, None, c.listed(*NEUTRAL), js=f"() => {list(NEUTRAL.values())}", **PRIVATE)
+    back.success(**operated, **live)

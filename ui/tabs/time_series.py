@@ -1,4 +1,4 @@
-"""Tab "Time series": ensemble forecasts beside what really came, and free runs beside the real series."""
+"""Workspace "Forecast": ensemble forecasts beside what really came, and free runs beside the real series."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from analysis.figures.series import (
     spectrum_figure,
 )
 from analysis.figures.sheets import forecast_sheet
-from analysis.recipes.settings import Settings
 from analysis.series.forecast import (
     MAX_MEMBERS,
     MAX_NFE,
@@ -41,21 +40,21 @@ from analysis.series.long_run import MAX_FRAMES, MIN_FRAMES, LongRunRequest, Lon
 from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES
 from ui.components.controls import Controls
 from ui.components.html import facts, heading
+from ui.components.layout import Frame, group, intro, only
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import DICE, BuiltTab, Workspace, usable_seed
+from ui.source import DICE, BuiltTab, Views, Workspace, usable_seed
 from ui.tabs.flow_settings import described
 
-INTRO = """<p class="ks-intro">A small network looks at the last frames of a series and draws the next one by a flow
-from noise; its own frames are fed back to it. Many such members make an ensemble, from a moment of the held-out
-part. What really came is drawn beside it, and so are forecasts that need no network.</p>
-<p class="ks-formula">frame<sub>k+1</sub> = frame<sub>k</sub> + change, change drawn by the flow given the last frames
+SENTENCE = "Each member draws its next frame by a flow and is fed with it again; beside them, what really came."
+FORMULA = """frame<sub>k+1</sub> = frame<sub>k</sub> + change, change drawn by the flow given the last frames
 &nbsp;·&nbsp; CRPS = mean |x<sub>i</sub> − y| − ½ mean |x<sub>i</sub> − x<sub>j</sub>|, smaller is better; the fair one
 leaves out i = j &nbsp;·&nbsp; damped persistence: a<sub>L</sub> × last frame, a<sub>L</sub> fitted on the training
-part for every lead</p>"""
+part for every lead"""
+FREE_SENTENCE = "Are long runs realistic? 16 free runs, not steered by data, beside the real series."
 ASK = f"""<p class="ks-line">Not run yet: 16 free runs, not steered by data ({METHOD}, {NFE} calls a frame, as in
 the tables of results), compared with the training and the test part of the real series.</p>"""
 
@@ -322,21 +321,21 @@ class TimeSeries:
         """No free runs of the world that was left."""
         return {self.controls.run_words: ASK, **{figure: _shown(None) for figure in self.controls.listed(*FREE_RUN)}}
 
-    def fill(self, settings: Settings) -> dict:
+    def fill(self, request: ForecastRequest) -> dict:
         """A recipe's forecast as values of the controls.
 
         Raises:
             UserError: what the page cannot show.
         """
-        if len(settings.request().weights) > 1:
+        if len(request.weights) > 1:
             raise UserError("This page has γ₁ alone, the recipe has more momentum weights: ask /recipe for its result.")
         c = self.controls
         return {
             # the world is shown already: the tab, when it is selected, shall not choose the usual horizon
-            c.model: settings.model, c.known: settings.model, c.start: settings.start,
-            c.horizon: self.horizons(settings.model, settings.horizon), c.members: settings.members,
-            c.nfe: settings.nfe, c.method: settings.method,
-            c.gamma: reads_gamma(settings.method) | {"value": settings.gammas[0]}, c.seed: settings.seed,
+            c.model: request.model, c.known: request.model, c.start: request.start,
+            c.horizon: self.horizons(request.model, request.horizon), c.members: request.members,
+            c.nfe: request.nfe, c.method: request.method,
+            c.gamma: reads_gamma(request.method) | {"value": request.gammas[0]}, c.seed: request.seed,
             **self.forget_runs(),
         }  # fmt: skip
 
@@ -355,119 +354,119 @@ def reads_gamma(method: str) -> dict:
 # The page
 
 
-def _question_rows(models: Sequence[SeriesInfo]) -> dict:
+def _question_controls(models: Sequence[SeriesInfo]) -> dict:
     """Which forecast."""
     parts: dict = {}
     there = choices(models)
-    with gr.Row():
-        with gr.Column(scale=2, min_width=280):
-            parts["model"] = gr.Dropdown(
-                there, value=there[0][1] if there else None, label="World", info="with the model that ships for it",
-                elem_id="series-model", filterable=False,
-            )  # fmt: skip
-            gr.HTML(not_here(models), elem_id="series-not-here")
+    with group():
+        parts["model"] = gr.Dropdown(
+            there, value=there[0][1] if there else None, label="World", info="with the model that ships for it",
+            elem_id="series-model", filterable=False,
+        )  # fmt: skip
+    with group("series"):
         parts["start"] = gr.Slider(
             0, 1, START, step=0.001, label="Start", info="where in the held-out part, 0 to 1", elem_id="series-start",
-            buttons=["reset"], min_width=200,
+            buttons=["reset"],
         )  # fmt: skip
         parts["horizon"] = gr.Slider(
-            1, MAX_HORIZON, 1, step=1, label="Horizon", info="frames", elem_id="series-horizon", buttons=[],
-            min_width=200,
-        )  # fmt: skip
+            1, MAX_HORIZON, 1, step=1, label="Horizon", info="frames", elem_id="series-horizon", buttons=[]
+        )
         parts["members"] = gr.Slider(
             MIN_MEMBERS, MAX_MEMBERS, MEMBERS, step=1, label="Members", info="of the ensemble, 2 to 50",
-            elem_id="series-members", buttons=["reset"], min_width=200,
+            elem_id="series-members", buttons=["reset"],
         )  # fmt: skip
-    with gr.Row():
-        parts["method"] = gr.Dropdown(
-            [(SAMPLER_NAMES[m], m) for m in METHODS], value=METHOD, label="Method", info="how the flow is followed",
-            elem_id="series-method", filterable=False, min_width=200,
-        )  # fmt: skip
-        parts["nfe"] = gr.Slider(
-            1, MAX_NFE, NFE, step=1, label="NFE", info="network calls a frame, 1 to 50", elem_id="series-nfe",
-            buttons=["reset"], min_width=200,
-        )  # fmt: skip
-        parts["gamma"] = gr.Slider(
-            -100, 100, GAMMA, step=0.5, label="γ₁", info="momentum weight; without noise it vanishes at 0.5",
-            elem_id="series-gamma", buttons=["reset"], min_width=200, visible=False,
-        )  # fmt: skip
-        with gr.Column(min_width=120, scale=0):
-            parts["seed"] = gr.Number(
-                0, label="Noise seed", info="from 0", precision=0, minimum=0, elem_id="series-seed", min_width=110
-            )
-            parts["dice"] = gr.Button("New noise", size="sm", elem_id="series-dice", min_width=110)
-    return parts
-
-
-def _forecast_panel() -> dict:
-    """The forecast, and maps where the world is a field."""
-    parts: dict = {}
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Forecast", "black or white: what really came; dotted: the last frame that the model saw"))
-        parts["numbers"] = gr.HTML(elem_id="series-numbers")
-        parts["words"] = gr.HTML(elem_id="series-words", elem_classes="ks-told")
-        parts["save"] = save_bar(elem_id="series-keep")
-        with gr.Row():
-            with gr.Column(scale=3, min_width=320):
-                parts["fan"] = plot(
-                    None, elem_id="series-fan", label="Members, their bands, truth and baselines over time"
-                )
-            with gr.Column(scale=2, min_width=320):
-                parts["plane"] = plot(
-                    None, visible=False, elem_id="series-plane", label="Two variables against each other"
-                )
-                parts["error"] = plot(None, elem_id="series-error", label="Error by lead time")
         parts["lead"] = gr.Slider(
             1, MAX_HORIZON, 1, step=1, label="Lead of the maps", info="frames after the start", visible=False,
             elem_id="series-lead", buttons=[],
         )  # fmt: skip
-        with gr.Row():
-            for what, title in MAP_NAMES.items():
-                with gr.Column(min_width=300):
-                    parts[f"map_{what}"] = plot(None, visible=False, elem_id=f"series-map-{what}", label=title)
+        with gr.Row(elem_classes="ks-two"):
+            parts["seed"] = gr.Number(
+                0, label="Noise seed", info="from 0", precision=0, minimum=0, elem_id="series-seed", min_width=110
+            )
+            parts["dice"] = gr.Button("New noise", size="sm", elem_id="series-dice", min_width=90)
+        with gr.Accordion("How the flow is followed", open=False, elem_id="series-more"):
+            parts["method"] = gr.Dropdown(
+                [(SAMPLER_NAMES[m], m) for m in METHODS], value=METHOD, label="Method", info="of integration",
+                elem_id="series-method", filterable=False,
+            )  # fmt: skip
+            parts["nfe"] = gr.Slider(
+                1, MAX_NFE, NFE, step=1, label="NFE", info="network calls a frame, 1 to 50", elem_id="series-nfe",
+                buttons=["reset"],
+            )  # fmt: skip
+            parts["gamma"] = gr.Slider(
+                -100, 100, GAMMA, step=0.5, label="γ₁", info="momentum weight; without noise it vanishes at 0.5",
+                elem_id="series-gamma", buttons=["reset"], visible=False,
+            )  # fmt: skip
+    with group():
+        gr.HTML(not_here(models), elem_id="series-not-here")
     return parts
 
 
-def _free_run_panel() -> dict:
+def _forecast_view(frame: Frame) -> dict:
+    """The forecast, and maps where the world is a field."""
+    parts: dict = {}
+    with frame.stage, gr.Column(min_width=0, elem_classes=only("series")):
+        gr.HTML(heading("Forecast", "black or white: what really came; dotted: the last frame that the model saw"))
+        parts["fan"] = plot(None, elem_id="series-fan", label="Members, their bands, truth and baselines over time")
+        with gr.Row(elem_classes="ks-pair"):
+            with gr.Column(min_width=0):
+                parts["plane"] = plot(
+                    None, visible=False, elem_id="series-plane", label="Two variables against each other"
+                )
+            with gr.Column(min_width=0):
+                parts["error"] = plot(None, elem_id="series-error", label="Error by lead time")
+        with gr.Row(elem_classes="ks-maps"):
+            for what, title in MAP_NAMES.items():
+                with gr.Column(min_width=0):
+                    parts[f"map_{what}"] = plot(None, visible=False, elem_id=f"series-map-{what}", label=title)
+    with frame.readings, group("series"):
+        parts["words"] = gr.HTML(elem_id="series-words", elem_classes="ks-told")
+        parts["numbers"] = gr.HTML(elem_id="series-numbers")
+        parts["save"] = save_bar(elem_id="series-keep")
+    return parts
+
+
+def _free_run_view(frame: Frame) -> dict:
     """Long runs beside the real series."""
     parts: dict = {}
-    with gr.Column(elem_classes="ks-panel", min_width=0):
-        gr.HTML(heading("Free runs", "are long runs realistic?"))
-        parts["frames"] = gr.Slider(
-            MIN_FRAMES, MAX_FRAMES, FRAMES, step=1, label="Frames", elem_id="series-frames", buttons=["reset"],
-            info="of each of 16 runs, 64 to 2000; fewer where the season ends before", min_width=200,
-        )  # fmt: skip
-        parts["run_buttons"] = run_buttons("Run free", "series-run")
+    with frame.controls:
+        intro(FREE_SENTENCE, "", "free")
+        with group("free"):
+            parts["frames"] = gr.Slider(
+                MIN_FRAMES, MAX_FRAMES, FRAMES, step=1, label="Frames", elem_id="series-frames", buttons=["reset"],
+                info="of each of 16 runs, 64 to 2000; fewer where the season ends before",
+            )  # fmt: skip
+            parts["run_buttons"] = run_buttons("Run free", "series-run")
+    with frame.readings, group("free"):
         parts["run_words"] = gr.HTML(ASK, elem_id="series-run-words", elem_classes="ks-told")
-        with gr.Row():
-            for of, label in (
-                ("marginals", "Marginals"), ("spectrum", "Spectrum or joint histogram"),
-                ("autocorrelation", "Autocorrelation"),
-            ):  # fmt: skip
-                with gr.Column(min_width=300):
-                    parts[f"run_{of}"] = plot(None, visible=False, elem_id=f"series-run-{of}", label=label)
+    with frame.stage, gr.Column(min_width=0, elem_classes=only("free")):
+        for of, label in (
+            ("marginals", "Marginals"), ("spectrum", "Spectrum or joint histogram"),
+            ("autocorrelation", "Autocorrelation"),
+        ):  # fmt: skip
+            parts[f"run_{of}"] = plot(None, visible=False, elem_id=f"series-run-{of}", label=label)
     return parts
 
 
-def build_time_series(work: Workspace, page: gr.Tab) -> BuiltTab:
+def build_time_series(work: Workspace, views: Views) -> BuiltTab:
     """Lay the tab out and wire it; nothing is computed, and no data is opened, before it is looked at."""
-    series = work.studio.series
-    gr.HTML(INTRO)
-    c = SeriesControls(
-        **_question_rows(series.models), **_forecast_panel(), **_free_run_panel(), known=gr.State("")
-    )  # fmt: skip
+    series, frame = work.studio.series, views.frame
+    with frame.controls:
+        intro(SENTENCE, FORMULA, "series")
+        parts = _question_controls(series.models)
+    c = SeriesControls(**parts, **_forecast_view(frame), **_free_run_view(frame), known=gr.State(""))
     tab = TimeSeries(series, c, work.bounded(RUN_SECONDS))
-    rerun = _wire(tab, page)
+    rerun = _wire(tab, views.opened["series"])
     return BuiltTab(c, RecipeBinding(("forecast",), "series", c.listed(*FILLED), tab.fill, rerun))
 
 
-def _wire(tab: TimeSeries, page: gr.Tab) -> Callable[[Dependency], None]:
+def _wire(tab: TimeSeries, opened: Callable) -> Callable[[Dependency], None]:
     """Connect the handlers; gives what forecasts after an event that set the controls."""
     c = tab.controls
     live = {"show_progress": "minimal", "show_progress_on": c.words, **MODEL_QUEUE, **PRIVATE}
     light = {"queue": False, "show_progress": "hidden", **PRIVATE}
     gr.on(
-        [page.select, c.model.input], guarded(tab.another_world),
+        [opened, c.model.input], guarded(tab.another_world),
         inputs_kwargs=c.named("model", "known", "start", *SETTINGS), outputs=c.listed("known", "horizon", *FORECAST),
         **live,
     )  # fmt: skip

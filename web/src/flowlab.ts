@@ -4,13 +4,14 @@ import type { App } from "./app";
 import { Cloud } from "./cloud";
 import { button, calm, choice, h, panel, slider, tick, whole } from "./dom";
 import { BRIDGES, PATHS, READS_GAMMA, SAMPLERS, type PathName, type SamplerName, type Setting, type TrainedStep } from "./flow/forms";
+import { CellPainter } from "./painter";
 import { DENSITIES, DRAWING_SIDE, firstSetting, type FlowState } from "./state";
 
 const SECONDS = 18; // of training at most; a fast machine needs five
 const LETTERS = "ABCD";
 const PATH_WORDS: Record<PathName, string> = { icfm: "I-CFM", otcfm: "OT-CFM", sbcfm: "SB-CFM", idff: "IDFF" };
 const SAMPLER_WORDS: Record<SamplerName, string> = {
-  euler: "Euler", heun: "Heun", rk4: "Runge-Kutta 4", multistep: "Multistep", published: "Published momentum",
+  euler: "Euler", heun: "Heun", rk4: "Runge-Kutta 4", rk4p: "Runge-Kutta 4, steps by calls", taylor2: "Taylor-2", multistep: "Multistep", published: "Published momentum",
   momentum: "Momentum on the exact flow", matched: "Matched noise", bridge: "Bridge with noise",
 };
 const NET_WORDS: [string, string][] = [["auto", "shipped, else closed form"], ["oracle", "closed form"], ["shipped", "shipped net"], ["trained", "trained here"]];
@@ -67,8 +68,13 @@ export class SettingCard {
   }
 }
 
+export interface Clock {
+  root: HTMLElement;
+  play(): void;
+}
+
 /** Play and scrub for several clouds. */
-export function clock(clouds: () => Cloud[]): HTMLElement {
+export function clock(clouds: () => Cloud[]): Clock {
   let timer = 0;
   const set = (v: number) => clouds().forEach((c) => c.setTime(v));
   const time = slider("Time", { min: 0, max: 1, step: 0.01 }, 1, (v) => `t ${v.toFixed(2)}`, (v) => {
@@ -96,7 +102,7 @@ export function clock(clouds: () => Cloud[]): HTMLElement {
     };
     timer = requestAnimationFrame(step);
   };
-  return h("div", { class: "transport" }, press, h("div", { class: "ends wide" }, time.root));
+  return { root: h("div", { class: "transport" }, press, h("div", { class: "ends wide" }, time.root)), play: () => void (timer || go()) };
 }
 
 export class FlowLab {
@@ -104,9 +110,16 @@ export class FlowLab {
   private readonly row = h("div", { class: "settings" });
   private cards: SettingCard[] = [];
   private readonly refreshers: (() => void)[] = [];
+  private readonly clock: Clock;
+  private fresh = true;
 
   constructor(private readonly app: App) {
-    this.root.append(this.shared(), clock(() => this.cards.map((c) => c.cloud)), this.row, this.training());
+    this.clock = clock(() => this.cards.map((c) => c.cloud));
+    this.root.append(
+      h("div", { class: "intro" },
+        h("h2", {}, "The same idea in the plane, where you can see it: noise flows to data, and every network call counts."),
+        h("p", {}, "The grey lines are the contours of the data, each point began as noise. Fewer calls are cheaper and miss more; MMD² measures by how much.")),
+      h("div", { class: "side" }, this.shared(), this.clock.root), this.row, this.training());
   }
 
   private get flow(): FlowState {
@@ -116,16 +129,18 @@ export class FlowLab {
   show(): void {
     this.build();
     this.refreshers.forEach((refresh) => refresh());
-    this.update();
+    const first = this.fresh && !calm();
+    this.fresh = false;
+    void Promise.all(this.update()).then(() => first && this.clock.play()); // once, when the points are there
   }
 
   hide(): void {
     this.app.flow.stop();
   }
 
-  private update(): void {
+  private update(): Promise<void>[] {
     this.app.changed();
-    this.cards.forEach((card) => void card.update());
+    return this.cards.map((card) => card.update());
   }
 
   // --------------------------------------------------------------------------------------------------------------
@@ -179,8 +194,7 @@ export class FlowLab {
       add.disabled = settings.length >= 4;
       less.disabled = settings.length <= 1;
     });
-    return panel("Points from noise to data", h("p", { class: "hint" }, "A flow carries noise to a density in a number of network calls. The lines are the density's contours, the points where the flow ends."),
-      h("div", { class: "row" }, density.root, points.root, seed.root, grid.root, add, less, paths.root), nfe.root);
+    return panel("For all of them", nfe.root, h("div", { class: "row" }, density.root, points.root, seed.root, grid.root), h("div", { class: "row" }, add, less, paths.root));
   }
 
   private build(): void {
@@ -216,7 +230,7 @@ export class FlowLab {
       s().sigma0 = v;
       changed();
     });
-    const gammas = ([["γ1", "gamma1"], ["γ2", "gamma2"]] as const).map(([name, key]) =>
+    const gammas = ([["γ1", "gamma1"], ["γ2", "gamma2"], ["γ3", "gamma3"]] as const).map(([name, key]) =>
       slider(name, { min: -10, max: 10, step: 0.1 }, s()[key], (v) => v.toFixed(1).replace("-", "−"), (v) => {
         s()[key] = v;
         changed();
@@ -229,10 +243,11 @@ export class FlowLab {
       nfe.set(s().nfe);
       sigma.set(s().sigma0);
       sigma.root.hidden = !BRIDGES.includes(s().path);
-      gammas[0].set(s().gamma1);
-      gammas[1].set(s().gamma2);
-      gammas[0].root.hidden = !READS_GAMMA.includes(s().sampler);
-      gammas[1].root.hidden = s().sampler !== "published" && s().sampler !== "momentum";
+      const read = READS_GAMMA.includes(s().sampler) ? (s().sampler === "matched" ? 1 : 3) : 0;
+      ([s().gamma1, s().gamma2, s().gamma3] as const).forEach((value, k) => {
+        gammas[k].set(value);
+        gammas[k].root.hidden = k >= read;
+      });
     };
     this.refreshers.push(refresh);
     refresh();
@@ -319,88 +334,36 @@ function drawLosses(canvas: HTMLCanvasElement, losses: number[]): void {
   ctx.fillText(`loss over ${losses.length} steps`, 200, hh - 26);
 }
 
-/** A drawing of cells: pointer or keyboard. */
+const SHAPES: [string, (x: number, y: number) => boolean][] = [
+  ["Ring", (x, y) => Math.abs(Math.hypot(x, y) - 0.65) < 0.14],
+  ["Cross", (x, y) => Math.abs(x - y) < 0.16 || Math.abs(x + y) < 0.16],
+  ["Two squares", (x, y) => Math.max(Math.abs(Math.abs(x) - 0.5), Math.abs(y)) < 0.28],
+  ["Clear", () => false],
+];
+
+/** A density that the visitor draws; an empty one is told to nobody. */
 class Drawing {
   readonly root: HTMLElement;
-  private readonly canvas = h("canvas", {
-    width: DRAWING_SIDE, height: DRAWING_SIDE, class: "pixels painter", tabindex: 0, role: "application",
-    "aria-label": "Draw a density. Arrow keys move the brush, space paints, delete erases.",
-  });
-  private cells: number[] = [];
-  private at: [number, number] | null = null;
-  private erase = false;
+  private readonly painter: CellPainter;
 
-  constructor(private readonly changed: () => void) {
-    this.ring();
-    const eraser = tick("Erase", false, (v) => (this.erase = v));
-    const shapes: [string, () => void][] = [["Ring", () => this.ring()], ["Cross", () => this.fill((x, y) => Math.abs(x - y) < 0.16 || Math.abs(x + y) < 0.16)], ["Two squares", () => this.fill((x, y) => Math.max(Math.abs(Math.abs(x) - 0.5), Math.abs(y)) < 0.28)], ["Clear", () => this.fill(() => false)]];
-    this.root = h("div", { class: "drawing" }, this.canvas, h("div", { class: "row" }, ...shapes.map(([name, make]) => button(name, () => {
-      make();
-      this.done();
-    })), eraser.root));
-    this.canvas.addEventListener("pointerdown", (e) => {
-      this.canvas.setPointerCapture(e.pointerId);
-      this.stroke(e);
-    });
-    this.canvas.addEventListener("pointermove", (e) => {
-      if (this.canvas.hasPointerCapture(e.pointerId)) this.stroke(e);
-    });
-    this.canvas.addEventListener("pointerup", () => this.done());
-    this.canvas.addEventListener("keydown", (e) => this.key(e));
+  constructor(changed: () => void) {
+    const done = () => void (this.painter.cells.includes(1) && changed());
+    this.painter = new CellPainter(DRAWING_SIDE, 1.3, "Draw a density.", (whole) => whole && done());
+    this.painter.fill(SHAPES[0][1]);
+    const shapes = SHAPES.map(([name, inside]) => button(name, () => {
+      this.painter.fill(inside);
+      done();
+    }));
+    this.root = h("div", { class: "drawing" }, this.painter.canvas, h("div", { class: "row" }, ...shapes, this.painter.eraser));
   }
 
   get rows(): string[] {
-    return Array.from({ length: DRAWING_SIDE }, (_, i) => this.cells.slice(i * DRAWING_SIDE, (i + 1) * DRAWING_SIDE).join(""));
+    return Array.from({ length: DRAWING_SIDE }, (_, i) => this.painter.cells.slice(i * DRAWING_SIDE, (i + 1) * DRAWING_SIDE).join(""));
   }
 
   /** Rows of another size are brought to this one. */
   set(rows: string[]): void {
     const pick = (i: number, n: number) => Math.floor(((i + 0.5) * n) / DRAWING_SIDE);
-    this.cells = Array.from({ length: DRAWING_SIDE ** 2 }, (_, c) => Number(rows[pick(Math.floor(c / DRAWING_SIDE), rows.length)][pick(c % DRAWING_SIDE, rows[0].length)]));
-    this.draw();
-  }
-
-  private fill(inside: (x: number, y: number) => boolean): void {
-    const unit = (i: number) => (2 * (i + 0.5)) / DRAWING_SIDE - 1;
-    this.cells = Array.from({ length: DRAWING_SIDE ** 2 }, (_, c) => Number(inside(unit(c % DRAWING_SIDE), unit(Math.floor(c / DRAWING_SIDE)))));
-    this.draw();
-  }
-
-  private ring(): void {
-    this.fill((x, y) => Math.abs(Math.hypot(x, y) - 0.65) < 0.14);
-  }
-
-  private stroke(e: PointerEvent): void {
-    const box = this.canvas.getBoundingClientRect();
-    this.dab(((e.clientX - box.left) / box.width) * DRAWING_SIDE, ((e.clientY - box.top) / box.height) * DRAWING_SIDE, !this.erase);
-  }
-
-  private dab(x: number, y: number, on: boolean): void {
-    this.cells = this.cells.map((v, c) => (Math.hypot((c % DRAWING_SIDE) + 0.5 - x, Math.floor(c / DRAWING_SIDE) + 0.5 - y) < 1.3 ? Number(on) : v));
-    this.draw();
-  }
-
-  private key(e: KeyboardEvent): void {
-    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[e.key];
-    const [x, y] = this.at ?? [DRAWING_SIDE / 2, DRAWING_SIDE / 2];
-    if (move) {
-      this.at = [Math.min(DRAWING_SIDE - 0.5, Math.max(0.5, x + move[0])), Math.min(DRAWING_SIDE - 0.5, Math.max(0.5, y + move[1]))];
-      this.draw();
-    } else if (e.key === " " || e.key === "Delete") {
-      this.dab(x, y, e.key === " ");
-      this.done();
-    } else return;
-    e.preventDefault();
-  }
-
-  private done(): void {
-    if (this.cells.includes(1)) this.changed();
-  }
-
-  private draw(): void {
-    const rgba = new Uint8ClampedArray(4 * this.cells.length);
-    const cursor = this.at ? Math.floor(this.at[1]) * DRAWING_SIDE + Math.floor(this.at[0]) : -1;
-    this.cells.forEach((on, c) => rgba.set(c === cursor ? [230, 159, 0, 255] : on ? [0, 114, 178, 255] : [140, 145, 155, 50], 4 * c));
-    this.canvas.getContext("2d")!.putImageData(new ImageData(rgba, DRAWING_SIDE, DRAWING_SIDE), 0, 0);
+    this.painter.set(Array.from({ length: DRAWING_SIDE ** 2 }, (_, c) => Number(rows[pick(Math.floor(c / DRAWING_SIDE), rows.length)][pick(c % DRAWING_SIDE, rows[0].length)])));
   }
 }

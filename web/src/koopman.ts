@@ -89,15 +89,14 @@ export function bandsOf(rank: Uint32Array, edges: readonly number[]): Uint8Array
   return out;
 }
 
-/** Multiply every mode by the gain of its band, in place. */
-export function weigh(z: Float32Array, entry: Entry, band: Uint8Array, gains: readonly number[]): void {
+/** gain z + (1 - gain) r of every mode, with the gain of its band, in place; without r it is 0. */
+export function weigh(z: Float32Array, entry: Entry, band: Uint8Array, gains: readonly number[], r: Float32Array | null): void {
   const area = entry.shape[1] * entry.shape[2];
   for (let m = 0; m < band.length; m++) {
     const gain = gains[band[m]];
     if (gain === 1) continue;
     const at = modeAt(m, area);
-    z[at] *= gain;
-    z[at + area] *= gain;
+    for (const i of [at, at + area]) z[i] = gain * z[i] + (r ? (1 - gain) * r[i] : 0);
   }
 }
 
@@ -173,4 +172,17 @@ export function toBytes(picture: Float32Array, height: number, width: number): U
     out[4 * i + 3] = 255;
   }
   return out;
+}
+
+/** (H, W, 3) bytes -> picture (3, H, W) in [-1, 1]. */
+export function fromBytes(rgb: Uint8Array): Float32Array {
+  const area = rgb.length / 3;
+  return Float32Array.from(rgb, (_, i) => rgb[3 * (i % area) + Math.floor(i / area)] / 127.5 - 1);
+}
+
+/** A number that tells pictures apart (FNV-1a). */
+export function digest(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (const b of bytes) hash = Math.imul(hash ^ b, 0x01000193);
+  return hash >>> 0;
 }

@@ -7,16 +7,12 @@ import type { Setting } from "./flow/forms";
 import { bandsOf, ranks, regionMask, type Region } from "./koopman";
 import { mse, sharedDetail } from "./measure";
 import { Plane } from "./plane";
-import { emptyScene, type Scene } from "./scene";
+import { emptyScene, type Ablation, type Scene } from "./scene";
 import type { Lesson } from "./site";
 import { Screen, Stage } from "./stage";
 import { firstMix, type FlowState } from "./state";
 
 const LEVELS = 18; // moments of a trajectory
-const CLEAR = 0.5; // correlation from which an outline is called clear, as in the studio
-const NEAR = 2;
-const FLOW_SEEDS = 3;
-const LINEAR = 0.05;
 
 interface Figure {
   root: HTMLElement;
@@ -48,7 +44,10 @@ export class Lessons {
       this.parts.push(part);
       list.append(h("li", {}, button(lesson.title, () => this.go(i), { class: "link" })));
     });
-    this.root.append(h("nav", { "aria-label": "Lessons" }, list), ...this.parts);
+    this.root.append(
+      h("div", { class: "intro" }, h("h2", {}, "From noise to a picture, in six lessons"),
+        h("p", {}, "Read it like an article. Every figure is the model itself, running on your machine: drag, click, then check what you think.")),
+      h("nav", { "aria-label": "Lessons" }, list), ...this.parts);
   }
 
   private go(i: number): void {
@@ -78,7 +77,8 @@ export class Lessons {
     const { site } = this.app;
     const label = Number(preset.label ?? -1);
     const seed = Array.isArray(preset.seeds) ? Number(preset.seeds[0]) : Number(preset.seed);
-    return emptyScene(seed, label < 0 ? site.start.label : label, site.bands.names.length === 3 ? [...site.bands.edges] : [...site.lessonEdges]);
+    const scene = emptyScene(seed, label < 0 ? site.start.label : label, site.bands.names.length === 3 ? [...site.bands.edges] : [...site.lessonEdges]);
+    return { ...scene, ablation: (preset.ablation as Ablation | undefined) ?? scene.ablation };
   }
 
   private check(answer: () => Promise<Answer>): HTMLElement {
@@ -121,31 +121,36 @@ export class Lessons {
       for (let k = 0; k < LEVELS; k++) pictures.push(await this.ask({ ...scene, tau: 1 - k / (LEVELS - 1) }, "lesson check"));
       const seen = pictures.map((p) => sharedDetail(p, pictures[LEVELS - 1], this.width));
       const mine = Math.round((1 - scene.tau) * (LEVELS - 1));
-      const first = seen.findIndex((v) => v >= CLEAR);
+      const { clear, near } = this.app.site.checks;
+      const first = seen.findIndex((v) => v >= clear);
       if (mine === LEVELS - 1) return { text: "The slider stands at the picture itself: drag it towards the noise first.", right: null };
       const apart = mine - first;
       const where = apart === 0 ? "the same moment" : `${Math.abs(apart)} ${apart > 0 ? "later" : "earlier"}`;
       return {
-        text: `You stopped at moment ${mine + 1} of ${LEVELS}, where the fine detail correlates ${signed(seen[mine])} with that of the finished picture. It first reaches ${CLEAR} at moment ${first + 1}: you chose ${where}.`,
-        right: Math.abs(apart) <= NEAR,
+        text: `You stopped at moment ${mine + 1} of ${LEVELS}, where the fine detail correlates ${signed(seen[mine])} with that of the finished picture. It first reaches ${clear} at moment ${first + 1}: you chose ${where}.`,
+        right: Math.abs(apart) <= near,
       };
     });
     return { root: h("div", { class: "figure" }, stage.root, check), show: () => void (this.app.ready && stage.draw()), hide: () => stage.stop() };
   }
 
   private guess(): Figure {
-    const { linearity } = this.app.site;
-    let guess = 0.5;
+    const { linearity, checks } = this.app.site;
+    let guess = checks.untouched;
     const hand = slider("Your guess", { min: 0, max: 1, step: 0.01 }, guess, (v) => v.toFixed(2), (v) => (guess = v));
     const bars = h("div", { class: "bars" });
     if (!linearity) return { root: h("div", { class: "figure" }, h("p", { class: "hint" }, "This needs the teacher, which this page does not have.")), show: () => undefined, hide: () => undefined };
     const check = this.check(async () => {
       const { names, errors } = linearity;
+      if (guess === checks.untouched) return { text: `The slider still stands at ${guess}, where it began: move it to your guess first.`, right: null };
+      const ordered = [...errors].sort((a, b) => a - b);
+      const half = (ordered.length - 1) / 2;
+      const middle = (ordered[Math.floor(half)] + ordered[Math.ceil(half)]) / 2;
       const [low, high] = [Math.min(...errors), Math.max(...errors)];
       bars.replaceChildren(...names.map((name, i) => h("div", { class: "bar" }, h("span", {}, name), h("i", { style: `width:${Math.min(100, 100 * errors[i])}%` }), h("b", {}, errors[i].toFixed(2)))));
       return {
-        text: `You guessed ${guess.toFixed(2)}. Measured when this page was written, level by level: from ${low.toFixed(2)} (${names[errors.indexOf(low)]}) to ${high.toFixed(2)} (${names[errors.indexOf(high)]}).`,
-        right: guess >= low - LINEAR && guess <= high + LINEAR,
+        text: `You guessed ${guess.toFixed(2)}. Measured when this page was written: ${middle.toFixed(2)} in the middle, from ${low.toFixed(2)} (${names[errors.indexOf(low)]}) to ${high.toFixed(2)} (${names[errors.indexOf(high)]}).`,
+        right: Math.abs(guess - middle) <= checks.guessed + 1e-9,
       };
     });
     return { root: h("div", { class: "figure" }, hand.root, check, bars), show: () => undefined, hide: () => undefined };
@@ -175,10 +180,12 @@ export class Lessons {
       const entry = this.app.ready?.entries[at];
       if (!entry || chosen === null) return { text: "Choose one point of the plane first.", right: null };
       const [alpha, beta] = [entry.alpha[chosen], entry.beta[chosen]];
-      const growing = entry.alpha.reduce((n, a) => n + Number(a < 0), 0);
+      const fewer = (limit: number) => entry.alpha.reduce((n, a) => n + Number(a < limit), 0);
+      const ahead = fewer(alpha);
+      const share = ahead / entry.alpha.length;
       return {
-        text: `Your mode of ${entry.name} has α = ${signed(alpha)}: on the way to the picture it ${alpha < 0 ? "grows" : alpha > 0 ? "fades" : "keeps its size"}, × ${Math.exp(-alpha).toFixed(2)}, and turns by ${Math.round((Math.abs(beta) * 180) / Math.PI)}°. At this level ${growing} of ${entry.alpha.length} modes grow.`,
-        right: alpha < 0,
+        text: `Your mode of ${entry.name} has α = ${signed(alpha)}: on the way to the picture it ${alpha < 0 ? "grows" : alpha > 0 ? "fades" : "keeps its size"}, × ${Math.exp(-alpha).toFixed(2)}, and turns by ${Math.round((Math.abs(beta) * 180) / Math.PI)}°. Of this level's ${entry.alpha.length.toLocaleString("en")} modes ${fewer(0).toLocaleString("en")} grow, and ${ahead.toLocaleString("en")} (${Math.round(100 * share)} %) have a smaller α than yours.`,
+        right: share < site.checks.front,
       };
     });
     return { root: h("div", { class: "figure" }, level.root, plane.canvas, check), show, hide: () => undefined };
@@ -243,11 +250,18 @@ export class Lessons {
       const reference = await this.ask(other, "lesson check");
       const inside = regionMask(mix.region, site.picture[1], site.picture[2]);
       const found = [];
-      for (const b of scene.gains.keys()) found.push(sharedDetail(await this.ask({ ...scene, mix: { ...mix, bands: [b] } }, "lesson check"), reference, this.width, inside));
+      const every = [...scene.gains.keys()];
+      for (const bands of [...every.map((b) => [b]), every]) found.push(sharedDetail(await this.ask({ ...scene, mix: { ...mix, bands } }, "lesson check"), reference, this.width, inside));
+      const all = found.pop()!;
+      const { faint, alike } = site.checks;
       const most = found.indexOf(Math.max(...found));
+      const mine = mix.bands[0];
+      const text = `Correlation of the edit's fine detail with the reference's: ${listed(found.map((v, b) => `${names[b]} ${signed(v)}`))}; all bands together ${signed(all)}.`;
+      if (found[most] < faint) return { text: `${text} Below ${faint} no band brings detail that could be seen, so there is no right answer here.`, right: null };
+      const close = mine !== most && found[most] - found[mine] < alike;
       return {
-        text: `Correlation of the edit's fine detail with the reference's: ${listed(found.map((v, b) => `${names[b]} ${signed(v)}`))}. You took ${names[mix.bands[0]]}; most detail comes with ${names[most]}. This is one pair of pictures: another pair may differ.`,
-        right: most === mix.bands[0],
+        text: `${text} You took ${names[mine]}; most detail comes with ${names[most]}${close ? ", by less than could be seen" : ""}. This is one pair of pictures: another pair may differ.`,
+        right: mine === most || close,
       };
     });
     const shown = h("div", { class: "three" }, ...screens.map((s, i) => h("figure", {}, s.canvas, h("figcaption", {}, ["original", "reference", "edit"][i]))));
@@ -273,13 +287,14 @@ export class Lessons {
     });
     const check = this.check(async () => {
       if (chosen === null) return { text: "Choose one of them first.", right: null };
+      const { seeds } = this.app.site.checks;
       const runs = settings.map(() => [] as number[]);
       let floor = 0;
-      for (let r = 0; r < FLOW_SEEDS; r++) {
+      for (let r = 0; r < seeds; r++) {
         for (const [i, s] of settings.entries()) {
           const run = await this.app.flow.run({ ...state.shared, seed: state.shared.seed + r }, s);
           runs[i].push(run.mmd2);
-          floor += run.floor / FLOW_SEEDS / settings.length;
+          floor += run.floor / seeds / settings.length;
         }
       }
       const mean = (v: number[]) => v.reduce((a, b) => a + b, 0) / v.length;
@@ -289,10 +304,10 @@ export class Lessons {
       const spread = Math.sqrt(gap.reduce((s, g) => s + (g - mean(gap)) ** 2, 0) / (gap.length - 1));
       const close = mean(gap) <= spread;
       return {
-        text: `With ${settings[0].nfe} network call${settings[0].nfe > 1 ? "s" : ""}, MMD² over ${FLOW_SEEDS} noises: ${listed(means.map((v, i) => `${"ABCD"[i]} ${signed(v, 4)}`))}; data against data ${signed(floor, 4)}. ${"ABCD"[order[0]]} comes nearest${close ? `, but not by more than the scatter between noises from ${"ABCD"[order[1]]}.` : "."}`,
+        text: `With ${settings[0].nfe} network call${settings[0].nfe > 1 ? "s" : ""}, MMD² over ${seeds} noises: ${listed(means.map((v, i) => `${"ABCD"[i]} ${signed(v, 4)}`))}; data against data ${signed(floor, 4)}. ${"ABCD"[order[0]]} comes nearest${close ? `, but not by more than the scatter between noises from ${"ABCD"[order[1]]}.` : "."}`,
         right: chosen === order[0] || (close && chosen === order[1]),
       };
     });
-    return { root: h("div", { class: "figure broad" }, h("div", { class: "settings" }, ...cards.map((c) => c.root)), clock(() => cards.map((c) => c.cloud)), nfe.root, h("div", { class: "row", role: "radiogroup", "aria-label": "Which comes nearest" }, ...radios), check), show, hide: () => undefined };
+    return { root: h("div", { class: "figure broad" }, h("div", { class: "settings" }, ...cards.map((c) => c.root)), clock(() => cards.map((c) => c.cloud)).root, nfe.root, h("div", { class: "row", role: "radiogroup", "aria-label": "Which comes nearest" }, ...radios), check), show, hide: () => undefined };
   }
 }

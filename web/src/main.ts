@@ -98,7 +98,7 @@ class Studio {
     main.replaceChildren(this.loading, ...[...this.rooms.values()].map((room) => room.root), this.live);
     document.getElementById("page")!.append(
       h("footer", {}, shareBar(app, picture), h("p", { class: "small" },
-        `${app.site.summary ? `${app.site.summary}. ` : ""}Everything runs in your browser; nothing you do leaves it.`, this.kept, " ", h("a", { href: "card.json" }, "Model card"))),
+        `${app.site.summary ? `${app.site.summary}. ` : ""}Everything runs in your browser; nothing you do leaves it.`, this.kept, " ", h("a", { href: "card.json" }, "Model card"), " · ", h("a", { href: "licences.txt" }, "Licences"))),
     );
     this.turn();
   }

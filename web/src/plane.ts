@@ -6,7 +6,7 @@ import type { Entry } from "./koopman";
 
 const PAD = { left: 46, right: 12, top: 12, bottom: 34 };
 
-function resolved(name: string): string {
+export function resolved(name: string): string {
   return name.startsWith("var(") ? colour(name.slice(4, -1)) : name;
 }
 

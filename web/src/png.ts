@@ -70,13 +70,30 @@ export function toBase64(bytes: Uint8Array): string {
   return btoa(text);
 }
 
-/** First channel of a PNG's pixels. */
-export async function greyOf(bytes: Uint8Array<ArrayBuffer>): Promise<{ width: number; height: number; pixels: Uint8Array }> {
-  const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
-  const canvas = h("canvas", { width: image.width, height: image.height });
-  const ctx = canvas.getContext("2d")!;
-  ctx.drawImage(image, 0, 0);
-  const { data } = ctx.getImageData(0, 0, image.width, image.height);
-  const pixels = Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]);
-  return { width: image.width, height: image.height, pixels };
+/** Pixels of a picture file, `channels` of their RGBA (1 = the first alone); null size keeps the file's own. */
+export async function pixelsOf(file: Blob, channels: 1 | 3, side: number | null = null): Promise<{ width: number; height: number; pixels: Uint8Array }> {
+  const image = await createImageBitmap(file, { colorSpaceConversion: "none" });
+  const canvas = h("canvas", { width: side ?? image.width, height: side ?? image.height });
+  const ctx = canvas.getContext("2d", { willReadFrequently: true })!;
+  if (side) cropped(ctx, image, side);
+  else ctx.drawImage(image, 0, 0);
+  const { data } = ctx.getImageData(0, 0, canvas.width, canvas.height);
+  const pixels = Uint8Array.from({ length: (data.length / 4) * channels }, (_, i) => data[4 * Math.floor(i / channels) + (i % channels)]);
+  return { width: canvas.width, height: canvas.height, pixels };
+}
+
+/** The square in the middle of a picture, brought to a size: halved until the last step, since one step skips pixels. */
+function cropped(ctx: CanvasRenderingContext2D, image: ImageBitmap, side: number): void {
+  let size = Math.min(image.width, image.height);
+  let source: CanvasImageSource = image;
+  let [x, y] = [(image.width - size) / 2, (image.height - size) / 2];
+  while (size >= 2 * side) {
+    const half = h("canvas", { width: Math.floor(size / 2), height: Math.floor(size / 2) });
+    half.getContext("2d")!.drawImage(source, x, y, size, size, 0, 0, half.width, half.height);
+    [source, size, x, y] = [half, half.width, 0, 0];
+  }
+  ctx.fillStyle = "#fff"; // behind what is transparent
+  ctx.fillRect(0, 0, side, side);
+  ctx.imageSmoothingQuality = "high";
+  ctx.drawImage(source, x, y, size, size, 0, 0, side, side);
 }

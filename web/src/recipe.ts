@@ -2,8 +2,8 @@
 
 import { BRIDGES, PATHS, SAMPLERS, type PathName, type SamplerName, type Setting } from "./flow/forms";
 import { REGIONS, type Region } from "./koopman";
-import { encode, greyOf, toBase64 } from "./png";
-import { emptyScene, type Scene } from "./scene";
+import { encode, pixelsOf, toBase64 } from "./png";
+import { ABLATIONS, emptyScene, type Scene } from "./scene";
 import { unpacked, type Site } from "./site";
 import { DENSITIES, firstMix, firstState, type FlowState, type State } from "./state";
 
@@ -25,16 +25,16 @@ export async function toRecipe(state: State, site: Site): Promise<string> {
   if (scene.without) throw new Error("A picture without one mode has no recipe: put the mode back, or share the link.");
   const several = [scene.tau > 0, !kept, scene.mix !== null].filter(Boolean).length;
   if (several > 1) throw new Error("A recipe holds one of: an earlier moment, weighed bands, a mixture. Set the others back, or share the link.");
-  const { seed, label, edges, order } = scene;
+  const { seed, label, edges, order, ablation } = scene;
   let settings: Json = { kind: "generate", seeds: [seed], label };
   if (scene.tau > 0) settings = { kind: "trajectory", seed, label, steps: STEPS };
-  if (!kept) settings = { kind: "mask_bands", seed, label, edges, gains: scene.gains, order, entries: scene.entries };
+  if (!kept) settings = { kind: "mask_bands", seed, label, edges, gains: scene.gains, order, entries: scene.entries, ablation };
   if (scene.mix) {
     const m = scene.mix;
     const mask = m.region === "painted" ? toBase64(await encode(m.mask!, site.picture[2], 1)) : null;
     settings = {
-      kind: "edit", seed, label, reference: "seed", reference_seed: m.seed, reference_label: m.label, picture: null,
-      encoding: m.encoding, noise_seed: m.noise, tau: m.time, edges, bands: m.bands, order, ratio: m.ratio, region: m.region, mask,
+      kind: "edit", seed, label, reference: m.picture ? "picture" : "seed", reference_seed: m.seed, reference_label: m.label,
+      picture: m.picture ? toBase64(await encode(m.picture, site.picture[2], 3)) : null, encoding: m.picture ? "noise" : m.encoding, noise_seed: m.noise, tau: m.time, edges, bands: m.bands, order, ratio: m.ratio, region: m.region, mask,
     };
   }
   const teacher = settings.kind === "trajectory" ? site.teacher : null;
@@ -127,19 +127,20 @@ async function readScene(settings: Json, site: Site): Promise<Scene> {
     return { ...emptyScene(seed(f), label(f), edges), tau: 1 };
   }
   if (settings.kind === "mask_bands") {
-    const f = new Field(settings, ["kind", "seed", "label", "edges", "gains", "order", "entries"]);
+    const f = new Field(settings, ["kind", "seed", "label", "edges", "gains", "order", "entries", "ablation"]);
     const scene = emptyScene(seed(f), label(f), f.numbers("edges", 1, 8, 0, 1));
     scene.gains = f.numbers("gains", scene.edges.length + 1, scene.edges.length + 1, 0, 2);
     scene.order = f.word("order", ["alpha", "abs"]);
     scene.entries = f.numbers("entries", 0, 64, 0, site.entries.length - 1, true);
+    scene.ablation = f.any("ablation") === undefined ? "zero" : f.word("ablation", ABLATIONS); // older ones do not say it
     return scene;
   }
   if (settings.kind !== "edit") throw new Error(`The page has no question of the kind ${String(settings.kind).slice(0, 20)}: open this recipe in the studio.`);
   const f = new Field(settings, [
     "kind", "seed", "label", "reference", "reference_seed", "reference_label", "picture", "encoding", "noise_seed", "tau", "edges", "bands", "order", "ratio", "region", "mask",
   ]);
-  if (f.any("reference") !== "seed" || f.any("encoding") === "ode") {
-    throw new Error("Its reference is a picture, a scene, or a state of the teacher, which this page does not have: open this recipe in the studio.");
+  if (f.any("reference") === "scene" || f.any("encoding") === "ode") {
+    throw new Error("Its reference is a generated scene or a state of the teacher, which this page does not have: open this recipe in the studio.");
   }
   const scene = emptyScene(seed(f), label(f), f.numbers("edges", 1, 8, 0, 1));
   scene.order = f.word("order", ["alpha", "abs"]);
@@ -155,13 +156,21 @@ async function readScene(settings: Json, site: Site): Promise<Scene> {
     time: f.number("tau", 0, 1),
     noise: seed(f, "noise_seed"),
   };
-  if (region === "painted") {
-    if (typeof f.any("mask") !== "string") throw f.wrong("mask");
-    const { width, height, pixels } = await greyOf(unpacked(f.any("mask") as string));
-    if (width !== site.picture[2] || height !== site.picture[1]) throw f.wrong("mask");
-    scene.mix.mask = pixels;
+  if (region === "painted") scene.mix.mask = await embedded(f, "mask", 1, site);
+  if (f.word("reference", ["seed", "picture"]) === "picture") {
+    scene.mix.picture = await embedded(f, "picture", 3, site);
+    scene.mix.encoding = f.word("encoding", ["noise"]);
   }
   return scene;
+}
+
+/** A PNG of the model's size inside a recipe. */
+async function embedded(f: Field, name: string, channels: 1 | 3, site: Site): Promise<Uint8Array> {
+  const text = f.any(name);
+  if (typeof text !== "string") throw f.wrong(name);
+  const image = await Promise.resolve().then(() => pixelsOf(new Blob([unpacked(text)], { type: "image/png" }), channels)).catch(() => null);
+  if (image?.width !== site.picture[2] || image.height !== site.picture[1]) throw f.wrong(name);
+  return image.pixels;
 }
 
 function readFlow(data: Json, settings: Json, site: Site): FlowState {
@@ -191,8 +200,7 @@ function readFlow(data: Json, settings: Json, site: Site): FlowState {
 
 function readSetting(data: Json): Setting {
   const f = new Field(data, ["path", "sampler", "nfe", "sigma0", "gamma1", "gamma2", "gamma3", "net"]);
-  if (f.any("sampler") === "taylor2") throw new Error("Taylor-2 needs tangents of the net, which the studio takes: open this recipe there.");
-  if (f.number("gamma3", -100, 100) !== 0) throw new Error("γ3 needs third derivatives of the net, which the studio takes: open this recipe there.");
+  if (f.any("path") === "meanflow") throw new Error("Mean velocities take a net that this page does not have: open this recipe in the studio.");
   return {
     path: f.word<PathName>("path", PATHS),
     sampler: f.word<SamplerName>("sampler", SAMPLERS),
@@ -200,7 +208,7 @@ function readSetting(data: Json): Setting {
     sigma0: f.number("sigma0", 0, 2),
     gamma1: f.number("gamma1", -100, 100),
     gamma2: f.number("gamma2", -100, 100),
-    gamma3: 0,
+    gamma3: f.number("gamma3", -100, 100),
     net: f.word("net", ["auto", "oracle", "shipped"]),
   };
 }

@@ -13,6 +13,7 @@ export interface Mix {
   time: number; // edit time in [0, 1], read by "noise"
   noise: number; // seed of the noise that is added to the reference, read by "noise"
   mask?: Uint8Array; // of the region "painted", 0 to 255
+  picture?: Uint8Array; // the visitor's own instead of a seed's, (H, W, 3) bytes; its encoding is "noise"
 }
 
 /** The mode that is taken away. */
@@ -20,6 +21,10 @@ export interface Mode {
   entry: number;
   index: number; // flat: pair, row, column
 }
+
+/** What stands in place of what is left out: the mean over many noises, another picture's, or nothing. */
+export const ABLATIONS = ["mean", "resample", "zero"] as const;
+export type Ablation = (typeof ABLATIONS)[number];
 
 export interface Scene {
   seed: number;
@@ -29,6 +34,7 @@ export interface Scene {
   gains: number[];
   order: Order;
   entries: number[]; // whose bands are weighed, [] for all
+  ablation: Ablation;
   mix: Mix | null;
   walk: { seed: number; share: number } | null;
   without: Mode | null;
@@ -48,5 +54,5 @@ export interface Picture {
 
 export function emptyScene(seed: number, label: number, edges: number[]): Scene {
   const gains = new Array(edges.length + 1).fill(1);
-  return { seed, label, tau: 0, edges, gains, order: "alpha", entries: [], mix: null, walk: null, without: null };
+  return { seed, label, tau: 0, edges, gains, order: "alpha", entries: [], ablation: "mean", mix: null, walk: null, without: null };
 }

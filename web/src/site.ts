@@ -28,6 +28,7 @@ export interface Site {
   linearity: { names: string[]; errors: number[] } | null;
   lessons: Lesson[];
   lessonEdges: number[];
+  checks: { clear: number; near: number; untouched: number; guessed: number; front: number; faint: number; alike: number; seeds: number };
   program: string;
   torch: string;
   recipe: number;

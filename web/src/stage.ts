@@ -1,7 +1,7 @@
 // A picture with its way from noise: canvas, play, time.
 
 import type { App } from "./app";
-import { button, calm, h, paint, slider, type Slider } from "./dom";
+import { button, calm, h, paint, slider, tick, type Slider } from "./dom";
 import { sigmaOfTau } from "./koopman";
 import type { Question, Scene } from "./scene";
 
@@ -40,12 +40,24 @@ export class Screen {
   }
 }
 
+/** Whether pictures are shown without their pixels' edges. */
+function smooth(): HTMLElement {
+  const root = document.documentElement;
+  const { root: label, input } = tick("Smooth", root.dataset.smooth === "yes", (on) => {
+    root.dataset.smooth = on ? "yes" : "no";
+    for (const other of document.querySelectorAll<HTMLInputElement>(".smooth input")) other.checked = on;
+  });
+  input.setAttribute("aria-label", "Smooth pictures");
+  label.classList.add("smooth");
+  return label;
+}
+
 export class Stage {
   readonly root: HTMLElement;
   readonly screen: Screen;
   private readonly time: Slider;
   private readonly play: HTMLButtonElement;
-  private readonly note = h("p", { class: "note", "aria-hidden": "true" });
+  private readonly note = h("span", { class: "note" });
   private timer = 0;
   private drawing = false;
   private again = false;
@@ -69,7 +81,7 @@ export class Stage {
       { class: "stage" },
       h("div", { class: "frame" }, this.screen.canvas),
       h("div", { class: "transport" }, this.play, h("div", { class: "ends" }, this.time.root, h("div", { class: "poles", "aria-hidden": "true" }, h("span", {}, "noise"), h("span", {}, "picture")))),
-      this.note,
+      h("div", { class: "under" }, smooth(), this.note),
     );
   }
 
@@ -84,7 +96,7 @@ export class Stage {
     void this.draw();
   }
 
-  private start(): void {
+  start(): void {
     let last = performance.now();
     let at = this.scene().tau > 0 ? 1 - this.scene().tau : 0;
     this.play.textContent = "Pause";
@@ -115,7 +127,7 @@ export class Stage {
     do {
       this.again = false;
       const ms = await this.screen.show({ kind: "picture", scene: structuredClone(this.scene()) });
-      if (ms !== null) this.note.textContent = `${Math.round(ms)} ms`;
+      if (ms !== null) this.note.textContent = `drawn here in ${Math.round(ms)} ms`;
     } while (this.again);
     this.drawing = false;
   }

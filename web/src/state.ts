@@ -1,9 +1,10 @@
 // Everything the page shows as text behind the # of its address, so that a link shows the same.
 
 import { BRIDGES, PATHS, SAMPLERS, type PathName, type SamplerName, type Setting, type Shared } from "./flow/forms";
-import { REGIONS, type Region } from "./koopman";
-import { emptyScene, type Mix, type Scene } from "./scene";
-import type { Site } from "./site";
+import { REGIONS, sizeOf, type Region } from "./koopman";
+import { toBase64 } from "./png";
+import { ABLATIONS, emptyScene, type Ablation, type Mix, type Scene } from "./scene";
+import { unpacked, type Site } from "./site";
 
 export type Page = "explore" | "flow" | "lessons";
 export interface FlowState {
@@ -43,20 +44,23 @@ export function firstMix(scene: Scene): Mix {
   };
 }
 
+/** Base64 with the two signs that an address keeps. */
+function webSafe(bytes: Uint8Array): string {
+  return toBase64(bytes).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+}
+
+function fromWebSafe(text: string): Uint8Array {
+  return unpacked(text.replaceAll("-", "+").replaceAll("_", "/"));
+}
+
 function packed(bits: ArrayLike<number>): string {
-  let text = "";
-  for (let i = 0; i < bits.length; i += 8) {
-    let byte = 0;
-    for (let k = 0; k < 8; k++) byte = byte * 2 + (bits[i + k] ? 1 : 0);
-    text += String.fromCharCode(byte);
-  }
-  return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+  const byte = (i: number) => Array.from({ length: 8 }, (_, k) => Number(Boolean(bits[8 * i + k]))).reduce((a, b) => 2 * a + b, 0);
+  return webSafe(Uint8Array.from({ length: Math.ceil(bits.length / 8) }, (_, i) => byte(i)));
 }
 
 function unpackedBits(text: string, n: number): number[] {
-  const bytes = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
   const bits: number[] = [];
-  for (const c of bytes) for (let k = 7; k >= 0; k--) bits.push((c.charCodeAt(0) >> k) & 1);
+  for (const byte of fromWebSafe(text)) for (let k = 7; k >= 0; k--) bits.push((byte >> k) & 1);
   if (bits.length < n) throw new Error("short");
   return bits.slice(0, n);
 }
@@ -91,6 +95,7 @@ export function toHash(state: State, site: Site): string {
     if (scene.gains.some((g) => g !== 1)) q.set("keep", scene.gains.map(short).join(","));
     if (String(scene.edges) !== String(site.bands.edges)) q.set("edges", scene.edges.map(short).join(","));
     if (scene.order !== "alpha") q.set("order", scene.order);
+    if (scene.ablation !== "mean") q.set("instead", scene.ablation);
     if (scene.entries.length) q.set("levels", scene.entries.join(","));
     if (scene.walk) q.set("walk", `${scene.walk.seed},${short(scene.walk.share)}`);
     if (scene.without) q.set("mode", `${scene.without.entry},${scene.without.index}`);
@@ -98,6 +103,7 @@ export function toHash(state: State, site: Site): string {
       const m = scene.mix;
       q.set("mix", [m.seed, m.label, m.bands.join("."), m.region, short(m.ratio), m.encoding, short(m.time), m.noise].join(","));
       if (m.mask) q.set("mask", packed(shrunk(m.mask, site.picture[1])));
+      if (m.picture) q.set("picture", webSafe(m.picture));
     }
   } else if (state.page === "flow") {
     const { density, drawing, seed, points, grid } = flow.shared;
@@ -143,6 +149,8 @@ function sceneOf(q: URLSearchParams, first: Scene, site: Site): Scene {
   const gains = q.get("keep")?.split(",").map((v) => clamped(v, 0, 2, 1));
   if (gains?.length === edges.length + 1) scene.gains = gains;
   if (q.get("order") === "abs") scene.order = "abs";
+  const instead = q.get("instead") as Ablation;
+  if (ABLATIONS.includes(instead)) scene.ablation = instead;
   const entry = (v: string) => inside(v, site.entries.length - 1, 0);
   if (q.get("levels")) scene.entries = [...new Set(q.get("levels")!.split(",").map(entry))].sort((a, b) => a - b);
   const walk = q.get("walk")?.split(",");
@@ -172,6 +180,15 @@ function sceneOf(q: URLSearchParams, first: Scene, site: Site): Scene {
         scene.mix.mask = enlarged(unpackedBits(q.get("mask") ?? "", MASK_SIDE ** 2), site.picture[1]);
       } catch {
         scene.mix.region = "whole";
+      }
+    }
+    const own = q.get("picture");
+    if (own !== null) {
+      try {
+        const picture = fromWebSafe(own);
+        if (picture.length === sizeOf(site.picture)) Object.assign(scene.mix, { picture, encoding: "noise" });
+      } catch {
+        // a damaged picture: that of the seed is taken
       }
     }
   }

@@ -88,7 +88,7 @@ def test_a_row_is_trained_once_and_measured_as_its_pictures_say(plan, tmp_path, 
     monkeypatch.setattr(ablation, "measure_fidelity", lambda *_, **__: pytest.fail("measured again"))
     assert train_row(plan, row, 1, tmp_path / "runs") == path
     assert measure(plan, path, 1, distance) == found
-    with pytest.raises(UserError, match="other settings: delete that folder"):
+    with pytest.raises(UserError, match="settings"):
         train_row(plan, replace(row, overrides=()), 1, tmp_path / "runs")
 
 

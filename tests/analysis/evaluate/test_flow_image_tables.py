@@ -5,9 +5,7 @@ import dataclasses
 import pytest
 
 from analysis.evaluate.flow_images import (
-    INCEPTION,
     LPIPS,
-    POOLED,
     PSNR,
     DataScores,
     PictureScores,
@@ -16,6 +14,7 @@ from analysis.evaluate.flow_images import (
     pictures_blocks,
     tenth_verdict,
 )
+from analysis.evaluate.image_mmd import INCEPTION, POOLED
 from analysis.evaluate.markdown import Verdict, markdown
 from analysis.evaluate.momentum import Momentum, MomentumRow
 from foundation.statistics import Interval

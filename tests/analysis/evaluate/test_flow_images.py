@@ -7,9 +7,7 @@ import torch
 from scipy import stats
 
 from analysis.core.errors import UserError
-from analysis.evaluate import flow_images
-from analysis.evaluate import flow_images as picture_methods
-from analysis.evaluate import flow_images as picture_scores
+from analysis.evaluate import flow_images, image_mmd
 from analysis.evaluate.momentum import SEED_ROOM
 from analysis.flow import images
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
@@ -32,15 +30,15 @@ IDFF, OTCFM = "IDFF, exact flow, Euler", "OT-CFM, exact flow, Euler"
 def few():
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("KOOPMAN_LPIPS", raising=False)
-        patch.setattr(picture_scores, "available", lambda net: False)
-        for module in (images, picture_methods, picture_scores):
+        patch.setattr(flow_images, "available", lambda net: False)
+        for module in (images, flow_images):
             patch.setattr(module, "EXACT_NFE", 13)
-        patch.setattr(flow_images.inception, "available", lambda path=None: False)
-        patch.setattr(flow_images, "DATA", DATA)
-        patch.setattr(flow_images, "VALIDATION_DATA", 8)
-        patch.setattr(picture_scores, "VALIDATION_SEEDS", 4)
+        patch.setattr(image_mmd.inception, "available", lambda path=None: False)
+        patch.setattr(image_mmd, "DATA", DATA)
+        patch.setattr(image_mmd, "VALIDATION_DATA", 8)
+        patch.setattr(flow_images, "VALIDATION_SEEDS", 4)
         grids = {"published drift": (0.5, -10.0), "matched noise": (0.0, 5.0)}
-        patch.setattr(picture_scores, "GRIDS", grids)
+        patch.setattr(flow_images, "SEARCHED", grids)
         yield
 
 
@@ -57,7 +55,7 @@ def nets():
 
 @pytest.fixture(scope="module")
 def measured(nets, few):
-    return picture_scores.measure_pictures(*nets, SEEDS, nfes=NFES)
+    return flow_images.measure_pictures(*nets, SEEDS, nfes=NFES)
 
 
 def flow(model, seeds, steps, published=False):
@@ -97,7 +95,7 @@ def by_hand(interval, values, rel=2e-3, absolute=1e-5):
 def test_distance_to_the_exact_flow_is_that_of_the_bench(nets, measured, flows_folder):
     bench = ImageFlows(flows_folder)  # the same two nets, on disk
     seeds = tuple(range(FIRST, FIRST + SEEDS))
-    assert measured.measure == picture_scores.PSNR and measured.nfe == NFES
+    assert measured.measure == flow_images.PSNR and measured.nfe == NFES
     for name, path in ((IDFF, "idff"), (OTCFM, "otcfm")):
         told = []
         for low in (0, 5):
@@ -139,8 +137,8 @@ def test_momentum_is_chosen_on_the_validation_alone(nets, monkeypatch):
             raise Diverged("far away")
         return torch.full((len(seeds), 3, 16, 16), request.gamma1 / 100)
 
-    monkeypatch.setattr(picture_scores, "sampled", sampled)
-    s = picture_scores.measure_pictures(*nets, 8, nfes=(1, 2))
+    monkeypatch.setattr(flow_images, "sampled", sampled)
+    s = flow_images.measure_pictures(*nets, 8, nfes=(1, 2))
     d = s.data
     low = FIRST_SEED + SEED_ROOM
     tried = [(f, n, g) for f, n, g, seeds in asked if seeds == range(low, low + 4)]
@@ -148,8 +146,8 @@ def test_momentum_is_chosen_on_the_validation_alone(nets, monkeypatch):
     assert all(seeds in (range(low, low + 4), range(FIRST, FIRST + 8)) for *_, seeds in asked)
     assert s.momentum.nfe == (2,) and s.momentum.rows[0].gammas[0][0] == 0.5
     # matched noise: the grey that is nearer to the converged flow of the validation noises
-    ends = torch.cat([picture_methods.exact_flow(nets[0], range(low, low + 4))])
-    grey = [float(picture_scores.metrics.psnr(torch.full_like(ends, g / 100), ends).sum()) for g in (0.0, 5.0)]
+    ends = torch.cat([flow_images.exact_flow(nets[0], range(low, low + 4))])
+    grey = [float(flow_images.metrics.psnr(torch.full_like(ends, g / 100), ends).sum()) for g in (0.0, 5.0)]
     assert s.momentum.rows[1].gammas[0][0] == (0.0, 5.0)[grey[1] > grey[0]]
     assert d.mmd2[CHOSEN][1] == d.mmd2[NONE][1] and s.momentum.rows[0].less_none[0].value == 0
     assert d.tenth is None  # no tenth of two calls
@@ -175,26 +173,26 @@ def test_rows_of_the_momentum_are_those_of_the_table(measured):
 
 
 def test_a_net_without_noise_or_data(nets):
-    lone = picture_scores.measure_pictures(shapes(random_flow(nets[1].flow, 1)), None, 4, nfes=(2,))
+    lone = flow_images.measure_pictures(shapes(random_flow(nets[1].flow, 1)), None, 4, nfes=(2,))
     assert [n.split(", ")[0] for n in lone.exact] == ["OT-CFM"] * 4 and lone.companion == ""
     assert lone.momentum is None and lone.data.less_companion == {}
     for card in ({}, {"data": {"spec": "folder:mine"}}):
         net = random_flow(nets[0].flow, 0)
         net.card = card
-        s = picture_scores.measure_pictures(net, None, 4, nfes=(2,))
+        s = flow_images.measure_pictures(net, None, 4, nfes=(2,))
         assert isinstance(s.data, str) and CHOSEN in s.exact and s.momentum is not None  # judged without data
 
 
 def test_a_sample_that_diverges_is_a_gap(nets, monkeypatch):
-    true = picture_methods.sampled
+    true = flow_images.sampled
 
     def sampled(model, request, seeds):
         if request.sampler == "heun":
             raise Diverged("far away")
         return true(model, request, seeds)
 
-    monkeypatch.setattr(picture_scores, "sampled", sampled)
-    s = picture_scores.measure_pictures(nets[0], None, 4, nfes=(2,))
+    monkeypatch.setattr(flow_images, "sampled", sampled)
+    s = flow_images.measure_pictures(nets[0], None, 4, nfes=(2,))
     assert math.isnan(s.exact["IDFF, exact flow, Heun"][0].value)
     assert math.isnan(s.data.mmd2["IDFF, exact flow, Heun"][0].value) and s.data.mmd2[IDFF][0].value > 0
 
@@ -205,16 +203,16 @@ def test_each_seed_has_its_class():
     labels = torch.tensor([mix_seed(s, 8) % 3 for s in seeds])
     x = noise(seeds, (3, 16, 16))
     with torch.no_grad():
-        made, plain = picture_methods.network_of(net, seeds)(x, torch.tensor(0.5)).x1, net(x, 0.5).x1
+        made, plain = flow_images.network_of(net, seeds)(x, torch.tensor(0.5)).x1, net(x, 0.5).x1
         assert torch.equal(made, net(x, 0.5, labels).x1) and not torch.allclose(made, plain)
     request = FlowPicturesRequest(sampler="bridge", nfe=3)
-    alone = picture_methods.sampled(net, request, seeds[4:5])
-    assert (picture_methods.sampled(net, request, seeds)[4] - alone[0]).abs().max() < 0.01
+    alone = flow_images.sampled(net, request, seeds[4:5])
+    assert (flow_images.sampled(net, request, seeds)[4] - alone[0]).abs().max() < 0.01
 
 
 def test_progress_rises_and_can_stop(nets):
     told = []
-    picture_scores.measure_pictures(nets[0], None, 4, lambda share, what: told.append((share, what)), (1, 2))
+    flow_images.measure_pictures(nets[0], None, 4, lambda share, what: told.append((share, what)), (1, 2))
     shares = [share for share, _ in told]
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
     assert "held-out data" in told[0][1] and any("choosing at 2 calls" in what for _, what in told)
@@ -223,18 +221,18 @@ def test_progress_rises_and_can_stop(nets):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        picture_scores.measure_pictures(nets[0], None, 4, stop, (1,))
+        flow_images.measure_pictures(nets[0], None, 4, stop, (1,))
 
 
 def test_too_many_seeds_and_other_data(nets, monkeypatch):
     monkeypatch.setattr("foundation.datasets.PROCEDURAL_LENGTH", {"train": 10_000_000, "test": 100})
     with pytest.raises(UserError, match="46"):
-        flow_images.held_out(nets[0], 60)
-    held = flow_images.held_out(nets[0], 46)
+        image_mmd.held_out(nets[0], 60)
+    held = image_mmd.held_out(nets[0], 46)
     assert len(held.reference) == len(held.instead) == 46 and held.within < 1
     net = random_flow(nets[0].flow, 0)
     net.card = {"data": {"spec": "shapes", "fingerprint": "0" * 64}}
-    assert not flow_images.held_out(net, 4).same and held.same
+    assert not image_mmd.held_out(net, 4).same and held.same
 
 
 def test_lpips_where_there_is_a_backbone(nets, monkeypatch, tmp_path):
@@ -248,21 +246,21 @@ def test_lpips_where_there_is_a_backbone(nets, monkeypatch, tmp_path):
         def distance_from(self, x, features):
             return (x.mean(1) - features[0]).abs().mean(dim=(1, 2))
 
-    monkeypatch.setattr(picture_scores, "available", lambda net: True)
-    monkeypatch.setattr(picture_scores, "PerceptualDistance", Grey)
-    s = picture_scores.measure_pictures(nets[0], None, 4, nfes=(2,))
+    monkeypatch.setattr(flow_images, "available", lambda net: True)
+    monkeypatch.setattr(flow_images, "PerceptualDistance", Grey)
+    s = flow_images.measure_pictures(nets[0], None, 4, nfes=(2,))
     seeds = range(FIRST, FIRST + 4)
-    gap = picture_methods.exact_flow(nets[0], seeds) - flow(nets[0], seeds, 2)
-    assert s.measure == picture_scores.LPIPS
+    gap = flow_images.exact_flow(nets[0], seeds) - flow(nets[0], seeds, 2)
+    assert s.measure == flow_images.LPIPS
     by_hand(s.exact[IDFF][0], gap.mean(1).abs().mean(dim=(1, 2)).tolist())
 
 
 def test_companion(flows_folder):
     idff = load(flows_folder / "images-shapes.flow.safetensors")
-    other = picture_methods.companion_of(idff, "images-shapes", flows_folder)
+    other = flow_images.companion_of(idff, "images-shapes", flows_folder)
     assert other.flow.path == "otcfm"
-    assert picture_methods.companion_of(idff, "images-cifar10", flows_folder) is None
-    assert picture_methods.companion_of(other, "images-shapes", flows_folder) is None
+    assert flow_images.companion_of(idff, "images-cifar10", flows_folder) is None
+    assert flow_images.companion_of(other, "images-shapes", flows_folder) is None
     classed = load(flows_folder / "images-cifar10.flow.safetensors")
     with pytest.raises(UserError, match="OT-CFM"):
-        picture_methods.companion_of(classed, "images-shapes", flows_folder)
+        flow_images.companion_of(classed, "images-shapes", flows_folder)

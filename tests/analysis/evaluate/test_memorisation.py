@@ -79,7 +79,7 @@ def scenes(indices, split="train"):
 def small(monkeypatch, tmp_path):
     monkeypatch.setattr(image_sets, "STEPS", 2)
     monkeypatch.setattr(memorisation, "CHUNK", 64)
-    monkeypatch.setattr(memorisation, "BLOCK", 16)
+    monkeypatch.setattr(memorisation, "QUERY_BLOCK", 16)
     monkeypatch.setattr(memorisation, "BATCH", 8)
     monkeypatch.delenv("KOOPMAN_LPIPS", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -100,7 +100,7 @@ def fakes(monkeypatch, student, teacher=None):
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_neighbours_are_those_of_a_loop_over_all_pairs(mirrored, monkeypatch):
     monkeypatch.setattr(memorisation, "CHUNK", 4)
-    monkeypatch.setattr(memorisation, "BLOCK", 3)
+    monkeypatch.setattr(memorisation, "QUERY_BLOCK", 3)
     draw = np.random.default_rng(0)
     train = draw.integers(0, 256, (11, 6, 6, 3), dtype=np.uint8)
     asked = draw.integers(0, 256, (7, 6, 6, 3), dtype=np.uint8)
@@ -278,7 +278,7 @@ def test_figures_are_those_of_the_pictures():
 
 
 def test_what_cannot_be_measured_is_told():
-    with pytest.raises(UserError, match="teacher of shapes"):
+    with pytest.raises(UserError, match="shapes"):
         measure_memory(Workbench(bench_of().model, None, "shapes"), 12)
     with pytest.raises(UserError, match="training pictures"):
         measure_memory(bench_of(pictures=3), 12)

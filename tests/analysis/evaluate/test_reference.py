@@ -42,7 +42,7 @@ def test_all_of_a_stored_set_in_a_random_order(folder, tmp_path):
 def test_of_the_shapes_a_stated_number(tmp_path, monkeypatch):
     data = open_dataset("shapes", 8)
     assert image_sets.size_of(data) == 10_000
-    monkeypatch.setattr(feature_cache, "MOST", 5)
+    monkeypatch.setattr(feature_cache, "MOST_PROCEDURAL", 5)
     row = image_sets.reference(data, network, folder=tmp_path)
     torch.testing.assert_close(row.kept, network(torch.from_numpy(data.pictures(range(5))).permute(0, 3, 1, 2)))
     assert image_sets.reference(data, network, 3, folder=tmp_path).moments.count == 3

@@ -11,8 +11,7 @@ from PIL import ImageColor
 from analysis.figures.sheets import SIDE, cloud_panel, clouds_sheet, forecast_sheet, pictures_sheet, series_panel
 from analysis.figures.style import BLUE, LINE_COLOURS
 from analysis.flow.images import FlowPicturesResult
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.points import PointFlows
+from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.series.forecast import ForecastRequest
 from tests.analysis.series.forecasts import bench_on
 

@@ -97,7 +97,7 @@ def test_zoom_is_kept_within_a_level_only():
 
 
 def test_a_large_level_is_thinned_and_says_so(monkeypatch):
-    monkeypatch.setattr(spectrum, "MAX_MODES", 20)
+    monkeypatch.setattr(spectrum, "MOST_SHOWN_MODES", 20)
     figure = spectrum.eigenvalue_plane(entry(), (0.3, 0.6))
     assert sum(len(t.x) for t in figure.data) == 40
     assert "20 of 60 modes drawn" in figure.layout.annotations[-1].text

@@ -10,8 +10,8 @@ import torch
 
 from analysis.core.errors import UserError
 from analysis.figures.flow import POINTS_TRACE, flow_figure, gamma_figure, loss_figure, nfe_figure, preview_figure
-from analysis.flow.point_requests import Flow2DRequest, LikelihoodRequest, SweepRequest, TrainRequest
-from analysis.flow.points import PointFlows
+from analysis.flow.nets import TrainRequest
+from analysis.flow.points import Flow2DRequest, LikelihoodRequest, PointFlows, SweepRequest
 from flow_core.densities.toys import toy
 from flow_core.samplers import METHODS
 
@@ -208,7 +208,7 @@ def test_a_training_that_is_left_keeps_its_net_and_the_same_training_is_the_same
         assert bench.trained == (look.key,) and look.key.endswith("-50") and not look.finished
         points.append(bench.flow_2d(Flow2DRequest(net=look.key, points=32)).points)
     assert np.array_equal(*points)
-    with pytest.raises(UserError, match="trained with sigma0 = 0.2"):
+    with pytest.raises(UserError, match="sigma0 = 0.2"):
         bench.flow_2d(Flow2DRequest(net=look.key, sigma0=0.3))
 
 

@@ -8,8 +8,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from analysis.core.errors import UserError
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.points import PointFlows, SweepResult
+from analysis.flow.points import Flow2DRequest, PointFlows, SweepResult
 from analysis.guide import lessons
 from analysis.guide.lessons import clarity, growing_mode, linear, missed_least, most_detail, nearest_flow, outline
 from analysis.koopman.editing import EditNumbers

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from analysis.flow.point_requests import Flow2DRequest
+from analysis.flow.points import Flow2DRequest
 from analysis.guide.lessons import ASKS, EDGES, LESSONS
 from analysis.recipes import recipe
 from analysis.workbench.library import ModelLibrary
@@ -13,7 +13,7 @@ from analysis.workbench.probes import LinearityRequest
 
 def test_six_lessons_each_with_an_answer_of_its_own_kind():
     assert len(LESSONS) == 6 and tuple(lesson.asks for lesson in LESSONS) == ASKS
-    assert [lesson.tab for lesson in LESSONS] == ["generate", "effects", "spectrum", "spectrum", "edit", "flow"]
+    assert [lesson.tab for lesson in LESSONS] == ["watch", "linear", "modes", "bands", "edit", "flow"]
     with pytest.raises(dataclasses.FrozenInstanceError):
         LESSONS[0].title = "x"
 
@@ -34,8 +34,7 @@ def test_presets_can_be_asked(lesson, models):
         assert isinstance(lesson.preset, LinearityRequest)
     else:  # as the page fills them: by their recipe
         bench = ModelLibrary(models, default="shapes").get("shapes")
-        settings = recipe.describe(lesson.preset, bench).settings
-        again = settings.request()
+        again = recipe.from_json(recipe.describe(lesson.preset, bench).text).request
         for field in dataclasses.fields(again):
             assert getattr(again, field.name) == getattr(lesson.preset, field.name)
 

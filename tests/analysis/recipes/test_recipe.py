@@ -107,7 +107,7 @@ def test_other_weights_are_refused(bench, models):
         recipes.replay(recipe, many)
     needs = recipes.describe(REQUESTS["trajectory"], bench)
     assert needs.teacher is not None and recipe.teacher is None
-    with pytest.raises(UserError, match="needs the teacher"):
+    with pytest.raises(UserError, match="teacher"):
         recipes.replay(needs, Workbench(bench.model))
 
 
@@ -128,7 +128,7 @@ def test_names_become_harmless(bench):
     odd = Workbench(bench.model, None, "../my <b>model</b> ä")
     assert recipes.describe(REQUESTS["generate"], odd).model == "my--b-model--b---"
     assert recipes.describe(GenerateRequest((1,), None), odd).request.label == -1
-    with pytest.raises(UserError, match="no recipe for this kind"):
+    with pytest.raises(UserError, match="kind"):
         recipes.describe("generate", bench)
 
 
@@ -240,10 +240,10 @@ def test_large_pngs_are_refused_from_the_header():
         recipes.read_png(
             SIGNATURE + header(16, 16) + header(60_000, 60_000) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
         )
-    with pytest.raises(UserError, match="more than 4 MB"):
+    with pytest.raises(UserError, match="4 MB"):
         recipes.read_png(SIGNATURE + bytes(5 * 2**20))
     for data in (b"", b"GIF89a" + bytes(50), SIGNATURE):
-        with pytest.raises(UserError, match="not a PNG"):
+        with pytest.raises(UserError, match="PNG"):
             recipes.read_png(data)
 
 
@@ -255,7 +255,7 @@ def test_pngs_without_a_usable_recipe():
         Image.new("RGB", (4, 4)).save(buffer, "PNG", pnginfo=info)
         return buffer.getvalue()
 
-    with pytest.raises(UserError, match="carries no recipe"):
+    with pytest.raises(UserError, match="no recipe"):
         recipes.read_png(png(comment="x"))
     with pytest.raises(UserError, match="cannot be used"):
         recipes.read_png(png(koopman_studio_recipe="{}"))
@@ -274,7 +274,7 @@ def test_pictures_inside_a_recipe():
     Image.new("RGB", (128, 64)).save(wide, "PNG")
     large = base64.b64encode(wide.getvalue()).decode()
     for text in ("", "????", "AAAA", "ä", embed(scene())[:-40], embed(scene()[..., 0]), large, "iVBORw0KGgo="):
-        with pytest.raises(UserError, match="picture in the recipe"):
+        with pytest.raises(UserError, match="picture"):
             extract(text)
 
 

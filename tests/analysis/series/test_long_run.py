@@ -66,7 +66,7 @@ def test_angles(bench):
 
 
 def test_a_field_is_its_area_mean(bench, monkeypatch):
-    with pytest.raises(UserError, match="has 30 frames, too few"):
+    with pytest.raises(UserError, match="30 frames"):
         bench.long_run(LongRunRequest("field", 64))
     monkeypatch.setattr(long_run, "LEAST", 8)
     r = bench.long_run(LongRunRequest("field", 64))
@@ -94,5 +94,5 @@ def test_a_run_can_be_stopped(bench):
 
     with pytest.raises(KeyboardInterrupt):
         bench.long_run(LongRunRequest("small", 64), stop)
-    with pytest.raises(UserError, match="no such series model"):
+    with pytest.raises(UserError, match="series model"):
         bench.long_run(LongRunRequest("x"))

@@ -80,7 +80,7 @@ def test_an_idle_model_does_not_move():
 
 
 def test_mode_card(bench):
-    r = bench.mode(ModeRequest(7, entry=1, modes=(9, 2, 9), times=3))
+    r = bench.mode(ModeRequest(7, entry=1, modes=(9, 2, 9), times=3, ablation="zero"))
     e = bench.entries[1]
     assert r.name == "skip 1" and r.index.tolist() == [2, 9]
     for n, index in enumerate((2, 9)):
@@ -107,7 +107,7 @@ def test_surgery(bench):
     assert same.modes.sum() == sum(e.alpha.numel() for e in bench.entries)
     with torch.no_grad():  # all rates times 0: the model with A = 0
         idle = bench.model.decode(started(bench, [3]))
-    r = bench.surgery(SurgeryRequest(3, alpha_scale=(0.0,) * 3, beta_scale=(0.0,) * 3))
+    r = bench.surgery(SurgeryRequest(3, alpha_scale=(0.0,) * 3, beta_scale=(0.0,) * 3, ablation="zero"))
     expected = ((idle[0].permute(1, 2, 0).clamp(-1, 1) * 127.5) + 128).clamp(0, 255).numpy().astype(np.uint8)
     assert np.abs(r.altered.astype(int) - expected).max() <= 1 and r.mse > 0 and r.growth == 1
     far = bench.surgery(SurgeryRequest(3, edges=(0.5,), alpha_shift=(-8.0, 0.0), entries=(4,)))
@@ -135,14 +135,14 @@ def test_linearity(bench):
 
 def test_linearity_needs_a_teacher_and_dmd_an_even_grid():
     model, teacher = random_pair()
-    with pytest.raises(UserError, match="load the model's teacher"):
+    with pytest.raises(UserError, match="teacher"):
         Workbench(model).linearity(LinearityRequest((1,)))
     other = KoopmanDiffusion(UNetConfig(**NETWORK), KoopmanConfig(warp="log"))
     assert Workbench(other, teacher).linearity(LinearityRequest((1,), steps=4, decoded=False)).dmd is None
 
 
 def test_attribution(bench):
-    request = AttributionRequest(pairs=8, sigma=1.0, rows=("place", "colour"), draws=100, seed=0)
+    request = AttributionRequest(pairs=8, sigma=1.0, rows=("place", "colour"), draws=100, seed=0, measure="latent")
     with pytest.raises(KeyboardInterrupt):
         bench.attribution(request, progress=stop)
     r = bench.attribution(request)
@@ -157,7 +157,7 @@ def test_attribution(bench):
     np.testing.assert_allclose(r.levels[0], (squares / squares.sum(1, keepdim=True)).mean(0), rtol=1e-3)
     assert AttributionRequest().rows == probes.ROWS and AttributionRequest().seed == FIRST_SEED
     carried = bench.attribution(
-        AttributionRequest(pairs=8, sigma=1.0, carried=True, rows=("place",), draws=100, seed=0)
+        AttributionRequest(pairs=8, sigma=1.0, carried=True, rows=("place",), draws=100, seed=0, measure="latent")
     )
     assert np.abs(carried.levels[0] - r.levels[0]).max() > 1e-4
 

@@ -33,9 +33,9 @@ def test_model_and_teacher_answer(models):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"MAX_BYTES": 1000}, "save it as fp16"),
-        ({"MAX_PARAMETERS": 1000}, "asks for more than 1,000 parameters"),
-        ({"MAX_SIDE": 8}, "at most 8 x 8"),
+        ({"MAX_MODEL_BYTES": 1000}, "save it as fp16"),
+        ({"MAX_MODEL_PARAMETERS": 1000}, "asks for more than 1,000 parameters"),
+        ({"MAX_MODEL_SIDE": 8}, "at most 8 x 8"),
     ],
 )
 def test_limits(models, monkeypatch, change, words):
@@ -46,7 +46,7 @@ def test_limits(models, monkeypatch, change, words):
 
 
 def test_limits_come_before_memory_is_taken(models, monkeypatch):
-    monkeypatch.setattr(library, "MAX_PARAMETERS", 1000)
+    monkeypatch.setattr(library, "MAX_MODEL_PARAMETERS", 1000)
     monkeypatch.setattr(koopman_core, "load", lambda path: pytest.fail("loaded"))
     with pytest.raises(UserError):
         load_model(models / "shapes.hkd.safetensors", None, "x")
@@ -106,7 +106,7 @@ def test_the_least_recently_used_gives_way(models):
     own.find(a)
     c = own.add(models / "many.hkd.safetensors")
     assert len(own) == 2
-    with pytest.raises(UserError, match="not loaded any more"):
+    with pytest.raises(UserError, match="not loaded"):
         own.find(b)
     assert own.find(a) and own.find(c)
     own.drop([a, "nobody"])
@@ -122,7 +122,7 @@ def test_forgotten_after_a_time_without_use(models):
     now[0] = 18
     own.find(key)
     now[0] = 28.5
-    with pytest.raises(UserError, match="not loaded any more"):
+    with pytest.raises(UserError, match="not loaded"):
         own.find(key)
     assert len(own) == 0
 
@@ -130,6 +130,6 @@ def test_forgotten_after_a_time_without_use(models):
 def test_none_are_taken_where_none_are_wanted(models):
     own = OwnModels(most=0)
     assert not own.open and OwnModels().open
-    with pytest.raises(UserError, match="not taken here"):
+    with pytest.raises(UserError, match="not taken"):
         own.add(models / "many.hkd.safetensors")
     assert len(own) == 0

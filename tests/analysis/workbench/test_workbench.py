@@ -90,7 +90,7 @@ def test_progress_can_cancel_and_nothing_is_kept(bench):
 def test_full_retention_changes_nothing_and_none_leaves_the_empty_picture(bench):
     whole = bench.mask_bands(MaskRequest(2))
     assert np.array_equal(whole.full, whole.masked) and whole.mse == 0
-    none = bench.mask_bands(MaskRequest(2, gains=(0.0, 0.0, 0.0)))
+    none = bench.mask_bands(MaskRequest(2, gains=(0.0, 0.0, 0.0), ablation="zero"))
     with torch.no_grad():
         empty = bench.model.decode([torch.zeros(1, *e.shape) for e in bench.entries])
     assert np.abs(as_picture(empty).astype(int) - none.masked).max() <= 1

@@ -16,7 +16,7 @@ def clouds(n=7, m=9):
     return torch.randn(n, 2, generator=g), torch.randn(m, 2, generator=g) + 0.5
 
 
-@pytest.mark.parametrize("bandwidths", [(1.0,), (0.5,), distances.MULTISCALE])
+@pytest.mark.parametrize("bandwidths", [(1.0,), (0.5,), (0.25, 0.5, 1.0, 2.0, 4.0)])
 def test_mmd_by_hand(bandwidths):
     x, y = clouds()
     k = lambda a, b: sum(math.exp(-float((a - b).square().sum()) / (2 * s * s)) for s in bandwidths) / len(bandwidths)  # noqa: E731

@@ -43,7 +43,7 @@ def test_mistakes(source, tmp_path, capsys, monkeypatch):
     path, _ = source
     with pytest.raises(DataError, match="stride"):
         alanine_archive.write(path, tmp_path / "a", 90)
-    monkeypatch.setattr(alanine_archive, "MAX_BYTES", 100)
+    monkeypatch.setattr(alanine_archive, "MAX_ARCHIVE_BYTES", 100)
     with pytest.raises(DataError, match="larger stride"):
         alanine_archive.write(path, tmp_path / "a")
     assert not (tmp_path / "a" / "alanine.npz").exists()

@@ -102,7 +102,7 @@ def test_the_noise_of_the_rest_has_the_covariance_of_its_patterns(world):
 
 @pytest.mark.parametrize("modes", [0, 25, 1000])
 def test_too_many_modes_are_refused(world, modes):
-    with pytest.raises(ValueError, match="series.modes must be from 1 to 24"):
+    with pytest.raises(ValueError, match="series.modes .* 1 to 24"):
         eofs.fit(world, modes)
 
 
@@ -181,7 +181,7 @@ def test_frames_that_make_no_sense(kwargs, words):
 
 def test_modes_are_for_fields(world):
     flow, net = FlowConfig(), PointConfig(width=8, depth=1)
-    with pytest.raises(ValueError, match="world of fields: say by series.modes"):
+    with pytest.raises(ValueError, match="series.modes"):
         model.make(world, "sst", flow, net, 1)
 
 

@@ -125,7 +125,7 @@ def test_only_a_world_that_tests_on_its_training_frames_is_numbered():
 
 
 def test_fields_need_modes():
-    with pytest.raises(ValueError, match="world of fields"):
+    with pytest.raises(ValueError, match="fields"):
         series_model.make(small_world(shape=(2, 2)), "sst", FlowConfig(), NET, 2)
 
 
@@ -253,5 +253,5 @@ def test_files_that_cannot_be_used(tmp_path, kind, config, words):
 
 
 def test_unknown_name(tmp_path):
-    with pytest.raises(checkpoints.CheckpointError, match="There is no series model 'x'.*one of none"):
+    with pytest.raises(checkpoints.CheckpointError, match="series model 'x'"):
         series_model.load("x", tmp_path)

@@ -71,7 +71,7 @@ def test_damaged_fields_get_their_sentence(tmp_path, monkeypatch):
         sst.read_field(path)
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(DataError, match="pip install h5py"):
+    with pytest.raises(DataError, match="h5py"):
         sst.read_field(path)
 
 
@@ -185,7 +185,7 @@ def test_monthly_climatology_uses_training_months_only():
         np.testing.assert_allclose(got[t], values[same].mean(0))
     values[26:] += 100
     np.testing.assert_array_equal(sst.monthly_climatology(values, months, train), got)
-    with pytest.raises(DataError, match="no month 1"):
+    with pytest.raises(DataError, match="month 1"):
         sst.monthly_climatology(values, months, np.arange(40) < 5)
 
 

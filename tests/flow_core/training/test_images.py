@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import flow_core
+from flow_core import samplers
 from flow_core.fields import Exact
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.samplers import euler
@@ -162,6 +163,22 @@ def test_transport_and_the_loss_of_the_velocity_by_command(run, tmp_path):
     assert flow_core.load(tmp_path / "ot" / "flow.safetensors").path.coupling == "exact"
 
 
+def test_mean_velocities_begin_at_the_teacher_and_are_drawn_in_one_call(run, tmp_path, monkeypatch):
+    """A step of no size leaves velocities that are the teacher's, whatever the interval; the sheet is of one call."""
+    mean = ["--flow.path=meanflow", "--flow.sigma=0.0", "--flow.predicts=average", f"--run.out={tmp_path / 'mean'}"]
+    asked = []
+    monkeypatch.setattr(images, "sample", lambda *args: asked.append((args[0], args[4])) or samplers.sample(*args))
+    assert main([*command(run), *mean, "--training.images=8", "--training.lr=1e-12"]) == 0
+    model, edm = flow_core.load(tmp_path / "mean" / "flow.safetensors"), teacher()
+    assert asked == [("euler", 1)] and model.card["recipe"]["mean_flow"]["share"] == 0.5
+    assert model.card["start"]["name"] == "tiny-teacher" and bool(model.net.interval.layer0.weight.any())
+    x, labels, t = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([2, 0, -1]), 0.4
+    with torch.no_grad():
+        want = (edm(x / t, (1 - t) / t, labels) - x) / (1 - t)
+        for end in (0.4, 0.9):
+            torch.testing.assert_close(model(x, t, labels, end=end).velocity, want, rtol=1e-2, atol=1e-2)
+
+
 @pytest.mark.parametrize(
     "overrides,words",
     [
@@ -202,5 +219,6 @@ def test_every_settings_file_is_valid_and_has_its_teachers_network(path):
     assert s["training"] == twin["training"], "compared at equal budget"
 
 
-def test_four_flows_can_be_trained():
-    assert len(list(CONFIGS.glob("images*.toml"))) == 4
+def test_three_flows_of_three_kinds_of_pictures_can_be_trained():
+    paths = [read_settings(p, [], images.ImagesSettings)["flow"].path for p in CONFIGS.glob("images*.toml")]
+    assert sorted(paths) == 3 * ["idff"] + 3 * ["meanflow"] + 3 * ["otcfm"]

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from gradio_client.exceptions import AppError
 
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.points import PointFlows
+from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.studio import Studio
 from tests.ui.api.asking import client_with, functions
 from tests.ui.api.test_endpoints import assert_sentence
@@ -19,13 +18,13 @@ from ui.api import endpoints
 
 @pytest.fixture(scope="module")
 def client():
-    with client_with(Studio(), "flow_2d", "train_toy") as client:
+    with client_with(Studio(), "flow_2d", "train_toy", "likelihood") as client:
         yield client
 
 
-def test_two_endpoints(client):
+def test_the_endpoints(client):
     offered = set(client.view_api(return_format="dict", print_info=False)["named_endpoints"])
-    assert offered == {"/flow_2d", "/train_toy"}
+    assert offered == {"/flow_2d", "/train_toy", "/likelihood"}
 
 
 def test_flow_2d(client):
@@ -57,6 +56,24 @@ def test_a_training_out_of_time_comes_back_with_what_it_has(monkeypatch):
     json.dumps(out, allow_nan=False)
 
 
+def test_the_likelihood_stands_beside_the_exact_density(client):
+    point = [4.0, 1.0]
+    out = client.predict(point=point, net="oracle", api_name="/likelihood")
+    angles, variance = np.arange(8) * np.pi / 4, 0.1**0.5
+    squares = (point[0] - 5 * np.cos(angles)) ** 2 + (point[1] - 5 * np.sin(angles)) ** 2
+    exact = math.log(np.mean(np.exp(-squares / (2 * variance))) / (2 * math.pi * variance))
+    assert math.isclose(out["exact_log_prob"], exact, abs_tol=1e-9)
+    assert math.isclose(out["exact_bits_per_dim"], -exact / (2 * math.log(2)), abs_tol=1e-9)
+    assert math.isclose(out["log_prob"], exact, abs_tol=0.02)
+    assert math.isclose(out["bits_per_dim"], -out["log_prob"] / (2 * math.log(2)), abs_tol=1e-9)
+    assert (out["nfe"], out["derivatives"], out["net"], len(out["latent"])) == (4 * 32, 8 * 32, "oracle", 2)
+
+
+def test_where_the_density_is_zero_there_is_no_number(client):
+    out = client.predict(density="checkerboard", point=[9, 9], steps=4, net="oracle", api_name="/likelihood")
+    assert out["exact_log_prob"] is None and out["exact_bits_per_dim"] is None
+
+
 HOSTILE = [
     ("/flow_2d", {"nfe": 0}, "network calls"),
     ("/flow_2d", {"nfe": 10**30}, "network calls"),
@@ -71,6 +88,9 @@ HOSTILE = [
     ("/train_toy", {"steps": 10**6}, "training steps"),
     ("/train_toy", {"width": 4096}, "width"),
     ("/train_toy", {"path": "x"}, "path"),
+    ("/likelihood", {"point": [0]}, "point"),
+    ("/likelihood", {"point": [0, 1e9]}, "point"),
+    ("/likelihood", {"steps": 65}, "steps"),
 ]
 
 

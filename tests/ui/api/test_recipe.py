@@ -11,8 +11,8 @@ from PIL import Image
 
 from analysis.core.errors import UserError
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest
@@ -162,5 +162,5 @@ def test_through_the_client(library):
         out = client.predict(text, api_name="/recipe")
         expected = library.get("tiny").generate(GenerateRequest((4,))).pictures[0]
         assert np.array_equal(pixels(out["pictures"]["pictures"][0]), expected)
-        with pytest.raises(Exception, match="take one that this program saved"):
+        with pytest.raises(Exception, match="this program"):
             client.predict("{}", api_name="/recipe")

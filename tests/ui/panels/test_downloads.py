@@ -4,12 +4,14 @@ import base64
 import csv
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from analysis.core.errors import UserError
+from analysis.export import web
 from analysis.workbench.images import TrajectoryRequest
 from ui.panels.downloads import FIGURES, PAPER, Downloads
 
@@ -66,7 +68,7 @@ def test_figures_for_a_paper_are_pdf(library):
     for _, paper in PAPER:
         name, data = content(files.paper_figure(paper, 0, **where, **BANDS))
         assert name == f"tiny-{paper}.pdf" and data.startswith(b"%PDF")
-    with pytest.raises(UserError, match="no such figure"):
+    with pytest.raises(UserError, match="figure"):
         files.paper_figure("nothing", 0, **where, **BANDS)
 
 
@@ -75,6 +77,22 @@ def test_the_report_is_of_this_seed_and_these_bands(library):
     text = data.decode()
     assert name == "tiny-seed3-report.html" and "seed 3" in text and "0.2, 0.7" in text and "levels 0." in text
     assert f"{library.get('tiny').trajectory(TrajectoryRequest(3, -1, 5)).nfe_teacher} network calls" in text
+
+
+def test_the_web_page_is_a_zip_of_this_model(library, tmp_path, monkeypatch):
+    pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
+    for name in web.RUNTIME:
+        for end in (".mjs", ".wasm"):
+            (tmp_path / f"{name}{end}").write_text(name)
+    monkeypatch.setattr(web, "find_runtime", lambda runtime=None, install=True: tmp_path)
+    shares = []
+    name, data = content(Downloads(library).site("tiny", lambda share, desc: shares.append(share)))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        said = json.loads(archive.read("tiny/site.json"))
+        assert "tiny/index.html" in archive.namelist()
+    assert name == "tiny-page.zip" and said["name"] == "tiny" and len(shares) >= 4
+    with pytest.raises(UserError, match="longer than"):
+        Downloads(library, patience=0).site("tiny", lambda share, desc: None)
 
 
 def test_what_cannot_be_saved_is_a_sentence(library):

@@ -12,7 +12,7 @@ from ui.source import NO_CLASS, Source, model_choices
 
 
 def panel(library) -> OwnModel:
-    source = Source(*("model", "seed", "label", "locked", "line", "moves"), ("tiny", 0, NO_CLASS))
+    source = Source(*("model", "seed", "label", "dice", "locked", "line", "moves"), ("tiny", 0, NO_CLASS))
     return OwnModel(library, source, "keys", "status")
 
 

@@ -7,14 +7,13 @@ import json
 from dataclasses import replace
 from types import SimpleNamespace
 
-import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
 from analysis.core.errors import UserError
-from analysis.flow.point_requests import Flow2DRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.guide.examples import EXAMPLES
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import describe_for
@@ -26,8 +25,14 @@ from ui.panels.recipes import RecipeControls, RecipePanel
 from ui.source import NO_CLASS
 from ui.tabs.generate import GenerateControls, GenerateTab
 from ui.tabs.spectrum import WEIGHTS, SpectrumControls, SpectrumTab
+from ui.workspaces import STAY
 
 TABS = ("generate", "spectrum", "flow")
+
+
+def stays(filled: dict) -> bool:
+    """Whether no view is opened and no control is set."""
+    return list(filled) == ["opener"] and filled["opener"].split()[0] == STAY
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +44,7 @@ def built(library):
 def panel_on(built, *tabs: str) -> RecipePanel:
     bindings = [built.built[tab].binding for tab in tabs]
     counts = tuple(f"count {tab}" for tab in tabs)
-    return RecipePanel(built.work, "tabs", bindings, replace(RecipeControls.names(), counts=counts))
+    return RecipePanel(built.work, "opener", bindings, replace(RecipeControls.names(), counts=counts))
 
 
 @pytest.fixture
@@ -70,7 +75,7 @@ def test_a_picture_is_made_again_bit_for_bit(library, built, panel, bar):
     recipe = recipe_of(library, "tiny-classes", GenerateRequest((77,), 2))
     out = panel.open_text(recipes.to_json(recipe), "tiny", 4)
     model, seed, label, line = bar(out)
-    assert (model, seed, label["value"], out["pending"]) == ("tiny-classes", 77, 2, (5, recipe.settings))
+    assert (model, seed, label["value"], out["pending"]) == ("tiny-classes", 77, 2, (5, recipe.request))
     assert "<p" in line and "Opened a generated picture" in out["status"] and "torch" not in out["status"]
     replayed = recipes.replay(recipe, library.get("tiny-classes")).pictures[0]
     kept = generate_tab(library).picture(model, seed, label["value"])["save_picture"]
@@ -84,7 +89,7 @@ def test_a_trajectory_is_made_again_bit_for_bit(library, built, panel, bar):
     model, seed, label, _ = bar(out)
     filled = panel.fill(out["pending"], 1)
     steps = built.built["generate"].controls.steps
-    assert filled.pop("tabs")["selected"] == "generate" and isinstance(filled.pop("count generate"), int)
+    assert filled.pop("opener").split()[0] == "watch" and isinstance(filled.pop("count generate"), int)
     assert filled == {steps: 6}  # and nothing of another tab
     kept = generate_tab(library).trajectory(model, seed, label["value"], filled[steps])["save_path"]
     replayed = recipes.replay(recipe, library.get("tiny")).koopman
@@ -92,14 +97,14 @@ def test_a_trajectory_is_made_again_bit_for_bit(library, built, panel, bar):
 
 
 def test_bands_are_filled_as_they_were(library, built, panel, bar):
-    request = MaskRequest(3, -1, (0.2, 0.7), (0.0, 1.5, 1.0), "abs", (0, 2))
+    request = MaskRequest(3, -1, (0.2, 0.7), (0.0, 1.5, 1.0), "abs", (0, 2), "zero")
     recipe = recipe_of(library, "tiny", request)
     out = panel.open(recipe, "tiny", 0, "line")
     model, seed, label, _ = bar(out)
     filled = panel.fill(out["pending"], 1)
-    assert filled["tabs"]["selected"] == "spectrum"
+    assert filled["opener"].split()[0] == "bands"
     values = {name: filled[part] for name, part in built.built["spectrum"].controls.named(*WEIGHTS).items()}
-    assert list(values.values()) == [0.2, 0.7, 0.0, 1.5, 1.0, "abs", [0, 2]]
+    assert list(values.values()) == [0.2, 0.7, 0.0, 1.5, 1.0, "abs", [0, 2], "zero"]
     tab = SpectrumTab(library, SpectrumControls.names())
     kept = tab.masked(model, seed, label["value"], **values)["save"]
     assert np.array_equal(pixels(kept), recipes.replay(recipe, library.get("tiny")).masked)
@@ -109,12 +114,15 @@ def test_flows_are_opened_and_the_bar_stays(library, built, panel, bar):
     question = SideBySideRequest((Flow2DRequest(nfe=4, points=64, net="oracle"),))
     recipe = describe_for(question, panel.work.studio)
     out = panel.open(recipe, "tiny", 6, "line")
-    assert out == {"pending": (6, recipe.settings), "line": out["line"]} and "Opened flows in the plane." in out["line"]
-    filled = panel.fill(out["pending"], 6)
-    assert filled["tabs"]["selected"] == "flow" and isinstance(filled["count flow"], int)
+    assert (
+        out == {"pending": (7, recipe.request), "due": 7, "line": out["line"]}
+        and "Opened flows in the plane." in out["line"]
+    )
+    filled = panel.fill(out["pending"], 7)
+    assert filled["opener"].split()[0] == "flow" and isinstance(filled["count flow"], int)
     assert not {"count generate", "count spectrum"} & set(filled)
     assert filled[built.built["flow"].controls.density] == "8gaussians"
-    assert panel.fill(out["pending"], 7) == gr.skip()  # the bar has moved since
+    assert stays(panel.fill(out["pending"], 8))  # the bar has moved since
     assert "torch 1.0" in panel.open(replace(recipe, torch="1.0"), "tiny", 6, "line")["line"]
 
 
@@ -129,7 +137,7 @@ def test_flows_that_cannot_be_opened_are_a_sentence(library, built, panel, bar):
         (lambda: panel.open(far, "tiny", 0, "line"), "from -20 to 20"),
         (
             lambda: panel_on(built, "generate", "spectrum").open(far, "tiny", 0, "line"),
-            "No tab of this page shows flows",
+            "No view of this page shows flows",
         ),
     ]
     for ask, words in cases:
@@ -179,7 +187,7 @@ def test_what_cannot_be_opened_is_a_sentence(library, built, panel, bar, tmp_pat
         ),
         (lambda: panel.open(replace(recipe, teacher="0" * 64), "tiny", 0, "line"), "teacher"),
         (lambda: panel.open(beyond, "tiny", 0, "line"), "class 3"),
-        (lambda: panel_on(built, "spectrum").open(recipe, "tiny", 0, "line"), "No tab"),
+        (lambda: panel_on(built, "spectrum").open(recipe, "tiny", 0, "line"), "No view"),
     ]
     for ask, words in cases:
         with pytest.raises(UserError, match=words):
@@ -189,14 +197,14 @@ def test_what_cannot_be_opened_is_a_sentence(library, built, panel, bar, tmp_pat
 def test_only_the_latest_move_of_a_recipe_fills(library, built, panel, bar):
     recipe = recipe_of(library, "tiny", TrajectoryRequest(9, -1, 6))
     pending = panel.open(recipe, "tiny", 0, "line")["pending"]
-    assert panel.fill(pending, 2) == panel.fill(None, 1) == gr.skip()
+    assert stays(panel.fill(pending, 2)) and stays(panel.fill(None, 1))
     first, second = (panel.fill(pending, 1)["count generate"] for _ in range(2))
     assert first != second  # the same recipe again is computed again
 
 
 def test_opens_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        RecipeBinding(("edit",), "edit", [], lambda s: {}, lambda e: None).tab = "x"
+        RecipeBinding(("edit",), "edit", [], lambda s: {}, lambda e: None).view = "x"
 
 
 def test_a_class_of_no_class_model_is_none(library, built, panel, bar):
@@ -207,10 +215,10 @@ def test_a_class_of_no_class_model_is_none(library, built, panel, bar):
 def test_an_example_is_opened_as_a_recipe_is(panel):
     numbers = {e.key: i for i, e in enumerate(EXAMPLES)}
     out = panel.open_example(numbers["five-calls"], "tiny", 4)
-    (moves, settings), words = out.pop("pending"), out.pop("example_words")
-    assert out == {} and moves == 4 and settings.kind == "flow_2d"
+    (moves, request), words = out.pop("pending"), out.pop("example_words")
+    assert out == {"due": 5} and moves == 5 and recipes.kind_of(request) == "flow_2d"
     assert "<b>Five calls in the plane.</b> The same noise" in words
-    with pytest.raises(UserError, match="needs the model shapes"):
+    with pytest.raises(UserError, match="shapes"):
         panel.open_example(numbers["doubled"], "tiny", 4)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.flow.point_requests import DRAWN
+from analysis.flow.clouds import DRAWN
 from analysis.flow.points import PointFlows
 from analysis.guide.lessons import LESSONS, Reply
 from analysis.studio import Studio
@@ -23,7 +23,7 @@ TABS = ("generate", "spectrum", "effects", "edit", "flow")
 @pytest.fixture(scope="module")
 def tour(library, page):
     work = Workspace(Studio(library=library, points=PointFlows()))
-    work.source = Source(*("model", "seed", "label", "locked", "line", "moves"), ("tiny", 2, NO_CLASS))
+    work.source = Source(*("model", "seed", "label", "dice", "locked", "line", "moves"), ("tiny", 2, NO_CLASS))
     # the settings of the Flow lab are real: their sliders say what they can show
     stops = replace(Stops.names(), flows=page[1].built["flow"].controls)
     return Tour(work, TourControls.names(), stops, "pending")
@@ -55,15 +55,14 @@ def test_all_lessons_open_one_after_another(tour, library):
         assert out["choice"]["visible"] == (lesson.asks == "flow")
         assert out["check"]["visible"] and out["back"]["interactive"] and "box" not in out
         assert out["ahead"]["value"] == ("Finish the tour" if number == 6 else "Next lesson")
-        assert out["tabs"]["selected"] == lesson.tab
-        assert ("parts" in out) == (lesson.asks == "guess")
+        assert out["opener"].split()[0] == lesson.tab
         if lesson.asks == "flow":
             assert not {"model", "seed"} & set(out) and (out["pending"], out["grows"]) == (None, 0) and out["ask"] >= 1
             continue
         assert (out["model"], out["seed"], out["level"], out["grows"]) == ("tiny", 2, bottom, 1) and "ask" not in out
         if lesson.asks != "guess":
-            moves, settings = out["pending"]
-            assert moves == 6 and isinstance(settings.request(), type(lesson.preset))
+            moves, question = out["pending"]
+            assert moves == 6 and isinstance(question, type(lesson.preset))
     out = tour.go(1, 6, 5, "tiny", 2, NO_CLASS, bottom)
     assert out["at"] == 0 and out["words"] == INTRO and out["box"]["open"] is False and out["check"]["visible"] is False
     assert tour.go(-1, 1, 5, "tiny", 2, NO_CLASS, bottom)["box"]["open"] is True
@@ -73,8 +72,8 @@ def test_what_is_shown_already_is_not_made_anew(tour, library):
     bottom = len(library.get("tiny").spectrum().entries) - 1
     out = tour.go(1, 3, 5, "tiny", 2, NO_CLASS, bottom)
     assert not {"level", "model", "seed"} & set(out) and out["grows"] == 0
-    moves, settings = out["pending"]
-    assert moves == 5 and settings.request() == MaskRequest(2, edges=(0.33, 0.67))
+    moves, question = out["pending"]
+    assert moves == 5 and question == MaskRequest(2, edges=(0.33, 0.67))
 
 
 def test_the_flow_lab_is_set_to_the_lesson(page):

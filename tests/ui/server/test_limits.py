@@ -20,7 +20,7 @@ from analysis.core.errors import UserError
 from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from tests.ui.server.test_queue import join
-from tests.ui.serving import page_of
+from tests.ui.serving import open_view, page_of
 from tests.ui.test_browser import visit, wait_for
 from ui.app import build_app, launch_options
 from ui.server import limits
@@ -30,6 +30,7 @@ from ui.server.queue import WAITING
 from ui.server.runs import RUN_SECONDS, deadline
 from ui.server.startup import DEFAULT_SEED
 from ui.tabs.effects import EffectControls, EffectsTab
+from ui.workspaces import VIEWS
 
 
 async def _read(request) -> PlainTextResponse:
@@ -160,14 +161,13 @@ def test_a_visitor_has_a_share_here_too(stranger, monkeypatch):
 def test_the_whole_page_works_under_the_policy(stranger, browser):
     page, complaints, requests = visit(browser, stranger[0])
     picture = page.locator("#hero img").get_attribute("src")
-    for tab in page.get_by_role("tab").all():
-        tab.click()
+    for view in (*VIEWS, "watch"):
+        open_view(page, view)
         page.wait_for_timeout(400)
-    page.get_by_role("tab", name="Generate").click()
     page.locator("#seed input").fill("11")
     page.locator("#seed input").press("Enter")
     wait_for(page, "old => document.querySelector('#hero img').src !== old", picture)
-    page.get_by_role("tab", name="Spectrum").click()
+    open_view(page, "modes")
     wait_for(page, "() => document.querySelector('#plane .ks-plot')?._fullData?.length >= 3")
     # another visitor does not see that
     other, unhappy, _ = visit(browser, stranger[0])

@@ -17,14 +17,14 @@ def test_four_visitors_at_once(url, library):
     found = soak.soak(url, "tiny", lambda: 100.0, visitors=4, seconds=0, calls=52)
     assert found.errors == [] and 52 <= len(found.answers) <= 56 and found.memory == {50: 100.0}
     assert len({q.seed // 1_000_000 for q, _ in found.answers}) == 4
-    assert {q.kind for q, _ in found.answers} == set(soak.KINDS)
+    assert {q.kind for q, _ in found.answers} == set(soak.ASKED_KINDS)
     assert len({q for q, _ in found.answers}) == len(found.answers)
     assert soak.wrong(found, library.get("tiny")) == 0
 
 
 def test_answers_that_were_mixed_up_are_found(library):
     bench = library.get("tiny")
-    asked = [Question(kind, seed) for kind in soak.KINDS for seed in (5, 6)]
+    asked = [Question(kind, seed) for kind in soak.ASKED_KINDS for seed in (5, 6)]
     right = [q.directly(bench) for q in asked]
     swapped = Soak(answers=[*zip(asked, [right[1], right[0], *right[2:]], strict=True)])
     assert soak.wrong(swapped, bench) == 2

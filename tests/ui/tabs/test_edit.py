@@ -13,12 +13,12 @@ import pytest
 from analysis.core.errors import UserError
 from analysis.koopman.editing import EditNumbers
 from analysis.recipes import recipe
-from analysis.recipes.settings import EditSettings
 from analysis.workbench.editing import EditRequest, EditResult
 from ui.components import history
 from ui.components.history import History, history_html
 from ui.components.html import data_uri
 from ui.components.picture_chooser import photograph
+from ui.source import NO_CLASS
 from ui.tabs import edit as edit_tab
 from ui.tabs.edit import FILLED, PAST, SHOWN, EditControls, EditTab, Waiting, changed, edit_numbers, in_words
 
@@ -26,6 +26,7 @@ FIRST = {
     "model": "tiny", "seed": 3, "label": -1, "reference": "seed", "other": 5, "other_label": -1,
     "picture": photograph("cat", 16), "encoding": "noise", "noise_seed": 0, "tau": 0.5, "low": 0.33, "high": 0.67,
     "bands": [2], "order": "alpha", "ratio": 50, "region": "lower-half", "mask": None,
+    "levels": [], "feather": 0,
 }  # fmt: skip
 FRESH = {"past": History(), "last": ("", 0.0)}
 
@@ -46,6 +47,8 @@ def test_the_controls_become_a_request(tab):
     asked = tab.request(**values(low=0.7, high=0.2, ratio=29, encoding="ode", order="abs"))
     assert asked.edges == (0.2, 0.7) and asked.ratio == 0.29 and asked.encoding == "ode" and asked.order == "abs"
     assert asked.picture is None and asked.mask is None and asked.seed == 3 and asked.reference_seed == 5
+    asked = tab.request(**values(levels=[0, 99], feather=1.5))
+    assert asked.entries == (0,) and asked.feather == 1.5  # 99: of another model
 
 
 def test_every_percent_comes_back_exactly(tab):
@@ -103,7 +106,7 @@ def test_the_pictures_are_the_workbenchs(tab, library):
         assert data_uri(image) in pictures
     assert f"σ = {result.sigma:.3g}" in sigma and hint == ""
     assert f"{result.numbers.low_distance:.4f}" in numbers or f"{result.numbers.low_distance:.0e}" in numbers
-    assert recipe.from_json(json.loads(keep)["recipe"]).settings == EditSettings.of(request)
+    assert recipe.from_json(json.loads(keep)["recipe"]).request.as_settings() == request.as_settings()
 
 
 def result_of(edit: EditNumbers, control: EditNumbers) -> EditResult:
@@ -143,12 +146,12 @@ def test_results_are_kept_and_can_be_gone_back_to(tab):
     past = second["past"]
     assert len(past.recipes) == 2 and second["undo"]["interactive"]
 
-    back, settings = tab.step(history.undo, past)
+    back, request = tab.step(history.undo, past)
     assert set(back) >= set(PAST) and set(back) <= {*PAST, *FILLED}
-    assert back["past"].at == 0 and (settings.seed, settings.label) == (3, -1)
+    assert back["past"].at == 0 and (request.seed, request.label) == (3, -1)
     assert back["region"] == "lower-half" and back["bands"]["value"] == [2] and back["ratio"] == 50
-    clicked, settings = tab.step(tab.chosen(SimpleNamespace(_data={"points": [1]}), past), past)
-    assert clicked["past"].at == 1 and settings.seed == 4
+    clicked, request = tab.step(tab.chosen(SimpleNamespace(_data={"points": [1]}), past), past)
+    assert clicked["past"].at == 1 and request.seed == 4
     with pytest.raises(UserError):
         tab.chosen(SimpleNamespace(_data={"points": [2]}), past)
     assert tab.step(history.undo, History()) == ({}, None)
@@ -181,9 +184,11 @@ def test_a_result_whose_picture_is_gone_shows_its_number(monkeypatch):
     assert html.index('data-index="1"') < html.index('aria-current="true"')
 
 
-def test_nothing_is_computed_while_nobody_looks(tab, library, monkeypatch):
-    monkeypatch.setattr(library.get("tiny"), "edit", None)
-    assert tab.follow(False, **FRESH, **values()) == gr.skip()
+def test_the_opened_view_follows_the_model(tab):
+    same, other = (tab.opened(known, **FRESH, **values()) for known in ("tiny", "another"))
+    assert "other_label" not in same and "known" not in same
+    assert other["known"] == "tiny" and other["other_label"]["value"] == NO_CLASS
+    assert same["pictures"] == other["pictures"] == tab.show(**values())["pictures"]
 
 
 # painting
@@ -216,8 +221,7 @@ def test_fill_and_request_are_inverse(tab):
         9, -1, "picture", 2, -1, photograph("coffee", 16), "noise", 4, 0.25, (0.1, 0.9), (0, 2), "abs", 0.37, "painted",
         np.eye(16, dtype=bool),
     )  # fmt: skip
-    settings = EditSettings.of(request)
-    filled = tab.fill(settings)
+    filled = tab.fill(request)
     assert set(filled) == set(FILLED)
     assert filled["chooser_box"]["visible"] and filled["canvas_box"]["visible"] and filled["photo"] is None
 
@@ -225,12 +229,12 @@ def test_fill_and_request_are_inverse(tab):
         return value["value"] if isinstance(value, dict) else value
 
     again = tab.request("tiny", 9, -1, **{name: plain(filled[name]) for name in edit_tab.SETTING})
-    assert EditSettings.of(again) == settings
+    assert again.as_settings() == request.as_settings()
 
 
 def test_other_numbers_of_bands_are_refused_in_words(tab):
     with pytest.raises(UserError, match="/recipe"):
-        tab.fill(EditSettings.of(EditRequest(0, edges=(0.5,), bands=(1,))))
+        tab.fill(EditRequest(0, edges=(0.5,), bands=(1,)))
 
 
 def test_the_defaults_are_the_analysis_own(tab):
@@ -245,6 +249,6 @@ def test_only_seeds_have_other_encodings(tab):
 
 
 def test_changed_names_one_setting():
-    settings = functools.partial(EditRequest, 1)
-    a, b, c = (EditSettings.of(r) for r in (settings(), settings(tau=0.1), settings(tau=0.1, ratio=0.2)))
+    edit = functools.partial(EditRequest, 1)
+    a, b, c = edit(), edit(tau=0.1), edit(tau=0.1, ratio=0.2)
     assert changed(a, b) == "tau" and changed(b, c) == "ratio" and changed(a, c) == "" == changed(a, a)

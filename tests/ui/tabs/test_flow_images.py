@@ -86,7 +86,7 @@ def test_one_bad_setting_does_not_hide_the_others(tab):
     assert "D ends nearest" in tab.distances(**values)["words"]
     nothing = hidden(controls(*START))
     assert "No setting can be run" in tab.distances(**nothing)["words"] and tab.show(**nothing)["save"] == ""
-    kept = recipe.from_json(json.loads(tab.show(**values)["save"])["recipe"]).settings.request()
+    kept = recipe.from_json(json.loads(tab.show(**values)["save"])["recipe"]).request
     assert kept.settings == (None, None, None, tab.requests(**values)[3])
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
-from analysis.flow.point_requests import DRAWN
+from analysis.flow.clouds import DRAWN
 from analysis.flow.points import PointFlows
 from analysis.recipes import recipe
 from flow_core.paths import PATH_NAMES, PATHS
@@ -70,7 +70,7 @@ def test_one_bad_setting_does_not_hide_the_others(lab):
     panels = json.loads(shown["player"])["panels"]
     assert panels[2] is None and panels[0]["figure"] and panels[3]["figure"]
     assert panels[1]["figure"] is None and "gamma1 must be a number from -100 to 100." in panels[1]["numbers"]
-    kept = recipe.from_json(json.loads(shown["save"])["recipe"]).settings.request()
+    kept = recipe.from_json(json.loads(shown["save"])["recipe"]).request
     assert kept.settings == tuple(lab.requests(**values)[k] if k in (0, 3) else None for k in range(4))
     nothing = lab.show(**hidden(controls(*PLAIN)))
     assert "No setting can be run" in nothing["words"] and nothing["save"] == ""

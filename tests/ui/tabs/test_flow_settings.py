@@ -8,9 +8,10 @@ import json
 import pytest
 
 from analysis.core.errors import UserError
+from analysis.flow.clouds import DRAWN
 from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.point_requests import DRAWN, Flow2DRequest
-from analysis.flow.side_by_side import SideBySideRequest
+from analysis.flow.points import Flow2DRequest
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest
@@ -43,7 +44,7 @@ def fill(benches, opens, question) -> dict:
     """What a recipe fills in, by the names of the controls."""
     recipe = describe_for(question, benches)
     tab = opens[recipe.kind]
-    values, c = tab.binding.fill(recipe.settings), tab.controls
+    values, c = tab.binding.fill(recipe.request), tab.controls
     assert set(values) <= set(tab.binding.outputs)
     names = {part: name for name, part in {**c.named(), **(c.by_letter() if hasattr(c, "settings") else {})}.items()
              if name != "settings"}  # fmt: skip
@@ -178,7 +179,7 @@ def forecast(tab, start, horizon, **more) -> dict:
 
 
 def test_the_usual_horizon_is_kept_as_a_number(benches):
-    assert kept(forecast(series_tab(benches), 0.3, 0)["save"]).settings.horizon == 3
+    assert kept(forecast(series_tab(benches), 0.3, 0)["save"]).request.horizon == 3
 
 
 def test_forecasts_that_the_page_cannot_show(benches, opens):

@@ -11,7 +11,6 @@ import pytest
 
 from analysis.core.errors import UserError
 from analysis.recipes import recipe as recipes
-from analysis.recipes.settings import MaskSettings
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest
 from ui.components import html
 from ui.components.html import png_base64
@@ -77,14 +76,15 @@ def test_what_is_kept_makes_the_picture_again(panel, library):
     shown = panel.masked("tiny", 3, NO_CLASS, *EDGES, 0.0, 1.0, 0.5, "abs", [1])
     recipe = recipes.from_json(json.loads(shown["save"])["recipe"])
     request = MaskRequest(3, -1, EDGES, (0.0, 1.0, 0.5), "abs", (1,))
-    assert recipe.settings.request() == request
+    assert recipe.request == request
     assert png_base64(recipes.replay(recipe, bench).masked) in shown["pictures"]
 
 
 def test_a_recipe_fills_the_controls(panel):
-    settings = MaskSettings.of(MaskRequest(3, -1, (0.2, 0.7), (0, 1, 2), "abs", (1, 2)))
-    assert panel.fill(settings) == {
+    request = MaskRequest(3, -1, (0.2, 0.7), (0, 1, 2), "abs", (1, 2), "mean")
+    assert panel.fill(request) == {
         "low": 0.2, "high": 0.7, "small": 0, "middle": 1, "large": 2, "order": "abs", "levels": [1, 2],
+        "ablation": "mean",
     }  # fmt: skip
     with pytest.raises(UserError, match="page shows three"):
-        panel.fill(MaskSettings.of(MaskRequest(3, -1, (0.5,), (0, 1))))
+        panel.fill(MaskRequest(3, -1, (0.5,), (0, 1)))

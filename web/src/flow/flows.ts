@@ -1,7 +1,7 @@
-// Paths, what a net says of a state, drifts and samplers; formulas in docs/flow.md. t = 0 is noise, t = 1 data.
+// Paths, and what a net or a closed form says of a state; formulas in docs/flow.md. t = 0 is noise, t = 1 data.
 
 import type { Density } from "./density";
-import { BRIDGES, type NetForm, type Setting } from "./forms";
+import { BRIDGES, type NetForm } from "./forms";
 import { Mlp } from "./mlp";
 
 export interface Path {
@@ -32,7 +32,7 @@ export function noiseVariance(p: Path, t: number): number {
 
 export type Points = Float64Array; // x y x y ...
 
-/** What is known of a state: some of x1, eps, velocity; and the gradient of the sum of the score, where asked for. */
+/** What is known of a state: some of x1, eps, velocity. */
 export interface Said {
   x1?: Points;
   eps?: Points;
@@ -42,8 +42,32 @@ export interface Said {
 export interface Predictor {
   path: Path;
   predict(x: Points, t: number): Said;
-  /** Gradient of the sum of all components of the score, of the last state that was asked. */
+  /** Gradient of the sum of all components of the score. */
   scoreSlope(x: Points, t: number): Points;
+  /** Gradient of the sum of all components of `scoreSlope`. */
+  scoreCurve(x: Points, t: number): Points;
+  /** Derivative of the velocity where the state moves by `along` and time by 1. */
+  velocitySlope(x: Points, t: number, along: Points): Points;
+}
+
+/** Derivative of a function of time alone, which is smooth and known in double precision. */
+function rate(f: (t: number) => number, t: number): number {
+  const h = 1e-5;
+  return (f(t + h) - f(t - h)) / (2 * h);
+}
+
+/** The derivative of (x1 - x) / (1 - t) - pull score, from that of x1. */
+function slopeOf(p: Path, x: Points, t: number, along: Points, x1: Points, dx1: Points): Points {
+  const left = 1 - t;
+  const plain = x.map((v, i) => (dx1[i] - along[i]) / left + (x1[i] - v) / left ** 2);
+  if (p.sigma === 0) return plain;
+  const [v0, dv0] = [noiseVariance(p, t), rate((s) => noiseVariance(p, s), t)];
+  const [factor, dfactor] = [pull(p, t), rate((s) => pull(p, s), t)];
+  return plain.map((v, i) => {
+    const s = (t * x1[i] - x[i]) / v0;
+    const ds = (x1[i] + t * dx1[i] - along[i] - s * dv0) / v0;
+    return v - dfactor * s - factor * ds;
+  });
 }
 
 export function scales(path: Path, dataStd: number, t: number): [number, number, number] {
@@ -95,26 +119,70 @@ export class Net implements Predictor {
 
   scoreSlope(x: Points, t: number): Points {
     // score = (t x1 - x) / V0 for independent ends, and -eps / std of an eps head
+    const { slope, n, cin } = this.backward(x, t);
+    return this.ofScore(slope, n, cin, t, 1);
+  }
+
+  scoreCurve(x: Points, t: number): Points {
+    const { ones, n, cin } = this.backward(x, t);
+    const inputs = 3 + 2 * this.form.frequencies;
+    const moved = new Float32Array(n * inputs);
+    for (let i = 0; i < n; i++) moved[i * inputs] = moved[i * inputs + 1] = cin; // along (1, 1): Hessians are symmetric
+    this.mlp.tangent(moved, n);
+    return this.ofScore(this.mlp.backwardTangent(ones, n), n, cin, t, 0);
+  }
+
+  /** The gradient of the sum of what the score reads of the net's output, at the net's input. */
+  private backward(x: Points, t: number) {
     const n = x.length / 2;
-    const [cin, skip, scale] = scales(this.path, this.form.std, t);
+    const [cin] = scales(this.path, this.form.std, t);
     const out = this.mlp.forward(features(x, n, () => t, () => cin, this.form.frequencies), n);
     const width = out.length / n;
+    const at = this.form.predicts === "x1+eps" ? 2 : 0;
     const ones = new Float32Array(out.length);
-    const eps = this.form.predicts === "x1+eps";
-    for (let i = 0; i < n; i++) ones[i * width + (eps ? 2 : 0)] = ones[i * width + (eps ? 3 : 1)] = 1;
-    const slope = this.mlp.backward(ones, n);
+    for (let i = 0; i < n; i++) ones[i * width + at] = ones[i * width + at + 1] = 1;
+    return { slope: this.mlp.backward(ones, n), ones, n, cin };
+  }
+
+  /** From a gradient of the net to that of the score; `own` = 1 adds the part of x itself, which has no second one. */
+  private ofScore(slope: Float32Array, n: number, cin: number, t: number, own: 0 | 1): Points {
+    const [, skip, scale] = scales(this.path, this.form.std, t);
     const inputs = slope.length / n;
     const s = std(this.path, t);
     const v0 = noiseVariance(this.path, t);
-    return x.map((_, i) => {
+    const size = Math.sqrt(1 + this.form.std ** 2);
+    return Float64Array.from({ length: 2 * n }, (_, i) => {
       const g = cin * slope[(i >> 1) * inputs + (i & 1)];
-      if (eps) return s > 0 ? -g / s : -1;
-      if (this.form.predicts === "velocity") {
-        const size = Math.sqrt(1 + this.form.std ** 2); // x1 = x + (1 - t) v on a path without noise
-        return (t * (1 + (1 - t) * size * g) - 1) / v0;
-      }
-      return (t * (skip + scale * g) - 1) / v0;
+      if (this.form.predicts === "x1+eps") return s > 0 ? -g / s : -own;
+      // x1 = x + (1 - t) v on a path without noise
+      if (this.form.predicts === "velocity") return (t * (own + (1 - t) * size * g) - own) / v0;
+      return (t * (own * skip + scale * g) - own) / v0;
     });
+  }
+
+  velocitySlope(x: Points, t: number, along: Points): Points {
+    const { path, form } = this;
+    if (form.predicts === "x1+eps") throw new Error("Taylor-2 needs a net without an eps head, and this path has one: choose heun or rk4.");
+    const n = x.length / 2;
+    const k = form.frequencies;
+    const [cin, skip, scale] = scales(path, form.std, t);
+    const [dcin, dskip, dscale] = [0, 1, 2].map((i) => rate((s) => scales(path, form.std, s)[i], t));
+    const out = this.mlp.forward(features(x, n, () => t, () => cin, k), n);
+    const inputs = 3 + 2 * k;
+    const moved = new Float32Array(n * inputs);
+    for (let i = 0; i < n; i++) {
+      for (const c of [0, 1]) moved[i * inputs + c] = dcin * x[2 * i + c] + cin * along[2 * i + c];
+      moved[i * inputs + 2] = 1;
+      for (let j = 1; j <= k; j++) {
+        moved[i * inputs + 2 + j] = -Math.PI * j * Math.sin(Math.PI * j * t);
+        moved[i * inputs + 2 + k + j] = Math.PI * j * Math.cos(Math.PI * j * t);
+      }
+    }
+    const slope = this.mlp.tangent(moved, n);
+    if (form.predicts === "velocity") return Float64Array.from(slope, (v) => Math.sqrt(1 + form.std ** 2) * v);
+    const x1 = x.map((v, i) => skip * v + scale * out[i]);
+    const dx1 = x.map((v, i) => dskip * v + skip * along[i] + dscale * out[i] + scale * slope[i]);
+    return slopeOf(path, x, t, along, x1, dx1);
   }
 }
 
@@ -128,15 +196,30 @@ export class Oracle implements Predictor {
     return { x1: out };
   }
 
+  private scoreAt(x: Points, t: number, by: number): Points {
+    const at = x.map((v) => v + by);
+    return score(this.path, at, t, this.predict(at, t));
+  }
+
+  // the true score is a gradient, so its Jacobian is symmetric: the derivatives along (1, 1) are what is asked for
+
   scoreSlope(x: Points, t: number): Points {
-    // the true score is a gradient, so its Jacobian is symmetric: the derivative along (1, 1) is what is asked for
     const h = 1e-4;
-    const s = (by: number) => {
-      const at = x.map((v) => v + by);
-      return score(this.path, at, t, this.predict(at, t));
-    };
-    const [up, down] = [s(h), s(-h)];
+    const [up, down] = [this.scoreAt(x, t, h), this.scoreAt(x, t, -h)];
     return up.map((v, i) => (v - down[i]) / (2 * h));
+  }
+
+  scoreCurve(x: Points, t: number): Points {
+    const h = 1e-3;
+    const [up, here, down] = [h, 0, -h].map((by) => this.scoreAt(x, t, by));
+    return here.map((v, i) => (up[i] - 2 * v + down[i]) / h ** 2);
+  }
+
+  velocitySlope(x: Points, t: number, along: Points): Points {
+    const h = 1e-5;
+    const [up, down] = [h, -h].map((by) => this.predict(x.map((v, i) => v + by * along[i]), t + by).x1!);
+    const dx1 = up.map((v, i) => (v - down[i]) / (2 * h));
+    return slopeOf(this.path, x, t, along, this.predict(x, t).x1!, dx1);
   }
 }
 
@@ -163,159 +246,4 @@ export function velocity(p: Path, x: Points, t: number, said: Said): Points {
   const s = score(p, x, t, said);
   const factor = pull(p, t);
   return plain.map((v, i) => v - factor * s[i]);
-}
-
-const ROWS: Record<string, [number[][], number[]]> = {
-  euler: [[], [1]],
-  midpoint: [[[0.5]], [0, 1]],
-  ralston: [[[0.5], [0, 0.75]], [2 / 9, 1 / 3, 4 / 9]],
-  heun: [[[1]], [0.5, 0.5]],
-  rk4: [[[0.5], [0, 0.5], [0, 0, 1]], [1 / 6, 1 / 3, 1 / 3, 1 / 6]],
-};
-
-/** Which rule each step takes, so that exactly `nfe` calls are spent. */
-export function plan(sampler: string, nfe: number): string[] {
-  const repeat = (name: string, n: number) => new Array<string>(n).fill(name);
-  if (sampler === "heun") {
-    return [...repeat("heun", Math.floor((nfe - 1) / 2)), (nfe - 1) % 2 ? "midpoint" : "euler"];
-  }
-  if (sampler === "rk4") {
-    const ends = [["euler"], ["midpoint"], ["ralston"], ["midpoint", "midpoint"]];
-    return [...repeat("rk4", Math.floor((nfe - 1) / 4)), ...ends[(nfe - 1) % 4]];
-  }
-  return repeat("euler", nfe);
-}
-
-export function gridOf(kind: "uniform" | "cosine", steps: number): number[] {
-  return Array.from({ length: steps + 1 }, (_, k) => (kind === "cosine" ? (1 - Math.cos((Math.PI * k) / steps)) / 2 : k / steps));
-}
-
-const LIMIT = 1e4;
-
-function momentum(f: Predictor, x: Points, t: number, said: Said, gammas: number[]): Points {
-  const p = f.path;
-  const s = std(p, t);
-  const weights = [gammas[0] - 0.5, ...gammas.slice(1)];
-  while (weights.length && weights[weights.length - 1] === 0) weights.pop();
-  if (!weights.length || s === 0) return new Float64Array(x.length);
-  if (weights.length > 2) throw new Error("γ3 needs third derivatives of the net, which the studio takes: set it to 0.");
-  const first = score(p, x, t, said);
-  const second = weights.length > 1 ? f.scoreSlope(x, t) : null;
-  return x.map((_, i) => s * s * (weights[0] * first[i] + (second ? weights[1] * second[i] : 0)));
-}
-
-export interface Followed {
-  times: number[];
-  states: Points[];
-  calls: number;
-}
-
-/** Run the sampler of a setting from its noise; `draw` gives the noise of a step. */
-export function follow(f: Predictor, x: Points, s: Setting, grid: "uniform" | "cosine", draw: (step: number) => Points): Followed {
-  const p = f.path;
-  const rules = plan(s.sampler, s.nfe);
-  const times = gridOf(grid, rules.length);
-  const states = [x];
-  let calls = 0;
-  const ask = (at: Points, t: number) => (calls++, f.predict(at, t));
-  const gammas = [s.gamma1, s.gamma2, s.gamma3];
-  const last: Points[] = [];
-  const deviation = times.map((t) => (p.independent ? Math.sqrt(noiseVariance(p, t)) : 1 - t));
-  const lambda = times.map((t, i) => (t > 0 && deviation[i] > 0 ? Math.log(t / deviation[i]) : NaN));
-
-  const drift = (at: Points, t: number): Points => {
-    const said = ask(at, t);
-    if (s.sampler === "published") {
-      const x1 = dataPrediction(at, t, said);
-      const push = momentum(f, at, t, said, gammas);
-      const factor = Math.sqrt(Math.max(0, 1 - (gammas[0] + gammas[1] + gammas[2]) * std(p, t) ** 2)) / (1 - t);
-      return at.map((v, i) => factor * (x1[i] - v) + push[i]);
-    }
-    if (s.sampler === "bridge") {
-      const x1 = dataPrediction(at, t, said);
-      return at.map((v, i) => (x1[i] - v) / (1 - t));
-    }
-    const v = velocity(p, at, t, said);
-    if (s.sampler === "momentum") {
-      const push = momentum(f, at, t, said, gammas);
-      return v.map((w, i) => w + push[i]);
-    }
-    if (s.sampler === "matched" && s.gamma1) {
-      const eta = s.gamma1 * std(p, t) ** 2;
-      const grad = score(p, at, t, said);
-      return v.map((w, i) => w + eta * grad[i]);
-    }
-    return v;
-  };
-
-  for (let k = 0; k < rules.length; k++) {
-    const t = times[k];
-    const h = times[k + 1] - t;
-    if (s.sampler === "multistep") {
-      const x1 = dataPrediction(x, t, ask(x, t));
-      let target = x1;
-      if (k >= 2 && k < s.nfe - 1) {
-        const ahead = (lambda[k + 1] - lambda[k]) / (2 * (lambda[k] - lambda[k - 1]));
-        target = x1.map((v, i) => v + ahead * (v - last[0][i]));
-      }
-      last[0] = x1;
-      const keep = deviation[k + 1] / deviation[k];
-      x = x.map((v, i) => keep * v + (t + h - keep * t) * target[i]);
-    } else {
-      const [rows, weights] = ROWS[rules[k]];
-      const slopes = [drift(x, t)];
-      for (const row of rows) {
-        const at = x.map((v, i) => v + h * row.reduce((sum, a, j) => sum + (a ? a * slopes[j][i] : 0), 0));
-        slopes.push(drift(at, t + row.reduce((a, b) => a + b, 0) * h));
-      }
-      x = x.map((v, i) => v + h * weights.reduce((sum, b, j) => sum + (b ? b * slopes[j][i] : 0), 0));
-      if (s.sampler === "matched" || s.sampler === "bridge") {
-        const left = 1 - t - h;
-        if (left > 1e-12) {
-          const exact = s.sampler === "bridge" && p.bridge;
-          const eta = s.sampler === "bridge" ? pull(p, t) : s.gamma1 * std(p, t) ** 2;
-          const size = Math.sqrt(2 * eta * h * (exact ? left / (1 - t) : 1));
-          if (size) {
-            const noise = draw(k);
-            x = x.map((v, i) => v + size * noise[i]);
-          }
-        }
-      }
-    }
-    if (!x.every((v) => Math.abs(v) <= LIMIT)) {
-      throw new Error(`The samples diverged in step ${k + 1} of ${rules.length}: lower γ or σ0, or use more network calls.`);
-    }
-    states.push(x);
-  }
-  return { times, states, calls };
-}
-
-/** Unbiased squared MMD with the kernel exp(-d^2 / 2). */
-export class Mmd {
-  private readonly own: number;
-
-  constructor(private readonly reference: ArrayLike<number>) {
-    this.own = this.within(reference);
-  }
-
-  private sum(x: ArrayLike<number>, y: ArrayLike<number>): number {
-    let total = 0;
-    for (let i = 0; i < x.length; i += 2) {
-      for (let j = 0; j < y.length; j += 2) {
-        const d = (x[i] - y[j]) ** 2 + (x[i + 1] - y[j + 1]) ** 2;
-        if (d < 70) total += Math.exp(-0.5 * d);
-      }
-    }
-    return total;
-  }
-
-  private within(x: ArrayLike<number>): number {
-    const n = x.length / 2;
-    return (this.sum(x, x) - n) / (n * (n - 1));
-  }
-
-  unbiased(x: ArrayLike<number>): number {
-    const cross = this.sum(x, this.reference) / ((x.length / 2) * (this.reference.length / 2));
-    return this.within(x) + this.own - 2 * cross;
-  }
 }

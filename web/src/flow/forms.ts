@@ -25,7 +25,7 @@ export interface NetForm {
 }
 
 export const PATHS = ["icfm", "otcfm", "sbcfm", "idff"] as const;
-export const SAMPLERS = ["euler", "heun", "rk4", "multistep", "published", "momentum", "matched", "bridge"] as const;
+export const SAMPLERS = ["euler", "heun", "rk4", "rk4p", "taylor2", "multistep", "published", "momentum", "matched", "bridge"] as const;
 export type PathName = (typeof PATHS)[number];
 export type SamplerName = (typeof SAMPLERS)[number];
 export const BRIDGES: readonly string[] = ["sbcfm", "idff"];

@@ -52,10 +52,17 @@ function turned(x: Float32Array, rows: number, columns: number): Float32Array {
   return out;
 }
 
+/** First and second derivative of SiLU. */
+function curve(y: number): [number, number] {
+  const s = 1 / (1 + Math.exp(-y));
+  return [s * (1 + y * (1 - s)), s * (1 - s) * (2 + y * (1 - 2 * s))];
+}
+
 export class Mlp {
   /** Inputs of every layer, and what its SiLU was given; of the last forward pass. */
   private inputs: Float32Array[] = [];
   private before: Float32Array[] = [];
+  private moved: Float32Array[] = []; // derivatives of `before` along the last tangent
 
   constructor(
     readonly shapes: readonly (readonly [number, number])[], // (out, in)
@@ -115,6 +122,40 @@ export class Mlp {
       g = dx;
     }
     return g;
+  }
+
+  /** Derivative of the last forward pass along `dx` of its input. */
+  tangent(dx: Float32Array, n: number): Float32Array {
+    this.moved = [];
+    let h = dx;
+    this.shapes.forEach(([o, i], k) => {
+      const y = new Float32Array(n * o);
+      product(h, this.weights[2 * k], null, n, o, i, y);
+      if (k === this.shapes.length - 1) return void (h = y);
+      this.moved.push(y);
+      h = y.map((v, m) => v * curve(this.before[k][m])[0]);
+    });
+    return h;
+  }
+
+  /** Derivative of `backward` along the last tangent, for a gradient at the output that stays as it is. */
+  backwardTangent(dy: Float32Array, n: number): Float32Array {
+    let g = dy;
+    let dg = new Float32Array(dy.length);
+    for (let k = this.shapes.length - 1; k >= 0; k--) {
+      const [o, i] = this.shapes[k];
+      const across = turned(this.weights[2 * k], o, i);
+      const [x, dx] = [new Float32Array(n * i), new Float32Array(n * i)];
+      product(g, across, null, n, i, o, x);
+      product(dg, across, null, n, i, o, dx);
+      for (let m = 0; k && m < x.length; m++) {
+        const [slope, bend] = curve(this.before[k - 1][m]);
+        dx[m] = dx[m] * slope + x[m] * bend * this.moved[k - 1][m];
+        x[m] *= slope;
+      }
+      [g, dg] = [x, dx];
+    }
+    return dg;
   }
 }
 

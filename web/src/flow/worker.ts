@@ -2,9 +2,11 @@
 
 import { derivedSeed, MAX_SEED, normals, Twister } from "../noise";
 import { densityOf, drawn, type Density } from "./density";
-import { follow, Mmd, Net, Oracle, pathOf, type Points, type Predictor } from "./flows";
+import { Net, Oracle, pathOf, type Points, type Predictor } from "./flows";
 import type { DensityForm, FromFlow, NetForm, Setting, Shared, ToFlow } from "./forms";
 import { fromHalf, Mlp } from "./mlp";
+import { Mmd } from "./mmd";
+import { follow } from "./samplers";
 import { Training } from "./train";
 
 const MAX_POINTS = 2048; // of a question, as in the studio: seeds of points start below the last so many
@@ -86,6 +88,7 @@ function mmdOf(shared: Shared): Mmd {
 }
 
 function check(s: Setting): void {
+  if (s.sampler === "taylor2" && s.path === "sbcfm") throw new Error("Taylor-2 needs a net without an eps head, and this path has one: choose heun or rk4.");
   if (s.path !== "icfm" && s.path !== "otcfm" && !(s.sigma0 > 0)) throw new Error("On this path σ0 must be above 0.");
   if (s.sampler === "matched" && s.gamma1 < 0) throw new Error("Matched noise needs γ1 of at least 0.");
   const most = 4 / (pathOf(s.path, s.sigma0).sigma ** 2 || Infinity);

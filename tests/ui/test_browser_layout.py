@@ -1,0 +1,176 @@
+"""The one layout in a real browser, measured by boxes: what a control changes is on the screen with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.recipes import recipe as recipes
+from analysis.workbench.spectrum import MaskRequest
+from tests.ui.serving import open_drawer, open_view
+from tests.ui.test_browser import played, visit, wait_for
+from ui.server.startup import DEFAULT_SEED
+from ui.workspaces import VIEWS
+
+# what the controls of a view change
+EFFECT = {
+    "watch": "#player .ks-main", "modes": "#plane", "bands": "#triptych", "surgery": "#surgery-pictures",
+    "over-time": "#effect-bands", "linear": ".ks-stage", "carry": ".ks-stage", "edit": "#edit-pictures",
+    "restore": "#restore-result", "compare": "#compare-pictures", "grid": "#grid-page", "flow": "#flow-player",
+    "train": "#flow-paper", "sweep": ".ks-stage", "images": "#images-none", "images-sweep": "#images-none",
+    "series": ".ks-stage", "free": ".ks-stage",
+}  # fmt: skip
+# of every control that is seen in this view: its name, and the share of the effect's box on the screen once it is
+# scrolled to; and whether the control itself is
+BOXES = """(effect) => {
+  const shown = (part) => part && part.offsetParent !== null;
+  const share = (part) => {
+    const box = part.getBoundingClientRect();
+    const wide = Math.max(0, Math.min(box.right, innerWidth) - Math.max(box.left, 0));
+    const high = Math.max(0, Math.min(box.bottom, innerHeight) - Math.max(box.top, 0));
+    return (wide * high) / (box.width * Math.min(box.height, 0.75 * innerHeight));
+  };
+  const target = [...document.querySelectorAll(effect)].find(shown);
+  if (!target) return [['no effect', 0, 0]];
+  const controls = document.querySelectorAll('.ks-controls input, .ks-controls button, .ks-controls select');
+  return [...controls].filter(shown).map((part) => {
+    part.scrollIntoView({ block: 'nearest' });
+    return [part.closest('[id]')?.id || part.textContent, share(target), share(part)];
+  });
+}"""
+STAGE = "() => ((stage) => stage.scrollHeight - stage.clientHeight)(document.querySelector('.ks-stage'))"
+OVERFLOW = """() => [document.documentElement.scrollHeight - innerHeight,
+  document.documentElement.scrollWidth - innerWidth,
+  ...[...document.querySelectorAll('.ks-frame > *')].filter((part) => part.offsetParent)
+    .map((part) => part.scrollWidth - part.clientWidth)]"""
+
+
+@pytest.fixture(scope="module")
+def page(browser, url):
+    page, complaints, _ = visit(browser, url)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def test_every_view_has_its_effect_named():
+    assert set(EFFECT) == set(VIEWS)
+
+
+def test_the_first_screen_fits(page):
+    open_view(page, "watch")
+    header = page.locator("#header").bounding_box()
+    assert (header["y"], header["height"]) == (0, 56)
+    assert page.evaluate(OVERFLOW)[:2] == [0, 0]
+    assert page.evaluate(STAGE) <= 0
+    for selector in ("#player .ks-main", "#player .ks-time", "#pipeline .ks-level >> nth=0", ".ks-door >> nth=2"):
+        box = page.locator(selector).bounding_box()
+        assert box["y"] >= 56 and box["y"] + box["height"] <= 900, selector
+
+
+def test_the_first_picture_comes_out_of_its_noise_by_itself(browser, url):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.add_init_script("""window.levels = new Set(); setInterval(() => {
+      const film = document.querySelector('#player .ks-player');
+      if (film?.dataset.playing !== undefined) window.levels.add(Number(film.dataset.level)); }, 20);""")
+    page.goto(url)
+    played(page)
+    levels = page.evaluate("[...window.levels]")
+    assert min(levels) == 0 and len(levels) > 6
+    page.close()
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1920, 1080)])
+def test_what_a_control_changes_is_on_the_screen_with_it(page, size):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    controls = 0
+    for view, effect in EFFECT.items():
+        open_view(page, view)
+        wait_for(page, f"() => [...document.querySelectorAll('{effect}')].some((part) => part.offsetParent)")
+        page.wait_for_timeout(500)
+        found = page.evaluate(BOXES, effect)
+        controls += len(found)
+        assert [name for name, of_effect, of_part in found if of_effect < 0.5 or of_part < 0.5] == [], view
+        assert max(page.evaluate(OVERFLOW)) <= 0, view
+    assert controls > 100
+    page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_on_a_phone_controls_are_a_sheet_below_the_picture(browser, url):
+    page = browser.new_page(viewport={"width": 400, "height": 800})
+    page.goto(url)
+    played(page)
+    assert not page.locator("#steps").is_visible()
+    whole = page.locator("#player .ks-main").bounding_box()
+    assert whole["width"] > 250 and whole["y"] + whole["height"] < 704
+    page.locator("[data-sheet=controls]").click()
+    page.locator("#steps").wait_for(state="visible")
+    picture, sheet = (
+        page.locator(name).bounding_box() for name in ("#player .ks-main", ".ks-controls >> visible=true")
+    )
+    assert picture["width"] > 120 and picture["y"] + picture["height"] <= sheet["y"] + 1
+    assert page.evaluate(OVERFLOW)[1] == 0
+    page.close()
+
+
+def asked(page) -> list[str]:
+    """The questions that the page asks from now on."""
+    calls: list[str] = []
+    page.on("request", lambda r: calls.append(r.url) if "queue/join" in r.url or "/run/" in r.url else None)
+    return calls
+
+
+def test_nothing_is_asked_for_what_is_not_looked_at(page):
+    open_view(page, "bands")
+    page.wait_for_timeout(1500)
+    calls = asked(page)
+    page.locator("#seed input").fill("31")
+    wait_for(page, "() => document.querySelector('#triptych').textContent.includes('seed 31')")
+    page.wait_for_timeout(1500)
+    assert len(calls) <= 2
+    assert f"seed {DEFAULT_SEED}" in page.locator("#hero").text_content()
+    open_view(page, "watch")
+    wait_for(page, "() => document.querySelector('#hero').textContent.includes('seed 31')")
+
+
+def test_a_recipe_is_opened_with_few_questions(page, library):
+    open_view(page, "watch")
+    open_drawer(page, "share")
+    page.get_by_role("button", name="Open a recipe").click()
+    text = recipes.to_json(recipes.describe(MaskRequest(8, gains=(1.0, 0.0, 1.0)), library.get("tiny")))
+    page.locator("#recipe-text textarea").fill(text)
+    page.wait_for_timeout(1000)
+    calls = asked(page)
+    page.locator("#recipe-open").click()
+    wait_for(page, "() => document.querySelector('#bands')?.textContent.includes('× 0.00')")
+    wait_for(page, "() => document.querySelector('#triptych').textContent.includes('seed 8')")
+    page.wait_for_timeout(1500)
+    assert 0 < len(calls) <= 6
+    page.keyboard.press("Escape")
+
+
+def test_a_link_opens_what_was_shown(page, browser, url):
+    open_view(page, "bands")
+    page.locator("#seed input").fill("19")
+    page.locator("#gain-large input[type=range]").focus()
+    page.keyboard.press("Home")
+    wait_for(page, "() => /gain-large=0/.test(location.hash) && /s=19/.test(location.hash)")
+    wait_for(page, "() => document.querySelector('#triptych').textContent.includes('seed 19')")
+    shown = "() => document.querySelectorAll('#triptych img')[1].src"
+    wait_for(page, "() => /× 0.00/.test(document.querySelector('#bands').textContent)")
+    other = browser.new_page(viewport={"width": 1440, "height": 900})
+    other.goto(page.evaluate("location.href"))
+    wait_for(other, "() => document.querySelector('#triptych')?.textContent.includes('seed 19')")
+    wait_for(other, "() => /× 0.00/.test(document.querySelector('#bands').textContent)")
+    assert other.evaluate(shown) == page.evaluate(shown)
+    assert other.locator("#gain-large input[type=number]").input_value() == "0"
+    other.close()
+
+
+def test_an_address_of_nonsense_changes_nothing(browser, url):
+    page, complaints, _ = visit(browser, url)
+    page.evaluate("location.hash = '#v=nowhere&s=-3&m=%3Cb%3E&gain-large=99&steps=x'")
+    page.wait_for_timeout(2500)
+    assert page.evaluate("document.documentElement.dataset.view") == "watch"
+    assert page.locator("#seed input").input_value() == str(DEFAULT_SEED) and complaints == []
+    page.close()

@@ -1,0 +1,61 @@
+"""The one layout of every workspace: controls | stage | readings, each a column that scrolls by itself.
+
+What a view needs stays where it is in the page; views that share a tab hide each other's parts by `only`, in the
+browser, so that nothing is asked of the server when the visitor goes from one to the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import gradio as gr
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Attributes: controls, stage, readings: columns, which can be entered (`with`) as often as is needed."""
+
+    controls: gr.Column
+    stage: gr.Column
+    readings: gr.Column
+
+
+def frame() -> Frame:
+    """The three columns of a tab."""
+    with gr.Row(elem_classes="ks-frame", equal_height=False):
+        return Frame(*(gr.Column(elem_classes=f"ks-{part}", min_width=0) for part in ("controls", "stage", "readings")))
+
+
+def only(*views: str) -> list[str]:
+    """The classes of what is seen in these views alone; `assets/style.css` has a rule a view."""
+    return ["ks-only", *(f"ks-on-{view}" for view in views)]
+
+
+@contextlib.contextmanager
+def group(*views: str, css: str = "ks-group", **kwargs) -> Iterator[gr.Column]:
+    """Controls that belong together; in these views alone where some are named."""
+    with gr.Column(elem_classes=[css, *(only(*views) if views else [])], min_width=0, **kwargs) as column:
+        yield column
+
+
+def intro(sentence: str, formula: str = "", *views: str) -> gr.HTML:
+    """What a view is for, in one sentence, and the formula behind a sign.
+
+    Args:
+        sentence, formula: HTML.
+        *views: where it is seen; everywhere in its tab by default.
+    """
+    sign = ""
+    if formula:
+        sign = f'<details class="ks-formula"><summary title="The formula">ƒ</summary><p>{formula}</p></details>'
+    return gr.HTML(
+        f'<div class="ks-intro"><p>{sentence}</p>{sign}</div>',
+        elem_classes=["ks-intro-box", *(only(*views) if views else [])],
+    )
+
+
+def details(summary: str, content: str) -> str:
+    """Numbers and notes that are read when they are asked for."""
+    return f'<details class="ks-details"><summary>{summary}</summary>{content}</details>' if content else ""

@@ -1,0 +1,217 @@
+// Goes from view to view, opens drawers, and keeps the page's own switches. Nothing here waits for the server: a view's
+// tab is one of Gradio's, whose own button is pressed; that the visitor opened it is told by a button that is not seen.
+
+(() => {
+  if (window.studio) return; // the page's head may be put in twice
+  const root = document.documentElement;
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const one = (selector) => document.querySelector(selector);
+  const last = {}; // the view that was open in each workspace
+  const FRESH = ["watch"]; // the page comes with it
+  let stale = null, soon = null; // stale: views that do not show the chosen picture yet
+  root.dataset.view = root.dataset.space = "watch";
+
+  function mark(buttons, chosen) {
+    for (const button of buttons) {
+      button.setAttribute("aria-selected", button === chosen);
+      button.tabIndex = button === chosen ? 0 : -1;
+    }
+  }
+
+  // filled: the program has set its controls, and makes its result
+  function open(view, { filled = false } = {}) {
+    const button = one(`.ks-view[data-view="${view}"]`);
+    if (!button) return false;
+    const { of: space, tab } = button.dataset, same = root.dataset.view === view;
+    stale ??= new Set(all(".ks-view").map((b) => b.dataset.view).filter((name) => !FRESH.includes(name)));
+    root.dataset.view = view;
+    root.dataset.space = space;
+    last[space] = view;
+    mark(all(".ks-space"), one(`.ks-space[data-space="${space}"]`));
+    mark(all(`.ks-view[data-of="${space}"]`), button);
+    all(".ks-views").forEach((list) => { list.hidden = list.dataset.of !== space; });
+    one(`#workspaces > .tab-wrapper [data-tab-id="${tab}"]`)?.click();
+    sheet(null);
+    document.dispatchEvent(new CustomEvent("studio:view", { detail: { view, space } }));
+    if (filled) stale.delete(view);
+    else if (stale.has(view) || !(same || FRESH.includes(view))) look();
+    return true;
+  }
+
+  // Tells that the open view is looked at: its tab then shows what is chosen now.
+  function look() {
+    const { view } = root.dataset;
+    clearTimeout(soon);
+    stale?.delete(view);
+    one(`#opened-${view}`)?.click();
+  }
+
+  // Another picture was chosen; one that the program chose is followed by what opens a view, or says to stay.
+  function moved(program = false) {
+    const following = all(".ks-view[data-follows]").map((b) => b.dataset.view);
+    stale = new Set([...(stale ?? all(".ks-view").map((b) => b.dataset.view)), ...following]);
+    clearTimeout(soon);
+    if (!program && following.includes(root.dataset.view)) soon = setTimeout(look, 150);
+  }
+
+  const first = (space) => one(`.ks-view[data-of="${space}"]`)?.dataset.view;
+
+  // a value of the opener, see `ui.workspaces.opening`; the controls get their values in the same moment
+  function opening(value) {
+    const [view, , filled] = String(value || "").split(" ");
+    if (!view) return;
+    if (view === "-") {
+      if (stale?.has(root.dataset.view)) setTimeout(look, 50);
+      return;
+    }
+    if (innerWidth < 760) drawer(null);
+    setTimeout(() => open(view, { filled: filled === "filled" }), 50);
+  }
+
+  function drawer(name) {
+    const was = root.dataset.drawer;
+    if (name && name !== was) root.dataset.drawer = name;
+    else delete root.dataset.drawer;
+    all("[data-drawer]:not(html)").forEach((b) => b.setAttribute("aria-expanded", root.dataset.drawer === b.dataset.drawer));
+    if (root.dataset.drawer) {
+      one(`#opened-${name}`)?.click(); // what it says of the model
+      one(`#drawer-${name} h2`)?.focus();
+    }
+    else if (was) one(`.ks-acts [data-drawer="${was}"]`)?.focus();
+  }
+
+  function sheet(name) {
+    if (name && name !== root.dataset.sheet) root.dataset.sheet = name;
+    else delete root.dataset.sheet;
+    all("button[data-sheet]").forEach((b) => b.setAttribute("aria-expanded", root.dataset.sheet === b.dataset.sheet));
+  }
+
+  function say(words) {
+    const place = one(".ks-said");
+    if (!place) return;
+    place.textContent = words;
+    setTimeout(() => { if (place.textContent === words) place.textContent = ""; }, 2500);
+  }
+
+  const stored = (key, value) => {
+    try {
+      if (value !== undefined) localStorage.setItem(key, value);
+      return localStorage.getItem(key);
+    } catch { return null; } // a browser that keeps nothing
+  };
+
+  const acts = {
+    async link() {
+      write();
+      try {
+        await navigator.clipboard.writeText(location.href);
+        say("Link copied");
+      } catch { window.prompt("Copy this link", location.href); }
+    },
+    dark() {
+      stored("studio-theme", document.body.classList.toggle("dark") ? "dark" : "light");
+    },
+    lecture() {
+      const on = root.toggleAttribute("data-lecture");
+      one('[data-act="lecture"]')?.setAttribute("aria-pressed", on);
+      window.dispatchEvent(new Event("resize"));
+    },
+    help() {
+      const box = one(".ks-help");
+      if (box?.open) box.close(); else box?.showModal();
+    },
+    menu() { root.toggleAttribute("data-menu"); },
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("button");
+    if (!button) return;
+    const { dataset: data } = button;
+    if (button.matches(".ks-space")) open(last[data.space] || first(data.space));
+    else if (button.matches(".ks-view")) open(data.view);
+    else if (data.open) open(data.open);
+    else if (data.drawer) { one(".ks-help")?.close(); drawer(data.drawer); }
+    else if (data.sheet) sheet(data.sheet);
+    else if (data.act) acts[data.act]?.();
+    if (data.act !== "menu" && !button.closest(".ks-acts")) root.removeAttribute("data-menu");
+  });
+
+  // arrows go from tab to tab, as in any list of tabs; Escape closes what lies over the page
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      if (root.dataset.sheet) sheet(null);
+      else if (root.dataset.drawer) drawer(null);
+      return;
+    }
+    const tab = event.target.closest?.(".ks-space, .ks-view");
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!tab || !by) return;
+    const tabs = [...tab.parentElement.querySelectorAll("[role=tab]")];
+    const next = tabs[(tabs.indexOf(tab) + by + tabs.length) % tabs.length];
+    event.preventDefault();
+    next.focus();
+    next.click();
+  });
+
+  // ---- the address: view, model, seed, class, and the controls of this view that are not where they began
+
+  const value = (name) => {
+    const part = document.getElementById(name), slider = part?.querySelector("input[type=range]");
+    if (slider) return slider.value;
+    const choices = part ? [...part.querySelectorAll("input[type=radio], input[type=checkbox]")] : [];
+    if (choices.length) return choices.filter((c) => c.checked).map((c) => (c.type === "radio" ? c.value : c.name)).join(",");
+    return part?.querySelector("input[type=number]")?.value;
+  };
+  const seen = (name) => document.getElementById(name)?.offsetParent;
+  let begin = null, ask = null, waiting = false;
+
+  function written() {
+    const out = new URLSearchParams({ v: root.dataset.view });
+    if (one(`.ks-view[data-view="${root.dataset.view}"][data-follows]`)) {
+      out.set("m", one("#model input")?.value ?? "");
+      out.set("s", value("seed") ?? "");
+      const label = one("#label input")?.value;
+      if (label) out.set("c", label);
+    }
+    for (const [name, first] of Object.entries(begin)) {
+      const now = seen(name) ? value(name) : undefined;
+      if (now !== undefined && now !== first && Number(now) !== Number(first)) out.set(name, now);
+    }
+    return `#${out}`;
+  }
+
+  function write() {
+    if (waiting || !begin || !one("#model input")) return;
+    const now = written();
+    if (now !== location.hash) history.replaceState(null, "", now);
+  }
+
+  function read() {
+    const { hash } = location;
+    if (!ask || hash.length < 2 || hash === written()) return;
+    waiting = true; // until the controls have their values
+    setTimeout(() => { waiting = false; }, 4000);
+    ask(hash);
+  }
+
+  // told by the page when it is complete; trigger: asks the server to set the controls
+  function addressed(trigger) {
+    ask = trigger;
+    begin = JSON.parse(one("#address template").dataset.kept);
+    if (location.hash.length > 1) setTimeout(read, 0);
+    setInterval(write, 700); // values are also set by the program, which no event tells
+    window.addEventListener("hashchange", read);
+  }
+
+  window.studio = { addressed, open, opening, moved, say };
+
+  // Gradio sets its own theme when it mounts
+  const ready = new MutationObserver(() => {
+    if (!one(".ks-spaces") || !one("#workspaces")) return;
+    ready.disconnect();
+    const theme = stored("studio-theme");
+    if (theme) document.body.classList.toggle("dark", theme === "dark");
+    document.dispatchEvent(new CustomEvent("studio:ready"));
+  });
+  ready.observe(root, { childList: true, subtree: true });
+})();

@@ -1,0 +1,117 @@
+"""What the address keeps after its #: view, model, seed, class, and the controls of the view that were moved.
+
+The page's script writes it (`ui/js/workspaces.js`); where a page is opened with one, the controls are set here.
+Recipes stay the archival form: they name the weights and hold everything that a result is made of.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterator
+from urllib.parse import parse_qsl
+
+import gradio as gr
+
+from analysis.core.errors import UserError
+from analysis.workbench.library import ModelLibrary
+from ui.components.layout import Frame
+from ui.server.errors import guarded
+from ui.server.queue import MODEL_QUEUE, PRIVATE
+from ui.source import NO_CLASS, Page, usable_seed
+from ui.workspaces import VIEWS, opening
+
+LONGEST = 2000  # characters of an address
+KINDS = (gr.Slider, gr.Radio, gr.CheckboxGroup, gr.Number)
+# what shows and hides other controls, which a value alone would not
+WITHOUT = {"edit-reference", "edit-region", "restore-origin", "restore-task", "restore-method", "series-horizon"}
+
+
+def controls_of(frame: Frame) -> Iterator[gr.components.Component]:
+    """The controls of a tab that an address can keep."""
+    stack = [frame.controls, frame.stage, frame.readings]
+    while stack:
+        part = stack.pop()
+        stack.extend(getattr(part, "children", ()))
+        if isinstance(part, KINDS) and part.elem_id and part.elem_id not in WITHOUT:
+            yield part
+
+
+def fitting(part: gr.components.Component, text: str):
+    """A value of an address as one of the control, None where it has no such value."""
+    if isinstance(part, gr.CheckboxGroup):
+        chosen = [value for _, value in part.choices if str(value) in text.split(",")]
+        return chosen if len(chosen) == len([t for t in text.split(",") if t]) else None
+    if isinstance(part, gr.Radio):
+        return next((value for _, value in part.choices if str(value) == text), None)
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    if isinstance(part, gr.Number):
+        return int(number) if math.isfinite(number) and usable_seed(int(number)) else None
+    return number if part.minimum <= number <= part.maximum else None
+
+
+class Address:
+    """The handler; it can be called without a page.
+
+    Args:
+        library: the models.
+        page: where the bar, the opener and the controls are.
+        kept: controls by the id of their element.
+    """
+
+    def __init__(self, library: ModelLibrary, page: Page, kept: dict[str, gr.components.Component]):
+        self.library, self.page, self.kept = library, page, kept
+
+    def read(self, event: gr.EventData, moves: int | None) -> dict:
+        """The bar, the controls and the view of an address; what does not fit is left as it is.
+
+        Args:
+            event: of the page's script, with the address in `hash`; anything may come from a browser.
+            moves: the source bar's count.
+
+        Raises:
+            UserError: no text, or too long a one.
+        """
+        text = event._data.get("hash") if isinstance(event._data, dict) else None
+        if not isinstance(text, str) or len(text) > LONGEST:
+            raise UserError("This address is none of this page: open it without what follows the #.")
+        asked, source = dict(parse_qsl(text.lstrip("#"))), self.page.work.source
+        out: dict = {}
+        model, seed = asked.get("m", source.start[0]), asked.get("s", str(source.start[1]))
+        if model in self.library.names() and seed.isdecimal() and usable_seed(int(seed)):
+            classes = list(self.library.get(model).classes)
+            label = classes.index(asked["c"]) if asked.get("c") in classes else NO_CLASS
+            out = source.moved(self.library, model, int(seed), label)
+        for name, part in self.kept.items():
+            value = fitting(part, asked[name]) if name in asked else None
+            if value is not None:
+                out[part] = value
+        view = asked.get("v", "")
+        if view in VIEWS:
+            out[self.page.opener] = opening(view)
+        return {**out, source.moves: int(moves or 0) + 1} if "m" in asked or "s" in asked else out
+
+
+def build_address(page: Page) -> Address:
+    """Wire what the page's script tells."""
+    kept = {part.elem_id: part for frame in page.frames.values() for part in controls_of(frame)}
+    begin = {name: _text(part.value) for name, part in kept.items()}
+    source, address = page.work.source, Address(page.work.library, page, kept)
+    part = gr.HTML(
+        html_template=f'<template class="ks-kept" data-kept="{html.escape(json.dumps(begin))}"></template>',
+        js_on_load="window.studio?.addressed((hash) => trigger('apply', { hash }));", elem_id="address",
+        visible="hidden",
+    )  # fmt: skip
+    part.apply(
+        guarded(address.read), source.moves, [*source.targets, source.moves, page.opener, *kept.values()],
+        show_progress="hidden", **MODEL_QUEUE, **PRIVATE,
+    )  # fmt: skip
+    return address
+
+
+def _text(value) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
