@@ -14,6 +14,7 @@ from analysis.core.errors import UserError
 from analysis.figures import effects, spectrum
 from analysis.figures.spectrum import bands_of
 from analysis.recipes import recipe
+from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest, SpectrumEntryResult, SpectrumResult
 from ui.components.controls import Controls
@@ -241,7 +242,7 @@ class SpectrumTab:
         entry, c = self.entry(model, level), self.controls
         none = {c.mode_curves: gr.update(value=None, visible=False)}
         if not chosen or max(chosen) >= entry.alpha.size:
-            return {c.mode_pictures: WAITING, **none}
+            return {c.mode_pictures: self.waiting(model, seed, label), **none}
         if len(chosen) > MAX_MODES:
             return {c.mode_pictures: TOO_MANY, **none}
         bench = self.library.get(model)
@@ -255,6 +256,12 @@ class SpectrumTab:
             c.mode_pictures: contribution(result, bench.name, seed),
             c.mode_curves: gr.update(value=effects.mode_curves(result).to_json(), visible=True),
         }
+
+    def waiting(self, model: str, seed: int, label: int) -> str:
+        """The whole picture, while no mode is chosen."""
+        bench = self.library.get(model)
+        request = GenerateRequest((seed,), fitting_label(self.library, model, label))
+        return figure_html(bench.generate(request).pictures[0], "All modes", f"{bench.name}, seed {seed}") + WAITING
 
     # -----------------------------------------------------------------------------------------------------------------
     # Bands
@@ -355,7 +362,7 @@ def _plane_part(frame: Frame, first: dict, entries: tuple, start: int) -> dict:
         parts["results"] = gr.Column(min_width=0, elem_classes=["ks-half", "ks-results"])
     with parts["results"], gr.Column(min_width=0, elem_classes=only("modes")):
         gr.HTML(heading("What the chosen modes do", "magnified"))
-        parts["mode_pictures"] = gr.HTML(WAITING, elem_id="mode-pictures", elem_classes="ks-shown")
+        parts["mode_pictures"] = gr.HTML(first["mode_pictures"], elem_id="mode-pictures", elem_classes="ks-shown")
     with frame.controls, group("modes"):
         pairs = {k: v for k, v in first["pair"].items() if k != "__type__"}
         parts["pair"] = gr.Dropdown(label="Channel pair", info="whose maps are drawn", elem_id="pair", **pairs)
@@ -445,6 +452,7 @@ def build_spectrum(work: Workspace, views: Views) -> BuiltTab:
     first = {
         **early.open_model(model, start, LOW, HIGH, "alpha"),
         **early.masked(model, seed, label, LOW, HIGH, 1.0, 1.0, 1.0, "alpha", []),
+        "mode_pictures": early.waiting(model, seed, label),
     }
     controls, surgery, operation = _lay_out(first, views.frame, entries, start, work)
     tab = SpectrumTab(library, controls)
