@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from flow_core.paths import Path, over
+from flow_core.paths import Path, Scheduled, over
 from foundation.counting import CountedCalls
 
 
@@ -58,7 +58,7 @@ def score(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
     """grad log p_t.
 
     From the eps head, -eps_hat / std (2; at t = 0, where that is 0/0, the source's own score -x), else
-    (t x1_hat - x) / V0 for independent x0 ~ N(0, I) (4).
+    (t x1_hat - x) / V0 for independent x0 ~ N(0, I) (4), with alpha in place of t on scheduled paths.
 
     Raises:
         ValueError: x0 depends on x1 and the network has no eps head.
@@ -72,14 +72,17 @@ def score(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
             f"With {path.coupling} coupling the score needs a network with an eps head: "
             "train one with predicts = 'x1+eps', or use the independent coupling."
         )
-    return (t * data_prediction(path, x, t, p) - x) / path.noise_variance(t)
+    return (path.alpha(t) * data_prediction(path, x, t, p) - x) / path.noise_variance(t)
 
 
 def velocity(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
-    """The marginal velocity v = (x1_hat - x)/(1 - t) - pull(t) score (3)."""
+    """The marginal velocity v = (x1_hat - x)/(1 - t) - pull(t) score (3); of a schedule, from its own weights."""
     if p.velocity is not None:
         return p.velocity
     t = over(t, x)
+    if isinstance(path, Scheduled):
+        here, there = path.weights(t)
+        return here * x + there * data_prediction(path, x, t, p)
     v = (data_prediction(path, x, t, p) - x) / (1 - t)
     return v if path.sigma == 0 else v - path.pull(t) * score(path, x, t, p)
 
@@ -99,6 +102,9 @@ def data_prediction(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> 
     if p.x1 is not None:
         return p.x1
     t = over(t, x)
+    if isinstance(path, Scheduled):
+        here, there = path.weights(t)
+        return (_velocity_of(p) - here * x) / there
     if path.sigma == 0:
         return x + (1 - t) * _velocity_of(p)
     if not path.independent:
@@ -181,6 +187,10 @@ class Preserving:
     def __post_init__(self) -> None:
         if self.gamma1 is not None and not 0 <= self.gamma1 < math.inf:
             raise ValueError(f"Matched noise needs a finite gamma1 of at least 0, not {self.gamma1!r}.")
+        if self.gamma1 is None and self.path.scheduled:
+            raise ValueError(
+                "The bridge SDE needs a bridge: choose the path idff or sbcfm, or a sampler without noise."
+            )
         if self.gamma1 is None and self.path.sigma > 0 and not self.path.bridge:
             raise ValueError(
                 "The bridge SDE needs a bridge: with constant noise on the path its eta = sigma^2 / (1 - t) is "
@@ -257,6 +267,8 @@ class Published:
 
     def __post_init__(self) -> None:
         _gammas(self.gammas)
+        if self.path.scheduled:
+            raise ValueError("The published drift follows straight lines from x0 to x1: choose the path idff.")
         most = float(self.path.std(torch.tensor(0.5, dtype=torch.float64))) ** 2
         if sum(self.gammas) * most > 1 + 1e-9:
             raise ValueError(

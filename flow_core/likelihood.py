@@ -51,7 +51,8 @@ def log_likelihood(
 ) -> Likelihood:
     """Density of the model at x, its flow integrated backwards by the classical Runge-Kutta method.
 
-    The flow starts at t = `end` from end * x, whose density times end^dims is that of x blurred by the little noise
+    The flow starts at t = `end` from alpha(end) x (alpha = t but on scheduled paths), whose density times its
+    power dims is that of x blurred by the little noise
     that is left there: std(end) and 1 - end.
 
     Args:
@@ -76,7 +77,8 @@ def log_likelihood(
         vectors = _probes(x, probes, generator)
         f, drift = Network(network), Exact(path)
         grid = (end * spacing(steps)).flip(0).tolist()
-        state, change = end * x, torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        share = float(path.alpha(end))
+        state, change = share * x, torch.zeros(len(x), dtype=torch.float64, device=x.device)
         for i, (t, after) in enumerate(zip(grid[:-1], grid[1:], strict=True)):
             if callback is not None:
                 callback(i, t, state)
@@ -90,7 +92,7 @@ def log_likelihood(
                 raise Diverged("The flow diverged on its way back to noise: use more steps, or a better trained model.")
     var = path.start_std**2
     source = -0.5 * state.double().flatten(1).square().sum(1) / var - dims / 2 * math.log(2 * math.pi * var)
-    log_prob = source + change + dims * math.log(end)  # change = int_end^0 div v dt
+    log_prob = source + change + dims * math.log(share)  # change = int_end^0 div v dt
     return Likelihood(log_prob, -log_prob / (dims * math.log(2)), state, f.calls, f.derivatives)
 
 

@@ -25,7 +25,8 @@ from flow_core.paths import Path, over
 from flow_core.samplers import cosine_grid, rk4
 
 TIMES = ("uniform", "logit-normal")
-EXACT_CALLS = 64  # of RK4 on cosine steps over an interval, where a mean velocity is integrated
+TANGENTS = ("net", "pair")
+FEWEST_CALLS, MORE_CALLS = 8, 56  # of RK4 on cosine steps where a mean velocity is integrated, by its interval's length
 EDGE = 1e-4  # no interval begins nearer than this to either end: the identity is not needed there
 
 
@@ -39,6 +40,9 @@ class MeanFlowConfig:
         adaptive: power p of the weight (|error|^2 + 1e-3)^-p of a sample, held fixed: 1 in the ImageNet runs, 0.75 on
             CIFAR-10; 0 is the squared error (ours, in the plane: there the error of one pair is mostly the spread of
             its velocity, which has few dimensions, and the weight would turn the mean that is learned into a mode).
+        tangent: what velocity the derivative of u is taken along: "pair", that of the drawn pair of ends, as in the
+            paper; "net", the network's own at an interval of no length, whose target has far less spread where pairs
+            cross (as in the authors' second paper, arXiv 2512.02012, with the first's loss).
         times: what the two times of an interval are drawn from, "uniform" or "logit-normal": 1 - sigmoid(m + s n).
         mean, spread: m and s, in the paper's time, whose noise is at 1: -0.4 and 1 in its ImageNet runs, -2 and 2 on
             CIFAR-10.
@@ -46,6 +50,7 @@ class MeanFlowConfig:
 
     share: float = 0.5
     adaptive: float = 0.0
+    tangent: str = "net"
     times: str = "uniform"
     mean: float = -0.4
     spread: float = 1.0
@@ -53,6 +58,8 @@ class MeanFlowConfig:
     def __post_init__(self) -> None:
         if self.times not in TIMES:
             raise ValueError(f"times must be one of {', '.join(TIMES)}, not {self.times!r}.")
+        if self.tangent not in TANGENTS:
+            raise ValueError(f"tangent must be one of {', '.join(TANGENTS)}, not {self.tangent!r}.")
         limits = {"share": (0, 1), "adaptive": (0, 2), "mean": (-10, 10), "spread": (0.01, 10)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
@@ -76,7 +83,12 @@ def draw_intervals(n: int, config: MeanFlowConfig, generator: torch.Generator) -
 
 
 def identity(
-    average: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, t: Tensor, end: Tensor, v: Tensor
+    average: Callable[[Tensor, Tensor, Tensor], Tensor],
+    x: Tensor,
+    t: Tensor,
+    end: Tensor,
+    v: Tensor,
+    along: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Both sides of the MeanFlow identity, by one forward-mode derivative.
 
@@ -85,11 +97,14 @@ def identity(
         x: (B, *dim).
         t, end: (B,), the interval.
         v: (B, *dim) velocity at (x, t), or the velocity given both ends, whose mean that is.
+        along: (B, *dim) velocity that the derivative is taken along; None is v.
 
     Returns:
-        u(x, t, r), which gradients flow through, and v + (r - t) (dt + v . grad) u, which they do not.
+        u(x, t, r), which gradients flow through, and v + (r - t) (dt + along . grad) u, which they do not.
     """
-    u, change = torch.func.jvp(lambda y, s: average(y, s, end), (x, t), (v, torch.ones_like(t)))[:2]
+    u, change = torch.func.jvp(
+        lambda y, s: average(y, s, end), (x, t), (v if along is None else along, torch.ones_like(t))
+    )[:2]
     return u, (v + over(end - t, x) * change).detach()
 
 
@@ -101,7 +116,7 @@ def mean_flow_loss(u: Tensor, target: Tensor, config: MeanFlowConfig) -> dict[st
 
 
 def exact_average(network: Predict, path: Path, x: Tensor, t: Tensor | float, end: Tensor | float) -> Tensor:
-    """The mean velocity of a network's own flow from x at t to the end, integrated in `EXACT_CALLS` calls.
+    """The mean velocity of a network's own flow from x at t to the end, integrated finely.
 
     Args:
         network: (x, t) -> Prediction.
@@ -113,4 +128,5 @@ def exact_average(network: Predict, path: Path, x: Tensor, t: Tensor | float, en
     drift = Exact(path)
     if length <= 0:
         return drift(network, x, torch.tensor(t, dtype=x.dtype, device=x.device)).w  # type: ignore[arg-type]
-    return (rk4(network, x, drift, EXACT_CALLS, spacing=lambda n: t + length * cosine_grid(n)).x - x) / length
+    calls = FEWEST_CALLS + 4 * round(MORE_CALLS / 4 * length)
+    return (rk4(network, x, drift, calls, spacing=lambda n: t + length * cosine_grid(n)).x - x) / length

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from flow_core.fields import Prediction
-from flow_core.networks import PictureNet, PointConfig, PointNet
+from flow_core.networks import PictureNet, PointConfig, PointNet, TorusConfig, TorusNet
 from flow_core.paths import Path, make_path, over
 from foundation import checkpoints
 from foundation.models import MODELS_DIR as MODELS_DIR
@@ -20,6 +20,8 @@ from foundation.unet import UNetConfig
 
 PREDICTS = ("x1", "x1+eps", "velocity", "average")
 KIND, SUFFIX = "flow", ".flow.safetensors"
+NETWORKS: dict[type, str] = {PointConfig: "points", TorusConfig: "torus"}  # name of a section of a file's header
+NORMAL = "normal"  # the source of flows from standard normal noise
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,15 @@ class FlowConfig:
     """What a network was trained to say, and on which path.
 
     Attributes:
-        path: "icfm", "otcfm", "sbcfm", "idff", "meanflow".
+        path: "icfm", "otcfm", "sbcfm", "idff", "meanflow", "target", "vp".
         sigma: noise of the path.
         coupling: "independent", "exact", "entropic", or "" for the path's own.
         predicts: "x1", "x1+eps" (a second head, for the score of dependent couplings), "velocity", or "average", the
             mean velocity between two times, which is what "meanflow" is for.
         data_std: root mean square deviation of the data, for preconditioning.
+        source: what flows begin at: "normal" (standard normal noise), or the name of another law, on paths without
+            noise of their own, where the velocity needs no score.
+        source_std: root mean square deviation of another source, for preconditioning.
     """
 
     path: str = "idff"
@@ -40,9 +45,22 @@ class FlowConfig:
     coupling: str = ""
     predicts: str = "x1"
     data_std: float = 1.0
+    source: str = NORMAL
+    source_std: float = 1.0
 
     def __post_init__(self) -> None:
         path = self.make_path()
+        if self.source != NORMAL and (path.sigma > 0 or path.scheduled):
+            raise ValueError(
+                "Another source than noise needs a path whose velocity needs no score: set path = 'icfm', 'otcfm' or "
+                "'meanflow' and sigma = 0."
+            )
+        if self.source == NORMAL and self.source_std != 1:
+            raise ValueError("source_std is that of another source: standard normal noise has 1.")
+        if not 1e-3 <= self.source_std <= 1e3:
+            raise ValueError(f"source_std must be from 0.001 to 1000, not {self.source_std!r}.")
+        if path.scheduled and self.predicts == "x1+eps":
+            raise ValueError("On this path x1_hat gives the score too: set predicts = 'x1' or 'velocity'.")
         if self.predicts not in PREDICTS:
             raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, not {self.predicts!r}.")
         if (self.predicts == "average") is not path.average:
@@ -73,48 +91,58 @@ class FlowModel(Model):
 
     Args:
         flow: what is predicted, on which path.
-        network: `PointConfig` or `UNetConfig`.
+        network: `PointConfig`, `TorusConfig` (velocities of angles, which are not scaled) or `UNetConfig`.
     """
 
-    def __init__(self, flow: FlowConfig, network: PointConfig | UNetConfig):
+    def __init__(self, flow: FlowConfig, network: PointConfig | TorusConfig | UNetConfig):
         super().__init__()
         self.flow, self.path, self.config = flow, flow.make_path(), network
         heads, average = 2 if flow.predicts == "x1+eps" else 1, flow.predicts == "average"
         self.net: nn.Module
         if isinstance(network, PointConfig):
             self.net = PointNet(network, heads, average)
+        elif isinstance(network, TorusConfig):
+            if flow.predicts != "velocity" or not self.path.independent or self.path.sigma > 0:
+                raise ValueError("A network of angles says velocities of lines without noise: path icfm, sigma 0.")
+            self.net = TorusNet(network)
         else:
             self.net = PictureNet(network, heads, average)
+
+    @property
+    def source_std(self) -> float:
+        """Root mean square deviation of what flows begin at, without the path's own noise."""
+        return self.flow.source_std
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
         c = self.config
-        return (c.dims,) if isinstance(c, PointConfig) else (c.channels, c.resolution, c.resolution)
+        return (c.channels, c.resolution, c.resolution) if isinstance(c, UNetConfig) else (c.dims,)
 
     @property
     def classes(self) -> int:
         """Number of class labels; 0 for none, as in the plane."""
-        return 0 if isinstance(self.config, PointConfig) else self.config.classes
+        return self.config.classes if isinstance(self.config, UNetConfig) else 0
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """c_in, c_skip, c_out of x1_hat at t, of its shape."""
-        v0, var = self.path.noise_variance(t), self.flow.data_std**2
-        c = t**2 * var + v0
-        return c.rsqrt(), t * var / c, (var * v0 / c).sqrt()
+        a, v0, var = self.path.alpha(t), self.source_std**2 * self.path.noise_variance(t), self.flow.data_std**2
+        c = a**2 * var + v0
+        return c.rsqrt(), a * var / c, (var * v0 / c).sqrt()
 
     def raw(self, x: Tensor, t: Tensor, *extras: Tensor, **more: Tensor) -> tuple[Tensor, ...]:
         """F, of unit size: x (B, *dim), t (B,) -> one (B, *dim) for each head."""
-        v0 = self.path.noise_variance(t)
-        c_in = (t**2 * self.flow.data_std**2 + v0).rsqrt()
-        return self.net(over(c_in, x) * x, t, v0.sqrt() / t.clamp_min(1e-6), *extras, **more)
+        if isinstance(self.config, TorusConfig):
+            return self.net(x, t)
+        level = self.path.noise_variance(t).sqrt() / self.path.alpha(t).clamp_min(1e-6)
+        return self.net(over(self.scales(t)[0], x) * x, t, level, *extras, **more)
 
     def average(self, x: Tensor, t: Tensor, end: Tensor, *extras: Tensor) -> Tensor:
         """Mean velocity from x (B, *dim) at t (B,) to the end (B,) of an interval, (B, *dim); v at end = t."""
         out = self.raw(x, t, *extras, interval=end - t)[0]
-        t, std = over(t, x), self.flow.data_std
-        c = t**2 * std**2 + (1 - t) ** 2
-        return (t * std**2 - (1 - t)) / c * x + std * c.rsqrt() * out
+        t, std, start = over(t, x), self.flow.data_std, self.source_std
+        c = t**2 * std**2 + start**2 * (1 - t) ** 2
+        return (t * std**2 - start**2 * (1 - t)) / c * x + start * std * c.rsqrt() * out
 
     def forward(self, x: Tensor, t: Tensor | float, *extras: Tensor, end: Tensor | float | None = None) -> Prediction:
         """x (B, *dim), t scalar or (B,) in [0, 1); extras: class labels for pictures; end: of an interval from t on.
@@ -143,7 +171,7 @@ class FlowModel(Model):
 def save_tensors(model: FlowModel, state: dict[str, Tensor], path: str | FilePath, dtype=torch.float16) -> None:
     """Write weights (an EMA) under the model's configuration and card; `load` reads them back."""
     c = model.config
-    network = {"points": asdict(c)} if isinstance(c, PointConfig) else {"unet": c.to_dict()}
+    network = {"unet": c.to_dict()} if isinstance(c, UNetConfig) else {NETWORKS[type(c)]: asdict(c)}
     config = {"flow": asdict(model.flow), **network}
     checkpoints.save(path, state, kind=KIND, config=config, card=model.card, dtype=dtype)
 
@@ -157,8 +185,9 @@ def save(model: FlowModel, path: str | FilePath, card: dict | None = None, dtype
 
 def _make(config: dict) -> FlowModel:
     flow = build(FlowConfig, config.get("flow"), "flow")
-    if "points" in config:
-        return FlowModel(flow, build(PointConfig, config["points"], "points"))
+    for kind, name in NETWORKS.items():
+        if name in config:
+            return FlowModel(flow, build(kind, config[name], name))
     network = build(UNetConfig, config.get("unet"), "unet")
     sizes: Sequence[int] = (network.resolution, network.base, network.embedding // 8, *network.multipliers)
     if max(sizes) > 512 or len(network.multipliers) > 6 or network.blocks > 8 or network.channels > 4:

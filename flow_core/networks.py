@@ -71,6 +71,52 @@ class PointNet(nn.Module):
         return t[:, None], angle.cos(), angle.sin()
 
 
+@dataclass(frozen=True)
+class TorusConfig:
+    """An MLP of angles.
+
+    Attributes:
+        dims: angles of a point.
+        harmonics: pairs cos(k x), sin(k x) that each angle enters by, so that a whole turn changes nothing.
+        width, depth, frequencies: as in `PointConfig`.
+    """
+
+    dims: int = 2
+    harmonics: int = 4
+    width: int = 128
+    depth: int = 3
+    frequencies: int = 4
+
+    def __post_init__(self) -> None:
+        limits = {"dims": (1, 64), "harmonics": (1, 64), "width": (1, 4096), "depth": (1, 16), "frequencies": (0, 64)}
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be from {low} to {high}, not {getattr(self, name)!r}.")
+
+
+class TorusNet(nn.Module):
+    """`PointNet` of the harmonics of angles; what it says are velocities, no angles."""
+
+    def __init__(self, config: TorusConfig):
+        super().__init__()
+        self.config = config
+        widths = [2 * config.dims * config.harmonics + 1 + 2 * config.frequencies] + [config.width] * config.depth
+        layers: list[nn.Module] = []
+        for cin, cout in itertools.pairwise(widths):
+            layers += [nn.Linear(cin, cout), nn.SiLU()]
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(widths[-1], config.dims)
+
+    def forward(self, x: Tensor, t: Tensor) -> tuple[Tensor, ...]:
+        """x (B, dims) radians, t (B,) -> one (B, dims)."""
+        k = torch.arange(1, self.config.harmonics + 1, dtype=x.dtype, device=x.device)
+        turns = (x[..., None] * k).flatten(1)
+        m = torch.arange(1, self.config.frequencies + 1, dtype=x.dtype, device=x.device)
+        angle = math.pi * t[:, None] * m
+        features = [turns.cos(), turns.sin(), t[:, None], angle.cos(), angle.sin()]
+        return (self.head(self.body(torch.cat(features, 1))),)
+
+
 class IntervalEmbedding(nn.Module):
     """What a U-Net's blocks are told of an interval, beside the noise level: nothing before training.
 

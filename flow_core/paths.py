@@ -42,6 +42,7 @@ class Path:
     least: ClassVar[str] = "cannot be negative"
     bridge: ClassVar[bool] = False  # whether x_t given its ends is a Brownian bridge
     average: ClassVar[bool] = False  # whether its networks say mean velocities between two times
+    scheduled: ClassVar[bool] = False  # whether x_t is alpha x1 + beta x0 with a schedule of its own
 
     def __post_init__(self) -> None:
         number = isinstance(self.sigma, int | float) and not isinstance(self.sigma, bool)
@@ -64,6 +65,10 @@ class Path:
     def start_std(self) -> float:
         """Standard deviation of the law at t = 0, where samplers start: 1 on a bridge, sqrt(1 + sigma^2) elsewhere."""
         return math.sqrt(1 + float(self.std(torch.zeros((), dtype=torch.float64))) ** 2)
+
+    def alpha(self, t: Tensor | float) -> Tensor:
+        """Weight of x1 in x_t: t, but on scheduled paths."""
+        return _time(t)
 
     def mean(self, x0: Tensor, x1: Tensor, t: Tensor | float) -> Tensor:
         """Mean of x_t given both ends: t x1 + (1 - t) x0."""
@@ -97,6 +102,14 @@ class Path:
         t = _time(t)
         return (1 - t) ** 2 + self.std(t) ** 2
 
+    def time_of(self, level: Tensor) -> Tensor:
+        """The time at which sqrt(V0) / alpha, the noise-to-data ratio for independent x0 ~ N(0, I), has a value.
+
+        Args:
+            level: float64 of any shape, not below the ratio at t = 1; infinite at t = 0.
+        """
+        raise NotImplementedError
+
     def couple(self, x0: Tensor, x1: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Pairs a batch: int64 (B,), x0[i] belongs to x1[index[i]]; the generator serves the entropic plan only.
 
@@ -126,6 +139,11 @@ class _Straight(Path):
     def pull(self, t: Tensor | float) -> Tensor:
         """sigma^2 / (1 - t)."""
         return self.sigma**2 / (1 - _time(t))
+
+    def time_of(self, level: Tensor) -> Tensor:
+        """1 / t from the quadratic equation of (1 - t)^2 + sigma^2 = level^2 t^2."""
+        c = 1 + self.sigma**2
+        return c / (1 + (c * level**2 - self.sigma**2).clamp_min(0).sqrt())
 
 
 class ICFM(_Straight):
@@ -158,6 +176,104 @@ class MeanFlow(_Straight):
             raise ValueError(f"The mean velocity is that of a flow without noise: sigma must be 0, not {self.sigma!r}.")
 
 
+class Scheduled(Path):
+    """x_t = alpha(t) x1 + beta(t) x0 for independent x0 ~ N(0, I), without further noise; beta(0) = 1.
+
+    With x0 taken out, v = (beta'/beta) x + (alpha' - alpha beta'/beta) x1_hat.
+    """
+
+    allowed = ("independent",)
+    scheduled = True
+
+    def beta(self, t: Tensor | float) -> Tensor:
+        """Weight of x0, of the shape of t."""
+        raise NotImplementedError
+
+    def rates(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Derivatives of alpha and beta, of the shape of t."""
+        raise NotImplementedError
+
+    def mean(self, x0: Tensor, x1: Tensor, t: Tensor | float) -> Tensor:
+        """x_t itself: alpha x1 + beta x0."""
+        t = over(t, x1)
+        return self.alpha(t) * x1 + self.beta(t) * x0
+
+    def std(self, t: Tensor | float) -> Tensor:
+        """None beside the ends."""
+        return torch.zeros_like(_time(t))
+
+    def field(self, x0: Tensor, x1: Tensor, x: Tensor, t: Tensor | float) -> Tensor:
+        """alpha' x1 + beta' x0."""
+        del x
+        grow, fall = self.rates(over(t, x1))
+        return grow * x1 + fall * x0
+
+    def noise_variance(self, t: Tensor | float) -> Tensor:
+        """beta^2."""
+        return self.beta(t) ** 2
+
+    def weights(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Of x and of x1_hat in v, at t < 1."""
+        (grow, fall), beta = self.rates(t), self.beta(t)
+        return fall / beta, grow - self.alpha(t) * fall / beta
+
+
+class Target(Scheduled):
+    """Lipman et al. 2022 (arXiv 2210.02747), "optimal transport" conditional path: t x1 + (1 - (1 - sigma) t) x0.
+
+    sigma in (0, 1] is what noise is left at t = 1.
+    """
+
+    least = "above 0 and at most 1 (0 is I-CFM's path: choose that one)"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.sigma <= 1:
+            raise ValueError(f"sigma must be a finite number and {self.least}, not {self.sigma!r}.")
+
+    def beta(self, t: Tensor | float) -> Tensor:
+        """1 - (1 - sigma) t."""
+        return 1 - (1 - self.sigma) * _time(t)
+
+    def rates(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
+        """1 and sigma - 1."""
+        one = torch.ones_like(_time(t))
+        return one, (self.sigma - 1) * one
+
+    def time_of(self, level: Tensor) -> Tensor:
+        """1 / t = level + 1 - sigma."""
+        return 1 / (level + 1 - self.sigma)
+
+
+class VP(Scheduled):
+    """Variance preserving, with the cosine schedule: sin(pi t/2) x1 + cos(pi t/2) x0 (Albergo et al. 2022).
+
+    arXiv 2209.15571; the schedule of Nichol and Dhariwal 2021 without its offset.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sigma != 0:
+            raise ValueError(f"This path takes no noise beside x0: sigma must be 0, not {self.sigma!r}.")
+
+    def alpha(self, t: Tensor | float) -> Tensor:
+        """sin(pi t/2)."""
+        return (math.pi / 2 * _time(t)).sin()
+
+    def beta(self, t: Tensor | float) -> Tensor:
+        """cos(pi t/2)."""
+        return (math.pi / 2 * _time(t)).cos()
+
+    def rates(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
+        """(pi/2) cos(pi t/2) and -(pi/2) sin(pi t/2)."""
+        angle = math.pi / 2 * _time(t)
+        return math.pi / 2 * angle.cos(), -math.pi / 2 * angle.sin()
+
+    def time_of(self, level: Tensor) -> Tensor:
+        """tan(pi t/2) = 1 / level."""
+        return 2 / math.pi * torch.atan2(torch.ones_like(level), level)
+
+
 class _Bridge(Path):
     bridge = True
     least = "above 0 (a path without noise is I-CFM's: choose that one)"
@@ -186,6 +302,11 @@ class _Bridge(Path):
         t = _time(t)
         return (1 - t) * (1 - t + self.sigma**2 * t)
 
+    def time_of(self, level: Tensor) -> Tensor:
+        """1 / t = 1 - sigma^2/2 + sqrt(sigma^4/4 + level^2), from V0 = level^2 t^2, without its cancellation."""
+        half = self.sigma**2 / 2 / level
+        return 1 / (1 + level / (half + (half**2 + 1).sqrt()))
+
 
 class SBCFM(_Bridge):
     """Schroedinger-bridge conditional flow matching; the plan is exact by default, its limit for small sigma."""
@@ -199,14 +320,22 @@ class IDFF(_Bridge):
     allowed = COUPLINGS
 
 
-PATHS: dict[str, type[Path]] = {"icfm": ICFM, "otcfm": OTCFM, "sbcfm": SBCFM, "idff": IDFF, "meanflow": MeanFlow}
+PATHS: dict[str, type[Path]] = {
+    "icfm": ICFM,
+    "otcfm": OTCFM,
+    "sbcfm": SBCFM,
+    "idff": IDFF,
+    "meanflow": MeanFlow,
+    "target": Target,
+    "vp": VP,
+}
 
 
 def make_path(name: str, sigma: float, coupling: str = "") -> Path:
     """A path by name.
 
     Args:
-        name: "icfm", "otcfm", "sbcfm", "idff", "meanflow".
+        name: "icfm", "otcfm", "sbcfm", "idff", "meanflow", "target", "vp".
         sigma: its noise.
         coupling: "independent", "exact", "entropic", or "" for the path's own.
 
@@ -218,4 +347,12 @@ def make_path(name: str, sigma: float, coupling: str = "") -> Path:
     return PATHS[name](sigma, coupling)
 
 
-PATH_NAMES = {"icfm": "I-CFM", "otcfm": "OT-CFM", "sbcfm": "SB-CFM", "idff": "IDFF", "meanflow": "MeanFlow"}
+PATH_NAMES = {
+    "icfm": "I-CFM",
+    "otcfm": "OT-CFM",
+    "sbcfm": "SB-CFM",
+    "idff": "IDFF",
+    "meanflow": "MeanFlow",
+    "target": "Target-CFM",
+    "vp": "VP",
+}

@@ -264,9 +264,10 @@ def multistep(
 ) -> SampleResult:
     """Second-order multistep on x1_hat, one call a step (docs/flow.md, "Samplers"; twin of DPM-Solver++(2M)).
 
-    Between two times the exact flow for a constant x1_hat is x/s + (t/s)' x1_hat, with s the standard deviation of the
-    noise in x_t: sqrt(V0) for independent ends, 1 - t otherwise (exact for sigma = 0). In lambda = log(t / s) the last
-    two predictions are extrapolated to the middle of the step; the first two steps and the last take x1_hat as it is.
+    Between two times the exact flow for a constant x1_hat is x/s + (a/s)' x1_hat, with a = t but on scheduled paths and
+    s the standard deviation of the noise in x_t: sqrt(V0) for independent ends, 1 - t otherwise (exact for sigma = 0).
+    In lambda = log(a / s) the last two predictions are extrapolated to the middle of the step; the first two steps and
+    the last take x1_hat as it is.
 
     Args:
         path: whose flow is followed; there is no momentum here.
@@ -276,7 +277,8 @@ def multistep(
     before: list[Tensor] = []
     grid = spacing(_whole(nfe, "nfe"))
     s = (path.noise_variance(grid).sqrt() if path.independent else 1 - grid).tolist()
-    scale = [math.log(t / v) if t > 0 and v > 0 else math.nan for t, v in zip(grid.tolist(), s, strict=True)]
+    share = path.alpha(grid).tolist()
+    scale = [math.log(a / v) if a > 0 and v > 0 else math.nan for a, v in zip(share, s, strict=True)]
 
     def step(i, t, h, x, report):
         now = _time(t, x)
@@ -287,7 +289,7 @@ def multistep(
             target = x1 + (scale[i + 1] - scale[i]) / (2 * (scale[i] - scale[i - 1])) * (x1 - before[-1])
         before[:] = [x1]
         keep = s[i + 1] / s[i]
-        return keep * x + (t + h - keep * t) * target
+        return keep * x + (share[i + 1] - keep * share[i]) * target
 
     return _loop(f, x, grid, step, callback)
 

@@ -1,4 +1,4 @@
-"""Training: `python -m flow_core.train {toy,images,series} --config FILE [--resume]`, and a generator to train live.
+"""Training: `python -m flow_core.train {toy,images,series,torus} --config FILE [--resume]`, and one to train live.
 
 Every key of the TOML file can be overridden: `--training.images=2000`. Runs under `accelerate launch -m` unchanged.
 """
@@ -23,7 +23,7 @@ def _runs() -> Mapping:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code: 2 for a mistake that a sentence explains."""
-    return training_command("flow_core.train", __doc__, ("toy", "images", "series"), _runs, argv)
+    return training_command("flow_core.train", __doc__, ("toy", "images", "series", "torus"), _runs, argv)
 
 
 def train_live(

@@ -193,7 +193,11 @@ def _to_srgb(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
                 return _as_it_is
     except (ImageCms.PyCMSError, OSError, LookupError, TypeError, ValueError):
         return _as_it_is
-    return lambda part: ImageCms.applyTransform(part if part.mode == mode else part.convert(mode), transform)
+
+    def to_srgb(part: Image.Image) -> Image.Image:
+        return transform.apply(part if part.mode == mode else part.convert(mode))
+
+    return to_srgb
 
 
 def _as_it_is(part: Image.Image) -> Image.Image:

@@ -31,9 +31,11 @@ from analysis.evaluate import (  # noqa: F401
     leaving_out,
     memorisation,
     one_call,
+    ramachandran,
     series,
     series_in_sample,
     series_worlds,
+    transport,
 )
 from analysis.evaluate import page as result_pages
 from analysis.evaluate.fidelity import paired_samples

@@ -23,7 +23,7 @@ from analysis.evaluate.parts import Job, Outcome, part
 from analysis.koopman import editing
 from foundation import noise
 from foundation.randomness import FIRST_SEED, derived_seed
-from foundation.statistics import LEVEL, Interval, resampled_means
+from foundation.statistics import CONFIDENCE, Interval, resampled_means
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
 
@@ -122,11 +122,12 @@ def gain_at_equal_layout(curves: EditCurves, time: int, arm: str, draws: int = 1
 
     value = gain(columns.mean(0).numpy())
     spread = np.array([gain(m) for m in resampled_means(columns, draws, seed).numpy()])
-    tail = (1 - LEVEL) / 2
+    tail = (1 - CONFIDENCE) / 2
     finite = spread[np.isfinite(spread)]
     if not np.isfinite(value) or len(finite) < draws / 2:
         return Interval(float("nan"), float("nan"), float("nan"), columns.shape[0])
-    return Interval(value, *np.quantile(finite, [tail, 1 - tail]).tolist(), columns.shape[0])
+    low, high = np.quantile(finite, [tail, 1 - tail]).tolist()
+    return Interval(value, low, high, columns.shape[0])
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ from foundation.perceptual import PerceptualDistance, available
 from foundation.pictures import from_bytes, to_bytes
 from foundation.randomness import FIRST_SEED, derived_seed, mix_seed
 from foundation.statistics import Interval, mean_interval
+from foundation.unet import UNetConfig
 
 BATCH = 16  # pictures a network call
 # first weights that are tried, none first: it wins a tie
@@ -524,7 +525,7 @@ def tenth_verdict(s: PictureScores, few: int, gap: Interval) -> Verdict:
     )
 
 
-@part("flow", "pictures", 2, "picture-seeds", 64, 8, 10_000, fits=lambda m: not in_the_plane(m))
+@part("flow", "pictures", 2, "picture-seeds", 64, 8, 10_000, fits=lambda m: isinstance(m.config, UNetConfig))
 def pictures(job: Job) -> Outcome:
     """Distances of pictures to the exact flow and to data, beside those of NAME-otcfm in the folder."""
     if in_the_plane(job.model):

@@ -33,6 +33,7 @@ from analysis.export.onnx_graphs import Difference, write_graphs
 from analysis.export.web_flow import write_flow
 from analysis.guide import lessons as guide
 from analysis.guide.lessons import EDGES, LESSONS, SEED
+from analysis.koopman.ablations import mean_latents
 from analysis.recipes.recipe import FORMAT_VERSION, PROGRAM, TORCH
 from analysis.workbench.findings import overall_errors
 from analysis.workbench.images import GenerateRequest
@@ -138,6 +139,16 @@ def write_spectrum(model: KoopmanDiffusion, path: Path) -> list[dict]:
     return [{"name": e.name, "shape": list(e.shape)} for e in entries]
 
 
+def write_means(bench: Workbench, path: Path, report: Progress = None) -> None:
+    """Write the mean of E(x_T) over many noises as float16, level after level: without a class, then of every class."""
+    labels = range(-1, bench.model.config.classes)
+    means = []
+    for k, label in enumerate(labels):
+        step = part(report, k / len(labels), (k + 1) / len(labels))
+        means += [m.numpy().ravel() for m in mean_latents(bench.model, label, progress=step)]
+    path.write_bytes(np.concatenate(means).astype("<f2").tobytes())
+
+
 def _plain(value):
     """JSON has no infinity, and cards come from strangers."""
     if isinstance(value, dict):
@@ -230,8 +241,9 @@ def write_site(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a folder.")
-    difference = write_graphs(loaded, folder / "model", part(report, 0.1, 0.7))
-    say(0.7, "the first picture and the lessons")
+    difference = write_graphs(loaded, folder / "model", part(report, 0.1, 0.6))
+    write_means(bench, folder / "model" / "means.bin", part(report, 0.6, 0.8))
+    say(0.8, "the first picture and the lessons")
     site = describe(bench)
     site["entries"] = write_spectrum(loaded, folder / "model" / "spectrum.bin")
     site["difference"] = asdict(difference)

@@ -79,6 +79,14 @@ class Target(Protocol):
     def drawing(self) -> tuple | None: ...
 
 
+@dataclass(frozen=True)
+class Place:
+    """A density by itself: what a question begins at. Attributes: as of `Target`."""
+
+    density: str
+    drawing: tuple | None
+
+
 class Cloud(Target, Protocol):
     """What says which data."""
 

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from analysis.flow.settings import MAX_NFE, MAX_SETTINGS, MAX_SWEEP_VALUES, Flow
 from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
 from flow_core.fields import Exact, Prediction
+from flow_core.guidance import MOST, Guidance, Guided
 from flow_core.model import KIND, MODELS_DIR, SUFFIX, FlowModel
 from flow_core.samplers import GRIDS, MOMENTUM, NOISY, Callback, SampleResult, cosine_grid, rk4, sample
 from foundation import checkpoints, noise
@@ -32,6 +33,7 @@ from foundation.randomness import derived_seed
 from foundation.unet import UNetConfig
 
 IMAGE_PATHS = ("idff", "otcfm", "meanflow")
+Time = Annotated[float, Field(ge=0, le=1)]
 MAX_PICTURES = 8
 MAX_WORK = 600  # calls times pictures: some ten seconds of one core with a net of 3 M parameters
 # what one call costs with derivatives, in plain calls, rounded up from 2.4, 5.8 and 4.7 (3 M parameters, one core)
@@ -51,9 +53,13 @@ class FlowPicturesRequest(FlowSetting):
         gamma1, gamma2, gamma3: momentum weights, -100 to 100.
         seeds: 1 to 8, one a picture; equal seeds start from equal noise, whatever the net and the sampler.
         label: class index, -1 for none.
+        guidance: scale w of v_none + w (v_class - v_none), 0 to 20; 1 is the class's own flow. Another one needs a
+            class, and costs a second network call wherever it acts.
+        guidance_from, guidance_to: times between which it acts, 0 to 1.
     """
 
     SHARED: ClassVar[tuple[str, ...]] = ("data", "label", "seeds", "grid")
+    LATER: ClassVar[dict[str, Any]] = {"guidance": 1.0, "guidance_from": 0.0, "guidance_to": 1.0}
     data: Annotated[str, Field(max_length=64)] = "shapes"
     path: Annotated[str, Choice(IMAGE_PATHS)] = "idff"
     sampler: Sampler = "euler"
@@ -64,10 +70,17 @@ class FlowPicturesRequest(FlowSetting):
     gamma3: Gamma = 0.0
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_PICTURES)] = (0,)
     label: Label = -1
+    guidance: Annotated[float, Field(ge=0, le=MOST, title="The guidance scale")] = 1.0
+    guidance_from: Time = 0.0
+    guidance_to: Time = 1.0
 
     def check_together(self) -> None:
         """Raises UserError: fields that do not go together, or too much work."""
         super().check_together()
+        if self.guidance != 1 and self.label < 0:
+            raise UserError("Guidance leads towards a class: choose one, or set the guidance scale to 1.", "guidance")
+        if self.guidance_from > self.guidance_to:
+            raise UserError("Guidance must begin before it ends: lower guidance_from.", "guidance_from")
         if self.work > MAX_WORK:
             raise UserError(
                 f"This costs about as much as {self.work:,} network calls for one picture, and at most {MAX_WORK} are "
@@ -78,13 +91,46 @@ class FlowPicturesRequest(FlowSetting):
     def work(self) -> int:
         """Calls times pictures, with what differentiates the net counted in calls."""
         cost = TAYLOR_COST if self.sampler == "taylor2" and self.nfe > 1 else ORDER_COST[max(len(self.gammas), 1)]
-        return self.nfe * len(self.seeds) * cost
+        return self.nfe * len(self.seeds) * cost * (1 if self.guidance == 1 else 2)
+
+    @property
+    def guided(self) -> Guidance:
+        """The scale and its interval."""
+        return Guidance(self.guidance, self.guidance_from, self.guidance_to)
 
     @property
     def _cheaper(self) -> str:
         if self.sampler == "taylor2":
             return ", or choose a sampler without derivatives"
         return ", or set gamma2 and gamma3 to 0" if len(self.gammas) > 1 else ""
+
+
+@dataclass(frozen=True)
+class GuidanceSweepRequest(Request):
+    """Pictures of one setting at several guidance scales.
+
+    Attributes:
+        setting: whose own scale is not read; with a class.
+        scales: rising, 0 to 20, at most 24.
+    """
+
+    setting: Annotated[FlowPicturesRequest, Field()] = field()
+    scales: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=MOST)], ...],
+        Field(min_length=1, max_length=MAX_SWEEP_VALUES, title="The guidance scales"),
+        AfterValidator(sorted_set),
+    ] = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0)
+
+    def check_together(self) -> None:
+        """Raises UserError: no class, or a setting that is too dear with guidance."""
+        for scale in self.scales:
+            self.at(scale)
+        if self.setting.label < 0:
+            raise UserError("Guidance leads towards a class: choose one.", "setting")
+
+    def at(self, scale: float) -> FlowPicturesRequest:
+        """The setting with a scale."""
+        return replace(self.setting, guidance=scale)
 
 
 @dataclass(frozen=True)
@@ -147,7 +193,8 @@ class FlowPicturesResult:
         times: (N + 1,) of the grid, 0 = noise, 1 = data.
         states: (N + 1, n, H, W, 3) at these times; values beyond black and white are clipped.
         predictions: (N, n, H, W, 3) x1_hat at the start of every step.
-        nfe: network calls, counted; one call carries all n pictures.
+        nfe: network calls, counted, those without the class that guidance adds among them; one call carries all n
+            pictures.
         derivatives: backward passes, counted.
         seconds: of the run.
         net: name of the model.
@@ -205,6 +252,25 @@ class PictureSweepResult:
     measure: str
 
 
+@dataclass(frozen=True, eq=False)
+class GuidanceSweepResult:
+    """Pictures over guidance scales. S scales.
+
+    Attributes:
+        scales: (S,).
+        pictures: (S, n, H, W, 3) uint8, from equal noise.
+        distance: (S, n) to the same noise's picture at scale 1.
+        measure: "LPIPS", or "PSNR" in decibels without a backbone.
+        nfe: (S,) network calls, counted.
+    """
+
+    scales: np.ndarray
+    pictures: np.ndarray
+    distance: np.ndarray
+    measure: str
+    nfe: np.ndarray
+
+
 IMAGES_PREFIX = "images-"
 ORDER = ("shapes", "cifar10")  # of the list; others follow by name
 IMAGE_CACHE_BYTES = 64 * 2**20
@@ -230,6 +296,11 @@ class PictureNet:
             return self.model(x, t, **end) if labels is None else self.model(x, t, labels, **end)
 
         return f
+
+    def guided(self, request: FlowPicturesRequest) -> Guided:
+        """The same for a question, with its guidance."""
+        n = len(request.seeds)
+        return Guided(self.predict(request.label, n), self.predict(-1, n), request.guided)
 
     def start(self, seeds: tuple[int, ...]) -> Tensor:
         """The noise of these seeds at t = 0."""
@@ -351,10 +422,10 @@ class ImageFlows:
 
     @staticmethod
     def _sample(request: FlowPicturesRequest, net: PictureNet, callback: Callback | None = None) -> SampleResult:
-        predict, path = net.predict(request.label, len(request.seeds)), net.model.path
+        predict, path = net.guided(request), net.model.path
         try:
             with as_user_errors():
-                return sample(
+                result = sample(
                     request.sampler, predict, net.start(request.seeds), path, request.nfe, gammas=request.gammas,
                     spacing=GRIDS[request.grid], callback=callback,
                     noise_seeds=[derived_seed(NOISE_PART, STEPS_PART, s) for s in request.seeds],
@@ -363,6 +434,7 @@ class ImageFlows:
             if request.sampler != "taylor2" and len(request.gammas) < 2:
                 raise
             raise UserError("This net cannot be differentiated so often: choose another sampler or order.") from e
+        return replace(result, nfe=result.nfe + predict.extra)
 
     def exact(self, request: FlowPicturesRequest, report: Report | None = None) -> np.ndarray:
         """The plain flow of the request's net from the same noise at a fine resolution, (n, H, W, 3) uint8.
@@ -378,13 +450,13 @@ class ImageFlows:
                 report(t, f"exact flow of {net.name}, {EXACT_NFE} calls")
 
         def make() -> np.ndarray:
-            path, predict = net.model.path, net.predict(request.label, len(seeds))
+            path, predict = net.model.path, net.guided(request)
             with as_user_errors():
                 x = rk4(predict, net.start(seeds), Exact(path), EXACT_NFE, spacing=cosine_grid, callback=watch).x
             return as_pictures(x, "train the net for longer")
 
         with self._exact_lock:
-            return self._exact.get((net.name, seeds, request.label), make)
+            return self._exact.get((net.name, seeds, request.label, request.guided), make)
 
     def distance(self, request: FlowPicturesRequest, report: Report | None = None) -> ExactDistance:
         """How far a setting's pictures lie from its net's own exact flow; arguments as `exact`."""
@@ -423,6 +495,23 @@ class ImageFlows:
             if asked is not None:
                 distance[s, k] = self._distances(asked, measure)
         return PictureSweepResult(np.array(request.nfes), distance, measure)
+
+    def guidance_sweep(self, request: GuidanceSweepRequest, report: Report | None = None) -> GuidanceSweepResult:
+        """Pictures at every scale, and how far each lies from that at scale 1; arguments as `exact`."""
+        measure, made = "LPIPS" if available("alex") else "PSNR", []
+        plain = self.flow_pictures(request.at(1.0))
+        for i, scale in enumerate(request.scales):
+            if report is not None:
+                report(i / len(request.scales), f"guidance {scale:g}")
+            made.append(self.flow_pictures(request.at(scale)))
+        pairs = [_pairs(r.pictures, plain.pictures) for r in made]
+        return GuidanceSweepResult(
+            scales=np.array(request.scales),
+            pictures=np.stack([r.pictures for r in made]),
+            distance=np.array([[p.lpips if measure == "LPIPS" else _decibels(p) for p in row] for row in pairs]),
+            measure=measure,
+            nfe=np.array([r.nfe for r in made]),
+        )
 
     def _distances(self, request: FlowPicturesRequest, measure: str) -> np.ndarray | float:
         try:

@@ -24,9 +24,11 @@ from analysis.core.progress import Report
 from analysis.flow.clouds import DRAWN, CloudNumbers, Clouds, DensityName, Drawing
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from flow_core import load
-from flow_core.densities.toys import Toy
+from flow_core.densities.mixtures import GaussianMixture
+from flow_core.densities.pairs import between
+from flow_core.densities.toys import TOYS, Toy
 from flow_core.fields import Predict
-from flow_core.model import MODELS_DIR, SUFFIX, FlowConfig, FlowModel
+from flow_core.model import MODELS_DIR, NORMAL, SUFFIX, FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from flow_core.paths import PATHS, Path, make_path
 from flow_core.samplers import sample
@@ -36,6 +38,7 @@ from foundation import noise
 from foundation.training import TrainingConfig
 
 MAX_TRAINED = 16
+STRAIGHT = ("icfm", "otcfm", "meanflow")  # paths that may begin at any source
 NETS = ("auto", "oracle", "shipped")  # or the key of a trained net
 KEY_PREFIX = "trained-"
 MAX_TRAIN_STEPS = 6000
@@ -49,6 +52,7 @@ def _net(value: str, info: ValidationInfo) -> str:
 
 
 PathName = Annotated[str, Choice(tuple(PATHS))]
+SourceName = Annotated[str, Choice((NORMAL, *TOYS, DRAWN))]
 Sigma0 = Annotated[float, Field(ge=0, le=MAX_SIGMA, title="sigma0")]
 NetName = Annotated[str, AfterValidator(_net)]
 
@@ -77,6 +81,43 @@ def check_target(request: Flow) -> None:
         )
     if (request.drawing is not None) != (request.density == DRAWN):
         raise UserError(f'Send a drawing together with the density "{DRAWN}", and only then.', "drawing")
+
+
+class Sourced(Flow, Protocol):
+    """What says what a flow begins at, too."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def source_drawing(self) -> tuple | None: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a flow begins at, as a `Target`. Attributes: density; drawing."""
+
+    density: str
+    drawing: tuple | None
+
+
+def check_source(request: Sourced) -> None:
+    """Raises UserError: a source on a path that needs noise, or a drawing without it."""
+    if (request.source_drawing is not None) != (request.source == DRAWN):
+        raise UserError(
+            f'Send a drawing of the source together with the source "{DRAWN}", and only then.', "source_drawing"
+        )
+    if request.source != NORMAL and request.path not in STRAIGHT:
+        raise UserError(
+            "Another source than noise needs a path whose velocity needs no score: choose "
+            f"{', '.join(STRAIGHT[:-1])} or {STRAIGHT[-1]}.",
+            "source",
+        )
+
+
+def source_of(request: Sourced, clouds: Clouds) -> Toy | None:
+    """The density that a question begins at, None for noise."""
+    return None if request.source == NORMAL else clouds.toy(Source(request.source, request.source_drawing))
 
 
 @dataclass(frozen=True)
@@ -123,14 +164,15 @@ class Nets:
     def _file(self, name: str) -> FilePath:
         return self.folder / f"{name}{SUFFIX}"
 
-    def get(self, density: Toy, path_name: str, sigma0: float, key: str) -> Net:
+    def get(self, density: Toy, path_name: str, sigma0: float, key: str, source: Toy | None = None) -> Net:
         """The net of a density and a path.
 
         Args:
             density: what it flows to.
-            path_name: "icfm", "otcfm", "sbcfm", "idff", "meanflow".
+            path_name: one of flow_core.paths.PATHS.
             sigma0: of the paths in `BRIDGES`; the others have none.
             key: "oracle", "shipped", "auto" (shipped where one fits, else oracle), or the key of a trained net.
+            source: what flows begin at, None for noise; no net ships for another.
 
         Raises:
             UserError: no closed form, no shipped net, an unknown key, or a net of another path or sigma0.
@@ -141,7 +183,11 @@ class Nets:
                 model = self._trained.get(key)
             if model is None:
                 raise UserError("This trained net is not kept any more: train it again, or choose another net.", "net")
+            if model.flow.source != (source.name if source else NORMAL):
+                raise UserError("This net was trained from another source: choose its source, or another net.", "net")
             return _fitting(Net(key, model, model.path), path)
+        if source is not None:
+            return _between(source, density, path, key)
         name = self.shipped_name(density.name, path_name)
         if key != "oracle" and name is not None:
             model = self._load(name)
@@ -172,6 +218,21 @@ class Nets:
             return self._shipped[name]
 
 
+def _between(source: Toy, density: Toy, path: Path, key: str) -> Net:
+    """The closed form of two mixtures; nothing ships from another source than noise."""
+    start, end = source.density, density.density
+    closed = key != "shipped" and path.independent
+    if not (closed and isinstance(start, GaussianMixture) and isinstance(end, GaussianMixture)):
+        why = "ships" if key == "shipped" else "has a closed form"
+        raise UserError(
+            f"No flow from {source.name} to {density.name} on this path {why}: train a net for it, or take two of "
+            "8gaussians, moons, spirals and pinwheel on the path of I-CFM.",
+            "net",
+        )
+    with as_user_errors():
+        return Net("oracle", between(start, end, path), path)
+
+
 def _fitting(net: Net, path: Path) -> Net:
     if type(net.path) is not type(path) or net.path.coupling != path.coupling:
         raise UserError("This net was trained on another path: choose its path, or another net.", "net")
@@ -190,7 +251,15 @@ def _fitting(net: Net, path: Path) -> Net:
 BATCH = 256
 PREVIEW_POINTS, PREVIEW_NFE = 512, 15
 LOOK_EVERY = 50
-PREDICTED = {"icfm": "velocity", "otcfm": "velocity", "sbcfm": "x1+eps", "idff": "x1", "meanflow": "average"}
+PREDICTED = {
+    "icfm": "velocity",
+    "otcfm": "velocity",
+    "sbcfm": "x1+eps",
+    "idff": "x1",
+    "meanflow": "average",
+    "target": "x1",
+    "vp": "x1",
+}
 
 
 @dataclass(frozen=True)
@@ -198,7 +267,7 @@ class TrainRequest(Request):
     """A net for a density, trained here and now.
 
     Attributes:
-        density, drawing, path, sigma0: as in `Flow2DRequest`.
+        density, drawing, path, sigma0, source, source_drawing: as in `Flow2DRequest`.
         steps: of 256 points each, 25 to 6000.
         width: units of each of the 3 hidden layers, 16 to 256.
         seed: of the weights and everything drawn.
@@ -211,10 +280,13 @@ class TrainRequest(Request):
     steps: Annotated[int, Field(ge=25, le=MAX_TRAIN_STEPS, title="The number of training steps")] = 2000
     width: Annotated[int, Field(ge=16, le=256, title="The width of the net")] = 128
     seed: Seed = 0
+    source: SourceName = NORMAL
+    source_drawing: Drawing = None
 
     def check_together(self) -> None:
         """Raises UserError: fields that do not go together."""
         check_target(self)
+        check_source(self)
 
 
 def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report | None = None) -> Iterator[TrainStep]:
@@ -238,7 +310,8 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report 
     sigma = request.sigma0 if request.path in BRIDGES else 0.0
     with as_user_errors():
         flow = FlowConfig(request.path, sigma, predicts=PREDICTED[request.path])
-        task = toy_task(clouds.toy(request), flow, PointConfig(width=request.width), seed=request.seed)
+        source, network = source_of(request, clouds), PointConfig(width=request.width)
+        task = toy_task(clouds.toy(request), flow, network, seed=request.seed, source=source)
     model, start, losses, last = task.model, time.perf_counter(), [], None
     before = None if report is None else lambda done, of: report(done / of, "training")
     live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY, before)
@@ -250,7 +323,7 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report 
             except StopIteration:
                 break
             losses.append((step, loss))
-            preview, numbers = _preview(request, model, clouds)
+            preview, numbers = _preview(request, model, clouds, source)
             last = TrainStep(
                 step, request.steps, time.perf_counter() - start, np.array(losses), preview, numbers,
                 _key(request, step), step >= request.steps,
@@ -266,11 +339,14 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report 
             nets.add(last.key, model.eval().requires_grad_(False))
 
 
-def _preview(request: TrainRequest, model: FlowModel, clouds: Clouds) -> tuple[np.ndarray | None, CloudNumbers | None]:
+def _preview(
+    request: TrainRequest, model: FlowModel, clouds: Clouds, source: Toy | None
+) -> tuple[np.ndarray | None, CloudNumbers | None]:
+    start = source.sample(PREVIEW_POINTS, 0) if source else noise(range(PREVIEW_POINTS), (2,))
     with as_user_errors():
         try:
             method, nfe = ("euler", 1) if model.path.average else ("heun", PREVIEW_NFE)  # a jump is what it learns
-            x = sample(method, model, noise(range(PREVIEW_POINTS), (2,)), model.path, nfe).x
+            x = sample(method, model, start, model.path, nfe).x
         except ValueError:  # diverged: it may come back
             return None, None
         return x.numpy().astype(np.float32), clouds.numbers(request, x)
@@ -278,7 +354,8 @@ def _preview(request: TrainRequest, model: FlowModel, clouds: Clouds) -> tuple[n
 
 def _key(request: TrainRequest, step: int) -> str:
     """Says all of a training that was stopped after so many steps."""
-    return f"{KEY_PREFIX}{hashlib.sha256(repr(sorted(asdict(request).items())).encode()).hexdigest()[:16]}-{step}"
+    said = {k: v for k, v in asdict(request).items() if not k.startswith("source") or request.source != NORMAL}
+    return f"{KEY_PREFIX}{hashlib.sha256(repr(sorted(said.items())).encode()).hexdigest()[:16]}-{step}"
 
 
 @dataclass(frozen=True, eq=False)

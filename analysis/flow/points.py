@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,9 +24,12 @@ from analysis.flow.nets import (
     Nets,
     PathName,
     Sigma0,
+    SourceName,
     TrainRequest,
     TrainStep,
+    check_source,
     check_target,
+    source_of,
     train_net,
 )
 from analysis.flow.settings import (
@@ -41,7 +44,7 @@ from analysis.flow.settings import (
     Sampler,
 )
 from flow_core.likelihood import log_likelihood
-from flow_core.model import MODELS_DIR
+from flow_core.model import MODELS_DIR, NORMAL
 from flow_core.samplers import GRIDS, MOMENTUM, Callback, SampleResult, sample
 from foundation import noise
 from foundation.randomness import MAX_SEED, derived_seed
@@ -58,22 +61,26 @@ class Flow2DRequest(FlowSetting):
     Attributes:
         density: a name of flow_core.densities.toys, or "drawn".
         drawing: weights of a grid on [-4, 4]^2, row 0 at the top; for "drawn" only.
-        path: "icfm", "otcfm", "sbcfm", "idff", "meanflow".
+        path: "icfm", "otcfm", "sbcfm", "idff", "meanflow", "target" or "vp".
         sampler: on the exact velocity "euler" (on "meanflow" by mean velocities), "heun", "rk4", "rk4p" (steps in
             proportion to their calls), "taylor2"; on x1_hat "multistep"; Euler with momentum: "published" (the public
             code's drift), "momentum" (the same on the exact velocity), both without noise; Euler-Maruyama with
             matched noise: "matched" (eta = gamma1 sigma_t^2), "bridge" (eta = sigma0^2 / 2).
         nfe: network calls, 1 to 50.
         grid: of the steps, "uniform" or "cosine".
-        sigma0: of the path's noise, 0 to 2; read on the paths "sbcfm" and "idff", where it must be above 0.
+        sigma0: of the path's noise, 0 to 2; read on "sbcfm" and "idff", where it must be above 0, and on "target",
+            where it is what is left of the noise at t = 1, above 0 and at most 1.
         gamma1, gamma2, gamma3: momentum weights, -100 to 100.
         seed: of noise and data; equal seeds start from equal noise.
         points: 16 to 2048.
         net: "oracle" (closed form, no network), "shipped", "auto" (shipped where one fits the path, else oracle), or
             the key of a trained net.
+        source: what the points begin at: "normal" noise, or one of the densities, on the paths in `nets.STRAIGHT`.
+        source_drawing: as `drawing`, for the source "drawn" only.
     """
 
-    SHARED: ClassVar[tuple[str, ...]] = ("density", "drawing", "seed", "points", "grid")
+    SHARED: ClassVar[tuple[str, ...]] = ("density", "drawing", "seed", "points", "grid", "source", "source_drawing")
+    LATER: ClassVar[dict[str, Any]] = {"source": NORMAL, "source_drawing": None}
     density: DensityName = "8gaussians"
     drawing: Drawing = None
     path: PathName = "idff"
@@ -87,10 +94,13 @@ class Flow2DRequest(FlowSetting):
     seed: Seed = 0
     points: Annotated[int, Field(ge=16, le=MAX_POINTS, title="The number of points")] = 512
     net: NetName = "auto"
+    source: SourceName = NORMAL
+    source_drawing: Drawing = None
 
     def check_together(self) -> None:
         """Raises UserError: fields that do not go together."""
         check_target(self)
+        check_source(self)
         super().check_together()
 
 
@@ -121,8 +131,8 @@ class SweepRequest(Request):
 
     def check_together(self) -> None:
         """Raises UserError: settings that are not of one density and seed, or seeds beyond the last."""
-        if len({(s.density, s.drawing, s.seed) for s in self.settings}) > 1:
-            raise UserError("All settings of a sweep must share their density and their seed.", "settings")
+        if len({(s.density, s.drawing, s.source, s.source_drawing, s.seed) for s in self.settings}) > 1:
+            raise UserError("All settings of a sweep must share their density, source and seed.", "settings")
         if self.settings[0].seed > MAX_SEED - self.seeds:
             raise UserError(
                 f"So many seeds from this one on go beyond {MAX_SEED}: choose a smaller first seed.", "seeds"
@@ -264,7 +274,11 @@ class PointFlows:
 
     def net(self, request: Flow2DRequest | LikelihoodRequest) -> Net:
         """What a question calls. Raises UserError: see `Nets.get`."""
-        return self.nets.get(self.clouds.toy(request), request.path, request.sigma0, request.net)
+        return self._get(request, request.net)
+
+    def _get(self, request: Flow2DRequest | LikelihoodRequest, key: str) -> Net:
+        source = None if isinstance(request, LikelihoodRequest) else source_of(request, self.clouds)
+        return self.nets.get(self.clouds.toy(request), request.path, request.sigma0, key, source)
 
     def contours(self, request: Flow2DRequest | TrainRequest) -> tuple[np.ndarray, np.ndarray]:
         """The exact density (c, c) of a question, row = y growing, and its axis (c,)."""
@@ -310,7 +324,7 @@ class PointFlows:
 
     def _of_oracle(self, request: Flow2DRequest) -> CloudNumbers | None:
         try:
-            net = self.nets.get(self.clouds.toy(request), request.path, request.sigma0, "oracle")
+            net = self._get(request, "oracle")
             return self.clouds.numbers(request, self._sample(request, net).x)
         except UserError:  # no closed form, or it diverged
             return None
@@ -319,11 +333,17 @@ class PointFlows:
         if request.sampler == "taylor2" and request.path == "sbcfm":
             raise UserError("Taylor-2 needs a net without an eps head, and this path has one: choose heun or rk4.")
         with as_user_errors():
-            start = _noise(_seeds(request, NOISE_PART))
+            start = self._start(request)
             return sample(
                 request.sampler, net.predict, start, net.path, request.nfe, gammas=request.gammas,
                 spacing=GRIDS[request.grid], noise_seeds=_seeds(request, STEPS_PART), callback=callback,
             )  # fmt: skip
+
+    def _start(self, request: Flow2DRequest) -> Tensor:
+        source = source_of(request, self.clouds)
+        if source is None:
+            return _noise(_seeds(request, NOISE_PART))
+        return source.sample(request.points, derived_seed(NOISE_PART, request.seed))
 
     def likelihood(self, request: LikelihoodRequest) -> LikelihoodResult:
         """Density of a net's plain flow at one point, beside the exact density."""
@@ -354,9 +374,7 @@ class PointFlows:
             self.net(setting)
         shape = (len(request.settings) + 1, len(request.nfes), len(seeds))
         by_nfe, by_gamma = np.full(shape, np.nan), np.full((2, len(moved), len(request.gammas), len(seeds)), np.nan)
-        plain = replace(
-            first, sampler="euler", net="oracle", path=first.path if first.path in ("icfm", "idff") else "icfm"
-        )
+        plain = replace(first, sampler="euler", net="oracle", path="idff" if first.path == "idff" else "icfm")
         jobs: list[tuple[np.ndarray, tuple[int, ...], Flow2DRequest]] = [
             (by_nfe, (s, k, r), replace(setting, nfe=n, seed=seed))
             for s, setting in enumerate((*request.settings, plain))

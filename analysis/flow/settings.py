@@ -11,7 +11,7 @@ from analysis.core.errors import UserError
 from analysis.core.fields import Choice, Request, check_noise
 from flow_core.samplers import GRIDS, METHODS, MOMENTUM
 
-BRIDGES = ("sbcfm", "idff")  # paths that read sigma0; the others run straight, without noise on the line
+BRIDGES = ("sbcfm", "idff", "target")  # paths that read sigma0; the others have no noise beside x0
 MAX_NFE, MAX_POINTS, MAX_SIGMA = 50, 2048, 2.0
 MAX_SETTINGS, MAX_SWEEP_SEEDS, MAX_SWEEP_VALUES = 4, 8, 24
 
@@ -25,9 +25,11 @@ class FlowSetting(Request):
 
     Attributes:
         SHARED: fields in which all of them agree: chosen once, above them.
+        LATER: fields that came after the first recipes, and what a recipe without them means.
     """
 
     SHARED: ClassVar[tuple[str, ...]] = ()
+    LATER: ClassVar[dict[str, Any]] = {}
     sampler: str
     nfe: int
     gamma1: float

@@ -7,7 +7,7 @@ and 1), and are kept as uint8 0 to 255, so that a recipe can hold them without l
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar
 
@@ -328,11 +328,18 @@ def _parts(session: Session, request: EditRequest, progress: ImageProgress | Non
 
 
 def _weights(
-    session: Session, request: EditRequest, region: Tensor, bands: tuple, levels: tuple[int, ...]
+    session: Session,
+    request: EditRequest,
+    region: Tensor,
+    bands: tuple[Sequence[int] | None, Sequence[float], str],
+    levels: tuple[int, ...],
 ) -> list[Tensor]:
     """G M of every latent: sorting the modes of a large model takes longer than a decode."""
     key = ("weights", *_where(request), *bands, levels)
-    return session.cache.get(key, lambda: editing.mode_weights(session.entries, region, *bands, levels))
+    chosen, edges, order = bands
+    return session.cache.get(
+        key, lambda: editing.mode_weights(session.entries, region, chosen, edges, order, levels=levels)
+    )
 
 
 def _key(request: EditRequest) -> tuple:

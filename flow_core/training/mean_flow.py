@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ class MeanFlowTask(FlowTask):
     """Trains the mean velocities of a model, with the pairs and labels of `FlowTask`.
 
     Args:
-        model, draw_data, config: as there; of the config the coupling within classes alone is read.
+        model, draw_data, config, draw_source: as there; of the config the coupling within classes alone is read.
         mean_flow: intervals and weights.
     """
 
@@ -24,8 +26,9 @@ class MeanFlowTask(FlowTask):
         draw_data: Draw,
         config: ObjectiveConfig | None = None,
         mean_flow: MeanFlowConfig | None = None,
+        draw_source: Callable[[int, torch.Generator], Tensor] | None = None,
     ):
-        super().__init__(model, draw_data, config)
+        super().__init__(model, draw_data, config, draw_source)
         self.mean_flow = mean_flow or MeanFlowConfig()
 
     def draw(self, step: int, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -37,17 +40,25 @@ class MeanFlowTask(FlowTask):
         path = self.model.path
         x = path.mean(x0, x1, t)
         average = lambda y, s, r: self.model.average(y, s, r, *extras)  # noqa: E731
-        u, target = identity(average, x, t, end, path.field(x0, x1, x, t))
+        along = None
+        if self.mean_flow.tangent == "net":
+            with torch.no_grad():
+                along = average(x, t, t)
+        u, target = identity(average, x, t, end, path.field(x0, x1, x, t), along)
         return mean_flow_loss(u, target, self.mean_flow)
 
 
 def task_of(
-    model: FlowModel, draw_data: Draw, objective: ObjectiveConfig | None, mean_flow: MeanFlowConfig | None
+    model: FlowModel,
+    draw_data: Draw,
+    objective: ObjectiveConfig | None = None,
+    mean_flow: MeanFlowConfig | None = None,
+    draw_source: Callable[[int, torch.Generator], Tensor] | None = None,
 ) -> FlowTask:
     """The task of what a model predicts."""
     if model.flow.predicts == "average":
-        return MeanFlowTask(model, draw_data, objective, mean_flow)
-    return FlowTask(model, draw_data, objective)
+        return MeanFlowTask(model, draw_data, objective, mean_flow, draw_source)
+    return FlowTask(model, draw_data, objective, draw_source)
 
 
 def unread_sections(model: FlowModel) -> tuple[str, ...]:

@@ -82,13 +82,21 @@ class FlowTask(Task):
         model: network and path.
         draw_data: (n, generator) -> x1 (n, *dim) float32, and what else the network takes, e.g. labels (n,).
         config: weights of the loss.
+        draw_source: (n, generator) -> x0 (n, *dim); None for standard normal noise.
 
     Raises:
         ValueError: the weight "velocity" on a path with noise, where it is not the error of the velocity.
     """
 
-    def __init__(self, model: FlowModel, draw_data: Draw, config: ObjectiveConfig | None = None):
+    def __init__(
+        self,
+        model: FlowModel,
+        draw_data: Draw,
+        config: ObjectiveConfig | None = None,
+        draw_source: Callable[[int, torch.Generator], Tensor] | None = None,
+    ):
         super().__init__()
+        self.draw_source = draw_source
         self.model, self.draw_data, self.config = model, draw_data, config or ObjectiveConfig()
         if self.config.weight == "velocity" and model.path.sigma > 0:
             raise ValueError(
@@ -98,7 +106,7 @@ class FlowTask(Task):
 
     def draw(self, step: int, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         x1, *extras = self.draw_data(n, generator)
-        x0 = torch.randn(x1.shape, generator=generator)
+        x0 = self.draw_source(n, generator) if self.draw_source else torch.randn(x1.shape, generator=generator)
         if not self.model.path.independent:
             index = self._pairs(x0, x1, extras, generator)
             x1, extras = x1[index], [e[index] for e in extras]

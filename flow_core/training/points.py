@@ -12,13 +12,14 @@ from flow_core.densities.distances import MMD
 from flow_core.densities.toys import Toy, toy
 from flow_core.fields import Exact
 from flow_core.mean_flow import MeanFlowConfig
-from flow_core.model import FlowConfig, FlowModel, save, save_tensors
+from flow_core.model import NORMAL, FlowConfig, FlowModel, save, save_tensors
 from flow_core.networks import PointConfig
 from flow_core.samplers import heun, mean_flow
 from flow_core.training.images import run_images
 from flow_core.training.mean_flow import task_of, unread_sections
 from flow_core.training.objective import Draw, FlowTask, ObjectiveConfig
 from flow_core.training.series import run_series
+from flow_core.training.torus import run_torus
 from foundation import noise
 from foundation.commands import PROGRAM_VERSION
 from foundation.settings import plain_sections, read_settings
@@ -34,9 +35,10 @@ FIT_WORDS = (
 
 @dataclass(frozen=True)
 class ToyConfig:
-    """Attributes: density = a name of flow_core.densities.toys."""
+    """Attributes: density, source = names of flow_core.densities.toys; source "normal" is noise."""
 
     density: str = "8gaussians"
+    source: str = NORMAL
 
 
 @dataclass(frozen=True)
@@ -71,18 +73,29 @@ def toy_task(
     objective: ObjectiveConfig | None = None,
     seed: int = 0,
     mean_flow: MeanFlowConfig | None = None,
+    source: Toy | None = None,
 ) -> FlowTask:
-    """A model for a density, with its spread filled in and weights drawn from the seed, and the task that trains it."""
+    """A model for a density, with its spread filled in and weights drawn from the seed, and the task that trains it.
+
+    Args:
+        source: what flows begin at; None for standard normal noise.
+    """
+    if source is not None:
+        flow = replace(flow, source=source.name, source_std=source.density.std())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = FlowModel(replace(flow, data_std=density.density.std()), network)
-    return task_of(model, toy_draw(density), objective, mean_flow)
+    begin = None if source is None else lambda n, generator: toy_draw(source)(n, generator)[0]
+    return task_of(model, toy_draw(density), objective, mean_flow, begin)
 
 
-def toy_fit(model: FlowModel, density: Toy) -> dict[str, float]:
+def toy_fit(model: FlowModel, density: Toy, source: Toy | None = None) -> dict[str, float]:
     """How well a model fits: unbiased squared MMD of its flow at `FIT_NFE` calls, and of data, to held-out data."""
     reference = MMD(density.sample(FIT_POINTS, FIT_SEED))
-    start = model.path.start_std * noise(range(FIT_SEED, FIT_SEED + FIT_POINTS), (2,))
+    if source is None:
+        start = model.path.start_std * noise(range(FIT_SEED, FIT_SEED + FIT_POINTS), (2,))
+    else:
+        start = source.sample(FIT_POINTS, FIT_SEED + 2)
     samples = heun(model, start, Exact(model.path), FIT_NFE).x
     jumped = {"mmd2_one_call": reference.unbiased(mean_flow(model, start, 1).x)} if model.path.average else {}
     return {
@@ -97,7 +110,8 @@ def run_toy(config: Path, overrides: list[str], *, resume: bool, quiet: bool) ->
     """Train a flow on a two-dimensional density."""
     s = read_settings(config, overrides, ToySettings)
     out, density = Path(s["run"].out), toy(s["toy"].density)
-    task = toy_task(density, s["flow"], s["network"], s["objective"], s["training"].seed, s["mean_flow"])
+    source = None if s["toy"].source == NORMAL else toy(s["toy"].source)
+    task = toy_task(density, s["flow"], s["network"], s["objective"], s["training"].seed, s["mean_flow"], source)
     model = task.model
     recipe = plain_sections(s, without=("run", *unread_sections(model)))
 
@@ -112,7 +126,7 @@ def run_toy(config: Path, overrides: list[str], *, resume: bool, quiet: bool) ->
     identity = {"network": asdict(s["network"]), "flow": asdict(model.flow), "task": "toy"}
     result = train(task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, quiet=quiet)
     model.load_state_dict({k.removeprefix("model."): v for k, v in result.ema.items()})
-    fit = toy_fit(model.eval(), density)
+    fit = toy_fit(model.eval(), density, source)
     model.card["metrics"] = {**{k: float(f"{v:.3g}") for k, v in fit.items()}, "how": FIT_WORDS}
     save(model, out / "flow.safetensors")
     end = "finished" if result.finished else "stopped; go on with --resume"
@@ -124,4 +138,4 @@ def run_toy(config: Path, overrides: list[str], *, resume: bool, quiet: bool) ->
     return 0
 
 
-RUN = {"toy": run_toy, "images": run_images, "series": run_series}
+RUN = {"toy": run_toy, "images": run_images, "series": run_series, "torus": run_torus}

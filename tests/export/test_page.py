@@ -90,9 +90,23 @@ def test_pictures_are_pythons(context, address, bench):
         go(page, f"#explore?seed={seed}")
         right = as_bytes(bench.model.one_step(noise([seed], bench.model.picture_shape)))
         assert np.abs(picture(page, seed) - right).max() <= STEPS
-    go(page, "#explore?seed=7&tau=0.4&keep=0.5,1,1.6")
+    go(page, "#explore?seed=7&tau=0.4&keep=0.5,1,1.6&instead=zero")
     z = weigh_bands(latents(bench, 7, 0.4), bench.entries, EDGES, (0.5, 1.0, 1.6))
     assert np.abs(picture(page, 7, tau=0.4, gains=[0.5, 1, 1.6]) - as_bytes(bench.model.decode(z))).max() <= STEPS
+    for kind in ("mean", "resample"):
+        go(page, f"#explore?seed=8&keep=0,1,1.3&levels=1,3,6&instead={kind}")
+        asked = MaskRequest(8, edges=EDGES, gains=(0.0, 1.0, 1.3), entries=(1, 3, 6), ablation=kind)
+        right = bench.mask_bands(asked)
+        assert np.abs(picture(page, 8, ablation=kind) - right.masked).max() <= STEPS
+        assert np.abs(right.masked.astype(int) - right.full).max() > 20
+    go(page, "#explore?seed=7&mode=6,200")
+    z = latents(bench, 7, 0.0)
+    mean = bench.model.evolve(bench.session.mean(-1), 1.0, 0.0)
+    pair, place = divmod(200, 16)
+    for channel in (2 * pair, 2 * pair + 1):
+        z[6][0, channel].view(-1)[place] = mean[6][0, channel].view(-1)[place]
+    shown = picture(page, 7, without={"entry": 6, "index": 200})
+    assert np.abs(shown - as_bytes(bench.model.decode(z))).max() <= STEPS
     go(page, "#explore?seed=7&mix=9,-1,0.2,lower-left-triangle,0.8,latent,0.5,0")
     region = region_mask("lower-left-triangle", *bench.model.picture_shape[1:])
     weights = mode_weights(bench.entries, region, (0, 2), EDGES)
@@ -249,7 +263,12 @@ def test_a_card_mixes_one_band_and_takes_it_out_again(context, address):
     page.get_by_role("button", name="50 % of the way").click()
     page.wait_for_function("() => location.hash.includes('walk=7,0.5')")
     page.get_by_role("button", name="Walk", exact=True).click()
-    page.wait_for_function("() => Number(location.hash.split('walk=')[1]?.split(',')[1]) > 0.6", timeout=PATIENCE)
+    page.wait_for_function(
+        "() => JSON.parse(document.querySelector('.stage canvas').dataset.scene).walk?.share > 0.6", timeout=PATIENCE
+    )
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.locator(".plane").first.click(position={"x": 200, "y": 130})  # the nearest eigenvalue's mode goes
+    page.wait_for_function("() => /mode=\\d+,\\d+/.test(location.hash)")
 
 
 @pytest.mark.parametrize(

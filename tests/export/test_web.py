@@ -19,6 +19,7 @@ import koopman_core
 from analysis.core.errors import UserError
 from analysis.export import onnx_graphs, web, web_flow
 from analysis.guide.lessons import LESSONS
+from analysis.koopman.ablations import MEAN_NOISES, MEAN_SEED
 from analysis.workbench.library import ModelLibrary
 from flow_core.densities.distances import MMD
 from flow_core.densities.toys import TOYS, drawn, toy
@@ -129,6 +130,22 @@ def test_spectrum_is_the_models(site, checkpoint):
         for part in (entry.alpha, entry.beta):
             np.testing.assert_array_equal(numbers[at : at + part.numel()], part.numpy().ravel())
             at += part.numel()
+    assert at == len(numbers)
+
+
+def test_means_are_those_of_many_noises(site, checkpoint):
+    numbers = np.frombuffer((site.folder / "model/means.bin").read_bytes(), "<f2").astype(np.float32)
+    model = koopman_core.load(checkpoint)
+    seeds = range(MEAN_SEED, MEAN_SEED + MEAN_NOISES)
+    at = 0
+    for label in (-1, 0, 1, 2):
+        x = SIGMA_MAX * noise(seeds, model.picture_shape)
+        with torch.no_grad():
+            z = model.encode(x, SIGMA_MAX, torch.full((len(seeds),), label))
+        for latent in z:
+            right = latent.double().mean(0).flatten().numpy()
+            np.testing.assert_allclose(numbers[at : at + len(right)], right, atol=1e-3 * np.abs(right).max())
+            at += len(right)
     assert at == len(numbers)
 
 

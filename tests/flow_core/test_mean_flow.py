@@ -83,6 +83,22 @@ def test_the_loss_is_the_weighted_error_and_its_weight_is_held_fixed():
         torch.testing.assert_close(gradient, want.detach())
 
 
+def test_the_tangent_may_be_the_networks_own_velocity():
+    torch.manual_seed(0)
+    model = FlowModel(FlowConfig("meanflow", 0.0, predicts="average"), SMALL).double()
+    x0, x1, t, end = points(4), points(4, 7), torch.linspace(0.1, 0.4, 4).double(), torch.full((4,), 0.9).double()
+    x, h, losses = t[:, None] * x1 + (1 - t[:, None]) * x0, 1e-5, {}
+    for tangent in ("net", "pair"):
+        task = MeanFlowTask(model, lambda n, g: (torch.zeros(n, 2),), None, MeanFlowConfig(tangent=tangent))
+        losses[tangent] = float(task(torch.tensor(0.0), x0, x1, t, end)["error"])
+        with torch.no_grad():
+            along = model(x, t).velocity if tangent == "net" else x1 - x0
+            change = (model.average(x + h * along, t + h, end) - model.average(x - h * along, t - h, end)) / (2 * h)
+            error = model.average(x, t, end) - (x1 - x0) - (end - t)[:, None] * change
+        assert losses[tangent] == pytest.approx(float(error.square().sum(1).mean()), rel=1e-6)
+    assert losses["net"] != pytest.approx(losses["pair"], rel=1e-3)
+
+
 @pytest.mark.parametrize("times", ["uniform", "logit-normal"])
 def test_intervals(times):
     config = MeanFlowConfig(share=0.25, times=times, mean=-0.4, spread=1.0)
@@ -97,7 +113,7 @@ def test_intervals(times):
 
 
 def test_settings_out_of_range():
-    for wrong in ({"share": 1.5}, {"adaptive": -1.0}, {"times": "beta"}, {"spread": 0.0}):
+    for wrong in ({"share": 1.5}, {"adaptive": -1.0}, {"times": "beta"}, {"tangent": "x"}, {"spread": 0.0}):
         with pytest.raises(ValueError, match="must be"):
             MeanFlowConfig(**wrong)
     with pytest.raises(ValueError, match="sigma"):
@@ -188,7 +204,7 @@ def test_the_loss_is_that_of_the_drawn_line():
     """Error of u(x_t, t, r) to x1 - x0 + (r - t) du, du by a finite difference."""
     torch.manual_seed(0)
     model = FlowModel(FlowConfig("meanflow", 0.0, predicts="average"), PointConfig(width=8, depth=1)).double()
-    task = MeanFlowTask(model, lambda n, g: (torch.zeros(n, 2),), None, MeanFlowConfig(adaptive=0.0))
+    task = MeanFlowTask(model, lambda n, g: (torch.zeros(n, 2),), None, MeanFlowConfig(tangent="pair"))
     x0, x1, t, end = (
         points(4),
         points(4, 7),

@@ -39,9 +39,7 @@ def test_what_was_saved_comes_back(folder):
 def test_another_kind_or_configuration_is_a_sentence(folder):
     with pytest.raises(checkpoints.CheckpointError, match="'line'.*'curve'"):
         load_model(folder / "a.line.safetensors", "curve", make)
-    with pytest.raises(
-        checkpoints.CheckpointError, match="b.line.safetensors .*'inputs'"
-    ):
+    with pytest.raises(checkpoints.CheckpointError, match="b.line.safetensors .*'inputs'"):
         load_model(folder / "b.line.safetensors", "line", make)
 
 

@@ -422,16 +422,19 @@ ENDPOINTS = (
 
     density: "8gaussians", "checkerboard", "moons", "spirals", "pinwheel", or "drawn" with drawing: rows of weights
     of 0 or more on [-4, 4]^2, the top first, 2 to 128 a side. path: "icfm", "otcfm", "sbcfm", "idff", "meanflow"
-    (whose net says mean velocities, by which "euler" jumps). sampler: "euler", "heun", "rk4", "taylor2",
-    "multistep", "published" or "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise),
-    "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm" and "idff". gammas: -100 to 100. grid: "uniform" or "cosine".
-    points: 16 to 2048. net: "auto", "oracle", "shipped", or a key from /train_toy.
+    (whose net says mean velocities, by which "euler" jumps), "target", "vp". sampler: "euler", "heun", "rk4",
+    "taylor2", "multistep", "published" or "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched
+    noise), "bridge". nfe: 1 to 50. sigma0: 0 to 2, of "sbcfm", "idff" and "target" (where it is the noise left at
+    t = 1). gammas: -100 to 100. grid: "uniform" or "cosine". points: 16 to 2048. net: "auto", "oracle", "shipped", or
+    a key from /train_toy. source: "normal" noise, or a density (with source_drawing as drawing), on "icfm", "otcfm"
+    and "meanflow".
     Returns net, nfe and derivatives as counted, times, points [n][2], trajectories [n][time][2] or null;
     numbers, floor (data against data) and oracle (the same sampler on the closed form, or null), each with mmd2
     (unbiased), mmd2_biased and w2, whose points are w2_points.""",
         _flow_2d,
         Flow2DRequest,
-        "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories",
+        "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories source "
+        "source_drawing",
         defaults={"trajectories": False},
     ),
     Endpoint(
@@ -450,13 +453,13 @@ ENDPOINTS = (
         "train_toy",
         """Train a net on a density; comes back when it is done, or stopped after a minute.
 
-    density, drawing, path, sigma0: as in /flow_2d. steps: of 256 points, 25 to 2000. width: of the net's 3 hidden
-    layers, 16 to 256. Returns key (for net of /flow_2d; kept for some time), step reached, steps asked for,
-    seconds, losses [step, mean loss], mmd2 [step, unbiased MMD^2 of a preview], numbers of the last preview or
-    null.""",
+    density, drawing, path, sigma0, source, source_drawing: as in /flow_2d. steps: of 256 points, 25 to 2000. width:
+    of the net's 3 hidden layers, 16 to 256. Returns key (for net of /flow_2d; kept for some time), step reached, steps
+    asked for, seconds, losses [step, mean loss], mmd2 [step, unbiased MMD^2 of a preview], numbers of the last preview
+    or null.""",
         _train_toy,
         TrainRequest,
-        "density path sigma0 steps width seed drawing",
+        "density path sigma0 steps width seed drawing source source_drawing",
         defaults={"steps": 500},
         limits=(Limit(lambda r: r.steps, 2000, "The number of training steps"),),
         queue=LONG_QUEUE,
@@ -470,13 +473,15 @@ ENDPOINTS = (
     "momentum" (Euler with gammas, no noise), "matched" (gamma1 with matched noise), "bridge". nfe: 1 to 50. seeds:
     1 to 8, one a picture, the same noise for every net and sampler. label: class index, -1 for none. gammas: -100 to
     100. grid: "uniform" or "cosine". steps: whether x1_hat and the states come back, too (steps times seeds at most
-    256). distance: whether the net's plain flow is followed in 61 calls and compared; this takes longer.
+    256). distance: whether the net's plain flow is followed in 61 calls and compared; this takes longer. guidance:
+    0 to 20, times the velocity of the class less that without one, between guidance_from and guidance_to in t; 1 for
+    none. Where it acts every step takes a call more, which nfe counts.
     Returns net, nfe and derivatives as counted, seconds, times, pictures [seed]; x1_hat [step][seed] and states
     [time][seed], or null; exact [seed] and distance with mse, psnr, ssim, lpips, each [seed] (null for equal
     pictures or without a backbone), or null. Pictures are base64 PNG.""",
         _flow_images,
         FlowPicturesRequest,
-        "data path sampler nfe seeds label gamma1 gamma2 gamma3 grid steps distance",
+        "data path sampler nfe seeds label gamma1 gamma2 gamma3 grid steps distance guidance guidance_from guidance_to",
         defaults={"steps": False, "distance": False},
         queue=EXACT_QUEUE,
     ),

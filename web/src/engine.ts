@@ -2,12 +2,14 @@
 
 import * as ort from "#ort";
 import * as K from "./koopman";
-import { normals } from "./noise";
-import type { Mix, Picture, Question, Scene } from "./scene";
+import { fromHalf } from "./flow/mlp";
+import { derivedSeed, normals } from "./noise";
+import { emptyScene, type Mix, type Picture, type Question, type Scene } from "./scene";
 import { unpacked, type Site } from "./site";
 
 const PROVIDER = __PROVIDER__; // "wasm" or "webgpu", by the build
 const KEPT = 48; // encoded pictures
+const RESAMPLE = 19; // of the seed of another picture, as in the studio
 
 export type ToEngine =
   | { type: "open"; base: string; site: Site; threads: number }
@@ -78,14 +80,15 @@ class Engine {
     readonly entries: K.Entry[],
     private readonly encoder: ort.InferenceSession,
     private readonly decoder: ort.InferenceSession,
+    private readonly means: Float32Array[][], // by class, that without one first: E(x_T) over many noises
   ) {}
 
   static async open(base: string, site: Site, threads: number, report: (share: number) => void): Promise<Engine> {
     const kind = PROVIDER === "webgpu" ? "gpu" : "cpu";
-    const files = [`runtime/${kind}.wasm.gz`, "model/encoder.onnx", "model/decoder.onnx", "model/spectrum.bin"];
+    const files = [`runtime/${kind}.wasm.gz`, "model/encoder.onnx", "model/decoder.onnx", "model/spectrum.bin", "model/means.bin"];
     const loader = Loader.of(base, site, files, report);
-    const [wasm, encoder, decoder, spectrum] = await Promise.all([
-      loader.unzip(files[0]), loader.load(files[1]), loader.load(files[2]), loader.load(files[3]),
+    const [wasm, encoder, decoder, spectrum, means] = await Promise.all([
+      loader.unzip(files[0]), ...files.slice(1).map((file) => loader.load(file)),
     ]);
     const { env } = ort;
     env.wasm.wasmBinary = wasm.buffer;
@@ -100,7 +103,14 @@ class Engine {
     // one after the other: two at once would each hold a copy of the weights while it is prepared
     const first = await ort.InferenceSession.create(encoder, options);
     const second = await ort.InferenceSession.create(decoder, options);
-    return new Engine(site, Engine.spectrum(site, spectrum), first, second);
+    return new Engine(site, Engine.spectrum(site, spectrum), first, second, Engine.means(site, means));
+  }
+
+  private static means(site: Site, bytes: Uint8Array): Float32Array[][] {
+    const numbers = fromHalf(new Uint16Array(bytes.buffer));
+    let at = 0;
+    return Array.from({ length: site.classes.length + 1 }, () =>
+      site.entries.map(({ shape }) => numbers.slice(at, (at += K.sizeOf(shape)))));
   }
 
   private static spectrum(site: Site, bytes: Uint8Array): K.Entry[] {
@@ -187,6 +197,14 @@ class Engine {
     return found;
   }
 
+  /** What stands in place of what is left out, at the scene's moment; null for nothing. */
+  private async instead(scene: Scene): Promise<Float32Array[] | null> {
+    const { ablation, seed, label, tau } = scene;
+    if (ablation === "zero") return null;
+    const start = ablation === "mean" ? this.means[label + 1] : await this.start(derivedSeed(seed, RESAMPLE), label);
+    return this.moved(start, 1, tau);
+  }
+
   private async latents(scene: Scene): Promise<Float32Array[]> {
     const [, height, width] = this.site.picture;
     const z = this.moved(await this.start(scene.seed, scene.label, scene.walk), 1, scene.tau);
@@ -201,17 +219,21 @@ class Engine {
         K.mix(latent, other[i], this.entries[i], bands[i], new Set(mix.bands), region, mix.ratio);
       });
     }
+    if (scene.gains.every((gain) => gain === 1)) return z;
+    const instead = await this.instead(scene);
     z.forEach((latent, i) => {
-      if (!scene.entries.length || scene.entries.includes(i)) K.weigh(latent, this.entries[i], bands[i], scene.gains);
+      if (scene.entries.length && !scene.entries.includes(i)) return;
+      K.weigh(latent, this.entries[i], bands[i], scene.gains, instead && instead[i]);
     });
     return z;
   }
 
-  private remove(z: Float32Array[], mode: NonNullable<Scene["without"]>): Float32Array[] {
+  private async remove(z: Float32Array[], scene: Scene, mode: NonNullable<Scene["without"]>): Promise<Float32Array[]> {
     const [, h, w] = this.entries[mode.entry].shape;
+    const instead = await this.instead(scene);
     const out = z.map((latent) => latent.slice());
     const at = K.modeAt(mode.index, h * w);
-    out[mode.entry][at] = out[mode.entry][at + h * w] = 0;
+    for (const i of [at, at + h * w]) out[mode.entry][i] = instead ? instead[mode.entry][i] : 0;
     return out;
   }
 
@@ -223,13 +245,13 @@ class Engine {
     let largest = 0;
     if (kind === "difference" && scene.without) {
       const whole = (await this.decode(z, scene.label)).slice();
-      const without = await this.decode(this.remove(z, scene.without), scene.label);
+      const without = await this.decode(await this.remove(z, scene, scene.without), scene.label);
       picture = whole.map((v, i) => v - without[i]);
       for (const v of picture) largest = Math.max(largest, Math.abs(v));
       const scale = 1 / Math.max(largest, 1e-4);
       picture = picture.map((v) => v * scale);
     } else {
-      picture = await this.decode(scene.without ? this.remove(z, scene.without) : z, scene.label);
+      picture = await this.decode(scene.without ? await this.remove(z, scene, scene.without) : z, scene.label);
     }
     if (!picture.every(Number.isFinite)) throw new Error("The picture is not finite: bring the gains closer to 1.");
     return { rgba: K.toBytes(picture, height, width), ms: performance.now() - begin, largest };
@@ -239,10 +261,7 @@ class Engine {
   async check(): Promise<number> {
     const { seed, label, picture } = this.site.start;
     const right = unpacked(picture);
-    const scene: Scene = {
-      seed, label, tau: 0, edges: [], gains: [1], order: "alpha", entries: [], mix: null, walk: null, without: null,
-    };
-    const { rgba } = await this.answer({ kind: "picture", scene });
+    const { rgba } = await this.answer({ kind: "picture", scene: emptyScene(seed, label, []) });
     let worst = 0;
     for (let i = 0; i < right.length; i++) {
       worst = Math.max(worst, Math.abs(right[i] - rgba[4 * Math.floor(i / 3) + (i % 3)]));

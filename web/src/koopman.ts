@@ -89,15 +89,14 @@ export function bandsOf(rank: Uint32Array, edges: readonly number[]): Uint8Array
   return out;
 }
 
-/** Multiply every mode by the gain of its band, in place. */
-export function weigh(z: Float32Array, entry: Entry, band: Uint8Array, gains: readonly number[]): void {
+/** gain z + (1 - gain) r of every mode, with the gain of its band, in place; without r it is 0. */
+export function weigh(z: Float32Array, entry: Entry, band: Uint8Array, gains: readonly number[], r: Float32Array | null): void {
   const area = entry.shape[1] * entry.shape[2];
   for (let m = 0; m < band.length; m++) {
     const gain = gains[band[m]];
     if (gain === 1) continue;
     const at = modeAt(m, area);
-    z[at] *= gain;
-    z[at + area] *= gain;
+    for (const i of [at, at + area]) z[i] = gain * z[i] + (r ? (1 - gain) * r[i] : 0);
   }
 }
 

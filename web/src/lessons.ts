@@ -7,7 +7,7 @@ import type { Setting } from "./flow/forms";
 import { bandsOf, ranks, regionMask, type Region } from "./koopman";
 import { mse, sharedDetail } from "./measure";
 import { Plane } from "./plane";
-import { emptyScene, type Scene } from "./scene";
+import { emptyScene, type Ablation, type Scene } from "./scene";
 import type { Lesson } from "./site";
 import { Screen, Stage } from "./stage";
 import { firstMix, type FlowState } from "./state";
@@ -77,7 +77,8 @@ export class Lessons {
     const { site } = this.app;
     const label = Number(preset.label ?? -1);
     const seed = Array.isArray(preset.seeds) ? Number(preset.seeds[0]) : Number(preset.seed);
-    return emptyScene(seed, label < 0 ? site.start.label : label, site.bands.names.length === 3 ? [...site.bands.edges] : [...site.lessonEdges]);
+    const scene = emptyScene(seed, label < 0 ? site.start.label : label, site.bands.names.length === 3 ? [...site.bands.edges] : [...site.lessonEdges]);
+    return { ...scene, ablation: (preset.ablation as Ablation | undefined) ?? scene.ablation };
   }
 
   private check(answer: () => Promise<Answer>): HTMLElement {

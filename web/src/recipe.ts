@@ -3,7 +3,7 @@
 import { BRIDGES, PATHS, SAMPLERS, type PathName, type SamplerName, type Setting } from "./flow/forms";
 import { REGIONS, type Region } from "./koopman";
 import { encode, pixelsOf, toBase64 } from "./png";
-import { emptyScene, type Scene } from "./scene";
+import { ABLATIONS, emptyScene, type Scene } from "./scene";
 import { unpacked, type Site } from "./site";
 import { DENSITIES, firstMix, firstState, type FlowState, type State } from "./state";
 
@@ -25,10 +25,10 @@ export async function toRecipe(state: State, site: Site): Promise<string> {
   if (scene.without) throw new Error("A picture without one mode has no recipe: put the mode back, or share the link.");
   const several = [scene.tau > 0, !kept, scene.mix !== null].filter(Boolean).length;
   if (several > 1) throw new Error("A recipe holds one of: an earlier moment, weighed bands, a mixture. Set the others back, or share the link.");
-  const { seed, label, edges, order } = scene;
+  const { seed, label, edges, order, ablation } = scene;
   let settings: Json = { kind: "generate", seeds: [seed], label };
   if (scene.tau > 0) settings = { kind: "trajectory", seed, label, steps: STEPS };
-  if (!kept) settings = { kind: "mask_bands", seed, label, edges, gains: scene.gains, order, entries: scene.entries };
+  if (!kept) settings = { kind: "mask_bands", seed, label, edges, gains: scene.gains, order, entries: scene.entries, ablation };
   if (scene.mix) {
     const m = scene.mix;
     const mask = m.region === "painted" ? toBase64(await encode(m.mask!, site.picture[2], 1)) : null;
@@ -127,11 +127,12 @@ async function readScene(settings: Json, site: Site): Promise<Scene> {
     return { ...emptyScene(seed(f), label(f), edges), tau: 1 };
   }
   if (settings.kind === "mask_bands") {
-    const f = new Field(settings, ["kind", "seed", "label", "edges", "gains", "order", "entries"]);
+    const f = new Field(settings, ["kind", "seed", "label", "edges", "gains", "order", "entries", "ablation"]);
     const scene = emptyScene(seed(f), label(f), f.numbers("edges", 1, 8, 0, 1));
     scene.gains = f.numbers("gains", scene.edges.length + 1, scene.edges.length + 1, 0, 2);
     scene.order = f.word("order", ["alpha", "abs"]);
     scene.entries = f.numbers("entries", 0, 64, 0, site.entries.length - 1, true);
+    scene.ablation = f.any("ablation") === undefined ? "zero" : f.word("ablation", ABLATIONS); // older ones do not say it
     return scene;
   }
   if (settings.kind !== "edit") throw new Error(`The page has no question of the kind ${String(settings.kind).slice(0, 20)}: open this recipe in the studio.`);

@@ -22,6 +22,10 @@ export interface Mode {
   index: number; // flat: pair, row, column
 }
 
+/** What stands in place of what is left out: the mean over many noises, another picture's, or nothing. */
+export const ABLATIONS = ["mean", "resample", "zero"] as const;
+export type Ablation = (typeof ABLATIONS)[number];
+
 export interface Scene {
   seed: number;
   label: number;
@@ -30,6 +34,7 @@ export interface Scene {
   gains: number[];
   order: Order;
   entries: number[]; // whose bands are weighed, [] for all
+  ablation: Ablation;
   mix: Mix | null;
   walk: { seed: number; share: number } | null;
   without: Mode | null;
@@ -49,5 +54,5 @@ export interface Picture {
 
 export function emptyScene(seed: number, label: number, edges: number[]): Scene {
   const gains = new Array(edges.length + 1).fill(1);
-  return { seed, label, tau: 0, edges, gains, order: "alpha", entries: [], mix: null, walk: null, without: null };
+  return { seed, label, tau: 0, edges, gains, order: "alpha", entries: [], ablation: "mean", mix: null, walk: null, without: null };
 }

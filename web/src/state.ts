@@ -3,7 +3,7 @@
 import { BRIDGES, PATHS, SAMPLERS, type PathName, type SamplerName, type Setting, type Shared } from "./flow/forms";
 import { REGIONS, sizeOf, type Region } from "./koopman";
 import { toBase64 } from "./png";
-import { emptyScene, type Mix, type Scene } from "./scene";
+import { ABLATIONS, emptyScene, type Ablation, type Mix, type Scene } from "./scene";
 import { unpacked, type Site } from "./site";
 
 export type Page = "explore" | "flow" | "lessons";
@@ -95,6 +95,7 @@ export function toHash(state: State, site: Site): string {
     if (scene.gains.some((g) => g !== 1)) q.set("keep", scene.gains.map(short).join(","));
     if (String(scene.edges) !== String(site.bands.edges)) q.set("edges", scene.edges.map(short).join(","));
     if (scene.order !== "alpha") q.set("order", scene.order);
+    if (scene.ablation !== "mean") q.set("instead", scene.ablation);
     if (scene.entries.length) q.set("levels", scene.entries.join(","));
     if (scene.walk) q.set("walk", `${scene.walk.seed},${short(scene.walk.share)}`);
     if (scene.without) q.set("mode", `${scene.without.entry},${scene.without.index}`);
@@ -148,6 +149,8 @@ function sceneOf(q: URLSearchParams, first: Scene, site: Site): Scene {
   const gains = q.get("keep")?.split(",").map((v) => clamped(v, 0, 2, 1));
   if (gains?.length === edges.length + 1) scene.gains = gains;
   if (q.get("order") === "abs") scene.order = "abs";
+  const instead = q.get("instead") as Ablation;
+  if (ABLATIONS.includes(instead)) scene.ablation = instead;
   const entry = (v: string) => inside(v, site.entries.length - 1, 0);
   if (q.get("levels")) scene.entries = [...new Set(q.get("levels")!.split(",").map(entry))].sort((a, b) => a - b);
   const walk = q.get("walk")?.split(",");

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from analysis.evaluate import __main__ as evaluate
-from analysis.evaluate import flow_images, flow_points, image_mmd
+from analysis.evaluate import flow_images, flow_points, image_mmd, transport
 from analysis.evaluate.page import FIRST_LINE
 from analysis.evaluate.parts import Job
 from flow_core.densities.toys import toy
@@ -17,6 +17,9 @@ from tests.analysis.evaluate.test_flow_points import few, random_flow  # noqa: F
 def two_counts(monkeypatch):
     monkeypatch.setattr(flow_points.measure_quality, "__defaults__", (None, (1, 2)))
     monkeypatch.setattr(flow_points.measure_momentum, "__defaults__", (None, (2,)))
+    monkeypatch.setattr(transport.measure_transport, "__defaults__", (None, (4, 8)))
+    for name, value in {"POINTS": 16, "BATCHES": 3, "DATA": 40}.items():
+        monkeypatch.setattr(transport, name, value)
 
 
 def test_sections_are_of_what_was_measured():
@@ -35,7 +38,7 @@ def test_what_a_part_does_not_fit(monkeypatch):
     for name in ("measure_quality", "measure_momentum"):
         monkeypatch.setattr(flow_points, name, lambda *_: pytest.fail("measured"))
     straight = random_flow("otcfm", 0.0, "velocity")
-    assert fitting(straight) == ["quality"] and fitting(random_flow()) == ["quality", "momentum"]
+    assert fitting(straight) == ["quality", "transport"] and fitting(random_flow()) == ["quality", "momentum"]
     with torch.device("meta"):
         pictures = FlowModel(FlowConfig(), UNetConfig())
     assert fitting(pictures) == ["pictures"]
@@ -60,8 +63,8 @@ def test_the_command_prints_and_writes_every_flow(folder, capsys):
     (folder / "results" / "introduction.md").write_text("# Results\n\nBy hand.\n")
     assert evaluate.main([*arguments, "--model", "tiny,straight"]) == 0
     out, page = capsys.readouterr().out, (folder / "results.md").read_text()
-    wanted = ["tiny: quality", "tiny: momentum", "straight: quality"]
-    assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == [wanted[2], *wanted[:2]]
+    wanted = ["tiny: quality", "tiny: momentum", "straight: quality", "straight: transport"]
+    assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == [*wanted[2:], *wanted[:2]]
     assert [line[3:] for line in out.splitlines() if line.startswith("## ")] == wanted
     assert "`python -m analysis.evaluate flow --model tiny --parts momentum --momentum-seeds 3`" in page
     assert page.startswith(f"{FIRST_LINE}\n# Results\n\nBy hand.\n\n## straight")

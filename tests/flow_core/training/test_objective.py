@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from flow_core.densities.mixtures import GaussianMixture
+from flow_core.densities.toys import Toy, toy
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from flow_core.training.objective import FlowTask, ObjectiveConfig
+from flow_core.training.points import toy_task
 
 CENTRES = torch.tensor([[-4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
 
@@ -45,3 +48,52 @@ def test_transport_within_classes_leaves_each_class_standard_normal_noise(within
 def test_within_classes_needs_labels():
     with pytest.raises(ValueError):
         task("otcfm", lambda n, g: draw_data(n, g)[:1], within_classes=True).draw(0, 4, torch.Generator())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sources
+
+
+def test_pairs_begin_at_the_source():
+    source = Toy("two", GaussianMixture([[-6.0, 0.0], [6.0, 0.0]], 0.1), 8.0)
+    for path, predicts in (("icfm", "velocity"), ("otcfm", "velocity"), ("meanflow", "average")):
+        flow = FlowConfig(path, 0.0, predicts=predicts)
+        made = toy_task(toy("moons"), flow, PointConfig(width=4, depth=1), source=source)
+        x0, x1, *_ = made.draw(0, 40, torch.Generator().manual_seed(0))
+        assert bool((x0[:, 0].abs() > 5).all()) and float(x1[:, 0].abs().max()) < 5
+        assert made.model.flow.source == "two" and made.model.flow.source_std == pytest.approx(18.01**0.5, rel=1e-3)
+        if path == "otcfm":  # transport from there: sides do not cross
+            left, right = x1[x0[:, 0] < 0, 0], x1[x0[:, 0] > 0, 0]
+            assert float(left.mean()) < float(right.mean())
+
+
+def test_inputs_and_targets_of_a_wide_source_have_unit_size():
+    """For Gaussian ends of spread 3 and 2.5: what the network sees, and what it is asked for, at every t."""
+    g, n = torch.Generator().manual_seed(0), 100_000
+    x0, x1 = 3 * torch.randn(n, 1, generator=g), 2.5 * torch.randn(n, 1, generator=g)
+    flow = FlowConfig("icfm", 0.0, predicts="x1", data_std=2.5, source="wide", source_std=3.0)
+    model = FlowModel(flow, PointConfig(dims=1, width=4, depth=1))
+    for t in (0.1, 0.5, 0.9):
+        x = t * x1 + (1 - t) * x0
+        c_in, skip, out = model.scales(torch.tensor(t))
+        target = (x1 - skip * x) / out
+        assert float((c_in * x).std()) == pytest.approx(1, abs=0.01)
+        assert float(target.std()) == pytest.approx(1, abs=0.01) and abs(float((target * x).mean())) < 0.05
+    # the mean velocity is (x1 - x) / (1 - t) of the same x1, by hand
+    mean = FlowModel(FlowConfig("meanflow", 0.0, predicts="average", data_std=2.5, source="wide", source_std=3.0),
+                     PointConfig(dims=1, width=4, depth=1))  # fmt: skip
+    x, t, end = x0[:5], torch.full((5,), 0.3), torch.full((5,), 0.8)
+    with torch.no_grad():
+        _, skip, out = mean.scales(t[:, None])
+        f = mean.raw(x, t, interval=end - t)[0]
+        torch.testing.assert_close(mean.average(x, t, end), (skip * x + out * f - x) / 0.7, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong,words", [
+    ({"path": "idff", "sigma": 0.2}, "needs no score"), ({"path": "vp", "sigma": 0.0}, "needs no score"),
+    ({"path": "icfm", "sigma": 0.0, "source": "normal"}, "normal noise has 1"),
+    ({"path": "icfm", "sigma": 0.0, "source_std": 0.0}, "source_std must be"),
+])  # fmt: skip
+def test_sources_that_make_no_sense(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        FlowConfig(**{"source": "moons", "source_std": 2.0, "predicts": "x1", **wrong})

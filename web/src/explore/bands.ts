@@ -2,7 +2,10 @@
 
 import { BAND_COLOURS, bandName } from "../app";
 import { button, choice, h, panel, slider, type Slider } from "../dom";
+import type { Ablation } from "../scene";
 import type { Room } from "./room";
+
+const ABLATION_WORDS: [Ablation, string][] = [["mean", "their mean over noises"], ["resample", "another picture's"], ["zero", "nothing"]];
 
 export function bands(room: Room): HTMLElement {
   const { site } = room.app;
@@ -22,6 +25,10 @@ export function bands(room: Room): HTMLElement {
     room.scene.entries = v === "" ? [] : [Number(v)];
     room.update(false);
   });
+  const instead = choice("In place of what goes", ABLATION_WORDS, "mean", (v) => {
+    room.scene.ablation = v as Ablation;
+    room.update(false);
+  });
   const set = (gains: number[]) => () => {
     room.scene.gains = gains;
     room.update();
@@ -38,10 +45,11 @@ export function bands(room: Room): HTMLElement {
   room.onRefresh(() => {
     if (sliders.length !== room.scene.gains.length) fill();
     sliders.forEach((s, b) => s.set(room.scene.gains[b]));
+    instead.input.value = room.scene.ablation;
     level.input.value = room.scene.entries.length === 1 ? String(room.scene.entries[0]) : "";
   });
   const words = site.bands.nested
     ? "Modes in the order of α. This model was trained so that the first third draws the layout, the second the shapes, the last the detail."
     : "Modes of every level, ranked by α and cut into thirds. Keep less or more of each.";
-  return panel("Turn its parts down and up", h("p", { class: "hint" }, words), list, h("div", { class: "row" }, ...buttons, level.root));
+  return panel("Turn its parts down and up", h("p", { class: "hint" }, words), list, h("div", { class: "row" }, ...buttons), h("div", { class: "row" }, level.root, instead.root));
 }
