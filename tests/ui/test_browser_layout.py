@@ -64,7 +64,7 @@ def fresh(browser, width: int, height: int):
 def test_every_view_has_its_effect_named():
     assert set(EFFECT) == set(VIEWS)
     css = STYLE_SHEET.read_text(encoding="utf-8")  # which hides the other views' parts
-    assert [view for view in VIEWS if f"html[data-view=\"{view}\"] .gradio-container" not in css] == []
+    assert [view for view in VIEWS if f'html[data-view="{view}"] .gradio-container' not in css] == []
 
 
 def test_the_first_screen_fits(page):
