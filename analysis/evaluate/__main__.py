@@ -211,7 +211,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", default=None, help="name of a model in --models; flow takes several, and all")
     parser.add_argument("--models", type=Path, default=MODELS_DIR)
     parser.add_argument(
-        "--parts", default=None, help=f"which tables, by commas; all but {' and '.join(ON_REQUEST)} by default"
+        "--parts", default=None, help=f"which tables, by commas; all but {', '.join(ON_REQUEST)} by default"
     )
     every = parts_of().values()
     for p in every:

@@ -6,9 +6,10 @@ import pytest
 
 from analysis.recipes import recipe as recipes
 from analysis.workbench.spectrum import MaskRequest
-from tests.ui.serving import open_drawer, open_view
+from tests.ui.serving import WAIT, open_drawer, open_view
 from tests.ui.test_browser import played, visit, wait_for
 from ui.server.startup import DEFAULT_SEED
+from ui.theme import STYLE_SHEET
 from ui.workspaces import VIEWS
 
 # what the controls of a view change
@@ -53,8 +54,17 @@ def page(browser, url):
     assert complaints == []
 
 
+def fresh(browser, width: int, height: int):
+    """A page that has not been anywhere."""
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(WAIT)
+    return page
+
+
 def test_every_view_has_its_effect_named():
     assert set(EFFECT) == set(VIEWS)
+    css = STYLE_SHEET.read_text(encoding="utf-8")  # which hides the other views' parts
+    assert [view for view in VIEWS if f'html[data-view="{view}"] .gradio-container' not in css] == []
 
 
 def test_the_first_screen_fits(page):
@@ -69,7 +79,7 @@ def test_the_first_screen_fits(page):
 
 
 def test_the_first_picture_comes_out_of_its_noise_by_itself(browser, url):
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page = fresh(browser, 1440, 900)
     page.add_init_script("""window.levels = new Set(); setInterval(() => {
       const film = document.querySelector('#player .ks-player');
       if (film?.dataset.playing !== undefined) window.levels.add(Number(film.dataset.level)); }, 20);""")
@@ -97,7 +107,7 @@ def test_what_a_control_changes_is_on_the_screen_with_it(page, size):
 
 
 def test_on_a_phone_controls_are_a_sheet_below_the_picture(browser, url):
-    page = browser.new_page(viewport={"width": 400, "height": 800})
+    page = fresh(browser, 400, 800)
     page.goto(url)
     played(page)
     assert not page.locator("#steps").is_visible()
@@ -158,7 +168,7 @@ def test_a_link_opens_what_was_shown(page, browser, url):
     wait_for(page, "() => document.querySelector('#triptych').textContent.includes('seed 19')")
     shown = "() => document.querySelectorAll('#triptych img')[1].src"
     wait_for(page, "() => /× 0.00/.test(document.querySelector('#bands').textContent)")
-    other = browser.new_page(viewport={"width": 1440, "height": 900})
+    other = fresh(browser, 1440, 900)
     other.goto(page.evaluate("location.href"))
     wait_for(other, "() => document.querySelector('#triptych')?.textContent.includes('seed 19')")
     wait_for(other, "() => /× 0.00/.test(document.querySelector('#bands').textContent)")

@@ -196,6 +196,29 @@ def test_a_click_marks_one_mode_and_opens_its_pair(library):
     assert len(json.loads(out["alpha_map"])["data"]) == 2  # the map and the ring
 
 
+def test_a_box_of_the_pipeline_opens_its_level(library):
+    tab = spectrum_tab(library)
+    there = {name: WHERE[name] for name in ("model", "low", "high", "order")}
+    out = tab.open_box(event({"level": 1}), known=("tiny", 0), **there)
+    assert out["level"] == 1 and out["known"] == ("tiny", 1)
+    assert out["plane"] == tab.plane("tiny", 1, 0.3, 0.6, "alpha")["plane"]
+    assert "plane" not in tab.open_box(event({"level": 1}), known=("tiny", 1), **there)  # it is shown already
+    for wrong in (None, "1", True, -1, 99):
+        with pytest.raises(UserError, match="level"):
+            tab.open_box(event({"level": wrong}), known=("tiny", 0), **there)
+
+
+def test_a_view_follows_model_and_level(library):
+    tab = spectrum_tab(library)
+    shown = {"model": "tiny", "seed": 3, "label": -1, "level": 0, "low": 0.3, "high": 0.6, "order": "alpha"}
+    same, level, model = (
+        tab.modes(known, **shown, chosen=[1]) for known in (("tiny", 0), ("tiny", 1), ("tiny-classes", 0))
+    )
+    assert "plane" not in same and "Mode 1" in same["card"]
+    assert "plane" in level and "lines" not in level and level["known"] == ("tiny", 0)
+    assert "lines" in model and model["mode_pictures"].count("<img") == 1  # what was chosen was another model's
+
+
 def test_a_selection_is_counted_by_band(library):
     tab = spectrum_tab(library)
     entry = tab.entry("tiny", 0)

@@ -145,7 +145,7 @@ def _rates(alpha: float, beta: float, half_life: float, period: float) -> list[t
     return [
         ("α", f"{alpha:+.4f} per unit τ"),
         ("β", f"±{abs(beta):.4f} rad per unit τ"),
-        ("half-life ln 2 / |α|", f"{change} every {_duration(half_life)}"),
+        ("half-life ln 2 / |α|", f"{change} every {_duration(half_life)} (whole way = 1)"),
         ("period 2π / |β|", _duration(period)),
         ("noise → picture", f"× {math.exp(-alpha):.3g}, turned by {math.degrees(abs(beta)):.1f}°"),
     ]

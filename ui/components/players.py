@@ -118,7 +118,7 @@ def player_html(css: str, end: str, panel: str) -> str:
 </div>"""
 
 
-_FLOW_PANEL = """<figure class="ks-flow"><figcaption><b></b><span></span></figcaption>
+_FLOW_PANEL = """<figure class="ks-flow" hidden><figcaption><b></b><span></span></figcaption>
 <div class="ks-flow-plot" role="img"></div><div class="ks-flow-numbers"></div></figure>"""
 _FLOW_PLAYER = player_html("ks-flow-player", "data", _FLOW_PANEL)
 
@@ -154,7 +154,7 @@ MAX_FRAMES = 13  # moments sent of one setting: more of them, noisy as they are,
 COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4}  # of so many pictures
 _IMAGE_TRACK = '<div><canvas width="32" height="32" role="img"></canvas><span>{}</span></div>'
 _IMAGE_TRACKS = _IMAGE_TRACK.format("x̂₁, the picture it expects") + _IMAGE_TRACK.format("x<sub>t</sub>, the state")
-_IMAGE_PANEL = f"""<figure class="ks-flow"><figcaption><b></b><span></span></figcaption>
+_IMAGE_PANEL = f"""<figure class="ks-flow" hidden><figcaption><b></b><span></span></figcaption>
 <div class="ks-image-tracks">{_IMAGE_TRACKS}</div><output class="ks-line ks-image-at"></output>
 <div class="ks-flow-numbers"></div></figure>"""
 _IMAGE_PLAYER = player_html("ks-image-player", "the picture", _IMAGE_PANEL)

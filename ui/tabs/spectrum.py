@@ -14,6 +14,7 @@ from analysis.core.errors import UserError
 from analysis.figures import effects, spectrum
 from analysis.figures.spectrum import bands_of
 from analysis.recipes import recipe
+from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest, SpectrumEntryResult, SpectrumResult
 from ui.components.controls import Controls
@@ -69,7 +70,8 @@ def level_line(entry: SpectrumEntryResult) -> str:
 class SpectrumControls(Controls):
     """Components of the tab.
 
-    `mark` is the mode with a ring around it, `chosen` all that are chosen, flat indices; `known` the model shown.
+    `mark` is the mode with a ring around it, `chosen` all that are chosen, flat indices; `known` is what is shown,
+    (model, level).
     """
 
     level: gr.Radio
@@ -158,7 +160,8 @@ class SpectrumTab:
         c = self.controls
         return {
             **self.plane(model, level, low, high, order), **self.maps(model, level, MEAN), **self.pairs(model, level),
-            c.about_level: level_line(self.entry(model, level)), c.card: EMPTY_MODE, c.mark: None, c.chosen: [],
+            c.known: (model, self.entry(model, level).index), c.about_level: level_line(self.entry(model, level)),
+            c.card: EMPTY_MODE, c.mark: None, c.chosen: [],
         }  # fmt: skip
 
     def open_model(self, model: str, level: int, low: float, high: float, order: str) -> dict:
@@ -172,25 +175,25 @@ class SpectrumTab:
             **self.open_level(model, level, low, high, order),
         }
 
-    def follow_model(self, known, model, level, low, high, order) -> dict:
-        """What `open_model` gives, of another model than the `known` one."""
-        if model == known:
+    def follow(self, known: tuple, model, level, low, high, order) -> dict:
+        """What `open_model` or `open_level` gives, of another model or level than the `known` one."""
+        if known == (model, level):
             return {}
-        return {**self.open_model(model, level, low, high, order), self.controls.known: model}
+        return (self.open_level if known[0] == model else self.open_model)(model, level, low, high, order)
 
     def modes(self, known, model, seed, label, level, low, high, order, chosen) -> dict:
-        """The view "Modes" of the chosen picture: `follow_model` and `contributions`."""
-        opened = self.follow_model(known, model, level, low, high, order)
+        """The view "Modes" of the chosen picture: `follow` and `contributions`."""
+        opened = self.follow(known, model, level, low, high, order)
         chosen = [] if opened else chosen
         return _merged(opened, self.contributions(model, seed, label, level, low, high, order, chosen))
 
     def bands(self, known, model, seed, label, level, low, high, order, **weights) -> dict:
-        """The view "Bands" of the chosen picture: `follow_model` and `masked`."""
-        opened = self.follow_model(known, model, level, low, high, order)
+        """The view "Bands" of the chosen picture: `follow` and `masked`."""
+        opened = self.follow(known, model, level, low, high, order)
         return _merged(opened, self.masked(model, seed, label, low, high, order=order, **weights))
 
-    def open_box(self, event: gr.EventData, *, model, level, low, high, order) -> dict:
-        """A level of the pipeline was clicked: all that `open_level` gives, and the level's own place in the list.
+    def open_box(self, event: gr.EventData, *, known, model, low, high, order) -> dict:
+        """A level of the pipeline was clicked: all that `follow` gives, and the level's own place in the list.
 
         Raises:
             UserError: no such level.
@@ -199,7 +202,7 @@ class SpectrumTab:
         level = data.get("level")
         if type(level) is not int or not 0 <= level < len(self.spectrum(model).entries):
             raise UserError("There is no such level in this model: choose one of its own.")
-        return {self.controls.level: level, **self.open_level(model, level, low, high, order)}
+        return {self.controls.level: level, **self.follow(known, model, level, low, high, order)}
 
     def click(self, event: gr.EventData, *, model, level, low, high, order) -> dict:
         """A point was clicked: its card, a ring around it, its pair's maps."""
@@ -241,7 +244,7 @@ class SpectrumTab:
         entry, c = self.entry(model, level), self.controls
         none = {c.mode_curves: gr.update(value=None, visible=False)}
         if not chosen or max(chosen) >= entry.alpha.size:
-            return {c.mode_pictures: WAITING, **none}
+            return {c.mode_pictures: self.waiting(model, seed, label), **none}
         if len(chosen) > MAX_MODES:
             return {c.mode_pictures: TOO_MANY, **none}
         bench = self.library.get(model)
@@ -255,6 +258,12 @@ class SpectrumTab:
             c.mode_pictures: contribution(result, bench.name, seed),
             c.mode_curves: gr.update(value=effects.mode_curves(result).to_json(), visible=True),
         }
+
+    def waiting(self, model: str, seed: int, label: int) -> str:
+        """The whole picture, while no mode is chosen."""
+        bench = self.library.get(model)
+        request = GenerateRequest((seed,), fitting_label(self.library, model, label))
+        return figure_html(bench.generate(request).pictures[0], "All modes", f"{bench.name}, seed {seed}") + WAITING
 
     # -----------------------------------------------------------------------------------------------------------------
     # Bands
@@ -283,8 +292,8 @@ class SpectrumTab:
         }
 
     def refill(self, known, mark, level, model, seed, label, low, high, order, **weights) -> dict:
-        """`follow_model` and `move_bands`, after a recipe has set the controls."""
-        opened = self.follow_model(known, model, level, low, high, order)
+        """`follow` and `move_bands`, after a recipe has set the controls."""
+        opened = self.follow(known, model, level, low, high, order)
         mark = None if opened else mark
         return {**opened, **self.move_bands("low", mark, level, model, seed, label, low, high, order, **weights)}
 
@@ -355,7 +364,7 @@ def _plane_part(frame: Frame, first: dict, entries: tuple, start: int) -> dict:
         parts["results"] = gr.Column(min_width=0, elem_classes=["ks-half", "ks-results"])
     with parts["results"], gr.Column(min_width=0, elem_classes=only("modes")):
         gr.HTML(heading("What the chosen modes do", "magnified"))
-        parts["mode_pictures"] = gr.HTML(WAITING, elem_id="mode-pictures", elem_classes="ks-shown")
+        parts["mode_pictures"] = gr.HTML(first["mode_pictures"], elem_id="mode-pictures", elem_classes="ks-shown")
     with frame.controls, group("modes"):
         pairs = {k: v for k, v in first["pair"].items() if k != "__type__"}
         parts["pair"] = gr.Dropdown(label="Channel pair", info="whose maps are drawn", elem_id="pair", **pairs)
@@ -431,7 +440,7 @@ def _lay_out(first: dict, frame: Frame, entries: tuple, start: int, work: Worksp
     with frame.controls:
         parts |= _edge_sliders()
     return SpectrumControls(
-        **parts, mark=gr.State(None), chosen=gr.State([]), known=gr.State(work.source.start[0])
+        **parts, mark=gr.State(None), chosen=gr.State([]), known=gr.State((work.source.start[0], start))
     ), *surgery
 
 
@@ -445,6 +454,7 @@ def build_spectrum(work: Workspace, views: Views) -> BuiltTab:
     first = {
         **early.open_model(model, start, LOW, HIGH, "alpha"),
         **early.masked(model, seed, label, LOW, HIGH, 1.0, 1.0, 1.0, "alpha", []),
+        "mode_pictures": early.waiting(model, seed, label),
     }
     controls, surgery, operation = _lay_out(first, views.frame, entries, start, work)
     tab = SpectrumTab(library, controls)
@@ -464,12 +474,12 @@ def _wire(tab: SpectrumTab, work: Workspace, views: Views):
     seldom = {**live, "trigger_mode": "multiple"}
     where = {"model": source.model, **c.named(*WHERE)}
     moved = c.listed("plane", "alpha_map", "beta_map", "pair", "card", "mark", "chosen")
-    opened = [*moved, c.about_level]
+    opened = [*moved, c.about_level, c.known]
     masked = {
         "fn": guarded(tab.masked), "inputs_kwargs": {**source.named, **c.named(*WEIGHTS)},
         "outputs": c.listed("pictures", "bands", "save"), **live,
     }  # fmt: skip
-    whole = [c.known, c.level, c.levels, c.lines, *opened]
+    whole = [c.level, c.levels, c.lines, *opened]
     shown = {"known": c.known, **source.named, **c.named(*WHERE)}
     views.opened["modes"](
         guarded(tab.modes), inputs_kwargs={**shown, "chosen": c.chosen},
@@ -487,9 +497,8 @@ def _wire(tab: SpectrumTab, work: Workspace, views: Views):
     answers.append(c.plane.select(guarded(tab.click), inputs_kwargs=where, outputs=moved, **live))
     answers.append(c.plane.apply(guarded(tab.select), inputs_kwargs=where, outputs=moved, **live))
     if work.pipeline is not None:
-        answers.append(
-            work.pipeline.select(guarded(tab.open_box), inputs_kwargs=where, outputs=[c.level, *opened], **live)
-        )
+        box = {"known": c.known, "model": source.model, **c.named("low", "high", "order")}
+        answers.append(work.pipeline.select(guarded(tab.open_box), inputs_kwargs=box, outputs=whole, **live))
     for event in answers:  # words at once, pictures as soon as they are there
         event.success(
             guarded(tab.contributions), inputs_kwargs={**source.named, **c.named(*WHERE, "chosen")},

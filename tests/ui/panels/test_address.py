@@ -1,0 +1,71 @@
+"""What an address sets, and what in it is none of this page."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from urllib.parse import urlencode
+
+import pytest
+
+from analysis.core.errors import UserError
+from tests.ui.serving import page_of
+from ui.panels.address import LONGEST, Address, controls_of, fitting
+from ui.workspaces import STAY
+
+
+@pytest.fixture(scope="module")
+def page(library):
+    return page_of(library, "spectrum", "flow", seed=3)[1]
+
+
+@pytest.fixture(scope="module")
+def kept(page) -> dict:
+    return {part.elem_id: part for frame in page.frames.values() for part in controls_of(frame)}
+
+
+@pytest.fixture(scope="module")
+def address(page, library, kept) -> Address:
+    return Address(library, page, kept)
+
+
+def read(address, moves=4, **asked) -> dict:
+    return address.read(SimpleNamespace(_data={"hash": f"#{urlencode(asked)}"}), moves)
+
+
+def test_model_seed_class_view_and_controls_are_set(address, page, kept):
+    asked = {"v": "bands", "m": "tiny-classes", "s": 77, "c": "<b>ship</b>", "gain-small": 0.25, "levels": "0,2"}
+    out, source = read(address, **asked, order="abs"), page.work.source
+    assert (out[source.model], out[source.seed], out[source.label]["value"]) == ("tiny-classes", 77, 1)
+    assert out[page.opener].split()[0] == "bands" and out[source.moves] == 5
+    assert (out[kept["gain-small"]], out[kept["levels"]], out[kept["order"]]) == (0.25, [0, 2], "abs")
+
+
+def test_flows_leave_the_bar_where_it_is(address, page, kept):
+    out = read(address, v="flow", **{"flow-nfe-a": "7", "flow-seed": "12"})
+    assert out[kept["flow-nfe-a"]] == 7 and out[kept["flow-seed"]] == 12
+    assert set(out) == {kept["flow-nfe-a"], kept["flow-seed"], page.opener}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"v": "nowhere"}, {"v": STAY}, {"m": "../tiny", "s": "3"}, {"s": "-1"}, {"s": str(2**32)}, {"s": "1e3"},
+        {"gain-small": "3"}, {"gain-small": "nan"}, {"gain-small": "inf"}, {"gain-small": "x"}, {"order": "size"},
+        {"levels": "0,99"}, {"flow-seed": "1.5e99"}, {"header": "1"}, {"restore-task": "colorize"},
+    ],
+)  # fmt: skip
+def test_what_is_none_of_the_page_is_left_out(address, page, asked):
+    assert set(read(address, **asked)) <= {page.work.source.moves}
+
+
+@pytest.mark.parametrize("data", [None, {}, {"hash": 3}, {"hash": "#" + "x" * LONGEST}])
+def test_another_message_is_a_sentence(address, data):
+    with pytest.raises(UserError, match="#"):
+        address.read(SimpleNamespace(_data=data), 0)
+
+
+def test_a_control_gives_back_its_own_beginning(kept):
+    assert len(kept) > 30
+    for name, part in kept.items():
+        text = ",".join(map(str, part.value)) if isinstance(part.value, list) else str(part.value)
+        assert fitting(part, text) == part.value, name
