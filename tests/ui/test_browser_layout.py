@@ -17,7 +17,7 @@ EFFECT = {
     "watch": "#player .ks-main", "modes": "#plane", "bands": "#triptych", "surgery": "#surgery-pictures",
     "over-time": "#effect-bands", "linear": ".ks-stage", "carry": ".ks-stage", "edit": "#edit-pictures",
     "restore": "#restore-result", "compare": "#compare-pictures", "grid": "#grid-page", "flow": "#flow-player",
-    "train": "#flow-paper", "sweep": ".ks-stage", "images": "#images-none", "images-sweep": "#images-none",
+    "train": "#flow-paper", "sweep": ".ks-stage", "images": "#images-player", "images-sweep": ".ks-stage",
     "series": ".ks-stage", "free": ".ks-stage",
 }  # fmt: skip
 # of every control that is seen in this view: its name, and the share of the effect's box on the screen once it is
@@ -64,7 +64,7 @@ def fresh(browser, width: int, height: int):
 def test_every_view_has_its_effect_named():
     assert set(EFFECT) == set(VIEWS)
     css = STYLE_SHEET.read_text(encoding="utf-8")  # which hides the other views' parts
-    assert [view for view in VIEWS if f"html[data-view=\"{view}\"] .gradio-container" not in css] == []
+    assert [view for view in VIEWS if f'html[data-view="{view}"] .gradio-container' not in css] == []
 
 
 def test_the_first_screen_fits(page):
