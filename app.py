@@ -41,7 +41,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.host = bare(args.host)
     args.root_path = args.root_path.rstrip("/")
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", args.root_path):
+    if not re.fullmatch(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*", args.root_path):
         parser.error("--root-path is a path of letters, digits and -._~ from the root of the host, like /ks.")
     if wrong := next((url for url in args.frame_from if not re.fullmatch(ORIGIN, url)), None):
         parser.error(f"--frame-from {wrong!r:.80}: give scheme and host only, like https://course.example.org.")

@@ -8,7 +8,7 @@ import sys
 
 from analysis.core.errors import UserError
 
-NAMES = ("cost", "evolve", "slider", "training", "flow", "features", "startup", "soak", "trips", "page")
+NAMES = ("cost", "evolve", "slider", "training", "flow", "features", "startup", "soak", "flood", "trips", "page")
 ON_GPU = ("training",)  # those that can be asked for a GPU
 WRITTEN = ("cost",)  # those with a section on the page of results
 

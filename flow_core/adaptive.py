@@ -61,8 +61,9 @@ def dopri5(
     if ode is None:
         y = _by_scipy(field, x, end, rtol, atol)
     else:
+        ending = {"step_t": times[1:]}  # a step ends there, else one goes beyond t = 1 and is interpolated
         try:
-            y = ode.odeint(field, x, times, rtol=rtol, atol=atol, method="dopri5")[-1]
+            y = ode.odeint(field, x, times, rtol=rtol, atol=atol, method="dopri5", options=ending)[-1]
         except AssertionError as e:  # that package's way to say so
             raise _given_up() from e
     if not bool(torch.isfinite(y).all()):

@@ -8,11 +8,12 @@ w = 1 nothing changes; the law at t = 1 of any other w is no longer that of the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from flow_core.fields import Predict, Prediction
+from flow_core.fields import Prediction
 
 MOST = 20.0
 
@@ -50,7 +51,9 @@ class Guided:
         extra: calls of `unconditional` so far; samplers count the others.
     """
 
-    def __init__(self, conditional: Predict, unconditional: Predict, guidance: Guidance):
+    def __init__(
+        self, conditional: Callable[..., Prediction], unconditional: Callable[..., Prediction], guidance: Guidance
+    ):
         self.conditional, self.unconditional, self.guidance = conditional, unconditional, guidance
         self.extra = 0
 

@@ -9,10 +9,12 @@ one point. Known of diffusion models (Karras et al. 2022, arXiv 2206.00364) and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from flow_core.fields import Predict, Prediction, data_prediction
+from flow_core.fields import Prediction, data_prediction
 from flow_core.paths import Path
 
 
@@ -22,7 +24,7 @@ def level(path: Path, t: Tensor | float) -> Tensor:
     return path.noise_variance(t).sqrt() / path.alpha(t)
 
 
-def converted(network: Predict, trained: Path, other: Path) -> Predict:
+def converted(network: Callable[..., Prediction], trained: Path, other: Path) -> Callable[..., Prediction]:
     """A network of one path as a network of another: (x, t) -> Prediction(x1).
 
     Args:

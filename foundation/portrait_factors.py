@@ -12,16 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from foundation.colours import hsv, oklab
-from foundation.counter_random import (
-    absorb,
-    choice,
-    first_good,
-    index_keys,
-    record_keys,
-    seed_key,
-    uniform,
-    uniform_away,
-)
+from foundation.counter_random import absorb, choice, first_good, index_keys, uniform, uniform_away
+from foundation.factor_changes import another_background, another_colour, change_keys, check_records, set_background
 
 HAIR_STYLES = ("none", "crop", "side parting", "bob", "long", "bun", "curls", "pigtails")
 HAIR_TEXTURES = ("plain", "straight", "waves")
@@ -121,7 +113,6 @@ KINDS_CHANGED = {  # the kind that `vary` changes for sure
     "hair": "hair", "hair texture": "strands", "eyes": "iris", "glasses": "glasses", "beard": "beard", "hat": "hat",
     "pattern": "pattern", "freckles": "freckles",
 }  # fmt: skip
-COLOUR_STEP = 0.15  # OKLab distance between old and new background or shirt
 SHIRT_CONTRAST = 0.14  # OKLab distance of the shirt from both ends of the background that is aimed at
 FIELDS: tuple[str, ...] = FACTOR_DTYPE.names or ()  # a dtype without fields would have None
 FIELD_NUMBER = {name: i for i, name in enumerate(FIELDS)}
@@ -175,8 +166,7 @@ def factors(indices: Sequence[int] | np.ndarray, seed: int = 0) -> np.ndarray:
     """
     key = index_keys(indices, seed)
     out = np.zeros(len(key), FACTOR_DTYPE)
-    drawn = _draw_background(absorb(key, 100))
-    out["background_a"], out["background_b"], out["gradient"] = drawn[:, :3], drawn[:, 3:6], drawn[:, 6]
+    set_background(out, _draw_background(absorb(key, 100)))
     out["shirt"] = first_good(
         absorb(key, 101),
         _draw_cloth,
@@ -193,7 +183,8 @@ def vary(factors: np.ndarray, group: str, seed: int) -> np.ndarray:
     """The same faces with one group of factors redrawn, really different from before, and all others held.
 
     One number of the group changes by at least its step in `STEPS`, one kind to another kind, a colour by
-    `COLOUR_STEP`; what else the group holds is drawn anew. The new value depends on the record and the seed only.
+    `COLOUR_STEP` of `factor_changes`; what else the group holds is drawn anew. The new value depends on the record and
+    the seed only.
 
     Args:
         factors: (N,) records of `FACTOR_DTYPE`.
@@ -206,11 +197,8 @@ def vary(factors: np.ndarray, group: str, seed: int) -> np.ndarray:
     Raises:
         ValueError: unknown group.
     """
-    if group not in FACTOR_GROUPS:
-        raise ValueError(f"Unknown factor {group!r}; use one of {', '.join(FACTOR_GROUPS)}.")
     old = check(factors)
-    out = old.copy()
-    key = record_keys(old, absorb(seed_key(seed, len(old)), 200 + list(FACTOR_GROUPS).index(group)))
+    out, key = old.copy(), change_keys(old, FACTOR_GROUPS, group, seed)
     for name in FACTOR_GROUPS[group]:
         if name in SHARES or name in RANGES:
             out[name] = _draw_field(key, name)
@@ -222,25 +210,17 @@ def vary(factors: np.ndarray, group: str, seed: int) -> np.ndarray:
         name, step = STEPS[group]
         out[name] = uniform_away(key, 301, old[name], step, *RANGES[name])
     if group == "background":
-        ends = oklab(old["background_a"]), oklab(old["background_b"])
-
-        def score(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
-            a, b = drawn[:, :3], drawn[:, 3:6]
-            # Each new end must differ from both old ones, or a swapped gradient would count as another one.
-            change = np.min([np.linalg.norm(oklab(new) - end[rows], axis=1) for new in (a, b) for end in ends], axis=0)
-            return np.where(change >= COLOUR_STEP, _shirt_score(old["shirt"][rows], a, b), change - 1)
-
-        drawn = first_good(key, _draw_background, score)
-        out["background_a"], out["background_b"], out["gradient"] = drawn[:, :3], drawn[:, 3:6], drawn[:, 6]
+        set_background(
+            out,
+            another_background(old, key, _draw_background, lambda a, b, rows: _shirt_score(old["shirt"][rows], a, b)),
+        )
     elif group == "shirt":
-        was = oklab(old["shirt"])
-
-        def score(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
-            change = np.linalg.norm(oklab(drawn) - was[rows], axis=1)
-            fits = _shirt_score(drawn, old["background_a"][rows], old["background_b"][rows])
-            return np.where(change >= COLOUR_STEP, fits, change - 1)
-
-        out["shirt"] = first_good(key, _draw_cloth, score)
+        out["shirt"] = another_colour(
+            old["shirt"],
+            key,
+            _draw_cloth,
+            lambda c, rows: _shirt_score(c, old["background_a"][rows], old["background_b"][rows]),
+        )
     elif group == "hat":
         out["hat_colour"] = _draw_cloth(absorb(key, 302))
     return out
@@ -275,7 +255,4 @@ def interpolate(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
 
 def check(factors: np.ndarray) -> np.ndarray:
     """The factors, if they are a flat array of `FACTOR_DTYPE`; else a ValueError."""
-    factors = np.asarray(factors)
-    if factors.dtype != FACTOR_DTYPE or factors.ndim != 1:
-        raise ValueError("Factors must be a flat array of FACTOR_DTYPE; make them with portraits.factors().")
-    return factors
+    return check_records(factors, FACTOR_DTYPE, "portraits")

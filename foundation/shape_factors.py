@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from foundation.colours import hsv, oklab
-from foundation.counter_random import absorb, first_good, index_keys, record_keys, seed_key, uniform, uniform_away
+from foundation.counter_random import absorb, first_good, index_keys, uniform, uniform_away
+from foundation.factor_changes import another_background, another_colour, change_keys, check_records, set_background
 
 SHAPE_KINDS = ("disc", "square", "triangle", "ring", "cross")
 STRIPE_PERIODS = (3 / 32, 4.5 / 32, 7 / 32)  # of textures 1, 2, 3; texture 0 is a plain surface
@@ -45,7 +46,7 @@ PLACE_RANGE = (10.75 / 32, 21.25 / 32)
 
 # Smallest changes that `vary` makes, and the OKLab distances from the object's tones to its background that
 # are aimed at: of 40,000 pictures all reach the first, 96 % the second, the other dark tones 0.1 at least.
-SIZE_STEP, PLACE_STEP, TURN_STEP, COLOUR_STEP = 2.2 / 32, 4.5 / 32, np.pi / 12, 0.15
+SIZE_STEP, PLACE_STEP, TURN_STEP = 2.2 / 32, 4.5 / 32, np.pi / 12
 BRIGHT_CONTRAST, DARK_CONTRAST = 0.22, 0.15
 
 # -----------------------------------------------------------------------------------------------------------
@@ -67,11 +68,6 @@ def _contrast(colour: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _contrast_score(colour: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """At least 1 where both tones stand out enough."""
     return (_contrast(colour, a, b) / np.array([BRIGHT_CONTRAST, DARK_CONTRAST], np.float32)).min(1)
-
-
-def _changed_first(change: np.ndarray, fits: np.ndarray) -> np.ndarray:
-    """A score in which no contrast makes up for a change that is too small to count as one."""
-    return np.where(change >= COLOUR_STEP, fits, change - 1)
 
 
 def _draw_background(key: np.ndarray) -> np.ndarray:
@@ -117,7 +113,7 @@ def factors(indices: Sequence[int] | np.ndarray, seed: int = 0) -> np.ndarray:
     """
     key = index_keys(indices, seed)
     out = np.zeros(len(key), FACTOR_DTYPE)
-    _set_background(out, _draw_background(absorb(key, 100)))
+    set_background(out, _draw_background(absorb(key, 100)))
     out["kind"] = uniform(key, 1, 0, len(SHAPE_KINDS)).astype(np.int32)
     out["x"], out["y"] = _draw_place(absorb(key, 101)).T
     out["size"] = uniform(key, 2, *SIZE_RANGE)
@@ -131,10 +127,6 @@ def factors(indices: Sequence[int] | np.ndarray, seed: int = 0) -> np.ndarray:
     out["texture"] = np.where(striped < 0, 0, 1 + np.minimum(striped * 3, 2)).astype(np.int32)
     _set_stripes(out, key)
     return out
-
-
-def _set_background(out: np.ndarray, drawn: np.ndarray) -> None:
-    out["background_a"], out["background_b"], out["gradient"] = drawn[:, :3], drawn[:, 3:6], drawn[:, 6]
 
 
 def _set_stripes(out: np.ndarray, key: np.ndarray) -> None:
@@ -159,21 +151,15 @@ def vary(factors: np.ndarray, group: str, seed: int) -> np.ndarray:
     Raises:
         ValueError: unknown group.
     """
-    if group not in FACTOR_GROUPS:
-        raise ValueError(f"Unknown factor {group!r}; use one of {', '.join(FACTOR_GROUPS)}.")
     old = check(factors)
-    out = old.copy()
-    key = record_keys(old, absorb(seed_key(seed, len(old)), 200 + list(FACTOR_GROUPS).index(group)))
+    out, key = old.copy(), change_keys(old, FACTOR_GROUPS, group, seed)
     if group == "background":
-        ends = oklab(old["background_a"]), oklab(old["background_b"])
-
-        def score(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
-            a, b = drawn[:, :3], drawn[:, 3:6]
-            # Each new end must differ from both old ones, or a swapped gradient would count as another one.
-            change = [np.linalg.norm(oklab(new) - end[rows], axis=1) for new in (a, b) for end in ends]
-            return _changed_first(np.min(change, axis=0), _contrast_score(old["colour"][rows], a, b))
-
-        _set_background(out, first_good(key, _draw_background, score))
+        set_background(
+            out,
+            another_background(
+                old, key, _draw_background, lambda a, b, rows: _contrast_score(old["colour"][rows], a, b)
+            ),
+        )
     elif group == "kind":
         out["kind"] = (old["kind"] + 1 + uniform(key, 0, 0, len(SHAPE_KINDS) - 1).astype(np.int32)) % len(SHAPE_KINDS)
     elif group == "place":
@@ -186,13 +172,12 @@ def vary(factors: np.ndarray, group: str, seed: int) -> np.ndarray:
     elif group == "turn":
         out["turn"] = (old["turn"] + uniform(key, 0, TURN_STEP, np.pi / 2 - TURN_STEP)) % np.float32(np.pi / 2)
     elif group == "colour":
-        was = oklab(old["colour"])
-
-        def score(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
-            change = np.linalg.norm(oklab(drawn) - was[rows], axis=1)
-            return _changed_first(change, _contrast_score(drawn, old["background_a"][rows], old["background_b"][rows]))
-
-        out["colour"] = first_good(key, _draw_colour, score)
+        out["colour"] = another_colour(
+            old["colour"],
+            key,
+            _draw_colour,
+            lambda c, rows: _contrast_score(c, old["background_a"][rows], old["background_b"][rows]),
+        )
     else:
         out["texture"] = (old["texture"] + 1 + uniform(key, 0, 0, 3).astype(np.int32)) % 4
         _set_stripes(out, key)
@@ -201,7 +186,4 @@ def vary(factors: np.ndarray, group: str, seed: int) -> np.ndarray:
 
 def check(factors: np.ndarray) -> np.ndarray:
     """The factors, if they are a flat array of `FACTOR_DTYPE`; else a ValueError."""
-    factors = np.asarray(factors)
-    if factors.dtype != FACTOR_DTYPE or factors.ndim != 1:
-        raise ValueError("Factors must be a flat array of FACTOR_DTYPE; make them with shapes.factors().")
-    return factors
+    return check_records(factors, FACTOR_DTYPE, "shapes")

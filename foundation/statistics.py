@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.special import stdtrit
 from torch import Tensor
 
 CONFIDENCE = 0.95  # coverage aimed at
@@ -95,6 +94,8 @@ def _units(values: Sequence[float] | Tensor) -> tuple[Tensor, float]:
     v = torch.as_tensor(values, dtype=torch.float64)
     if v.ndim != 1 or len(v) < 2:
         raise ValueError("An interval over units takes a row of at least two.")
+    from scipy.special import stdtrit  # only here: it takes a while to import, and the page is shown without it
+
     return v, float(stdtrit(len(v) - 1, (1 + CONFIDENCE) / 2))
 
 

@@ -1,8 +1,9 @@
 """Measurements of shipped models: `python -m analysis.evaluate {hkd,flow,series} --model NAME [--parts A,B] [--write]`.
 
 Prints tables. --write also keeps their figures beside the page of results and renders that, and puts those of the
-parts fidelity, leaving-out, edit-choice and distribution (hkd), forecast or in-sample (series) into the model's card,
-inside its checkpoint and beside it. `python -m analysis.evaluate.page` renders the page again; nothing is measured.
+parts fidelity, leaving-out, edit-choice, restoration and distribution (hkd), forecast or in-sample (series) into the
+model's card, inside its checkpoint and beside it. `python -m analysis.evaluate.page` renders the page again; nothing is
+measured.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from analysis.evaluate import (  # noqa: F401
     memorisation,
     one_call,
     ramachandran,
+    restoration,
     series,
     series_in_sample,
     series_worlds,
@@ -209,7 +211,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", default=None, help="name of a model in --models; flow takes several, and all")
     parser.add_argument("--models", type=Path, default=MODELS_DIR)
     parser.add_argument(
-        "--parts", default=None, help=f"which tables, by commas; all but {' and '.join(ON_REQUEST)} by default"
+        "--parts", default=None, help=f"which tables, by commas; all but {', '.join(ON_REQUEST)} by default"
     )
     every = parts_of().values()
     for p in every:

@@ -45,7 +45,8 @@ TAU = 0.4  # of the scenes' encoding and of the teacher's state
 READABLE = 0.5  # R^2 from which on a factor is read
 SCENES, TRAINING = 1500, 1200  # drawn for the reader; of these for its fit
 NOISES, PICTURES = 64, 3  # for standard deviations; for the sketch of groups
-BISECTIONS = 7
+BISECTIONS = 11
+NORMS = (1e-2, 1e3)  # of steps that are tried
 LINE = (-1.0, -0.5, 0.5, 1.0)  # shares of the matched strength
 WANTED = {"shapes": ("x", "background_a.0", "colour.0"), "portraits": ("yaw", "smile", "skin", "hair_colour")}
 
@@ -113,7 +114,7 @@ Walk = Callable[[int, Tensor], Tensor]  # number of the seed, what is added (k, 
 def matched(walk: Walk, seed: int, directions: Tensor, target: float = CHANGE) -> Tensor:
     """Strength (k,) at which a step along each unit direction changes the picture by `target`, mean squared.
 
-    By bisection of its logarithm, for changes that grow with the step; NaN where no step of norm 1e-3 to 1e4 does.
+    By bisection of its logarithm, for changes that grow with the step; NaN where no step within `NORMS` does.
     """
     unit = directions / directions.norm(dim=1, keepdim=True).clamp_min(1e-30)
     whole = walk(seed, torch.zeros_like(unit[:1])).clamp(-1, 1)
@@ -121,8 +122,8 @@ def matched(walk: Walk, seed: int, directions: Tensor, target: float = CHANGE) -
     def change(log: Tensor) -> Tensor:
         return (walk(seed, unit * log.exp()[:, None]).clamp(-1, 1) - whole).double().square().mean((1, 2, 3))
 
-    low, high = (torch.full((len(unit),), float(np.log(v))) for v in (1e-3, 1e4))
-    for _ in range(BISECTIONS * 2):
+    low, high = (torch.full((len(unit),), float(np.log(v))) for v in NORMS)
+    for _ in range(BISECTIONS):
         middle = (low + high) / 2
         less = change(middle) < target
         low, high = torch.where(less, middle, low), torch.where(less, high, middle)

@@ -141,7 +141,7 @@ def _ends(v: Interval) -> list[float]:
     return [v.value, v.low, v.high]
 
 
-@part("hkd", "inversion", 6, "inverted", 200, 2, 10_000, teacher=True)
+@part("hkd", "inversion", 6, "inverted", 200, 2, 10_000, on_request=True, teacher=True)
 def inversion(job: Job) -> Outcome:
     """Test pictures to noise and back."""
     bench, distance = job.model, backbone(job.options.lpips)

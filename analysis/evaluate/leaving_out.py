@@ -137,7 +137,7 @@ def card_figures(found: LeftOut) -> dict:
     }  # fmt: skip
 
 
-@part("hkd", "leaving-out", 5, "left-out-noises", 64, 2, 10_000)
+@part("hkd", "leaving-out", 5, "left-out-noises", 64, 2, 10_000, on_request=True)
 def leaving_out(job: Job) -> Outcome:
     """LPIPS to the full picture without a band or level, by mean, resample and zero ablation."""
     distance = backbone(job.options.lpips)

@@ -107,14 +107,17 @@ class FlowPicturesRequest(FlowSetting):
 
 @dataclass(frozen=True)
 class GuidanceSweepRequest(Request):
-    """Pictures of one setting at several guidance scales.
+    """Pictures of several settings, such as intervals, at several guidance scales.
 
     Attributes:
-        setting: whose own scale is not read; with a class.
+        settings: 1 to 4 of the same seeds, with a class; their own scale is not read.
         scales: rising, 0 to 20, at most 24.
     """
 
-    setting: Annotated[FlowPicturesRequest, Field()] = field()
+    # `field()`, because `Request` has a method of this name, which would be the default
+    settings: Annotated[  # type: ignore[assignment]
+        tuple[FlowPicturesRequest, ...], Field(min_length=1, max_length=MAX_SETTINGS)
+    ] = field()
     scales: Annotated[
         tuple[Annotated[float, Field(ge=0, le=MOST)], ...],
         Field(min_length=1, max_length=MAX_SWEEP_VALUES, title="The guidance scales"),
@@ -122,15 +125,14 @@ class GuidanceSweepRequest(Request):
     ] = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0)
 
     def check_together(self) -> None:
-        """Raises UserError: no class, or a setting that is too dear with guidance."""
-        for scale in self.scales:
-            self.at(scale)
-        if self.setting.label < 0:
-            raise UserError("Guidance leads towards a class: choose one.", "setting")
-
-    def at(self, scale: float) -> FlowPicturesRequest:
-        """The setting with a scale."""
-        return replace(self.setting, guidance=scale)
+        """Raises UserError: settings without a class or of other seeds, or one that is too dear with guidance."""
+        if any(s.label < 0 for s in self.settings):
+            raise UserError("Guidance leads towards a class: choose one in every setting.", "settings")
+        if len({s.seeds for s in self.settings}) > 1:
+            raise UserError("All settings of a sweep must share their seeds.", "settings")
+        for setting in self.settings:
+            for scale in self.scales:
+                replace(setting, guidance=scale)
 
 
 @dataclass(frozen=True)
@@ -254,14 +256,14 @@ class PictureSweepResult:
 
 @dataclass(frozen=True, eq=False)
 class GuidanceSweepResult:
-    """Pictures over guidance scales. S scales.
+    """Pictures over guidance scales. S settings, K scales.
 
     Attributes:
-        scales: (S,).
-        pictures: (S, n, H, W, 3) uint8, from equal noise.
-        distance: (S, n) to the same noise's picture at scale 1.
+        scales: (K,).
+        pictures: (S, K, n, H, W, 3) uint8, from equal noise.
+        distance: (S, K, n) to the same setting's picture from the same noise at scale 1.
         measure: "LPIPS", or "PSNR" in decibels without a backbone.
-        nfe: (S,) network calls, counted.
+        nfe: (S, K) network calls, counted.
     """
 
     scales: np.ndarray
@@ -498,20 +500,21 @@ class ImageFlows:
 
     def guidance_sweep(self, request: GuidanceSweepRequest, report: Report | None = None) -> GuidanceSweepResult:
         """Pictures at every scale, and how far each lies from that at scale 1; arguments as `exact`."""
-        measure, made = "LPIPS" if available("alex") else "PSNR", []
-        plain = self.flow_pictures(request.at(1.0))
-        for i, scale in enumerate(request.scales):
-            if report is not None:
-                report(i / len(request.scales), f"guidance {scale:g}")
-            made.append(self.flow_pictures(request.at(scale)))
-        pairs = [_pairs(r.pictures, plain.pictures) for r in made]
+        measure, made, distance = "LPIPS" if available("alex") else "PSNR", [], []
+        for s, setting in enumerate(request.settings):
+            plain = self.flow_pictures(replace(setting, guidance=1.0)).pictures
+            for k, scale in enumerate(request.scales):
+                if report is not None:
+                    report((s + k / len(request.scales)) / len(request.settings), f"guidance {scale:g}")
+                made.append(self.flow_pictures(replace(setting, guidance=scale)))
+                pairs = _pairs(made[-1].pictures, plain)
+                distance.append([p.lpips if measure == "LPIPS" else _decibels(p) for p in pairs])
+        shape = (len(request.settings), len(request.scales))
+        pictures = np.stack([r.pictures for r in made])
         return GuidanceSweepResult(
-            scales=np.array(request.scales),
-            pictures=np.stack([r.pictures for r in made]),
-            distance=np.array([[p.lpips if measure == "LPIPS" else _decibels(p) for p in row] for row in pairs]),
-            measure=measure,
-            nfe=np.array([r.nfe for r in made]),
-        )
+            np.array(request.scales), pictures.reshape(*shape, *pictures.shape[1:]),
+            np.array(distance).reshape(*shape, -1), measure, np.array([r.nfe for r in made]).reshape(shape),
+        )  # fmt: skip
 
     def _distances(self, request: FlowPicturesRequest, measure: str) -> np.ndarray | float:
         try:

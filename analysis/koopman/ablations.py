@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,6 +74,7 @@ def mean_latents(
     *,
     progress: Callable[[float, str], None] | None = None,
     guard: AbstractContextManager | None = None,
+    begun: dict[str, Any] | None = None,
 ) -> list[Tensor]:
     """Mean of E(x_T) over noises, of one class; made once a model and class, then kept by the caller.
 
@@ -82,6 +84,8 @@ def mean_latents(
         count: noises.
         progress: called with (share, words); may raise to stop.
         guard: entered for every batch anew, such as the lock of a model that others wait for.
+        begun: filled with the sums so far, so that a mean that was stopped goes on where it was; {} at first. The sums
+            are always added in the same order: a mean in two parts has the same bits.
 
     Returns:
         float32 (1, C_l, h_l, w_l) a level, at T.
@@ -91,14 +95,16 @@ def mean_latents(
     """
     if count < 1:
         raise ValueError("A mean takes at least one noise.")
-    total: list[Tensor] = []
-    for low in range(0, count, BATCH):
+    begun = {} if begun is None else begun
+    start, total = begun.get("sums", (0, []))
+    for low in range(start, count, BATCH):
         n = min(BATCH, count - low)
         x = SIGMA_MAX * noise(range(MEAN_SEED + low, MEAN_SEED + low + n), model.picture_shape)
         with guard or nullcontext():
             z = model.encode(x, SIGMA_MAX, _label(model, label, n))
         sums = [latent.double().sum(0, keepdim=True) for latent in z]
         total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
+        begun["sums"] = low + n, total
         if progress is not None:
             progress((low + n) / count, "mean latents")
     return [(t / count).float() for t in total]

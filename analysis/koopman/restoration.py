@@ -26,7 +26,7 @@ from analysis.metrics import image as metrics
 from foundation import noise
 from foundation.counting import CountedCalls
 from foundation.randomness import derived_seed
-from koopman_core.edm import SIGMA_MIN, karras_sigmas
+from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.operator import sigma_of_tau
 
@@ -57,15 +57,53 @@ class Restored:
     stopped: bool
 
 
-def replacement_sigmas(steps: int) -> Tensor:
+def replacement_sigmas(steps: int, end: float = 0.0) -> Tensor:
     """t_1 > ... > t_N: a Karras grid of N + 1 levels without its last, float64 (N,).
 
+    Args:
+        steps: N.
+        end: the last level; 0 for that of the grid down to eps. A map that does not hold still at small noise drifts
+            there, so it can be better to end early (ours).
+
     Raises:
-        ValueError: not 1 to 40 steps.
+        ValueError: not 1 to 40 steps, or an end that is neither 0 nor within eps and 80.
     """
     if not 1 <= steps <= MAX_STEPS:
         raise ValueError(f"Use 1 to {MAX_STEPS} steps, not {steps}.")
-    return karras_sigmas(steps + 1)[:-1]
+    if end == 0:
+        return karras_sigmas(steps + 1)[:-1]
+    if not SIGMA_MIN <= end < SIGMA_MAX:
+        raise ValueError(f"The last level must lie between {SIGMA_MIN} and {SIGMA_MAX:g}, or be 0.")
+    return karras_sigmas(max(steps, 2), sigma_min=end)[:steps]
+
+
+def with_skip(f: Callable[[Tensor, float], Tensor], error: float) -> Callable[[Tensor, float], Tensor]:
+    """The map with a level-aware skip, w x + (1 - w) f(x, sigma), w = e^2 / (e^2 + sigma^2) (ours).
+
+    x is the picture with the error sigma, f(x, sigma) the picture with an error of at least e; if the two errors are
+    independent this is the mean of least variance. Where the noise is far above e it is f; where it is far below, x.
+
+    Args:
+        f: (x, sigma) -> picture.
+        error: e, root mean squared error of f at eps, see `standing_error`.
+    """
+
+    def mixed(x: Tensor, sigma: float) -> Tensor:
+        share = error**2 / (error**2 + sigma**2)
+        return share * x + (1 - share) * f(x, sigma)
+
+    return mixed
+
+
+def standing_error(f: Callable[[Tensor, float], Tensor], picture: Tensor, known: Tensor | None = None) -> float:
+    """Root mean squared error of f(y, eps) against y over known pixels: how far f is from holding a picture still.
+
+    Args:
+        picture: (1, C, H, W) in [-1, 1].
+        known: bool (H, W), None for all.
+    """
+    apart = (f(picture, SIGMA_MIN).clamp(-1, 1) - picture).double().square().mean(1)[0]
+    return float((apart if known is None else apart[known]).mean().sqrt())
 
 
 @torch.no_grad()
@@ -111,7 +149,9 @@ def _hole(mask: Tensor, picture: Tensor) -> Tensor:
     return mask
 
 
-def inpaint(f, picture: Tensor, mask: Tensor, steps: int, seeds: Sequence[int], callback=None) -> Restored:
+def inpaint(
+    f, picture: Tensor, mask: Tensor, steps: int, seeds: Sequence[int], callback=None, end: float = 0.0
+) -> Restored:
     """Fill the hole; known pixels stay as they are to the last bit (A is the identity).
 
     Args:
@@ -120,12 +160,13 @@ def inpaint(f, picture: Tensor, mask: Tensor, steps: int, seeds: Sequence[int], 
         mask: bool (H, W) or (B, 1, H, W), True = unknown.
         steps: 1 to 40.
         seeds, callback: see `iterate`.
+        end: see `replacement_sigmas`.
 
     Raises:
         ValueError: a mask of another type or size, or too many steps.
     """
     known = torch.where(_hole(mask, picture), torch.zeros(()), picture)
-    return iterate(f, known, lambda x: torch.where(mask, x, known), replacement_sigmas(steps), seeds, callback)
+    return iterate(f, known, lambda x: torch.where(mask, x, known), replacement_sigmas(steps, end), seeds, callback)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -159,7 +200,7 @@ def gray(x: Tensor) -> Tensor:
     return (to_luma(x)[:, :1] / axis.sum()).expand(x.shape).float().contiguous()
 
 
-def colorize(f, picture: Tensor, steps: int, seeds: Sequence[int], callback=None) -> Restored:
+def colorize(f, picture: Tensor, steps: int, seeds: Sequence[int], callback=None, end: float = 0.0) -> Restored:
     """Make up the two chroma channels; the luma axis is the picture's own, exactly (to float32's rounding).
 
     The result can leave [-1, 1], see `into_gamut`. Args as in `inpaint`; the picture's own chroma is never looked at.
@@ -170,7 +211,7 @@ def colorize(f, picture: Tensor, steps: int, seeds: Sequence[int], callback=None
         return from_luma(torch.cat([luma, to_luma(x)[:, 1:]], 1)).to(picture)
 
     start = from_luma(torch.cat([luma, torch.zeros_like(luma).expand(-1, 2, -1, -1)], 1)).to(picture)
-    return iterate(f, start, replace, replacement_sigmas(steps), seeds, callback)
+    return iterate(f, start, replace, replacement_sigmas(steps, end), seeds, callback)
 
 
 def into_gamut(x: Tensor) -> Tensor:

@@ -41,16 +41,23 @@ class States:
     times: Tensor
 
 
-def open_states(source: str | Path | bytes | BinaryIO) -> States:
+def open_states(source: str | Path | bytes | BinaryIO, most: int = 8 * MAX_NUMBERS) -> States:
     """Trajectories from an NPZ with `states` (trajectories, times, features ...) and perhaps `times` (times,).
 
     Further axes are flattened into the features. Without `times` steps are 1.
+
+    Args:
+        source: a file, or what is in one.
+        most: bytes that the unpacked arrays may have; looked at before anything is unpacked.
 
     Raises:
         UserError: no such file, no numbers, too many, unequal or repeated times, or values that are not finite.
     """
     data = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
+        with zipfile.ZipFile(data) as packed:
+            if sum(entry.file_size for entry in packed.infolist()) > most:
+                raise UserError(f"The arrays have more than {most // 2**20} MB: take fewer trajectories or features.")
         with np.load(data, allow_pickle=False) as archive:
             if "states" not in archive.files:
                 raise UserError('The file has no array "states": save (trajectories, times, features) by that name.')

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -38,12 +38,23 @@ from analysis.koopman.editing import ENCODINGS, REGIONS, EditNumbers
 from analysis.koopman.restoration import MAX_STEPS, HoleNumbers
 from analysis.workbench.session import Session
 from foundation import noise, shapes
+from koopman_core.edm import SIGMA_MIN
 from koopman_core.operator import sigma_of_tau, tau_of_sigma
 
 REFERENCES = ("seed", "scene", "picture")
 FILLING_METHODS = ("iterative", "latent")
+
+
+def _end(sigma: float) -> float:
+    if sigma and not SIGMA_MIN <= sigma <= 79:
+        raise UserError(f"The last noise level must be 0 (as published), or a number from {SIGMA_MIN:g} to 79.")
+    return sigma
+
+
 ImageProgress = Callable[[float, np.ndarray], None]  # share done, and the picture so far
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS, title="The number of steps")]
+End = Annotated[float, AfterValidator(_end), Field(title="The last noise level")]
+_AS_PUBLISHED: dict[str, Any] = {"end": 0.0, "skip": False}
 
 
 # Identity decides equality: comparing arrays gives arrays.
@@ -154,8 +165,11 @@ class InpaintRequest(Request):
         method: "iterative" (algorithm 4) or "latent" (one step, blended in z).
         tau: when "latent" encodes the known picture.
         truth: whether the picture is also the truth inside the hole, so that the result can be measured.
+        end: last noise level of "iterative"; 0 for that of the published grid.
+        skip: whether the map of "iterative" gets the level-aware skip, see `koopman.restoration.with_skip`.
     """
 
+    former: ClassVar = _AS_PUBLISHED
     picture: Image
     mask: Mask
     seed: Seed = 0
@@ -164,6 +178,8 @@ class InpaintRequest(Request):
     method: Annotated[str, Choice(FILLING_METHODS)] = "iterative"
     tau: Annotated[Unit, Field(title="The encoding time")] = 0.5
     truth: bool = True
+    end: End = 0.0
+    skip: bool = False
 
     def check_together(self) -> None:
         """Raises UserError: no hole, or one of another size."""
@@ -177,14 +193,18 @@ class InpaintRequest(Request):
 class ColorizeRequest(Request):
     """Colours for a picture, of which only the luma is looked at.
 
-    Attributes: picture; seed, label of what is made up; steps, 1 to 40; truth = whether its own colours are the truth.
+    Attributes: picture; seed, label of what is made up; steps, 1 to 40; truth = whether its own colours are the truth;
+    end, skip: as in `InpaintRequest`.
     """
 
+    former: ClassVar = _AS_PUBLISHED
     picture: Image
     seed: Seed = 0
     label: Label = -1
     steps: Steps = 20
     truth: bool = True
+    end: End = 0.0
+    skip: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -426,7 +446,10 @@ def inpaint(session: Session, request: InpaintRequest, progress: ImageProgress |
     truth = picture if request.truth else None
     if request.method == "iterative":
         report = _report(progress, request.steps)
-        done = restoration.inpaint(_map(session, label), picture, hole, request.steps, [request.seed], report)
+        f = _map(session, label)
+        f = restoration.with_skip(f, restoration.standing_error(f, given, ~hole)) if request.skip else f
+        done = restoration.inpaint(f, picture, hole, request.steps, [request.seed], report, request.end)
+        done = replace(done, nfe=done.nfe + request.skip)  # one call to see how still f holds
         return _restored(session, done, given, truth, hole)
     with session.lock:
         generated = session.final_latents(request.seed, label)
@@ -445,9 +468,12 @@ def colorize(session: Session, request: ColorizeRequest, progress: ImageProgress
     """Make up colours, luma kept; `progress` as in `inpaint`. Shown pictures are drawn into the gamut."""
     label, picture = session.label(request.label), session.tensor(request.picture)
     report = _report(progress, request.steps)
-    done = restoration.colorize(_map(session, label), picture, request.steps, [request.seed], report)
+    f, grey = _map(session, label), restoration.gray(picture)
+    f = restoration.with_skip(f, restoration.standing_error(f, grey)) if request.skip else f
+    done = restoration.colorize(f, picture, request.steps, [request.seed], report, request.end)
+    done = replace(done, nfe=done.nfe + request.skip)
     everywhere = torch.ones(picture.shape[-2:], dtype=torch.bool)
-    return _restored(session, done, restoration.gray(picture), picture if request.truth else None, everywhere)
+    return _restored(session, done, grey, picture if request.truth else None, everywhere)
 
 
 def _map(session: Session, label: int) -> Callable[[Tensor, float], Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -64,6 +64,7 @@ class Session:
         self.cache = ByteLRU(cache_bytes)
         self.lock = threading.RLock()
         self._means: dict[int, list[Tensor]] = {}
+        self._begun: dict[int, dict[str, Any]] = {}
         self._perceptual: PerceptualDistance | None = None
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -147,11 +148,17 @@ class Session:
     def mean(self, label: int, progress: Progress = None) -> list[Tensor]:
         """Mean of E(x_T) over 1,024 noises of a class, (1, C_l, h_l, w_l) a level; made once, then kept."""
         with self.lock:
-            known = self._means.get(label)
+            known, begun = self._means.get(label), dict(self._begun.get(label, {}))
         if known is None:
-            known = mean_latents(self.model, label, progress=progress, guard=self.lock)
+            try:
+                known = mean_latents(self.model, label, progress=progress, guard=self.lock, begun=begun)
+            except BaseException:  # stopped: the next who asks goes on from here
+                with self.lock:
+                    self._begun[label] = begun
+                raise
             with self.lock:
                 self._means[label] = known
+                self._begun.pop(label, None)
         return known
 
     def reference(

@@ -131,11 +131,6 @@ class World:
                     array.setflags(write=False)
 
     @property
-    def dimension(self) -> int:
-        """Numbers of a frame that carry data."""
-        return int(np.prod(self.shape)) if self.mask is None else int(self.mask.sum())
-
-    @property
     def context_size(self) -> int:
         return self.segments[0].context.shape[1]
 

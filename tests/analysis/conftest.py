@@ -11,16 +11,24 @@ from koopman_core.model import KoopmanDiffusion
 NETWORK = {"resolution": 16, "base": 8, "multipliers": (1, 2), "blocks": 1, "attention": (), "embedding": 16}
 
 
-def random_pair(seed=0, classes=0):
+def random_pair(seed=0, classes=0, network=NETWORK, koopman=None):
+    """A model whose operators and labels matter, and its teacher."""
     torch.manual_seed(seed)
-    teacher = EDM(UNetConfig(classes=classes, **NETWORK)).eval()
+    teacher = EDM(UNetConfig(classes=classes, **network)).eval()
     for p in teacher.parameters():  # EDM starts half of its layers at almost zero: labels would not show
         if p.ndim > 1:
             torch.nn.init.normal_(p, std=0.15)
-    model = KoopmanDiffusion.from_teacher(teacher).eval()
+    model = KoopmanDiffusion.from_teacher(teacher, koopman).eval()
     for operator in model.operators:
         torch.nn.init.normal_(operator.a, std=0.5)
     return model, teacher
+
+
+@pytest.fixture
+def no_backbone(monkeypatch, tmp_path):
+    """No LPIPS, even where this machine has a backbone."""
+    monkeypatch.delenv("KOOPMAN_LPIPS", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
 
 @pytest.fixture(scope="session")

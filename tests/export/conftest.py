@@ -4,14 +4,12 @@ import gzip
 import json
 
 import pytest
-import torch
 
 import koopman_core
 from analysis.export import onnx_graphs, web
 from benchmarks.page import served
-from foundation.unet import UNetConfig
-from koopman_core.edm import EDM
-from koopman_core.model import KoopmanConfig, KoopmanDiffusion
+from koopman_core.model import KoopmanConfig
+from tests.analysis.conftest import random_pair
 
 MODEL = "shapes"
 PATIENCE = 120_000  # ms: other work may have the processor
@@ -24,15 +22,8 @@ NETWORK = {
 
 def random_model(seed=0, classes=3, koopman=None):
     """A model whose operators and labels matter."""
-    torch.manual_seed(seed)
-    teacher = EDM(UNetConfig(classes=classes, **NETWORK)).eval()
-    for p in teacher.parameters():
-        if p.ndim > 1:
-            torch.nn.init.normal_(p, std=0.15)
-    model = KoopmanDiffusion.from_teacher(teacher, koopman or KoopmanConfig()).eval().requires_grad_(False)
-    for operator in model.operators:
-        torch.nn.init.normal_(operator.a, std=0.5)
-    return model, teacher
+    model, teacher = random_pair(seed, classes, NETWORK, koopman)
+    return model.requires_grad_(False), teacher
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,7 @@ def test_pictures_are_pythons(context, address, bench):
         assert np.abs(right.masked.astype(int) - right.full).max() > 20
     go(page, "#explore?seed=7&mode=6,200")
     z = latents(bench, 7, 0.0)
-    mean = bench.model.evolve(bench.session.mean(-1), 1.0, 0.0)
+    mean = bench.model.evolve(bench.mean(-1), 1.0, 0.0)
     pair, place = divmod(200, 16)
     for channel in (2 * pair, 2 * pair + 1):
         z[6][0, channel].view(-1)[place] = mean[6][0, channel].view(-1)[place]

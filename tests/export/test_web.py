@@ -196,7 +196,8 @@ def test_flow_nets_carry_their_weights(site):
     told = json.loads((site.folder / "flow/flow.json").read_text())
     numbers = np.frombuffer((site.folder / "flow/flow.bin").read_bytes(), "<f2")
     at = 0
-    assert {n["name"] for n in told["nets"]} == {p.name.split(".")[0] for p in MODELS_DIR.glob("toy-*.safetensors")}
+    ship = {p.name.split(".")[0] for p in MODELS_DIR.glob("toy-*.safetensors")}
+    assert {n["name"] for n in told["nets"]} == {n for n in ship if not n.endswith("-meanflow")}  # see the test below
     for form in told["nets"]:
         model = flow_core.load(form["name"])
         rows, columns = form["layers"][0]

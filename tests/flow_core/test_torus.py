@@ -39,11 +39,11 @@ def test_the_density_by_images_of_one_turn_at_a_time():
     for k in range(3):
         for i in range(-6, 7):
             for j in range(-6, 7):
-                mean = WORLD.means[k] + 2 * math.pi * torch.tensor([i, j])
+                mean = WORLD.means[k] + 2 * math.pi * torch.tensor([i, j], dtype=torch.float64)
                 s = float(WORLD.stds[k])
                 want = want + WORLD.weights[k] * (-(x - mean).square().sum(1) / (2 * s**2)).exp() / (2 * math.pi * s**2)
     torch.testing.assert_close(WORLD.log_prob(x).exp(), want)
-    turned = x + 2 * math.pi * torch.tensor([2.0, -1.0])
+    turned = x + 2 * math.pi * torch.tensor([2.0, -1.0], dtype=torch.float64)
     torch.testing.assert_close(WORLD.log_prob(turned), WORLD.log_prob(x))
 
 

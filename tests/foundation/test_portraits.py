@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from foundation import portrait_factors, portraits
+from foundation import factor_changes, portrait_factors, portraits
 from foundation.colours import oklab
 
 N = 160
@@ -122,9 +122,7 @@ def test_vary_makes_at_least_the_smallest_change(people, group):
 def test_vary_changes_colours_visibly(people, group):
     changed = portraits.vary(people, group, seed=1)
     name = portraits.FACTOR_GROUPS[group][0]
-    assert (
-        np.linalg.norm(oklab(changed[name]) - oklab(people[name]), axis=1).min() >= portrait_factors.COLOUR_STEP - 1e-5
-    )
+    assert np.linalg.norm(oklab(changed[name]) - oklab(people[name]), axis=1).min() >= factor_changes.COLOUR_STEP - 1e-5
 
 
 def test_coarse_groups_move_the_low_passed_picture_and_fine_ones_the_rest(people, pictures):

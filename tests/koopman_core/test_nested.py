@@ -6,25 +6,18 @@ import scipy.ndimage
 import torch
 
 from foundation.training import TrainingConfig, train
-from foundation.unet import UNetConfig
-from koopman_core.edm import EDM, SIGMA_MIN
+from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.nested import RAMP, blur_at, keep_first, low_pass, rank_shares, start_ramp
 from koopman_core.objective import StudentConfig, StudentTask
-from koopman_core.trajectories import Trajectories, TrajectoryConfig, write_trajectories
+from tests.koopman_core.teachers import teacher_with_trajectories
 
-TINY = UNetConfig(resolution=16, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16)
 BLURS = (3.0, 1.0)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    torch.manual_seed(0)
-    teacher = EDM(TINY).eval()
-    torch.nn.init.normal_(teacher.net.decoder.conv.weight, std=0.1)
-    folder = tmp_path_factory.mktemp("trajectories")
-    write_trajectories(teacher, TrajectoryConfig(count=24, steps=5, shard_size=8, batch=8), folder)
-    return teacher, Trajectories(folder)
+    return teacher_with_trajectories(tmp_path_factory.mktemp("trajectories"), 16)
 
 
 def student_task(world, **config):

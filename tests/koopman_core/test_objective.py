@@ -5,10 +5,10 @@ import torch
 
 from foundation.training import TrainingConfig, train
 from foundation.unet import UNetConfig
-from koopman_core.edm import EDM, SIGMA_MIN
+from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion
 from koopman_core.objective import StudentConfig, StudentTask, lambda1, spread_at_the_end
-from koopman_core.trajectories import Trajectories, TrajectoryConfig, write_trajectories
+from tests.koopman_core.teachers import teacher_with_trajectories
 
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16)
 NO_LPIPS = {"lambda2": 0.0}
@@ -16,12 +16,7 @@ NO_LPIPS = {"lambda2": 0.0}
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    torch.manual_seed(0)
-    teacher = EDM(TINY).eval()
-    torch.nn.init.normal_(teacher.net.decoder.conv.weight, std=0.1)
-    folder = tmp_path_factory.mktemp("trajectories")
-    write_trajectories(teacher, TrajectoryConfig(count=24, steps=5, shard_size=8, batch=8), folder)
-    return teacher, Trajectories(folder)
+    return teacher_with_trajectories(tmp_path_factory.mktemp("trajectories"), 8)
 
 
 def task(world, **config):

@@ -58,7 +58,17 @@ def _half() -> np.ndarray:
     return mask
 
 
-PICTURE, HOLE = png(_scene()), png(_half())
+def _states() -> str:
+    """Six trajectories of a damped turn in three numbers, 12 times, as base64 NPZ."""
+    at, angle = np.arange(12) / 4, np.arange(6)
+    phase = at[None] * 1.5 + angle[:, None]
+    states = np.exp(-0.2 * at)[None, :, None] * np.stack([np.cos(phase), np.sin(phase), 0.3 * np.cos(phase)], -1)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, states=states.astype(np.float32), times=at)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+PICTURE, HOLE, STATES = png(_scene()), png(_half()), _states()
 TRAINING = {"path": "sbcfm", "steps": 25, "width": 16, "seed": 2}
 CROSS = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
 
@@ -157,8 +167,18 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
     ],
     "mask_bands": [
         {"seed": 2, "gains": [0, 1, 1]},
-        {"model": "shapes", "seed": 3, "edges": [0.2, 0.5, 0.8], "gains": [1, 0, 2, 0.5], "order": "abs"},
-        {"model": "cifar10", "seed": 4, "edges": [0.5], "gains": [0.5, 1], "levels": [0, 2]},
+        {"seed": 2, "gains": [0, 1, 1], "ablation": "zero"},
+        {
+            "model": "shapes",
+            "seed": 3,
+            "edges": [0.2, 0.5, 0.8],
+            "gains": [1, 0, 2, 0.5],
+            "order": "abs",
+            "ablation": "zero",
+        },
+        {"model": "cifar10", "seed": 4, "edges": [0.5], "gains": [0.5, 1], "levels": [0, 2], "ablation": "zero"},
+        {"model": "cifar10", "seed": 4, "gains": [1, 0, 1], "ablation": "resample"},
+        Refused("ablation", {"ablation": "median"}),
         Refused("edges", {"edges": [0.9, 0.1]}),
         Refused("gains", {"gains": [1, 1]}),
         Refused("order", {"order": "beta"}),
@@ -174,6 +194,7 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
             "kind": "energy",
             "times": 5,
             "decoded_times": 2,
+            "ablation": "zero",
         },
         {"model": "cifar10", "seeds": [0, 3], "kind": "arc", "times": 6},
         Refused("kind", {"kind": "speed"}),
@@ -182,8 +203,8 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
     ],
     "mode": [
         {"times": 6},
-        {"model": "shapes", "seed": 2, "level": 1, "modes": [0, 7, 40], "tau": 0.5, "times": 5},
-        {"model": "cifar10", "seed": 1, "level": 2, "modes": list(range(0, 200, 5)), "times": 4},
+        {"model": "shapes", "seed": 2, "level": 1, "modes": [0, 7, 40], "tau": 0.5, "times": 5, "ablation": "zero"},
+        {"model": "cifar10", "seed": 1, "level": 2, "modes": list(range(0, 200, 5)), "times": 4, "ablation": "zero"},
         Refused("modes", {"modes": [10**9]}),
         Refused("tau", {"tau": 2}),
     ],
@@ -197,6 +218,7 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
     ],
     "attribution": [
         {"pairs": 8, "rows": ["place", "everything"]},
+        {"pairs": 8, "rows": ["place", "everything"], "measure": "latent"},
         {
             "model": "shapes",
             "pairs": 9,
@@ -206,8 +228,9 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
             "order": "abs",
             "rows": ["background"],
             "seed": 2000000011,
+            "measure": "latent",
         },
-        {"model": "cifar10", "pairs": 8, "rows": ["kind"]},
+        {"model": "cifar10", "pairs": 8, "rows": ["kind"], "measure": "latent"},
         Refused("pairs", {"pairs": 500}),
         Refused("rows", {"rows": ["weather"]}),
         Refused("sigma", {"sigma": 1000}),
@@ -216,6 +239,14 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
         {},
         {"model": "shapes", "seed": 3, "alpha_scale": [0.5, 1, 1], "beta_shift": [0, 0, 2], "levels": [1]},
         {
+            "model": "shapes",
+            "seed": 3,
+            "alpha_scale": [0.5, 1, 1],
+            "beta_shift": [0, 0, 2],
+            "levels": [1],
+            "ablation": "zero",
+        },
+        {
             "model": "cifar10",
             "seed": 2,
             "edges": [0.5],
@@ -223,6 +254,7 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
             "alpha_shift": [0.2, -0.2],
             "beta_scale": [0, 1],
             "tau": 0.3,
+            "ablation": "zero",
         },
         Refused("alpha_scale", {"alpha_scale": [1, 1]}),
         Refused("beta_shift", {"beta_shift": [0, 0, 90]}),
@@ -239,6 +271,12 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
         {"model": "cifar10", "contrast": "", "class_from": 0, "class_to": 5, "strengths": [1.5]},
         Refused("contrast", {"contrast": "weather"}),
         Refused("direction", {"method": "groups", "index": 3, "count": 2}),
+    ],
+    "dynamics": [
+        {"npz": STATES, "rank": 3, "draws": 20},
+        {"npz": STATES, "rank": 2, "held_out": 0, "draws": 10},
+        Refused("npz", {"npz": "no base64!"}),
+        Refused("rank", {"npz": STATES, "rank": 0}),
     ],
     "edit": [
         {},

@@ -45,6 +45,7 @@ EXACT = frozenset(("settings", "nets"))  # everything below is given back as it 
 BY_TYPE = frozenset(("seconds", "usual", "key", "program", "torch", "models"))  # differ from run to run or with files
 BY_KEYS = frozenset(("card",))  # measuring a model adds to its card
 MAY_LACK = frozenset(("lpips",))  # null on a machine without a backbone
+OF_CARD = frozenset(("idle", "idle_bound"))  # what measuring a model puts there
 
 
 def reduced(value: Any, key: str = "", exact: bool = False) -> Any:
@@ -55,6 +56,8 @@ def reduced(value: Any, key: str = "", exact: bool = False) -> Any:
         key: under which it stands.
         exact: whether every text is stored as it is.
     """
+    if key in OF_CARD:
+        return None
     if key in BY_KEYS:
         return {"~keys": sorted(value)}
     if key in BY_TYPE:

@@ -35,6 +35,8 @@ OF_A_MODEL = frozenset(
         "edit",
         "inpaint",
         "colorize",
+        "invert",
+        "direction",
     ]
 )
 DATA, SEA = "KOOPMAN_DATA", "sst"  # the folder with data sets, and what is read of it

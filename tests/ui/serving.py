@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import gradio as gr
@@ -21,17 +21,16 @@ WAIT = 60_000  # milliseconds; a busy machine is slow
 
 
 @contextmanager
-def served(demo: gr.Blocks, public: bool = False) -> Iterator[str]:
-    """The address of a page while it is there, as `--public` serves it or not."""
+def served(demo: gr.Blocks, public: bool = False, frames: Sequence[str] = (), root: str | None = None) -> Iterator[str]:
+    """The address of a page while it is there, with what `--public`, `--frame-from` and `--root-path` ask for."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = limits.restrict(demo, launch_options()) if public else launch_options()
-    _, address, _ = demo.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **options
-    )
+    options = limits.shown_in(limits.restrict(demo, launch_options()) if public else launch_options(), frames)
+    options |= {"server_name": "127.0.0.1", "server_port": port, "root_path": root}
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, **options)
     try:
-        yield address
+        yield f"http://127.0.0.1:{port}/" if root else address
     finally:
         demo.close(verbose=False)
 

@@ -6,6 +6,7 @@ lists, what has no number is null. The work of a call is bounded, and a call tha
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import time
@@ -14,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from analysis.core.errors import UserError
-from analysis.core.fields import whole
+from analysis.core.fields import real, whole
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.nets import TrainRequest
 from analysis.flow.points import Flow2DRequest, LikelihoodRequest
 from analysis.flow.settings import SideBySideRequest
+from analysis.koopman.trajectories import open_states, study
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import QUANTILES, ForecastRequest
@@ -122,6 +124,21 @@ def _flow_images(call: Call) -> dict[str, Any]:
     }
 
 
+def _dynamics(call: Call) -> dict[str, Any]:
+    more = call.more
+    if not isinstance(more["npz"], str):
+        raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz")
+    if len(more["npz"]) > MAX_NPZ:
+        raise UserError(f"The file has more than {MAX_NPZ * 3 // 4 // 2**20} MB: take fewer trajectories or features.")
+    try:
+        data = base64.b64decode(more["npz"], validate=True)
+    except ValueError:
+        raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz") from None
+    rank, draws = whole(more["rank"], 1, 64, "The rank"), whole(more["draws"], 10, 1000, "The number of resamples")
+    share = real(more["held_out"], 0, 0.9, "The share held out")
+    return result_json(study(open_states(data, MAX_UNPACKED), rank, share, draws, progress=call.watch))
+
+
 def _forecast(call: Call) -> dict[str, Any]:
     series, every = call.studio.series, call.more["every_member"]
     result = series.forecast(call.request, FORECAST_SECONDS, call.watch)
@@ -170,6 +187,7 @@ def _describe(call: Call) -> str:
 # The table
 
 MAX_SENT = 256  # images in the steps of one answer
+MAX_NPZ, MAX_UNPACKED = 16 * 2**20, 64 * 2**20  # characters of base64; bytes of the arrays inside
 TRAINING_SECONDS, FORECAST_SECONDS = 60.0, 30.0  # of one call
 
 ENDPOINTS = (
@@ -336,12 +354,13 @@ ENDPOINTS = (
     picture: base64 PNG, JPEG or WebP, at most 16 MB; its central square is brought to the model's size. mask:
     base64 picture, white = UNKNOWN. seed: of what is made up. steps: 1 to 40. method: "iterative" or "latent" (one
     step, the known picture encoded at tau). truth: whether the picture is right inside the hole, too, so that the
-    result can be measured. frames: also give every step. Returns picture, given, frames (base64 PNG), sigma of the
-    steps, nfe (network calls), numbers (psnr in dB over the hole, null where it is infinite since nothing differs;
-    ssim; lpips, null without a backbone), which are null without truth.""",
+    result can be measured. frames: also give every step. end: last noise level, 0 for the published grid. skip: hold
+    the map still at small noise. Returns picture, given, frames (base64 PNG), sigma of the steps, nfe (network calls),
+    numbers (psnr in dB over the hole, null where it is infinite since nothing differs; ssim; lpips, null without a
+    backbone), which are null without truth.""",
         _restored,
         InpaintRequest,
-        "model picture mask seed label steps method tau truth frames",
+        "model picture mask seed label steps method tau truth frames end skip",
         defaults={"frames": False},
     ),
     Endpoint(
@@ -351,7 +370,7 @@ ENDPOINTS = (
     Arguments and result as in /inpaint; truth: whether the picture's own colours are right.""",
         _restored,
         ColorizeRequest,
-        "model picture seed label steps truth frames",
+        "model picture seed label steps truth frames end skip",
         defaults={"frames": False},
     ),
     Endpoint(
@@ -390,6 +409,21 @@ ENDPOINTS = (
         "edges order",
         defaults={"seed": 0, "contrast": "size"},
         limits=(Limit(lambda r: (1 + len(r.transfer)) * len(r.strengths), 27, "Seeds times strengths"),),
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
+        "dynamics",
+        """Exact DMD of trajectories of your own: the activations of a network, the path of a flow, anything.
+
+    npz: base64 of a file by numpy.savez with states (trajectories, times, features), perhaps times (equally spaced); at
+    most 12 MB, 64 MB unpacked. rank: singular vectors at most, 1 to 64. held_out: share of the trajectories to judge
+    by, 0 to 0.9. draws: bootstrap resamples, 10 to 1000. Returns alpha and beta per unit of time with alpha_low,
+    alpha_high, beta_low, beta_high (null for one trajectory), amplitude, captured, singular values, held_out (numbers),
+    errors by predictor (dense, diagonal, identity, best) [time], step, largest (frequency that the step can tell),
+    remarks: what to mistrust.""",
+        _dynamics,
+        arguments="npz rank held_out draws",
+        defaults={"npz": "", "rank": 8, "held_out": 0.25, "draws": 200},
         queue=LONG_QUEUE,
     ),
     Endpoint(

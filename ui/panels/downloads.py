@@ -11,7 +11,6 @@ from analysis.core.errors import UserError
 from analysis.export import files as exports
 from analysis.export import web
 from analysis.export.report import figure_html, picture_report
-from analysis.figures import publication
 from analysis.figures import spectrum as figures
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import TrajectoryRequest
@@ -113,6 +112,8 @@ class Downloads:
 
     def paper_figure(self, paper, level, model, seed, label, **bands) -> str:
         """A figure for a paper, as PDF, drawn from the result itself."""
+        from analysis.figures import publication  # only here: matplotlib takes a while to import
+
         bench, edges, order = self.library.get(model), (bands["low"], bands["high"]), bands["order"]
         if paper == "spectrum":
             entry = self._entry(model, level)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -93,6 +94,35 @@ def waiting(scope: dict, visitor: str) -> int:
     """
     queues = scope["app"].get_blocks()._queue.event_queue_per_concurrency_id.values()
     return sum(event.session_hash == visitor for one in queues for event in one.queue)
+
+
+def unread(scope: dict, visitor: str) -> int:
+    """How many messages for a visitor nobody has read; Gradio keeps all of them, answers too.
+
+    Args:
+        scope: of the ASGI call, within Gradio's app.
+        visitor: name of the session.
+    """
+    messages = scope["app"].get_blocks()._queue.pending_messages_per_session
+    return messages[visitor].qsize() if visitor in messages else 0
+
+
+def take_turns(scope: dict) -> None:
+    """Put the questions that wait into an order in which visitors take turns, the earlier question first.
+
+    Gradio answers in the order of arrival, so that whoever asks sixteen questions at once is served sixteen times
+    before the next visitor once is.
+
+    Args:
+        scope: of the ASGI call, within Gradio's app.
+    """
+    for one in scope["app"].get_blocks()._queue.event_queue_per_concurrency_id.values():
+        turns: Counter[str] = Counter()
+        order = {}
+        for event in one.queue:  # of one visitor, in the order of arrival
+            order[event._id] = turns[event.session_hash], event.enqueue_time
+            turns[event.session_hash] += 1
+        one.queue.sort(key=lambda event, order=order: order[event._id])
 
 
 def queue_of(scope: dict, question: dict[str, Any]) -> str | None:

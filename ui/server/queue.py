@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ui.server.errors import refuse
-from ui.server.gradio_internals import CALL_PATH, JOIN_PATH, queue_of, waiting
+from ui.server.gradio_internals import CALL_PATH, JOIN_PATH, queue_of, take_turns, unread, waiting
 from ui.server.questions import QUESTION
 from ui.theme import script
 
@@ -22,12 +22,15 @@ PRIVATE = {"api_visibility": "private"}
 # questions of one visitor that wait at once; a slider that is moved fast keeps one, another model asks for eleven, and
 # fourteen were counted after four changes of the model within seconds on a slow machine
 WAITING = 16
+UNREAD = 512  # messages that are kept for one visitor; an open page reads them as they come
 QUEUE_HEADER = b"x-studio-queue"  # read by busy.js
 HEAD = f"<script>{script('busy.js')}</script>"
 
 
 class Shares:
     """ASGI middleware: refuses a question of a visitor of whom enough wait, and tells in which queue another one waits.
+
+    Those who wait take turns.
 
     Behind `Questions`, which reads the question.
 
@@ -52,6 +55,9 @@ class Shares:
             return
         if not isinstance(visitor, str) or not visitor:
             visitor = None  # Gradio names each of its questions anew
+        elif unread(scope, visitor) > UNREAD:
+            await refuse(send, 429, f"{UNREAD} messages to you were not read: read the stream of your answers first.")
+            return
         elif self._entering[visitor] + waiting(scope, visitor) >= self.most:
             await refuse(
                 send, 429, f"{self.most} of your questions are waiting already: ask again when some are answered."
@@ -68,6 +74,7 @@ class Shares:
         try:
             await self.app(scope, receive, with_queue)
         finally:
+            take_turns(scope)
             self._entering[visitor] -= 1
             if not self._entering[visitor]:
                 del self._entering[visitor]

@@ -351,7 +351,11 @@ class RestoreTab:
         return {self.controls.chooser_box: gr.update(visible=origin == "picture")}
 
     def fill(self, request: InpaintRequest | ColorizeRequest) -> dict:
-        """A restoration as values of the controls."""
+        """A restoration as values of the controls. Raises UserError: what the tab has no control for."""
+        if request.end or request.skip:
+            raise UserError(
+                "This restoration ends early or holds its map still, which the tab cannot show: ask /recipe."
+            )
         c, filling = self.controls, isinstance(request, InpaintRequest)
         task, method = ("inpaint", request.method) if filling else ("colorize", "iterative")
         there = self.of_task(task, method)

@@ -16,18 +16,14 @@ from koopman_core.model import KoopmanConfig, KoopmanDiffusion
 from koopman_core.operator import sigma_of_tau
 from tests.analysis.conftest import random_pair
 
+pytestmark = pytest.mark.usefixtures("no_backbone")
+
 
 @pytest.fixture(scope="module")
 def bench():
     bench = Workbench(*random_pair())
     bench.model.card = {"data": {"spec": "shapes", "name": "shapes"}}
     return bench
-
-
-@pytest.fixture(autouse=True)
-def no_backbone(monkeypatch, tmp_path):
-    monkeypatch.delenv("KOOPMAN_LPIPS", raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
 
 def recorder():

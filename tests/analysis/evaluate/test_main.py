@@ -19,11 +19,7 @@ from foundation import noise
 from foundation.randomness import FIRST_SEED
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 
-
-@pytest.fixture(autouse=True)
-def no_backbone(monkeypatch, tmp_path):
-    monkeypatch.delenv("KOOPMAN_LPIPS", raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("no_backbone")
 
 
 def spread(x):
@@ -89,7 +85,7 @@ def test_every_part_goes_on_the_page_once_and_in_order(models, tmp_path, capsys)
     above.parent.mkdir()
     above.write_text("# Results\n\nBy hand.\n")
     counts = {"fidelity": "seeds=1", "bands": "band-seeds=2", "attribution": "scenes=8", "linearity": "trajectories=2"}
-    counts["editing"] = "pairs=2"
+    counts |= {"editing": "pairs=2", "edit-choice": "curve-pairs=2"}
     arguments = ["hkd", "--model", "shapes", "--models", str(tmp_path / "m"), "--results", str(page), "--write"]
     arguments += [f"--{c}" for c in counts.values()]
     shutil.copytree(models, tmp_path / "m")

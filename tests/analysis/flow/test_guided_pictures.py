@@ -75,11 +75,13 @@ def test_a_net_of_mean_velocities_is_a_choice_beside_the_others(tmp_path):
 
 
 def test_a_sweep_over_scales(bench):
-    swept = bench.guidance_sweep(GuidanceSweepRequest(ASKED, scales=(0.0, 1.0, 2.5)))
-    assert swept.pictures.shape == (3, 2, 16, 16, 3) and swept.nfe.tolist() == [8, 4, 8]
-    np.testing.assert_array_equal(swept.pictures[2], bench.flow_pictures(ASKED).pictures)
+    late = dataclasses.replace(ASKED, guidance_from=0.5)
+    swept = bench.guidance_sweep(GuidanceSweepRequest((ASKED, late), scales=(0.0, 1.0, 2.5)))
+    assert swept.pictures.shape == (2, 3, 2, 16, 16, 3) and swept.nfe.tolist() == [[8, 4, 8], [6, 4, 6]]
+    np.testing.assert_array_equal(swept.pictures[0, 2], bench.flow_pictures(ASKED).pictures)
+    np.testing.assert_array_equal(swept.pictures[1, 2], bench.flow_pictures(late).pictures)
     same = 0.0 if swept.measure == "LPIPS" else np.inf
-    assert (swept.distance[1] == same).all() and (swept.distance[2] != same).all()
+    assert (swept.distance[:, 1] == same).all() and (swept.distance[:, 2] != same).all()
 
 
 @pytest.mark.parametrize("changes,field", [
@@ -90,8 +92,10 @@ def test_refusals(changes, field):
     with pytest.raises(UserError) as e:
         dataclasses.replace(ASKED, **changes)
     assert (e.value.field or "") == field
-    with pytest.raises(UserError, match="choose a class|choose one"):
-        GuidanceSweepRequest(FlowPicturesRequest(), scales=(1.0,))
+    for settings in ((FlowPicturesRequest(),), (ASKED, dataclasses.replace(ASKED, seeds=(1, 2)))):
+        with pytest.raises(UserError) as e:
+            GuidanceSweepRequest(settings, scales=(1.0,))
+        assert e.value.field == "settings"
 
 
 def test_a_recipe_says_guidance_only_where_there_is_some():

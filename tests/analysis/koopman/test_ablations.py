@@ -65,6 +65,23 @@ def test_the_mean_is_that_of_single_noises_and_evolves_with_them(model, monkeypa
         mean_latents(model, count=0)
 
 
+def test_a_mean_that_was_stopped_goes_on_with_the_same_bits(model, monkeypatch):
+    monkeypatch.setattr(ablations, "BATCH", 3)
+    encoded, true = [], model.encode
+
+    def stop(share, _):
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    begun = {}
+    with pytest.raises(KeyboardInterrupt):
+        mean_latents(model, count=10, progress=stop, begun=begun)
+    monkeypatch.setattr(model, "encode", lambda x, *more: encoded.append(len(x)) or true(x, *more))
+    again = mean_latents(model, count=10, begun=begun)
+    assert encoded == [3, 1]
+    assert all(torch.equal(a, b) for a, b in zip(again, mean_latents(model, count=10), strict=True))
+
+
 def test_a_mean_is_of_one_class(classed):
     of_class = mean_latents(classed, 2, count=3)
     wanted = latents(classed, range(ablations.MEAN_SEED, ablations.MEAN_SEED + 3), 2)

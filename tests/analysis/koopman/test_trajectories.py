@@ -147,6 +147,8 @@ def test_files(tmp_path, capsys):
     for source in (tmp_path / "c.npz", tmp_path / "missing.npz", b""):
         with pytest.raises(UserError):
             open_states(source)
+    with pytest.raises(UserError, match="MB"):
+        open_states(path, most=1000)
     for values in ({"rank": 0}, {"held_out": 0.95}, {"draws": 1}):
         with pytest.raises(UserError):
             study(States(torch.from_numpy(linear()), torch.from_numpy(TIMES)), **values)

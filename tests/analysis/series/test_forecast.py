@@ -14,6 +14,7 @@ from flow_core.samplers import METHODS, Diverged
 from flow_core.series.model import SeriesModel
 from tests.analysis.series.forecasts import bench_on, field
 from tests.analysis.series.tiny_worlds import line, random_model, torus
+from tests.refusals import refuses
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def test_the_list_is_what_can_be_read_and_known_worlds_come_first(bench):
     assert [m.name for m in bench.models] == ["lorenz", "alanine", "field", "small"]
     assert [m.title for m in bench.models] == ["Lorenz-63", "Small world", "Small field", "Small world"]
     assert bench.info("").name == "lorenz" and bench.info("small").world == "small" and bench.info("small").needs == ""
-    with pytest.raises(UserError, match="lorenz, alanine, field, small"):
+    with refuses("model", "lorenz, alanine, field, small"):
         bench.info("../small")
 
 

@@ -12,6 +12,7 @@ from analysis.series.long_run import LongRunRequest
 from flow_core.series.scores import wasserstein_1d
 from tests.analysis.series.forecasts import bench_on
 from tests.analysis.series.tiny_worlds import line, torus
+from tests.refusals import refuses
 
 
 @pytest.fixture(scope="module")
@@ -94,5 +95,5 @@ def test_a_run_can_be_stopped(bench):
 
     with pytest.raises(KeyboardInterrupt):
         bench.long_run(LongRunRequest("small", 64), stop)
-    with pytest.raises(UserError, match="series model"):
+    with refuses("model"):
         bench.long_run(LongRunRequest("x"))

@@ -149,6 +149,21 @@ def test_a_mean_is_made_once_a_class_and_not_under_the_lock(monkeypatch):
         torch.testing.assert_close(found, z.mean(0, keepdim=True), atol=1e-5, rtol=1e-4)
 
 
+def test_a_mean_that_ran_out_of_time_goes_on(monkeypatch):
+    monkeypatch.setattr(ablations, "BATCH", 256)
+    bench, shares = Workbench(random_pair()[0]), []
+
+    def impatient(share, _):
+        shares.append(share)
+        if len(shares) == 3:
+            raise UserError("This takes longer than that.")
+
+    with pytest.raises(UserError):
+        bench.mean(-1, impatient)
+    bench.mean(-1, impatient)
+    assert shares == [0.25, 0.5, 0.75, 1.0]
+
+
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda r: type(r).__name__)
 def test_settings_from_before_mean_zero_and_are_written_as_they_were(request_):
     assert request_.ablation == "mean" and request_.as_settings()["ablation"] == "mean"

@@ -15,6 +15,9 @@ from analysis.workbench.workbench import Workbench
 from foundation import noise, shapes
 from foundation.pictures import to_bytes
 from koopman_core.edm import SIGMA_MAX
+from tests.refusals import refuses
+
+pytestmark = pytest.mark.usefixtures("no_backbone")
 
 ALL = {"edges": (1 / 3, 2 / 3), "bands": (0, 1, 2)}
 
@@ -28,12 +31,6 @@ def bench(models):
 @pytest.fixture(scope="module")
 def many(models):
     return Workbench(ModelLibrary(models).get("many").model, None, "many")
-
-
-@pytest.fixture(autouse=True)
-def no_backbone(monkeypatch, tmp_path):
-    monkeypatch.delenv("KOOPMAN_LPIPS", raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
 
 def scene(number=3):
@@ -240,7 +237,7 @@ def test_classes(many):
 
 
 def test_what_a_model_cannot_do(bench, many):
-    with pytest.raises(UserError, match="no teacher"):
+    with refuses("encoding"):
         many.edit(EditRequest(1, encoding="ode"))
     large = shapes.images([0], 32)[0]
     for ask, request in (
@@ -248,5 +245,5 @@ def test_what_a_model_cannot_do(bench, many):
         (bench.inpaint, InpaintRequest(large, np.ones((32, 32)))),
         (bench.colorize, ColorizeRequest(large)),
     ):
-        with pytest.raises(UserError, match="16 x 16"):
+        with refuses("picture", "16 x 16"):
             ask(request)

@@ -15,16 +15,12 @@ from foundation.pictures import to_bytes
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
 
+pytestmark = pytest.mark.usefixtures("no_backbone")
+
 
 @pytest.fixture(scope="module")
 def bench():
     return Workbench(*random_pair())
-
-
-@pytest.fixture(autouse=True)
-def no_backbone(monkeypatch, tmp_path):
-    monkeypatch.delenv("KOOPMAN_LPIPS", raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
 
 def picture(seed=1):

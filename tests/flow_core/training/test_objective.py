@@ -60,7 +60,8 @@ def test_pairs_begin_at_the_source():
         flow = FlowConfig(path, 0.0, predicts=predicts)
         made = toy_task(toy("moons"), flow, PointConfig(width=4, depth=1), source=source)
         x0, x1, *_ = made.draw(0, 40, torch.Generator().manual_seed(0))
-        assert bool((x0[:, 0].abs() > 5).all()) and float(x1[:, 0].abs().max()) < 5
+        assert float((x0[:, 0].abs() - 6).abs().max()) < 0.5 and float(x0[:, 1].abs().max()) < 0.5
+        assert float((x1[:, 0].abs() - 6).abs().min()) < float((x1[:, 0].abs() - 6).abs().max()) - 1
         assert made.model.flow.source == "two" and made.model.flow.source_std == pytest.approx(18.01**0.5, rel=1e-3)
         if path == "otcfm":  # transport from there: sides do not cross
             left, right = x1[x0[:, 0] < 0, 0], x1[x0[:, 0] > 0, 0]

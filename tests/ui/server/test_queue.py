@@ -15,6 +15,7 @@ from gradio_client import Client
 
 from tests.ui.serving import on_page, served
 from tests.ui.test_browser import wait_for
+from ui.server import queue as visitors
 from ui.server.queue import HEAD, JOIN_PATH, MODEL_QUEUE, WAITING
 
 LINE = "() => document.querySelector('.ks-busy')?.textContent"
@@ -104,6 +105,37 @@ def test_one_visitor_fills_a_share_and_the_others_are_served(page):
     held.free()
     assert asked.result(timeout=60) == 5 and len(held.begun) == WAITING + 2
     assert join(address, "greedy")[0] == 200
+
+
+def test_a_quiet_visitor_waits_for_one_turn_of_one_that_floods(page):
+    address, held = page
+    join(address, "first")
+    until(lambda: held.begun)
+
+    def ask(visitor: str, x: float) -> None:
+        body = json.dumps({"data": [x], "fn_index": 0, "session_hash": visitor}).encode()
+        assert post(address, body)[0] == 200
+
+    many = [x / 10 for x in range(WAITING)]
+    for x in many:
+        ask("greedy", x)
+    ask("quiet", 7)
+    ask("quiet", 8)
+    ask("other", 9)
+    held.free()
+    until(lambda: len(held.begun) == WAITING + 4)
+    assert held.begun == [1, many[0], 7, 9, many[1], 8, *many[2:]]
+
+
+def test_answers_that_nobody_reads_are_not_piled_up(page, monkeypatch):
+    address, held = page
+    held.free()
+    monkeypatch.setattr(visitors, "UNREAD", 20)
+    until(lambda: "not read" in str(join(address, "deaf", 1)[1]))
+    assert join(address, "deaf", 1)[0] == 429 and join(address, "hears", 1)[0] == 200
+    with urllib.request.urlopen(f"{address}gradio_api/queue/data?session_hash=deaf", timeout=60) as stream:
+        stream.read()
+    assert join(address, "deaf", 1)[0] == 200
 
 
 def test_a_share_is_kept_also_by_questions_that_come_at_once(page):
