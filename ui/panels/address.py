@@ -94,7 +94,9 @@ class Address:
         view = asked.get("v", "")
         if view in VIEWS:
             out[self.page.opener] = opening(view)
-        return {**out, source.moves: int(moves or 0) + 1} if bar else out
+        if bar:
+            out[source.moves] = int(moves or 0) + 1
+        return out or gr.skip()
 
 
 def build_address(page: Page) -> Address:
