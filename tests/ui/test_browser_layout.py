@@ -17,7 +17,7 @@ EFFECT = {
     "watch": "#player .ks-main", "modes": "#plane", "bands": "#triptych", "surgery": "#surgery-pictures",
     "over-time": "#effect-bands", "linear": ".ks-stage", "carry": ".ks-stage", "edit": "#edit-pictures",
     "restore": "#restore-result", "compare": "#compare-pictures", "grid": "#grid-page", "flow": "#flow-player",
-    "train": "#flow-paper", "sweep": ".ks-stage", "images": "#images-none", "images-sweep": "#images-none",
+    "train": "#flow-paper", "sweep": ".ks-stage", "images": "#images-player", "images-sweep": ".ks-stage",
     "series": ".ks-stage", "free": ".ks-stage",
 }  # fmt: skip
 # of every control that is seen in this view: its name, and the share of the effect's box on the screen once it is

@@ -82,7 +82,8 @@ class Address:
         asked, source = dict(parse_qsl(text.lstrip("#"))), self.page.work.source
         out: dict = {}
         model, seed = asked.get("m", source.start[0]), asked.get("s", str(source.start[1]))
-        if model in self.library.names() and seed.isdecimal() and usable_seed(int(seed)):
+        known = model in self.library.names() and seed.isdecimal() and usable_seed(int(seed))
+        if bar := known and not {"m", "s"}.isdisjoint(asked):
             classes = list(self.library.get(model).classes)
             label = classes.index(asked["c"]) if asked.get("c") in classes else NO_CLASS
             out = source.moved(self.library, model, int(seed), label)
@@ -93,7 +94,9 @@ class Address:
         view = asked.get("v", "")
         if view in VIEWS:
             out[self.page.opener] = opening(view)
-        return {**out, source.moves: int(moves or 0) + 1} if "m" in asked or "s" in asked else out
+        if bar:
+            out[source.moves] = int(moves or 0) + 1
+        return out or gr.skip()
 
 
 def build_address(page: Page) -> Address:
