@@ -361,6 +361,12 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
         Refused("drawing", {"density": "drawn"}),
         Refused("net", {"net": "trained-0000000000000000-25"}),
     ],
+    "likelihood": [
+        {"net": "oracle", "point": [4, 1], "steps": 8},
+        {"point": [-3.5, 3.5], "steps": 16},
+        Refused("point", {"point": [0, 1e9]}),
+        Refused("steps", {"steps": 65}),
+    ],
     "train_toy": [
         {"steps": 25, "width": 16},
         {"density": "drawn", "drawing": CROSS, "path": "otcfm", "steps": 50, "width": 32, "seed": 3},
