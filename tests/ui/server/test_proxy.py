@@ -23,7 +23,7 @@ from gradio_client import Client
 from PIL import Image
 
 import app
-from tests.ui.serving import WAIT, page_of, served
+from tests.ui.serving import WAIT, open_view, page_of, served
 from tests.ui.test_browser import wait_for
 from ui.api.endpoints import add_endpoints
 
@@ -83,7 +83,7 @@ def behind(nginx, library, tmp_path_factory):
     """Addresses of the page behind nginx: one that takes the path away, and one that passes it on."""
     folder = tmp_path_factory.mktemp("nginx")
     stripped, whole = free_ports(2)
-    demo, page = page_of(library, "generate", "restore")
+    demo, page = page_of(library, "generate", "spectrum", "restore")
     with demo:
         add_endpoints(page.work.studio)
     with served(demo, root=ROOT) as address:
@@ -135,12 +135,15 @@ def test_the_page_works_there(behind, kind, browser):
     page.on("pageerror", lambda e: complaints.append(str(e)))
     page.on("response", lambda r: asked.append((r.status, r.url)))
     page.goto(behind[kind])
-    page.wait_for_selector("#player .ks-curve .main-svg")  # a plot
+    page.wait_for_selector("#hero img", state="attached")
+    open_view(page, "bands")
+    wait_for(page, "() => document.querySelector('#plane .ks-plot')?._fullData?.length >= 3")  # a plot
+    open_view(page, "watch")
     before = page.locator("#hero img").get_attribute("src")
     page.locator("#seed input").fill("11")
     page.locator("#seed input").press("Enter")
     wait_for(page, "old => document.querySelector('#hero img').src !== old", before)
-    page.get_by_role("tab", name="Restore").click()
+    open_view(page, "restore")
     page.locator("#restore-origin input[value=photograph], #restore-origin input").last.check()
     buffer = io.BytesIO()
     Image.fromarray(np.full((40, 40, 3), (250, 10, 10), np.uint8)).save(buffer, "PNG")
@@ -196,11 +199,11 @@ def test_a_page_elsewhere_shows_it_when_it_may(library, browser, course, public)
     with served(demo, public=public, frames=[course]) as address:
         page.goto(f"{course}/?{address}")
         inside = page.frame_locator("iframe")
-        inside.locator("#hero img").wait_for()
+        inside.locator("#hero img").wait_for(state="attached")
         before = inside.locator("#hero img").get_attribute("src")
         inside.locator("#seed input").fill("11")
         inside.locator("#seed input").press("Enter")
-        inside.locator("#hero", has_text="seed 11").wait_for()
+        inside.locator("#hero", has_text="seed 11").wait_for(state="attached")
         assert inside.locator("#hero img").get_attribute("src") != before and refused == []
     page.close()
 
