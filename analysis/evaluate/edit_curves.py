@@ -190,7 +190,7 @@ def card_figures(c: Choice) -> dict:
     }  # fmt: skip
 
 
-@part("hkd", "edit-choice", 8, "curve-pairs", 100, 2, 100_000)
+@part("hkd", "edit-choice", 8, "curve-pairs", 100, 2, 100_000, on_request=True)
 def edit_choice(job: Job) -> Outcome:
     """Curves of detail against layout, and the default bands and time."""
     pairs = [(FIRST_SEED + 2 * i, FIRST_SEED + 2 * i + 1) for i in range(job.count)]
