@@ -21,7 +21,8 @@ from ui.server.startup import DEFAULT_SEED
 from ui.source import Workspace
 from ui.theme import STYLE_SHEET, script, theme
 
-SCRIPTS = f"<script>{script('workspaces.js')}</script>"
+# the style sheet once more, as it is: Gradio moves what stands within @media below its own elements
+PARTS = f"<style>{STYLE_SHEET.read_text(encoding='utf-8')}</style><script>{script('workspaces.js')}</script>"
 QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
 
 
@@ -53,7 +54,7 @@ def launch_options() -> dict:
     return {
         "theme": theme(),
         "css_paths": [str(STYLE_SHEET)],
-        "head": HEAD + SCRIPTS,
+        "head": HEAD + PARTS,
         "share": False,
         "ssr_mode": False,
         "mcp_server": False,

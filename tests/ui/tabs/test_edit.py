@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.koopman.editing import EditNumbers
+from analysis.koopman.editing import ENCODINGS, EditNumbers
 from analysis.recipes import recipe
 from analysis.workbench.editing import EditRequest, EditResult
 from ui.components import history
@@ -245,7 +245,9 @@ def test_the_defaults_are_the_analysis_own(tab):
 
 def test_only_seeds_have_other_encodings(tab):
     encodings = {r: tab.of_reference(r)["encoding"] for r in ("seed", "scene", "picture")}
-    assert [len(e["choices"]) for e in encodings.values()] == [3, 1, 1] and encodings["scene"]["value"] == "noise"
+    names = {r: {name for _, name in e["choices"]} for r, e in encodings.items()}
+    assert names["seed"] == set(ENCODINGS) and names["scene"] == names["picture"] == {"noise", "inversion"}
+    assert encodings["scene"]["value"] == "noise"
 
 
 def test_changed_names_one_setting():
