@@ -235,8 +235,9 @@ def _lay_out(first: dict, work: Workspace, views: Views) -> GenerateControls:
             gr.HTML(heading("How it works", "each box opens"))
             pipeline = gr.HTML(first["pipeline"], js_on_load=script("pipeline.js"), elem_id="pipeline")
         with group():
-            gr.HTML(heading("Keep", "the picture, or the way to it"))
+            gr.HTML(heading("Keep", "this picture"))
             save_picture = save_bar(first["save_picture"], elem_id="keep-picture")
+            gr.HTML(heading("Keep", "the way from noise to it"))
             save_path = save_bar(first["save_path"], elem_id="keep-trajectory")
         with gr.Accordion("About this model", open=False, elem_id="about"):
             about = gr.HTML(first["about"])
