@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ class FlowPicturesRequest(FlowSetting):
     """
 
     SHARED: ClassVar[tuple[str, ...]] = ("data", "label", "seeds", "grid")
-    LATER: ClassVar[dict[str, Any]] = {"guidance": 1.0, "guidance_from": 0.0, "guidance_to": 1.0}
+    former: ClassVar = {"guidance": 1.0, "guidance_from": 0.0, "guidance_to": 1.0}
     data: Annotated[str, Field(max_length=64)] = "shapes"
     path: Annotated[str, Choice(IMAGE_PATHS)] = "idff"
     sampler: Sampler = "euler"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -80,7 +80,7 @@ class Flow2DRequest(FlowSetting):
     """
 
     SHARED: ClassVar[tuple[str, ...]] = ("density", "drawing", "seed", "points", "grid", "source", "source_drawing")
-    LATER: ClassVar[dict[str, Any]] = {"source": NORMAL, "source_drawing": None}
+    former: ClassVar = {"source": NORMAL, "source_drawing": None}
     density: DensityName = "8gaussians"
     drawing: Drawing = None
     path: PathName = "idff"

@@ -25,11 +25,9 @@ class FlowSetting(Request):
 
     Attributes:
         SHARED: fields in which all of them agree: chosen once, above them.
-        LATER: fields that came after the first recipes, and what a recipe without them means.
     """
 
     SHARED: ClassVar[tuple[str, ...]] = ()
-    LATER: ClassVar[dict[str, Any]] = {}
     sampler: str
     nfe: int
     gamma1: float

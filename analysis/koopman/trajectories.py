@@ -20,7 +20,6 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from analysis.core.errors import UserError
@@ -220,6 +219,8 @@ def _resampled(
         rows = torch.randint(count, (count,), generator=generator)
         found = exact_dmd(small[rows], times, small.shape[2]).eigenvalues.numpy()
         if len(found):
+            from scipy.optimize import linear_sum_assignment  # only here: the page opens without scipy
+
             mine, theirs = linear_sum_assignment(np.abs(wanted[:, None] - found[None]))
             out[i, mine] = found[theirs]
         if progress is not None and i % 10 == 9:

@@ -133,10 +133,8 @@ def settings_of(kind: str, request: Request) -> dict[str, Any]:
     """
     if not isinstance(request, SideBySideRequest):
         return {"kind": kind, **request.as_settings()}
-    shared, later = BESIDE[kind].SHARED, BESIDE[kind].LATER
+    shared = BESIDE[kind].SHARED
     each = [s if s is None else s.as_settings() for s in request.settings]
-    # what came later is said where it differs from what recipes meant before
-    each = [s and {k: v for k, v in s.items() if k not in later or v != later[k]} for s in each]
     first = next(s for s in each if s is not None)
     return {
         "kind": kind,
@@ -162,16 +160,16 @@ def request_of(settings: Any) -> tuple[str, Request]:
 
 
 def _beside(kind: str, values: dict[str, Any]) -> SideBySideRequest:
-    cls, names, later = BESIDE[kind], BESIDE[kind].SHARED, BESIDE[kind].LATER
+    cls, names, former = BESIDE[kind], BESIDE[kind].SHARED, BESIDE[kind].former
     each = values.pop("settings", None)
     if not isinstance(each, list) or any(s is not None and not isinstance(s, dict) for s in each):
         raise UserError("The settings must be a list of settings, or null where a place is empty.", "settings")
-    values = {k: v for k, v in later.items() if k in names} | values
+    values = {k: v for k, v in former.items() if k in names} | values
     if values.keys() != set(names):
         raise UserError(f"Settings beside each other share exactly {', '.join(names)}: give these once.", "settings")
     if any(s is not None and s.keys() & set(names) for s in each):
         raise UserError(f"Settings beside each other share {', '.join(names)}: leave these out of each.", "settings")
-    return SideBySideRequest(tuple(None if s is None else cls.from_settings({**later, **values, **s}) for s in each))
+    return SideBySideRequest(tuple(None if s is None else cls.from_settings({**values, **s}) for s in each))
 
 
 def recipe_of(request: Request, checksums: Mapping[str, str], teacher: str | None = None) -> Recipe:

@@ -85,7 +85,7 @@ def test_every_part_goes_on_the_page_once_and_in_order(models, tmp_path, capsys)
     above.parent.mkdir()
     above.write_text("# Results\n\nBy hand.\n")
     counts = {"fidelity": "seeds=1", "bands": "band-seeds=2", "attribution": "scenes=8", "linearity": "trajectories=2"}
-    counts |= {"editing": "pairs=2", "edit-choice": "curve-pairs=2"}
+    counts |= {"editing": "pairs=2"}
     arguments = ["hkd", "--model", "shapes", "--models", str(tmp_path / "m"), "--results", str(page), "--write"]
     arguments += [f"--{c}" for c in counts.values()]
     shutil.copytree(models, tmp_path / "m")

@@ -97,7 +97,10 @@ def test_every_field_of_a_request_is_in_its_recipe(bench):
     for name, request in REQUESTS.items():
         settings = json.loads(recipes.to_json(recipes.describe(request, bench)))["settings"]
         assert settings.pop("kind") == name.split()[0] and hasattr(Workbench, name.split()[0])
-        assert settings.keys() == {f.name for f in dataclasses.fields(request)}
+        names = {f.name for f in dataclasses.fields(request)}
+        untouched = {name for name, value in request.former.items() if name not in settings}
+        assert settings.keys() | untouched == names and not settings.keys() & untouched
+        assert recipes.request_of({"kind": name.split()[0], **settings})[1].as_settings() == settings
 
 
 def test_other_weights_are_refused(bench, models):

@@ -105,7 +105,7 @@ def test_every_field_of_a_question_is_in_its_recipe(benches):
         for one in each:
             if one is not None:
                 assert not settings.keys() & one.keys()
-                fields, later = {f.name for f in dataclasses.fields(cls)}, getattr(cls, "LATER", {})
+                fields, later = {f.name for f in dataclasses.fields(cls)}, cls.former
                 assert {*settings, *one} | later.keys() == fields
                 # what came after the first recipes is there where it says something else than they meant
                 assert not any(k in later and v == later[k] for k, v in (settings | one).items())

@@ -142,7 +142,7 @@ def test_a_bomb_costs_no_more_than_its_header():
     data = bomb()
     assert len(data) < 25_000
     tracemalloc.start()
-    with warnings.catch_warnings(), pytest.raises(UserError, match="more than 25 megapixels"):
+    with warnings.catch_warnings(), pytest.raises(UserError, match="megapixels"):
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         open_picture(data, 32)
     peak = tracemalloc.get_traced_memory()[1]

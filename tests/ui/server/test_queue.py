@@ -103,7 +103,8 @@ def test_one_visitor_fills_a_share_and_the_others_are_served(page):
     assert modest.predict(7, api_name="/quick") == 7
     asked = modest.submit(5, api_name="/slow")
     held.free()
-    assert asked.result(timeout=60) == 5 and len(held.begun) == WAITING + 2
+    assert asked.result(timeout=60) == 5
+    until(lambda: len(held.begun) == WAITING + 2)  # turns are taken: some of the greedy ones' come after
     assert join(address, "greedy")[0] == 200
 
 
