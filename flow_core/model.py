@@ -75,6 +75,13 @@ class FlowConfig:
         if not 1e-3 <= self.data_std <= 1e3:
             raise ValueError(f"data_std must be from 0.001 to 1000, not {self.data_std!r}.")
 
+    def to_dict(self) -> dict:
+        """Plain types, for JSON; noise as the source is not mentioned, as in files from before the choice."""
+        values = asdict(self)
+        if self.source == NORMAL:
+            del values["source"], values["source_std"]
+        return values
+
     def make_path(self) -> Path:
         return make_path(self.path, self.sigma, self.coupling)
 
@@ -172,7 +179,7 @@ def save_tensors(model: FlowModel, state: dict[str, Tensor], path: str | FilePat
     """Write weights (an EMA) under the model's configuration and card; `load` reads them back."""
     c = model.config
     network = {"unet": c.to_dict()} if isinstance(c, UNetConfig) else {NETWORKS[type(c)]: asdict(c)}
-    config = {"flow": asdict(model.flow), **network}
+    config = {"flow": model.flow.to_dict(), **network}
     checkpoints.save(path, state, kind=KIND, config=config, card=model.card, dtype=dtype)
 
 

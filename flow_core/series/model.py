@@ -327,7 +327,7 @@ def save(model: SeriesModel, path: str | FilePath, card: dict | None = None) -> 
     """Write a model with its card, in float32: a deterministic world shows the rounding of float16."""
     if card is not None:
         model.card = card
-    config = {"flow": asdict(model.flow), "points": asdict(model.config), "series": asdict(model.frame)}
+    config = {"flow": model.flow.to_dict(), "points": asdict(model.config), "series": asdict(model.frame)}
     checkpoints.save(path, model.state_dict(), kind=KIND, config=config, card=model.card)
 
 

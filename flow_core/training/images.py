@@ -155,7 +155,7 @@ def run_images(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
             save_grid(out / "samples" / f"{images:09d}.png", made)
 
     # the start belongs to it: a card must not name another than the one that the run began with
-    identity = {"task": "images", "network": network.to_dict(), "flow": asdict(model.flow), "start": start}
+    identity = {"task": "images", "network": network.to_dict(), "flow": model.flow.to_dict(), "start": start}
     result = train(
         task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, on_sample=sheet, quiet=quiet
     )

@@ -123,7 +123,7 @@ def run_toy(config: Path, overrides: list[str], *, resume: bool, quiet: bool) ->
         }  # fmt: skip
         save_tensors(model, {k.removeprefix("model."): v for k, v in ema.items()}, out / "flow.safetensors")
 
-    identity = {"network": asdict(s["network"]), "flow": asdict(model.flow), "task": "toy"}
+    identity = {"network": asdict(s["network"]), "flow": model.flow.to_dict(), "task": "toy"}
     result = train(task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, quiet=quiet)
     model.load_state_dict({k.removeprefix("model."): v for k, v in result.ema.items()})
     fit = toy_fit(model.eval(), density, source)

@@ -118,7 +118,7 @@ def run_series(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
         series_model.save(model, out / "series.safetensors")
         model.load_state_dict(kept)
 
-    identity = {"task": "series", "network": asdict(s["network"]), "flow": asdict(model.flow)}
+    identity = {"task": "series", "network": asdict(s["network"]), "flow": model.flow.to_dict()}
     identity |= {"frame": asdict(model.frame) | {"field": list(model.frame.field)}}  # as JSON gives it back
     result = train(task, s["training"], out, identity=identity, resume=resume, on_checkpoint=export, quiet=quiet)
     fill(result.ema, result.images, result.seconds)
