@@ -31,7 +31,7 @@ def played(page) -> None:
     wait_for(
         page,
         """() => { const film = document.querySelector('#player .ks-player');
-          return film && film.dataset.level === '17' && film.dataset.playing === undefined; }""",
+          return window.studioPlayed && film && film.dataset.level === '17' && film.dataset.playing === undefined; }""",
     )
 
 
