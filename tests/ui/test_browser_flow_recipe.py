@@ -59,7 +59,12 @@ def shows(page, view: str) -> None:
     wait_for(page, "view => document.documentElement.dataset.view === view", view)
 
 
+UNFOLD = """() => document.querySelectorAll('button.label-wrap:not(.open)').forEach((button) => {
+  if (button.offsetParent) button.click(); })"""
+
+
 def control(page, name: str, kind: str = "input[type=number]") -> str:
+    page.evaluate(UNFOLD)  # what is folded is not there yet
     return page.locator(f"#{name} {kind}").first.input_value()
 
 
@@ -72,8 +77,7 @@ def test_flows_in_the_plane(page, flows):
     text = recipe.to_json(describe_for(SideBySideRequest((*settings, None)), flows))
     opened(page, text, "flow", "flow-keep")
     assert page.locator("#seed input").input_value() == "12"  # the bar stays
-    # what lies folded is in the recipe that came back
-    assert (control(page, "flow-seed"), control(page, "flow-nfe-c")) == ("7", "3")
+    assert (control(page, "flow-seed"), control(page, "flow-points"), control(page, "flow-nfe-c")) == ("7", "128", "3")
     assert control(page, "flow-gamma1-c") == "-1.5" and page.locator("#flow-gamma3-a").is_hidden()
     assert page.locator("#flow-paper canvas").get_attribute("data-painted") == str(sum(map(sum, CROSS)))
     shown = page.locator("#flow-player .ks-flow")
