@@ -61,7 +61,7 @@ def test_a_mode_is_chosen_by_the_keyboard(toured):
     check(toured, "Choose one point")
     toured.locator("#plane .ks-plot").focus()
     toured.keyboard.press("ArrowLeft")  # the first one left of 0
-    toured.wait_for_selector("#mode .ks-card[data-mode]")
+    toured.wait_for_selector("#mode .ks-card[data-mode]", state="attached")  # the drawer lies over the readings
     check(toured, "it grows")
     assert "Measured otherwise." in toured.locator("#tour-reply").inner_text()  # others grow more
     first = toured.locator("#mode .ks-card").get_attribute("data-mode")
