@@ -33,7 +33,7 @@ from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
 from ui.components.html import facts, figure_html, heading, row_html
-from ui.components.layout import Frame, details, group, intro, only
+from ui.components.layout import Frame, details, group, intro, noise_row, only
 from ui.components.players import Panel, images_player, images_value, tiled
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar
@@ -393,11 +393,7 @@ def _shared_controls(flows: ImageFlows) -> dict:
             1, MAX_NFE, NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="images-nfe-all",
             buttons=["reset"],
         )  # fmt: skip
-        with gr.Row(elem_classes="ks-two"):
-            parts["seed"] = gr.Number(
-                0, label="Noise seed", info="of the first", precision=0, minimum=0, elem_id="images-seed", min_width=110
-            )
-            parts["dice"] = gr.Button("New noise", size="sm", elem_id="images-dice", min_width=90)
+        parts |= noise_row("images", "of the first")
         with gr.Accordion("More", open=False, elem_id="images-more"):
             parts["pictures"] = gr.Slider(
                 1, MAX_PICTURES, PICTURES, step=1, label="Pictures", info="1 to 8, of seeds in a row",

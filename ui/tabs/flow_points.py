@@ -22,7 +22,7 @@ from flow_core.densities.toys import TOYS
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
 from ui.components.html import facts
-from ui.components.layout import Frame, details, group, intro, only
+from ui.components.layout import Frame, details, group, intro, noise_row, only
 from ui.components.players import Panel, flow_player, flow_value
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar
@@ -325,11 +325,7 @@ def _shared_controls() -> dict:
             1, MAX_NFE, NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="flow-nfe-all",
             buttons=["reset"],
         )  # fmt: skip
-        with gr.Row(elem_classes="ks-two"):
-            parts["seed"] = gr.Number(
-                0, label="Noise seed", info="from 0", precision=0, minimum=0, elem_id="flow-seed", min_width=110
-            )
-            parts["dice"] = gr.Button("New noise", size="sm", elem_id="flow-dice", min_width=90)
+        parts |= noise_row("flow")
         with gr.Accordion("More", open=False, elem_id="flow-more"):
             parts["points"] = gr.Slider(
                 64, MAX_POINTS, POINTS, step=64, label="Points", info="64 to 2048; 400 are drawn",

@@ -40,7 +40,7 @@ from analysis.series.long_run import MAX_FRAMES, MIN_FRAMES, LongRunRequest, Lon
 from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES
 from ui.components.controls import Controls
 from ui.components.html import facts, heading
-from ui.components.layout import Frame, group, intro, only
+from ui.components.layout import Frame, group, intro, noise_row, only
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
@@ -379,11 +379,7 @@ def _question_controls(models: Sequence[SeriesInfo]) -> dict:
             1, MAX_HORIZON, 1, step=1, label="Lead of the maps", info="frames after the start", visible=False,
             elem_id="series-lead", buttons=[],
         )  # fmt: skip
-        with gr.Row(elem_classes="ks-two"):
-            parts["seed"] = gr.Number(
-                0, label="Noise seed", info="from 0", precision=0, minimum=0, elem_id="series-seed", min_width=110
-            )
-            parts["dice"] = gr.Button("New noise", size="sm", elem_id="series-dice", min_width=90)
+        parts |= noise_row("series")
         with gr.Accordion("How the flow is followed", open=False, elem_id="series-more"):
             parts["method"] = gr.Dropdown(
                 [(SAMPLER_NAMES[m], m) for m in METHODS], value=METHOD, label="Method", info="of integration",
