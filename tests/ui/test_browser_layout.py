@@ -172,7 +172,8 @@ def test_a_link_opens_what_was_shown(page, browser, url):
     other.goto(page.evaluate("location.href"))
     wait_for(other, "() => document.querySelector('#triptych')?.textContent.includes('seed 19')")
     wait_for(other, "() => /× 0.00/.test(document.querySelector('#bands').textContent)")
-    assert other.evaluate(shown) == page.evaluate(shown)
+    # the table and the picture of one answer are put in their places one after the other
+    wait_for(other, f"right => ({shown})() === right", page.evaluate(shown))
     assert other.locator("#gain-large input[type=number]").input_value() == "0"
     other.close()
 
