@@ -86,6 +86,12 @@ def open_drawer(page, name: str) -> None:
         page.locator(f".ks-acts [data-drawer='{name}']").click()
 
 
+def close_drawer(page, name: str) -> None:
+    """Close a drawer, which lies over the readings, unless it is closed."""
+    if page.locator(f"#drawer-{name}").is_visible():
+        page.locator(f"#drawer-{name} [data-drawer]").click()
+
+
 @contextmanager
 def on_page(browser, demo: gr.Blocks) -> Iterator:
     """A page in a browser; complaints of its scripts fail the test."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ui.serving import open_drawer, open_view
+from tests.ui.serving import close_drawer, open_drawer, open_view
 from tests.ui.test_browser import settle, visit, wait_for
 from ui.workspaces import VIEWS
 
@@ -82,7 +82,7 @@ def test_everything_has_a_name_and_is_legible_on_every_tab_light_and_dark(lastin
 
 
 def test_no_tab_sticks_out_of_a_narrow_or_a_wide_page(lasting):
-    lasting.locator("#drawer-learn [data-drawer]").click()  # on a phone it would lie over the views
+    close_drawer(lasting, "learn")  # on a phone it would lie over the views
     for name in VIEWS:
         open_view(lasting, name)
         for width in (1920, 400):
