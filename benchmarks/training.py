@@ -194,7 +194,7 @@ def run(
     steps, sizes, without = steps_of(config, batch, compiled, bf16)
     ours = next(iter(steps))
     if not bf16:
-        print("(This CPU has no AMX, so precision = auto means fp32: bf16 would be many times slower.)")
+        print("(This CPU has neither AMX nor AVX-512 for bf16, so precision = auto means fp32: bf16 would be many times slower.)")
     before = load()
     seconds = timed_rounds(steps, rounds)
     rows = []

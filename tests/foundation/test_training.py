@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -411,10 +412,11 @@ def test_bf16_and_fp32_runs_in_one_process(tmp_path):
 
 
 def test_fast_bf16_is_asked_of_the_hardware(monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
-    assert training.fast_bf16(torch.device("cpu"))
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
-    assert not training.fast_bf16(torch.device("cpu"))
+    questions = "_is_amx_tile_supported", "_is_avx512_bf16_supported"
+    for answers in itertools.product((True, False), repeat=2):
+        for question, answer in zip(questions, answers, strict=True):
+            monkeypatch.setattr(torch.cpu, question, lambda answer=answer: answer, raising=False)
+        assert training.fast_bf16(torch.device("cpu")) == any(answers)
     assert not training.fast_bf16(torch.device("meta"))
 
 
