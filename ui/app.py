@@ -20,9 +20,11 @@ from ui.server.queue import HEAD, Shares
 from ui.server.startup import DEFAULT_SEED
 from ui.source import Workspace
 from ui.theme import STYLE_SHEET, script, theme
+from ui.workspaces import views_css
 
-# the style sheet once more, as it is: Gradio moves what stands within @media below its own elements
-PARTS = f"<style>{STYLE_SHEET.read_text(encoding='utf-8')}</style><script>{script('workspaces.js')}</script>"
+# not by `css_paths`: Gradio would rewrite what stands within @media
+STYLE = f"<style>{STYLE_SHEET.read_text(encoding='utf-8')}{views_css()}</style>"
+PARTS = f"{STYLE}<script>{script('workspaces.js')}</script>"
 QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
 
 
@@ -53,7 +55,6 @@ def launch_options() -> dict:
     """Arguments of `launch` that do not depend on the caller."""
     return {
         "theme": theme(),
-        "css_paths": [str(STYLE_SHEET)],
         "head": HEAD + PARTS,
         "share": False,
         "ssr_mode": False,

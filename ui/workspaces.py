@@ -96,6 +96,12 @@ TABS: dict[str, Callable[[Workspace, Views], BuiltTab]] = {
 VIEWS = {view.key: view for space in SPACES for view in space.views}
 
 
+def views_css() -> str:
+    """Style: in each view what `ui.components.layout.only` says to be of others is not seen."""
+    others = ",".join(f'html[data-view="{v}"] .gradio-container .contain .ks-only:not(.ks-on-{v})' for v in VIEWS)
+    return f"{others}{{display:none !important}}"
+
+
 def spaces_html() -> str:
     """The workspaces, for the header: a list of tabs."""
     buttons = "".join(

@@ -9,8 +9,7 @@ from analysis.workbench.spectrum import MaskRequest
 from tests.ui.serving import WAIT, open_drawer, open_view
 from tests.ui.test_browser import played, visit, wait_for
 from ui.server.startup import DEFAULT_SEED
-from ui.theme import STYLE_SHEET
-from ui.workspaces import VIEWS
+from ui.workspaces import VIEWS, views_css
 
 # what the controls of a view change
 EFFECT = {
@@ -63,8 +62,7 @@ def fresh(browser, width: int, height: int):
 
 def test_every_view_has_its_effect_named():
     assert set(EFFECT) == set(VIEWS)
-    css = STYLE_SHEET.read_text(encoding="utf-8")  # which hides the other views' parts
-    assert [view for view in VIEWS if f'html[data-view="{view}"] .gradio-container' not in css] == []
+    assert [view for view in VIEWS if f'html[data-view="{view}"]' not in views_css()] == []
 
 
 def test_the_first_screen_fits(page):

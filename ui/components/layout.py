@@ -29,7 +29,7 @@ def frame() -> Frame:
 
 
 def only(*views: str) -> list[str]:
-    """The classes of what is seen in these views alone; `assets/style.css` has a rule a view."""
+    """The classes of what is seen in these views alone; `ui.workspaces.views_css` hides it in the others."""
     return ["ks-only", *(f"ks-on-{view}" for view in views)]
 
 

@@ -78,6 +78,7 @@
       one(`#drawer-${name} h2`)?.focus();
     }
     else if (was) one(`.ks-acts [data-drawer="${was}"]`)?.focus();
+    window.dispatchEvent(new Event("resize")); // the columns have another width
   }
 
   function sheet(name) {

@@ -27,7 +27,7 @@ from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import PROGRESS, deadline
 from ui.source import NO_CLASS, Page, Workspace, fitting_label, readable, usable_seed
-from ui.tabs.edit import EditControls
+from ui.tabs.edit_controls import EditControls
 from ui.tabs.flow_points import FlowControls, setting_name
 from ui.tabs.flow_settings import LETTERS
 from ui.tabs.generate import GenerateControls

@@ -3,191 +3,55 @@
 from __future__ import annotations
 
 import functools
-import html
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import gradio as gr
 import numpy as np
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
-from analysis.koopman.editing import EditNumbers
-from analysis.koopman.spectrum import band_names
 from analysis.recipes import recipe as recipes
-from analysis.workbench.editing import EditRequest, EditResult
+from analysis.workbench.editing import EditRequest
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from ui.components import history
-from ui.components.controls import Controls
-from ui.components.history import History, Thumbnails, history_html, history_strip
-from ui.components.html import GLYPHS, figure_html, group_html, heading
+from ui.components.history import History, Thumbnails, history_html
 from ui.components.layout import group, intro
-from ui.components.painter import canvas, canvas_value, painted
-from ui.components.picture_chooser import Chooser, fitted, picture_chooser, side_of
+from ui.components.painter import canvas_value, painted
+from ui.components.picture_chooser import Chooser, fitted, side_of
 from ui.components.plot import points
-from ui.components.save_bar import RecipeBinding, save_bar, save_value
+from ui.components.save_bar import RecipeBinding, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, class_choices, fitting_label, usable_seed
+from ui.tabs.edit_controls import (
+    ENCODINGS,
+    FILLED,
+    HIGH,
+    LOW,
+    OF_PICTURES,
+    PAST,
+    SETTING,
+    SHOWN,
+    EditControls,
+    band_choices,
+    mixing_panel,
+    readings,
+    reference_panel,
+    region_panel,
+    stage,
+)
+from ui.tabs.edit_results import edit_numbers, edit_pictures, sigma_line
 
 SENTENCE = "Some modes of a reference are mixed into your picture; the control mixes all of them, at the same place."
 FORMULA = """z′ = z + r G M (z<sub>r</sub> − z) &nbsp;·&nbsp; r ratio, G region, M chosen bands, in the control M = 1
 &nbsp;·&nbsp; z<sub>r</sub> the reference, encoded at the edit time τ &nbsp;·&nbsp; x′ = D( e<sup>−τA</sup> z′ )"""
-DEFAULT = EditRequest(0)  # the analysis' own defaults
-LOW, HIGH = 0.33, 0.67  # its edges, as far as a slider shows them
 SETTLED = 2.0  # seconds: a slider that moves again within them is still in the same step of the history
-REGIONS = (
-    ("whole picture", "whole"),
-    ("lower half", "lower-half"),
-    ("lower-left triangle", "lower-left-triangle"),
-    ("lower-left quarter", "lower-left-quadrant"),
-    ("painted", "painted"),
-)
-REFERENCES = (("another seed", "seed"), ("a drawn scene", "scene"), ("a picture", "picture"))
-ENCODINGS = (
-    ("with added noise", "noise"), ("inverted by the teacher", "inversion"), ("teacher's state", "ode"),
-    ("its own path", "latent"),
-)  # fmt: skip
-OF_PICTURES = ("noise", "inversion")  # encodings of a reference that has no trajectory
-EDIT_PLACEHOLDER = '<p class="ks-line">The first edit appears in a moment.</p>'
-
-
-def sigma_line(tau: float, sigma: float) -> str:
-    """The edit time as a noise level."""
-    return f'<p class="ks-line">τ = {tau:.2f} is noise level σ = {sigma:.3g}.</p>'
-
-
-def edit_pictures(result: EditResult, ratio: float, of: str, model: str, seed: int) -> str:
-    """Original, edit, control, reference; below, smaller: the edit at five ratios, and what the reference encodes to.
-
-    Args:
-        result: the edit.
-        ratio: 0 to 1.
-        of: what the reference is.
-        model, seed: of the original.
-    """
-    name = f"{model}-seed{seed}-edit"
-    large = group_html(
-        "ks-pictures ks-four",
-        figure_html(result.original, "Original", f"seed {seed}"),
-        figure_html(result.edited, "Edited", f"chosen bands, {ratio:.0%}", f"{name}.png"),
-        figure_html(result.control, "Control", f"all bands, {ratio:.0%}", f"{name}-control.png"),
-        figure_html(result.reference, "Reference", of),
-    )
-    small = [figure_html(p, f"{r:.0%}") for p, r in zip(result.strip, result.strip_ratios, strict=True)]
-    small.append(figure_html(result.encoded, "Limit"))
-    note = "The edit at five ratios; on the right its limit: all bands, everywhere, 100 %."
-    return f'{large}<p class="ks-line ks-after">{note}</p>{group_html("ks-strip", *small)}'
-
-
-MEASURED = (
-    ("outside", "change outside the region", "mean squared; 0 = untouched"),
-    ("high_correlation", "detail shared with the reference inside", "correlation of the high-pass parts; 1 = the same"),
-    ("low_distance", "layout moved away from the original", "mean squared, low-pass parts; 0 = in place"),
-)
-
-
-def edit_numbers(result: EditResult) -> str:
-    """The three numbers of edit and control side by side, and one sentence."""
-
-    def text(numbers: EditNumbers, name: str) -> str:
-        value = getattr(numbers, name)
-        if value is None:
-            return "nothing to measure"
-        return f"{value:.4f}" if value == 0 or abs(value) >= 0.0005 else f"{value:.0e}"
-
-    rows = "".join(
-        f"<tr><th>{title} <small>{how}</small></th><td>{text(result.numbers, name)}</td>"
-        f"<td>{text(result.numbers_control, name)}</td></tr>"
-        for name, title, how in MEASURED
-    )
-    table = (
-        '<table class="ks-bands"><thead><tr><th></th><td>edited</td><td>control</td></tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
-    )
-    return f'<p class="ks-verdict">{html.escape(in_words(result))}</p><div class="ks-numbers">{table}</div>'
-
-
-def in_words(result: EditResult) -> str:
-    """One sentence that says what the numbers say, whichever way they fall."""
-    mixed = f"{result.share:.0%} of all modes take part. "
-    edit, control = result.numbers, result.numbers_control
-    if edit.low_distance == 0 and control.low_distance == 0:
-        return mixed + "Nothing changed: raise the ratio."
-    layout = _compared(edit.low_distance, control.low_distance, "Beside the control, the edit moved the layout")
-    if edit.high_correlation is None or control.high_correlation is None:
-        return f"{mixed}{layout}."
-    difference = edit.high_correlation - control.high_correlation
-    if abs(difference) < 0.005:
-        return f"{mixed}{layout}, and shares as much fine detail with the reference."
-    return f"{mixed}{layout}, and shares {'more' if difference > 0 else 'less'} fine detail with the reference."
-
-
-def _compared(a: float, b: float, what: str) -> str:
-    if max(a, b) <= 1.02 * min(a, b):
-        return f"{what} as much"
-    if a < b:
-        return f"{what} {b / a:.1f} times less" if a > 0 else f"{what} not at all"
-    return f"{what} {a / b:.1f} times more" if b > 0 else f"{what}, which the control did not"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The handlers
-
-
-@dataclass(frozen=True)
-class EditControls(Controls):
-    """Components of the tab.
-
-    `mask` is what is painted, `past` the history, `last` the setting that was moved last and when, `known` the
-    model that is shown; boxes are what is shown or hidden as a whole.
-    """
-
-    reference: gr.Radio
-    number_box: gr.Column
-    other: gr.Number
-    dice: gr.Button
-    other_label: gr.Dropdown
-    chooser_box: gr.Column
-    picture: gr.State
-    photo: gr.Dropdown
-    encoding: gr.Radio
-    tau: gr.Slider
-    sigma: gr.HTML
-    ratio: gr.Slider
-    bands: gr.CheckboxGroup
-    low: gr.Slider
-    high: gr.Slider
-    order: gr.Radio
-    noise_seed: gr.Number
-    levels: gr.CheckboxGroup
-    region: gr.Radio
-    feather: gr.Slider
-    canvas_box: gr.Column
-    canvas: gr.HTML
-    hint: gr.HTML
-    pictures: gr.HTML
-    numbers: gr.HTML
-    save: gr.HTML
-    undo: gr.Button
-    redo: gr.Button
-    reset: gr.Button
-    strip: gr.HTML
-    mask: gr.State
-    past: gr.State
-    last: gr.State
-    known: gr.State
-
-
-SETTING = (  # what an edit is made of, beside model, seed and class
-    "reference", "other", "other_label", "picture", "encoding", "noise_seed", "tau", "low", "high", "bands", "order",
-    "ratio", "region", "mask", "levels", "feather",
-)  # fmt: skip
-SHOWN = ("pictures", "numbers", "sigma", "save", "hint")
-PAST = ("past", "strip", "undo", "redo")
-FILLED = (*SETTING, "number_box", "chooser_box", "photo", "canvas_box")
 
 
 class Waiting(Exception):
@@ -421,123 +285,8 @@ def _hint(what: Waiting) -> str:
     return f'<p class="ks-line ks-todo" role="status">{what}</p>'
 
 
-def band_choices(order: str) -> list[tuple[str, int]]:
-    """The three bands by name."""
-    return [(f"{GLYPHS[b]} {name}", b) for b, name in enumerate(band_names(3, order))]
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # The page
-
-
-def _reference_panel(work: Workspace) -> dict:
-    """What is brought in, and at which time."""
-    parts: dict = {}
-    library, source = work.library, work.source
-    classes = class_choices(library, source.start[0])
-    gr.HTML(heading("Reference", "what is brought in"))
-    parts["reference"] = gr.Radio(
-        REFERENCES, value="seed", label="Reference", show_label=False, container=False, elem_id="edit-reference"
-    )
-    with gr.Row(elem_classes="ks-two"):
-        with gr.Column(min_width=100) as parts["number_box"]:
-            parts["other"] = gr.Number(
-                DEFAULT.reference_seed, label="Reference seed", info="picks its noise", precision=0,
-                elem_id="edit-other",
-            )  # fmt: skip
-            parts["dice"] = gr.Button("Another", size="sm", elem_id="edit-dice")
-        parts["other_label"] = gr.Dropdown(
-            classes, value=NO_CLASS, label="Its class", info="of the reference", visible=len(classes) > 1,
-            filterable=False, elem_id="edit-other-label", min_width=120,
-        )  # fmt: skip
-    with gr.Column(visible=False, min_width=0) as parts["chooser_box"]:
-        parts["chooser"] = picture_chooser(library, source.model, source.start[0], "edit")
-    parts["encoding"] = gr.Radio(
-        ENCODINGS, value="noise", label="How the reference is read", elem_id="edit-encoding",
-        info="at the edit time; on its own path the time cannot matter",
-    )  # fmt: skip
-    parts["tau"] = gr.Slider(
-        0, 1, DEFAULT.tau, step=0.01, label="Edit time τ", info="0 = picture, 1 = noise, 0.5 = midpoint",
-        buttons=["reset"], elem_id="edit-tau",
-    )  # fmt: skip
-    parts["sigma"] = gr.HTML(elem_id="edit-sigma")
-    return parts
-
-
-def _mixing_panel(levels: list[tuple[str, int]]) -> dict:
-    """How much of which bands."""
-    parts: dict = {}
-    gr.HTML(heading("What is mixed", "pictures follow at once"))
-    parts["ratio"] = gr.Slider(
-        0, 100, 100 * DEFAULT.ratio, step=1, label="Mixing ratio, %", buttons=["reset"],
-        info="0 = original, 100 = reference", elem_id="edit-ratio",
-    )  # fmt: skip
-    parts["bands"] = gr.CheckboxGroup(
-        band_choices("alpha"), value=list(DEFAULT.bands), label="Bands", elem_id="edit-bands",
-        info="of all modes by rank of α within each level",
-    )  # fmt: skip
-    parts["levels"] = gr.CheckboxGroup(
-        levels, value=[], label="Levels", elem_id="edit-levels", elem_classes="ks-chips",
-        info="none ticked: all of them",
-    )  # fmt: skip
-    for i, (part, name, value) in enumerate((("low", "First", LOW), ("high", "Second", HIGH))):
-        parts[part] = gr.Slider(
-            0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below", buttons=["reset"],
-            elem_id=f"edit-edge-{i}",
-        )  # fmt: skip
-    with gr.Column(min_width=0):
-        parts["order"] = gr.Radio(
-            [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
-            info="what bands are cut from", elem_id="edit-order", min_width=180, scale=3,
-        )  # fmt: skip
-        parts["noise_seed"] = gr.Number(
-            DEFAULT.noise_seed, label="Seed of added noise", info="0 to 4294967295", precision=0,
-            elem_id="edit-noise", min_width=120, scale=2,
-        )  # fmt: skip
-    return parts
-
-
-def _region_panel() -> dict:
-    """Where the reference comes in."""
-    gr.HTML(heading("Where"))
-    region = gr.Radio(
-        REGIONS, value=DEFAULT.region, label="Where", show_label=False, container=False, elem_id="edit-region",
-        elem_classes="ks-chips",
-    )  # fmt: skip
-    feather = gr.Slider(
-        0, 8, 0, step=0.5, label="Soft edge", info="of the region, 0 to 8 pixels", buttons=["reset"],
-        elem_id="edit-feather",
-    )  # fmt: skip
-    return {"region": region, "feather": feather}
-
-
-def _stage(original: np.ndarray) -> dict:
-    """The canvas, where the region is painted, and the pictures."""
-    parts: dict = {}
-    parts["hint"] = gr.HTML(elem_id="edit-hint")
-    with gr.Row(elem_classes="ks-pair ks-canvas-pair", elem_id="edit-result", equal_height=False):
-        with gr.Column(visible=False, min_width=0) as parts["canvas_box"]:
-            parts["canvas"] = canvas(original, elem_id="edit-canvas", label="Paint where the reference comes in")
-        with gr.Column(min_width=0):
-            parts["pictures"] = gr.HTML(EDIT_PLACEHOLDER, elem_id="edit-pictures")
-    return parts
-
-
-def _readings() -> dict:
-    """Numbers, what can be saved, and the history."""
-    parts: dict = {}
-    with group():
-        parts["numbers"] = gr.HTML(elem_id="edit-numbers")
-        parts["save"] = save_bar(elem_id="edit-keep")
-    with group():
-        gr.HTML(heading("Edits of this visit", "click one"))
-        with gr.Row(elem_classes="ks-buttons"):
-            for part, text in (("undo", "↶ Undo"), ("redo", "↷ Redo"), ("reset", "Reset all")):
-                parts[part] = gr.Button(
-                    text, size="sm", min_width=70, interactive=part == "reset", elem_id=f"edit-{part}"
-                )
-        parts["strip"] = history_strip(elem_id="edit-history")
-    return parts
 
 
 def build_edit(work: Workspace, views: Views) -> BuiltTab:
@@ -546,15 +295,15 @@ def build_edit(work: Workspace, views: Views) -> BuiltTab:
     with views.frame.controls:
         intro(SENTENCE, FORMULA)
         with group():
-            parts = _reference_panel(work)
+            parts = reference_panel(work)
         with group():
-            parts |= _mixing_panel(level_choices(work.library, work.source.start[0]))
+            parts |= mixing_panel(level_choices(work.library, work.source.start[0]))
         with group():
-            parts |= _region_panel()
+            parts |= region_panel()
     with views.frame.stage:
-        parts |= _stage(original)
+        parts |= stage(original)
     with views.frame.readings:
-        parts |= _readings()
+        parts |= readings()
     chooser = parts.pop("chooser")
     c = EditControls(
         **parts, picture=chooser.picture, photo=chooser.name, mask=gr.State(None), past=gr.State(History()),

@@ -40,6 +40,6 @@ def test_presets_can_be_asked(lesson, models):
 
 
 def test_edges_are_those_of_the_pages_sliders():
-    from ui.tabs import edit, spectrum
+    from ui.tabs import edit_controls, spectrum
 
-    assert EDGES == (spectrum.LOW, spectrum.HIGH) == (edit.LOW, edit.HIGH)
+    assert EDGES == (spectrum.LOW, spectrum.HIGH) == (edit_controls.LOW, edit_controls.HIGH)

@@ -20,7 +20,9 @@ from ui.components.html import data_uri
 from ui.components.picture_chooser import photograph
 from ui.source import NO_CLASS
 from ui.tabs import edit as edit_tab
-from ui.tabs.edit import FILLED, PAST, SHOWN, EditControls, EditTab, Waiting, changed, edit_numbers, in_words
+from ui.tabs.edit import EditTab, Waiting, changed
+from ui.tabs.edit_controls import FILLED, PAST, SETTING, SHOWN, EditControls
+from ui.tabs.edit_results import edit_numbers, in_words
 
 FIRST = {
     "model": "tiny", "seed": 3, "label": -1, "reference": "seed", "other": 5, "other_label": -1,
@@ -228,7 +230,7 @@ def test_fill_and_request_are_inverse(tab):
     def plain(value):
         return value["value"] if isinstance(value, dict) else value
 
-    again = tab.request("tiny", 9, -1, **{name: plain(filled[name]) for name in edit_tab.SETTING})
+    again = tab.request("tiny", 9, -1, **{name: plain(filled[name]) for name in SETTING})
     assert again.as_settings() == request.as_settings()
 
 
