@@ -16,14 +16,18 @@ import gradio as gr
 from ui.components.layout import Frame, frame
 from ui.source import BuiltTab, Views, Workspace
 from ui.tabs.compare import build_compare
+from ui.tabs.directions import build_directions
 from ui.tabs.edit import build_edit
 from ui.tabs.effects import build_effects
 from ui.tabs.flow_images import build_flow_images
 from ui.tabs.flow_points import build_flow_lab
 from ui.tabs.generate import build_generate
+from ui.tabs.inversion import build_inversion
+from ui.tabs.race import build_race
 from ui.tabs.restore import build_restore
 from ui.tabs.spectrum import build_spectrum
 from ui.tabs.time_series import build_time_series
+from ui.tabs.walk import build_walk
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,10 @@ class Space:
 
 
 SPACES = (
-    Space("watch", "Watch", "From noise to picture, beside the teacher.", (View("watch", "Watch", "generate"),)),
+    Space(
+        "watch", "Watch", "From noise to picture, beside the teacher.",
+        (View("watch", "One picture", "generate"), View("walk", "Walk", "walk"), View("race", "Race", "race")),
+    ),
     Space(
         "inside", "Look inside", "The spectrum: what each mode and each band does.",
         (
@@ -62,9 +69,10 @@ SPACES = (
         ),
     ),
     Space(
-        "change", "Change", "Mix two pictures, fill a hole, give colours, compare.",
+        "change", "Change", "Mix two pictures, fill a hole, give colours, move along a direction, compare.",
         (
             View("edit", "Mix", "edit"), View("restore", "Paint and restore", "restore"),
+            View("directions", "Directions", "directions"), View("inversion", "Inversion", "inversion"),
             View("compare", "Compare", "compare", False), View("grid", "Grid", "compare", False),
         ),
     ),
@@ -84,10 +92,14 @@ SPACES = (
 # the first one gives the event that another picture is shown
 TABS: dict[str, Callable[[Workspace, Views], BuiltTab]] = {
     "generate": build_generate,
+    "walk": build_walk,
+    "race": build_race,
     "spectrum": build_spectrum,
     "effects": build_effects,
     "edit": build_edit,
     "restore": build_restore,
+    "directions": build_directions,
+    "inversion": build_inversion,
     "compare": build_compare,
     "flow": build_flow_lab,
     "images": build_flow_images,

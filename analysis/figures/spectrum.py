@@ -29,6 +29,7 @@ from analysis.workbench.spectrum import SpectrumEntryResult, SpectrumResult
 
 MOST_SHOWN_MODES = 10_000  # a browser draws two points a mode; more is a blur anyway
 MAX_LINE_POINTS = 400
+IDLE = "#8A8F98"
 
 
 def bands_of(entry: SpectrumEntryResult, edges: Sequence[float], order: str = "alpha") -> np.ndarray:
@@ -38,7 +39,11 @@ def bands_of(entry: SpectrumEntryResult, edges: Sequence[float], order: str = "a
 
 
 def eigenvalue_plane(
-    entry: SpectrumEntryResult, edges: Sequence[float], order: str = "alpha", mark: int | None = None
+    entry: SpectrumEntryResult,
+    edges: Sequence[float],
+    order: str = "alpha",
+    mark: int | None = None,
+    idle: bool = False,
 ) -> go.Figure:
     """The eigenvalues alpha +- i beta of one level, one trace a band.
 
@@ -49,6 +54,7 @@ def eigenvalue_plane(
         edges: inner quantile edges of the bands.
         order: "alpha" or "abs".
         mark: flat index of a mode to put a ring around.
+        idle: the level was measured to carry nothing; it is drawn in grey, and says so.
     """
     total = entry.alpha.size
     shown = np.arange(total)
@@ -70,7 +76,7 @@ def eigenvalue_plane(
             customdata=place[both],
             mode="markers",
             name=f"{name} ({int((bands == b).sum()):,})",
-            marker={"color": BAND_COLOURS[b], "symbol": BAND_SYMBOLS[b], "size": 7, "opacity": 0.55},
+            marker={"color": IDLE if idle else BAND_COLOURS[b], "symbol": BAND_SYMBOLS[b], "size": 7, "opacity": 0.55},
             hovertemplate="α %{x:.3f}, β %{y:.3f}<br>pair %{customdata[1]}, row %{customdata[2]}, "
             "column %{customdata[3]}<extra></extra>",
         )
@@ -89,6 +95,8 @@ def eigenvalue_plane(
     note = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12}, "opacity": 0.75}
     figure.add_annotation(x=0.01, y=0.99, text="◂ α < 0 grows", xanchor="left", **note)
     figure.add_annotation(x=0.99, y=0.99, text="α > 0 fades ▸", xanchor="right", **note)
+    if idle:
+        figure.add_annotation(x=0.01, y=0.01, text="idle level", xanchor="left", **note)
     if total > MOST_SHOWN_MODES:
         figure.add_annotation(
             x=0.99, y=0.01, text=f"{MOST_SHOWN_MODES:,} of {total:,} modes drawn", xanchor="right", **note

@@ -6,7 +6,7 @@ tells the cure. The answers are functions of a `Session`, each documented beside
 
 from __future__ import annotations
 
-from analysis.workbench import directions, editing, effects, images, inversion, probes
+from analysis.workbench import directions, editing, effects, images, inversion, probes, ranking, walks
 from analysis.workbench import spectrum as spectra
 from analysis.workbench.session import Session
 
@@ -16,11 +16,14 @@ class Workbench(Session):
 
     generate = images.generate
     trajectory = images.trajectory
+    walk = walks.walk
+    few_calls = walks.few_calls
     invert = inversion.invert
     direction = directions.direction
     spectrum = spectra.spectrum
     mask_bands = spectra.mask_bands
     mode = spectra.mode
+    rank = ranking.rank
     surgery = spectra.surgery
     cumulative_effect = effects.cumulative_effect
     linearity = probes.linearity

@@ -13,9 +13,12 @@ from ui.workspaces import VIEWS, views_css
 
 # what the controls of a view change
 EFFECT = {
-    "watch": "#player .ks-main", "modes": "#plane", "bands": "#triptych", "surgery": "#surgery-pictures",
+    "watch": "#player .ks-main", "walk": "#walk-player .ks-main", "race": "#race",
+    "modes": "#plane", "bands": "#triptych", "surgery": "#surgery-pictures",
     "over-time": "#effect-bands", "linear": ".ks-stage", "carry": ".ks-stage", "edit": "#edit-pictures",
-    "restore": "#restore-result", "compare": "#compare-pictures", "grid": "#grid-page", "flow": "#flow-player",
+    "restore": "#restore-result",
+    "directions": ".ks-stage", "inversion": ".ks-stage",
+    "compare": "#compare-pictures", "grid": "#grid-page", "flow": "#flow-player",
     "train": "#flow-paper", "sweep": ".ks-stage", "images": "#images-player", "images-sweep": ".ks-stage",
     "series": ".ks-stage", "free": ".ks-stage",
 }  # fmt: skip

@@ -16,7 +16,8 @@ from ui.components.html import data_uri
 MOST_RESULTS = 50
 MOST_CHARACTERS = 400_000  # recipes that carry pictures are long; the oldest give way
 THUMBNAILS = 2000  # of all visitors
-_CLICKS = """element.addEventListener("click", (event) => {
+# a click on a button with a number triggers `select`, to be read with `ui.components.plot.points`
+CLICKS = """element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-index]");
   if (button) trigger("select", { points: [Number(button.dataset.index)] });
 });"""
@@ -78,7 +79,7 @@ def history_strip(**kwargs) -> gr.HTML:
 
     Value: `history_html(...)`.
     """
-    return gr.HTML(history_html((), -1), js_on_load=_CLICKS, **kwargs)
+    return gr.HTML(history_html((), -1), js_on_load=CLICKS, **kwargs)
 
 
 def history_html(pictures: Sequence[np.ndarray | None], at: int) -> str:

@@ -223,8 +223,24 @@ def selection_card(
     return f'<div class="ks-card"><h4>{title}</h4>{_table(rows)}</div>'
 
 
+WARM = np.array([213.0, 94.0, 0.0])  # Okabe and Ito's vermilion
+
+
+def response(full: np.ndarray, contribution: np.ndarray) -> np.ndarray:
+    """Where modes act, drawn on the picture: grey where they add nothing, warm where they add most.
+
+    Args:
+        full: uint8 (H, W, 3).
+        contribution: uint8 (H, W, 3), what they add around mid-grey.
+    """
+    change = np.abs(contribution.astype(np.float64) - 127.5).max(axis=2)
+    share = ((change - 0.5) / max(float(change.max()) - 0.5, 1e-9)).clip(0, 1)[..., None]
+    grey = (0.35 * full.astype(np.float64).mean(axis=2, keepdims=True) + 0.65 * 200).repeat(3, axis=2)
+    return np.round((1 - share) * grey + share * WARM).astype(np.uint8)
+
+
 def contribution(result: ModeResult, model: str, seed: int) -> str:
-    """The picture with and without a mode or group, and what it adds, magnified by the stated factor."""
+    """The picture with and without a mode or group, what it adds, magnified by the stated factor, and where."""
     what = "this mode" if len(result.index) == 1 else f"these {len(result.index):,} modes"
     none = "nothing to see: the picture is the same" if result.mse == 0 else ""
     name = f"{model}-seed{seed}-{result.name.replace(' ', '')}-contribution.png"
@@ -234,6 +250,7 @@ def contribution(result: ModeResult, model: str, seed: int) -> str:
         figure_html(
             result.contribution, "What it adds", none or f"{times(result.magnification)}, grey = nothing", name
         ),
+        figure_html(response(result.full, result.contribution), "Where", "warm = most"),
     )
 
 

@@ -74,6 +74,44 @@ def player_value(result: TrajectoryResult, model: str, seed: int) -> str:
     )
 
 
+_SLIDE_PLAYER = """<div class="ks-player ks-film ks-slide"><div class="ks-film-row">
+<div class="ks-big"><canvas width="32" height="32" role="img" class="ks-main"></canvas>
+<output class="ks-big-words"></output></div><div class="ks-tracks"></div></div>
+<div class="ks-steer"><button type="button" class="ks-play">▶ Play</button>
+<button type="button" class="ks-back" aria-label="One picture back">‹</button>
+<button type="button" class="ks-forward" aria-label="One picture on">›</button>
+<span class="ks-end"></span>
+<input type="range" class="ks-time" min="0" max="1000" value="500" aria-label="{label}">
+<span class="ks-end"></span></div></div>"""
+
+
+def slide_player(label: str, value: str | None = None, **kwargs) -> gr.HTML:
+    """Pictures under one slider, to and fro; `label` says what it moves through. Value: `slides(...)`."""
+    parts = script("time_bar.js", "slide_player.js")
+    template = _SLIDE_PLAYER.replace("{label}", html.escape(label))
+    return gr.HTML(value, html_template=template, js_on_load=parts, **kwargs)
+
+
+def slides(tracks: Sequence[tuple[str, np.ndarray]], labels: Sequence[str], ends: tuple[str, str], start: int) -> str:
+    """Tracks of pictures as the JSON that the player's script reads.
+
+    Args:
+        tracks: title and pictures (n, H, W, 3), the large one first.
+        labels: n, what is written on the large picture.
+        ends: what stands at both ends of the slider.
+        start: the picture that is shown at first.
+    """
+    return json.dumps(
+        {
+            "side": int(tracks[0][1].shape[1]),
+            "labels": list(labels),
+            "ends": list(ends),
+            "start": start,
+            "tracks": [{"title": title, "src": data_uri(strip(pictures))} for title, pictures in tracks],
+        }
+    )
+
+
 PANELS = 4
 
 

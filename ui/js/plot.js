@@ -44,9 +44,23 @@ function wire() {
   if (!props.clickable) return;
   div.on("plotly_click", (event) => {
     const points = chosen(event).slice(0, 1);
-    if (points.length) trigger("select", { points: [(div.chosen = points[0])] });
+    clearTimeout(div.resting);
+    if (points.length) trigger("select", { points: [(div.near = div.chosen = points[0])] });
   });
   div.addEventListener("keydown", arrows);
+  // the pointer rests on a point: its mode, until another one is pointed at or the plane is left
+  const rest = (modes, ms) => {
+    clearTimeout(div.resting);
+    div.resting = setTimeout(() => {
+      const near = modes[0] ?? null;
+      if (near === (div.near ?? null) || (near !== null && near === div.chosen)) return;
+      div.near = near;
+      trigger("focus", { points: modes });
+    }, ms);
+  };
+  div.on("plotly_hover", (event) => { if (!event.event?.buttons) rest(chosen(event).slice(0, 1), 180); });
+  div.on("plotly_unhover", () => clearTimeout(div.resting));
+  div.addEventListener("mouseleave", () => rest([], 100));
   div.on("plotly_selected", (event) => { if (event) trigger("apply", { points: chosen(event) }); });
 }
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import gradio as gr
 import numpy as np
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
+from analysis.figures import editing
 from analysis.recipes import recipe as recipes
 from analysis.workbench.editing import EditRequest
 from analysis.workbench.images import GenerateRequest
@@ -26,6 +28,7 @@ from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, class_choices, fitting_label, usable_seed
 from ui.tabs.edit_controls import (
+    DEFAULT,
     ENCODINGS,
     FILLED,
     HIGH,
@@ -47,6 +50,8 @@ from ui.tabs.edit_results import edit_numbers, edit_pictures, sigma_line
 SENTENCE = "Some modes of a reference are mixed into your picture; the control mixes all of them, at the same place."
 FORMULA = """z′ = z + r G M (z<sub>r</sub> − z) &nbsp;·&nbsp; r ratio, G region, M chosen bands, in the control M = 1
 &nbsp;·&nbsp; z<sub>r</sub> the reference, encoded at the edit time τ &nbsp;·&nbsp; x′ = D( e<sup>−τA</sup> z′ )"""
+OWN = ("tau", "bands", "low", "high", "order")  # what a model's card may choose
+CURVE = (0.2, 0.4, 0.6, 0.8, 1.0)  # mixing ratios
 SETTLED = 2.0  # seconds: a slider that moves again within them is still in the same step of the history
 
 
@@ -158,6 +163,20 @@ class EditTab:
         past = history.push(past, text, instead=moving)
         return {**shown, **self.shown_past(past), c.last: (what or last[0], now)}
 
+    def trade_off(self, **values) -> dict:
+        """Detail gained against layout moved of this edit and of its control, at other ratios beside the one shown."""
+        c = self.controls
+        try:
+            request = self.request(**values)
+        except Waiting as e:
+            return {c.hint: _hint(e)}
+        bench, ratios = self.library.get(values["model"]), sorted({*CURVE, request.ratio} - {0.0})
+        results = [bench.edit(replace(request, ratio=r)) for r in ratios]
+        figure = editing.trade_off(
+            ratios, [r.numbers for r in results], [r.numbers_control for r in results], request.ratio
+        )
+        return {c.trade_off: gr.update(value=figure.to_json(), visible=True)}
+
     def shown_past(self, past: History) -> dict:
         """The past results, and whether undo and redo can be pressed."""
         c, pictures = self.controls, [self.thumbnails.find(text) for text in past.recipes]
@@ -168,12 +187,23 @@ class EditTab:
             c.redo: gr.update(interactive=past.can_redo),
         }
 
-    def opened(self, known: str, past: History, last: tuple, **values) -> dict:
-        """The view with the chosen picture: its edit, its canvas, and of another model than `known` its classes."""
+    def opened(self, known: str | None, past: History, last: tuple, *, filled: bool = False, **values) -> dict:
+        """The view with the chosen picture: its edit, its canvas, and of another model than `known` its classes.
+
+        Args:
+            known: the model that was shown, None at first.
+            past, last: see `edit`.
+            filled: the program has set the values; else those that nobody moved become the other model's own.
+            **values: see the class.
+        """
         model, c = values["model"], self.controls
         shown: dict = {}
         if model != known:
             shown = {c.known: model, **self.classes(model, values["other_label"]), **self.levels(model)}
+            begun, own = self.measured(known), self.measured(model)
+            if not filled and own != begun and all(values[name] == begun[name] for name in begun):
+                values |= own
+                shown |= {getattr(c, name): value for name, value in own.items()}
         paper = self.paper(*(values[name] for name in ("model", "seed", "label", "region", "mask")))
         return {**shown, **({} if paper == gr.skip() else paper), **self.edit(past, last, **values)}
 
@@ -264,9 +294,22 @@ class EditTab:
             c.feather: request.feather,
         }
 
-    def defaults(self) -> dict:
+    def measured(self, model: str | None) -> dict:
+        """Bands, edges, order and time that a model's card keeps from a measurement, else the analysis' own."""
+        try:
+            told = {} if model is None else self.library.get(model).edit_defaults()
+        except UserError:  # an own model, forgotten meanwhile
+            told = {}
+        first = replace(DEFAULT, **told)
+        # a slider shows two digits
+        low, high = (LOW, HIGH) if first.edges == DEFAULT.edges else first.edges
+        return {"tau": first.tau, "bands": list(first.bands), "low": low, "high": high, "order": first.order}
+
+    def defaults(self, model: str) -> dict:
         """The values that the tab opens with."""
-        return self.fill(EditRequest(0, edges=(LOW, HIGH)))
+        own = self.measured(model)
+        edges = own.pop("low"), own.pop("high")
+        return self.fill(EditRequest(0, edges=edges, **own))
 
 
 def changed(before: EditRequest, after: EditRequest) -> str:
@@ -307,7 +350,7 @@ def build_edit(work: Workspace, views: Views) -> BuiltTab:
     chooser = parts.pop("chooser")
     c = EditControls(
         **parts, picture=chooser.picture, photo=chooser.name, mask=gr.State(None), past=gr.State(History()),
-        last=gr.State(("", 0.0)), known=gr.State(work.source.start[0]),
+        last=gr.State(("", 0.0)), known=gr.State(None),
     )  # fmt: skip
     tab = EditTab(work.library, c)
     rerun = _wire_edits(tab, work, views.opened["edit"], chooser)
@@ -332,6 +375,8 @@ def _wire_edits(tab: EditTab, work: Workspace, opened: Callable, chooser: Choose
     recorded = c.listed(*SHOWN, *PAST, "last")
     edited = {"fn": guarded(tab.edit), "inputs_kwargs": asked, "outputs": recorded}
     papered = _papered(tab, work)
+    drawn = {"fn": guarded(tab.trade_off), "inputs_kwargs": {**source.named, **c.named(*SETTING)}}
+    c.draw.click(**drawn, outputs=[c.trade_off, c.hint], show_progress_on=c.trade_off, **MODEL_QUEUE, **PRIVATE)
     light = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
 
     # `release` alone would miss the keyboard and `input` alone the reset button; of all that wait, the last is answered
@@ -353,14 +398,15 @@ def _wire_edits(tab: EditTab, work: Workspace, opened: Callable, chooser: Choose
         event.success(**edited, **SELDOM)
     shown = {
         "fn": guarded(tab.opened), "inputs_kwargs": {"known": c.known, **asked},
-        "outputs": list(dict.fromkeys([c.known, c.other_label, c.levels, c.canvas, *recorded])), **SELDOM,
+        "outputs": list(dict.fromkeys([*c.listed("known", "other_label", "levels", "canvas", *OWN), *recorded])),
+        **SELDOM,
     }  # fmt: skip
     opened(**shown)
 
     def rerun(event: Dependency) -> None:
-        event.success(**shown)
+        event.success(**shown | {"fn": guarded(functools.partial(tab.opened, filled=True))})
 
-    rerun(c.reset.click(guarded(tab.defaults), None, c.listed(*FILLED), **SELDOM))
+    rerun(c.reset.click(guarded(tab.defaults), source.model, c.listed(*FILLED), **SELDOM))
     return rerun
 
 

@@ -15,6 +15,7 @@ from ui.components.html import GLYPHS, heading
 from ui.components.layout import group
 from ui.components.painter import canvas
 from ui.components.picture_chooser import picture_chooser
+from ui.components.plot import plot
 from ui.components.save_bar import save_bar
 from ui.source import NO_CLASS, Workspace, class_choices
 
@@ -69,6 +70,8 @@ class EditControls(Controls):
     hint: gr.HTML
     pictures: gr.HTML
     numbers: gr.HTML
+    draw: gr.Button
+    trade_off: gr.HTML
     save: gr.HTML
     undo: gr.Button
     redo: gr.Button
@@ -192,6 +195,10 @@ def readings() -> dict:
     parts: dict = {}
     with group():
         parts["numbers"] = gr.HTML(elem_id="edit-numbers")
+        parts["draw"] = gr.Button("Detail against layout", size="sm", elem_id="edit-draw")
+        parts["trade_off"] = plot(
+            None, visible=False, elem_id="edit-trade-off", label="Detail gained against layout moved, by mixing ratio"
+        )
         parts["save"] = save_bar(elem_id="edit-keep")
     with group():
         gr.HTML(heading("Edits of this visit", "click one"))

@@ -53,16 +53,25 @@ def edit_numbers(result: EditResult) -> str:
             return "nothing to measure"
         return f"{value:.4f}" if value == 0 or abs(value) >= 0.0005 else f"{value:.0e}"
 
+    leaked = (_share(result.leakage), _share(result.leakage_control))
     rows = "".join(
         f"<tr><th>{title} <small>{how}</small></th><td>{text(result.numbers, name)}</td>"
         f"<td>{text(result.numbers_control, name)}</td></tr>"
         for name, title, how in MEASURED
+    )
+    rows += (
+        "<tr><th>leakage <small>change outside the region over that inside; 0 = none</small></th>"
+        f"<td>{leaked[0]}</td><td>{leaked[1]}</td></tr>"
     )
     table = (
         '<table class="ks-bands"><thead><tr><th></th><td>edited</td><td>control</td></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
     return f'<p class="ks-verdict">{html.escape(in_words(result))}</p><div class="ks-numbers">{table}</div>'
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def in_words(result: EditResult) -> str:

@@ -19,8 +19,10 @@ from analysis.workbench.grids import AXES, GRID_KINDS, Cell, Grid
 from analysis.workbench.images import MAX_STEPS
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
-from ui.components.html import data_uri
+from ui.components.history import CLICKS
+from ui.components.html import data_uri, figure_html
 from ui.components.layout import Frame, group, intro, only
+from ui.components.plot import points
 from ui.components.save_bar import saved_file, saver
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
@@ -71,6 +73,7 @@ class GridControls(Controls):
     stop: gr.Button
     save: gr.Button
     status: gr.HTML
+    cell: gr.HTML
     page: gr.HTML
     saved: gr.HTML
     result: gr.State
@@ -177,7 +180,7 @@ class GridPanel:
         corner = f"<th><span>{html.escape(y)} ↓</span> <span>{html.escape(x)} →</span></th>"
         body = "".join(
             f'<tr><th scope="row">{html.escape(down[i] if down else "")}</th>'
-            + "".join(_cell(c, f"{x} {across[j]}{f', {y} {down[i]}' if down else ''}") for j, c in enumerate(row))
+            + "".join(_cell(c, i * len(row) + j, self._named_cell(result.grid, i, j)) for j, c in enumerate(row))
             + "</tr>"
             for i, row in enumerate(result.cells)
         )
@@ -185,6 +188,25 @@ class GridPanel:
             corner = f"<th>{html.escape(x)} →</th>"
         table = f'<table class="ks-grid"><thead><tr>{corner}{head}</tr></thead><tbody>{body}</tbody></table>'
         return f'<div class="ks-grid-box" tabindex="0" role="region" aria-label="Grid of pictures">{table}</div>'
+
+    def _named_cell(self, grid: Grid, i: int, j: int) -> str:
+        across, down, x, y = self._labels(grid)
+        return f"{x} {across[j]}{f', {y} {down[i]}' if down else ''}"
+
+    def open_cell(self, event: gr.EventData, *, result: PartialGrid | None) -> str:
+        """A cell was clicked: its picture, large, above the grid."""
+        if result is None:
+            return ""
+        wide = len(result.cells[0])
+        found = points(event, wide * len(result.cells))
+        if not found:
+            return ""
+        i, j = divmod(found[0], wide)
+        cell = result.cells[i][j]
+        if not isinstance(cell, np.ndarray):
+            return _line(cell or "This cell is not made yet.")
+        name = f"grid-{result.grid.kind}-{i}-{j}.png"
+        return figure_html(cell, self._named_cell(result.grid, i, j), self._described(result.grid), name, "ks-opened")
 
     def save(self, result: PartialGrid | None) -> str:
         """The grid, as far as it is there, as a PNG."""
@@ -207,12 +229,16 @@ class GridPanel:
         return grids.describe(grid).replace(grid.base.model, self.library.get(grid.base.model).name)
 
 
-def _cell(cell: np.ndarray | str | None, what: str) -> str:
+def _cell(cell: np.ndarray | str | None, number: int, what: str) -> str:
     if cell is None:
         return '<td class="ks-wait" aria-label="not made yet"></td>'
     if isinstance(cell, str):
         return f'<td class="ks-wait" title="{html.escape(cell)}">not possible</td>'
-    return f'<td><img src="{data_uri(cell)}" alt="{html.escape(what)}" title="{html.escape(what)}"></td>'
+    what = html.escape(what)
+    return (
+        f'<td><button type="button" data-index="{number}" title="{what}"><img src="{data_uri(cell)}" alt="{what}">'
+        "</button></td>"
+    )
 
 
 def _line(text: str) -> str:
@@ -296,7 +322,8 @@ def build_grid(work: Workspace, frame: Frame, side: Mapping[str, Component]) -> 
             with gr.Accordion("Settings that stay", open=False, elem_id="grid-fixed"):
                 parts |= _fixed_settings()
     with frame.stage, gr.Column(min_width=0, elem_classes=only("grid")):
-        parts["page"] = gr.HTML(EMPTY, elem_id="grid-page")
+        parts["cell"] = gr.HTML(elem_id="grid-cell")
+        parts["page"] = gr.HTML(EMPTY, js_on_load=CLICKS, elem_id="grid-page")
     with frame.readings, group("grid"):
         parts["status"] = gr.HTML(elem_id="grid-status")
         parts["save"] = gr.Button("Save grid (PNG)", size="md", elem_id="grid-save", min_width=140)
@@ -315,6 +342,8 @@ def build_grid(work: Workspace, frame: Frame, side: Mapping[str, Component]) -> 
         guarded(tab.grow), **asked, outputs=c.listed("page", "result", "status"), show_progress="hidden", **LONG_QUEUE,
         **PRIVATE,
     )  # fmt: skip
+    wished.success(lambda: "", None, c.cell, **quick)
+    c.page.select(guarded(tab.open_cell), inputs_kwargs={"result": c.result}, outputs=c.cell, **quick)
     c.stop.click(guarded(tab.stop), c.result, c.status, **quick)
     c.save.click(guarded(tab.save), c.result, c.saved, **quick)
     return c

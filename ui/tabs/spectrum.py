@@ -35,6 +35,7 @@ from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import BuiltTab, Views, Workspace, fitting_label, usable_seed
+from ui.tabs.pairs import build_pairs, modes_of
 from ui.tabs.surgery import build_surgery, wire_surgery
 
 WAITING = '<p class="ks-line">Choose one or more points: here you see what the picture owes to them.</p>'
@@ -52,17 +53,20 @@ BANDS_FORMULA = (
 )
 
 
-def level_label(entry: SpectrumEntryResult) -> str:
+def level_label(entry: SpectrumEntryResult, idle: bool = False) -> str:
     """One level in the list: name and resolution; what is in it stands in `level_line`."""
-    return f"{entry.name} {entry.shape[1]}×{entry.shape[2]}"
+    return f"{entry.name} {entry.shape[1]}×{entry.shape[2]}{', idle' if idle else ''}"
 
 
-def level_line(entry: SpectrumEntryResult) -> str:
-    """What is in a level."""
+def level_line(entry: SpectrumEntryResult, bound: float | None = None) -> str:
+    """What is in a level; of an idle one what it is without, `bound` in LPIPS."""
     c, h, w = entry.shape
+    idle = ""
+    if bound is not None:
+        idle = f" <b>Idle</b>: without it, or with its operator held still, LPIPS moves by less than {bound:g}."
     return (
         f'<p class="ks-line"><b>{html.escape(entry.name)}</b>: {c // 2} pairs at {h}×{w} places, '
-        f"α {entry.alpha.mean():+.2f} ± {entry.alpha.std():.2f}</p>"
+        f"α {entry.alpha.mean():+.2f} ± {entry.alpha.std():.2f}.{idle}</p>"
     )
 
 
@@ -96,6 +100,7 @@ class SpectrumControls(Controls):
     levels: gr.CheckboxGroup
     ablation: gr.Radio
     lines: gr.HTML
+    pairs: gr.HTML
     mark: gr.State
     chosen: gr.State
     known: gr.State
@@ -125,12 +130,26 @@ class SpectrumTab:
         entries = self.spectrum(model).entries
         return entries[min(max(int(level or 0), 0), len(entries) - 1)]
 
+    def idle(self, model: str, entry: SpectrumEntryResult) -> bool:
+        """Whether a level was measured to carry nothing."""
+        return entry.index in (self.spectrum(model).idle or ())
+
+    def labelled(self, model: str) -> list[tuple[str, int]]:
+        """The levels for a list."""
+        return [(level_label(e, self.idle(model, e)), e.index) for e in self.spectrum(model).entries]
+
+    def lined(self, model: str, level: int | None) -> str:
+        """What is in a level, in words."""
+        entry = self.entry(model, level)
+        return level_line(entry, self.spectrum(model).idle_bound if self.idle(model, entry) else None)
+
     # -----------------------------------------------------------------------------------------------------------------
     # The plane and its maps
 
     def plane(self, model: str, level: int, low: float, high: float, order: str, mark: int | None = None) -> dict:
         """The eigenvalue plane."""
-        figure = spectrum.eigenvalue_plane(self.entry(model, level), (low, high), order, mark)
+        entry = self.entry(model, level)
+        figure = spectrum.eigenvalue_plane(entry, (low, high), order, mark, self.idle(model, entry))
         return {self.controls.plane: figure.to_json()}
 
     def maps(self, model: str, level: int, pair: int, mark: int | None = None) -> dict:
@@ -160,7 +179,7 @@ class SpectrumTab:
         c = self.controls
         return {
             **self.plane(model, level, low, high, order), **self.maps(model, level, MEAN), **self.pairs(model, level),
-            c.known: (model, self.entry(model, level).index), c.about_level: level_line(self.entry(model, level)),
+            c.known: (model, self.entry(model, level).index), c.about_level: self.lined(model, level),
             c.card: EMPTY_MODE, c.mark: None, c.chosen: [],
         }  # fmt: skip
 
@@ -169,7 +188,7 @@ class SpectrumTab:
         entries, c = self.spectrum(model).entries, self.controls
         level = self.entry(model, level).index
         return {
-            c.level: gr.update(choices=[(level_label(e), e.index) for e in entries], value=level),
+            c.level: gr.update(choices=self.labelled(model), value=level),
             c.levels: gr.update(choices=[(e.name, e.index) for e in entries], value=[]),
             c.lines: spectrum.sorted_real_parts(self.spectrum(model)).to_json(),
             **self.open_level(model, level, low, high, order),
@@ -216,10 +235,25 @@ class SpectrumTab:
             **self.pairs(model, level, pair), c.card: mode_card(entry, mark), c.mark: mark, c.chosen: [mark],
         }  # fmt: skip
 
+    def hover(self, event: gr.EventData, *, model, seed, label, level, low, high, order, chosen) -> dict:
+        """The pointer rests on a mode: what it does; off the plane, what the chosen ones do."""
+        near = points(event, self.entry(model, level).alpha.size)
+        shown = self.contributions(model, seed, label, level, low, high, order, near[:1] or chosen)
+        return shown if near or chosen else _merged({self.controls.card: EMPTY_MODE}, shown)
+
     def select(self, event: gr.EventData, *, model, level, low, high, order) -> dict:
         """Points were selected: how many of each band; no ring, and the maps of their pair where they have one."""
+        return self._choose(points(event, self.entry(model, level).alpha.size), model, level, low, high, order)
+
+    def choose_pair(self, event: gr.EventData, *, model, level, low, high, order) -> dict:
+        """A pair of the list was clicked: all its modes are chosen."""
         entry = self.entry(model, level)
-        chosen = points(event, entry.alpha.size)
+        pair = points(event, entry.alpha.shape[0])[:1]
+        chosen = modes_of(pair[0], entry.shape) if pair else []
+        return self._choose(chosen, model, level, low, high, order)
+
+    def _choose(self, chosen: list[int], model, level, low, high, order) -> dict:
+        entry = self.entry(model, level)
         held = {p // (entry.alpha.shape[1] * entry.alpha.shape[2]) for p in chosen}
         pair = held.pop() if len(held) == 1 else MEAN
         bands = spectrum.bands_of(entry, (low, high), order)
@@ -351,7 +385,7 @@ def _plane_part(frame: Frame, first: dict, entries: tuple, start: int) -> dict:
             parts["about_level"] = gr.HTML(first["about_level"], elem_id="about-level")
     with frame.stage, gr.Row(elem_classes="ks-pair", equal_height=False):
         with gr.Column(min_width=0, elem_classes="ks-half"):
-            gr.HTML(heading("Eigenvalues", "click a point, or draw a box; double-click: all"))
+            gr.HTML(heading("Eigenvalues", "point at a mode, click it, or draw a box"))
             parts["plane"] = plot(
                 first["plane"], clickable=True, modebar=True, elem_id="plane",
                 label="Eigenvalues in the complex plane: growth to the left of 0, decay to the right",
@@ -363,7 +397,7 @@ def _plane_part(frame: Frame, first: dict, entries: tuple, start: int) -> dict:
                 parts["lines"] = plot(first["lines"], elem_id="lines", label="Sorted real parts of all levels")
         parts["results"] = gr.Column(min_width=0, elem_classes=["ks-half", "ks-results"])
     with parts["results"], gr.Column(min_width=0, elem_classes=only("modes")):
-        gr.HTML(heading("What the chosen modes do", "magnified"))
+        gr.HTML(heading("What the chosen modes do", "a box takes them out"))
         parts["mode_pictures"] = gr.HTML(first["mode_pictures"], elem_id="mode-pictures", elem_classes="ks-shown")
     with frame.controls, group("modes"):
         pairs = {k: v for k, v in first["pair"].items() if k != "__type__"}
@@ -436,6 +470,8 @@ def _lay_out(first: dict, frame: Frame, entries: tuple, start: int, work: Worksp
     with frame.readings, group("bands"):
         parts["bands"] = gr.HTML(first["bands"], elem_id="bands")
         parts["save"] = save_bar(first["save"], elem_id="keep-bands")
+    with frame.readings:
+        parts["pairs"] = build_pairs(work, parts["level"]).listed_pairs
     surgery = build_surgery(work, frame, results, LOW, HIGH)
     with frame.controls:
         parts |= _edge_sliders()
@@ -496,6 +532,11 @@ def _wire(tab: SpectrumTab, work: Workspace, views: Views):
     )  # fmt: skip
     answers.append(c.plane.select(guarded(tab.click), inputs_kwargs=where, outputs=moved, **live))
     answers.append(c.plane.apply(guarded(tab.select), inputs_kwargs=where, outputs=moved, **live))
+    answers.append(c.pairs.select(guarded(tab.choose_pair), inputs_kwargs=where, outputs=moved, **live))
+    c.plane.focus(
+        guarded(tab.hover), inputs_kwargs={**source.named, **c.named(*WHERE, "chosen")},
+        outputs=c.listed("card", "mode_pictures", "mode_curves"), **live,
+    )  # fmt: skip
     if work.pipeline is not None:
         box = {"known": c.known, "model": source.model, **c.named("low", "high", "order")}
         answers.append(work.pipeline.select(guarded(tab.open_box), inputs_kwargs=box, outputs=whole, **live))

@@ -15,6 +15,7 @@ from analysis.metrics.image import compare_pictures
 from analysis.recipes import recipe
 from analysis.workbench.spectrum import MaskRequest
 from tests.ui.serving import page_of
+from ui.components.html import data_uri
 from ui.server.errors import guarded
 from ui.source import NO_CLASS
 from ui.tabs.compare import SETTING, CompareControls, CompareTab, SideControls
@@ -96,6 +97,17 @@ def test_a_grid_grows_cell_by_cell(library):
     single = library.get("tiny").mask_bands(MaskRequest(2, -1, (0.3, 0.6), (1, 1, 2))).masked
     assert np.array_equal(last["result"].cells[1][1], single)
     assert last["page"].count('scope="row"') == 2 and last["page"].count('scope="col"') == 2
+
+
+def test_a_cell_opens_large(library):
+    made, panel = steps_of(library)[-1]["result"], panel_of(library, 60.0)
+    opened = panel.open_cell(SimpleNamespace(_data={"points": [3]}), result=made)
+    assert data_uri(made.cells[1][1]) in opened and "ks-opened" in opened
+    waiting = steps_of(library)[1]["result"]
+    assert "<img" not in panel.open_cell(SimpleNamespace(_data={"points": [3]}), result=waiting)
+    with pytest.raises(UserError):
+        panel.open_cell(SimpleNamespace(_data={"points": [4]}), result=made)
+    assert panel.open_cell(SimpleNamespace(_data={"points": [0]}), result=None) == ""
 
 
 def test_a_single_row(library):

@@ -240,7 +240,7 @@ def test_other_numbers_of_bands_are_refused_in_words(tab):
 
 
 def test_the_defaults_are_the_analysis_own(tab):
-    filled = tab.defaults()
+    filled = tab.defaults("tiny")
     assert filled["bands"]["value"] == list(EditRequest(0).bands) and filled["tau"] == EditRequest(0).tau
     assert filled["region"] == EditRequest(0).region
 
@@ -256,3 +256,24 @@ def test_changed_names_one_setting():
     edit = functools.partial(EditRequest, 1)
     a, b, c = edit(), edit(tau=0.1), edit(tau=0.1, ratio=0.2)
     assert changed(a, b) == "tau" and changed(b, c) == "ratio" and changed(a, c) == "" == changed(a, a)
+
+
+def test_a_models_card_chooses_what_nobody_moved(tab, library, monkeypatch):
+    monkeypatch.setattr(library.get("tiny"), "edit_defaults", lambda: {"tau": 0.2, "bands": (1, 2)}, raising=False)
+    untouched = values(bands=[0])
+    shown = tab.opened(None, **FRESH, **untouched)
+    assert shown["tau"] == 0.2 and shown["bands"] == [1, 2]
+    assert "tau" not in tab.opened(None, **FRESH, **untouched | {"tau": 0.4})
+    assert "tau" not in tab.opened(None, **FRESH, filled=True, **untouched)
+    assert tab.defaults("tiny")["tau"] == 0.2
+
+
+def test_the_trade_off_goes_through_what_is_shown(tab):
+    figure = json.loads(tab.trade_off(**values(ratio=50))["trade_off"]["value"])
+    edit, control, shown = figure["data"]
+    assert len(edit["x"]) == len(control["x"]) == 6 and shown["x"][0] in edit["x"]
+    assert tab.trade_off(**values(bands=[]))["hint"]
+
+
+def test_leakage_stands_beside_the_controls(tab):
+    assert "leakage" in tab.show(**values())["numbers"]
