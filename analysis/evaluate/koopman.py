@@ -31,8 +31,8 @@ from analysis.workbench.probes import (
     LinearityResult,
 )
 from analysis.workbench.spectrum import THIRDS
+from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import Interval
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import SpectrumEntry
 from koopman_core.operator import sigma_of_tau
