@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from foundation.files import checkpoints
-from foundation.training.loop import STATE_FILE, stopping
+from foundation.training import stopping
+from foundation.training.loop import STATE_FILE
 from foundation.training.stopping import StopRequest
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
