@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from foundation import checkpoints
-from foundation.devices import to_float64
-from foundation.models import MODELS_DIR as MODELS_DIR
-from foundation.models import Model, find_model, load_model
-from foundation.settings import build
-from foundation.unet import UNet, UNetConfig
+from foundation.files import checkpoints
+from foundation.files.models import MODELS_DIR as MODELS_DIR
+from foundation.files.models import Model, find_model, load_model
+from foundation.files.settings import build
+from foundation.networks.devices import to_float64
+from foundation.networks.unet import UNet, UNetConfig
 from koopman_core import hub
 from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, c_in, c_noise, expand
 from koopman_core.operator import ALPHA_MAX, WARPS, KoopmanOperator, tau_of_sigma

@@ -33,8 +33,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foundation.perceptual import PerceptualDistance
-from foundation.training import Task
+from foundation.metrics.perceptual import PerceptualDistance
+from foundation.training.loop import Task
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.nested import blur_at, keep_first, low_pass, rank_shares, start_ramp

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from foundation.devices import to_float64
+from foundation.networks.devices import to_float64
 from koopman_core.edm import RHO, SIGMA_MAX, SIGMA_MIN
 
 WARPS = ("karras", "log", "sigma")
@@ -29,7 +29,7 @@ def tau_of_sigma(sigma: Tensor | float, warp: str = "karras") -> Tensor:
         warp: "karras" (sigma^(1/7)), "log" (ln sigma) or "sigma".
 
     Returns:
-        float64 tensor of the shape of `sigma`, on its device or on the CPU (`foundation.devices`).
+        float64 tensor of the shape of `sigma`, on its device or on the CPU (`foundation.networks.devices`).
     """
     s = to_float64(sigma).clamp(SIGMA_MIN, SIGMA_MAX)
     g = _warp(warp)[0]

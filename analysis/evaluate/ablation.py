@@ -23,21 +23,21 @@ import koopman_core
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.evaluate import page
-from analysis.evaluate.fidelity import measure_fidelity
+from analysis.evaluate.hkd.fidelity import measure_fidelity
 from analysis.evaluate.image_sets import measure_distribution
-from analysis.evaluate.markdown import NOT_DEFINED, Block, Cell, Verdict, cell, extremes, grid, number
 from analysis.evaluate.page import RESULTS, Section
+from analysis.evaluate.tables.markdown import NOT_DEFINED, Block, Cell, Verdict, cell, extremes, grid, number
 from analysis.workbench.findings import LINEAR
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.workbench import Workbench
-from foundation.atomic_write import atomic_write
-from foundation.checkpoints import checksum
-from foundation.commands import percent_bar, resumable
-from foundation.feature_cache import FEATURES_FOLDER
-from foundation.frechet import sample_name
-from foundation.perceptual import PerceptualDistance
+from foundation.files.atomic_write import atomic_write
+from foundation.files.checkpoints import checksum
+from foundation.files.settings import build, read_settings
+from foundation.metrics.feature_cache import FEATURES_FOLDER
+from foundation.metrics.frechet import sample_name
+from foundation.metrics.perceptual import PerceptualDistance
 from foundation.randomness import FIRST_SEED
-from foundation.settings import build, read_settings
+from foundation.training.commands import percent_bar, resumable
 from koopman_core.recipes import StudentSettings, run_student
 
 CONFIG = Path(koopman_core.__file__).parent / "configs" / "shapes_ablation.toml"

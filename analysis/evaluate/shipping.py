@@ -15,7 +15,7 @@ from pathlib import Path
 import flow_core
 import koopman_core
 from flow_core import model as flow_model
-from foundation import checkpoints
+from foundation.files import checkpoints
 from koopman_core.model import MODELS_DIR
 
 LARGEST_FILE = 16_000_000

@@ -19,7 +19,8 @@ from torch import Tensor
 from analysis.core.progress import Progress
 from analysis.koopman import spectrum
 from analysis.koopman.jacobian import Jacobian, flat, in_region, regional, sketch, unflat
-from foundation import noise, portraits, shapes
+from foundation import noise
+from foundation.procedural import portraits, shapes
 from foundation.randomness import FIRST_SEED
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 from koopman_core.operator import sigma_of_tau

@@ -19,8 +19,9 @@ from analysis.koopman import spectrum
 from analysis.koopman.ablations import ablate
 from analysis.koopman.effects import mode_table, pair_energy
 from analysis.metrics import image as metrics
-from foundation import noise, shapes
-from foundation.statistics import CONFIDENCE, bootstrap, resampled_means
+from foundation import noise
+from foundation.metrics.statistics import CONFIDENCE, bootstrap, resampled_means
+from foundation.procedural import shapes
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
-from analysis.evaluate import inversion as measured
-from analysis.evaluate.parts import Job
+from analysis.evaluate.hkd import inversion as measured
+from analysis.evaluate.tables.parts import Job
 from analysis.koopman.inversion import invert_teacher
 from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.workbench import Workbench
 from foundation import noise
-from foundation.pictures import to_bytes
+from foundation.data.pictures import to_bytes
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
 
