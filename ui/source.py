@@ -13,9 +13,9 @@ from gradio.events import Dependency
 
 from analysis.core.errors import UserError
 from analysis.studio import Studio
-from analysis.workbench.library import ModelLibrary
+from analysis.workbench.library import ModelInfo, ModelLibrary
 from foundation.randomness import MAX_SEED
-from ui.components.html import one_line
+from ui.components.html import bands_line, one_line
 from ui.components.layout import Frame
 from ui.components.save_bar import RecipeBinding
 from ui.server.errors import guarded
@@ -76,7 +76,7 @@ class Source:
         classes = class_choices(library, model)
         return {
             self.label: gr.update(choices=classes, value=label, visible=len(classes) > 1),
-            self.line: _line(one_line(library.info(model))),
+            self.line: _line(told(library.info(model))),
         }
 
     def announce(self, event: Dependency) -> None:
@@ -129,6 +129,11 @@ def fitting_label(library: ModelLibrary, model: str, label: int | None) -> int:
     return int(label) if isinstance(label, (int, float)) and 0 <= label < known else NO_CLASS
 
 
+def told(info: ModelInfo) -> str:
+    """What a model is, and what its bands mean, in a line or two."""
+    return f"{one_line(info).rstrip('.')}. {bands_line(info)}"
+
+
 def _line(text: str) -> str:
     return f'<p class="ks-line">{html.escape(text)}</p>'
 
@@ -156,7 +161,7 @@ def build_source(library: ModelLibrary, seed: int) -> Source:
             seed, label="Seed", show_label=False, container=False, precision=0, elem_id="seed", min_width=0
         )
         dice = gr.Button("⚄", elem_id="dice", size="sm", min_width=0)
-    line = gr.HTML(_line(one_line(library.info(first))), elem_id="model-line", render=False)
+    line = gr.HTML(_line(told(library.info(first))), elem_id="model-line", render=False)
     locked = gr.Checkbox(label="keep this seed", value=False, elem_id="lock", container=False, render=False)
     moves = gr.Number(0, precision=0, visible="hidden")
     source = Source(model, number, label, dice, locked, line, moves, (first, seed, NO_CLASS))

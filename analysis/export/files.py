@@ -67,8 +67,22 @@ def spectrum_npz(spectrum: SpectrumResult) -> bytes:
     return buffer.getvalue()
 
 
+def latents_npz(names: Sequence[str], latents: Sequence[np.ndarray]) -> bytes:
+    """A NumPy archive without pickles: `names`, and for level l `latent_l` (C, h, w)."""
+    buffer = io.BytesIO()
+    arrays = {f"latent_{number}": latent for number, latent in enumerate(latents)}
+    np.savez_compressed(buffer, names=np.array(names), **arrays)
+    return buffer.getvalue()
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Pictures
+
+
+def enlarged(picture: np.ndarray, side: int, smooth: bool = False) -> np.ndarray:
+    """A square picture at another side, uint8 (side, side, 3): pixels as squares, or smoothed (Lanczos)."""
+    how = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(picture).resize((side, side), how))
 
 
 def trajectory_gif(frames: np.ndarray, milliseconds: int = 120, scale: int = 8, hold: int = 1500) -> bytes:

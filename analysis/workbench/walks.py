@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import AfterValidator, Field
+from torch import Tensor
 
 from analysis.core.errors import UserError
-from analysis.core.fields import Label, Request, Seed, sorted_set
+from analysis.core.fields import Choice, Label, Request, Seed, sorted_set
 from analysis.core.images import as_pictures
 from analysis.core.progress import Progress
 from analysis.workbench.session import Session
@@ -21,6 +24,7 @@ from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 
 MAX_FRAMES = 64
 MAX_CALLS = 79
+METHODS = ("heun", "euler")
 
 
 @dataclass(frozen=True)
@@ -49,17 +53,14 @@ class WalkResult:
     seconds: float
 
 
-def _calls(calls: tuple[int, ...]) -> tuple[int, ...]:
-    if any(n % 2 == 0 for n in calls):
-        raise UserError("Heun's method makes an odd number of calls, 2 N − 1 over N noise levels: ask for such.")
-    return sorted_set(calls)
-
-
 @dataclass(frozen=True)
 class FewCallsRequest(Request):
     """The teacher's picture of one noise at several numbers of calls.
 
-    Attributes: seed; label; calls, odd (Heun's method over N levels of the Karras grid makes 2 N - 1).
+    Attributes:
+        seed, label: which noise.
+        calls: of the network; odd for Heun's method, which makes 2 N - 1 over N levels of the Karras grid.
+        method: "heun" or "euler", a call a level.
     """
 
     seed: Seed
@@ -67,8 +68,14 @@ class FewCallsRequest(Request):
     calls: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MAX_CALLS)], ...],
         Field(min_length=1, max_length=8, title="The numbers of calls"),
-        AfterValidator(_calls),
+        AfterValidator(sorted_set),
     ] = (1, 5, 35)
+    method: Annotated[str, Choice(METHODS)] = "heun"
+
+    def check_together(self) -> None:
+        """Raises UserError: an even number of calls of Heun's method."""
+        if self.method == "heun" and any(n % 2 == 0 for n in self.calls):
+            raise UserError("Heun's method makes an odd number of calls, 2 N − 1 over N levels.", "calls")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +114,7 @@ def walk(session: Session, request: WalkRequest, progress: Progress = None) -> W
 
 @torch.inference_mode()
 def few_calls(session: Session, request: FewCallsRequest, progress: Progress = None) -> FewCallsResult:
-    """The teacher by Heun's method on as many levels as the calls allow; one call is D(x_T, 80).
+    """The teacher on as many levels of the Karras grid as the calls allow; one call is D(x_T, 80).
 
     Args:
         session: of the model.
@@ -123,7 +130,7 @@ def few_calls(session: Session, request: FewCallsRequest, progress: Progress = N
     x, labels = SIGMA_MAX * noise([request.seed], session.model.picture_shape), session.labels(label, 1)
     done, total = 0, sum(request.calls)
 
-    def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         nonlocal done
         if progress is not None:
             progress(done / total, "the teacher")
@@ -133,10 +140,18 @@ def few_calls(session: Session, request: FewCallsRequest, progress: Progress = N
 
     calls, pictures, seconds = [], [], []
     for n in request.calls:
-        levels = karras_sigmas((n + 1) // 2) if n > 1 else torch.tensor([SIGMA_MAX], dtype=torch.float64)
-        begun = time.perf_counter()
-        result = heun_sample(denoise, x, levels)
+        begun, made = time.perf_counter(), done
+        pictures.append(_sampled(denoise, x, n, request.method))
         seconds.append(time.perf_counter() - begun)
-        calls.append(result.nfe)
-        pictures.append(result.x)
+        calls.append(done - made)
     return FewCallsResult(np.array(calls), as_pictures(torch.cat(pictures)), np.array(seconds))
+
+
+def _sampled(denoise: Callable[[Tensor, Tensor], Tensor], x: Tensor, calls: int, method: str) -> Tensor:
+    n = calls if method == "euler" else (calls + 1) // 2
+    levels = karras_sigmas(n) if n > 1 else torch.tensor([SIGMA_MAX], dtype=torch.float64)
+    if method == "heun":
+        return heun_sample(denoise, x, levels).x
+    for now, after in itertools.pairwise([*levels.tolist(), 0.0]):
+        x = x + (after - now) * (x - denoise(x, torch.tensor(now, dtype=torch.float32))) / now
+    return x

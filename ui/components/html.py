@@ -103,6 +103,15 @@ def one_line(info: ModelInfo) -> str:
     return f"{summary}. Licence of the weights: {licence}" if licence else summary
 
 
+def bands_line(info: ModelInfo) -> str:
+    """What thirds of the spectrum mean in this model: what it was trained for, or else what the sign of alpha does."""
+    recipe = info.card.get("recipe")
+    student = recipe.get("student") if isinstance(recipe, dict) else None
+    if isinstance(student, dict) and student.get("nested_blurs"):
+        return "Its bands are nested: layout, shape, detail, from the smallest α to the largest."
+    return "Its bands are thirds by rank of α: growing, slow, fading; check the signs."
+
+
 def times(factor: float) -> str:
     """By how much a difference was magnified."""
     return f"magnified × {factor:.3g}" if factor < 100 else f"magnified × {factor:,.0f}"

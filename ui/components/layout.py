@@ -56,6 +56,17 @@ def intro(sentence: str, formula: str = "", *views: str) -> gr.HTML:
     )
 
 
+def empty_stage(sentence: str, *views: str) -> gr.HTML:
+    """What a stage says before its first result, which follows it and hides it.
+
+    Args:
+        sentence: HTML.
+        *views: where it is seen; everywhere in its tab by default.
+    """
+    css = ["ks-empty-box", *(only(*views) if views else [])]
+    return gr.HTML(f'<div class="ks-empty"><p>{sentence}</p></div>', elem_classes=css)
+
+
 def noise_row(tab: str, info: str = "from 0") -> dict[str, gr.components.Component]:
     """The seed of a tab's noise and the button that draws another one, side by side: "seed" and "dice"."""
     with gr.Row(elem_classes="ks-two"):

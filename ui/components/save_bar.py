@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 from gradio.events import Dependency
 
 from analysis.recipes import recipe as recipes
+from analysis.recipes.code import as_python
 from ui.components.plot import HEAD
 from ui.theme import script
 
@@ -34,6 +35,7 @@ TYPES = {
 }
 _BAR = """<div class="ks-save-bar" hidden>
 <button type="button" class="ks-copy-recipe" title="Text that makes this result again">Copy recipe</button>
+<button type="button" class="ks-copy-python" title="A script that asks the same question">Copy as Python</button>
 <button type="button" class="ks-save-recipe" title="The same text as a file">Save recipe</button>
 <button type="button" class="ks-save-picture" title="The picture with the recipe inside">Save PNG</button>
 <output class="ks-saved" aria-live="polite"></output>
@@ -106,6 +108,7 @@ def save_value(picture: np.ndarray, recipe: recipes.Recipe, name: str) -> str:
     return json.dumps(
         {
             "recipe": recipes.to_json(recipe),
+            "python": as_python(recipe),
             "png": base64.b64encode(buffer.getvalue()).decode("ascii"),
             "name": file_stem(name),
         }

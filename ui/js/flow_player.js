@@ -23,6 +23,17 @@ function show(t) {
   });
 }
 
+// A click anywhere in the plane asks for the density there.
+function pick(plot, setting, event) {
+  const { xaxis, yaxis } = plot._fullLayout, box = plot.getBoundingClientRect();
+  const x = xaxis.p2d(event.clientX - box.left - xaxis._offset), y = yaxis.p2d(event.clientY - box.top - yaxis._offset);
+  const within = (value, [from, to]) => value >= Math.min(from, to) && value <= Math.max(from, to);
+  if (!run.panels[setting]?.times || !within(x, xaxis.range) || !within(y, yaxis.range)) return;
+  const r = (xaxis.range[1] - xaxis.range[0]) / 50;
+  Plotly.relayout(plot, { shapes: [{ type: "circle", x0: x - r, x1: x + r, y0: y - r, y1: y + r, line: { color: "#D55E00", width: 3 } }] });
+  trigger("select", { setting, point: [x, y] });
+}
+
 function draw() {
   if (!run || !window.Plotly) return;
   run.panels.forEach((panel, i) => {
@@ -42,6 +53,7 @@ function draw() {
       if (plot.wired) return;
       plot.wired = true;
       keepDrawn(plot, draw);
+      plot.addEventListener("click", (event) => pick(plot, i, event));
     });
   });
 }

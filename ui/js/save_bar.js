@@ -30,7 +30,7 @@ function download(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-// Copies and saves a recipe. props.value = JSON {recipe, png, name}.
+// Copies and saves a recipe. props.value = JSON {recipe, python, png, name}.
 function saveBar(bar, text) {
   const LOOKED_AT = 1500; // milliseconds until a result counts as one; a slider passes by many
   let result = null, clock = null, later = null;
@@ -47,14 +47,14 @@ function saveBar(bar, text) {
 
   // Only a page from this machine or over HTTPS may write the clipboard; elsewhere a selection is copied the old way,
   // and where that is refused too, the text stays open to be copied by hand.
-  const copy = async () => {
+  const copy = async (words) => {
     const back = document.activeElement;
     try {
-      await navigator.clipboard.writeText(result.recipe);
+      await navigator.clipboard.writeText(words);
       text.hidden = true;
       return say("copied");
     } catch { /* no clipboard here */ }
-    text.value = result.recipe;
+    text.value = words;
     text.hidden = false;
     text.select();
     let done = false;
@@ -68,6 +68,7 @@ function saveBar(bar, text) {
   const load = () => {
     result = props.value ? JSON.parse(props.value) : null;
     bar.hidden = result === null;
+    find(".ks-copy-python").hidden = !result?.python; // of flows there is none
     text.hidden = true;
     word.textContent = "";
     clearTimeout(later);
@@ -75,7 +76,8 @@ function saveBar(bar, text) {
     if (shown) later = setTimeout(() => { if (bar.offsetParent) window.ksVisit.add(shown); }, LOOKED_AT);
   };
 
-  find(".ks-copy-recipe").addEventListener("click", copy);
+  find(".ks-copy-recipe").addEventListener("click", () => copy(result.recipe));
+  find(".ks-copy-python").addEventListener("click", () => copy(result.python));
   find(".ks-save-recipe").addEventListener("click", () => save([result.recipe], "application/json", ".recipe.json"));
   find(".ks-save-picture").addEventListener("click", () => save([unpacked(result.png)], "image/png", ".png"));
   load();

@@ -25,6 +25,7 @@ element.querySelector(".ks-play").addEventListener("click", () => { if (bar.at >
 element.querySelector(".ks-time").addEventListener("input", () => { back = false; }, true);
 
 function load() {
+  marks.hidden = !props.value;
   if (!props.value) return;
   bar.stop();
   back = false;

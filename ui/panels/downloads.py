@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import gradio as gr
+import numpy as np
 import plotly.graph_objects as go
 
 from analysis.core.errors import UserError
@@ -12,8 +14,9 @@ from analysis.export import files as exports
 from analysis.export import web
 from analysis.export.report import figure_html, picture_report
 from analysis.figures import spectrum as figures
+from analysis.recipes import recipe as recipes
 from analysis.workbench.effects import EffectRequest
-from analysis.workbench.images import TrajectoryRequest
+from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest, SpectrumEntryResult
 from foundation.randomness import MAX_SEED
@@ -34,6 +37,7 @@ FIGURES = (
 FORMATS = ("png", "svg", "html")
 PAPER = (("Spectrum", "spectrum"), ("Cumulative effect", "cumulative-effect"))
 PAPER_SEEDS = 4  # that a cumulative effect is averaged over
+LARGE = 512  # pixels a side of a picture for slides
 GIF_SIDE = 256  # pixels that a small picture is enlarged to
 SITE_SECONDS = 300.0  # that the web page may take
 SITE_QUEUE = {"concurrency_id": "site", "concurrency_limit": 1}  # others' questions do not wait for it
@@ -44,7 +48,11 @@ class DownloadControls(Controls):
     """Components of the panel; `opened` is pressed by the page's script when its drawer opens."""
 
     report: gr.Button
+    large: gr.Button
+    smooth: gr.Checkbox
     animation: gr.Button
+    beside: gr.Button
+    latents: gr.Button
     modes: gr.Button
     spectrum: gr.Button
     site: gr.Button
@@ -95,6 +103,33 @@ class Downloads:
         frames = bench.trajectory(self._path(model, seed, label, steps)).koopman
         data = exports.trajectory_gif(frames, scale=max(1, GIF_SIDE // frames.shape[1]))
         return saved_file(data, f"{bench.name}-seed{seed}-trajectory", "gif")
+
+    def beside(self, model: str, seed: int, label: int, steps: int) -> str:
+        """The Koopman path beside the teacher's denoised states, as a GIF."""
+        bench = self.library.get(model)
+        walked = bench.trajectory(self._path(model, seed, label, steps))
+        if walked.denoised is None:
+            raise UserError("This model has no teacher to stand beside it: save the trajectory alone.")
+        frames = np.concatenate([walked.koopman, walked.denoised], axis=2)
+        data = exports.trajectory_gif(frames, scale=max(1, GIF_SIDE // frames.shape[1]))
+        return saved_file(data, f"{bench.name}-seed{seed}-beside-teacher", "gif")
+
+    def large(self, model: str, seed: int, label: int, smooth: bool) -> str:
+        """The picture at LARGE pixels a side, with its recipe inside."""
+        bench = self.library.get(model)
+        request = GenerateRequest((seed,), fitting_label(self.library, model, label))
+        picture = exports.enlarged(bench.generate(request).pictures[0], LARGE, bool(smooth))
+        buffer = io.BytesIO()
+        recipes.save_png(picture, recipes.describe(request, bench), buffer)
+        return saved_file(buffer.getvalue(), f"{bench.name}-seed{seed}-{LARGE}", "png")
+
+    def latents(self, model: str, seed: int, label: int) -> str:
+        """The picture's latents, as the decoder sees them, as a NumPy archive."""
+        bench = self.library.get(model)
+        label = fitting_label(self.library, model, label)
+        names, levels = [e.name for e in bench.spectrum().entries], bench.final_latents(seed, label)
+        data = exports.latents_npz(names, [z[0].numpy() for z in levels])
+        return saved_file(data, f"{bench.name}-seed{seed}-latents", "npz")
 
     def figure(self, what, level, form, model, seed, label, steps, **bands) -> str:
         """One figure: PNG and SVG are drawn by the page itself, HTML is made here."""
@@ -179,12 +214,16 @@ def _lay_out(levels: dict) -> DownloadControls:
         )
         with gr.Row(elem_classes="ks-buttons"):
             for part, text, name in (
-                ("report", "Report (HTML)", "report"), ("animation", "Trajectory (GIF)", "gif"),
-                ("modes", "Modes (CSV)", "csv"), ("spectrum", "Spectrum (NPZ)", "npz"),
-                ("site", "Web page (ZIP)", "site"),
+                ("report", "Report (HTML)", "report"), ("large", f"Picture, {LARGE} px (PNG)", "large"),
+                ("animation", "Trajectory (GIF)", "gif"), ("beside", "Beside the teacher (GIF)", "beside"),
+                ("latents", "Latents (NPZ)", "latents"), ("modes", "Modes (CSV)", "csv"),
+                ("spectrum", "Spectrum (NPZ)", "npz"), ("site", "Web page (ZIP)", "site"),
             ):  # fmt: skip
                 variant = "primary" if part == "report" else "secondary"
                 parts[part] = gr.Button(text, size="sm", variant=variant, min_width=120, elem_id=f"export-{name}")
+        parts["smooth"] = gr.Checkbox(
+            label="smooth the large picture", info="else every pixel is a square", elem_id="export-smooth"
+        )
         parts["what"] = gr.Dropdown(
             list(FIGURES), value=FIGURES[0][1], label="Figure", info="what is drawn", elem_id="export-what",
             filterable=False,
@@ -222,6 +261,9 @@ def build_downloads(page: Page) -> DownloadControls:
     c.modes.click(guarded(files.modes), source.model, **wired)
     c.spectrum.click(guarded(files.spectrum), source.model, **wired)
     c.site.click(guarded(files.site), source.model, **{**wired, **SITE_QUEUE, "show_progress": "full"})
+    c.beside.click(guarded(files.beside), inputs_kwargs=path, **wired)
+    c.large.click(guarded(files.large), inputs_kwargs={**source.named, "smooth": c.smooth}, **wired)
+    c.latents.click(guarded(files.latents), inputs_kwargs=source.named, **wired)
     c.animation.click(guarded(files.animation), inputs_kwargs=path, **wired)
     c.figure.click(
         guarded(files.figure), inputs_kwargs={**c.named("what", "level", "form"), **path, **bands}, **wired

@@ -19,7 +19,7 @@ from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
 from ui.components.html import heading
-from ui.components.layout import Frame, details, group, intro
+from ui.components.layout import Frame, details, empty_stage, group, intro
 from ui.components.players import slide_player, slides
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
@@ -39,10 +39,11 @@ ASK = '<p class="ks-line">Press “Find the direction”: the slider then moves 
 
 
 def choices_of(bench: Workbench) -> tuple[str, ...]:
-    """The factors that are known of a model's pictures, () of others'."""
+    """The factors that are known of a model's pictures, plain numbers first; () of others'."""
     data = bench.model.card.get("data")
     spec = data.get("spec") if isinstance(data, dict) else None
-    return contrasts(spec) if spec in DRAWN else ()
+    known = contrasts(spec) if spec in DRAWN else ()
+    return tuple(sorted(known, key=lambda name: not name.isidentifier()))
 
 
 def missing(bench: Workbench) -> dict[str, str]:
@@ -135,15 +136,15 @@ class DirectionTab:
         there = [(title, name) for title, name in METHODS if name not in absent]
         method = method if method not in absent else there[0][1]
         reasons = "; ".join(f"{dict((n, t) for t, n in METHODS)[name]}: {why}" for name, why in absent.items())
-        classes = class_choices(self.library, model)
+        classes, read = class_choices(self.library, model), self.read(model, method)
+        read[c.contrast] |= {"choices": [(f, f) for f in factors], "value": factors[0] if factors else None}
+        read[c.class_from] |= {"choices": classes, "value": NO_CLASS}
+        read[c.class_to] |= {"choices": classes, "value": 0 if len(classes) > 1 else NO_CLASS}
         return {
+            **read,
             c.known: model,
             c.method: gr.update(choices=there, value=method),
             c.reason: f'<p class="ks-line">Not here: {html.escape(reasons)}.</p>' if reasons else "",
-            c.contrast: gr.update(choices=list(factors), value=factors[0] if factors else None),
-            c.class_from: gr.update(choices=classes, value=NO_CLASS),
-            c.class_to: gr.update(choices=classes, value=0 if len(classes) > 1 else NO_CLASS),
-            **self.read(model, method),
         }
 
     def read(self, model: str, method: str) -> dict:
@@ -171,7 +172,8 @@ class DirectionTab:
             raise UserError(f"This direction cannot be found here: {why}.")
         others = tuple((seed + k) % (MAX_SEED + 1) for k in range(1, OTHERS + 1))
         mean = method == "mean"
-        factor = (contrast or "") if mean and choices_of(bench) else ""
+        known = choices_of(bench) if mean else ()
+        factor = contrast if contrast in known else next(iter(known), "")  # another model's, or not chosen yet
         request = DirectionRequest(
             seed, fitting_label(self.library, model, label), method, factor,
             fitting_label(self.library, model, class_from) if mean and not factor else -1,
@@ -229,6 +231,7 @@ def _lay_out(frame: Frame) -> DirectionControls:
             )  # fmt: skip
             buttons = run_buttons("Find the direction", "direction")
     with frame.stage:
+        empty_stage("Press “Find the direction”: a slider then makes it stronger and weaker, here and on other seeds.")
         player = slide_player("Strength of the direction", elem_id="direction-player")
     with frame.readings, group():
         gr.HTML(heading("What it changes"))

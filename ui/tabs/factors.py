@@ -14,12 +14,12 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.probes import AttributionRequest, BandLabelsRequest
 from ui.components.controls import Controls
 from ui.components.html import heading
-from ui.components.layout import Frame, group, intro, only
+from ui.components.layout import Frame, empty_stage, group, intro, only
 from ui.components.plot import plot
 from ui.server.errors import guarded
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
 from ui.source import Views, Workspace, fitting_label, usable_seed
-from ui.tabs.linearity import REMARK, consecutive, drawn, remark, seed_words, verdict
+from ui.tabs.linearity import REMARK, consecutive, drawn, remark, seed_words, told, verdict
 
 MAX_PICTURES, MAX_PAIRS = 32, 256
 SIGMAS = (("0.002: clean", 0.002), ("0.5", 0.5), ("2.5: midpoint", 2.5), ("14", 14.0), ("80: noise", 80.0))
@@ -116,12 +116,10 @@ def _lay_out_frequencies(frame: Frame) -> dict:
         buttons = run_buttons("Measure frequencies", "labels")
     with frame.stage, gr.Column(min_width=0, elem_classes=only("carry")):
         power = plot(None, visible=False, elem_id="labels-power", label="Radial power of each band")
-    with frame.readings, group("carry"):
-        gr.HTML(heading("Frequencies"))
-        older = gr.HTML(elem_id="labels-older")
-        words = gr.HTML(ASK, elem_id="labels-words", elem_classes="ks-told")
+    said = told(frame, "carry", "labels", ASK, "Frequencies")
     return {
-        "pictures": pictures, "frequency_buttons": buttons, "frequencies_older": older, "frequencies": words,
+        "pictures": pictures, "frequency_buttons": buttons, "frequencies_older": said["older"],
+        "frequencies": said["words"],
         "power": power, "frequency_request": gr.State(None),
     }  # fmt: skip
 
@@ -147,13 +145,10 @@ def _lay_out_factors(frame: Frame) -> dict:
             by_band = plot(None, visible=False, elem_id="attribution-bands", label="Factors by bands")
         with gr.Column(min_width=0):
             by_level = plot(None, visible=False, elem_id="attribution-levels", label="Factors by levels")
-    with frame.readings, group("carry"):
-        gr.HTML(heading("Factors"))
-        older = gr.HTML(elem_id="attribution-older")
-        words = gr.HTML(ASK, elem_id="attribution-words", elem_classes="ks-told")
+    said = told(frame, "carry", "attribution", ASK, "Factors")
     return {
-        "pairs": pairs, "sigma": sigma, "carried": carried, "factor_buttons": buttons, "factors_older": older,
-        "factors": words, "by_band": by_band, "by_level": by_level, "factor_request": gr.State(None),
+        "pairs": pairs, "sigma": sigma, "carried": carried, "factor_buttons": buttons, "factors_older": said["older"],
+        "factors": said["words"], "by_band": by_band, "by_level": by_level, "factor_request": gr.State(None),
     }  # fmt: skip
 
 
@@ -168,6 +163,8 @@ def build_factors(work: Workspace, views: Views, edges: dict) -> FactorControls:
     frame, source = views.frame, work.source
     with frame.controls:
         intro(SENTENCE, "", "carry")
+    with frame.stage:
+        empty_stage("Press “Measure frequencies” or “Measure factors”: what each band carries.", "carry")
     c = FactorControls(**_lay_out_frequencies(frame), **_lay_out_factors(frame))
     part = FactorPart(work.library, c, work.bounded(RUN_SECONDS))
     counted = wire_run(

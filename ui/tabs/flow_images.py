@@ -29,6 +29,7 @@ from analysis.flow.images import (
     PictureSweepResult,
 )
 from analysis.flow.settings import MAX_NFE, SideBySideRequest
+from flow_core.guidance import MOST
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
@@ -182,6 +183,7 @@ def sweep_words(result: PictureSweepResult, names: list[str], first: FlowPicture
 
 
 START = (("otcfm", "euler"), ("idff", "euler"), ("idff", "published"), ("idff", "multistep"))
+NEEDS_CLASS = "leads towards a class: choose one first"
 PICTURES, GAMMAS = 4, (0.2, 0.0, 0.0)
 SWEEP_PICTURES = 6
 # a fine resolution takes long: neither a slider nor a sweep shall wait for it
@@ -199,6 +201,9 @@ class FlowImagesControls(SettingsControls):
     pictures: gr.Slider
     nfe_all: gr.Slider
     grid: gr.Radio
+    guidance: gr.Slider
+    guidance_from: gr.Slider
+    guidance_to: gr.Slider
     seed: gr.Number
     dice: gr.Button
     player: gr.HTML
@@ -210,8 +215,9 @@ class FlowImagesControls(SettingsControls):
     sweep_figure: gr.HTML
 
 
-SHARED = ("data", "label", "pictures", "grid", "seed")  # of all settings
-FILLED = ("data", "label", "pictures", "nfe_all", "grid", "seed")
+GUIDANCE = ("guidance", "guidance_from", "guidance_to")
+SHARED = ("data", "label", "pictures", "grid", "seed", *GUIDANCE)  # of all settings
+FILLED = ("data", "label", "pictures", "nfe_all", "grid", "seed", *GUIDANCE)
 
 
 class FlowImages:
@@ -241,11 +247,24 @@ class FlowImages:
         value = self.label(data, label)
         return {self.controls.label: gr.update(choices=choices, value=value, visible=len(choices) > 1)}
 
-    def requests(self, data, label, pictures, grid, seed, **settings) -> list[FlowPicturesRequest | str | None]:
+    def guided(self, data: str, label) -> dict:
+        """Whether guidance can be moved: it leads towards a class."""
+        there = self.label(data, label) >= 0
+        info = "1 for none, 0 to 20; where it acts, a step costs a call more" if there else NEEDS_CLASS
+        c = self.controls
+        return {
+            c.guidance: gr.update(interactive=there, info=info),
+            **{part: gr.update(interactive=there) for part in (c.guidance_from, c.guidance_to)},
+        }
+
+    def requests(
+        self, data, label, pictures, grid, seed, guidance=1.0, guidance_from=0.0, guidance_to=1.0, **settings
+    ) -> list[FlowPicturesRequest | str | None]:
         """The questions that the controls ask: a sentence where one cannot be asked, None where none is shown.
 
         Args:
             data, label, pictures, grid, seed: of all settings; the pictures have consecutive seeds.
+            guidance, guidance_from, guidance_to: of all settings, too; not read without a class.
             **settings: the fields of each, with its letter.
         """
         requests: list[FlowPicturesRequest | str | None] = []
@@ -255,6 +274,9 @@ class FlowImages:
             "data": data, "label": self.label(data, label), "grid": grid,
             "seeds": tuple(range(first, first + pictures)),
         }  # fmt: skip
+        if shared["label"] >= 0 and guidance != 1:
+            start, end = sorted((guidance_from, guidance_to))
+            shared |= {"guidance": guidance, "guidance_from": start, "guidance_to": end}
         for setting in of_letters(settings):
             if not setting.pop("shown", False):
                 requests.append(None)
@@ -350,8 +372,13 @@ class FlowImages:
         """
         c = self.controls
         first = request.asked[0]
+        if len({(r.guidance, r.guidance_from, r.guidance_to) for r in request.asked}) > 1:
+            raise UserError("These settings differ in their guidance, which the page sets for all: ask /recipe for it.")
+        guided = self.guided(first.data, first.label)
+        for part, value in zip(guided, (first.guidance, first.guidance_from, first.guidance_to), strict=True):
+            guided[part] |= {"value": value}
         return {
-            c.data: first.data, **self.classes(first.data, first.label), c.pictures: in_a_row(first.seeds),
+            c.data: first.data, **self.classes(first.data, first.label), **guided, c.pictures: in_a_row(first.seeds),
             c.nfe_all: first.nfe, c.grid: first.grid, c.seed: first.seeds[0], **c.fill_settings(request),
         }  # fmt: skip
 
@@ -403,6 +430,15 @@ def _shared_controls(flows: ImageFlows) -> dict:
                 ["uniform", "cosine"], value="uniform", label="Steps", info="cosine: dense at both ends",
                 elem_id="images-grid",
             )  # fmt: skip
+            parts["guidance"] = gr.Slider(
+                0, MOST, 1, step=0.5, label="Guidance", info=NEEDS_CLASS, interactive=False, buttons=["reset"],
+                elem_id="images-guidance",
+            )  # fmt: skip
+            for part, name, value in (("guidance_from", "from", 0), ("guidance_to", "to", 1)):
+                parts[part] = gr.Slider(
+                    0, 1, value, step=0.05, label=f"Guidance {name} t", info="0 noise, 1 picture", interactive=False,
+                    buttons=["reset"], elem_id=f"images-guidance-{name}",
+                )  # fmt: skip
     return parts
 
 
@@ -469,6 +505,7 @@ def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Depende
         "trigger_mode": "always_last", **EXACT_QUEUE, **PRIVATE,
     }  # fmt: skip
     looks = [views.opened["images"], c.label.input, c.pictures.release, c.grid.input, c.seed.change]
+    looks += [part.release for part in c.listed(*GUIDANCE)]
     for s in c.settings:
         looks += [s.shown.input, *(part.release for part in s.listed("nfe", "gamma1", "gamma2", "gamma3"))]
     gr.on(looks, guarded(tab.wish), **asked, **ahead)
@@ -490,6 +527,10 @@ def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Depende
         rerun(button.click(functools.partial(set_all, n), None, [c.nfe_all, *every_nfe], **live))
     rerun(c.nfe_all.release(lambda n: dict.fromkeys(every_nfe, n), c.nfe_all, every_nfe, **live))
     rerun(c.data.input(guarded(tab.classes), [c.data, c.label], c.label, **live))
+    gr.on(
+        [c.data.change, c.label.change], guarded(tab.guided), [c.data, c.label], c.listed(*GUIDANCE), queue=False,
+        show_progress="hidden", **PRIVATE,
+    )  # fmt: skip
     c.dice.click(None, None, c.seed, js=DICE, **PRIVATE)
     wire_run(tab.run, c.sweep_buttons, tab.sweep, asked["inputs_kwargs"], c.listed("sweep_words", "sweep_figure"))
     return rerun

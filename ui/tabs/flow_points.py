@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,15 @@ from analysis.core.progress import Report
 from analysis.figures.flow import gamma_figure, nfe_figure
 from analysis.flow.clouds import DRAWN
 from analysis.flow.nets import KEY_PREFIX
-from analysis.flow.points import Flow2DRequest, Flow2DResult, PointFlows, SweepRequest, SweepResult
+from analysis.flow.points import (
+    Flow2DRequest,
+    Flow2DResult,
+    LikelihoodRequest,
+    LikelihoodResult,
+    PointFlows,
+    SweepRequest,
+    SweepResult,
+)
 from analysis.flow.settings import MAX_NFE, MAX_POINTS, SideBySideRequest
 from flow_core.densities.toys import TOYS
 from flow_core.paths import PATH_NAMES
@@ -86,6 +95,14 @@ def numbers(r: Flow2DResult) -> str:
     return facts(*pairs) + (f'<p class="ks-line">{twin}</p>' if r.net != "oracle" else "")
 
 
+def likelihood_words(letter: str, point: Sequence[float], result: LikelihoodResult) -> str:
+    """The flow's density at a point beside the exact one."""
+    exact = "0" if math.isinf(result.exact_log_prob) else f"e^{result.exact_log_prob:.2f}"
+    pairs = ((f"e^{result.log_prob:.2f}", f"density of {letter}’s flow"), (exact, "exact density"))
+    calls = f"{result.nfe} network calls and {result.derivatives} derivatives back to noise"
+    return f'{facts(*pairs)}<p class="ks-line">At ({point[0]:.2f}, {point[1]:.2f}), per unit of area; {calls}.</p>'
+
+
 def verdict(results: dict[str, Flow2DResult]) -> str:
     """Which setting is best and what data gives; settings by letter."""
     if not results:
@@ -132,6 +149,7 @@ DENSITIES = [*((name, name) for name in TOYS), ("my drawing", DRAWN)]
 START = (("otcfm", "euler"), ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"))
 GAMMAS, POINTS = (0.2, -0.5, 0.0), 1024  # the gammas of the public code's best picture
 SWEEP_POINTS = 1024
+POINT = '<p class="ks-line">Click anywhere in a plane: how probable its flow makes that point.</p>'
 
 
 @dataclass(frozen=True)
@@ -151,6 +169,7 @@ class FlowControls(SettingsControls):
     dice: gr.Button
     player: gr.HTML
     words: gr.HTML
+    likelihood: gr.HTML
     save: gr.HTML
     sweep_buttons: RunButtons
     sweep_words: gr.HTML
@@ -230,6 +249,26 @@ class FlowLab:
         except UserError as e:  # where it shall arrive is known, whether or not anything can go there
             return Panel(title, "", None, "", str(e), ground=self.flows.contours(request))
         return Panel(title, net_words(result.net), result, numbers(result))
+
+    def likely(self, event: gr.EventData, **values) -> str:
+        """A point of a plane was clicked: how probable the setting's flow makes it, beside the exact density.
+
+        Raises:
+            UserError: no such setting or point.
+        """
+        data = event._data if isinstance(event._data, dict) else {}
+        setting, point = data.get("setting"), data.get("point")
+        if type(setting) is not int or not 0 <= setting < len(LETTERS) or not isinstance(point, list):
+            raise UserError("Click a point of one of the planes.")
+        request = self.requests(**values)[setting]
+        if not isinstance(request, Flow2DRequest):
+            return ""
+        result = self.flows.likelihood(
+            LikelihoodRequest(
+                request.density, request.drawing, request.path, request.sigma0, tuple(point), net=request.net
+            )
+        )
+        return likelihood_words(LETTERS[setting], point, result)
 
     def sweep(self, report: Report | None = None, **values) -> dict:
         """A sentence and two figures; a setting without a net is left out, and the sentence says so."""
@@ -368,6 +407,7 @@ def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
         parts["player"] = flow_player(elem_id="flow-player")
     with frame.readings, group("flow"):
         parts["words"] = gr.HTML(elem_id="flow-words")
+        parts["likelihood"] = gr.HTML(POINT, elem_id="flow-likelihood")
         parts["save"] = save_bar(elem_id="flow-keep")
         gr.HTML(details("What theory says of momentum", MOMENTUM_WORDS))
     parts |= _sweep_view(frame) | {
@@ -408,6 +448,10 @@ def _wire(lab: FlowLab, views: Views, training: TrainingPart, presets: Sequence)
             chosen = chooser.input(guarded(s.read), [s.path, s.sampler], sliders[1:], **live)
             chosen.success(**again)
     gr.on(looks, **again, trigger_mode="always_last")
+    c.player.select(
+        guarded(lab.likely), inputs_kwargs=asked, outputs=c.likelihood, show_progress_on=c.likelihood, **MODEL_QUEUE,
+        **PRIVATE,
+    )  # fmt: skip
     every_nfe = [s.nfe for s in c.settings]
 
     def set_all(n: int) -> dict:

@@ -13,7 +13,7 @@ from analysis.workbench.inversion import Closeness, InvertRequest, InvertResult
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
 from ui.components.html import figure_html, group_html, heading
-from ui.components.layout import Frame, group, intro
+from ui.components.layout import Frame, empty_stage, group, intro
 from ui.components.picture_chooser import Chooser, fitted, picture_chooser, side_of
 from ui.components.players import slide_player, slides
 from ui.server.errors import guarded
@@ -24,7 +24,7 @@ from ui.source import BuiltTab, Views, Workspace, fitting_label, usable_seed
 SENTENCE = "A picture goes back to noise and is made again: by the teacher's path, and by the linear law."
 FORMULA = """teacher: x<sub>T</sub> = ODE<sup>−1</sup>(x), x̂ = D( e<sup>−A</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp;
 law: x(τ) = D( e<sup>τA</sup> E(x; σ = 0.002) )"""
-ORIGINS = (("a picture", "picture"), ("your seed's", "seed"))
+ORIGINS = (("your seed's", "seed"), ("a picture", "picture"))
 TIMES = 12
 ASK = '<p class="ks-line">Press “Invert”: the teacher goes back step by step.</p>'
 
@@ -125,9 +125,9 @@ def _lay_out(frame: Frame, work: Workspace) -> tuple[InversionControls, Chooser]
         with group():
             gr.HTML(heading("Picture"))
             origin = gr.Radio(
-                ORIGINS, value="picture", label="Picture", show_label=False, container=False, elem_id="invert-origin"
+                ORIGINS, value="seed", label="Picture", show_label=False, container=False, elem_id="invert-origin"
             )
-            with gr.Column(min_width=0) as box:
+            with gr.Column(visible=False, min_width=0) as box:
                 chooser = picture_chooser(work.library, work.source.model, work.source.start[0], "invert")
             steps = gr.Slider(
                 4, 40, 18, step=1, label="Teacher's steps", info="noise levels on its way back", buttons=["reset"],
@@ -135,8 +135,9 @@ def _lay_out(frame: Frame, work: Workspace) -> tuple[InversionControls, Chooser]
             )  # fmt: skip
             buttons = run_buttons("Invert", "invert")
     with frame.stage:
-        player = slide_player("Time on the law's way", elem_id="invert-player")
+        empty_stage("Press “Invert”: the picture goes back to noise, two ways, and is made again.")
         pictures = gr.HTML(elem_id="invert-pictures")
+        player = slide_player("Time on the law's way", elem_id="invert-player")
     with frame.readings, group():
         gr.HTML(heading("What came back"))
         words = gr.HTML(ASK, elem_id="invert-words", elem_classes="ks-told")

@@ -14,7 +14,8 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.probes import LinearityRequest
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
-from ui.components.layout import Frame, group, intro, only
+from ui.components.html import heading
+from ui.components.layout import Frame, empty_stage, group, intro, only
 from ui.components.plot import plot
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
@@ -66,6 +67,23 @@ def seed_words(seeds: tuple[int, ...]) -> str:
 def drawn(figure=None) -> dict:
     """A plot with this figure, or hidden."""
     return gr.update(value=None if figure is None else figure.to_json(), visible=figure is not None)
+
+
+def told(frame: Frame, view: str, name: str, ask: str, title: str = "") -> dict:
+    """Where a measurement is told in the readings: "older", a remark, and "words".
+
+    Args:
+        frame: the tab's columns.
+        view: where it is seen.
+        name: of the measurement, in the ids.
+        ask: HTML, while nothing is measured.
+        title: above it.
+    """
+    with frame.readings, group(view):
+        if title:
+            gr.HTML(heading(title))
+        older = gr.HTML(elem_id=f"{name}-older")
+        return {"older": older, "words": gr.HTML(ask, elem_id=f"{name}-words", elem_classes="ks-told")}
 
 
 def remark(library: ModelLibrary, request: tuple | None, model: str, seed: int | None, label: int) -> str:
@@ -154,15 +172,17 @@ def _lay_out(frame: Frame) -> LinearityControls:
                 [], label="Level", visible=False, elem_id="linearity-level", interactive=True, filterable=False,
                 info="whose learned eigenvalues stand beside those of exact DMD",
             )  # fmt: skip
+    with frame.stage:
+        empty_stage("Press “Check linearity”: how far the law is from the teacher, over time.", "linear")
     with frame.stage, gr.Row(elem_classes=["ks-pair", *only("linear")]):
         with gr.Column(min_width=0):
             curves = plot(None, visible=False, elem_id="linearity-curves", label="Relative error over time")
         with gr.Column(min_width=0):
             dmd = plot(None, visible=False, elem_id="linearity-dmd", label="Learned spectrum and exact DMD")
-    with frame.readings, group("linear"):
-        older = gr.HTML(elem_id="linearity-older")
-        words = gr.HTML(ASK, elem_id="linearity-words", elem_classes="ks-told")
-    return LinearityControls(trajectories, steps, buttons, older, words, level, curves, dmd, gr.State(None))
+    return LinearityControls(
+        trajectories, steps, buttons, **told(frame, "linear", "linearity", ASK), level=level, curves=curves, dmd=dmd,
+        request=gr.State(None),
+    )  # fmt: skip
 
 
 def build_linearity(work: Workspace, views: Views) -> LinearityControls:

@@ -49,6 +49,15 @@ def test_the_teacher_makes_as_many_calls_as_are_asked_for(bench):
     np.testing.assert_array_equal(result.pictures[2], bench.trajectory(TrajectoryRequest(2, steps=4)).final)
 
 
+def test_eulers_method_by_hand(bench):
+    x = 80 * noise([2], bench.model.picture_shape)
+    with torch.inference_mode():  # two levels: 80, 0.002, and 0
+        for now, after in ((80.0, 0.002), (0.002, 0.0)):
+            x = x + (after - now) * (x - bench.teacher(x, torch.tensor(now), None)) / now
+    result = bench.few_calls(FewCallsRequest(2, calls=(2,), method="euler"))
+    assert result.calls.tolist() == [2] and np.abs(result.pictures[0].astype(int) - as_pictures(x)[0]).max() <= 1
+
+
 def test_one_call_of_the_teacher_is_its_denoised_noise(bench):
     with torch.inference_mode():
         x = 80 * noise([2], bench.model.picture_shape)

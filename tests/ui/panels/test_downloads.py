@@ -12,8 +12,9 @@ from PIL import Image
 
 from analysis.core.errors import UserError
 from analysis.export import web
-from analysis.workbench.images import TrajectoryRequest
-from ui.panels.downloads import FIGURES, PAPER, Downloads
+from analysis.recipes import recipe
+from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from ui.panels.downloads import FIGURES, LARGE, PAPER, Downloads
 
 WHO = {"model": "tiny", "seed": 3, "label": -1, "steps": 5}
 BANDS = {"low": 0.2, "high": 0.7, "small": 1.0, "middle": 0.0, "large": 1.0, "order": "abs", "levels": [0, 99]}
@@ -113,3 +114,28 @@ def test_what_cannot_be_saved_is_a_sentence(library):
 def test_levels_of_another_model(library):
     levels = Downloads(library).levels("tiny-classes")
     assert levels["value"] == len(levels["choices"]) - 1 and levels["choices"][-1][0] == "bottleneck"
+
+
+def test_beside_the_teacher_is_twice_as_wide(library):
+    name, data = content(Downloads(library).beside(**WHO))
+    image = Image.open(io.BytesIO(data))
+    assert name.endswith(".gif") and image.width == 2 * image.height and image.n_frames == WHO["steps"]
+    with pytest.raises(UserError):
+        Downloads(library).beside(**WHO | {"model": "tiny-classes"})
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_the_large_picture_carries_its_recipe(library, smooth):
+    data = content(Downloads(library).large("tiny", 3, -1, smooth))[1]
+    picture = np.asarray(Image.open(io.BytesIO(data)))
+    small = library.get("tiny").generate(GenerateRequest((3,))).pictures[0]
+    assert picture.shape == (LARGE, LARGE, 3) and recipe.read_png(data).request == GenerateRequest((3,))
+    scale = LARGE // len(small)
+    assert np.array_equal(picture, np.kron(small, np.ones((scale, scale, 1), np.uint8))) == (not smooth)
+
+
+def test_latents_are_those_of_the_decoder(library):
+    archive = np.load(io.BytesIO(content(Downloads(library).latents("tiny", 3, -1))[1]), allow_pickle=False)
+    expected = library.get("tiny").final_latents(3, -1)
+    assert len(archive["names"]) == len(expected)
+    assert np.array_equal(archive["latent_0"], expected[0][0].numpy())

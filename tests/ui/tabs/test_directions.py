@@ -42,11 +42,20 @@ def test_what_a_model_has_not_is_said_before_the_click(tab):
     opened = tab.opened("tiny-classes", "teacher", None)
     names = [name for _, name in opened["method"]["choices"]]
     assert "teacher" not in names and opened["method"]["value"] in names and opened["reason"]
+    assert len(opened["class_to"]["choices"]) == 4 and opened["class_to"]["value"] == 0
     assert opened["class_to"]["visible"] and not opened["contrast"]["visible"]
     assert tab.opened("tiny-classes", "mean", "tiny-classes") == gr.skip()
     assert "mean" not in [name for _, name in tab.opened("tiny", "mean", None)["method"]["choices"]]
     with pytest.raises(UserError):
         tab.find("tiny", 3, NO_CLASS, **ASKED, reach=2)
+
+
+def test_the_factors_of_drawn_pictures_can_be_chosen(tab, library, monkeypatch):
+    bench = library.get("tiny")
+    monkeypatch.setitem(bench.model.card, "data", {"spec": "shapes", "classes": []})
+    opened = tab.opened("tiny", "mean", None)
+    assert len(json.loads(tab.find("tiny", 3, NO_CLASS, **ASKED, reach=2)["player"])["labels"]) == STEPS
+    assert opened["contrast"]["visible"] and "." not in opened["contrast"]["value"] and not opened["reason"]
 
 
 def test_only_what_a_method_reads_can_be_moved(tab):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from analysis.core.errors import UserError
 from analysis.flow.images import FlowPicturesRequest, ImageFlows, PictureSweepResult
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe
 from analysis.studio import Studio
 from flow_core.samplers import METHODS
@@ -175,3 +176,20 @@ def test_a_page_without_models_says_how_to_get_one(tmp_path, library):
     assert page.built["images"].binding is None
     told = [b.value for b in demo.blocks.values() if getattr(b, "elem_id", "") == "images-none"]
     assert len(told) == 1 and "flow_core.train images" in told[0]
+
+
+def test_guidance_needs_a_class_and_says_so(tab):
+    grey, there = tab.guided("shapes", 1)["guidance"], tab.guided("cifar10", 1)["guidance"]
+    assert grey["interactive"] is False and there["interactive"] is True and grey["info"] != there["info"]
+    values = {"guidance": 3.0, "guidance_from": 0.8, "guidance_to": 0.2}
+    (asked,) = [r for r in tab.requests(**controls(("idff", "euler"), data="cifar10", label=1), **values) if r]
+    assert (asked.guidance, asked.guidance_from, asked.guidance_to) == (3.0, 0.2, 0.8)
+    (plain,) = [r for r in tab.requests(**controls(("idff", "euler")), **values) if r]
+    assert plain.guidance == 1
+
+
+def test_settings_that_differ_in_guidance_are_refused(tab):
+    values = controls(("idff", "euler"), data="cifar10", label=1)
+    one, other = (next(r for r in tab.requests(**values, guidance=g) if r) for g in (2.0, 3.0))
+    with pytest.raises(UserError):
+        tab.fill(SideBySideRequest((one, other, None, None)))

@@ -11,7 +11,7 @@ import torch
 
 from analysis.core.errors import UserError
 from analysis.flow.clouds import DRAWN
-from analysis.flow.points import PointFlows
+from analysis.flow.points import LikelihoodRequest, PointFlows
 from analysis.recipes import recipe
 from flow_core.paths import PATH_NAMES, PATHS
 from flow_core.samplers import METHODS, SAMPLER_NAMES
@@ -180,3 +180,24 @@ def test_a_training_that_fails_says_why_and_can_be_started_again(lab):
     }  # fmt: skip
     *_, failed, last = trainer.watched(visitor, wish, **question)
     assert "training steps" in failed["status"] and last["start"]["interactive"] and not last["stop"]["interactive"]
+
+
+def picked(setting, point) -> SimpleNamespace:
+    return SimpleNamespace(_data={"setting": setting, "point": point})
+
+
+def test_a_clicked_point_has_the_flows_density_beside_the_exact_one(lab):
+    told = lab.likely(picked(0, [5.0, 0.0]), **controls(("icfm", "euler")))
+    request = LikelihoodRequest(path="icfm", point=(5.0, 0.0), net="oracle")
+    result = lab.flows.likelihood(request)
+    assert f"e^{result.log_prob:.2f}" in told and f"e^{result.exact_log_prob:.2f}" in told
+
+
+@pytest.mark.parametrize("event", [(9, [0, 0]), (0, None), (0, [0, "x"]), (0, [1e9, 0]), ("a", [0, 0])])
+def test_a_hostile_point_is_a_sentence(lab, event):
+    with pytest.raises(UserError):
+        lab.likely(picked(*event), **controls(("icfm", "euler")))
+
+
+def test_a_point_of_a_setting_that_is_not_shown_tells_nothing(lab):
+    assert lab.likely(picked(3, [0.0, 0.0]), **controls(("icfm", "euler"))) == ""

@@ -1,0 +1,40 @@
+"""axe-core on every view: nothing serious stands in the way of people with disabilities, light and dark."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.axe import violations
+from tests.ui.serving import open_drawer, open_view
+from tests.ui.test_browser import visit
+from ui.workspaces import SPACES
+
+
+@pytest.fixture(scope="module")
+def page(browser, url):
+    page, complaints, _ = visit(browser, url)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    yield page
+    page.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("space", [space.key for space in SPACES])
+def test_no_view_of_a_workspace_has_a_serious_violation(page, space):
+    found = {}
+    for view in next(s.views for s in SPACES if s.key == space):
+        open_view(page, view.key)
+        page.wait_for_timeout(1200)
+        for theme in ("add", "remove"):
+            page.evaluate(f"document.body.classList.{theme}('dark')")
+            page.wait_for_timeout(300)
+            found[view.key, theme == "add"] = violations(page)
+    assert {key: rules for key, rules in found.items() if rules} == {}
+
+
+@pytest.mark.parametrize("drawer", ["learn", "share"])
+def test_no_drawer_has_a_serious_violation(page, drawer):
+    open_drawer(page, drawer)
+    page.wait_for_timeout(500)
+    assert violations(page, f"#drawer-{drawer}") == []
+    page.keyboard.press("Escape")
