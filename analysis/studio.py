@@ -7,7 +7,7 @@ from pathlib import Path
 from analysis.flow.images import ImageFlows
 from analysis.flow.points import PointFlows
 from analysis.series.forecast import SeriesForecasts
-from analysis.workbench.library import ModelLibrary
+from analysis.workbench.library import DEFAULT_MODEL, ModelLibrary
 from foundation.files.models import MODELS_DIR
 
 
@@ -32,7 +32,7 @@ class Studio:
     def __init__(
         self,
         folder: str | Path = MODELS_DIR,
-        default: str = "shapes",
+        default: str = DEFAULT_MODEL,
         *,
         library: ModelLibrary | None = None,
         points: PointFlows | None = None,

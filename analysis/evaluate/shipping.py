@@ -18,7 +18,7 @@ from flow_core import model as flow_model
 from foundation.files import checkpoints
 from koopman_core.model import MODELS_DIR
 
-LARGEST_FILE = 16_000_000
+LARGEST_FILE = 32_000_000
 
 
 def _copy(source: Path, path: Path, card: dict) -> None:

@@ -17,10 +17,11 @@ from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest
 from analysis.studio import Studio
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.workbench.library import DEFAULT_MODEL
 from analysis.workbench.spectrum import MaskRequest
 from foundation.data.datasets import open_dataset
 
-SIDE = 32  # pixels of a scene that is restored
+SIDE = 64  # pixels of a portrait that is restored
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,15 @@ class Example:
     ask: Callable[[], Any]
 
 
-def _scene(number: int) -> np.ndarray:
-    """A held-out scene, uint8 (32, 32, 3)."""
-    return open_dataset("shapes", SIDE, "test").pictures([number])[0]
+def _portrait(number: int) -> np.ndarray:
+    """A held-out portrait, uint8 (64, 64, 3)."""
+    return open_dataset("portraits", SIDE, "test").pictures([number])[0]
 
 
 def _hole() -> np.ndarray:
-    """The middle of a scene is unknown."""
+    """The middle of the picture, the face, is unknown."""
     mask = np.zeros((SIDE, SIDE), np.uint8)
-    mask[8:24, 8:24] = 255
+    mask[22:42, 20:44] = 255
     return mask
 
 
@@ -65,28 +66,28 @@ EXAMPLES = (
         "without-smallest", "Without the smallest α",
         "A third of the modes of every level is gone. Compare the difference with that of the other two thirds: press "
         "the buttons below the sliders.",
-        "shapes", lambda: MaskRequest(11, gains=(0.0, 1.0, 1.0)),
+        DEFAULT_MODEL, lambda: MaskRequest(11, gains=(0.0, 1.0, 1.0)),
     ),
     Example(
         "doubled", "The largest α, doubled",
         "Retention above 1 strengthens a band. Which part of the picture grows, and which stays?",
-        "shapes", lambda: MaskRequest(6, gains=(1.0, 1.0, 2.0)),
+        DEFAULT_MODEL, lambda: MaskRequest(6, gains=(1.0, 1.0, 2.0)),
     ),
     Example(
         "edit", "A corner from another picture",
-        "Half-way between noise and picture, the lower left takes the smallest-α modes of another scene. Move the "
+        "Half-way between noise and picture, the lower left takes the smallest-α modes of another picture. Move the "
         "ratio and watch layout and detail in the numbers.",
-        "shapes", lambda: EditRequest(11, reference_seed=6, ratio=0.9),
+        DEFAULT_MODEL, lambda: EditRequest(11, reference_seed=6, ratio=0.9),
     ),
     Example(
         "hole", "A hole, filled",
-        "Only the frame of this scene is known, the middle is made up in 10 steps. Other seeds fill it otherwise.",
-        "shapes", lambda: InpaintRequest(_scene(3), _hole(), seed=1, steps=10),
+        "All but the face is known, the face is made up in 10 steps. Other seeds fill it otherwise.",
+        DEFAULT_MODEL, lambda: InpaintRequest(_portrait(3), _hole(), seed=1, steps=10),
     ),
     Example(
         "colours", "Colours, made up",
-        "The model sees this scene in grey and paints it. Other seeds give other colours to the same brightness.",
-        "shapes", lambda: ColorizeRequest(_scene(5), seed=1, steps=10),
+        "The model sees this portrait in grey and paints it. Other seeds give other colours to the same brightness.",
+        DEFAULT_MODEL, lambda: ColorizeRequest(_portrait(5), seed=1, steps=10),
     ),
     Example(
         "five-calls", "Five calls in the plane",

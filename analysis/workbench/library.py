@@ -22,6 +22,7 @@ from analysis.workbench.workbench import Workbench
 from foundation.files import checkpoints
 from koopman_core.model import MODELS_DIR
 
+DEFAULT_MODEL = "portraits"
 MAX_MODEL_BYTES = 64 * 2**20  # of one file
 MAX_MODEL_PARAMETERS = 32_000_000  # what fits as fp16
 MAX_MODEL_SIDE = 64  # pixels: a larger picture takes seconds a call
@@ -185,7 +186,7 @@ class ModelLibrary:
         UserError: no model in the folder.
     """
 
-    def __init__(self, folder: str | Path = MODELS_DIR, default: str = "shapes"):
+    def __init__(self, folder: str | Path = MODELS_DIR, default: str = DEFAULT_MODEL):
         self.folder = Path(folder)
         self._names = sorted(p.name.removesuffix(SUFFIX) for p in self.folder.glob(f"*{SUFFIX}"))
         if not self._names:

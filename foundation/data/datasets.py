@@ -123,9 +123,7 @@ class _Procedural(ImageDataset):
     def __init__(self, name: str, split: str, size: int) -> None:
         self._module = {"portraits": portraits, "shapes": shapes}[name]
         classes = portraits.HAIR_STYLES if name == "portraits" else ()
-        licence = (
-            f"Procedural pictures made by this code (foundation/procedural/{name}.py), under the licence of the code."
-        )
+        licence = "Procedural pictures made by this code, under the licence of the code."
         super().__init__(name, split, size, classes, licence)
 
     def __len__(self) -> int:

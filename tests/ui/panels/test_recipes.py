@@ -18,6 +18,7 @@ from analysis.guide.examples import EXAMPLES
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import describe_for
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.library import DEFAULT_MODEL
 from analysis.workbench.spectrum import MaskRequest
 from tests.ui.serving import page_of
 from ui.components.save_bar import RecipeBinding, save_value
@@ -218,7 +219,7 @@ def test_an_example_is_opened_as_a_recipe_is(panel):
     (moves, request), words = out.pop("pending"), out.pop("example_words")
     assert out == {"due": 5} and moves == 5 and recipes.kind_of(request) == "flow_2d"
     assert "<b>Five calls in the plane.</b> The same noise" in words
-    with pytest.raises(UserError, match="shapes"):
+    with pytest.raises(UserError, match=DEFAULT_MODEL):
         panel.open_example(numbers["doubled"], "tiny", 4)
 
 
