@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.koopman.probes import EVERYTHING
+from analysis.koopman.scenes import EVERYTHING
 from analysis.koopman.spectrum import ORDER_WORDS, band_names
 from analysis.workbench.effects import EffectResult
 from analysis.workbench.probes import AttributionResult, BandLabelsResult, LinearityResult

@@ -6,7 +6,7 @@ tells the cure. The answers are functions of a `Session`, each documented beside
 
 from __future__ import annotations
 
-from analysis.workbench import directions, editing, effects, images, inversion, probes
+from analysis.workbench import atlas, directions, editing, effects, images, inversion, probes
 from analysis.workbench import spectrum as spectra
 from analysis.workbench.session import Session
 
@@ -30,3 +30,4 @@ class Workbench(Session):
     edit_defaults = editing.edit_defaults
     inpaint = editing.inpaint
     colorize = editing.colorize
+    atlas = atlas.atlas

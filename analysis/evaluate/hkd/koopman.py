@@ -30,7 +30,7 @@ from analysis.evaluate.tables.markdown import (
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman.editing import MEASURES
 from analysis.koopman.effects import acting
-from analysis.koopman.probes import EVERYTHING
+from analysis.koopman.scenes import EVERYTHING
 from analysis.koopman.spectrum import BANDS, ORDER_WORDS, ORDERS
 from analysis.workbench.findings import attribution_verdict, joined, linearity_verdict, readings
 from analysis.workbench.probes import (
