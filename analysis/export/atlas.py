@@ -17,5 +17,5 @@ def atlas_html(document: dict[str, Any]) -> str:
     page = resources.files(__package__).joinpath("atlas.html").read_text("utf-8")
     title = html.escape(f"Mode atlas of {document['model']}")
     for mark, text in (("@TITLE@", title), ("@POLICY@", POLICY), ("@DATA@", data)):
-        page = page.replace(mark, text, 1)
+        page = page.replace(mark, text)  # the data last, in which a mark would stay
     return page

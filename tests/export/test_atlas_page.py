@@ -4,6 +4,7 @@ import pytest
 
 from analysis.export.atlas import atlas_html
 from tests.axe import violations
+from tests.ui.conftest import browser  # noqa: F401
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -31,11 +32,11 @@ DOCUMENT = {
 
 def test_text_cannot_leave_its_script():
     page = atlas_html(DOCUMENT)
-    assert page.count("</script>") == 2 and "default-src 'none'" in page
+    assert page.count("</script>") == 2 and page.count("Mode atlas of tiny") == 2 and "default-src 'none'" in page
 
 
 @pytest.fixture(params=["light", "dark"])
-def opened(request, browser, tmp_path):
+def opened(request, browser, tmp_path):  # noqa: F811
     (tmp_path / "atlas.html").write_text(atlas_html(DOCUMENT), encoding="utf-8")
     page = browser.new_page(viewport={"width": 400, "height": 800}, color_scheme=request.param)
     errors = []
