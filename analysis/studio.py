@@ -8,7 +8,7 @@ from analysis.flow.images import ImageFlows
 from analysis.flow.points import PointFlows
 from analysis.series.forecast import SeriesForecasts
 from analysis.workbench.library import ModelLibrary
-from foundation.models import MODELS_DIR
+from foundation.files.models import MODELS_DIR
 
 
 class Studio:

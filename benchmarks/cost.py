@@ -28,10 +28,10 @@ from benchmarks.timing import Ratio, machine, ratio, timed_rounds
 from flow_core.model import FlowModel
 from flow_core.samplers import GRIDS, sample
 from foundation import noise
-from foundation.perceptual import PerceptualDistance, available
+from foundation.metrics.perceptual import PerceptualDistance, available
+from foundation.metrics.statistics import Interval, mean_interval
+from foundation.networks.unet import UNet, count_parameters
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import Interval, mean_interval
-from foundation.unet import UNet, count_parameters
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import MODELS_DIR
 from koopman_core.trajectories import label_of

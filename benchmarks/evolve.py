@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks.timing import print_table, side_by_side
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from koopman_core.operator import KoopmanOperator
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from benchmarks.timing import print_table, ratio, timed_rounds
 from foundation import noise
-from foundation.inception import BATCH, SIDE, checked_path, compiled
-from foundation.locations import DataError
-from foundation.training import can_compile
+from foundation.files.locations import DataError
+from foundation.metrics.inception import BATCH, SIDE, checked_path, compiled
+from foundation.networks.compiler import can_compile
 
 ROUNDS = 5
 

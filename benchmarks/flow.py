@@ -34,8 +34,8 @@ from flow_core.densities.distances import MMD, Blur, blur
 from flow_core.densities.toys import toy
 from flow_core.fields import Predict
 from flow_core.samplers import Diverged
+from foundation.metrics.statistics import ratio_interval
 from foundation.randomness import derived_seed
-from foundation.statistics import ratio_interval
 
 FOLDER = Path("runs/benchmark_flow")
 GOAL = 0.4

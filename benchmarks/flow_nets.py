@@ -19,7 +19,7 @@ from flow_core.train import train_live
 from flow_core.training.objective import FlowTask, velocity_loss
 from flow_core.training.points import toy_task
 from foundation.randomness import derived_seed
-from foundation.training import TrainingConfig
+from foundation.training.loop import TrainingConfig
 
 SIGMA0 = 0.2
 NETS = {

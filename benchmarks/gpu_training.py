@@ -12,9 +12,9 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.timing import print_table, timed_rounds
-from foundation.optimizers import make_optimizers
-from foundation.training import can_compile
-from foundation.unet import UNetConfig, count_parameters
+from foundation.networks.compiler import can_compile
+from foundation.networks.unet import UNetConfig, count_parameters
+from foundation.training.optimizers import make_optimizers
 from koopman_core.edm import EDM, draw_training_sigma, edm_loss
 from koopman_core.scale import network_flops
 

@@ -12,8 +12,8 @@ from unittest import mock
 import torch
 
 from benchmarks.timing import print_table, ratio, timed_rounds
-from foundation import optimizers
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
+from foundation.training import optimizers
 from koopman_core.edm import EDM, draw_training_sigma, edm_loss
 
 NETWORK, CLIP, OPTIMIZER, AVERAGE = "forward and backward", "clipping", "optimizer", "average of the weights"

@@ -25,9 +25,10 @@ from benchmarks import gpu_training
 from benchmarks.serving import load
 from benchmarks.step_shares import step_shares
 from benchmarks.timing import Ratio, print_table, ratio, timed_rounds
-from foundation.settings import read_settings
-from foundation.training import can_compile, fast_bf16
-from foundation.unet import UNetConfig, count_parameters
+from foundation.files.settings import read_settings
+from foundation.networks.compiler import can_compile
+from foundation.networks.unet import UNetConfig, count_parameters
+from foundation.training.optimizers import fast_bf16
 from koopman_core import recipes
 from koopman_core.edm import EDM, draw_training_sigma, edm_loss
 
@@ -194,7 +195,7 @@ def run(
     steps, sizes, without = steps_of(config, batch, compiled, bf16)
     ours = next(iter(steps))
     if not bf16:
-        print("(This CPU has neither AMX nor AVX-512 for bf16, so precision = auto means fp32: bf16 would be many times slower.)")
+        print("(Neither AMX nor AVX-512's bf16 here: precision = auto means fp32, bf16 would be many times slower.)")
     before = load()
     seconds = timed_rounds(steps, rounds)
     rows = []

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from flow_core.paths import Path, Scheduled, over
-from foundation.counting import CountedCalls
+from foundation.networks.counting import CountedCalls
 
 
 class Prediction(NamedTuple):

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from flow_core.fields import Prediction
 from flow_core.networks import PictureNet, PointConfig, PointNet, TorusConfig, TorusNet
 from flow_core.paths import Path, make_path, over
-from foundation import checkpoints
-from foundation.models import MODELS_DIR as MODELS_DIR
-from foundation.models import Model, find_model, load_model
-from foundation.settings import build
-from foundation.unet import UNetConfig
+from foundation.files import checkpoints
+from foundation.files.models import MODELS_DIR as MODELS_DIR
+from foundation.files.models import Model, find_model, load_model
+from foundation.files.settings import build
+from foundation.networks.unet import UNetConfig
 
 PREDICTS = ("x1", "x1+eps", "velocity", "average")
 KIND, SUFFIX = "flow", ".flow.safetensors"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from foundation.unet import UNet, UNetConfig
+from foundation.networks.unet import UNet, UNetConfig
 
 INTERVAL_WAVES = 4  # pairs cos(pi k s), sin(pi k s) of an interval's length s that a U-Net is told
 LEVEL_MIN, LEVEL_MAX = 0.002, 80.0  # noise-to-data ratios that the U-Net tells apart: EDM's range

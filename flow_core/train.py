@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING
 
-from foundation.commands import training_command
+from foundation.training.commands import training_command
 
 if TYPE_CHECKING:
-    from foundation.training import Task, TrainingConfig
+    from foundation.training.loop import Task, TrainingConfig
 
 
 def _runs() -> Mapping:
@@ -48,9 +48,9 @@ def train_live(
     """
     import torch
 
-    from foundation.optimizers import make_optimizers
     from foundation.randomness import mix_seed
-    from foundation.training import swapped
+    from foundation.training.loop import swapped
+    from foundation.training.optimizers import make_optimizers
 
     steps, total, n = -(-config.images // config.batch), 0.0, 0
     optimizers = make_optimizers(task.parameter_groups(config.lr), config.optimizer, config.beta2)

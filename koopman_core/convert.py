@@ -7,7 +7,7 @@ the official names, for those who measure with the official code.
 
 The networks are the same; names and the order of the rows of `qkv` differ. An attention layer of C channels has 3 C
 rows, officially with query, key and value of one channel side by side (row 3 c + j), here one after the other
-(row j C + c). Everything that the official code can build and `foundation.unet` cannot is refused by name.
+(row j C + c). Everything that the official code can build and `foundation.networks.unet` cannot is refused by name.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foundation import checkpoints
-from foundation.atomic_write import atomic_write
-from foundation.checkpoints import CheckpointError
-from foundation.commands import PROGRAM_VERSION
-from foundation.settings import SettingsError
-from foundation.unet import UNetConfig, count_parameters
+from foundation.files import checkpoints
+from foundation.files.atomic_write import atomic_write
+from foundation.files.checkpoints import CheckpointError
+from foundation.files.settings import SettingsError
+from foundation.networks.unet import UNetConfig, count_parameters
+from foundation.training.commands import PROGRAM_VERSION
 from koopman_core import inert_pickle
 from koopman_core.edm import EDM, SIGMA_DATA
 from koopman_core.model import bounded_network, load_teacher, save
@@ -373,7 +373,7 @@ def _array(data: bytes) -> np.ndarray:
 
 
 def _card(official: OfficialWeights, teacher: EDM, source: Path, name: str) -> dict:
-    from foundation.datasets import CIFAR_CLASSES
+    from foundation.data.datasets import CIFAR_CLASSES
 
     words = f"{official.data} {source.name}".lower()
     cifar = "cifar10" in words.replace("-", "") and teacher.config.resolution == 32

@@ -20,8 +20,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from foundation.checkpoints import CheckpointError
-from foundation.models import Model
+from foundation.files.checkpoints import CheckpointError
+from foundation.files.models import Model
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, expand, karras_sigmas
 from koopman_core.hub import MODEL_FILE
 from koopman_core.model import load_teacher
@@ -86,7 +86,7 @@ def strict_fp32() -> Iterator[None]:
 class VPDenoiser(Model):
     """D(x; sigma) = x - sigma eps(x / sqrt(1 + sigma^2), t(sigma)), t interpolated in ln sigma between whole steps.
 
-    Its weights cannot start a student: that takes the U-Net of `foundation.unet`.
+    Its weights cannot start a student: that takes the U-Net of `foundation.networks.unet`.
 
     Args:
         network: eps(x, t) or eps(x, t, labels), t float (B,) in [0, N - 1]; what it returns, or that one's `sample`.

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from foundation.counting import CountedCalls
-from foundation.devices import to_float64
-from foundation.models import Model
-from foundation.unet import UNet, UNetConfig
+from foundation.files.models import Model
+from foundation.networks.counting import CountedCalls
+from foundation.networks.devices import to_float64
+from foundation.networks.unet import UNet, UNetConfig
 
 SIGMA_MIN, SIGMA_MAX, SIGMA_DATA, RHO = 0.002, 80.0, 0.5, 7.0
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from foundation import inception
-from foundation.datasets import ImageDataset, open_dataset
-from foundation.feature_cache import FEATURES_FOLDER, reference
-from foundation.frechet import Moments, fid
-from foundation.locations import DataError
-from foundation.pictures import to_bytes
+from foundation.data.datasets import ImageDataset, open_dataset
+from foundation.data.pictures import to_bytes
+from foundation.files.locations import DataError
+from foundation.files.settings import SettingsError
+from foundation.metrics import inception
+from foundation.metrics.feature_cache import FEATURES_FOLDER, reference
+from foundation.metrics.frechet import Moments, fid
 from foundation.randomness import FIRST_SEED, mix_seed, noise
-from foundation.settings import SettingsError
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 
@@ -54,7 +54,7 @@ def student_pictures(model: KoopmanDiffusion, seeds: range) -> Tensor:
 
 
 class FidCurve:
-    """Measures FID during a training, for `foundation.training.train`.
+    """Measures FID during a training, for `foundation.training.loop.train`.
 
     Args:
         pictures: seeds -> uint8 (B, 3, H, W) by the weights of the moment.
@@ -100,7 +100,7 @@ def fid_curve(pictures: Callable[[range], Tensor], spec: str | None, size: int, 
 
     Args:
         pictures: as `FidCurve`.
-        spec: of `foundation.datasets.open_dataset`; None where nobody says what the pictures are.
+        spec: of `foundation.data.datasets.open_dataset`; None where nobody says what the pictures are.
         size: their side in pixels.
         count: pictures a measurement.
 

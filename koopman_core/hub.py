@@ -10,8 +10,8 @@ import json
 import re
 from pathlib import Path
 
-from foundation.atomic_write import atomic_write
-from foundation.checkpoints import CheckpointError, Header, peek, sha256
+from foundation.files.atomic_write import atomic_write
+from foundation.files.checkpoints import CheckpointError, Header, peek, sha256
 
 MODEL_FILE = "model.safetensors"
 HUB_PREFIX = "hf://"

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 
 import foundation
-from foundation.commands import PROGRAM_VERSION, device_sentence, report
-from foundation.devices import default_device
-from foundation.perceptual import PerceptualDistance
-from foundation.picture_data import DataConfig, save_grid, told_labels, training_pool
-from foundation.settings import SettingsError, plain_sections, read_settings
-from foundation.training import TrainingConfig, can_compile, train
-from foundation.unet import UNetConfig, count_parameters
+from foundation.data.picture_data import DataConfig, save_grid, told_labels, training_pool
+from foundation.files.settings import SettingsError, plain_sections, read_settings
+from foundation.metrics.perceptual import PerceptualDistance
+from foundation.networks.compiler import can_compile
+from foundation.networks.devices import default_device
+from foundation.networks.unet import UNetConfig, count_parameters
+from foundation.training.commands import PROGRAM_VERSION, device_sentence, report
+from foundation.training.loop import TrainingConfig, train
 from koopman_core.denoiser import Denoiser, open_teacher
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.fid import fid_curve, student_pictures, teacher_pictures
@@ -214,8 +215,8 @@ class StudentInput:
         start: another student's checkpoint to continue from, "" for the teacher.
         dropout: of the student. 0 whatever the teacher was trained with: its targets are fixed, and there are no
             more pictures to learn by heart than trajectories were made.
-        fid_data: the pictures that `training.images_per_fid` compares with, as `foundation.datasets.open_dataset` reads
-            them; "" for those that the teacher's card names.
+        fid_data: the pictures that `training.images_per_fid` compares with, as
+            `foundation.data.datasets.open_dataset` reads them; "" for those that the teacher's card names.
     """
 
     trajectories: str = "runs/trajectories"

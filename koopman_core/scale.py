@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from foundation.perceptual import VGG_WIDTHS
-from foundation.settings import read_settings
-from foundation.unet import UNet, UNetConfig, count_parameters
+from foundation.files.settings import read_settings
+from foundation.metrics.perceptual import VGG_WIDTHS
+from foundation.networks.unet import UNet, UNetConfig, count_parameters
 from koopman_core import recipes
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.trajectories import TrajectoryConfig, disk_bytes

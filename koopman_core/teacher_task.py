@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foundation.picture_data import draw_pictures
-from foundation.training import Task
+from foundation.data.picture_data import draw_pictures
+from foundation.training.loop import Task
 from koopman_core.edm import EDM, draw_training_sigma, edm_loss
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from foundation.commands import training_command
+from foundation.training.commands import training_command
 
 
 def _runs() -> Mapping:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from foundation import noise
-from foundation.atomic_write import atomic_write
+from foundation.files.atomic_write import atomic_write
 from foundation.randomness import mix_seed
 from koopman_core.denoiser import Denoiser, device_of, sampling_sigmas, strict_fp32
 from koopman_core.edm import SIGMA_MAX, heun_sample

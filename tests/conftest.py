@@ -12,8 +12,8 @@ torch.set_num_threads(1)
 # Whole files that need a browser, other processes, a training from end to end or thousands of cases: `make slow`.
 SLOW_FILES = (
     "ui/test_browser", "ui/test_soak", "export/test_page", "export/test_web", "recorded/", "hostile/", "test_notebooks",
-    "test_tutorial", "test_install", "test_paper_scale", "foundation/test_stopping", "foundation/test_compiler",
-    "ui/server/test_leaving", "ui/server/test_proxy",
+    "test_tutorial", "test_install", "test_paper_scale", "foundation/training/test_stopping",
+    "foundation/networks/test_compiler", "ui/server/test_leaving", "ui/server/test_proxy",
 )  # fmt: skip
 
 

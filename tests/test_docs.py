@@ -10,7 +10,7 @@ PACKAGES = ("analysis", "koopman_core", "flow_core", "foundation")
 
 def sources():
     folders = (*PACKAGES, *(f"tests/{name}" for name in PACKAGES))
-    return [p for folder in folders for p in sorted((ROOT / folder).glob("*.py"))]
+    return [p for folder in folders for p in sorted((ROOT / folder).rglob("*.py"))]
 
 
 def headings(page):

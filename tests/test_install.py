@@ -22,7 +22,7 @@ PARTS = (*PACKAGES, "app.py", "pyproject.toml", "requirements.txt", "README.md",
 JUNK = shutil.ignore_patterns("__pycache__")
 USED = """
 import sys, koopman_core, flow_core, foundation
-from foundation.models import MODELS_DIR
+from foundation.files.models import MODELS_DIR
 from ui.theme import STYLE_SHEET
 assert all(m.__file__.startswith(sys.prefix) for m in (koopman_core, flow_core, foundation)), koopman_core.__file__
 assert str(MODELS_DIR).startswith(sys.prefix) and STYLE_SHEET.is_file()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
-from foundation import shapes
+from foundation.procedural import shapes
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "tutorial.md").read_text()
 FILES = re.compile(r"`(my/\w+\.toml)`:\n\n```toml\n(.*?)```", re.S)

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from analysis.core.errors import UserError
-from foundation.pictures import to_bytes
+from foundation.data.pictures import to_bytes
 
 MAGNIFY_MOST = 1000.0  # more would show the decoder's rounding (1e-6 of its output) as if it were a picture
 PEAK = 0.9  # the largest value of a magnified difference, out of 1

@@ -42,8 +42,8 @@ from flow_core import model as flow_model
 from flow_core.series import model as series_model
 from flow_core.series.worlds import open_world
 from flow_core.training.series import ship
-from foundation.commands import percent_bar
-from foundation.picture_data import save_grid
+from foundation.data.picture_data import save_grid
+from foundation.training.commands import percent_bar
 from koopman_core.model import MODELS_DIR
 
 FID_OPTIONS = ("fid-runs", "fid-reference")

@@ -36,9 +36,9 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MAX_MODES, ModeRequest
 from analysis.workbench.workbench import Workbench
 from foundation import noise
-from foundation.commands import percent_bar, resumable
+from foundation.metrics.statistics import Interval, bootstrap_interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import Interval, bootstrap_interval
+from foundation.training.commands import percent_bar, resumable
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import MODELS_DIR
 

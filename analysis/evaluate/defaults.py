@@ -19,7 +19,7 @@ from analysis.evaluate.tables.markdown import markdown
 from analysis.evaluate.tables.parts import Job, Options, parts_of
 from analysis.workbench.defaults import EDIT, RESTORATION
 from analysis.workbench.library import ModelLibrary
-from foundation.commands import percent_bar, resumable
+from foundation.training.commands import percent_bar, resumable
 from koopman_core.model import MODELS_DIR
 
 

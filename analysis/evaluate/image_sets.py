@@ -27,15 +27,24 @@ from analysis.core.progress import Progress
 from analysis.evaluate.tables.markdown import NOT_DEFINED, Block, Table, Verdict, extremes, grid, interval, number
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.workbench.workbench import Workbench
-from foundation import inception
-from foundation.checkpoints import checksum
-from foundation.commands import resumable
-from foundation.datasets import ImageDataset, open_dataset
-from foundation.feature_cache import FEATURES_FOLDER, KEPT, CountProgress, Row, collect, place, reference, size_of
-from foundation.frechet import fid, kid, sample_name
-from foundation.inception import Inception
+from foundation.data.datasets import ImageDataset, open_dataset
+from foundation.files.checkpoints import checksum
+from foundation.metrics import inception
+from foundation.metrics.feature_cache import (
+    FEATURES_FOLDER,
+    KEPT,
+    CountProgress,
+    Row,
+    collect,
+    place,
+    reference,
+    size_of,
+)
+from foundation.metrics.frechet import fid, kid, sample_name
+from foundation.metrics.inception import Inception
+from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import Interval
+from foundation.training.commands import resumable
 from koopman_core.fid import STEPS, student_pictures, teacher_pictures
 
 KNOWN = {("cifar10", 32, 50_000, 10_000): "about 3.15"}  # of FID, test against training set, by the published detector

@@ -24,8 +24,8 @@ from analysis.core.errors import UserError
 from analysis.evaluate.tables.markdown import Block, block_of, json_text, markdown
 from analysis.evaluate.tables.plots import picture_of
 from analysis.figures.publication import save
-from foundation.atomic_write import atomic_write
-from foundation.models import MODELS_DIR
+from foundation.files.atomic_write import atomic_write
+from foundation.files.models import MODELS_DIR
 
 RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
 INTRODUCTION, PICTURES = "introduction.md", "pictures"

@@ -16,7 +16,7 @@ import flow_core
 import koopman_core
 from analysis.evaluate.tables.parts import parts_of
 from flow_core import model as flow_model
-from foundation import checkpoints
+from foundation.files import checkpoints
 from koopman_core.model import MODELS_DIR
 
 LARGEST_FILE = 16_000_000

@@ -13,7 +13,7 @@ from pathlib import Path
 from analysis.core.errors import UserError
 from analysis.evaluate.tables.markdown import Block, cell, grid, markdown, number, numbers
 from analysis.koopman.trajectories import Study, open_states, study
-from foundation.commands import percent_bar
+from foundation.training.commands import percent_bar
 
 
 def study_blocks(found: Study) -> list[Block]:

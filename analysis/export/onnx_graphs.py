@@ -103,7 +103,7 @@ def _exported(module: nn.Module, arguments: tuple, names: Sequence[str], outputs
         reason = next((line for line in str(e).splitlines() if line.startswith("<class")), type(e).__name__)
         raise UserError(
             f"The {what} of this model cannot be written as ONNX ({reason[:200]}): the page takes networks of "
-            "foundation.unet with operators of koopman_core.operator."
+            "foundation.networks.unet with operators of koopman_core.operator."
         ) from None
     assert program is not None  # dynamo=True always gives one
     return program.model_proto

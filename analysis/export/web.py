@@ -41,8 +41,8 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.session import class_names
 from analysis.workbench.workbench import Workbench
-from foundation.checkpoints import CheckpointError, checksum
-from foundation.models import MODELS_DIR
+from foundation.files.checkpoints import CheckpointError, checksum
+from foundation.files.models import MODELS_DIR
 from foundation.randomness import MAX_SEED
 from koopman_core.edm import RHO, SIGMA_MAX, SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion

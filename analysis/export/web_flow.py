@@ -12,8 +12,8 @@ from flow_core.densities.mixtures import GaussianMixture
 from flow_core.densities.toys import TOYS, toy
 from flow_core.model import KIND, SUFFIX, FlowModel
 from flow_core.networks import PointConfig
-from foundation.checkpoints import checksum, peek
-from foundation.models import MODELS_DIR
+from foundation.files.checkpoints import checksum, peek
+from foundation.files.models import MODELS_DIR
 from foundation.randomness import derived_seed
 
 PREDICTED = ("x1", "x1+eps", "velocity")  # what the page's samplers read; mean velocities are the studio's alone

@@ -33,7 +33,7 @@ from analysis.workbench.effects import EffectResult
 from analysis.workbench.findings import EFFECT_NAMES
 from analysis.workbench.probes import BandLabelsResult
 from analysis.workbench.spectrum import THIRDS, SpectrumEntryResult, SpectrumResult
-from foundation.statistics import mean_interval
+from foundation.metrics.statistics import mean_interval
 
 COLUMN, PAGE = 3.3, 6.9  # inches
 SIZE = 7  # points, of all text

@@ -27,10 +27,11 @@ from flow_core.fields import Exact, Prediction
 from flow_core.guidance import MOST, Guidance, Guided
 from flow_core.model import KIND, MODELS_DIR, SUFFIX, FlowModel
 from flow_core.samplers import GRIDS, MOMENTUM, NOISY, Callback, SampleResult, cosine_grid, rk4, sample
-from foundation import checkpoints, noise
-from foundation.perceptual import available
+from foundation import noise
+from foundation.files import checkpoints
+from foundation.metrics.perceptual import available
+from foundation.networks.unet import UNetConfig
 from foundation.randomness import derived_seed
-from foundation.unet import UNetConfig
 
 IMAGE_PATHS = ("idff", "otcfm", "meanflow")
 Time = Annotated[float, Field(ge=0, le=1)]

@@ -35,7 +35,7 @@ from flow_core.samplers import sample
 from flow_core.train import train_live
 from flow_core.training.points import toy_task
 from foundation import noise
-from foundation.training import TrainingConfig
+from foundation.training.loop import TrainingConfig
 
 MAX_TRAINED = 16
 STRAIGHT = ("icfm", "otcfm", "meanflow")  # paths that may begin at any source

@@ -18,7 +18,7 @@ from analysis.series.forecast import ForecastRequest
 from analysis.studio import Studio
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.spectrum import MaskRequest
-from foundation.datasets import open_dataset
+from foundation.data.datasets import open_dataset
 
 SIDE = 32  # pixels of a scene that is restored
 

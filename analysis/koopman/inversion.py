@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from foundation.counting import CountedCalls
-from foundation.devices import to_float64
+from foundation.networks.counting import CountedCalls
+from foundation.networks.devices import to_float64
 from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, SampleResult, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 

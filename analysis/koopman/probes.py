@@ -21,7 +21,7 @@ from analysis.koopman.ablations import ablate
 from analysis.koopman.effects import mode_table, pair_energy
 from analysis.metrics import image as metrics
 from foundation import noise
-from foundation.statistics import CONFIDENCE, bootstrap, resampled_means
+from foundation.metrics.statistics import CONFIDENCE, bootstrap, resampled_means
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 

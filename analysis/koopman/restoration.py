@@ -24,7 +24,7 @@ from torch import Tensor
 from analysis.koopman.editing import resize_region
 from analysis.metrics import image as metrics
 from foundation import noise
-from foundation.counting import CountedCalls
+from foundation.networks.counting import CountedCalls
 from foundation.randomness import derived_seed
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
@@ -287,7 +287,7 @@ def measure_hole(picture: Tensor, truth: Tensor, mask: Tensor, perceptual: Calla
     Args:
         picture, truth: (1, C, H, W) in [-1, 1].
         mask: bool (H, W), True = was unknown, at least one.
-        perceptual: a `foundation.perceptual.PerceptualDistance`.
+        perceptual: a `foundation.metrics.perceptual.PerceptualDistance`.
 
     Raises:
         ValueError: an empty hole.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foundation import portraits, shapes
+from foundation.procedural import portraits, shapes
 
 DRAWN: dict[str, ModuleType] = {"shapes": shapes, "portraits": portraits}
 EVERYTHING = "everything"  # the yardstick row: two unrelated scenes

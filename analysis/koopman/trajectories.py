@@ -25,7 +25,7 @@ from torch import Tensor
 from analysis.core.errors import UserError
 from analysis.core.progress import Progress
 from analysis.koopman.linearity import DMD, exact_dmd
-from foundation.statistics import CONFIDENCE
+from foundation.metrics.statistics import CONFIDENCE
 
 MAX_NUMBERS = 2**26  # 512 MB in float64
 NEAR_ALIASING = 0.9  # of pi over the step

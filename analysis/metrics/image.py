@@ -15,7 +15,7 @@ from torch import Tensor
 
 from analysis.core.errors import UserError
 from analysis.core.images import magnified
-from foundation.perceptual import PerceptualDistance, available
+from foundation.metrics.perceptual import PerceptualDistance, available
 
 DATA_RANGE = 2.0  # of pictures in [-1, 1]
 SSIM_WINDOW = 7  # pixels, scikit-image's default

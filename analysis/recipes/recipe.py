@@ -36,7 +36,7 @@ from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequ
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest
 from analysis.workbench.workbench import Workbench
-from foundation.checkpoints import checksum
+from foundation.files.checkpoints import checksum
 
 PROGRAM = "0.1.0"  # of pyproject.toml; a test compares
 TORCH = torch.__version__

@@ -21,7 +21,7 @@ from analysis.recipes.recipe import FLOW_KINDS, Recipe, describe, kind_of, recip
 from analysis.series.forecast import ForecastRequest, SeriesForecasts
 from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
-from foundation.checkpoints import checksum
+from foundation.files.checkpoints import checksum
 
 Flows = PointFlows | ImageFlows | SeriesForecasts
 

@@ -40,8 +40,8 @@ from flow_core.series.baselines import SIMPLE_BASELINES
 from flow_core.series.scores import ensemble_mean, wrap
 from flow_core.series.world import World
 from flow_core.series.worlds import open_world
-from foundation import checkpoints
-from foundation.models import MODELS_DIR
+from foundation.files import checkpoints
+from foundation.files.models import MODELS_DIR
 
 MIN_MEMBERS, MAX_MEMBERS, MAX_NFE, MAX_ORDER = 2, 50, 50, 3
 

@@ -16,7 +16,7 @@ from flow_core.series.baselines import SIMPLE_BASELINES, Baseline, fit_baseline,
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import crps, crps_gaussian, ensemble_mean, gaussian_scores, scores, weighted_mean, wrap
 from flow_core.series.world import Rollouts, World
-from foundation.locations import provided
+from foundation.files.locations import provided
 
 MAX_HORIZON = 200
 
@@ -76,7 +76,7 @@ def missing_files(spec: str) -> str:
         if not all(provided(f"sst/{f}") for f in files):
             return f"The daily sea temperatures are not at hand: put {', '.join(files)} into sst/ {where}."
     if name in ("sst", "sst_global") and not path and not provided(f"sst/{sst.FIELD_FILE}"):
-        import pooch  # only here: where `foundation.locations.download` keeps it
+        import pooch  # only here: where `foundation.files.locations.download` keeps it
 
         if not (pooch.os_cache("koopman") / "sst" / sst.FIELD_FILE).is_file():
             return f"The monthly sea temperatures are not at hand: put {sst.FIELD_FILE} into sst/ {where}."

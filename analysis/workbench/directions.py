@@ -23,7 +23,7 @@ from analysis.koopman.editing import REGIONS
 from analysis.koopman.jacobian import flat, regional, unflat
 from analysis.koopman.scenes import drawn_data
 from analysis.workbench.session import Session
-from foundation.counting import CountedCalls
+from foundation.networks.counting import CountedCalls
 from foundation.randomness import FIRST_SEED
 from koopman_core.edm import EDM, heun_sample, karras_sigmas
 from koopman_core.operator import sigma_of_tau

@@ -37,7 +37,8 @@ from analysis.koopman import editing, restoration
 from analysis.koopman.editing import ENCODINGS, REGIONS, EditNumbers
 from analysis.koopman.restoration import MAX_STEPS, HoleNumbers
 from analysis.workbench.session import Session
-from foundation import noise, shapes
+from foundation import noise
+from foundation.procedural import shapes
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.operator import sigma_of_tau, tau_of_sigma
 
@@ -64,7 +65,7 @@ class EditRequest(Request):
 
     Attributes:
         seed, label: the original.
-        reference: "seed" (another seed), "scene" (a generated scene of `foundation.shapes`) or "picture".
+        reference: "seed" (another seed), "scene" (a generated scene of `foundation.procedural.shapes`) or "picture".
         reference_seed: the seed or the number of the scene.
         reference_label: class of the reference.
         picture: the uploaded reference.

@@ -20,7 +20,7 @@ from analysis.core.progress import Progress
 from analysis.metrics import image as metrics
 from analysis.workbench.session import Session
 from foundation import noise
-from foundation.counting import CountedCalls
+from foundation.networks.counting import CountedCalls
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 
 MAX_PICTURES = 64

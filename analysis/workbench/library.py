@@ -19,7 +19,7 @@ from analysis.core.errors import UserError
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.session import class_names
 from analysis.workbench.workbench import Workbench
-from foundation import checkpoints
+from foundation.files import checkpoints
 from koopman_core.model import MODELS_DIR
 
 MAX_MODEL_BYTES = 64 * 2**20  # of one file

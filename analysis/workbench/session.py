@@ -18,8 +18,8 @@ from analysis.core.progress import Progress
 from analysis.koopman import spectrum
 from analysis.koopman.ablations import mean_latents, other_seed
 from foundation import noise
-from foundation.checkpoints import checksum
-from foundation.perceptual import PerceptualDistance, available
+from foundation.files.checkpoints import checksum
+from foundation.metrics.perceptual import PerceptualDistance, available
 from koopman_core.edm import EDM, SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
 
@@ -118,7 +118,7 @@ class Session:
 
     @functools.cached_property
     def checksums(self) -> tuple[str, str | None]:
-        """Of the model and of its teacher, None without one; see `foundation.checkpoints.checksum`."""
+        """Of the model and of its teacher, None without one; see `foundation.files.checkpoints.checksum`."""
         return checksum(self.model), checksum(self.teacher) if self.teacher else None
 
     def kept(self, key: Hashable, make: Callable[[], _T]) -> _T:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from flow_core.series.scores import wrap
-from foundation.locations import ASSETS, DataError, provided
+from foundation.files.locations import ASSETS, DataError, provided
 
 SHIPPED = ASSETS / "data" / "alanine.npz"
 PROVIDED = "alanine_dipeptide/dihedrals.npz"

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from flow_core.series.alanine import SHIPPED, encode, read_angles
-from foundation.locations import DataError
+from foundation.files.locations import DataError
 
 MAX_ARCHIVE_BYTES = 1_000_000
 SIMULATION = {

@@ -14,7 +14,7 @@ import numpy as np
 
 from flow_core.series.scores import weighted_mean, wrap
 from flow_core.series.world import Rollouts, World
-from foundation.locations import DataError
+from foundation.files.locations import DataError
 
 SIMPLE_BASELINES = ("climatology", "persistence", "damped persistence")
 LEVEL, REGRESSION, ANALOGS = "level-damped persistence", "vector autoregression", "nearest analogs"

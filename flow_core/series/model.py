@@ -28,10 +28,11 @@ from flow_core.networks import PointConfig
 from flow_core.series import eofs
 from flow_core.series.scores import wrap
 from flow_core.series.world import World
-from foundation import checkpoints, noise
-from foundation.models import MODELS_DIR, find_model, load_model
+from foundation import noise
+from foundation.files import checkpoints
+from foundation.files.models import MODELS_DIR, find_model, load_model
+from foundation.files.settings import build
 from foundation.randomness import derived_seed
-from foundation.settings import build
 
 GEOMETRIES = ("euclidean", "torus")
 MAX_FIELD_CELLS = 100_000  # of a field

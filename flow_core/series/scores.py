@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from foundation.statistics import CONFIDENCE, Interval, resampled_means
+from foundation.metrics.statistics import CONFIDENCE, Interval, resampled_means
 
 
 def wrap(angle):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foundation.locations import DataError
+from foundation.files.locations import DataError
 
 STEP_FS = 2.0
 PHI, PSI = ("C-ACE", "N-ALA", "CA-ALA", "C-ALA"), ("N-ALA", "CA-ALA", "C-ALA", "N-NME")

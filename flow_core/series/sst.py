@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foundation.locations import DataError, download, provided
+from foundation.files.locations import DataError, download, provided
 
 FIELD_FILE = "sst.mnmean.nc"
 FIELD_URL = (

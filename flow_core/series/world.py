@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flow_core.series.scores import wrap
-from foundation.locations import DataError
+from foundation.files.locations import DataError
 
 SPLITS = ("train", "validation", "test")
 

@@ -11,7 +11,7 @@ import numpy as np
 from flow_core.series import alanine, lorenz, sst
 from flow_core.series.scores import area_weights
 from flow_core.series.world import SPLITS, Rollouts, Segment, Windows, World
-from foundation.locations import DataError
+from foundation.files.locations import DataError
 from foundation.randomness import derived_seed
 
 __all__ = ["SPLITS", "Rollouts", "Segment", "Windows", "World", "open_world"]

@@ -19,13 +19,14 @@ from flow_core.networks import PictureNet
 from flow_core.samplers import Diverged, sample
 from flow_core.training.mean_flow import task_of, unread_sections
 from flow_core.training.objective import Draw, ObjectiveConfig
-from foundation import checkpoints, noise
-from foundation.commands import PROGRAM_VERSION, device_sentence, report
-from foundation.models import find_model
-from foundation.picture_data import DataConfig, draw_pictures, save_grid, told_labels, training_pool
-from foundation.settings import SettingsError, plain_sections, read_settings
-from foundation.training import TrainingConfig, train
-from foundation.unet import UNetConfig, count_parameters
+from foundation import noise
+from foundation.data.picture_data import DataConfig, draw_pictures, save_grid, told_labels, training_pool
+from foundation.files import checkpoints
+from foundation.files.models import find_model
+from foundation.files.settings import SettingsError, plain_sections, read_settings
+from foundation.networks.unet import UNetConfig, count_parameters
+from foundation.training.commands import PROGRAM_VERSION, device_sentence, report
+from foundation.training.loop import TrainingConfig, train
 
 EDM_STD = 0.5  # spread of the data that EDM's preconditioning takes for granted
 SHEET_PICTURES, SHEET_NFE = 32, 13

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from flow_core.model import FlowModel
 from flow_core.paths import over
-from foundation.training import Task
+from foundation.training.loop import Task
 
 WEIGHTS = ("balanced", "plain", "velocity")
 T_MIN, T_MAX = 1e-4, 1 - 1e-4  # the conditional velocity of a bridge is infinite at both ends

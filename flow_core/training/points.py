@@ -21,10 +21,10 @@ from flow_core.training.objective import Draw, FlowTask, ObjectiveConfig
 from flow_core.training.series import run_series
 from flow_core.training.torus import run_torus
 from foundation import noise
-from foundation.commands import PROGRAM_VERSION
-from foundation.settings import plain_sections, read_settings
-from foundation.training import TrainingConfig, train
-from foundation.unet import count_parameters
+from foundation.files.settings import plain_sections, read_settings
+from foundation.networks.unet import count_parameters
+from foundation.training.commands import PROGRAM_VERSION
+from foundation.training.loop import TrainingConfig, train
 
 FIT_POINTS, FIT_NFE, FIT_SEED = 2048, 99, 1_000_000
 FIT_WORDS = (

@@ -17,10 +17,10 @@ from flow_core.series.scores import crps, crps_gaussian, weighted_mean
 from flow_core.series.world import World
 from flow_core.series.worlds import open_world
 from flow_core.training.objective import Draw, FlowTask, ObjectiveConfig
-from foundation.commands import PROGRAM_VERSION
-from foundation.settings import plain_sections, read_settings
-from foundation.training import TrainingConfig, train
-from foundation.unet import count_parameters
+from foundation.files.settings import plain_sections, read_settings
+from foundation.networks.unet import count_parameters
+from foundation.training.commands import PROGRAM_VERSION
+from foundation.training.loop import TrainingConfig, train
 
 CHECK_STARTS, CHECK_MEMBERS, CHECK_NFE = 500, 20, 5
 

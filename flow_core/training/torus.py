@@ -15,10 +15,10 @@ from flow_core.networks import TorusConfig
 from flow_core.series import alanine
 from flow_core.torus import geodesic, uniform
 from flow_core.training.objective import FlowTask, draw_times, velocity_loss
-from foundation.commands import PROGRAM_VERSION, report
-from foundation.settings import plain_sections, read_settings
-from foundation.training import TrainingConfig, train
-from foundation.unet import count_parameters
+from foundation.files.settings import plain_sections, read_settings
+from foundation.networks.unet import count_parameters
+from foundation.training.commands import PROGRAM_VERSION, report
+from foundation.training.loop import TrainingConfig, train
 
 TRAIN, TEST = 0.7, 0.2  # shares of each run: the first and the last, as the world `alanine` has them
 VELOCITY_STD = math.pi / 3**0.5  # of an angle's velocity: uniform in (-pi, pi)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import koopman_core
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from koopman_core.edm import EDM
 from koopman_core.model import KoopmanDiffusion
 

@@ -10,7 +10,7 @@ from benchmarks import __main__ as command
 from benchmarks import features, slider, timing
 from benchmarks.evolve import assemble
 from benchmarks.timing import Ratio, print_table, ratio, side_by_side, timed_rounds
-from foundation.inception import NetworkMissing
+from foundation.metrics.inception import NetworkMissing
 from koopman_core.operator import KoopmanOperator
 
 

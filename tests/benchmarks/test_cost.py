@@ -11,8 +11,8 @@ from benchmarks import cost
 from flow_core.fields import Exact
 from flow_core.samplers import euler
 from foundation import noise
+from foundation.metrics.statistics import mean_interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import mean_interval
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
 from tests.analysis.flow.image_flows import write_flows

@@ -14,7 +14,7 @@ from flow_core.densities.toys import toy
 from flow_core.fields import Exact
 from flow_core.samplers import Diverged, euler
 from foundation import noise
-from foundation.statistics import ratio_interval
+from foundation.metrics.statistics import ratio_interval
 
 PLAN = flow_nets.Plan(
     densities=("8gaussians",), seeds=2, steps=4, batch=16, width=8, points=32, reference=48, validation=16,

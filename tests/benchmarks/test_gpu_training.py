@@ -5,7 +5,7 @@ import torch
 
 from benchmarks import __main__ as command
 from benchmarks import gpu_training
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from koopman_core.edm import EDM
 from koopman_core.scale import network_flops
 

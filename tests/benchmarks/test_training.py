@@ -10,8 +10,8 @@ from torch import nn
 
 from benchmarks import training
 from benchmarks.step_shares import AVERAGE, CLIP, NETWORK, OPTIMIZER, PLAIN, step_parts, step_shares
-from foundation.settings import read_settings
-from foundation.unet import UNetConfig, count_parameters
+from foundation.files.settings import read_settings
+from foundation.networks.unet import UNetConfig, count_parameters
 from koopman_core import recipes
 from koopman_core.edm import EDM
 

@@ -26,8 +26,8 @@ from flow_core.densities.toys import TOYS, drawn, toy
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from foundation import noise
-from foundation.checkpoints import checksum
-from foundation.models import MODELS_DIR
+from foundation.files.checkpoints import checksum
+from foundation.files.models import MODELS_DIR
 from koopman_core.edm import SIGMA_MAX
 from tests.export.conftest import CLASSES, random_model
 

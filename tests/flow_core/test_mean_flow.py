@@ -16,7 +16,7 @@ from flow_core.paths import ICFM, MeanFlow, make_path
 from flow_core.training.mean_flow import MeanFlowTask, task_of
 from flow_core.training.objective import FlowTask
 from foundation import noise
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 
 SPREAD = 0.6
 SMALL = PointConfig(width=8, depth=2)

@@ -9,8 +9,8 @@ import flow_core
 from flow_core.fields import Prediction, score
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PictureNet, PointConfig, PointNet
-from foundation import checkpoints
-from foundation.unet import UNetConfig
+from foundation.files import checkpoints
+from foundation.networks.unet import UNetConfig
 
 SMALL = PointConfig(width=8, depth=2, frequencies=2)
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16, classes=3)

@@ -13,8 +13,8 @@ from flow_core.samplers import sample
 from flow_core.torus import PATH, WrappedMixture, geodesic, uniform, wrap
 from flow_core.train import train_live
 from flow_core.training import torus
-from foundation.settings import read_settings
-from foundation.training import TrainingConfig
+from foundation.files.settings import read_settings
+from foundation.training.loop import TrainingConfig
 
 CONFIGS = Path(flow_core.__file__).parent / "configs"
 WORLD = WrappedMixture([[0.5, -2.9], [2.9, 1.0], [-3.1, 3.1]], [0.3, 0.8, 0.2], [0.3, 0.5, 0.2])

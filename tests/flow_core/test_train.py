@@ -17,8 +17,8 @@ from flow_core.samplers import heun
 from flow_core.train import main, train_live
 from flow_core.training import objective, points
 from flow_core.training.objective import FlowTask, ObjectiveConfig
-from foundation.settings import read_settings
-from foundation.training import TrainingConfig
+from foundation.files.settings import read_settings
+from foundation.training.loop import TrainingConfig
 
 CONFIGS = Path(flow_core.__file__).parent / "configs"
 SMALL = PointConfig(width=16, depth=2)

@@ -23,9 +23,9 @@ from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from flow_core.series import model as series_model
 from flow_core.series.model import FrameConfig, SeriesModel
-from foundation import checkpoints
-from foundation.checkpoints import CheckpointError
-from foundation.unet import UNetConfig
+from foundation.files import checkpoints
+from foundation.files.checkpoints import CheckpointError
+from foundation.networks.unet import UNetConfig
 from tests.hostile.judge import judged
 from tests.hostile.strategies import ANY, NUMBERS, WORDS, fuzz, mutated, other_fields
 from tests.ui.conftest import SIZE

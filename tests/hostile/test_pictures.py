@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from analysis.flow.clouds import drawing_of
-from foundation.decoding import UPLOAD_PIXELS
+from foundation.data.decoding import UPLOAD_PIXELS
 from tests.hostile.judge import assert_finite, judged
 from tests.hostile.strategies import ANY, fuzz, mutated, png
 from tests.ui.components.test_picture_chooser import bomb, chunk, header, wide_webp

@@ -23,9 +23,9 @@ from analysis.series.forecast import ForecastRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.spectrum import MaskRequest
-from foundation.settings import SettingsError, read_settings
-from foundation.training import TrainingConfig
-from foundation.unet import UNetConfig
+from foundation.files.settings import SettingsError, read_settings
+from foundation.networks.unet import UNetConfig
+from foundation.training.loop import TrainingConfig
 from tests.analysis.flow.tiny_flows import tiny_benches
 from tests.hostile.judge import judged
 from tests.hostile.strategies import NUMBERS, fuzz, mutated, other_fields, png

@@ -2,7 +2,7 @@
 
 import torch
 
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from koopman_core.edm import EDM
 from koopman_core.trajectories import Trajectories, TrajectoryConfig, write_trajectories
 

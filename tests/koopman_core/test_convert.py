@@ -9,8 +9,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from foundation.checkpoints import CheckpointError, sha256
-from foundation.unet import UNetConfig
+from foundation.files.checkpoints import CheckpointError, sha256
+from foundation.networks.unet import UNetConfig
 from koopman_core import convert
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import load_teacher, save

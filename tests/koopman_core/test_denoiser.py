@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from foundation import noise
-from foundation.checkpoints import CheckpointError
-from foundation.unet import UNetConfig
+from foundation.files.checkpoints import CheckpointError
+from foundation.networks.unet import UNetConfig
 from koopman_core import denoiser, load
 from koopman_core.denoiser import Denoiser, VPDenoiser, load_diffusers, open_teacher, sampling_sigmas, strict_fp32
 from koopman_core.edm import EDM, heun_sample, karras_sigmas

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from foundation import noise
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from koopman_core import edm
 
 TINY = UNetConfig(resolution=8, base=16, multipliers=(1, 2), blocks=1, attention=(), embedding=32, classes=3)

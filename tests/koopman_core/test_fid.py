@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 import koopman_core
-from foundation import inception, noise
-from foundation.datasets import open_dataset
+from foundation import noise
+from foundation.data.datasets import open_dataset
+from foundation.metrics import inception
 from foundation.randomness import FIRST_SEED, mix_seed
 from koopman_core import fid
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas

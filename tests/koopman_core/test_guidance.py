@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from koopman_core.edm import EDM
 from koopman_core.guidance import GuidanceConfig, Guided
 from koopman_core.trajectories import Trajectories, TrajectoryConfig, write_trajectories

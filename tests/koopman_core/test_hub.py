@@ -9,8 +9,8 @@ import yaml
 
 import koopman_core
 from foundation import noise
-from foundation.checkpoints import CheckpointError, sha256
-from foundation.unet import UNetConfig
+from foundation.files.checkpoints import CheckpointError, sha256
+from foundation.networks.unet import UNetConfig
 from koopman_core.denoiser import open_teacher
 from koopman_core.edm import EDM
 from koopman_core.hub import MODEL_FILE

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import koopman_core
-from foundation import checkpoints, noise
-from foundation.unet import UNet, UNetConfig
+from foundation import noise
+from foundation.files import checkpoints
+from foundation.networks.unet import UNet, UNetConfig
 from koopman_core.edm import EDM, SIGMA_MAX
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion
 

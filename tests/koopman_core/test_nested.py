@@ -5,7 +5,7 @@ import pytest
 import scipy.ndimage
 import torch
 
-from foundation.training import TrainingConfig, train
+from foundation.training.loop import TrainingConfig, train
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.nested import RAMP, blur_at, keep_first, low_pass, rank_shares, start_ramp

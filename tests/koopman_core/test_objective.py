@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from foundation.training import TrainingConfig, train
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
+from foundation.training.loop import TrainingConfig, train
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion
 from koopman_core.objective import StudentConfig, StudentTask, lambda1, spread_at_the_end

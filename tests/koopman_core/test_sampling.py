@@ -7,7 +7,7 @@ import torch
 
 import koopman_core
 from foundation import noise
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.sampling import in_groups, one_step
 

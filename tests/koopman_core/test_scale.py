@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from foundation._torchvision import import_torchvision
-from foundation.unet import UNetConfig
+from foundation.metrics._torchvision import import_torchvision
+from foundation.networks.unet import UNetConfig
 from koopman_core import scale
 
 

@@ -16,8 +16,8 @@ from safetensors import safe_open
 
 import koopman_core
 from foundation import noise
-from foundation.settings import read_settings
-from foundation.unet import UNetConfig
+from foundation.files.settings import read_settings
+from foundation.networks.unet import UNetConfig
 from koopman_core import convert, recipes
 from koopman_core.train import main
 from tests.koopman_core.official_layout import REFERENCE

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from foundation import noise
+from foundation.networks.unet import UNetConfig
 from foundation.randomness import mix_seed
-from foundation.unet import UNetConfig
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.objective import StudentConfig, StudentTask

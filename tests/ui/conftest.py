@@ -13,7 +13,7 @@ os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", HF_HUB_D
 
 import koopman_core
 from analysis.workbench.library import ModelLibrary
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from koopman_core.edm import EDM
 from koopman_core.model import KoopmanDiffusion
 from ui.server.gradio_internals import without_stubs

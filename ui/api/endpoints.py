@@ -32,7 +32,7 @@ from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
-from foundation.decoding import limit_decoders
+from foundation.data.decoding import limit_decoders
 from ui.api.codec import pictures_and_numbers, result_json
 from ui.api.endpoint import Call, Endpoint, Limit
 from ui.components.html import one_line

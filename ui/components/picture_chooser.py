@@ -1,7 +1,7 @@
 """Pictures that people bring: files, base64 text, photographs that ship with scikit-image. Nothing in them is trusted.
 
 Everything ends as uint8 (side, side, 3): turned as its EXIF says, in sRGB, on white where transparent, the central
-square, downsampled with anti-aliasing (`foundation.decoding`), its metadata gone.
+square, downsampled with anti-aliasing (`foundation.data.decoding`), its metadata gone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from PIL import Image
 
 from analysis.core.errors import UserError
 from analysis.workbench.library import ModelLibrary
-from foundation.decoding import SUFFIXES, UPLOAD_BYTES, PictureError, limit_decoders, read_picture
+from foundation.data.decoding import SUFFIXES, UPLOAD_BYTES, PictureError, limit_decoders, read_picture
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
 

@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 
 from analysis.workbench import library
 from analysis.workbench.library import ModelLibrary, OwnModels
-from foundation.decoding import UPLOAD_BYTES
+from foundation.data.decoding import UPLOAD_BYTES
 from ui.server.errors import TooLong, refuse
 from ui.server.gradio_internals import UPLOAD_PATH
 from ui.server.queue import WAITING

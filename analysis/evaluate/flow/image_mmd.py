@@ -12,9 +12,9 @@ from torch import Tensor
 
 from analysis.core.errors import UserError
 from flow_core.model import FlowModel
-from foundation import inception
-from foundation.datasets import open_dataset
-from foundation.pictures import to_bytes
+from foundation.data.datasets import open_dataset
+from foundation.data.pictures import to_bytes
+from foundation.metrics import inception
 
 SIDE = 8  # pixels that a picture is averaged to
 DATA, VALIDATION_DATA = 8000, 1000  # pictures to compare with, at least as many as seeds; those that weights come from

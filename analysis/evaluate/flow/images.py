@@ -48,13 +48,14 @@ from flow_core import model as flow_model
 from flow_core.fields import Exact, Predict
 from flow_core.model import FlowModel
 from flow_core.samplers import Diverged, cosine_grid, rk4, sample
-from foundation import inception, noise
-from foundation.datasets import DataError
-from foundation.perceptual import PerceptualDistance, available
-from foundation.pictures import from_bytes, to_bytes
+from foundation import noise
+from foundation.data.datasets import DataError
+from foundation.data.pictures import from_bytes, to_bytes
+from foundation.metrics import inception
+from foundation.metrics.perceptual import PerceptualDistance, available
+from foundation.metrics.statistics import Interval, mean_interval
+from foundation.networks.unet import UNetConfig
 from foundation.randomness import FIRST_SEED, derived_seed, mix_seed
-from foundation.statistics import Interval, mean_interval
-from foundation.unet import UNetConfig
 
 BATCH = 16  # pictures a network call
 # first weights that are tried, none first: it wins a tie

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from analysis.evaluate.tables.markdown import Verdict, cell
 from flow_core.samplers import Diverged, SampleResult
-from foundation.statistics import Interval
+from foundation.metrics.statistics import Interval
 
 SEED_ROOM = 2**25  # of noise seeds for validation, then of the test: no seed is in both
 EULER, MULTISTEP, HEUN = "exact flow, Euler", "exact flow, multistep", "exact flow, Heun"

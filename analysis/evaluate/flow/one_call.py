@@ -31,7 +31,7 @@ from flow_core import model as flow_model
 from flow_core.densities.toys import Toy
 from flow_core.model import FlowModel
 from flow_core.samplers import sample
-from foundation.statistics import Interval, mean_interval
+from foundation.metrics.statistics import Interval, mean_interval
 
 ONE, FEW = "OT-CFM, Euler, 1 call", "OT-CFM, Euler, 5 calls"
 MINE = "MeanFlow, 1 call"

@@ -1,7 +1,7 @@
 """Flows on densities of the plane, sampler beside sampler: the parts of `analysis.evaluate flow`.
 
 All noise and data are held out. A unit is one seed: its own cloud of noise, the same for every method, and its own data
-to compare with, so that differences are paired. Intervals are Student's over seeds (`foundation.statistics`).
+to compare with, so that differences are paired. Intervals are Student's over seeds (`foundation.metrics.statistics`).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from flow_core.model import FlowModel
 from flow_core.networks import PointConfig
 from flow_core.samplers import SampleResult, euler, euler_maruyama, heun, multistep, rk4, step_noise
 from foundation import noise
+from foundation.metrics.statistics import Interval, mean_interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import Interval, mean_interval
 
 SHOWN_NFE = (1, 2, 3, 5, 10, 20)
 MOMENTUM_NFE = (2, 3, 5, 10)  # with one call, at t = 0, there is no momentum

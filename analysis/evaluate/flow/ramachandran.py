@@ -19,8 +19,8 @@ from flow_core.series import alanine
 from flow_core.series.scores import jensen_shannon
 from flow_core.torus import PATH, uniform, wrap
 from flow_core.training.torus import parts
+from foundation.metrics.statistics import Interval, mean_interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import Interval, mean_interval
 
 CALLS = ((1, "euler"), (2, "euler"), (5, "euler"), (5, "heun"), (10, "heun"), (40, "heun"))
 

@@ -22,8 +22,8 @@ from flow_core.densities.toys import Toy
 from flow_core.model import FlowModel
 from flow_core.samplers import sample
 from foundation import noise
+from foundation.metrics.statistics import Interval, mean_interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import Interval, mean_interval
 
 SIZES = (16, 64, 256, 1024)
 POINTS, BATCHES, DATA = 512, 32, 8192  # noises of a seed, batches that each is seen in, data to compare with

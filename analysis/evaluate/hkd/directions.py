@@ -33,8 +33,8 @@ from analysis.koopman.jacobian import flat, regional, unflat
 from analysis.koopman.scenes import DRAWN, draw, drawn_data
 from analysis.workbench.workbench import Workbench
 from foundation import noise
+from foundation.metrics.statistics import Interval, bootstrap_interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import Interval, bootstrap_interval
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.operator import sigma_of_tau
 

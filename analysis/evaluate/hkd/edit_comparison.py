@@ -16,8 +16,8 @@ from torch import Tensor
 from analysis.koopman import editing
 from analysis.koopman.spectrum import pair_mask
 from foundation import noise
+from foundation.metrics.statistics import Interval, bootstrap_interval
 from foundation.randomness import derived_seed
-from foundation.statistics import Interval, bootstrap_interval
 from koopman_core.edm import EDM, SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.operator import sigma_of_tau

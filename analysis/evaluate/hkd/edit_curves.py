@@ -22,8 +22,8 @@ from analysis.evaluate.tables.markdown import Table, Verdict, grid, interval
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman import editing
 from foundation import noise
+from foundation.metrics.statistics import CONFIDENCE, Interval, resampled_means
 from foundation.randomness import FIRST_SEED, derived_seed
-from foundation.statistics import CONFIDENCE, Interval, resampled_means
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
 

@@ -18,7 +18,7 @@ from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman import spectrum
 from analysis.metrics import image as metrics
 from foundation import noise
-from foundation.perceptual import PerceptualDistance, available
+from foundation.metrics.perceptual import PerceptualDistance, available
 from foundation.randomness import FIRST_SEED
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion

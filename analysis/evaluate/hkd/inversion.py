@@ -16,8 +16,8 @@ from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman.inversion import invert_teacher, koopman_path, noise_numbers
 from analysis.metrics import image as metrics
 from analysis.workbench.workbench import Workbench
-from foundation.datasets import open_dataset
-from foundation.statistics import Interval, bootstrap_interval
+from foundation.data.datasets import open_dataset
+from foundation.metrics.statistics import Interval, bootstrap_interval
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 

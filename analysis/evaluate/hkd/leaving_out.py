@@ -23,8 +23,8 @@ from analysis.koopman.ablations import ABLATIONS, ablate, mean_latents, resample
 from analysis.koopman.effects import acting
 from analysis.koopman.spectrum import BANDS, kept_share, level_masks
 from foundation import noise
+from foundation.metrics.statistics import bootstrap_interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import bootstrap_interval
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
 

@@ -25,10 +25,10 @@ from analysis.evaluate.tables.markdown import NOT_DEFINED, Block, Verdict, grid,
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.figures.publication import contact_sheet, save
 from analysis.workbench.workbench import Workbench
-from foundation.datasets import ImageDataset, open_dataset
-from foundation.perceptual import PerceptualDistance
+from foundation.data.datasets import ImageDataset, open_dataset
+from foundation.metrics.perceptual import PerceptualDistance
+from foundation.metrics.statistics import CONFIDENCE, Interval, bootstrap_interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import CONFIDENCE, Interval, bootstrap_interval
 
 NEIGHBOURS = 5  # training pictures kept for each
 CHUNK, QUERY_BLOCK = 1024, 512  # training pictures and pictures looked up whose distances are held at once

@@ -22,8 +22,8 @@ from analysis.evaluate.tables.markdown import Block, Table, Verdict, grid, inter
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman import restoration
 from analysis.metrics import image as metrics
+from foundation.metrics.statistics import Interval, bootstrap_interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import Interval, bootstrap_interval
 
 Map = Callable[[Tensor, float], Tensor]
 Distance = Callable[[Tensor, Tensor], Tensor]

@@ -23,7 +23,7 @@ from flow_core.series.baselines import SIMPLE_BASELINES, GaussianForecast, fit_b
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import Scores, crps, crps_gaussian, gaussian_scores, scores, weighted_mean
 from flow_core.series.world import World
-from foundation.statistics import Interval, bootstrap_interval
+from foundation.metrics.statistics import Interval, bootstrap_interval
 
 ANALOGS = 50  # members of the nearest analogs, at least
 BLOCK_FRAMES = {"lorenz": 200, "alanine": 200, "sst": 6, "sst_sites": 60}  # neighbours that are resampled together

@@ -18,7 +18,7 @@ from flow_core.series import model as series_model
 from flow_core.series.model import SeriesModel
 from flow_core.series.world import World
 from flow_core.series.worlds import open_world
-from foundation.checkpoints import CheckpointError
+from foundation.files.checkpoints import CheckpointError
 
 SHOWN_NFE = (3, 5)  # as the published rows say; their solver makes 40 calls a frame in both (docs/flow.md)
 CONTROL_NFE = 3

@@ -21,7 +21,7 @@ from flow_core.series.baselines import SIMPLE_BASELINES, fit_baseline
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import ensemble_mean, jensen_shannon
 from flow_core.series.world import SPLITS, World
-from foundation.statistics import Interval
+from foundation.metrics.statistics import Interval
 
 LAGS = {"alanine": (1, 5, 20, 50, 100), "sst_sites": (1, 3, 7, 14, 30)}
 ONE_STEP_MEMBERS = 20

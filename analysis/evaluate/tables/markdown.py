@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from foundation.statistics import Interval
+from foundation.metrics.statistics import Interval
 
 NOT_DEFINED = "n/a"
 DIGITS = 6  # significant ones of a figure in a file, more where the printed form needs them

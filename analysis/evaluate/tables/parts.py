@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.core.progress import Progress
 from analysis.evaluate.tables.markdown import Block
-from foundation.models import MODELS_DIR
+from foundation.files.models import MODELS_DIR
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from analysis.evaluate.ablation import (
 )
 from analysis.evaluate.tables.markdown import markdown
 from foundation import noise
+from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import Interval
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.trajectories import TrajectoryConfig, write_trajectories
 from tests.analysis.conftest import random_pair

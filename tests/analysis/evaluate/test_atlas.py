@@ -16,7 +16,7 @@ from analysis.recipes import recipe as recipes
 from analysis.workbench.atlas import AtlasRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
-from foundation import portraits
+from foundation.procedural import portraits
 from tests.analysis.conftest import NETWORK, random_pair
 
 FEW = ["--noises", "4", "--pictures", "2", "--pairs", "4", "--factors", "2"]

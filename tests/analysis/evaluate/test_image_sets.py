@@ -15,10 +15,10 @@ from analysis.evaluate.tables.parts import Outcome
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 from foundation import noise
-from foundation.datasets import open_dataset
-from foundation.frechet import Moments, fid, kid
+from foundation.data.datasets import open_dataset
+from foundation.metrics.frechet import Moments, fid, kid
+from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED, mix_seed
-from foundation.statistics import Interval
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
 from tests.analysis.evaluate.five_features import network
@@ -82,7 +82,7 @@ def test_what_is_on_disk_is_not_made_again(tmp_path, monkeypatch):
     with torch.no_grad():
         bench.model.operators[0].a += 1
     other = Workbench(bench.model, bench.teacher, "shapes")
-    monkeypatch.setattr("foundation.checkpoints._checksums", {})
+    monkeypatch.setattr("foundation.files.checkpoints._checksums", {})
     with pytest.raises(pytest.fail.Exception, match="made again"):  # other weights are another model
         measure_distribution(other, COUNT, reference_count=9, network=not_again, folder=tmp_path)
 

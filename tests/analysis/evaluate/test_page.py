@@ -19,7 +19,7 @@ from analysis.evaluate.tables.markdown import (
     interval,
     number,
 )
-from foundation.statistics import Interval
+from foundation.metrics.statistics import Interval
 
 TABLE = grid(
     ["row", "figure"],

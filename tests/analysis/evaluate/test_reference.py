@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from analysis.evaluate import image_sets
-from foundation import feature_cache, inception
-from foundation.datasets import open_dataset
-from foundation.frechet import Moments, fid, kid
+from foundation.data.datasets import open_dataset
+from foundation.metrics import feature_cache, inception
+from foundation.metrics.frechet import Moments, fid, kid
 from tests.analysis.evaluate.five_features import network
 
 

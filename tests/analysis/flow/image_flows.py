@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from flow_core.model import FlowConfig, FlowModel, save
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 
 NETWORK = {"resolution": 16, "base": 8, "multipliers": (1, 2), "blocks": 1, "attention": (), "embedding": 16}
 CLASSES = ["cat & dog", "<b>ship</b>", "plane"]

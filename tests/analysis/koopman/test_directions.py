@@ -7,7 +7,8 @@ import torch
 from analysis.koopman import directions, jacobian
 from analysis.koopman.jacobian import Jacobian, flat, in_region, off_the_rest, principal, regional, sketch, unflat
 from analysis.koopman.spectrum import band_masks
-from foundation import noise, shapes
+from foundation import noise
+from foundation.procedural import shapes
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.operator import sigma_of_tau
 from tests.analysis.conftest import random_pair

@@ -7,7 +7,7 @@ from scipy.integrate import solve_ivp
 
 from analysis.koopman import effects, spectrum
 from analysis.koopman.modes import evolve_with
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion, SpectrumEntry
 
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16)

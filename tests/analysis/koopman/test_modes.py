@@ -8,7 +8,7 @@ import torch
 
 from analysis.core.errors import UserError
 from analysis.koopman import modes
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16)

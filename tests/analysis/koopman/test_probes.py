@@ -10,8 +10,8 @@ from analysis.core import images
 from analysis.core.errors import UserError
 from analysis.koopman import probes, scenes
 from analysis.koopman.spectrum import band_numbers
-from foundation import shapes
-from foundation.statistics import bootstrap
+from foundation.metrics.statistics import bootstrap
+from foundation.procedural import shapes
 from koopman_core.model import SpectrumEntry
 from koopman_core.operator import evolve_pairs
 

@@ -8,7 +8,8 @@ import torch
 
 from analysis.koopman import restoration
 from analysis.workbench.library import ModelLibrary
-from foundation import noise, shapes
+from foundation import noise
+from foundation.procedural import shapes
 from foundation.randomness import derived_seed
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from analysis.koopman import spectrum
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from analysis.metrics.image import contrast, frequency_centroid, mse, psnr, radial_power, ssim
-from foundation.pictures import to_bytes
+from foundation.data.pictures import to_bytes
 
 
 def pictures(*shape: int, seed: int = 0) -> torch.Tensor:

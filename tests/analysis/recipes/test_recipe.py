@@ -25,8 +25,8 @@ from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
 from analysis.workbench.workbench import Workbench
-from foundation import shapes
-from foundation.checkpoints import checksum
+from foundation.files.checkpoints import checksum
+from foundation.procedural import shapes
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -23,7 +23,7 @@ from analysis.series.forecast import ForecastRequest
 from analysis.series.long_run import LongRunRequest
 from analysis.studio import Studio
 from flow_core.model import FlowConfig, save
-from foundation.checkpoints import checksum
+from foundation.files.checkpoints import checksum
 from tests.analysis.flow.image_flows import random_flow
 from tests.analysis.flow.tiny_flows import tiny_benches
 from tests.analysis.recipes.test_recipe import equal

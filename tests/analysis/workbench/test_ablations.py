@@ -16,7 +16,7 @@ from analysis.workbench.effects import EffectRequest
 from analysis.workbench.probes import AttributionRequest, BandLabelsRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
 from analysis.workbench.workbench import Workbench
-from foundation.pictures import to_bytes
+from foundation.data.pictures import to_bytes
 from foundation.randomness import derived_seed, noise
 from koopman_core.edm import SIGMA_MAX
 from tests.analysis.conftest import random_pair

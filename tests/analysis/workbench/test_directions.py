@@ -11,7 +11,7 @@ from analysis.workbench import directions as answers
 from analysis.workbench.directions import DirectionRequest
 from analysis.workbench.workbench import Workbench
 from foundation import noise
-from foundation.pictures import to_bytes
+from foundation.data.pictures import to_bytes
 from foundation.randomness import FIRST_SEED
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.operator import sigma_of_tau

@@ -13,8 +13,9 @@ from analysis.koopman.inversion import invert_ode
 from analysis.koopman.spectrum import band_masks
 from analysis.workbench.editing import EditRequest
 from analysis.workbench.workbench import Workbench
-from foundation import noise, shapes
-from foundation.pictures import to_bytes
+from foundation import noise
+from foundation.data.pictures import to_bytes
+from foundation.procedural import shapes
 from koopman_core.edm import SIGMA_MAX, karras_sigmas
 from koopman_core.operator import sigma_of_tau
 from tests.analysis.conftest import random_pair

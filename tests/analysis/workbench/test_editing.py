@@ -12,8 +12,9 @@ from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequ
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
-from foundation import noise, shapes
-from foundation.pictures import to_bytes
+from foundation import noise
+from foundation.data.pictures import to_bytes
+from foundation.procedural import shapes
 from koopman_core.edm import SIGMA_MAX
 from tests.refusals import refuses
 

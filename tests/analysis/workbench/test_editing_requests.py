@@ -8,7 +8,7 @@ import pytest
 from analysis.core.errors import UserError
 from analysis.core.images import checked_mask
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
-from foundation import shapes
+from foundation.procedural import shapes
 
 
 def scene():

@@ -13,8 +13,8 @@ from analysis.workbench.probes import AttributionRequest, BandLabelsRequest, Lin
 from analysis.workbench.spectrum import ModeRequest, SurgeryRequest
 from analysis.workbench.workbench import Workbench
 from foundation import noise
+from foundation.networks.unet import UNetConfig
 from foundation.randomness import FIRST_SEED, MAX_SEED
-from foundation.unet import UNetConfig
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion
 from tests.analysis.conftest import NETWORK, random_pair

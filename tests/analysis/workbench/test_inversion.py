@@ -11,7 +11,7 @@ from analysis.koopman.inversion import invert_teacher
 from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.workbench import Workbench
 from foundation import noise
-from foundation.pictures import to_bytes
+from foundation.data.pictures import to_bytes
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
 

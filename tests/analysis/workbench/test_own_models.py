@@ -10,8 +10,8 @@ import koopman_core
 from analysis.core.errors import UserError
 from analysis.workbench import library
 from analysis.workbench.library import OwnModels, load_model
-from foundation import checkpoints
-from foundation.unet import UNetConfig
+from foundation.files import checkpoints
+from foundation.networks.unet import UNetConfig
 from koopman_core.edm import EDM
 from koopman_core.model import KoopmanDiffusion
 

@@ -13,7 +13,7 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
 from analysis.workbench.workbench import Workbench
 from foundation import noise
-from foundation.pictures import to_bytes
+from foundation.data.pictures import to_bytes
 from foundation.randomness import MAX_SEED
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from tests.refusals import refuses

@@ -9,7 +9,7 @@ import pytest
 
 from flow_core.series import alanine
 from flow_core.series.scores import wrap
-from foundation.locations import DataError
+from foundation.files.locations import DataError
 
 RNG = np.random.default_rng(0)
 

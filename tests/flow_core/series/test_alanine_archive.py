@@ -8,7 +8,7 @@ import pytest
 
 from flow_core.series import alanine, alanine_archive
 from flow_core.series.scores import wrap
-from foundation.locations import DataError
+from foundation.files.locations import DataError
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from flow_core.series import baselines
 from flow_core.series.scores import gaussian_scores, scores, wrap
 from flow_core.series.world import Segment, World
-from foundation.locations import DataError
+from foundation.files.locations import DataError
 
 RNG = np.random.default_rng(0)
 SPLITS = {"train": (0, 6000), "validation": (6000, 7000), "test": (7000, 8000)}

@@ -15,7 +15,8 @@ from flow_core.samplers import METHODS
 from flow_core.series import model as series_model
 from flow_core.series.model import ConditionedNet, FrameConfig, SeriesModel
 from flow_core.series.world import SPLITS, Segment, World
-from foundation import checkpoints, noise
+from foundation import noise
+from foundation.files import checkpoints
 from foundation.randomness import derived_seed
 
 GAMMAS = {"matched": (0.7,), "momentum": (1.0, 0.2), "published": (1.0, 0.2, 0.1)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flow_core.series import simulate_alanine as simulation
-from foundation.locations import DataError
+from foundation.files.locations import DataError
 
 
 def angle(a, b, c):

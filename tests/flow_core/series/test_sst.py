@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flow_core.series import sst
-from foundation.locations import DataError
+from foundation.files.locations import DataError
 
 RNG = np.random.default_rng(0)
 MISSING = -9.96921e36

@@ -8,7 +8,7 @@ import pytest
 from flow_core.series import sst, worlds
 from flow_core.series.scores import wrap
 from flow_core.series.world import SPLITS, Segment, World
-from foundation.locations import DataError
+from foundation.files.locations import DataError
 
 RNG = np.random.default_rng(0)
 

@@ -15,8 +15,8 @@ from flow_core.samplers import euler
 from flow_core.train import main
 from flow_core.training import images
 from flow_core.training.objective import FlowTask
-from foundation.settings import read_settings
-from foundation.unet import UNetConfig
+from foundation.files.settings import read_settings
+from foundation.networks.unet import UNetConfig
 from koopman_core import model as koopman_model
 from koopman_core import recipes as koopman_recipes
 from koopman_core.edm import EDM

@@ -17,7 +17,7 @@ from flow_core.series.world import Segment, World
 from flow_core.train import main
 from flow_core.training import series
 from flow_core.training.objective import FlowTask
-from foundation.settings import read_settings
+from foundation.files.settings import read_settings
 
 CONFIGS = Path(flow_core.__file__).parent / "configs"
 SHIPPED = sorted(MODELS_DIR.glob("*.series.safetensors"))

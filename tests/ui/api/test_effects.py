@@ -16,7 +16,7 @@ from analysis.workbench.effects import EffectRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.spectrum import ModeRequest, SurgeryRequest
 from analysis.workbench.workbench import Workbench
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from koopman_core.model import KoopmanDiffusion
 from tests.ui.api.asking import client_with, functions
 from tests.ui.api.test_endpoints import assert_sentence, picture

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from analysis.core.errors import UserError
-from foundation.decoding import UPLOAD_BYTES, limit_decoders
+from foundation.data.decoding import UPLOAD_BYTES, limit_decoders
 from ui.components import picture_chooser
 from ui.components.picture_chooser import fitted, open_base64, open_mask_base64, open_picture, photograph
 

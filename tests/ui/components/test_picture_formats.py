@@ -14,8 +14,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from analysis.core.errors import UserError
-from foundation.decoding import UPLOAD_BYTES, read_picture
-from foundation.pictures import read_folder
+from foundation.data.decoding import UPLOAD_BYTES, read_picture
+from foundation.data.pictures import read_folder
 from ui.components.picture_chooser import open_base64, open_picture
 
 SIDE = 16

@@ -17,7 +17,7 @@ from analysis.evaluate.flow.images import (
 )
 from analysis.evaluate.flow.momentum import Momentum, MomentumRow
 from analysis.evaluate.tables.markdown import Verdict, markdown
-from foundation.statistics import Interval
+from foundation.metrics.statistics import Interval
 
 GOOD, BAD, OPEN = Interval(-1e-3, -2e-3, -5e-4), Interval(1e-3, 5e-4, 2e-3), Interval(0.0, -1e-3, 1e-3)
 MINE, THEIRS, HEUN = "IDFF, exact flow, Euler", "OT-CFM, exact flow, Euler", "IDFF, exact flow, Heun"

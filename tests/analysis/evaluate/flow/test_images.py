@@ -15,10 +15,10 @@ from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from flow_core.model import FlowConfig, load
 from flow_core.samplers import Diverged
 from foundation import noise
-from foundation.datasets import open_dataset
-from foundation.perceptual import PerceptualDistance
+from foundation.data.datasets import open_dataset
+from foundation.metrics.perceptual import PerceptualDistance
+from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED, mix_seed
-from foundation.statistics import Interval
 from tests.analysis.flow.image_flows import random_flow
 
 NFES, SEEDS, DATA = (1, 2, 10), 10, 30
@@ -226,7 +226,7 @@ def test_progress_rises_and_can_stop(nets):
 
 
 def test_too_many_seeds_and_other_data(nets, monkeypatch):
-    monkeypatch.setattr("foundation.datasets.PROCEDURAL_LENGTH", {"train": 10_000_000, "test": 100})
+    monkeypatch.setattr("foundation.data.datasets.PROCEDURAL_LENGTH", {"train": 10_000_000, "test": 100})
     with pytest.raises(UserError, match="46"):
         image_mmd.held_out(nets[0], 60)
     held = image_mmd.held_out(nets[0], 46)

@@ -11,7 +11,7 @@ from analysis.evaluate.page import FIRST_LINE
 from analysis.evaluate.tables.parts import Job
 from flow_core.densities.toys import toy
 from flow_core.model import FlowConfig, FlowModel, save
-from foundation.unet import UNetConfig
+from foundation.networks.unet import UNetConfig
 from tests.analysis.evaluate.flow.test_points import few, random_flow  # noqa: F401
 
 

@@ -10,7 +10,8 @@ from analysis.evaluate.hkd.directions import CHANGE, Reader, matched, measure_me
 from analysis.evaluate.tables.parts import Job
 from analysis.koopman.directions import draw
 from analysis.workbench.workbench import Workbench
-from foundation import noise, shapes
+from foundation import noise
+from foundation.procedural import shapes
 from tests.analysis.conftest import random_pair
 
 NAMES = ("x", "colour.0", "colour.1")

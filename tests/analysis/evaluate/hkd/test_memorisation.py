@@ -32,9 +32,9 @@ from analysis.evaluate.hkd.memorisation import (
 from analysis.evaluate.tables.markdown import Verdict, markdown
 from analysis.workbench.workbench import Workbench
 from foundation import noise
-from foundation.datasets import open_dataset
+from foundation.data.datasets import open_dataset
+from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED
-from foundation.statistics import Interval
 from tests.analysis.conftest import random_pair
 
 POOL = 150

@@ -8,8 +8,9 @@ from analysis.evaluate.hkd import directions, inversion, koopman, leaving_out, r
 from analysis.evaluate.tables.markdown import Table
 from analysis.evaluate.tables.parts import Job
 from analysis.koopman.ablations import mean_latents
+from analysis.metrics.image import mse
 from analysis.workbench.workbench import Workbench
-from foundation import portraits
+from foundation.procedural import portraits
 from tests.analysis.conftest import random_pair
 
 pytestmark = pytest.mark.slow
@@ -30,13 +31,14 @@ def tables(outcome):
 
 def test_attribution_asks_about_the_factors_of_faces(bench):
     found = tables(koopman.attribution(Job(bench, 8)))
-    first = [str(row[0]) for row in found[0].rows]
+    first = [str(row[0]).strip("`") for row in found[0].rows]
     assert {"hair", "mouth", "glasses", "everything"} <= set(first) and "turn" not in first
 
 
 @pytest.mark.parametrize("part", ["leaving-out", "directions", "inversion", "restoration", "bands"])
 def test_parts(bench, part, monkeypatch, no_backbone):
     monkeypatch.setattr("analysis.workbench.session.mean_latents", partial(mean_latents, count=32))
+    monkeypatch.setattr(leaving_out, "backbone", lambda _: mse)
     monkeypatch.setattr(restoration, "STEPS", (2,))
     monkeypatch.setattr(directions, "BISECTIONS", 2)
     measure = {

@@ -13,7 +13,7 @@ from analysis.koopman import restoration
 from analysis.workbench.editing import ColorizeRequest, InpaintRequest
 from analysis.workbench.workbench import Workbench
 from foundation import noise
-from foundation.pictures import to_bytes
+from foundation.data.pictures import to_bytes
 from foundation.randomness import derived_seed
 from koopman_core.edm import SIGMA_MIN, karras_sigmas
 from tests.analysis.conftest import random_pair

@@ -14,7 +14,7 @@ from analysis.koopman.scenes import rows_of
 from analysis.koopman.spectrum import EntrySummary
 from analysis.workbench.findings import attribution_verdict, linearity_verdict, overall_errors, readings
 from analysis.workbench.probes import AttributionResult, BandLabelsResult, DMDLevel, LinearityResult
-from foundation.statistics import Interval
+from foundation.metrics.statistics import Interval
 from koopman_core.model import SpectrumEntry
 
 ROWS = rows_of("shapes")

@@ -18,7 +18,7 @@ from flow_core.series import alanine
 from flow_core.series import model as series_model
 from flow_core.series.scores import jensen_shannon, wasserstein_1d
 from flow_core.training.series import ship
-from foundation.statistics import Interval
+from foundation.metrics.statistics import Interval
 from tests.analysis.series.tiny_worlds import chaos, line, random_model, torus
 
 

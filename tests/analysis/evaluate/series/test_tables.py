@@ -8,7 +8,7 @@ from analysis.evaluate.series.forecast import ForecastScores, SamplerScores
 from analysis.evaluate.tables.markdown import Verdict, markdown
 from analysis.series.loaded import MODEL
 from flow_core.series.scores import Scores
-from foundation.statistics import Interval
+from foundation.metrics.statistics import Interval
 from tests.analysis.series.tiny_worlds import line, torus
 
 BELOW, ACROSS, ABOVE = Interval(-0.2, -0.3, -0.1), Interval(0.01, -0.1, 0.1), Interval(0.2, 0.1, 0.3)

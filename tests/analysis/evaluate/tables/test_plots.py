@@ -8,7 +8,7 @@ import pytest
 from analysis.evaluate.page import PICTURES, RESULTS, Section, read_sections, write_section
 from analysis.evaluate.tables.markdown import Verdict, grid, interval, number
 from analysis.evaluate.tables.plots import picture_of
-from foundation.statistics import Interval
+from foundation.metrics.statistics import Interval
 
 
 def curve(name, *values):

@@ -1,0 +1,1 @@
+"""Files that are whole, checked and found by name: checkpoints, models, settings, where data lie."""

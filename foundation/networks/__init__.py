@@ -1,0 +1,1 @@
+"""The U-Net, its counted calls, and what it runs on: devices and the compiler."""

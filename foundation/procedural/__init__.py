@@ -1,0 +1,1 @@
+"""Pictures drawn by code from known factors: shapes and portraits."""

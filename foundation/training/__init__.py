@@ -1,0 +1,1 @@
+"""One training loop for all models: its log, optimizers, stops and command line."""
