@@ -35,7 +35,7 @@ from analysis.evaluate.hkd import (  # noqa: F401
 )
 from analysis.evaluate.hkd.fidelity import paired_samples
 from analysis.evaluate.series import forecast, in_sample, worlds  # noqa: F401
-from analysis.evaluate.shipping import write_metrics
+from analysis.evaluate.shipping import keep_part, rounded
 from analysis.evaluate.tables.parts import Job, Options, Outcome, Part, parts_of
 from analysis.workbench.library import ModelLibrary
 from flow_core import model as flow_model
@@ -50,15 +50,6 @@ FID_OPTIONS = ("fid-runs", "fid-reference")
 HKD_PARTS, FLOW_PARTS, SERIES_PARTS = parts_of("hkd"), parts_of("flow"), parts_of("series")
 FIDELITY, DISTRIBUTION, MEMORY = "fidelity", "distribution", "memory"
 ON_REQUEST = [p.name for p in HKD_PARTS.values() if p.on_request]
-
-
-def rounded(value, digits: int = 5):
-    """Floats inside nested dicts and lists to so many significant digits."""
-    if isinstance(value, float):
-        return float(f"{value:.{digits}g}")
-    if isinstance(value, dict):
-        return {k: rounded(v, digits) for k, v in value.items()}
-    return [rounded(v, digits) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def chosen_parts(text: str | None, parts: dict[str, Part]) -> list[Part]:
@@ -134,11 +125,7 @@ def evaluate_hkd(args) -> int:
         if args.json and p.name == FIDELITY:
             args.json.write_text(json.dumps(figures, indent=1) + "\n")
         if args.write:
-            kept, there = {"command": command, **figures}, bench.model.card.get("metrics", {})
-            if p.name == FIDELITY:  # new figures of a model; its FID takes hours, so that stays
-                write_metrics(args.models, bench, {k: v for k, v in there.items() if k == DISTRIBUTION} | kept)
-            else:
-                write_metrics(args.models, bench, there | {p.name: kept})
+            keep_part(args.models, bench, p.name, command, outcome.card)
 
     _run(args, parts, _page(args), after, model=bench, name=bench.name)
     if args.sheet and bench.teacher is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import flow_core
 import koopman_core
+from analysis.evaluate.tables.parts import parts_of
 from flow_core import model as flow_model
 from foundation.files import checkpoints
 from koopman_core.model import MODELS_DIR
@@ -62,6 +63,27 @@ def write_metrics(folder: Path, bench, metrics: dict) -> None:
     path = Path(folder) / f"{bench.name}.hkd.safetensors"
     bench.model.card = {**bench.model.card, "metrics": metrics}
     _copy(path, path, bench.model.card)
+
+
+def rounded(value, digits: int = 5):
+    """Floats inside nested dicts and lists to so many significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}")
+    if isinstance(value, dict):
+        return {k: rounded(v, digits) for k, v in value.items()}
+    return [rounded(v, digits) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def keep_part(folder: Path, bench, part: str, command: str, figures: dict) -> None:
+    """What a part of `analysis.evaluate hkd` measured into the model's card, with its command.
+
+    Figures of fidelity stand by themselves and replace each other; those of other parts, by name, stay.
+    """
+    kept, there = {"command": command, **rounded(figures)}, bench.model.card.get("metrics", {})
+    if part == "fidelity":
+        write_metrics(folder, bench, {k: v for k, v in there.items() if k in parts_of("hkd")} | kept)
+    else:
+        write_metrics(folder, bench, there | {part: kept})
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -34,7 +34,7 @@ from analysis.flow.settings import SideBySideRequest
 from analysis.series.forecast import ForecastRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
-from analysis.workbench.spectrum import MaskRequest
+from analysis.workbench.spectrum import MaskRequest, ModeRequest
 from analysis.workbench.workbench import Workbench
 from foundation.files.checkpoints import checksum
 
@@ -51,6 +51,7 @@ MODEL_KINDS: dict[str, type[Request]] = {
     "generate": GenerateRequest,
     "trajectory": TrajectoryRequest,
     "mask_bands": MaskRequest,
+    "mode": ModeRequest,
     "edit": EditRequest,
     "inpaint": InpaintRequest,
     "colorize": ColorizeRequest,
@@ -225,7 +226,7 @@ def replay(recipe: Recipe, workbench: Workbench, progress: Callable[..., None] |
     if recipe.teacher is not None and (workbench.teacher is None or recipe.teacher != checksum(workbench.teacher)):
         raise UserError("This recipe needs the teacher that it was made with: put that teacher beside the model.")
     ask = getattr(workbench, recipe.kind)
-    alone = progress is None or recipe.kind == "mask_bands"
+    alone = progress is None or recipe.kind in ("mask_bands", "mode")
     return ask(recipe.request) if alone else ask(recipe.request, progress)
 
 

@@ -18,9 +18,10 @@ from analysis.core.images import as_pictures
 from analysis.core.progress import Progress, part
 from analysis.koopman import directions as found_by
 from analysis.koopman import editing
-from analysis.koopman.directions import DRAWN, along, contrasts, step
+from analysis.koopman.directions import along, contrasts, step
 from analysis.koopman.editing import REGIONS
 from analysis.koopman.jacobian import flat, regional, unflat
+from analysis.koopman.scenes import drawn_data
 from analysis.workbench.session import Session
 from foundation.networks.counting import CountedCalls
 from foundation.randomness import FIRST_SEED
@@ -215,9 +216,8 @@ def _spread_along(session: Session, label: int, direction: Tensor) -> float:
 def _by_means(session: Session, request: DirectionRequest, label: int, region: Tensor, progress: Progress) -> _Found:
     del region
     if request.contrast:
-        data = session.model.card.get("data", {})
-        spec = data.get("spec") if isinstance(data, dict) else None
-        if spec not in DRAWN:
+        spec = drawn_data(session.model.card)
+        if spec is None:
             raise UserError("The factors of this model's pictures are not known: choose two classes.", "contrast")
         if request.contrast not in contrasts(spec):
             raise UserError(f"The contrast must be one of {', '.join(contrasts(spec))}.", "contrast")

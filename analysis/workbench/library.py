@@ -238,7 +238,7 @@ class ModelLibrary:
                     teacher = koopman_core.load_teacher(there) if there else None
                 except checkpoints.CheckpointError as e:
                     raise UserError(str(e)) from None
-                self._benches[name] = Workbench(model, teacher, name)
+                self._benches[name] = Workbench(model, teacher, name, folder=self.folder)
             return self._benches[name]
 
     def _is_own(self, name: str) -> bool:

@@ -1,6 +1,6 @@
 """Directions measured with the true factors: how much of a change is the wanted factor's, how linear, does it transfer.
 
-Data must be drawn (`koopman.directions.DRAWN`). What a picture shows is read by kernel ridge regression from its
+Data must be drawn (`koopman.scenes.DRAWN`). What a picture shows is read by kernel ridge regression from its
 pixels, fitted to drawn scenes and their true factors: it knows nothing of the model. All methods are compared at one
 mean squared change of the picture, since a larger step changes more of everything.
 
@@ -23,15 +23,14 @@ from analysis.evaluate.tables.markdown import Block, Table, Verdict, grid, inter
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman import editing
 from analysis.koopman.directions import (
-    DRAWN,
     contrasts,
     decoder_directions,
-    draw,
     factor_direction,
     grouped_directions,
     score,
 )
 from analysis.koopman.jacobian import flat, regional, unflat
+from analysis.koopman.scenes import DRAWN, draw, drawn_data
 from analysis.workbench.workbench import Workbench
 from foundation import noise
 from foundation.metrics.statistics import Interval, bootstrap_interval
@@ -298,9 +297,8 @@ def directions_verdict(found: dict[str, dict[str, Measured]]) -> Verdict:
 @part("hkd", "directions", 7, "direction-seeds", 16, 2, 1000, on_request=True)
 def directions(job: Job) -> Outcome:
     """Methods of finding directions, with the true factors."""
-    data = job.model.model.card.get("data", {})
-    spec = data.get("spec") if isinstance(data, dict) else None
-    if spec not in DRAWN:
+    spec = drawn_data(job.model.model.card)
+    if spec is None:
         raise UserError("The part directions needs pictures whose factors are known: shapes or portraits.")
     reader = Reader(spec, job.model.model.config.resolution)
     wanted = [w for w in WANTED[spec] if w in reader.names]

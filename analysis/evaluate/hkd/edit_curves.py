@@ -182,7 +182,7 @@ def choice_verdict(c: Choice) -> Verdict:
 
 
 def card_figures(c: Choice) -> dict:
-    """For the model's card, as `analysis.workbench.editing.edit_defaults` reads it."""
+    """For the model's card, as `analysis.workbench.defaults.edit_defaults` reads it."""
     gain = [c.gain.value, c.gain.low, c.gain.high] if np.isfinite(c.gain.value) else None
     return {
         "bands": list(CHOICES[c.arm]), "edges": list(THIRDS), "order": "alpha", "tau": c.time, "gain": gain,

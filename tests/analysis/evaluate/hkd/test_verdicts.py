@@ -10,12 +10,14 @@ from analysis.evaluate.hkd import koopman
 from analysis.evaluate.hkd.edit_comparison import EditComparison
 from analysis.evaluate.hkd.fidelity import Distance, Fidelity, ScrubRow, fidelity_blocks
 from analysis.koopman.editing import MEASURES
-from analysis.koopman.probes import ROWS
+from analysis.koopman.scenes import rows_of
 from analysis.koopman.spectrum import EntrySummary
 from analysis.workbench.findings import attribution_verdict, linearity_verdict, overall_errors, readings
 from analysis.workbench.probes import AttributionResult, BandLabelsResult, DMDLevel, LinearityResult
 from foundation.metrics.statistics import Interval
 from koopman_core.model import SpectrumEntry
+
+ROWS = rows_of("shapes")
 
 
 def cells(table):
