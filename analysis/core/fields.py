@@ -42,6 +42,7 @@ from foundation.randomness import MAX_SEED
 MAX_GAMMA = 100.0
 MAX_EDGES, MAX_LEVELS = 8, 64
 THIRDS = (1 / 3, 2 / 3)
+SLIDER_THIRDS = LOW_EDGE, HIGH_EDGE = 0.33, 0.67  # as far as the page's sliders show them
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 _T = TypeVar("_T")
 

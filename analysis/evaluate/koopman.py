@@ -19,6 +19,7 @@ from analysis.evaluate.markdown import NOT_DEFINED, Block, Cell, Table, Verdict,
 from analysis.evaluate.parts import Job, Outcome, part
 from analysis.koopman.editing import MEASURES
 from analysis.koopman.effects import acting
+from analysis.koopman.linearity import OPERATORS
 from analysis.koopman.probes import EVERYTHING
 from analysis.koopman.spectrum import BANDS, ORDER_WORDS, ORDERS
 from analysis.workbench.findings import attribution_verdict, joined, linearity_verdict, readings
@@ -160,7 +161,6 @@ def editing_verdict(found: Mapping[str, EditComparison], traded: Mapping[str, Tr
     )  # fmt: skip
 
 
-OPERATORS = ("learned", "identity", "fitted")
 LEADING = 3  # DMD modes a level
 
 

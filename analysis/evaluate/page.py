@@ -28,11 +28,11 @@ from foundation.files.atomic_write import atomic_write
 from foundation.files.models import MODELS_DIR
 
 RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
-INTRODUCTION, PICTURES = "introduction.md", "pictures"
+INTRODUCTION, PLOTS_FOLDER = "introduction.md", "pictures"
 SECTION_NAME = re.compile(r"[A-Za-z0-9_+-][\w.+-]*")
-COMMAND = "python -m analysis.evaluate.page"
+PAGE_COMMAND = "python -m analysis.evaluate.page"
 RENDERED = "<!-- Rendered from the figures beside this page"
-FIRST_LINE = f"{RENDERED} by `{COMMAND}`: do not edit it. -->\n"
+FIRST_LINE = f"{RENDERED} by `{PAGE_COMMAND}`: do not edit it. -->\n"
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,9 @@ def render(page: str | Path) -> str:
         raise UserError(f"{page.name} cannot be read ({e}): give --results another file.") from None
     there = pictures_of(page)
     texts = [
-        s.text(f"![{s.part} of {s.model}]({PICTURES}/{name}.svg)" if (name := f"{s.model}.{s.part}") in there else "")
+        s.text(
+            f"![{s.part} of {s.model}]({PLOTS_FOLDER}/{name}.svg)" if (name := f"{s.model}.{s.part}") in there else ""
+        )
         for s in read_sections(page)
     ]
     return "\n".join([FIRST_LINE, words, *texts])
@@ -151,7 +153,7 @@ def write_page(page: str | Path = RESULTS) -> None:
     """
     _write(Path(page), render(page).encode())
     for name, figure in pictures_of(page).items():
-        _write(Path(page).parent / PICTURES / f"{name}.svg", save(figure, "svg"))
+        _write(Path(page).parent / PLOTS_FOLDER / f"{name}.svg", save(figure, "svg"))
 
 
 def write_section(page: str | Path, section: Section) -> None:

@@ -20,7 +20,7 @@ from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequ
 from analysis.workbench.spectrum import MaskRequest
 from foundation.data.datasets import open_dataset
 
-SIDE = 32  # pixels of a scene that is restored
+SCENE_SIDE = 32  # pixels of a scene that is restored
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Example:
 
 def _scene(number: int) -> np.ndarray:
     """A held-out scene, uint8 (32, 32, 3)."""
-    return open_dataset("shapes", SIDE, "test").pictures([number])[0]
+    return open_dataset("shapes", SCENE_SIDE, "test").pictures([number])[0]
 
 
 def _hole() -> np.ndarray:
     """The middle of a scene is unknown."""
-    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask = np.zeros((SCENE_SIDE, SCENE_SIDE), np.uint8)
     mask[8:24, 8:24] = 255
     return mask
 

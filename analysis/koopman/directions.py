@@ -25,8 +25,8 @@ from foundation.randomness import FIRST_SEED
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 from koopman_core.operator import sigma_of_tau
 
-DRAWN: dict[str, ModuleType] = {"shapes": shapes, "portraits": portraits}  # data whose factors are known
-BATCH = 32
+DRAWN_DATA: dict[str, ModuleType] = {"shapes": shapes, "portraits": portraits}  # data whose factors are known
+DIRECTION_BATCH = 32
 PROBES = 24  # random pictures of a sketch
 SEPARATED = 0.03  # of groups: modes below this share of the strongest mode's effect are left alone
 LLOYD = 50  # rounds of clustering
@@ -59,7 +59,7 @@ def step(direction: Tensor, spread: float, strength: float) -> Tensor:
 
 def contrasts(data: str) -> tuple[str, ...]:
     """What can be contrasted in drawn data: numbers by name (colours as name.0 ...), choices as name=value."""
-    dtype, sample = DRAWN[data].FACTOR_DTYPE, DRAWN[data].factors(np.arange(256))
+    dtype, sample = DRAWN_DATA[data].FACTOR_DTYPE, DRAWN_DATA[data].factors(np.arange(256))
     out = []
     for name in dtype.names:
         kind, shape = dtype[name].base.kind, dtype[name].shape
@@ -110,7 +110,7 @@ def sides(records: np.ndarray, contrast: str) -> tuple[np.ndarray, np.ndarray]:
 
 def draw(data: str, records: np.ndarray, side: int) -> Tensor:
     """Records as pictures (N, 3, side, side) in [-1, 1]."""
-    return torch.from_numpy(DRAWN[data].render(records, side)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(DRAWN_DATA[data].render(records, side)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @torch.no_grad()
@@ -122,7 +122,7 @@ def factor_direction(
 
     Args:
         model: the model.
-        data: a key of `DRAWN`.
+        data: a key of `DRAWN_DATA`.
         contrast: one of `contrasts`.
         tau: time at which the pictures, noised to its level, are encoded.
         count: pictures that are drawn.
@@ -130,13 +130,13 @@ def factor_direction(
         progress: called with (share done, what); may raise to stop.
         guard: entered for every batch anew, such as the lock of a model that others wait for.
     """
-    records = DRAWN[data].factors(np.arange(count), seed)
+    records = DRAWN_DATA[data].factors(np.arange(count), seed)
     low, high = sides(records, contrast)
     sigma = float(sigma_of_tau(tau, model.koopman.warp))
     total: list[Tensor] = []
     rows = np.concatenate([low, high])
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
+    for start in range(0, len(rows), DIRECTION_BATCH):
+        part = rows[start : start + DIRECTION_BATCH]
         x = draw(data, records[part], model.config.resolution)
         x = x + sigma * noise([(seed + int(i)) % 2**32 for i in part], x.shape[1:])
         sign = torch.where(torch.arange(start, start + len(part)) < len(low), -1 / len(low), 1 / len(high)).double()

@@ -26,8 +26,8 @@ from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 
 EVERYTHING = "everything"  # the yardstick row: two unrelated scenes
-ROWS = (*shapes.FACTOR_GROUPS, EVERYTHING)
-BATCH = 32
+FACTOR_ROWS = (*shapes.FACTOR_GROUPS, EVERYTHING)
+PROBE_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def scene_pairs(row: str, count: int, seed: int = 0) -> tuple[np.ndarray, np.nda
     Raises:
         ValueError: unknown row.
     """
-    if row not in ROWS:
-        raise ValueError(f"Unknown factor {row!r}: use one of {', '.join(ROWS)}.")
+    if row not in FACTOR_ROWS:
+        raise ValueError(f"Unknown factor {row!r}: use one of {', '.join(FACTOR_ROWS)}.")
     before = shapes.factors(np.arange(4 * count + 64), seed)
     if row == "turn":
         before = before[~np.isin(before["kind"], [shapes.SHAPE_KINDS.index(k) for k in shapes.ROUND])]
@@ -258,7 +258,7 @@ def attribution(
     pairs: int = 64,
     edges: Sequence[float] = (1 / 3, 2 / 3),
     order: str = "alpha",
-    rows: Sequence[str] = ROWS,
+    rows: Sequence[str] = FACTOR_ROWS,
     carried: bool = False,
     draw: Callable[[np.ndarray, int], Tensor] = draw_scenes,
     decode: Callable[[list[Tensor]], Tensor] | None = None,
@@ -277,7 +277,7 @@ def attribution(
         side: of the pictures.
         pairs: a row.
         edges, order: of the bands.
-        rows: which of `ROWS`.
+        rows: which of `FACTOR_ROWS`.
         carried: measure the difference after the flow has carried it to eps, as the decoder sees it.
         draw: how records become pictures.
         decode: latents at sigma -> pictures. With it bands and levels are judged by what exchanging each of them alone
@@ -292,8 +292,8 @@ def attribution(
     changes = torch.zeros(len(rows), pairs, 2 + len(edges) + len(entries), dtype=torch.float64)
     for f, row in enumerate(rows):
         scenes = scene_pairs(row, pairs, seed)
-        for low in range(0, pairs, BATCH):
-            part = slice(low, min(low + BATCH, pairs))
+        for low in range(0, pairs, PROBE_BATCH):
+            part = slice(low, min(low + PROBE_BATCH, pairs))
             before, after = (draw(records[part], side) for records in scenes)
             level = sigma * noise(range(seed + low, seed + part.stop), before.shape[1:])
             z = encode(torch.cat([before + level, after + level]), sigma)

@@ -60,7 +60,7 @@ BESIDE: dict[str, type[Flow2DRequest] | type[FlowPicturesRequest]] = {
     "flow_images": FlowPicturesRequest,
 }  # of each setting
 FLOW_KINDS: dict[str, type[Request]] = {**dict.fromkeys(BESIDE, SideBySideRequest), "forecast": ForecastRequest}
-KINDS = {**MODEL_KINDS, **FLOW_KINDS}
+RECIPE_KINDS = {**MODEL_KINDS, **FLOW_KINDS}
 
 Release = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -73,7 +73,7 @@ class Recipe:
     """Everything that a result depends on.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of `RECIPE_KINDS`.
         request: the question.
         checksums: of the weights by name: the model, or all nets that a flow calls (none for a closed form).
         teacher: checksum of the model's teacher where the result needs it.
@@ -121,7 +121,7 @@ class Recipe:
 def kind_of(request: Any) -> str | None:
     """The kind of a question, None where there is no recipe for it."""
     of = type(request.asked[0]) if isinstance(request, SideBySideRequest) else type(request)
-    among = BESIDE if isinstance(request, SideBySideRequest) else KINDS
+    among = BESIDE if isinstance(request, SideBySideRequest) else RECIPE_KINDS
     return next((kind for kind, cls in among.items() if cls is of), None)
 
 
@@ -150,13 +150,13 @@ def request_of(settings: Any) -> tuple[str, Request]:
         UserError: unknown, missing or out of range; `field` names one of ours.
     """
     kind = settings.get("kind") if isinstance(settings, dict) else None
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise UserError(f'The settings need a "kind": one of {", ".join(KINDS)}.', "kind")
+    if not isinstance(kind, str) or kind not in RECIPE_KINDS:
+        raise UserError(f'The settings need a "kind": one of {", ".join(RECIPE_KINDS)}.', "kind")
     values = {name: value for name, value in settings.items() if name != "kind"}
     for name in ("data", "model"):  # of nets, which no recipe names by a path
         if name in values and not re.fullmatch(NAME, str(values[name])):
             raise UserError(f"The {name} must be the name of a net: letters, digits, points and dashes.", name)
-    return kind, _beside(kind, values) if kind in BESIDE else KINDS[kind].from_settings(values)
+    return kind, _beside(kind, values) if kind in BESIDE else RECIPE_KINDS[kind].from_settings(values)
 
 
 def _beside(kind: str, values: dict[str, Any]) -> SideBySideRequest:

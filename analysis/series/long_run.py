@@ -75,7 +75,7 @@ class LongRunResult:
     echoes: np.ndarray
 
 
-BINS, SEGMENT, MAX_LAG = 48, 256, 100
+HISTOGRAM_BINS, SEGMENT, MAX_LAG = 48, 256, 100
 LEAST = MIN_FRAMES
 SERIES = (MODEL, "training part", "test part")
 
@@ -133,9 +133,9 @@ def _edges(series: list[np.ndarray], world: World) -> np.ndarray:
     """Of the histograms, (D, B + 1): the range of the real series."""
     d = series[0].shape[-1]
     if world.period is not None:
-        return np.tile(np.linspace(-world.period / 2, world.period / 2, BINS + 1), (d, 1))
+        return np.tile(np.linspace(-world.period / 2, world.period / 2, HISTOGRAM_BINS + 1), (d, 1))
     both = np.concatenate([x.reshape(-1, d) for x in series])
-    return np.linspace(both.min(0), both.max(0), BINS + 1, axis=1)
+    return np.linspace(both.min(0), both.max(0), HISTOGRAM_BINS + 1, axis=1)
 
 
 def _density(x: np.ndarray, edges: np.ndarray) -> np.ndarray:

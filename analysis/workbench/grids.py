@@ -17,13 +17,13 @@ from analysis.core.errors import UserError
 from analysis.core.fields import real, whole
 from analysis.koopman.editing import REGIONS
 from analysis.workbench.editing import ColorizeRequest, EditRequest
-from analysis.workbench.images import MAX_STEPS, GenerateRequest, TrajectoryRequest
+from analysis.workbench.images import MAX_GRID_STEPS, GenerateRequest, TrajectoryRequest
 from analysis.workbench.spectrum import MaskRequest
 from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED
 
 MAX_GRID_CELLS = 64
-MAX_TEXT = 600
+MAX_LABEL_TEXT = 600
 GRID_KINDS = {
     "bands": "Bands kept to a share",
     "edit": "Frequency-aware edit",
@@ -77,7 +77,7 @@ def question(kind: str, cell: Cell) -> GenerateRequest | MaskRequest | EditReque
     if kind == "teacher":
         return TrajectoryRequest(cell.seed, cell.label, cell.steps)
     whole(cell.noise, 0, MAX_SEED, "The noise seed")
-    whole(cell.steps, 1, MAX_STEPS, "The number of steps")
+    whole(cell.steps, 1, MAX_GRID_STEPS, "The number of steps")
     return GenerateRequest((cell.seed,), cell.label)
 
 
@@ -102,8 +102,8 @@ def picture(kind: str, cell: Cell, bench: Workbench) -> np.ndarray:
 
 
 def _items(text: str) -> list[str]:
-    if not isinstance(text, str) or len(text) > MAX_TEXT:
-        raise UserError(f"Values are a text of at most {MAX_TEXT} characters, separated by commas.")
+    if not isinstance(text, str) or len(text) > MAX_LABEL_TEXT:
+        raise UserError(f"Values are a text of at most {MAX_LABEL_TEXT} characters, separated by commas.")
     return [item for item in re.split(r"[,;\s]+", text.strip()) if item]
 
 
@@ -194,7 +194,7 @@ AXES = {
         Axis("Edit time τ", "time", ("edit",), _reals(0, 1), "0.2, 0.35, 0.5, 0.65, 0.8"),
         Axis("Reference seed", "reference", ("edit",), _wholes(0, MAX_SEED), "1..4"),
         Axis("Noise seed", "noise", ("edit", "colorize"), _wholes(0, MAX_SEED), "0..3"),
-        Axis("Steps", "steps", ("teacher", "colorize"), _wholes(1, MAX_STEPS), "4, 8, 18, 40"),
+        Axis("Steps", "steps", ("teacher", "colorize"), _wholes(1, MAX_GRID_STEPS), "4, 8, 18, 40"),
     )
 }
 

@@ -157,7 +157,7 @@ class OwnModels:
             self._kept.popitem(last=False)
 
 
-SUFFIX = ".hkd.safetensors"
+MODEL_SUFFIX = ".hkd.safetensors"
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,9 @@ class ModelLibrary:
 
     def __init__(self, folder: str | Path = MODELS_DIR, default: str = "shapes"):
         self.folder = Path(folder)
-        self._names = sorted(p.name.removesuffix(SUFFIX) for p in self.folder.glob(f"*{SUFFIX}"))
+        self._names = sorted(p.name.removesuffix(MODEL_SUFFIX) for p in self.folder.glob(f"*{MODEL_SUFFIX}"))
         if not self._names:
-            raise UserError(f"There is no *{SUFFIX} model in {self.folder}: give --models a folder that has one.")
+            raise UserError(f"There is no *{MODEL_SUFFIX} model in {self.folder}: give --models a folder that has one.")
         self.default = default if default in self._names else self._names[0]
         self.own = OwnModels()
         self._benches: dict[str, Workbench] = {}
@@ -246,4 +246,4 @@ class ModelLibrary:
     def _path(self, name: str) -> Path:
         if not isinstance(name, str) or name not in self._names:
             raise UserError(f"There is no such model: choose one of {', '.join(self._names)}.")
-        return self.folder / f"{name}{SUFFIX}"
+        return self.folder / f"{name}{MODEL_SUFFIX}"

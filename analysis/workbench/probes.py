@@ -15,7 +15,7 @@ from analysis.core.fields import THIRDS, Choice, Edges, Label, Order, Request, S
 from analysis.core.progress import Progress, part
 from analysis.koopman import effects, probes
 from analysis.koopman import linearity as linear
-from analysis.koopman.probes import ROWS
+from analysis.koopman.probes import FACTOR_ROWS
 from analysis.workbench.session import Session
 from analysis.workbench.spectrum import ZERO_BEFORE, Ablation
 from foundation import noise
@@ -28,7 +28,7 @@ Draws = Annotated[int, Field(ge=100, le=10_000, title="The number of resamples")
 
 def _factors(rows: tuple[str, ...]) -> tuple[str, ...]:
     """In their usual order; all of them where none is named."""
-    return tuple(r for r in ROWS if r in rows or not rows)
+    return tuple(r for r in FACTOR_ROWS if r in rows or not rows)
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class AttributionRequest(Request):
     edges: Edges = THIRDS
     order: Order = "alpha"
     rows: Annotated[
-        tuple[Annotated[str, Choice(ROWS)], ...],
-        Field(max_length=len(ROWS), title="The factors"),
+        tuple[Annotated[str, Choice(FACTOR_ROWS)], ...],
+        Field(max_length=len(FACTOR_ROWS), title="The factors"),
         AfterValidator(_factors),
     ] = ()
     seed: Seed = FIRST_SEED  # scenes that no training run has seen

@@ -269,7 +269,7 @@ def test_a_deep_or_endless_card_is_cut():
         deep = {"x": deep}
     assert len(html._value(deep)) < 1000
     assert len(html._value(list(range(10_000)))) < 1000
-    assert len(html._value("y" * 10_000)) <= html.MAX_TEXT
+    assert len(html._value("y" * 10_000)) <= html.MAX_CARD_TEXT
 
 
 def test_the_mode_card_does_the_arithmetic():

@@ -19,7 +19,7 @@ from ui.theme import script
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 # relative, so that a proxy may put the page under any path; the version is there for the browser's cache
-HEAD = f'<script src="studio/plotly.min.js?v={plotly.__version__}"></script>'
+PLOTLY_HEAD = f'<script src="studio/plotly.min.js?v={plotly.__version__}"></script>'
 
 
 async def _plotly(_request) -> FileResponse:
@@ -50,7 +50,7 @@ def plot(value: str | None = None, *, clickable=False, modebar=False, label="plo
         value,
         html_template=f'<div class="ks-plot" {kind} aria-label="{html.escape(label)}"></div>',
         js_on_load=script("common.js", "plot.js"),
-        head=HEAD,
+        head=PLOTLY_HEAD,
         clickable=clickable,
         modebar=modebar,
         **kwargs,

@@ -26,7 +26,7 @@ from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import Page, Workspace
 from ui.workspaces import opening
 
-WORDS = {
+KIND_WORDS = {
     "generate": "a generated picture",
     "trajectory": "a trajectory",
     "mask_bands": "bands kept or removed",
@@ -113,7 +113,9 @@ class RecipePanel:
         binding = next((b for b in self.bindings if recipe.kind in b.kinds), None)
         pending, library = self.controls.pending, self.work.library
         if binding is None:
-            raise UserError(f"No view of this page shows {WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.")
+            raise UserError(
+                f"No view of this page shows {KIND_WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead."
+            )
         at, due = int(moves or 0) + 1, self.controls.due
         if recipe.of_flows:
             check_flows(recipe, self.work.studio)
@@ -154,7 +156,7 @@ class RecipeFiller:
 
 def _line(recipe: recipes.Recipe, of: str = "", pictures: int = 1) -> str:
     """What was opened, and what may keep it from being equal."""
-    text = f"Opened {WORDS.get(recipe.kind, recipe.kind)}{of}."
+    text = f"Opened {KIND_WORDS.get(recipe.kind, recipe.kind)}{of}."
     if pictures > 1:
         text += f" It has {pictures} pictures; the first is shown, /recipe gives all."
     if recipe.torch != recipes.TORCH:

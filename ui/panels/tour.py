@@ -15,7 +15,7 @@ import gradio as gr
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
-from analysis.flow.clouds import DRAWN
+from analysis.flow.clouds import DRAWING
 from analysis.flow.points import Flow2DRequest
 from analysis.guide import lessons
 from analysis.guide.lessons import LESSONS, Lesson, Reply
@@ -279,7 +279,7 @@ class Tour:
         return lessons.most_detail(bench, request, report)
 
     def _flow_answer(self, preset: Sequence[Flow2DRequest], choice, report: Report, done: dict) -> Reply:
-        if done["density"] == DRAWN:
+        if done["density"] == DRAWING:
             raise UserError("The tour knows the named densities only: choose one of them.")
         same = {"density": done["density"], "nfe": done["nfe"], "seed": done["flow_seed"] or 0}
         requests = [replace(s, **same) for s in preset]

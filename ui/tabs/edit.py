@@ -13,6 +13,7 @@ import numpy as np
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
+from analysis.core.fields import HIGH_EDGE, LOW_EDGE
 from analysis.koopman.editing import EditNumbers
 from analysis.koopman.spectrum import band_names
 from analysis.recipes import recipe as recipes
@@ -36,17 +37,16 @@ SENTENCE = "Some modes of a reference are mixed into your picture; the control m
 FORMULA = """z′ = z + r G M (z<sub>r</sub> − z) &nbsp;·&nbsp; r ratio, G region, M chosen bands, in the control M = 1
 &nbsp;·&nbsp; z<sub>r</sub> the reference, encoded at the edit time τ &nbsp;·&nbsp; x′ = D( e<sup>−τA</sup> z′ )"""
 DEFAULT = EditRequest(0)  # the analysis' own defaults
-LOW, HIGH = 0.33, 0.67  # its edges, as far as a slider shows them
-SETTLED = 2.0  # seconds: a slider that moves again within them is still in the same step of the history
-REGIONS = (
+SETTLED_SECONDS = 2.0  # seconds: a slider that moves again within them is still in the same step of the history
+REGION_CHOICES = (
     ("whole picture", "whole"),
     ("lower half", "lower-half"),
     ("lower-left triangle", "lower-left-triangle"),
     ("lower-left quarter", "lower-left-quadrant"),
     ("painted", "painted"),
 )
-REFERENCES = (("another seed", "seed"), ("a drawn scene", "scene"), ("a picture", "picture"))
-ENCODINGS = (
+REFERENCE_CHOICES = (("another seed", "seed"), ("a drawn scene", "scene"), ("a picture", "picture"))
+ENCODING_CHOICES = (
     ("with added noise", "noise"), ("inverted by the teacher", "inversion"), ("teacher's state", "ode"),
     ("its own path", "latent"),
 )  # fmt: skip
@@ -290,7 +290,7 @@ class EditTab:
                 past = History()  # another model's results cannot be shown again with this one
             else:
                 what = changed(before.request, recipe.request)
-        moving = what != "" and last[0] == what and now - last[1] < SETTLED
+        moving = what != "" and last[0] == what and now - last[1] < SETTLED_SECONDS
         past = history.push(past, text, instead=moving)
         return {**shown, **self.shown_past(past), c.last: (what or last[0], now)}
 
@@ -360,7 +360,7 @@ class EditTab:
     def of_reference(self, reference: str) -> dict:
         """What is there for a kind of reference: its number, the choice of a picture, encodings."""
         c = self.controls
-        known = [(text, name) for text, name in ENCODINGS if reference == "seed" or name in OF_PICTURES]
+        known = [(text, name) for text, name in ENCODING_CHOICES if reference == "seed" or name in OF_PICTURES]
         encodings = {"choices": known} if reference == "seed" else {"choices": known, "value": "noise"}
         return {
             c.other: gr.update(label="Scene" if reference == "scene" else "Reference seed"),
@@ -402,7 +402,7 @@ class EditTab:
 
     def defaults(self) -> dict:
         """The values that the tab opens with."""
-        return self.fill(EditRequest(0, edges=(LOW, HIGH)))
+        return self.fill(EditRequest(0, edges=(LOW_EDGE, HIGH_EDGE)))
 
 
 def changed(before: EditRequest, after: EditRequest) -> str:
@@ -437,7 +437,7 @@ def _reference_panel(work: Workspace) -> dict:
     classes = class_choices(library, source.start[0])
     gr.HTML(heading("Reference", "what is brought in"))
     parts["reference"] = gr.Radio(
-        REFERENCES, value="seed", label="Reference", show_label=False, container=False, elem_id="edit-reference"
+        REFERENCE_CHOICES, value="seed", label="Reference", show_label=False, container=False, elem_id="edit-reference"
     )
     with gr.Row(elem_classes="ks-two"):
         with gr.Column(min_width=100) as parts["number_box"]:
@@ -453,7 +453,7 @@ def _reference_panel(work: Workspace) -> dict:
     with gr.Column(visible=False, min_width=0) as parts["chooser_box"]:
         parts["chooser"] = picture_chooser(library, source.model, source.start[0], "edit")
     parts["encoding"] = gr.Radio(
-        ENCODINGS, value="noise", label="How the reference is read", elem_id="edit-encoding",
+        ENCODING_CHOICES, value="noise", label="How the reference is read", elem_id="edit-encoding",
         info="at the edit time; on its own path the time cannot matter",
     )  # fmt: skip
     parts["tau"] = gr.Slider(
@@ -480,7 +480,7 @@ def _mixing_panel(levels: list[tuple[str, int]]) -> dict:
         levels, value=[], label="Levels", elem_id="edit-levels", elem_classes="ks-chips",
         info="none ticked: all of them",
     )  # fmt: skip
-    for i, (part, name, value) in enumerate((("low", "First", LOW), ("high", "Second", HIGH))):
+    for i, (part, name, value) in enumerate((("low", "First", LOW_EDGE), ("high", "Second", HIGH_EDGE))):
         parts[part] = gr.Slider(
             0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below", buttons=["reset"],
             elem_id=f"edit-edge-{i}",
@@ -501,7 +501,7 @@ def _region_panel() -> dict:
     """Where the reference comes in."""
     gr.HTML(heading("Where"))
     region = gr.Radio(
-        REGIONS, value=DEFAULT.region, label="Where", show_label=False, container=False, elem_id="edit-region",
+        REGION_CHOICES, value=DEFAULT.region, label="Where", show_label=False, container=False, elem_id="edit-region",
         elem_classes="ks-chips",
     )  # fmt: skip
     feather = gr.Slider(

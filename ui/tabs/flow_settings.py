@@ -11,7 +11,7 @@ import gradio as gr
 from analysis.core.errors import UserError
 from analysis.core.fields import MAX_GAMMA
 from analysis.figures.sheets import clouds_sheet, pictures_sheet
-from analysis.flow.images import MAX_PICTURES, ImageFlows
+from analysis.flow.images import MAX_IMAGES, ImageFlows
 from analysis.flow.nets import KEY_PREFIX
 from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA, SideBySideRequest
@@ -26,7 +26,7 @@ from ui.components.players import Panel
 from ui.components.save_bar import save_value
 
 LETTERS = "ABCD"
-NFE, SIGMA0, GAMMA_SLIDER = 5, 0.2, 20
+START_NFE, START_SIGMA0, GAMMA_SLIDER = 5, 0.2, 20
 assert GAMMA_SLIDER <= MAX_GAMMA
 
 
@@ -153,13 +153,13 @@ def setting_column(
             elem_id=f"{prefix}-sampler-{name}", filterable=False, min_width=100,
         )  # fmt: skip
         nfe = gr.Slider(
-            1, MAX_NFE, NFE, step=1, label="NFE", info="network calls, 1 to 50", elem_id=f"{prefix}-nfe-{name}",
+            1, MAX_NFE, START_NFE, step=1, label="NFE", info="network calls, 1 to 50", elem_id=f"{prefix}-nfe-{name}",
             buttons=["reset"],
         )  # fmt: skip
         sigma = None
         if sigma0:
             sigma = gr.Slider(
-                0.05, MAX_SIGMA, SIGMA0, step=0.05, label="σ₀", info="noise of the path; shipped nets: 0.2",
+                0.05, MAX_SIGMA, START_SIGMA0, step=0.05, label="σ₀", info="noise of the path; shipped nets: 0.2",
                 elem_id=f"{prefix}-sigma-{name}", buttons=["reset"], visible=sigma_seen,
             )  # fmt: skip
         weights = {
@@ -230,9 +230,9 @@ def in_a_row(seeds: tuple[int, ...]) -> int:
     Raises:
         UserError: not consecutive ones, or so large that the page would begin with a smaller one.
     """
-    if seeds != tuple(range(seeds[0], seeds[0] + len(seeds))) or seeds[0] > MAX_SEED + 1 - MAX_PICTURES:
+    if seeds != tuple(range(seeds[0], seeds[0] + len(seeds))) or seeds[0] > MAX_SEED + 1 - MAX_IMAGES:
         raise UserError(
-            f"This page shows pictures of seeds in a row, the first at most {MAX_SEED + 1 - MAX_PICTURES}, and the "
+            f"This page shows pictures of seeds in a row, the first at most {MAX_SEED + 1 - MAX_IMAGES}, and the "
             "recipe has others: ask /recipe for its result."
         )
     return len(seeds)

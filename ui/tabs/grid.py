@@ -16,7 +16,7 @@ from analysis.core.images import grid_png
 from analysis.koopman.editing import REGIONS
 from analysis.workbench import grids
 from analysis.workbench.grids import AXES, GRID_KINDS, Cell, Grid
-from analysis.workbench.images import MAX_STEPS
+from analysis.workbench.images import MAX_GRID_STEPS
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
 from ui.components.html import data_uri
@@ -246,7 +246,7 @@ def _directions(early: GridPanel) -> dict:
         )  # fmt: skip
         parts[values] = gr.Textbox(
             early.usual(parts[name].value), label=f"Values, {way}", info=info, elem_id=f"values-{name}",
-            max_length=grids.MAX_TEXT,
+            max_length=grids.MAX_LABEL_TEXT,
         )  # fmt: skip
     return parts
 
@@ -257,7 +257,13 @@ def _fixed_settings() -> dict:
         reference = gr.Number(1, precision=0, label="Reference seed", info="of an edit", min_width=110)
         noise = gr.Number(0, precision=0, label="Noise seed", info="of an edit, of colours", min_width=110)
     steps = gr.Slider(
-        1, MAX_STEPS, 18, step=1, label="Steps", info="teacher: from 4 on; colours: replacements", buttons=["reset"]
+        1,
+        MAX_GRID_STEPS,
+        18,
+        step=1,
+        label="Steps",
+        info="teacher: from 4 on; colours: replacements",
+        buttons=["reset"],
     )
     ratio = gr.Slider(0, 1, 0.5, step=0.01, label="Mixing ratio", info="0 original, 1 reference", buttons=["reset"])
     edit_time = gr.Slider(0, 1, 0.5, step=0.01, label="Edit time τ", info="0 picture, 1 noise", buttons=["reset"])

@@ -34,9 +34,9 @@ def few():
         for module in (images, flow_images):
             patch.setattr(module, "EXACT_NFE", 13)
         patch.setattr(image_mmd.inception, "available", lambda path=None: False)
-        patch.setattr(image_mmd, "DATA", DATA)
+        patch.setattr(image_mmd, "REAL_PICTURES", DATA)
         patch.setattr(image_mmd, "VALIDATION_DATA", 8)
-        patch.setattr(flow_images, "VALIDATION_SEEDS", 4)
+        patch.setattr(flow_images, "IMAGE_VALIDATION_SEEDS", 4)
         grids = {"published drift": (0.5, -10.0), "matched noise": (0.0, 5.0)}
         patch.setattr(flow_images, "SEARCHED", grids)
         yield

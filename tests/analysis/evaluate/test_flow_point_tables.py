@@ -6,7 +6,15 @@ import pytest
 
 from analysis.evaluate.flow_points import Quality, calls_for, momentum_blocks, quality_blocks, quality_verdict
 from analysis.evaluate.markdown import Verdict, markdown
-from analysis.evaluate.momentum import EULER, MULTISTEP, Blurred, Momentum, MomentumRow, at_calls, momentum_verdict
+from analysis.evaluate.momentum import (
+    EULER,
+    MULTISTEP,
+    Blurred,
+    Momentum,
+    MomentumRow,
+    at_calls,
+    momentum_verdict,
+)
 from foundation.metrics.statistics import Interval
 
 GOOD, BAD, OPEN = Interval(-1e-3, -2e-3, -5e-4), Interval(1e-3, 5e-4, 2e-3), Interval(0.0, -1e-3, 1e-3)

@@ -28,8 +28,8 @@ COUNT = 6
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch, tmp_path):
-    monkeypatch.setattr(image_sets, "STEPS", 2)
-    monkeypatch.setattr(image_sets, "BATCH", 4)
+    monkeypatch.setattr(image_sets, "FID_STEPS", 2)
+    monkeypatch.setattr(image_sets, "SET_BATCH", 4)
     monkeypatch.setattr(image_sets, "Inception", lambda: network)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KOOPMAN_LPIPS", raising=False)

@@ -26,7 +26,7 @@ def model():
 
 def test_every_distance_one_picture_at_a_time(model, monkeypatch):
     monkeypatch.setattr(leaving_out, "mean_latents", lambda m: ablations.mean_latents(m, count=5))
-    monkeypatch.setattr(leaving_out, "BATCH", 2)
+    monkeypatch.setattr(leaving_out, "LEFT_OUT_BATCH", 2)
     shares = []
     found = measure_left_out(model, [1, 2, 3], distance, edges=(0.4,), progress=lambda s, _: shares.append(s))
     assert shares == [pytest.approx(2 / 3), 1] and found.names[-1] == "bottleneck"

@@ -77,10 +77,10 @@ def scenes(indices, split="train"):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
-    monkeypatch.setattr(image_sets, "STEPS", 2)
-    monkeypatch.setattr(memorisation, "CHUNK", 64)
+    monkeypatch.setattr(image_sets, "FID_STEPS", 2)
+    monkeypatch.setattr(memorisation, "TRAINING_BLOCK", 64)
     monkeypatch.setattr(memorisation, "QUERY_BLOCK", 16)
-    monkeypatch.setattr(memorisation, "BATCH", 8)
+    monkeypatch.setattr(memorisation, "SET_BATCH", 8)
     monkeypatch.delenv("KOOPMAN_LPIPS", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
@@ -99,7 +99,7 @@ def fakes(monkeypatch, student, teacher=None):
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_neighbours_are_those_of_a_loop_over_all_pairs(mirrored, monkeypatch):
-    monkeypatch.setattr(memorisation, "CHUNK", 4)
+    monkeypatch.setattr(memorisation, "TRAINING_BLOCK", 4)
     monkeypatch.setattr(memorisation, "QUERY_BLOCK", 3)
     draw = np.random.default_rng(0)
     train = draw.integers(0, 256, (11, 6, 6, 3), dtype=np.uint8)

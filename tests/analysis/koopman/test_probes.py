@@ -70,7 +70,7 @@ def test_noise_does_not_tell_bands_apart():
     assert found.distinct == (False, False) and bool((found.low < found.high).all())
 
 
-@pytest.mark.parametrize("row", probes.ROWS)
+@pytest.mark.parametrize("row", probes.FACTOR_ROWS)
 def test_scene_pairs_differ_in_their_factor_alone(row):
     before, after = probes.scene_pairs(row, 40, seed=3)
     assert len(before) == len(after) == 40

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.figures.sheets import SIDE
-from analysis.flow.clouds import DRAWN
+from analysis.figures.sheets import PANEL
+from analysis.flow.clouds import DRAWING
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from analysis.flow.nets import TrainRequest
 from analysis.flow.points import Flow2DRequest, PointFlows
@@ -29,7 +29,7 @@ from tests.analysis.flow.tiny_flows import tiny_benches
 from tests.analysis.recipes.test_recipe import equal
 
 PLANE = {"seed": 3, "points": 64, "grid": "cosine"}
-PAINTED = {"density": DRAWN, "drawing": ((0, 1, 1), (1, 0, 0)), "net": "oracle"}
+PAINTED = {"density": DRAWING, "drawing": ((0, 1, 1), (1, 0, 0)), "net": "oracle"}
 PICTURES = {"seeds": (4, 5), "grid": "cosine"}
 QUESTIONS = {
     "plane": SideBySideRequest(
@@ -63,7 +63,7 @@ def test_replay_is_bit_equal_through_json_and_png(benches, flows_folder, name):
     assert text.isascii() and recipes.from_json(text) == recipe and recipe.of_flows
     assert recipe.request == question == check_flows(recipe, benches)
     buffer = io.BytesIO()
-    recipes.save_png(np.zeros((SIDE, SIDE, 3), np.uint8), recipe, buffer)
+    recipes.save_png(np.zeros((PANEL, PANEL, 3), np.uint8), recipe, buffer)
     read = recipes.read_png(buffer.getvalue())
     assert read == recipe
     series = type(benches.series)(benches.series.folder)
@@ -122,10 +122,10 @@ def test_the_first_model_and_an_odd_question(benches):
 
 
 def test_drawings_are_of_0_and_1(benches):
-    half = Flow2DRequest(density=DRAWN, drawing=((0.5, 1), (1, 0)))
+    half = Flow2DRequest(density=DRAWING, drawing=((0.5, 1), (1, 0)))
     with pytest.raises(UserError, match="0 and 1"):
         describe_for(SideBySideRequest((half,)), benches)
-    largest = Flow2DRequest(density=DRAWN, drawing=((1,) * 128,) * 128, net="oracle")
+    largest = Flow2DRequest(density=DRAWING, drawing=((1,) * 128,) * 128, net="oracle")
     assert len(recipes.to_json(describe_for(SideBySideRequest((largest,) * 4), benches))) < recipes.MAX_RECIPE_BYTES
 
 
@@ -223,7 +223,7 @@ BAD = {  # (place, value), and the word that the sentence has: the last part of 
         ("version", 2), ("nets", None), ("nets", {"a/b": ZERO}), ("nets", {"../x": ZERO}), ("nets", {"x": "y"}),
         ("nets", {f"n{k}": ZERO for k in range(9)}), ("model", "shapes"), ("checkpoint", ZERO), ("teacher", None),
         ("settings.kind", "generate", "model"), ("settings.kind", "train", "model"), ("settings.density", "x"),
-        ("settings.density", DRAWN, "drawing"), ("settings.drawing", ["01", "10"]), ("settings.points", 15),
+        ("settings.density", DRAWING, "drawing"), ("settings.drawing", ["01", "10"]), ("settings.points", 15),
         ("settings.seed", 1.0), ("settings.grid", None), ("settings.settings", []),
         ("settings.path", "idff", "share exactly"),
         ("settings.settings", [None], "one setting"), ("settings.settings.0", {}, "settings"),

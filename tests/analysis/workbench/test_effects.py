@@ -152,7 +152,7 @@ def test_attribution(bench):
         a, b = (bench.model.encode(probes.draw_scenes(x, 16) + level, 1.0) for x in (before, after))
     squares = torch.stack([(x - y).square().sum((1, 2, 3)) for x, y in zip(a, b, strict=True)], 1)
     np.testing.assert_allclose(r.levels[0], (squares / squares.sum(1, keepdim=True)).mean(0), rtol=1e-3)
-    assert AttributionRequest().rows == probes.ROWS and AttributionRequest().seed == FIRST_SEED
+    assert AttributionRequest().rows == probes.FACTOR_ROWS and AttributionRequest().seed == FIRST_SEED
     carried = bench.attribution(
         AttributionRequest(pairs=8, sigma=1.0, carried=True, rows=("place",), draws=100, seed=0, measure="latent")
     )

@@ -59,7 +59,7 @@ def test_what_is_refused(bench):
 
 
 def test_many_pictures_are_measured_one_by_one(bench, monkeypatch):
-    monkeypatch.setattr(measured, "BATCH", 2)
+    monkeypatch.setattr(measured, "INVERSION_BATCH", 2)
     x = noise([1, 2, 3], (3, 16, 16)).clamp(-1, 1) / 2
     found = measured.measure_inversion(
         bench.model, bench.teacher, x, steps=4, distance=lambda a, b: (a - b).abs().mean((1, 2, 3))

@@ -13,7 +13,7 @@ from PIL import Image
 from analysis.core.errors import UserError
 from analysis.export import web
 from analysis.workbench.images import TrajectoryRequest
-from ui.panels.downloads import FIGURES, PAPER, Downloads
+from ui.panels.downloads import DATA_FIGURES, PAPER_FIGURES, Downloads
 
 WHO = {"model": "tiny", "seed": 3, "label": -1, "steps": 5}
 BANDS = {"low": 0.2, "high": 0.7, "small": 1.0, "middle": 0.0, "large": 1.0, "order": "abs", "levels": [0, 99]}
@@ -42,7 +42,7 @@ def test_the_animation_has_every_level(library):
 
 
 @pytest.mark.parametrize("form", ["png", "svg", "html"])
-@pytest.mark.parametrize("what", [key for _, key in FIGURES])
+@pytest.mark.parametrize("what", [key for _, key in DATA_FIGURES])
 def test_every_figure_and_format(library, what, form):
     """Pictures of a figure are drawn by the page, from the figure itself; a web page of it is made here."""
     file = json.loads(Downloads(library).figure(what, 0, form, **WHO, **BANDS))
@@ -65,7 +65,7 @@ def test_the_figure_follows_level_and_bands(library):
 
 def test_figures_for_a_paper_are_pdf(library):
     files, where = Downloads(library), {k: v for k, v in WHO.items() if k != "steps"}
-    for _, paper in PAPER:
+    for _, paper in PAPER_FIGURES:
         name, data = content(files.paper_figure(paper, 0, **where, **BANDS))
         assert name == f"tiny-{paper}.pdf" and data.startswith(b"%PDF")
     with pytest.raises(UserError, match="figure"):

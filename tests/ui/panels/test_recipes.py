@@ -24,7 +24,7 @@ from ui.components.save_bar import RecipeBinding, save_value
 from ui.panels.recipes import RecipeControls, RecipePanel
 from ui.source import NO_CLASS
 from ui.tabs.generate import GenerateControls, GenerateTab
-from ui.tabs.spectrum import WEIGHTS, SpectrumControls, SpectrumTab
+from ui.tabs.spectrum import MASK_CONTROLS, SpectrumControls, SpectrumTab
 from ui.workspaces import STAY
 
 TABS = ("generate", "spectrum", "flow")
@@ -103,7 +103,7 @@ def test_bands_are_filled_as_they_were(library, built, panel, bar):
     model, seed, label, _ = bar(out)
     filled = panel.fill(out["pending"], 1)
     assert filled["opener"].split()[0] == "bands"
-    values = {name: filled[part] for name, part in built.built["spectrum"].controls.named(*WEIGHTS).items()}
+    values = {name: filled[part] for name, part in built.built["spectrum"].controls.named(*MASK_CONTROLS).items()}
     assert list(values.values()) == [0.2, 0.7, 0.0, 1.5, 1.0, "abs", [0, 2], "zero"]
     tab = SpectrumTab(library, SpectrumControls.names())
     kept = tab.masked(model, seed, label["value"], **values)["save"]

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.flow.clouds import DRAWN
+from analysis.flow.clouds import DRAWING
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.points import Flow2DRequest
 from analysis.flow.settings import SideBySideRequest
@@ -94,12 +94,12 @@ def test_the_flow_lab_asks_again_what_it_kept(benches, opens):
 
 def test_a_drawing_is_kept_and_painted_again(benches, opens):
     drawing = cells_of(ring())
-    request = Flow2DRequest(density=DRAWN, drawing=drawing, **PLANE)
+    request = Flow2DRequest(density=DRAWING, drawing=drawing, **PLANE)
     values = fill(benches, opens, SideBySideRequest((request,)))
     assert values["drawing"] == ring() == drawn_bits(request) == json.loads(values["paper"])["mask"]
     assert drawn_bits(Flow2DRequest()) == ""
     with pytest.raises(UserError, match="32 × 32"):
-        fill(benches, opens, SideBySideRequest((Flow2DRequest(density=DRAWN, drawing=((0, 1),) * 2, **PLANE),)))
+        fill(benches, opens, SideBySideRequest((Flow2DRequest(density=DRAWING, drawing=((0, 1),) * 2, **PLANE),)))
 
 
 def test_the_nets_of_a_recipe_answer_and_the_others_stay():

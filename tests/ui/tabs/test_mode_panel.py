@@ -15,7 +15,7 @@ from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest
 from ui.components import html
 from ui.components.html import png_base64
 from ui.source import NO_CLASS
-from ui.tabs.spectrum import TOO_MANY, WAITING, SpectrumControls, SpectrumTab
+from ui.tabs.spectrum import NO_CHOICE, TOO_MANY, SpectrumControls, SpectrumTab
 
 EDGES = (0.3, 0.6)
 
@@ -31,7 +31,7 @@ def show(panel, chosen, seed=5, model="tiny", label=NO_CLASS, level=0):
 
 def whole(pictures: str) -> bool:
     """Whether the picture alone is shown, and what to do."""
-    return pictures.endswith(WAITING) and pictures.count("<img") == 1
+    return pictures.endswith(NO_CHOICE) and pictures.count("<img") == 1
 
 
 def test_one_mode_is_the_workbenchs(panel, library):
