@@ -149,7 +149,7 @@ def steps_of(config: UNetConfig, batch: int, compiled: bool, bf16: bool) -> tupl
     peers, mine = Peers(module, config), sizes[first][0]
     if (settings := peers.settings(mine)) is None:
         return steps, sizes, (
-            f"{PEER} is left out: none of its settings that are tried is within {ALLOWED:.0%} of our {mine:,} parameters."
+            f"{PEER} is left out: none of its settings is within {ALLOWED:.0%} of our {mine:,} parameters."
         )  # fmt: skip
     for patch in dict.fromkeys((1, config.patch_size)):
         for compiling in dict.fromkeys((compiled, False)):

@@ -52,7 +52,7 @@ class Perceptual:
 @pytest.fixture
 def few(monkeypatch):
     """Samplers of fewer calls."""
-    for name, value in {"STEPS": (4, 3), "NFES": (1, 2), "BATCHES": (1, 2), "WARMUP": 0}.items():
+    for name, value in {"GRID_STEPS": (4, 3), "FLOW_NFES": (1, 2), "COST_BATCHES": (1, 2), "WARMUP": 0}.items():
         monkeypatch.setattr(cost, name, value)
 
 

@@ -67,7 +67,13 @@ def test_the_reader_knows_drawn_scenes():
 
 
 def test_the_part(monkeypatch):
-    for name, value in (("SCENES", 150), ("TRAINING", 120), ("NOISES", 4), ("CANDIDATES", 1), ("PICTURES", 1)):
+    for name, value in (
+        ("READER_SCENES", 150),
+        ("READER_TRAINING", 120),
+        ("SPREAD_NOISES", 4),
+        ("UNNAMED", 1),
+        ("GROUP_PICTURES", 1),
+    ):
         monkeypatch.setattr(directions, name, value)
     monkeypatch.setattr(directions, "READABLE", -9.0)
     monkeypatch.setattr(directions, "WANTED", {"shapes": ("x",)})

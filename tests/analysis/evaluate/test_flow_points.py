@@ -29,8 +29,8 @@ def random_flow(path="idff", sigma=0.2, predicts="x1", density="8gaussians") -> 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     for name, value in {
-        "POINTS": POINTS, "REFERENCE": REFERENCE, "ASSIGNED": 8, "VALIDATION_SEEDS": 2, "GAMMAS": (-5.0, 5.0),
-        "HIGHER_GAMMAS": (0.0, 0.1), "MATCHED": (1.0,),
+        "SEED_POINTS": POINTS, "TRUE_POINTS": REFERENCE, "ASSIGNED": 8, "WEIGHT_SEEDS": 2, "POINT_GAMMAS": (-5.0, 5.0),
+        "HIGHER_POINT_GAMMAS": (0.0, 0.1), "MATCHED_WEIGHTS": (1.0,),
     }.items():  # fmt: skip
         monkeypatch.setattr(flow_points, name, value)
 
