@@ -18,8 +18,8 @@ from torch import Tensor
 
 from analysis.core.errors import UserError
 from analysis.evaluate import page as result_pages
-from analysis.evaluate.flow_images import batches
-from analysis.evaluate.markdown import NOT_DEFINED, Cell, Table, grid, interval, number
+from analysis.evaluate.flow.images import batches
+from analysis.evaluate.tables.markdown import NOT_DEFINED, Cell, Table, grid, interval, number
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
@@ -125,7 +125,7 @@ def network_calls(net: UNet, f: Callable[[], object]) -> int:
 
 
 def _start(bench: Workbench, seeds: range) -> tuple[Tensor, Tensor | None]:
-    """Noise and classes as `analysis.evaluate.fidelity` has them."""
+    """Noise and classes as `analysis.evaluate.hkd.fidelity` has them."""
     classes = bench.model.config.classes
     labels = torch.tensor([label_of(s, classes) for s in seeds]) if classes else None
     return noise(seeds, bench.model.picture_shape), labels

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from analysis.evaluate.momentum import choose
+from analysis.evaluate.flow.momentum import choose
 from benchmarks.flow_methods import (
     BASELINE,
     GRADED,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from analysis.evaluate.markdown import grid
+from analysis.evaluate.tables.markdown import grid
 
 
 def timed_rounds(

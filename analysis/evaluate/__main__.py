@@ -21,28 +21,22 @@ from analysis.core.errors import UserError
 from analysis.core.fields import whole
 
 # these register their parts
-from analysis.evaluate import (  # noqa: F401
+from analysis.evaluate import image_sets  # noqa: F401
+from analysis.evaluate import page as result_pages
+from analysis.evaluate.flow import images, one_call, points, ramachandran, transport  # noqa: F401
+from analysis.evaluate.hkd import (  # noqa: F401
     directions,
     edit_curves,
-    flow_images,
-    flow_points,
-    image_sets,
     inversion,
     koopman,
     leaving_out,
     memorisation,
-    one_call,
-    ramachandran,
     restoration,
-    series,
-    series_in_sample,
-    series_worlds,
-    transport,
 )
-from analysis.evaluate import page as result_pages
-from analysis.evaluate.fidelity import paired_samples
-from analysis.evaluate.parts import Job, Options, Outcome, Part, parts_of
+from analysis.evaluate.hkd.fidelity import paired_samples
+from analysis.evaluate.series import forecast, in_sample, worlds  # noqa: F401
 from analysis.evaluate.shipping import write_metrics
+from analysis.evaluate.tables.parts import Job, Options, Outcome, Part, parts_of
 from analysis.workbench.library import ModelLibrary
 from flow_core import model as flow_model
 from flow_core.series import model as series_model

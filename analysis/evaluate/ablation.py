@@ -23,10 +23,10 @@ import koopman_core
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.evaluate import page
-from analysis.evaluate.fidelity import measure_fidelity
+from analysis.evaluate.hkd.fidelity import measure_fidelity
 from analysis.evaluate.image_sets import measure_distribution
-from analysis.evaluate.markdown import NOT_DEFINED, Block, Cell, Verdict, cell, extremes, grid, number
 from analysis.evaluate.page import RESULTS, Section
+from analysis.evaluate.tables.markdown import NOT_DEFINED, Block, Cell, Verdict, cell, extremes, grid, number
 from analysis.workbench.findings import LINEAR
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.workbench import Workbench

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Progress
-from analysis.evaluate.markdown import NOT_DEFINED, Block, Table, Verdict, extremes, grid, interval, number
-from analysis.evaluate.parts import Job, Outcome, part
+from analysis.evaluate.tables.markdown import NOT_DEFINED, Block, Table, Verdict, extremes, grid, interval, number
+from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.workbench.workbench import Workbench
 from foundation.data.datasets import ImageDataset, open_dataset
 from foundation.files.checkpoints import checksum

@@ -3,7 +3,7 @@
     docs/results.md                      rendered; never edited
     docs/results/introduction.md         what stands above the sections, written by hand
     docs/results/shapes.fidelity.json    one section: its command, tables with their figures, verdicts
-    docs/pictures/shapes.bands.svg       drawn from the section's figures, where `analysis.evaluate.plots` has a picture
+    docs/pictures/shapes.bands.svg       drawn from the section's figures, where `tables.plots` has a picture
 
 `python -m analysis.evaluate.page` renders the page again; nothing is measured. Nothing in a section depends on when it
 was made, and the page on the files alone: the same figures give the same page.
@@ -21,8 +21,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from analysis.core.errors import UserError
-from analysis.evaluate.markdown import Block, block_of, json_text, markdown
-from analysis.evaluate.plots import picture_of
+from analysis.evaluate.tables.markdown import Block, block_of, json_text, markdown
+from analysis.evaluate.tables.plots import picture_of
 from analysis.figures.publication import save
 from foundation.files.atomic_write import atomic_write
 from foundation.files.models import MODELS_DIR

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from analysis.core.errors import UserError
-from analysis.evaluate.markdown import Block, cell, grid, markdown, number, numbers
+from analysis.evaluate.tables.markdown import Block, cell, grid, markdown, number, numbers
 from analysis.koopman.trajectories import Study, open_states, study
 from foundation.training.commands import percent_bar
 

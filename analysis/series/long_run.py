@@ -1,6 +1,6 @@
 """Free runs of a series model beside the real series: marginals, power spectrum or joint histogram, autocorrelation.
 
-The tables of `analysis.evaluate.series_worlds` say more of each world; this is what can be drawn of any of them.
+The tables of `analysis.evaluate.series.worlds` say more of each world; this is what can be drawn of any of them.
 """
 
 from __future__ import annotations

@@ -40,6 +40,13 @@ def base64_png(side: int = 16, mode: str = "RGB") -> str:
     return base64.b64encode(png(side, mode)).decode()
 
 
+def base64_states() -> str:
+    """A file of three trajectories, as /dynamics takes it."""
+    file = io.BytesIO()
+    np.savez(file, states=np.random.default_rng(0).normal(size=(3, 6, 4)))
+    return base64.b64encode(file.getvalue()).decode()
+
+
 DEEP: Any = 1
 for _ in range(300):
     DEEP = [DEEP]

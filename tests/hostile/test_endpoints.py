@@ -14,7 +14,7 @@ from analysis.studio import Studio
 from analysis.workbench.images import GenerateRequest
 from tests.analysis.flow.image_flows import write_flows
 from tests.hostile.judge import judged
-from tests.hostile.strategies import base64_png, changed_arguments, fuzz
+from tests.hostile.strategies import base64_png, base64_states, changed_arguments, fuzz
 from ui.api.endpoints import BY_NAME
 
 EXAMPLES = 40
@@ -28,6 +28,9 @@ HONEST = {
     "inpaint": {"picture": base64_png(), "mask": base64_png(16, "L")},
     "colorize": {"picture": base64_png()},
     "attribution": {"rows": ["everything"]},
+    "invert": {"picture": base64_png()},
+    "direction": {"method": "decoder", "strengths": [0.0, 1.0], "count": 1},
+    "dynamics": {"npz": base64_states(), "draws": 10},
 }
 
 

@@ -141,13 +141,13 @@ PATHS = [JOIN_PATH, "/gradio_api/run/predict", "/gradio_api/call/generate", "/gr
 @pytest.mark.parametrize("path", PATHS)
 def test_bodies_that_are_no_question(page, capfd, path):
     visitor = Visitor(page[0], "x")
-    for body in BODIES:
-        Count.cases += 1
-        with silent(capfd, 1):
+    with silent(capfd, len(BODIES)):  # together: the line about an accepted call is written after its answer
+        for body in BODIES:
+            Count.cases += 1
             status, text = visitor.send("POST", path, body)
-        assert status in (200, 400, 404, 405, 422), (status, body[:60])
-        if status == 422:
-            assert_sentences(json.loads(text)["error"])
+            assert status in (200, 400, 404, 405, 422), (status, body[:60])
+            if status == 422:
+                assert_sentences(json.loads(text)["error"])
 
 
 @pytest.mark.parametrize("more", [{"batched": True}, {"event_data": 3}, {"event_data": {"x": [1]}}, {"trigger_id": -9}])

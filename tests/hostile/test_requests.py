@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from analysis.flow import images as flow_images
 from analysis.flow import nets, points, settings
+from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.points import Flow2DRequest
 from analysis.workbench import editing, effects, images, probes, spectrum
 from tests.hostile.judge import assert_finite, judged
@@ -25,10 +26,12 @@ ALL = [
     for name, value in sorted(vars(module).items())
     if name.endswith("Request") and value.__module__ == module.__name__
 ]
-HONEST = {
-    "seeds": (0,), "seed": 0, "entry": 0, "modes": (0,), "picture": PICTURE, "mask": MASK,
-    "settings": (Flow2DRequest(),),
-}  # fmt: skip
+HONEST = {"seeds": (0,), "seed": 0, "entry": 0, "modes": (0,), "picture": PICTURE, "mask": MASK}
+SETTINGS = {
+    points.SweepRequest: Flow2DRequest(),
+    flow_images.PictureSweepRequest: FlowPicturesRequest(seeds=(0, 1)),
+    flow_images.GuidanceSweepRequest: FlowPicturesRequest(label=0),
+}
 LATER = ("label", "reference_label")  # how many classes there are, only the Workbench knows
 ARRAYS = st.sampled_from(
     [
@@ -39,14 +42,18 @@ ARRAYS = st.sampled_from(
 )  # fmt: skip
 FIELDS = {  # what only Python callers can send, where they may
     "picture": ARRAYS, "mask": ARRAYS, "drawing": ARRAYS,
-    "settings": st.lists(st.just(Flow2DRequest()) | ANY, max_size=5).map(tuple),
+    "settings": st.lists(st.sampled_from(list(SETTINGS.values())) | ANY, max_size=5).map(tuple),
 }  # fmt: skip
 
 
 def honest(request) -> dict:
     """What has to be given."""
     needed = [f.name for f in dataclasses.fields(request) if f.default is dataclasses.MISSING]
-    return {name: HONEST.get(name) for name in needed} | ({"seeds": 2} if request.__name__ == "SweepRequest" else {})
+    return (
+        {name: HONEST.get(name) for name in needed}
+        | ({"settings": (SETTINGS[request],)} if request in SETTINGS else {})
+        | ({"seeds": 2} if request is points.SweepRequest else {})
+    )
 
 
 def assert_clean(request) -> None:

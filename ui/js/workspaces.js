@@ -153,16 +153,17 @@
     next.click();
   });
 
-  // ---- the address: view, model, seed, class, and the controls of this view that are not where they began
+  // ---- the address: view, model, seed, class, and the controls of the view's tab that are not where they began; those of
+  // its other views count, too: what is shown here may be made with them
 
   const value = (name) => {
-    const part = document.getElementById(name), slider = part?.querySelector("input[type=range]");
-    if (slider) return slider.value;
+    const part = document.getElementById(name);
+    const number = part?.querySelector("input[type=number]"); // beside a slider, whose own value is rounded to its steps
+    if (number) return number.value;
     const choices = part ? [...part.querySelectorAll("input[type=radio], input[type=checkbox]")] : [];
     if (choices.length) return choices.filter((c) => c.checked).map((c) => (c.type === "radio" ? c.value : c.name)).join(",");
-    return part?.querySelector("input[type=number]")?.value;
+    return undefined;
   };
-  const seen = (name) => document.getElementById(name)?.offsetParent;
   let begin = null, ask = null, waiting = false;
 
   function written() {
@@ -173,8 +174,9 @@
       const label = one("#label input")?.value;
       if (label) out.set("c", label);
     }
-    for (const [name, first] of Object.entries(begin)) {
-      const now = seen(name) ? value(name) : undefined;
+    const { tab } = one(`.ks-view[data-view="${root.dataset.view}"]`).dataset;
+    for (const [name, first] of Object.entries(begin[tab] ?? {})) {
+      const now = value(name);
       if (now !== undefined && now !== first && Number(now) !== Number(first)) out.set(name, now);
     }
     return `#${out}`;

@@ -1,4 +1,4 @@
-"""What the address keeps after its #: view, model, seed, class, and the controls of the view that were moved.
+"""What the address keeps after its #: view, model, seed, class, and the controls of its tab that were moved.
 
 The page's script writes it (`ui/js/workspaces.js`); where a page is opened with one, the controls are set here.
 Recipes stay the archival form: they name the weights and hold everything that a result is made of.
@@ -101,8 +101,9 @@ class Address:
 
 def build_address(page: Page) -> Address:
     """Wire what the page's script tells."""
-    kept = {part.elem_id: part for frame in page.frames.values() for part in controls_of(frame)}
-    begin = {name: _text(part.value) for name, part in kept.items()}
+    of = {tab: {part.elem_id: part for part in controls_of(frame)} for tab, frame in page.frames.items()}
+    begin = {tab: {name: _text(part.value) for name, part in parts.items()} for tab, parts in of.items()}
+    kept = {name: part for parts in of.values() for name, part in parts.items()}
     source, address = page.work.source, Address(page.work.library, page, kept)
     part = gr.HTML(
         html_template=f'<template class="ks-kept" data-kept="{html.escape(json.dumps(begin))}"></template>',

@@ -21,7 +21,7 @@ from analysis.evaluate.ablation import (
     run,
     train_row,
 )
-from analysis.evaluate.markdown import markdown
+from analysis.evaluate.tables.markdown import markdown
 from foundation import noise
 from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED

@@ -10,8 +10,8 @@ from analysis.core.errors import UserError
 from analysis.evaluate import __main__ as evaluate
 from analysis.evaluate import image_sets
 from analysis.evaluate.image_sets import Distribution, distribution_blocks, makers, measure_distribution
-from analysis.evaluate.markdown import markdown
-from analysis.evaluate.parts import Outcome
+from analysis.evaluate.tables.markdown import markdown
+from analysis.evaluate.tables.parts import Outcome
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 from foundation import noise

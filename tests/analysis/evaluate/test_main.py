@@ -11,7 +11,7 @@ from PIL import Image
 
 from analysis.evaluate import __main__ as evaluate
 from analysis.evaluate import page as result_pages
-from analysis.evaluate.fidelity import measure_fidelity
+from analysis.evaluate.hkd.fidelity import measure_fidelity
 from analysis.evaluate.page import FIRST_LINE
 from analysis.metrics import image as metrics
 from analysis.workbench.library import ModelLibrary

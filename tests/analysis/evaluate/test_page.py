@@ -7,8 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.evaluate.markdown import Cell, Verdict, block_json, block_of, cell, extremes, grid, interval, number
 from analysis.evaluate.page import RESULTS, Section, read_sections, render, write_page, write_section
+from analysis.evaluate.tables.markdown import (
+    Cell,
+    Verdict,
+    block_json,
+    block_of,
+    cell,
+    extremes,
+    grid,
+    interval,
+    number,
+)
 from foundation.metrics.statistics import Interval
 
 TABLE = grid(

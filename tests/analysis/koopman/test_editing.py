@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from analysis.evaluate.edit_comparison import ARMS, compare_edits, shuffled
+from analysis.evaluate.hkd.edit_comparison import ARMS, compare_edits, shuffled
 from analysis.koopman import editing
 from analysis.koopman.spectrum import band_masks
 from analysis.workbench.library import ModelLibrary

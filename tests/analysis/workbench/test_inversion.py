@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
-from analysis.evaluate import inversion as measured
-from analysis.evaluate.parts import Job
+from analysis.evaluate.hkd import inversion as measured
+from analysis.evaluate.tables.parts import Job
 from analysis.koopman.inversion import invert_teacher
 from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.workbench import Workbench

@@ -1,0 +1,1 @@
+"""Measurements of flows of points and of pictures."""

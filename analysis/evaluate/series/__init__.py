@@ -1,0 +1,1 @@
+"""Measurements of next-step models of time series."""
