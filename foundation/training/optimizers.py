@@ -2,8 +2,8 @@
 
 Muon (K. Jordan, 2024): the momentum of a weight matrix is replaced by its nearest (semi-)orthogonal matrix, found by
 a Newton-Schulz iteration, so all directions learn at one rate. torch.optim.Muon takes plain matrices only and
-always in bf16, which is hundreds of times slower than fp32 on CPUs without AMX; hence this one, which takes bf16 where
-the hardware is fast at it. The update is scaled to Adam's typical size (0.2 sqrt(max(m, n)), Liu et al. 2025, arXiv
+always in bf16, which is hundreds of times slower than fp32 on CPUs without AMX or AVX-512's bf16; hence this one, which
+takes bf16 where the hardware is fast at it. The update is scaled to Adam's typical size (0.2 sqrt(max(m, n)), Liu et al. 2025, arXiv
 2502.16982), so that learning rates carry over.
 """
 
@@ -18,14 +18,11 @@ NARROW = 16  # layers with at most so many channels on one side touch pixels; th
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 beats fp32 here: on CUDA, or on a CPU with AMX tiles or AVX-512's dot products of bf16.
-
-    There a convolution and its gradients take .46 of the time; on other CPUs it is many times slower.
-    """
+    """Whether bf16 beats fp32: on CUDA, or a CPU with AMX or AVX-512's products of bf16; elsewhere it is far slower."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     questions = "_is_amx_tile_supported", "_is_avx512_bf16_supported"
-    return device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in questions)
+    return device.type == "cpu" and any(getattr(torch.cpu, question, lambda: False)() for question in questions)
 
 
 def orthogonalise(g: Tensor, iterations: int = 5, bf16: bool | None = None) -> Tensor:
