@@ -1,10 +1,10 @@
 """Adam, and Muon for the weight matrices.
 
 Muon (K. Jordan, 2024): the momentum of a weight matrix is replaced by its nearest (semi-)orthogonal matrix, found by
-a Newton-Schulz iteration, so all directions learn at one rate. torch.optim.Muon takes plain matrices only and
-always in bf16, which is hundreds of times slower than fp32 on CPUs without AMX or AVX-512's bf16; hence this one, which
-takes bf16 where the hardware is fast at it. The update is scaled to Adam's typical size (0.2 sqrt(max(m, n)), Liu et al. 2025, arXiv
-2502.16982), so that learning rates carry over.
+a Newton-Schulz iteration, so all directions learn at one rate. torch.optim.Muon takes plain matrices only and always in
+bf16, which is hundreds of times slower than fp32 on CPUs without AMX or AVX-512's bf16; hence this one, which takes
+bf16 where the hardware is fast at it. The update is scaled to Adam's typical size (0.2 sqrt(max(m, n)), Liu et al.
+2025, arXiv 2502.16982), so that learning rates carry over.
 """
 
 from __future__ import annotations
