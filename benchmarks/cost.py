@@ -103,7 +103,7 @@ def methods(bench: Workbench, flow: FlowModel) -> dict[str, Method]:
     """
     model, teacher = bench.model, bench.teacher
     if teacher is None:
-        raise UserError(f"The teacher of {bench.name} is not beside it: put its .teacher.safetensors there.")
+        raise UserError(f"The teacher of {bench.name} is not beside it: put its .teacher.safetensors there.", "teacher")
     says = dict.fromkeys(GRID_STEPS, "") | {GRID_STEPS[0]: REFERENCE_ROW}
     table = {f"teacher, Heun, {n} steps": Method(_teacher(teacher, n), teacher.net, words) for n, words in says.items()}
     table[HKD] = Method(model.one_step, model.net)

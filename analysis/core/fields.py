@@ -269,13 +269,3 @@ def check_noise(sampler: str, gamma1: float) -> None:
         raise UserError(
             "Matched noise needs gamma1 of at least 0: its noise has the variance 2 gamma1 sigma_t^2.", "gamma1"
         )
-
-
-# until all requests are declared as above
-
-
-def several(values, most: int, what: str) -> tuple:
-    """A list or tuple with 1 to `most` items, as a tuple."""
-    if not isinstance(values, (list, tuple)) or not 1 <= len(values) <= most:
-        raise UserError(f"{what} must be a list of 1 to {most} items.")
-    return tuple(values)

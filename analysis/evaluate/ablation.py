@@ -368,7 +368,9 @@ def train_row(plan: Plan, row: Row, seed: int, folder: Path, report=print) -> Pa
         sections = get_type_hints(StudentSettings)
         there = {k: build(sections[k], card["recipe"][k], k) for k in DECISIVE}
         if any(_made(there[k]) != _made(asked[k]) for k in DECISIVE):
-            raise UserError(f"{out} was trained with other settings: delete that folder, or give another --folder.")
+            raise UserError(
+                f"{out} was trained with other settings: delete that folder, or give another --folder.", "folder"
+            )
         if card["images_seen"] >= plan.images:
             return path
     report(f"{out.name}: training {plan.images:,} samples")
@@ -425,7 +427,7 @@ def measure(
         few = tuple(range(FIRST_SEED, FIRST_SEED + min(LAW_SEEDS, plan.noises)))
         law = bench.linearity(LinearityRequest(few, decoded=False, dmd_rank=0))
         if law.differences is None:
-            raise UserError("What differs between pictures takes two noises or more: raise --noises.")
+            raise UserError("What differs between pictures takes two noises or more: raise --noises.", "noises")
         for name, errors in (("linear", law.learned), ("apart", law.differences["learned"])):
             sides: dict[int, list[float]] = {}
             for entry, of_level in zip(model.spectrum(), errors[:, 1:], strict=True):
@@ -499,7 +501,9 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         if not set(groups) <= set(ABLATION_ROWS):
-            raise UserError(f"--groups takes {', '.join(ABLATION_ROWS)}, separated by commas; not {args.groups!r}.")
+            raise UserError(
+                f"--groups takes {', '.join(ABLATION_ROWS)}, separated by commas; not {args.groups!r}.", "groups"
+            )
         for name, least, most in (("images", 1, 10**9), ("noises", 2, 10**6), ("seeds", 1, 100), ("fid", 2, 10**6)):
             if (value := getattr(args, name)) is not None:
                 whole(value, least, most, f"--{name}")

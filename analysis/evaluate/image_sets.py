@@ -164,7 +164,8 @@ def data_of(bench: Workbench) -> ImageDataset:
     if not isinstance(spec, str) or spec.startswith("folder"):
         raise UserError(
             f"The card of {bench.name} names no data set that can be opened here, so there is nothing to compare its "
-            "pictures with: leave out --fid."
+            "pictures with: leave out --fid.",
+            "data",
         )
     return open_dataset(spec, bench.model.config.resolution, "train")
 
@@ -177,7 +178,7 @@ def makers(bench: Workbench, device: torch.device | str = "cpu") -> dict[str, Ca
     """
     model, teacher = bench.model, bench.teacher
     if teacher is None:
-        raise UserError(f"The teacher of {bench.name} is not beside it: its pictures are needed, too.")
+        raise UserError(f"The teacher of {bench.name} is not beside it: its pictures are needed, too.", "teacher")
     if torch.device(device).type != "cpu":
         model, teacher = copy.deepcopy(model).to(device), copy.deepcopy(teacher).to(device)
     return {
@@ -218,7 +219,7 @@ def measure_distribution(
         UserError: no network, no data, no teacher; or what `feature_cache.collect` says.
     """
     if bench.teacher is None:
-        raise UserError(f"The teacher of {bench.name} is not beside it: FID is measured for both.")
+        raise UserError(f"The teacher of {bench.name} is not beside it: FID is measured for both.", "teacher")
     data = data_of(bench)
     network = Inception() if network is None else network
     reference_count = size_of(data) if reference_count is None else reference_count

@@ -55,7 +55,8 @@ class Section:
     def __post_init__(self) -> None:
         if not all(SECTION_NAME.fullmatch(name) for name in (self.model, self.part)):
             raise UserError(
-                f"A section cannot be named {self.model!r} {self.part!r}: use letters, digits and . _ + - only."
+                f"A section cannot be named {self.model!r} {self.part!r}: use letters, digits and . _ + - only.",
+                "section",
             )
 
     def __str__(self) -> str:
@@ -96,7 +97,8 @@ def _section(path: Path) -> Section:
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as e:
         raise UserError(
             f"{path.parent.name}/{path.name} is no section of results ({type(e).__name__}: {e}): measure it again, or "
-            "delete it."
+            "delete it.",
+            "section",
         ) from None
 
 
@@ -120,12 +122,14 @@ def render(page: str | Path) -> str:
     above = folder_of(page) / INTRODUCTION
     try:
         if page.exists() and not page.read_text(encoding="utf-8").startswith(RENDERED):
-            raise UserError(f"{page.name} was not rendered from figures: move it away, or give --results another file.")
+            raise UserError(
+                f"{page.name} was not rendered from figures: move it away, or give --results another file.", "results"
+            )
         if not page.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {page.parent.name}")
         words = above.read_text(encoding="utf-8") if above.exists() else "# Results\n"
     except (OSError, UnicodeDecodeError) as e:
-        raise UserError(f"{page.name} cannot be read ({e}): give --results another file.") from None
+        raise UserError(f"{page.name} cannot be read ({e}): give --results another file.", "results") from None
     there = pictures_of(page)
     texts = [
         s.text(
@@ -142,7 +146,7 @@ def _write(path: Path, content: bytes) -> None:
         with atomic_write(path) as unfinished:
             unfinished.write_bytes(content)
     except OSError as e:
-        raise UserError(f"{path.name} cannot be written ({e}): give --results another file.") from None
+        raise UserError(f"{path.name} cannot be written ({e}): give --results another file.", "results") from None
 
 
 def write_page(page: str | Path = RESULTS) -> None:

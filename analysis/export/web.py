@@ -97,11 +97,13 @@ def find_runtime(runtime: str | Path | None = None, install: bool = True) -> Pat
         command = ["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
         subprocess.run(command, cwd=PAGE_SOURCE, capture_output=True, check=False)
     if not all((dist / f"{name}{end}").is_file() for name in RUNTIME for end in (".wasm", ".mjs")):
-        raise UserError(sentence)
+        raise UserError(sentence, "runtime")
     package = dist.parent / "package.json"
     version = json.loads(package.read_text()).get("version") if package.is_file() else RUNTIME_VERSION
     if version != RUNTIME_VERSION:
-        raise UserError(f"{dist} is of release {version}, and the page was built for another one. {sentence}")
+        raise UserError(
+            f"{dist} is of release {version}, and the page was built for another one. {sentence}", "runtime"
+        )
     return dist
 
 
@@ -229,7 +231,7 @@ def write_site(
         UserError: with a sentence that tells the cure.
     """
     if not all((BUILT_PAGE / file).is_file() for file in PAGE_FILES):
-        raise UserError("The built page is missing: run `npm ci` and `npm run build` in web/.")
+        raise UserError("The built page is missing: run `npm ci` and `npm run build` in web/.", "page")
     say = report or (lambda share, what: None)
     say(0.0, "the runtime")
     dist = find_runtime(runtime)
@@ -237,10 +239,12 @@ def write_site(
     bench = opened(model)
     loaded = bench.model
     if loaded.picture_shape[0] != 3:
-        raise UserError("The page shows colour pictures, and this model does not make any: choose another model.")
+        raise UserError(
+            "The page shows colour pictures, and this model does not make any: choose another model.", "model"
+        )
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file: name a folder.")
+        raise UserError(f"{folder} is a file: name a folder.", "folder")
     difference = write_graphs(loaded, folder / "model", part(report, 0.1, 0.6))
     write_means(bench, folder / "model" / "means.bin", part(report, 0.6, 0.8))
     say(0.8, "the first picture and the lessons")

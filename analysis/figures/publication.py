@@ -60,7 +60,9 @@ def save(figure: Figure, kind: str = "pdf") -> bytes:
         UserError: another format.
     """
     if kind not in FILE_KINDS:
-        raise UserError(f"A figure for a paper is saved as {', '.join(FILE_KINDS)}: choose one of them, not {kind!r}.")
+        raise UserError(
+            f"A figure for a paper is saved as {', '.join(FILE_KINDS)}: choose one of them, not {kind!r}.", "kind"
+        )
     buffer = io.BytesIO()
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": None}[kind]
     with _SAVING, matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "koopman-studio"}):
@@ -142,7 +144,7 @@ def spectrum(
     """
     chosen = list(range(len(result.entries))) if levels is None else list(levels)
     if not chosen or not set(chosen) <= set(range(len(result.entries))):
-        raise UserError(f"This model has the levels 0 to {len(result.entries) - 1}: choose some of them.")
+        raise UserError(f"This model has the levels 0 to {len(result.entries) - 1}: choose some of them.", "levels")
     across = min(len(chosen), 4 if width > COLUMN_INCHES else 2)
     down = -(-len(chosen) // across)
     side = width / across

@@ -85,7 +85,8 @@ class FlowPicturesRequest(FlowSetting):
         if self.work > MAX_WORK:
             raise UserError(
                 f"This costs about as much as {self.work:,} network calls for one picture, and at most {MAX_WORK} are "
-                f"made: ask for fewer calls or pictures{self._cheaper}."
+                f"made: ask for fewer calls or pictures{self._cheaper}.",
+                "nfe",
             )
 
     @property
@@ -351,11 +352,15 @@ class ImageFlows:
             UserError: nothing.
         """
         if not self.kinds:
-            raise UserError(f"There is no flow of pictures in the models' folder: train one with {TRAIN_COMMAND}.")
+            raise UserError(
+                f"There is no flow of pictures in the models' folder: train one with {TRAIN_COMMAND}.", "net"
+            )
         for info in self.kinds:
             if info.data == data:
                 return info
-        raise UserError(f"There is no flow of such pictures: choose one of {', '.join(i.data for i in self.kinds)}.")
+        raise UserError(
+            f"There is no flow of such pictures: choose one of {', '.join(i.data for i in self.kinds)}.", "data"
+        )
 
     def net(self, request: FlowPicturesRequest) -> PictureNet:
         """What a question calls.
@@ -367,7 +372,8 @@ class ImageFlows:
         if request.path not in self.kind(request.data).paths:
             raise UserError(
                 f"There is no net for {request.data} on the path {request.path}: choose another path, or train one "
-                "with python -m flow_core.train images."
+                "with python -m flow_core.train images.",
+                "net",
             )
         name = f"{IMAGES_PREFIX}{request.data}" + ("" if request.path == "idff" else f"-{request.path}")
         with self._lock:
@@ -376,11 +382,12 @@ class ImageFlows:
             net = self._nets[name]
         if request.label >= len(net.classes):
             known = f"from 0 to {len(net.classes) - 1}, or -1 for none" if net.classes else "-1: this net has none"
-            raise UserError(f"The class must be {known}.")
+            raise UserError(f"The class must be {known}.", "label")
         if net.model.path.sigma == 0 and needs_noise(request.sampler):
             raise UserError(
                 "Momentum and noise are multiples of the path's own noise, and this path has none (sigma = 0): choose "
-                "another sampler, or the path idff."
+                "another sampler, or the path idff.",
+                "sampler",
             )
         return net
 
@@ -389,7 +396,7 @@ class ImageFlows:
             model = load(self.folder / f"{name}{FLOW_SUFFIX}")
         config = model.config
         if model.flow.path != path or not isinstance(config, UNetConfig) or config.channels != 3:
-            raise UserError(f"The file of {name} holds another flow than its name says: train it again.")
+            raise UserError(f"The file of {name} holds another flow than its name says: train it again.", "net")
         return PictureNet(name, model, _classes(model.card, config.classes))
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -436,7 +443,9 @@ class ImageFlows:
         except RuntimeError as e:  # not every layer has the derivatives that Taylor-2 and orders 2 and 3 need
             if request.sampler != "taylor2" and len(request.gammas) < 2:
                 raise
-            raise UserError("This net cannot be differentiated so often: choose another sampler or order.") from e
+            raise UserError(
+                "This net cannot be differentiated so often: choose another sampler or order.", "order"
+            ) from e
         return replace(result, nfe=result.nfe + predict.extra)
 
     def exact(self, request: FlowPicturesRequest, report: Report | None = None) -> np.ndarray:

@@ -47,7 +47,9 @@ MAX_TRAIN_STEPS = 6000
 def _net(value: str, info: ValidationInfo) -> str:
     trained = rf"{KEY_PREFIX}[0-9a-f]{{16}}-[0-9]{{1,5}}" if info.mode == "json" else f"{KEY_PREFIX}.*"
     if value not in NET_CHOICES and not re.fullmatch(trained, value, re.DOTALL):
-        raise UserError(f"The net must be one of {', '.join(NET_CHOICES)}, or the key of a net that was trained here.")
+        raise UserError(
+            f"The net must be one of {', '.join(NET_CHOICES)}, or the key of a net that was trained here.", "net"
+        )
     return value
 
 

@@ -115,5 +115,7 @@ def recipe_of(example: Example, studio: Studio) -> Recipe:
         UserError: its model is not among them.
     """
     if example.model and example.model not in studio.library.names():
-        raise UserError(f"This example needs the model {example.model}, which is not here: open a recipe of your own.")
+        raise UserError(
+            f"This example needs the model {example.model}, which is not here: open a recipe of your own.", "model"
+        )
     return describe_for(example.ask(), studio, example.model)

@@ -56,16 +56,20 @@ def open_states(source: str | Path | bytes | BinaryIO, most: int = 8 * MAX_SNAPS
     try:
         with zipfile.ZipFile(data) as packed:
             if sum(entry.file_size for entry in packed.infolist()) > most:
-                raise UserError(f"The arrays have more than {most // 2**20} MB: take fewer trajectories or features.")
+                raise UserError(
+                    f"The arrays have more than {most // 2**20} MB: take fewer trajectories or features.", "states"
+                )
         with np.load(data, allow_pickle=False) as archive:
             if "states" not in archive.files:
-                raise UserError('The file has no array "states": save (trajectories, times, features) by that name.')
+                raise UserError(
+                    'The file has no array "states": save (trajectories, times, features) by that name.', "states"
+                )
             states = archive["states"]
             times = archive["times"] if "times" in archive.files else None
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as e:
         if isinstance(e, UserError):
             raise
-        raise UserError("The states cannot be read: save them with numpy.savez, as numbers.") from None
+        raise UserError("The states cannot be read: save them with numpy.savez, as numbers.", "states") from None
     return checked_states(states, times)
 
 
@@ -177,7 +181,7 @@ def study(
         UserError: a rank, share or number of draws out of range, or states that are zero.
     """
     if not 1 <= rank <= 256 or not 0 <= held_out <= 0.9 or not 10 <= draws <= 10_000:
-        raise UserError("Use a rank of 1 to 256, a held-out share of 0 to 0.9, and 10 to 10,000 resamples.")
+        raise UserError("Use a rank of 1 to 256, a held-out share of 0 to 0.9, and 10 to 10,000 resamples.", "rank")
     paths, times = states.paths, states.times
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(paths), generator=generator)

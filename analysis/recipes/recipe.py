@@ -180,13 +180,15 @@ def recipe_of(request: Request, checksums: Mapping[str, str], teacher: str | Non
     """
     kind = kind_of(request)
     if kind is None:
-        raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
+        raise UserError("There is no recipe for this kind of result yet: save its picture instead.", "result")
     odd = next((name for name in checksums if not re.fullmatch(NAME, name)), None)
     if odd is not None:
         raise UserError("A recipe names weights by letters, digits, points and dashes: rename the file of this net.")
     recipe = Recipe(kind, request, checksums, teacher)
     if len(recipe.text) > MAX_RECIPE_BYTES:
-        raise UserError(f"The recipe would be larger than {MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.")
+        raise UserError(
+            f"The recipe would be larger than {MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.", "recipe"
+        )
     return recipe
 
 
@@ -197,7 +199,7 @@ def describe(request: Request, workbench: Workbench) -> Recipe:
         UserError: no recipe for this kind of request, or its pictures are too large for one.
     """
     if kind_of(request) not in MODEL_KINDS:
-        raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
+        raise UserError("There is no recipe for this kind of result yet: save its picture instead.", "result")
     name = re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model"
     by_ode = isinstance(request, EditRequest) and request.encoding in ("ode", "inversion")
     follows = by_ode or isinstance(request, TrajectoryRequest)
@@ -221,9 +223,13 @@ def replay(recipe: Recipe, workbench: Workbench, progress: Callable[..., None] |
     """
     ((name, digest),) = recipe.checksums.items()
     if digest != checksum(workbench.model):
-        raise UserError(f"This recipe was made with other weights ({name}, checksum {digest[:12]}): open that model.")
+        raise UserError(
+            f"This recipe was made with other weights ({name}, checksum {digest[:12]}): open that model.", "weights"
+        )
     if recipe.teacher is not None and (workbench.teacher is None or recipe.teacher != checksum(workbench.teacher)):
-        raise UserError("This recipe needs the teacher that it was made with: put that teacher beside the model.")
+        raise UserError(
+            "This recipe needs the teacher that it was made with: put that teacher beside the model.", "teacher"
+        )
     ask = getattr(workbench, recipe.kind)
     alone = progress is None or recipe.kind == "mask_bands"
     return ask(recipe.request) if alone else ask(recipe.request, progress)
@@ -267,9 +273,11 @@ def from_json(data: str | bytes) -> Recipe:
     # a lone surrogate is no text: replaced, it fails as JSON below
     data = data.encode(errors="replace") if isinstance(data, str) else data
     if not isinstance(data, (bytes, bytearray)):
-        raise UserError("A recipe is JSON text: take one that this program saved.")
+        raise UserError("A recipe is JSON text: take one that this program saved.", "recipe")
     if len(data) > MAX_RECIPE_BYTES:
-        raise UserError(f"A recipe has at most {MAX_RECIPE_BYTES // 1024} kB: take one that this program saved.")
+        raise UserError(
+            f"A recipe has at most {MAX_RECIPE_BYTES // 1024} kB: take one that this program saved.", "recipe"
+        )
     try:
         return _read(bytes(data))
     except ValidationError as e:
@@ -281,7 +289,9 @@ def from_json(data: str | bytes) -> Recipe:
         reason = str(e)
     # without anything that the file's author could have put in to be shown
     reason = re.sub(r"[^\w .,:;'()\[\]=+-]", "", reason, flags=re.ASCII)[:200]
-    raise UserError(f"This recipe cannot be used ({reason}): take one that this program saved, unchanged.") from None
+    raise UserError(
+        f"This recipe cannot be used ({reason}): take one that this program saved, unchanged.", "recipe"
+    ) from None
 
 
 def _read(data: bytes) -> Recipe:
@@ -312,8 +322,10 @@ def read_png(data: bytes) -> Recipe:
         UserError: not a PNG, too large, damaged, without a recipe, or with one that cannot be used.
     """
     if len(data) > MAX_PNG_BYTES:
-        raise UserError(f"The PNG has more than {MAX_PNG_BYTES // 2**20} MB: choose a smaller one.")
+        raise UserError(f"The PNG has more than {MAX_PNG_BYTES // 2**20} MB: choose a smaller one.", "png")
     text = open_png(bytes(data), MAX_PNG_PIXELS).info.get(KEY)
     if not isinstance(text, str):
-        raise UserError("This PNG carries no recipe: choose one that this program saved, not a screenshot of it.")
+        raise UserError(
+            "This PNG carries no recipe: choose one that this program saved, not a screenshot of it.", "png"
+        )
     return from_json(text)

@@ -234,7 +234,8 @@ class SeriesForecasts:
         """
         if not self.models:
             raise UserError(
-                f"There is no series model here: put a *{series_model.SERIES_SUFFIX} file into the folder of models."
+                f"There is no series model here: put a *{series_model.SERIES_SUFFIX} file into the folder of models.",
+                "model",
             )
         if name == "":
             return self.models[0]
@@ -255,7 +256,7 @@ class SeriesForecasts:
         with self._lock:
             if info.name not in self._opened:
                 if info.needs:
-                    raise UserError(info.needs)
+                    raise UserError(info.needs, "model")
                 with as_user_errors():  # CheckpointError and DataError are sentences, too
                     model = series_model.load(self.folder / f"{info.name}{series_model.SERIES_SUFFIX}")
                     world = open_world(info.world, model.frame.history)
@@ -295,7 +296,8 @@ class SeriesForecasts:
             if time.perf_counter() - begin > patience:
                 raise UserError(
                     f"This forecast takes longer than {patience:g} s here: ask for fewer frames, members or network "
-                    "calls, or for another method."
+                    "calls, or for another method.",
+                    "patience",
                 )
 
         with as_user_errors():
@@ -306,7 +308,9 @@ class SeriesForecasts:
         seconds = time.perf_counter() - begin
         members, truth = made.members[:, 0], rollouts.truth[row, :horizon]
         if not np.isfinite(members).all():
-            raise UserError("The forecast holds numbers that are not finite: use more network calls or lower gamma.")
+            raise UserError(
+                "The forecast holds numbers that are not finite: use more network calls or lower gamma.", "gamma"
+            )
         baselines = at.baselines(row, horizon)
         guesses = {MODEL: BaselineForecast(ensemble_mean(members, world.period), None, members), **baselines}
         marks = {name: guess.marks(truth, world) for name, guess in guesses.items()}

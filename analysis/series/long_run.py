@@ -99,7 +99,8 @@ def measure_long_run(
         if frames < LEAST:
             raise UserError(
                 f"The held-out part of {world.title} has {test.shape[1]} frames, too few for free runs: choose another "
-                "world."
+                "world.",
+                "model",
             )
     begin, _ = starts(world, "test", frames if world.context_size else 1, FREE_RUNS)
     run = free_run(model, world, begin, frames, report)

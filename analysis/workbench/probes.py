@@ -202,7 +202,9 @@ def linearity(session: Session, request: LinearityRequest, progress: Progress = 
     """How linear is the learned space along the teacher's trajectories? (inferred; `koopman.linearity`)."""
     label, teacher = session.label(request.label), session.teacher
     if teacher is None:
-        raise UserError("The linearity check follows the teacher's trajectories: load the model's teacher first.")
+        raise UserError(
+            "The linearity check follows the teacher's trajectories: load the model's teacher first.", "teacher"
+        )
     return session.kept(request, lambda: _linearity(session, teacher, request, label, progress))
 
 
@@ -266,7 +268,7 @@ def attribution(session: Session, request: AttributionRequest, progress: Progres
     It says something about models that know such scenes; others are measured as well.
     """
     if session.model.config.channels != 3:
-        raise UserError("The procedural scenes have three colour channels: choose a model of colour pictures.")
+        raise UserError("The procedural scenes have three colour channels: choose a model of colour pictures.", "model")
     return session.kept(request, lambda: _attribution(session, request, progress))
 
 

@@ -57,7 +57,9 @@ class Session:
         self, model: KoopmanDiffusion, teacher: EDM | None = None, name: str = "model", cache_bytes: int = CACHE_BYTES
     ):
         if teacher is not None and teacher.config.resolution != model.config.resolution:
-            raise UserError("This teacher makes pictures of another size than the model: choose its own teacher.")
+            raise UserError(
+                "This teacher makes pictures of another size than the model: choose its own teacher.", "teacher"
+            )
         self.model, self.teacher, self.name = model.eval(), teacher.eval() if teacher else None, name
         self.entries = spectrum.RankedSpectrum(model.spectrum())
         self.encodes = 0

@@ -16,6 +16,7 @@ from foundation.randomness import FIRST_SEED
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
 from tests.analysis.flow.image_flows import write_flows
+from tests.refusals import refuses
 
 CALLS = {
     "teacher, Heun, 18 steps": 35, "teacher, Heun, 10 steps": 19, "teacher, Heun, 8 steps": 15, cost.HKD: 1,
@@ -131,7 +132,7 @@ def test_a_section_of_the_page(folder, few, tmp_path, monkeypatch, capsys):
 def test_what_cannot_be_measured_is_told_first(folder, tmp_path):
     bench, flow = nets(folder, "shapes")
     bench.teacher = None
-    with pytest.raises(UserError, match="shapes"):
+    with refuses("data"):
         cost.methods(bench, flow)
     page = tmp_path / "results.md"
     page.write_text("# By hand\n")

@@ -30,6 +30,7 @@ from foundation.files.checkpoints import checksum
 from foundation.files.models import MODELS_DIR
 from koopman_core.edm import SIGMA_MAX
 from tests.export.conftest import CLASSES, random_model
+from tests.refusals import refuses
 
 pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
 
@@ -109,7 +110,7 @@ def test_graphs_of_other_weights_are_refused(classless, tmp_path, monkeypatch):
     model, plain = classless
     other, _ = random_model(4, classes=0, koopman=model.koopman)
     monkeypatch.setattr(onnx_graphs, "graphs", lambda model: plain)
-    with pytest.raises(UserError, match="differ"):
+    with refuses("model"):
         onnx_graphs.write_graphs(other, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
@@ -117,7 +118,7 @@ def test_graphs_of_other_weights_are_refused(classless, tmp_path, monkeypatch):
 def test_a_network_that_onnx_does_not_know_gets_a_sentence(tmp_path):
     model, _ = random_model(5, classes=0)
     model.net.encoder.layers[0].forward = lambda x: torch.linalg.eigvals(x).real
-    with pytest.raises(UserError, match="ONNX"):
+    with refuses("model"):
         onnx_graphs.write_graphs(model, tmp_path)
 
 
@@ -246,7 +247,7 @@ def test_without_the_runtime_there_is_a_sentence(tmp_path, monkeypatch):
 def test_a_runtime_of_another_release_is_refused(runtime, tmp_path):
     shutil.copytree(runtime, tmp_path / "dist")
     (tmp_path / "package.json").write_text('{"version": "0.0.1"}')
-    with pytest.raises(UserError, match=r"0\.0\.1"):
+    with refuses("runtime", r"0\.0\.1"):
         web.find_runtime(tmp_path / "dist")
     assert web.find_runtime(runtime) == runtime
 
@@ -284,7 +285,7 @@ def test_mistakes_are_sentences(tmp_path, runtime, capsys):
     assert web.main(["--model", "no-such-model", "--out", str(tmp_path / "a"), "--runtime", str(runtime)]) == 2
     assert "no-such-model" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="is a file"):
+    with refuses("folder"):
         web.write_site("shapes", tmp_path / "file", runtime)
 
 

@@ -129,7 +129,9 @@ def _dynamics(call: Call) -> dict[str, Any]:
     if not isinstance(more["npz"], str):
         raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz")
     if len(more["npz"]) > MAX_NPZ:
-        raise UserError(f"The file has more than {MAX_NPZ * 3 // 4 // 2**20} MB: take fewer trajectories or features.")
+        raise UserError(
+            f"The file has more than {MAX_NPZ * 3 // 4 // 2**20} MB: take fewer trajectories or features.", "npz"
+        )
     try:
         data = base64.b64decode(more["npz"], validate=True)
     except ValueError:
@@ -172,10 +174,14 @@ def _describe(call: Call) -> str:
     settings = call.more["settings"]
     try:
         if len(json.dumps(settings)) > recipes.MAX_RECIPE_BYTES:
-            raise UserError(f"The settings have more than {recipes.MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.")
+            raise UserError(
+                f"The settings have more than {recipes.MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.", "settings"
+            )
         kind, request = recipes.request_of(settings)
     except RecursionError:
-        raise UserError("The settings are nested too deeply: give exactly the fields of their kind.") from None
+        raise UserError(
+            "The settings are nested too deeply: give exactly the fields of their kind.", "settings"
+        ) from None
     if kind in recipes.FLOW_KINDS and call.model != "":
         raise UserError(
             "Flows are of no model of this list, their settings name the nets: leave the model empty.", "model"

@@ -70,9 +70,9 @@ def points(event: gr.EventData, count: int) -> list[int]:
     data = event._data if isinstance(event._data, dict) else {}
     found = data.get("points")
     if not isinstance(found, list) or len(found) > count:
-        raise UserError("The selection does not belong to this level: choose the points again.")
+        raise UserError("The selection does not belong to this level: choose the points again.", "selection")
     if not all(type(p) is int and 0 <= p < count for p in found):
-        raise UserError("The selection does not belong to this level: choose the points again.")
+        raise UserError("The selection does not belong to this level: choose the points again.", "selection")
     return found
 
 

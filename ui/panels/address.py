@@ -78,7 +78,7 @@ class Address:
         """
         text = event._data.get("hash") if isinstance(event._data, dict) else None
         if not isinstance(text, str) or len(text) > LONGEST:
-            raise UserError("This address is none of this page: open it without what follows the #.")
+            raise UserError("This address is none of this page: open it without what follows the #.", "address")
         asked, source = dict(parse_qsl(text.lstrip("#"))), self.page.work.source
         out: dict = {}
         model, seed = asked.get("m", source.start[0]), asked.get("s", str(source.start[1]))

@@ -99,7 +99,7 @@ class Downloads:
     def figure(self, what, level, form, model, seed, label, steps, **bands) -> str:
         """One figure: PNG and SVG are drawn by the page itself, HTML is made here."""
         if form not in FIGURE_FORMATS:
-            raise UserError(f"A figure is saved as {', '.join(FIGURE_FORMATS)}: choose one of them.")
+            raise UserError(f"A figure is saved as {', '.join(FIGURE_FORMATS)}: choose one of them.", "format")
         bench, entry = self.library.get(model), self._entry(model, level)
         path = self._path(model, seed, label, steps) if what == "error" else None
         figure = self._drawn(what, entry, path, model, (bands["low"], bands["high"]), bands["order"])
@@ -123,7 +123,7 @@ class Downloads:
             request = EffectRequest(seeds, fitting_label(self.library, model, label), edges, order)
             figure = publication.cumulative_effect(bench.cumulative_effect(request), order)
         else:
-            raise UserError("There is no such figure: choose one of the list.")
+            raise UserError("There is no such figure: choose one of the list.", "figure")
         return saved_file(publication.save(figure), f"{bench.name}-{paper}", "pdf")
 
     def report(self, level, model, seed, label, steps, **bands) -> str:
@@ -162,10 +162,10 @@ class Downloads:
             unit = "rad per unit τ"
             return figures.position_map(entry.beta.mean(axis=0), f"β of {entry.name}, mean over pairs", unit)
         if what != "error":
-            raise UserError("There is no such figure: choose one of the list.")
+            raise UserError("There is no such figure: choose one of the list.", "figure")
         walked = self.library.get(model).trajectory(path)
         if walked.mse is None:
-            raise UserError("This model has no teacher to compare with: choose another figure.")
+            raise UserError("This model has no teacher to compare with: choose another figure.", "teacher")
         return figures.error_curve(walked)
 
 

@@ -40,7 +40,7 @@ class OwnModel:
             seed: what the visitor looks at.
         """
         if not model:
-            raise UserError("Choose a model's .safetensors file first.")
+            raise UserError("Choose a model's .safetensors file first.", "file")
         key = self.library.own.add(model, teacher or None)
         keys = [*(keys or []), key][-MAX_OWN_MODELS:]
         bar = self.source.moved(self.library, key, seed if usable_seed(seed) else 0, NO_CLASS)

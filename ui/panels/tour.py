@@ -254,7 +254,7 @@ class Tour:
         if lesson.asks == "flow":
             return self._flow_answer(lesson.preset, choice, report, done)
         if not usable_seed(seed):
-            raise UserError("Type a seed first: a whole number from 0 to 4294967295.")
+            raise UserError("Type a seed first: a whole number from 0 to 4294967295.", "seed")
         bench, label = self.work.library.get(model), fitting_label(self.work.library, model, label)
         entries = bench.spectrum().entries
         if lesson.asks == "level":
@@ -280,7 +280,7 @@ class Tour:
 
     def _flow_answer(self, preset: Sequence[Flow2DRequest], choice, report: Report, done: dict) -> Reply:
         if done["density"] == DRAWING:
-            raise UserError("The tour knows the named densities only: choose one of them.")
+            raise UserError("The tour knows the named densities only: choose one of them.", "density")
         same = {"density": done["density"], "nfe": done["nfe"], "seed": done["flow_seed"] or 0}
         requests = [replace(s, **same) for s in preset]
         return lessons.nearest_flow(self.work.studio.points, requests, self.names(requests), choice, report)

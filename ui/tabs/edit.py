@@ -376,7 +376,9 @@ class EditTab:
             UserError: what the tab has no control for.
         """
         if len(request.edges) != 2:
-            raise UserError("This edit has other than three bands, which the tab cannot show: ask /recipe for it.")
+            raise UserError(
+                "This edit has other than three bands, which the tab cannot show: ask /recipe for it.", "edges"
+            )
         c, kind = self.controls, self.of_reference(request.reference)
         picture = {} if request.picture is None else {c.picture: request.picture, c.photo: None}
         return {

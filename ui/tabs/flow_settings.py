@@ -123,7 +123,8 @@ def within(slider: gr.Slider, value: float) -> float:
     if not slider.minimum <= value <= slider.maximum:
         raise UserError(
             f"The recipe has {slider.label} = {value:g}, and on this page it goes from {slider.minimum:g} to "
-            f"{slider.maximum:g}: ask /recipe for its result."
+            f"{slider.maximum:g}: ask /recipe for its result.",
+            "recipe",
         )
     return value
 
@@ -186,7 +187,7 @@ def requests_of(requests: Sequence) -> list:
     if sentence is not None:
         raise UserError(sentence)
     if not shown:
-        raise UserError("No setting is shown: tick at least one.")
+        raise UserError("No setting is shown: tick at least one.", "settings")
     return shown
 
 
@@ -233,7 +234,8 @@ def in_a_row(seeds: tuple[int, ...]) -> int:
     if seeds != tuple(range(seeds[0], seeds[0] + len(seeds))) or seeds[0] > MAX_SEED + 1 - MAX_IMAGES:
         raise UserError(
             f"This page shows pictures of seeds in a row, the first at most {MAX_SEED + 1 - MAX_IMAGES}, and the "
-            "recipe has others: ask /recipe for its result."
+            "recipe has others: ask /recipe for its result.",
+            "seeds",
         )
     return len(seeds)
 
@@ -249,7 +251,8 @@ def drawn_bits(request: Flow2DRequest) -> str:
     if {len(request.drawing), *map(len, request.drawing)} != {DRAWING_SIDE}:
         raise UserError(
             f"On this page a drawing has {DRAWING_SIDE} × {DRAWING_SIDE} cells, the recipe's has others: ask /recipe "
-            "for its result."
+            "for its result.",
+            "drawing",
         )
     return "".join(str(int(cell)) for row in request.drawing for cell in row)
 
@@ -270,7 +273,8 @@ def opened_nets(request: SideBySideRequest) -> tuple[str, tuple]:
         nets.setdefault(what, set()).add(r.net if r.net.startswith(KEY_PREFIX) else "")
     if len(oracle) > 1 or any(len(of_one) > 1 for of_one in nets.values()):
         raise UserError(
-            "This page has one choice of the network for all settings, the recipe several: ask /recipe for its result."
+            "This page has one choice of the network for all settings, the recipe several: ask /recipe for its result.",
+            "net",
         )
     return ("oracle", ()) if oracle == {True} else ("auto", tuple((*what, *net) for what, net in nets.items()))
 

@@ -179,7 +179,7 @@ class Trainer:
         """
         mask = painted(event, DRAWING_SIDE)
         if mask is None:
-            raise UserError("Nothing is drawn: paint where the points shall be.")
+            raise UserError("Nothing is drawn: paint where the points shall be.", "drawing")
         return {self.controls.drawing: _bits(mask > 0), self.controls.density: DRAWING}
 
 

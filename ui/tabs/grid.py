@@ -115,7 +115,7 @@ class GridPanel:
         """The grid that the controls ask for. Raises UserError."""
         for name in (x, y) if y else (x,):
             if name not in AXES:
-                raise UserError("Choose what changes from column to column, and from row to row.")
+                raise UserError("Choose what changes from column to column, and from row to row.", "across")
         values = AXES[y].values(down) if y else ()
         return Grid(kind, base, x, AXES[x].values(across), y, values)
 
@@ -189,7 +189,7 @@ class GridPanel:
     def save(self, result: PartialGrid | None) -> str:
         """The grid, as far as it is there, as a PNG."""
         if result is None or not any(isinstance(c, np.ndarray) for row in result.cells for c in row):
-            raise UserError("Make a grid first.")
+            raise UserError("Make a grid first.", "grid")
         across, down, x, y = self._labels(result.grid)
         pictures = [[c if isinstance(c, np.ndarray) else None for c in row] for row in result.cells]
         data = grid_png(pictures, across, down, x, y, self._described(result.grid))

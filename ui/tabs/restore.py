@@ -241,7 +241,7 @@ class RestoreTab:
         if task == "colorize":
             return ColorizeRequest(picture, filling_seed, label, steps, truth)
         if mask is None:
-            raise UserError("Nothing is painted: paint over what is unknown, or take a ready-made hole.")
+            raise UserError("Nothing is painted: paint over what is unknown, or take a ready-made hole.", "mask")
         return InpaintRequest(picture, fitted(mask, len(picture)), filling_seed, label, steps, method, tau, truth)
 
     def wish(self, request: gr.Request) -> None:
@@ -354,7 +354,7 @@ class RestoreTab:
         """A restoration as values of the controls. Raises UserError: what the tab has no control for."""
         if request.end or request.skip:
             raise UserError(
-                "This restoration ends early or holds its map still, which the tab cannot show: ask /recipe."
+                "This restoration ends early or holds its map still, which the tab cannot show: ask /recipe.", "recipe"
             )
         c, filling = self.controls, isinstance(request, InpaintRequest)
         task, method = ("inpaint", request.method) if filling else ("colorize", "iterative")

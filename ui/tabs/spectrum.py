@@ -201,7 +201,7 @@ class SpectrumTab:
         data = event._data if isinstance(event._data, dict) else {}
         level = data.get("level")
         if type(level) is not int or not 0 <= level < len(self.spectrum(model).entries):
-            raise UserError("There is no such level in this model: choose one of its own.")
+            raise UserError("There is no such level in this model: choose one of its own.", "level")
         return {self.controls.level: level, **self.follow(known, model, level, low, high, order)}
 
     def click(self, event: gr.EventData, *, model, level, low, high, order) -> dict:
@@ -322,7 +322,8 @@ class SpectrumTab:
         """
         if len(request.edges) != 2:
             raise UserError(
-                f"This recipe has {len(request.edges) + 1} bands and the page shows three: use /recipe instead."
+                f"This recipe has {len(request.edges) + 1} bands and the page shows three: use /recipe instead.",
+                "edges",
             )
         values = (*request.edges, *request.gains, request.order, list(request.entries), request.ablation)
         return dict(zip(self.controls.named(*MASK_CONTROLS).values(), values, strict=True))

@@ -328,7 +328,9 @@ class TimeSeries:
             UserError: what the page cannot show.
         """
         if len(request.weights) > 1:
-            raise UserError("This page has γ₁ alone, the recipe has more momentum weights: ask /recipe for its result.")
+            raise UserError(
+                "This page has γ₁ alone, the recipe has more momentum weights: ask /recipe for its result.", "gammas"
+            )
         c = self.controls
         return {
             # the world is shown already: the tab, when it is selected, shall not choose the usual horizon

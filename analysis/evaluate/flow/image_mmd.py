@@ -105,14 +105,17 @@ def held_out(model: FlowModel, seeds: int) -> HeldOut:
     about = model.card.get("data", {})
     spec, size = about.get("spec"), model.sample_shape[-1]
     if not isinstance(spec, str) or spec.startswith("folder"):
-        raise UserError("The model's card names no data set that can be opened here: train one on a named data set.")
+        raise UserError(
+            "The model's card names no data set that can be opened here: train one on a named data set.", "data"
+        )
     data = open_dataset(spec, size, "test")
     room = len(data) - VALIDATION_DATA
     count = min(max(REAL_PICTURES, seeds), room - seeds)
     if count < seeds:
         raise UserError(
             f"{data.name} has {len(data):,} held-out pictures, too few for {seeds:,} seeds and as many or more data: "
-            f"ask for at most {room // 2:,} seeds."
+            f"ask for at most {room // 2:,} seeds.",
+            "seeds",
         )
 
     name, features = data_features()

@@ -83,7 +83,9 @@ def companion_of(model: FlowModel, name: str, folder: Path) -> FlowModel | None:
     other = flow_model.load(path)
     same = other.sample_shape == model.sample_shape and other.classes == model.classes
     if other.flow.path != COMPANION or not same:
-        raise UserError(f"{path.name} is no OT-CFM net of the same pictures and classes: train it again, or move it.")
+        raise UserError(
+            f"{path.name} is no OT-CFM net of the same pictures and classes: train it again, or move it.", "net"
+        )
     return other
 
 

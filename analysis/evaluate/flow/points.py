@@ -62,7 +62,9 @@ def density_of(model: FlowModel) -> Toy:
     """
     name = model.card.get("data", {}).get("name")
     if name not in TOYS:
-        raise UserError(f"The model's card names none of the densities {', '.join(TOYS)}: train one on such data.")
+        raise UserError(
+            f"The model's card names none of the densities {', '.join(TOYS)}: train one on such data.", "data"
+        )
     return toy(name)
 
 

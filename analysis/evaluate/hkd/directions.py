@@ -301,7 +301,7 @@ def directions(job: Job) -> Outcome:
     data = job.model.model.card.get("data", {})
     spec = data.get("spec") if isinstance(data, dict) else None
     if spec not in DRAWN_DATA:
-        raise UserError("The part directions needs pictures whose factors are known: shapes or portraits.")
+        raise UserError("The part directions needs pictures whose factors are known: shapes or portraits.", "data")
     reader = Reader(spec, job.model.model.config.resolution)
     wanted = [w for w in WANTED[spec] if w in reader.names]
     seeds = range(FIRST_SEED, FIRST_SEED + job.count)

@@ -40,10 +40,12 @@ def held_out(bench: Workbench, count: int) -> Tensor:
     data = bench.model.card.get("data", {})
     spec = data.get("spec") if isinstance(data, dict) else None
     if not isinstance(spec, str):
-        raise UserError("The card of this model does not say what it was trained on: there are no test pictures.")
+        raise UserError(
+            "The card of this model does not say what it was trained on: there are no test pictures.", "data"
+        )
     pictures = open_dataset(spec, bench.model.config.resolution, "test")
     if count > len(pictures):
-        raise UserError(f"{pictures.name} has {len(pictures):,} test pictures: ask for no more.")
+        raise UserError(f"{pictures.name} has {len(pictures):,} test pictures: ask for no more.", "count")
     rows = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))[:count]
     return torch.from_numpy(pictures.pictures(rows)).permute(0, 3, 1, 2).float() / 127.5 - 1
 

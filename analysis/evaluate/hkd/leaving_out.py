@@ -142,7 +142,9 @@ def leaving_out(job: Job) -> Outcome:
     """LPIPS to the full picture without a band or level, by mean, resample and zero ablation."""
     distance = backbone(job.options.lpips)
     if distance is None:
-        raise UserError("The part leaving-out is measured in LPIPS: give --lpips a backbone, or set KOOPMAN_LPIPS.")
+        raise UserError(
+            "The part leaving-out is measured in LPIPS: give --lpips a backbone, or set KOOPMAN_LPIPS.", "lpips"
+        )
     found = measure_left_out(
         job.model.model, range(FIRST_SEED, FIRST_SEED + job.count), distance, progress=job.progress
     )

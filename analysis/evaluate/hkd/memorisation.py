@@ -219,7 +219,9 @@ def measure_memory(
         DataError: the data are not to be had.
     """
     if bench.teacher is None:
-        raise UserError(f"The teacher of {bench.name} is not beside it: both are looked up among the pictures.")
+        raise UserError(
+            f"The teacher of {bench.name} is not beside it: both are looked up among the pictures.", "teacher"
+        )
     data, card = data_of(bench), bench.model.card["data"]
     held_out = open_dataset(card["spec"], bench.model.config.resolution, "test")
     trained = card.get("pictures", len(data))

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import koopman_core
-from analysis.core.errors import UserError
 from analysis.evaluate import ablation
 from analysis.evaluate.ablation import (
     ABLATION_ROWS,
@@ -28,6 +27,7 @@ from foundation.randomness import FIRST_SEED
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.trajectories import TrajectoryConfig, write_trajectories
 from tests.analysis.conftest import random_pair
+from tests.refusals import refuses
 
 CONFIG = """
 [student]
@@ -88,7 +88,7 @@ def test_a_row_is_trained_once_and_measured_as_its_pictures_say(plan, tmp_path, 
     monkeypatch.setattr(ablation, "measure_fidelity", lambda *_, **__: pytest.fail("measured again"))
     assert train_row(plan, row, 1, tmp_path / "runs") == path
     assert measure(plan, path, 1, distance) == found
-    with pytest.raises(UserError, match="settings"):
+    with refuses("folder"):
         train_row(plan, replace(row, overrides=()), 1, tmp_path / "runs")
 
 

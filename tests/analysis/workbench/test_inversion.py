@@ -14,6 +14,7 @@ from foundation import noise
 from foundation.data.pictures import to_bytes
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
+from tests.refusals import refuses
 
 pytestmark = pytest.mark.usefixtures("no_backbone")
 
@@ -80,5 +81,5 @@ def test_the_part(bench, monkeypatch):
     _, table, verdict = outcome.blocks
     assert [row[2] for row in table.rows] == ["35", "69", "1"] and verdict.figures["std"][0] > 0
     bench.model.card = {}
-    with pytest.raises(UserError, match="trained on"):
+    with refuses("data"):
         measured.held_out(bench, 2)

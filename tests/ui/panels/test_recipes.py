@@ -19,6 +19,7 @@ from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import describe_for
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.spectrum import MaskRequest
+from tests.refusals import refuses
 from tests.ui.serving import page_of
 from ui.components.save_bar import RecipeBinding, save_value
 from ui.panels.recipes import RecipeControls, RecipePanel
@@ -133,15 +134,15 @@ def test_flows_that_cannot_be_opened_are_a_sentence(library, built, panel, bar):
     other = replace(recipe(), checksums={"toy-8gaussians": "0" * 64})
     far = recipe(sampler="published", gamma1=90)
     cases = [
-        (lambda: panel.open(other, "tiny", 0, "line"), "“toy-8gaussians”.*weights are not here"),
-        (lambda: panel.open(far, "tiny", 0, "line"), "from -20 to 20"),
+        (lambda: panel.open(other, "tiny", 0, "line"), "weights"),
+        (lambda: panel.open(far, "tiny", 0, "line"), "recipe"),
         (
             lambda: panel_on(built, "generate", "spectrum").open(far, "tiny", 0, "line"),
-            "No view of this page shows flows",
+            "kind",
         ),
     ]
-    for ask, words in cases:
-        with pytest.raises(UserError, match=words):
+    for ask, field in cases:
+        with refuses(field):
             ask()
 
 
@@ -175,22 +176,22 @@ def test_what_cannot_be_opened_is_a_sentence(library, built, panel, bar, tmp_pat
     classless = recipe_of(library, "tiny-classes", GenerateRequest((4,), 2))
     beyond = replace(classless, request=replace(classless.request, label=3))
     cases = [
-        (lambda: panel.open_text("  ", "tiny", 0), "Paste a recipe"),
-        (lambda: panel.open_text(None, "tiny", 0), "Paste a recipe"),
-        (lambda: panel.open_text("/etc/passwd", "tiny", 0), "cannot be used"),
-        (lambda: panel.open_file(None, "tiny", 0), "Choose a recipe"),
-        (lambda: panel.open_file(str(tmp_path / "large.json"), "tiny", 0), "at most 64 kB"),
-        (lambda: panel.open_file(str(tmp_path / "photo.png"), "tiny", 0), "damaged|no recipe"),
+        (lambda: panel.open_text("  ", "tiny", 0), "recipe"),
+        (lambda: panel.open_text(None, "tiny", 0), "recipe"),
+        (lambda: panel.open_text("/etc/passwd", "tiny", 0), "recipe"),
+        (lambda: panel.open_file(None, "tiny", 0), "recipe"),
+        (lambda: panel.open_file(str(tmp_path / "large.json"), "tiny", 0), "recipe"),
+        (lambda: panel.open_file(str(tmp_path / "photo.png"), "tiny", 0), "png"),
         (
             lambda: panel.open(replace(recipe, checksums={"tiny": "0" * 64}), "tiny", 0, "line"),
-            "weights are not here",
+            "weights",
         ),
         (lambda: panel.open(replace(recipe, teacher="0" * 64), "tiny", 0, "line"), "teacher"),
-        (lambda: panel.open(beyond, "tiny", 0, "line"), "class 3"),
-        (lambda: panel_on(built, "spectrum").open(recipe, "tiny", 0, "line"), "No view"),
+        (lambda: panel.open(beyond, "tiny", 0, "line"), "label"),
+        (lambda: panel_on(built, "spectrum").open(recipe, "tiny", 0, "line"), "kind"),
     ]
-    for ask, words in cases:
-        with pytest.raises(UserError, match=words):
+    for ask, field in cases:
+        with refuses(field):
             ask()
 
 
@@ -218,7 +219,7 @@ def test_an_example_is_opened_as_a_recipe_is(panel):
     (moves, request), words = out.pop("pending"), out.pop("example_words")
     assert out == {"due": 5} and moves == 5 and recipes.kind_of(request) == "flow_2d"
     assert "<b>Five calls in the plane.</b> The same noise" in words
-    with pytest.raises(UserError, match="shapes"):
+    with refuses("data"):
         panel.open_example(numbers["doubled"], "tiny", 4)
 
 

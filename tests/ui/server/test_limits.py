@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from analysis.core.errors import UserError
 from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
+from tests.refusals import refuses
 from tests.ui.server.test_queue import join
 from tests.ui.serving import open_view, page_of
 from tests.ui.test_browser import visit, wait_for
@@ -114,7 +115,7 @@ def stranger(models_folder):
 def test_doors_are_closed(stranger, models_folder):
     _, demo, library = stranger
     assert demo._queue.max_size == limits.QUEUE_SIZE and not demo.api_open
-    with pytest.raises(UserError, match="not taken here"):
+    with refuses("upload"):
         library.own.add(models_folder / "tiny.hkd.safetensors")
 
 

@@ -14,6 +14,7 @@ import pytest
 from analysis.core.errors import UserError
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.spectrum import MaskRequest, SurgeryRequest
+from tests.refusals import refuses
 from ui.components.html import png_base64
 from ui.server import runs
 from ui.server.runs import LongRun, Superseded, deadline
@@ -125,7 +126,7 @@ def test_linearity_shows_a_level_or_the_pictures(linear, library):
 
 
 def test_linearity_needs_a_teacher_and_can_be_stopped(linear):
-    with pytest.raises(UserError, match="teacher"):
+    with refuses("teacher"):
         linear.measure("tiny-classes", 1, NO_CLASS, 1, 4)
     with pytest.raises(Superseded):
         linear.measure("tiny", 77, NO_CLASS, 1, 4, stop)
@@ -207,7 +208,7 @@ def test_time_runs_out_with_a_sentence(monkeypatch):
     now[0] = 159.0
     watch(0.5, "x")
     now[0] = 161.0
-    with pytest.raises(UserError, match="60 s"):
+    with refuses("patience", "60 s"):
         watch(0.6, "x")
     assert told == [(0.5, "x")]
 

@@ -17,6 +17,7 @@ from analysis.flow.images import FlowPicturesRequest, ImageFlows, PictureSweepRe
 from analysis.recipes import recipe
 from analysis.studio import Studio
 from flow_core.samplers import METHODS
+from tests.refusals import refuses
 from tests.ui.serving import page_of
 from ui.components.players import SENT_FRAMES, Panel, images_value, shown_steps, tiled
 from ui.server.runs import Superseded, deadline
@@ -103,7 +104,7 @@ def test_a_number_of_pictures_is_checked_before_anything_is_made(tab):
 
 
 def test_distances_that_take_too_long_say_so(tab):
-    with pytest.raises(UserError, match="longer than"):
+    with refuses("patience"):
         tab.distances(deadline(-1), **controls(*START_SETTINGS, seed=55))
 
 
@@ -138,7 +139,7 @@ def test_sweep(tab, monkeypatch):
 
     with pytest.raises(Superseded):
         tab.sweep(superseded, **controls(*START_SETTINGS[:2], seed=9))
-    with pytest.raises(UserError, match="tick at least one"):
+    with refuses("settings"):
         tab.sweep(**hidden(controls(START_SETTINGS[0])))
 
 

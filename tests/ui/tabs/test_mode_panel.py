@@ -9,9 +9,9 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from analysis.core.errors import UserError
 from analysis.recipes import recipe as recipes
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest
+from tests.refusals import refuses
 from ui.components import html
 from ui.components.html import png_base64
 from ui.source import NO_CLASS
@@ -91,5 +91,5 @@ def test_a_recipe_fills_the_controls(panel):
         "low": 0.2, "high": 0.7, "small": 0, "middle": 1, "large": 2, "order": "abs", "levels": [1, 2],
         "ablation": "mean",
     }  # fmt: skip
-    with pytest.raises(UserError, match="page shows three"):
+    with refuses("edges"):
         panel.fill(MaskRequest(3, -1, (0.5,), (0, 1)))

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from analysis.core.errors import UserError
 from analysis.evaluate.hkd import leaving_out
 from analysis.evaluate.hkd.leaving_out import IDLE, STILL, LeftOut, measure_left_out
 from analysis.evaluate.tables.parts import Job
@@ -13,6 +12,7 @@ from analysis.workbench.workbench import Workbench
 from foundation.randomness import derived_seed, noise
 from koopman_core.edm import SIGMA_MAX
 from tests.analysis.conftest import random_pair
+from tests.refusals import refuses
 
 
 def distance(x, y):
@@ -81,5 +81,5 @@ def test_the_part_reports_intervals_and_fills_the_card(model, monkeypatch):
     assert outcome.card["idle"] == verdict.figures["idle"]
     assert outcome.card["still"].keys() == {r[0] for r in levels.rows}
     monkeypatch.setattr(leaving_out, "backbone", lambda _: None)
-    with pytest.raises(UserError, match="LPIPS"):
+    with refuses("lpips"):
         leaving_out.leaving_out(Job(Workbench(model), 3))

@@ -36,6 +36,7 @@ from foundation.data.datasets import open_dataset
 from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED
 from tests.analysis.conftest import random_pair
+from tests.refusals import refuses
 
 POOL = 150
 
@@ -279,7 +280,7 @@ def test_figures_are_those_of_the_pictures():
 
 
 def test_what_cannot_be_measured_is_told():
-    with pytest.raises(UserError, match="shapes"):
+    with refuses("data"):
         measure_memory(Workbench(bench_of().model, None, "shapes"), 12)
     with pytest.raises(UserError, match="training pictures"):
         measure_memory(bench_of(pictures=3), 12)
@@ -287,7 +288,7 @@ def test_what_cannot_be_measured_is_told():
         measure_memory(bench_of(), 11)
     bench = bench_of()
     bench.model.card = {"data": {"spec": "folder"}}
-    with pytest.raises(UserError, match="data set"):
+    with refuses("data"):
         measure_memory(bench, 12)
 
 
