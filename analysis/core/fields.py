@@ -253,14 +253,14 @@ def _number(kind: Any, low: float, high: float, what: str) -> TypeAdapter:
     return TypeAdapter(Annotated[kind, Field(ge=low, le=high, title=what)], config=_STRICT)
 
 
-def whole(value: Any, low: int, high: int, what: str) -> int:
-    """A whole number in [low, high], or a UserError naming `what`."""
-    return _checked(_number(int, low, high, what), value, "")
+def whole(value: Any, low: int, high: int, what: str, field: str = "") -> int:
+    """A whole number in [low, high], or a UserError of `field` naming `what`."""
+    return _checked(_number(int, low, high, what), value, field)
 
 
-def real(value: Any, low: float, high: float, what: str) -> float:
-    """A finite number in [low, high], or a UserError naming `what`."""
-    return _checked(_number(float, low, high, what), value, "")
+def real(value: Any, low: float, high: float, what: str, field: str = "") -> float:
+    """A finite number in [low, high], or a UserError of `field` naming `what`."""
+    return _checked(_number(float, low, high, what), value, field)
 
 
 def check_noise(sampler: str, gamma1: float) -> None:

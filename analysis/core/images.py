@@ -67,7 +67,7 @@ def checked_image(value: Any, what: str = "The picture") -> np.ndarray:
     """A read-only copy of an uint8 (H, W, 3) picture, or a UserError naming `what`."""
     good = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 3 and value.shape[2] == 3
     if not good or not all(MIN_SIDE <= n <= MAX_SIDE for n in value.shape[:2]):
-        raise UserError(f"{what} must be 8-bit RGB of the model's size: upload it as PNG, JPEG or WebP.")
+        raise UserError(f"{what} must be 8-bit RGB of the model's size: upload it as PNG, JPEG or WebP.", "picture")
     return _read_only(value)
 
 
@@ -78,7 +78,9 @@ def checked_mask(value: Any, what: str = "The mask") -> np.ndarray:
         value: bool, float in [0, 1] or uint8 (0 to 255, or 0 and 1).
         what: what to call it.
     """
-    cure = UserError(f"{what} must be a grid of numbers from 0 to 1 as high and wide as the picture: paint it again.")
+    cure = UserError(
+        f"{what} must be a grid of numbers from 0 to 1 as high and wide as the picture: paint it again.", "mask"
+    )
     if not isinstance(value, np.ndarray) or value.ndim != 2 or not all(1 <= n <= MAX_SIDE for n in value.shape):
         raise cure
     if value.dtype == np.bool_:

@@ -191,7 +191,7 @@ def outline(bench: Workbench, request: TrajectoryRequest, level: int | None, rep
         return Reply("Wait until the trajectory is shown, then move its slider.")
     result = bench.trajectory(request, report)
     n = len(result.sigma)
-    level = whole(level, 0, n - 1, "The level of the trajectory")
+    level = whole(level, 0, n - 1, "The level of the trajectory", "level")
     if level == n - 1:
         return Reply("The slider stands at the picture itself: drag it towards the noise first.")
     seen = clarity(result.koopman)
@@ -253,7 +253,7 @@ def growing_mode(entry: SpectrumEntryResult, index: int | None) -> Reply:
     """
     if index is None:
         return Reply("Choose one point of the plane first.")
-    index = whole(index, 0, entry.alpha.size - 1, "The mode")
+    index = whole(index, 0, entry.alpha.size - 1, "The mode", "mode")
     if float(np.ptp(entry.alpha)) == 0:
         return Reply(f"All modes of {entry.name} have one α: none grows most. Take another level.")
     alpha, beta = float(entry.alpha.flat[index]), float(entry.beta.flat[index])
@@ -344,7 +344,7 @@ def nearest_flow(
     """
     if chosen is None:
         return Reply("Choose one of them first.")
-    chosen = whole(chosen, 0, len(settings) - 1, "The choice")
+    chosen = whole(chosen, 0, len(settings) - 1, "The choice", "choice")
     calls = settings[0].nfe
     result = bench.sweep(SweepRequest(tuple(settings), (calls,), (), FLOW_SEEDS), report)
     runs = result.by_nfe[:, 0]  # (settings, seeds)

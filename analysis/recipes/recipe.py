@@ -180,7 +180,7 @@ def recipe_of(request: Request, checksums: Mapping[str, str], teacher: str | Non
     """
     kind = kind_of(request)
     if kind is None:
-        raise UserError("There is no recipe for this kind of result yet: save its picture instead.", "result")
+        raise UserError("There is no recipe for this kind of result yet: save its picture instead.", "kind")
     odd = next((name for name in checksums if not re.fullmatch(NAME, name)), None)
     if odd is not None:
         raise UserError("A recipe names weights by letters, digits, points and dashes: rename the file of this net.")
@@ -199,7 +199,7 @@ def describe(request: Request, workbench: Workbench) -> Recipe:
         UserError: no recipe for this kind of request, or its pictures are too large for one.
     """
     if kind_of(request) not in MODEL_KINDS:
-        raise UserError("There is no recipe for this kind of result yet: save its picture instead.", "result")
+        raise UserError("There is no recipe for this kind of result yet: save its picture instead.", "kind")
     name = re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model"
     by_ode = isinstance(request, EditRequest) and request.encoding in ("ode", "inversion")
     follows = by_ode or isinstance(request, TrajectoryRequest)

@@ -76,8 +76,8 @@ def question(kind: str, cell: Cell) -> GenerateRequest | MaskRequest | EditReque
         )  # fmt: skip
     if kind == "teacher":
         return TrajectoryRequest(cell.seed, cell.label, cell.steps)
-    whole(cell.noise, 0, MAX_SEED, "The noise seed")
-    whole(cell.steps, 1, MAX_GRID_STEPS, "The number of steps")
+    whole(cell.noise, 0, MAX_SEED, "The noise seed", "noise")
+    whole(cell.steps, 1, MAX_GRID_STEPS, "The number of steps", "steps")
     return GenerateRequest((cell.seed,), cell.label)
 
 

@@ -63,7 +63,7 @@ def _models(call: Call) -> list[dict[str, Any]]:
 
 def _spectrum(call: Call) -> dict[str, Any]:
     result = call.bench.spectrum()
-    entry = result.entries[whole(call.more["level"], 0, len(result.entries) - 1, "The level")]
+    entry = result.entries[whole(call.more["level"], 0, len(result.entries) - 1, "The level", "level")]
     levels = [
         {"name": e.name, "shape": e.shape, "alpha_mean": float(e.alpha.mean()), "alpha_std": float(e.alpha.std())}
         for e in result.entries
@@ -136,8 +136,11 @@ def _dynamics(call: Call) -> dict[str, Any]:
         data = base64.b64decode(more["npz"], validate=True)
     except ValueError:
         raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz") from None
-    rank, draws = whole(more["rank"], 1, 64, "The rank"), whole(more["draws"], 10, 1000, "The number of resamples")
-    share = real(more["held_out"], 0, 0.9, "The share held out")
+    rank, draws = (
+        whole(more["rank"], 1, 64, "The rank", "rank"),
+        whole(more["draws"], 10, 1000, "The number of resamples", "draws"),
+    )
+    share = real(more["held_out"], 0, 0.9, "The share held out", "held_out")
     return result_json(study(open_states(data, MAX_UNPACKED), rank, share, draws, progress=call.watch))
 
 

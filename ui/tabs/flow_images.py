@@ -249,7 +249,7 @@ class FlowImages:
             **settings: the fields of each, with its letter.
         """
         requests: list[FlowPicturesRequest | str | None] = []
-        whole(pictures, 1, MAX_IMAGES, "The number of pictures")
+        whole(pictures, 1, MAX_IMAGES, "The number of pictures", "pictures")
         first = min(seed, MAX_SEED + 1 - MAX_IMAGES)
         shared = {
             "data": data, "label": self.label(data, label), "grid": grid,

@@ -267,7 +267,7 @@ class TimeSeries:
             UserError: no such world, or not so far.
         """
         at = self.series.open(model)
-        whole(horizon, 0, at.bound, "The horizon")
+        whole(horizon, 0, at.bound, "The horizon", "horizon")
         info = f"frames of {time_span(at.world.dt, at.world.time_unit)} each, 1 to {at.bound}"
         return gr.update(maximum=at.bound, value=horizon or at.usual, info=info)
 

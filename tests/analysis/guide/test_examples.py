@@ -36,5 +36,5 @@ def test_a_model_that_is_not_here_is_a_sentence(models):
     other = next(e for e in EXAMPLES if e.model)
     library = ModelLibrary(models)
     library._names = ["many"]
-    with refuses("data"):
+    with refuses("model"):
         recipe_of(other, Studio(library=library))

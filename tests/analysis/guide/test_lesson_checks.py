@@ -209,7 +209,7 @@ def test_the_flow_that_comes_nearest():
     assert nearest_flow(gone, settings, names, 0).right is False
     assert nearest_flow(sweep([[np.nan] * 3] * 2), settings, names, 0).right is None
     assert nearest_flow(clear, settings, names, None).right is None
-    with refuses("net"):
+    with refuses("choice"):
         nearest_flow(clear, settings, names, 2)
 
 

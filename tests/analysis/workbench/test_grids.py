@@ -112,7 +112,7 @@ def test_a_cell_that_cannot_be_made_says_why_and_the_rest_goes_on(library):
         (("edit", Cell("m", mixed=()), "seed", (1, 2)), "bands"),
         (("edit", Cell("m", region="painted"), "seed", (1, 2)), "region"),
         (("edit", Cell("m", region=["x"]), "seed", (1, 2)), "region"),
-        (("colorize", Cell("m", noise=-1), "seed", (1, 2)), "noise_seed"),
+        (("colorize", Cell("m", noise=-1), "seed", (1, 2)), "noise"),
         (("bands", Cell("m", seed=None), "large", (1.0,)), "seed"),
     ],
 )

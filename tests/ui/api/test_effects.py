@@ -112,7 +112,7 @@ def test_surgery(client, library):
 def test_work_is_bounded(endpoints, library):
     with refuses("limit", "32"):
         endpoints.cumulative_effect("tiny", list(range(8)), decoded_times=5)
-    with refuses("seed", "96"):
+    with refuses("limit", "96"):
         endpoints.linearity("tiny", list(range(9)), steps=11)
     with refuses("limit", "128"):
         endpoints.attribution("tiny", pairs=200)

@@ -219,7 +219,7 @@ def test_an_example_is_opened_as_a_recipe_is(panel):
     (moves, request), words = out.pop("pending"), out.pop("example_words")
     assert out == {"due": 5} and moves == 5 and recipes.kind_of(request) == "flow_2d"
     assert "<b>Five calls in the plane.</b> The same noise" in words
-    with refuses("data"):
+    with refuses("model"):
         panel.open_example(numbers["doubled"], "tiny", 4)
 
 
