@@ -53,7 +53,7 @@ def ship_flow(flow: Path, folder: Path) -> list[Path]:
     """One flow of points or pictures into `folder`; returns the file written."""
     model = flow_core.load(flow)
     _refuse_large(flow)
-    path = folder / f"{model.card['name']}{flow_model.SUFFIX}"
+    path = folder / f"{model.card['name']}{flow_model.FLOW_SUFFIX}"
     _copy(flow, path, model.card)
     return [path]
 
@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--teacher-note", default="", help="for its card: what the recipe alone does not tell")
     args = parser.parse_args(argv)
     try:
-        is_flow = checkpoints.peek(args.run).kind == flow_model.KIND
+        is_flow = checkpoints.peek(args.run).kind == flow_model.FLOW_KIND
         if is_flow == bool(args.teacher):
             raise ValueError("a flow stands alone; a student needs its teacher's file as the second argument.")
         note = args.teacher_note

@@ -24,7 +24,7 @@ from foundation.randomness import FIRST_SEED
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 from koopman_core.operator import sigma_of_tau
 
-BATCH = 32
+DIRECTION_BATCH = 32
 PROBES = 24  # random pictures of a sketch
 SEPARATED = 0.03  # of groups: modes below this share of the strongest mode's effect are left alone
 LLOYD = 50  # rounds of clustering
@@ -128,8 +128,8 @@ def factor_direction(
     sigma = float(sigma_of_tau(tau, model.koopman.warp))
     total: list[Tensor] = []
     rows = np.concatenate([low, high])
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
+    for start in range(0, len(rows), DIRECTION_BATCH):
+        part = rows[start : start + DIRECTION_BATCH]
         x = draw(data, records[part], model.config.resolution)
         x = x + sigma * noise([(seed + int(i)) % 2**32 for i in part], x.shape[1:])
         sign = torch.where(torch.arange(start, start + len(part)) < len(low), -1 / len(low), 1 / len(high)).double()

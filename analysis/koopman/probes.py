@@ -25,7 +25,7 @@ from foundation.metrics.statistics import CONFIDENCE, bootstrap, resampled_means
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 
-BATCH = 32
+PROBE_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -265,8 +265,8 @@ def attribution(
     changes = torch.zeros(len(rows), pairs, 2 + len(edges) + len(entries), dtype=torch.float64)
     for f, row in enumerate(rows):
         both = scenes.scene_pairs(row, pairs, seed, data)
-        for low in range(0, pairs, BATCH):
-            part = slice(low, min(low + BATCH, pairs))
+        for low in range(0, pairs, PROBE_BATCH):
+            part = slice(low, min(low + PROBE_BATCH, pairs))
             before, after = (draw(records[part], side) for records in both)
             level = sigma * noise(range(seed + low, seed + part.stop), before.shape[1:])
             z = encode(torch.cat([before + level, after + level]), sigma)

@@ -19,7 +19,7 @@ def rows_of(data: str) -> tuple[str, ...]:
     return (*DRAWN[data].FACTOR_GROUPS, EVERYTHING)
 
 
-ROWS = tuple(dict.fromkeys((*(row for data in DRAWN for row in rows_of(data)[:-1]), EVERYTHING)))  # of any data
+FACTOR_ROWS = tuple(dict.fromkeys((*(row for data in DRAWN for row in rows_of(data)[:-1]), EVERYTHING)))  # of any data
 
 
 def drawn_data(card: dict) -> str | None:

@@ -35,7 +35,7 @@ from analysis.core.fields import (
 from analysis.core.images import as_pictures
 from analysis.koopman import editing, restoration
 from analysis.koopman.editing import ENCODINGS, REGIONS, EditNumbers
-from analysis.koopman.restoration import MAX_STEPS, HoleNumbers
+from analysis.koopman.restoration import MAX_RESTORATION_STEPS, HoleNumbers
 from analysis.workbench.session import Session
 from foundation import noise
 from foundation.procedural import shapes
@@ -53,7 +53,7 @@ def _end(sigma: float) -> float:
 
 
 ImageProgress = Callable[[float, np.ndarray], None]  # share done, and the picture so far
-Steps = Annotated[int, Field(ge=1, le=MAX_STEPS, title="The number of steps")]
+Steps = Annotated[int, Field(ge=1, le=MAX_RESTORATION_STEPS, title="The number of steps")]
 End = Annotated[float, AfterValidator(_end), Field(title="The last noise level")]
 _AS_PUBLISHED: dict[str, Any] = {"end": 0.0, "skip": False}
 

@@ -15,7 +15,7 @@ from analysis.core.fields import THIRDS, Choice, Edges, Label, Order, Request, S
 from analysis.core.progress import Progress, part
 from analysis.koopman import effects, probes
 from analysis.koopman import linearity as linear
-from analysis.koopman.scenes import ROWS, drawn_data, rows_of
+from analysis.koopman.scenes import FACTOR_ROWS, drawn_data, rows_of
 from analysis.workbench.session import Session
 from analysis.workbench.spectrum import ZERO_BEFORE, Ablation
 from foundation import noise
@@ -28,7 +28,7 @@ Draws = Annotated[int, Field(ge=100, le=10_000, title="The number of resamples")
 
 def _factors(rows: tuple[str, ...]) -> tuple[str, ...]:
     """In their usual order."""
-    return tuple(r for r in ROWS if r in rows)
+    return tuple(r for r in FACTOR_ROWS if r in rows)
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class AttributionRequest(Request):
     edges: Edges = THIRDS
     order: Order = "alpha"
     rows: Annotated[
-        tuple[Annotated[str, Choice(ROWS)], ...],
-        Field(max_length=len(ROWS), title="The factors"),
+        tuple[Annotated[str, Choice(FACTOR_ROWS)], ...],
+        Field(max_length=len(FACTOR_ROWS), title="The factors"),
         AfterValidator(_factors),
     ] = ()
     seed: Seed = FIRST_SEED  # scenes that no training run has seen
@@ -202,7 +202,9 @@ def linearity(session: Session, request: LinearityRequest, progress: Progress = 
     """How linear is the learned space along the teacher's trajectories? (inferred; `koopman.linearity`)."""
     label, teacher = session.label(request.label), session.teacher
     if teacher is None:
-        raise UserError("The linearity check follows the teacher's trajectories: load the model's teacher first.")
+        raise UserError(
+            "The linearity check follows the teacher's trajectories: load the model's teacher first.", "teacher"
+        )
     return session.kept(request, lambda: _linearity(session, teacher, request, label, progress))
 
 
@@ -266,7 +268,7 @@ def attribution(session: Session, request: AttributionRequest, progress: Progres
     The scenes are those that the model was trained on; models of other pictures are measured with shapes.
     """
     if session.model.config.channels != 3:
-        raise UserError("The procedural scenes have three colour channels: choose a model of colour pictures.")
+        raise UserError("The procedural scenes have three colour channels: choose a model of colour pictures.", "model")
     _own_rows(session, request)
     return session.kept(request, lambda: _attribution(session, request, progress))
 

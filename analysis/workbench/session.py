@@ -64,7 +64,9 @@ class Session:
         folder: Path | None = None,
     ):
         if teacher is not None and teacher.config.resolution != model.config.resolution:
-            raise UserError("This teacher makes pictures of another size than the model: choose its own teacher.")
+            raise UserError(
+                "This teacher makes pictures of another size than the model: choose its own teacher.", "teacher"
+            )
         self.model, self.teacher, self.name = model.eval(), teacher.eval() if teacher else None, name
         self.folder = folder
         self.entries = spectrum.RankedSpectrum(model.spectrum())

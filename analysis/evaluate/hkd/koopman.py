@@ -30,6 +30,7 @@ from analysis.evaluate.tables.markdown import (
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman.editing import MEASURES
 from analysis.koopman.effects import acting
+from analysis.koopman.linearity import OPERATORS
 from analysis.koopman.scenes import EVERYTHING, drawn_data
 from analysis.koopman.spectrum import BANDS, ORDER_WORDS, ORDERS
 from analysis.workbench.findings import attribution_verdict, joined, linearity_verdict, readings
@@ -171,7 +172,6 @@ def editing_verdict(found: Mapping[str, EditComparison], traded: Mapping[str, Tr
     )  # fmt: skip
 
 
-OPERATORS = ("learned", "identity", "fitted")
 LEADING = 3  # DMD modes a level
 
 

@@ -96,7 +96,7 @@ def test_unknown_rows_are_refused():
 def test_the_data_of_a_model_stand_in_its_card():
     assert scenes.drawn_data({"data": {"spec": "portraits"}}) == "portraits"
     assert {scenes.drawn_data(card) for card in ({}, {"data": 1}, {"data": {"spec": "cifar10"}})} == {None}
-    assert scenes.ROWS[-1] == scenes.EVERYTHING and set(scenes.rows_of("portraits")) < set(scenes.ROWS)
+    assert scenes.FACTOR_ROWS[-1] == scenes.EVERYTHING and set(scenes.rows_of("portraits")) < set(scenes.FACTOR_ROWS)
 
 
 GROUPS = tuple(shapes.FACTOR_GROUPS)

@@ -150,7 +150,7 @@ def test_a_mean_is_made_once_a_class_and_not_under_the_lock(monkeypatch):
 
 
 def test_a_mean_that_ran_out_of_time_goes_on(monkeypatch):
-    monkeypatch.setattr(ablations, "BATCH", 256)
+    monkeypatch.setattr(ablations, "ABLATION_BATCH", 256)
     bench, shares = Workbench(random_pair()[0]), []
 
     def impatient(share, _):

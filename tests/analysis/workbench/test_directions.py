@@ -21,8 +21,8 @@ from tests.analysis.conftest import random_pair
 @pytest.fixture(scope="module", autouse=True)
 def few():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answers, "NOISES", 6)
-        patch.setattr(answers, "SCENES", 24)
+        patch.setattr(answers, "STD_NOISES", 6)
+        patch.setattr(answers, "MEAN_SCENES", 24)
         yield
 
 
