@@ -132,7 +132,7 @@ def test_a_section_of_the_page(folder, few, tmp_path, monkeypatch, capsys):
 def test_what_cannot_be_measured_is_told_first(folder, tmp_path):
     bench, flow = nets(folder, "shapes")
     bench.teacher = None
-    with refuses("data"):
+    with refuses("teacher"):
         cost.methods(bench, flow)
     page = tmp_path / "results.md"
     page.write_text("# By hand\n")

@@ -140,7 +140,7 @@ def test_only_the_picture_complains_about_a_seed(library, seed):
     assert tab.watched_trajectory(request, None, model="tiny", seed=seed, label=NO_CLASS, steps=8) == gr.skip()
     assert spectrum_tab(library).masked("tiny", seed, NO_CLASS, **BANDS) == gr.skip()
     if seed is not None:
-        with refuses("seed"):
+        with refuses("seeds"):
             tab.picture("tiny", seed, NO_CLASS)
 
 

@@ -303,7 +303,7 @@ class FlowLab:
                 left_out.append(setting_name(request))
                 sentences.append(str(e))
         if not good:
-            raise UserError(sentences[0])
+            raise UserError(sentences[0], "net")
         return good, left_out
 
     def take_nets(self, own: tuple, opened: tuple) -> dict:

@@ -280,7 +280,7 @@ def test_figures_are_those_of_the_pictures():
 
 
 def test_what_cannot_be_measured_is_told():
-    with refuses("data"):
+    with refuses("teacher"):
         measure_memory(Workbench(bench_of().model, None, "shapes"), 12)
     with pytest.raises(UserError, match="training pictures"):
         measure_memory(bench_of(pictures=3), 12)
