@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ def as_python(recipe: Recipe) -> str:
     """
     if recipe.of_flows:
         return ""
-    name, request = recipe.model, recipe.request
+    name: str = recipe.model
+    request: Any = recipe.request
     head = "from analysis.studio import Studio\n"
     bench = f'\nbench = Studio().library.get("{name}")\n'
     asked = {f.name: getattr(request, f.name) for f in fields(request) if not _usual(request, f)}
@@ -29,6 +31,6 @@ def as_python(recipe: Recipe) -> str:
     return f"{imports}{bench}result = bench.{recipe.kind}({kind.__name__}({told}))\n"
 
 
-def _usual(request, field) -> bool:
+def _usual(request: Any, field: Field) -> bool:
     value = getattr(request, field.name)
     return field.default is not MISSING and not isinstance(value, np.ndarray) and value == field.default
