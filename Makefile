@@ -12,7 +12,7 @@ LOCKED ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WANTED = $(if $(LOCKED),--require-hashes -r $(1).lock,-r $(1).txt)
 
-.PHONY: app test slow lint lock outdated
+.PHONY: app test slow hostile lint lock outdated
 .DELETE_ON_ERROR:
 
 app: $(VENV)/app.stamp
@@ -23,6 +23,10 @@ test: $(VENV)/dev.stamp
 
 slow: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow $(ARGS)
+
+# What strangers may send, KOOPMAN_HOSTILE times as many cases of each kind as the tests ask for.
+hostile: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/hostile $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

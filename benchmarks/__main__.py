@@ -8,7 +8,7 @@ import sys
 
 from analysis.core.errors import UserError
 
-NAMES = ("cost", "evolve", "slider", "training", "flow", "features", "startup", "soak", "flood", "trips", "page")
+BENCHMARKS = ("cost", "evolve", "slider", "training", "flow", "features", "startup", "soak", "flood", "trips", "page")
 ON_GPU = ("training",)  # those that can be asked for a GPU
 WRITTEN = ("cost",)  # those with a section on the page of results
 
@@ -16,15 +16,17 @@ WRITTEN = ("cost",)  # those with a section on the page of results
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; all when none is given")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)}; all when none is given"
+    )
     parser.add_argument("--write", action="store_true", help=f"put {', '.join(WRITTEN)} on the page of results too")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=f"of {', '.join(ON_GPU)}")
     args = parser.parse_args(argv)
-    unknown = [n for n in args.names if n not in NAMES]
+    unknown = [n for n in args.names if n not in BENCHMARKS]
     if unknown:
-        print(f"benchmarks: there is no {unknown[0]!r}: choose any of {', '.join(NAMES)}.", file=sys.stderr)
+        print(f"benchmarks: there is no {unknown[0]!r}: choose any of {', '.join(BENCHMARKS)}.", file=sys.stderr)
         return 2
-    names = args.names or NAMES
+    names = args.names or BENCHMARKS
     if args.write and not set(names) & set(WRITTEN):
         print(f"benchmarks: only {', '.join(WRITTEN)} can be written to the page: leave --write out.", file=sys.stderr)
         return 2

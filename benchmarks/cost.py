@@ -37,14 +37,14 @@ from koopman_core.model import MODELS_DIR
 from koopman_core.trajectories import label_of
 
 MODELS = ("shapes", "cifar10")
-BATCHES = (1, 16)
-STEPS = (18, 10, 8)  # levels of the Karras grid; n of them cost 2 n - 1 calls
-NFES = (2, 3, 5, 10, 20)
-HELD_OUT = 64
-ROUNDS, WARMUP, AT_LEAST = 7, 1, 0.2
+COST_BATCHES = (1, 16)
+GRID_STEPS = (18, 10, 8)  # levels of the Karras grid; n of them cost 2 n - 1 calls
+FLOW_NFES = (2, 3, 5, 10, 20)
+HELD_OUT_PICTURES = 64
+COST_ROUNDS, WARMUP, AT_LEAST = 7, 1, 0.2
 HKD = "HKD, one step"
-REFERENCE, ANOTHER_MAP = "the reference", "another map"
-COMMAND = "python -m benchmarks cost"
+REFERENCE_ROW, ANOTHER_MAP = "the reference", "another map"
+COST_COMMAND = "python -m benchmarks cost"
 SECTION = ("cost", "latency")
 
 Draw = Callable[[Tensor, Tensor | None], Tensor]  # standard normal noise (B, C, H, W), classes (B,) -> pictures
@@ -103,11 +103,11 @@ def methods(bench: Workbench, flow: FlowModel) -> dict[str, Method]:
     """
     model, teacher = bench.model, bench.teacher
     if teacher is None:
-        raise UserError(f"The teacher of {bench.name} is not beside it: put its .teacher.safetensors there.")
-    says = dict.fromkeys(STEPS, "") | {STEPS[0]: REFERENCE}
+        raise UserError(f"The teacher of {bench.name} is not beside it: put its .teacher.safetensors there.", "teacher")
+    says = dict.fromkeys(GRID_STEPS, "") | {GRID_STEPS[0]: REFERENCE_ROW}
     table = {f"teacher, Heun, {n} steps": Method(_teacher(teacher, n), teacher.net, words) for n, words in says.items()}
     table[HKD] = Method(model.one_step, model.net)
-    for asked in (FlowPicturesRequest(nfe=n) for n in NFES):
+    for asked in (FlowPicturesRequest(nfe=n) for n in FLOW_NFES):
         name = f"IDFF, {asked.sampler}, {asked.nfe} calls"
         table[name] = Method(_flow(flow, asked), flow.net.unet, ANOTHER_MAP)
     return table
@@ -139,7 +139,7 @@ def distances(
     close = [name for name, m in table.items() if not m.says]
     if perceptual is None:
         return {name: m.says or NOT_DEFINED for name, m in table.items()}
-    best = next(m for m in table.values() if m.says == REFERENCE)
+    best = next(m for m in table.values() if m.says == REFERENCE_ROW)
     found: dict[str, list[Tensor]] = {name: [] for name in close}
     for batch in batches(seeds):
         start = _start(bench, batch)
@@ -156,9 +156,9 @@ def measure(
     flow: FlowModel,
     perceptual: PerceptualDistance | None,
     *,
-    rounds: int = ROUNDS,
+    rounds: int = COST_ROUNDS,
     at_least: float = AT_LEAST,
-    seeds: int = HELD_OUT,
+    seeds: int = HELD_OUT_PICTURES,
 ) -> list[Line]:
     """Every method of one model.
 
@@ -175,7 +175,7 @@ def measure(
     start = _start(bench, one)
     calls = {name: network_calls(m.net, lambda m=m: m.draw(*start)) for name, m in table.items()}
     spent = {}
-    for batch in BATCHES:
+    for batch in COST_BATCHES:
         start = _start(bench, range(FIRST_SEED, FIRST_SEED + batch))
         timed = {name: (lambda m=m, start=start: m.draw(*start)) for name, m in table.items()}
         spent[batch] = timed_rounds(timed, rounds, WARMUP, at_least)
@@ -192,11 +192,11 @@ def measure(
 def table_of(lines: list[Line]) -> Table:
     """The Markdown table."""
     head = ["model", "method", "network calls", "LPIPS to the teacher's best"]
-    head += [f"{what}, batch {b}" for b in BATCHES for what in (f"times {HKD}", "ms a picture")]
+    head += [f"{what}, batch {b}" for b in COST_BATCHES for what in (f"times {HKD}", "ms a picture")]
     rows = []
     for line in lines:
         cells = [line.model, line.name, Cell("{}", line.calls), line.distance]
-        for b in BATCHES:
+        for b in COST_BATCHES:
             r = line.ratios[b]
             cells += [
                 "1" if line.name == HKD else interval(Interval(r.median, r.low, r.high), ".2f"),
@@ -216,9 +216,9 @@ def run(
     *,
     folder: Path = MODELS_DIR,
     page: Path = result_pages.RESULTS,
-    rounds: int = ROUNDS,
+    rounds: int = COST_ROUNDS,
     at_least: float = AT_LEAST,
-    seeds: int = HELD_OUT,
+    seeds: int = HELD_OUT_PICTURES,
 ) -> None:
     """All models; one section of the page of results, printed, and put there with `write`.
 
@@ -253,4 +253,4 @@ def run(
         f"Nets of {'; '.join(_sizes(*pair) for pair in pairs)}.",
         table_of(lines),
     )
-    result_pages.publish(result_pages.Section(*SECTION, COMMAND, blocks), page if write else None)
+    result_pages.publish(result_pages.Section(*SECTION, COST_COMMAND, blocks), page if write else None)

@@ -10,13 +10,13 @@ from torch import Tensor
 from benchmarks.timing import print_table, ratio, timed_rounds
 from foundation import noise
 from foundation.files.locations import DataError
-from foundation.metrics.inception import BATCH, SIDE, checked_path, compiled
+from foundation.metrics.inception import CPU_BATCH, INCEPTION_SIDE, checked_path, compiled
 from foundation.networks.compiler import can_compile
 
-ROUNDS = 5
+FEATURE_ROUNDS = 5
 
 
-def alternatives(batch: int = BATCH) -> dict[str, Callable[[Tensor], Tensor]]:
+def alternatives(batch: int = CPU_BATCH) -> dict[str, Callable[[Tensor], Tensor]]:
     """The network in each form, as functions of (batch, 3, 299, 299).
 
     Raises:
@@ -32,14 +32,14 @@ def alternatives(batch: int = BATCH) -> dict[str, Callable[[Tensor], Tensor]]:
     return found | ({"compiled": fast} if fast else {})
 
 
-def run(rounds: int = ROUNDS) -> None:
+def run(rounds: int = FEATURE_ROUNDS) -> None:
     """Measure and print."""
     try:
         forms = alternatives()
     except DataError as e:
         print(f"features: {e}")
         return
-    x = noise(range(BATCH), (3, SIDE, SIDE)).clamp(-1, 1)
+    x = noise(range(CPU_BATCH), (3, INCEPTION_SIDE, INCEPTION_SIDE)).clamp(-1, 1)
     base, *_ = forms
     with torch.inference_mode():
         wanted = forms[base](x)
@@ -49,4 +49,4 @@ def run(rounds: int = ROUNDS) -> None:
     for name in forms:
         r = ratio(seconds[base], seconds[name])
         rows.append([name, f"{r.median:.2f} ({r.low:.2f} to {r.high:.2f})", f"{apart[name]:.1e}"])
-    print_table(f"Inception features, batch {BATCH}", ["form", "times as fast", "largest difference"], rows)
+    print_table(f"Inception features, batch {CPU_BATCH}", ["form", "times as fast", "largest difference"], rows)

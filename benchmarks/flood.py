@@ -22,7 +22,7 @@ from benchmarks.serving import load, resident, served
 from benchmarks.soak import Question, questions, same
 from benchmarks.timing import print_table
 
-BUSY, SECONDS, EVERY = 62, 120.0, 3.0
+BUSY, FLOODED, PAUSE = 62, 120.0, 3.0
 REFUSED = ("waiting already", "Queue is full", "were not read")
 
 
@@ -47,7 +47,7 @@ class Flood:
     memory: list[float] = field(default_factory=list)
 
 
-def flood(url: str, model: str, weigh, busy: int = BUSY, seconds: float = SECONDS, every: float = EVERY) -> Flood:
+def flood(url: str, model: str, weigh, busy: int = BUSY, seconds: float = FLOODED, every: float = PAUSE) -> Flood:
     """Ask from many threads for so many seconds.
 
     Args:
@@ -121,7 +121,7 @@ def flood(url: str, model: str, weigh, busy: int = BUSY, seconds: float = SECOND
     return found
 
 
-COLUMNS = ["visitors", "answers", "wrong", "errors", "refused", "posts of the one that floods", "let in",
+FLOOD_COLUMNS = ["visitors", "answers", "wrong", "errors", "refused", "posts of the one that floods", "let in",
            "others p50, s", "p95, s", "quiet p50, s", "p95, s ", "MiB at first", "at most"]  # fmt: skip
 
 
@@ -143,6 +143,6 @@ def run() -> None:
         found = flood(app.url, library.default, lambda: resident(app.pid))
     bench = library.get(library.default)
     wrong = sum(not same(picture, question.directly(bench)) for question, picture in found.answers)
-    print_table(f"A flood, {library.default}; {before}", COLUMNS, [row(found, wrong, BUSY)])
+    print_table(f"A flood, {library.default}; {before}", FLOOD_COLUMNS, [row(found, wrong, BUSY)])
     for text in dict.fromkeys(found.errors):
         print(f"error: {text}")

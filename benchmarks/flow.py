@@ -19,16 +19,16 @@ from torch import Tensor
 from analysis.evaluate.flow.momentum import choose
 from benchmarks.flow_methods import (
     BASELINE,
-    GAMMAS,
     GRADED,
     GRID,
-    HIGHER_GAMMAS,
     IDFF_PATH,
+    SEARCHED_GAMMAS,
+    SEARCHED_HIGHER,
     SOLVERS_AND_GRIDS,
     Row,
     rows,
 )
-from benchmarks.flow_nets import NETS, PEER, Plan, peer_matcher, trained
+from benchmarks.flow_nets import PEER_FLOW, TRAINED_NETS, Plan, peer_matcher, trained
 from benchmarks.timing import print_table
 from flow_core.densities.distances import MMD, Blur, blur
 from flow_core.densities.toys import toy
@@ -38,7 +38,7 @@ from foundation.metrics.statistics import ratio_interval
 from foundation.randomness import derived_seed
 
 FOLDER = Path("runs/benchmark_flow")
-GOAL = 0.4
+ERROR_GOAL = 0.4
 
 
 def _seeds(part: int, seed: int, n: int) -> range:
@@ -95,7 +95,7 @@ class Validation:
         if not row.order:
             return ()
         score = lambda chosen: self.score(row, nfe, chosen)  # noqa: E731
-        return choose(score, range(1, row.order + 1), row.grid or GAMMAS, HIGHER_GAMMAS)[-1]
+        return choose(score, range(1, row.order + 1), row.grid or SEARCHED_GAMMAS, SEARCHED_HIGHER)[-1]
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def measure(plan: Plan, folder: Path = FOLDER, report: Callable[[str], None] = p
     for name in plan.densities:
         density = toy(name)
         nets: dict[str, list[Predict]] = {"oracle": [density.density.oracle(IDFF_PATH)] * plan.seeds}
-        for net in (*NETS, *([PEER] if peer else [])):
+        for net in (*TRAINED_NETS, *([PEER_FLOW] if peer else [])):
             nets[net] = [trained(net, density, seed, plan, folder) for seed in range(plan.seeds)]
             report(f"{name}: {net} trained ({plan.seeds} seeds of {plan.steps:,} steps)")
         # data seeds: 10_000 + validation, 20_000 + test, 30_000 + the data that stand for a perfect sampler
@@ -212,8 +212,8 @@ def show(measured: list[Measured], plan: Plan) -> None:
         print(f"{density}: best solver and grid at NFE {plan.target} by the validation: {best.name}")
         for other in (BASELINE, GRADED):
             print(f"{density}: its MMD^2 over that of {other}: {_ratio(best, at[other])}")
-        reached = "reached" if best.mean <= GOAL * at[BASELINE].mean else "missed"
-        print(f"{density}: goal of {GOAL:.2f} of {BASELINE}: {reached}")
+        reached = "reached" if best.mean <= ERROR_GOAL * at[BASELINE].mean else "missed"
+        print(f"{density}: goal of {ERROR_GOAL:.2f} of {BASELINE}: {reached}")
         for m in at.values():
             if m.chosen:
                 what = "exponent of the grid" if GRID in m.name else "gammas"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from benchmarks.flow_nets import NETS, PEER
+from benchmarks.flow_nets import PEER_FLOW, TRAINED_NETS
 from flow_core import samplers
 from flow_core.fields import Exact, Predict, Preserving, Published
 from flow_core.model import FlowConfig
@@ -16,8 +16,8 @@ from flow_core.samplers import SampleResult, Spacing, euler, euler_maruyama, heu
 from foundation import noise
 from foundation.randomness import derived_seed
 
-GAMMAS = (-80.0, -40.0, -20.0, -10.0, -5.0, -2.0, -0.5, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the first order
-HIGHER_GAMMAS = (0.0, -3.0, -1.0, -0.3, -0.1, -0.03, 0.03, 0.1, 0.3, 1.0, 3.0)  # of each further one, none first
+SEARCHED_GAMMAS = (-80.0, -40.0, -20.0, -10.0, -5.0, -2.0, -0.5, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the first order
+SEARCHED_HIGHER = (0.0, -3.0, -1.0, -0.3, -0.1, -0.03, 0.03, 0.1, 0.3, 1.0, 3.0)  # of each further one, none first
 MATCHED = (0.25, 1.0, 3.0, 10.0, 30.0)
 EXPONENTS = (0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)  # p of the time grids (k / N)^p; 1 is uniform, more begins slowly
 GRID = "chosen grid"
@@ -33,7 +33,7 @@ GRADED = f"{BASELINE}, {GRID}"
 # Methods: (net, noise seeds, NFE, what was chosen: gammas or the exponent of the grid) -> SampleResult
 
 Method = Callable[[Predict, range, int, tuple[float, ...]], SampleResult]
-IDFF_PATH = NETS["IDFF"].make_path()
+IDFF_PATH = TRAINED_NETS["IDFF"].make_path()
 
 
 @functools.lru_cache(maxsize=32)
@@ -101,7 +101,7 @@ class Row:
 
 def rows(peer: bool) -> dict[str, Row]:
     """The lines of the table, by name."""
-    icfm, otcfm, idff, paired, _ = NETS.values()
+    icfm, otcfm, idff, paired, _ = TRAINED_NETS.values()
     table = {
         BASELINE: Row("OT-CFM", _exact(euler, otcfm)),
         GRADED: Row("OT-CFM", _graded(euler, otcfm), 1, EXPONENTS),
@@ -125,4 +125,4 @@ def rows(peer: bool) -> dict[str, Row]:
         "oracle, Euler on v": Row("oracle", _exact(euler, idff)),
         "oracle, multistep": Row("oracle", _multistep(idff)),
     }
-    return table | ({f"{PEER} net, Euler": Row(PEER, _exact(euler, otcfm))} if peer else {})
+    return table | ({f"{PEER_FLOW} net, Euler": Row(PEER_FLOW, _exact(euler, otcfm))} if peer else {})

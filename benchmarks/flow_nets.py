@@ -21,15 +21,15 @@ from flow_core.training.points import toy_task
 from foundation.randomness import derived_seed
 from foundation.training.loop import TrainingConfig
 
-SIGMA0 = 0.2
-NETS = {
+NETS_SIGMA0 = 0.2
+TRAINED_NETS = {
     "I-CFM": FlowConfig("icfm", 0.0, predicts="velocity"),
     "OT-CFM": FlowConfig("otcfm", 0.0, predicts="velocity"),
-    "IDFF": FlowConfig("idff", SIGMA0, predicts="x1"),
-    "IDFF + OT": FlowConfig("idff", SIGMA0, "exact", predicts="x1+eps"),  # as in the public code of 2024
+    "IDFF": FlowConfig("idff", NETS_SIGMA0, predicts="x1"),
+    "IDFF + OT": FlowConfig("idff", NETS_SIGMA0, "exact", predicts="x1+eps"),  # as in the public code of 2024
     "MeanFlow": FlowConfig("meanflow", 0.0, predicts="average"),
 }
-PEER = "torchcfm OT-CFM"
+PEER_FLOW = "torchcfm OT-CFM"
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ def peer_matcher():
 
 def trained(name: str, density: Toy, seed: int, plan: Plan, folder: Path) -> FlowModel:
     """One net, from the folder when it was trained before by the same plan."""
-    flow, config = NETS[name.replace(PEER, "OT-CFM")], plan.training(seed)
+    flow, config = TRAINED_NETS[name.replace(PEER_FLOW, "OT-CFM")], plan.training(seed)
     task = toy_task(density, flow, PointConfig(width=plan.width), seed=seed)
     about = json.dumps([name, density.name, asdict(task.model.flow), asdict(task.model.config), asdict(config)])
     file = folder / f"{density.name}-{hashlib.sha256(about.encode()).hexdigest()[:16]}.safetensors"
     if not file.exists():
-        task = PeerTask(task, peer_matcher()) if name == PEER else task
+        task = PeerTask(task, peer_matcher()) if name == PEER_FLOW else task
         for _ in train_live(task, config, every=plan.steps):
             pass
         save(task.model, file, {"name": name, "density": density.name, "seed": seed}, dtype=torch.float32)

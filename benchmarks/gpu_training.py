@@ -18,8 +18,8 @@ from foundation.training.optimizers import make_optimizers
 from koopman_core.edm import EDM, draw_training_sigma, edm_loss
 from koopman_core.scale import network_flops
 
-NETWORKS = {"CIFAR-10": UNetConfig.edm_cifar10, "FFHQ": UNetConfig.edm_ffhq}
-BATCH, ROUNDS = 256, 10
+PAPER_NETWORKS = {"CIFAR-10": UNetConfig.edm_cifar10, "FFHQ": UNetConfig.edm_ffhq}
+GPU_BATCH, GPU_ROUNDS = 256, 10
 # dense bf16 TFLOP/s of data sheets; the first name that the device's own holds counts
 PEAKS = {"H100 PCIe": 756.0, "H100": 989.0, "H200": 989.0, "A100": 312.0, "L40S": 362.0, "RTX 4090": 165.0}
 
@@ -77,7 +77,7 @@ def pictures_a_second(
     return pictures_a_second(config, batch // 2, device, rounds, compiled)
 
 
-def run(rounds: int = ROUNDS) -> None:
+def run(rounds: int = GPU_ROUNDS) -> None:
     """Measure and print; without a GPU a sentence."""
     if not torch.cuda.is_available():
         print("PyTorch sees no CUDA GPU here: nothing was measured. `python -m benchmarks training` measures the CPU.")
@@ -85,9 +85,9 @@ def run(rounds: int = ROUNDS) -> None:
     device = torch.device("cuda")
     name, compiled = torch.cuda.get_device_name(device), can_compile("auto", "cuda")
     most, rows = peak(name), []
-    for what, make in NETWORKS.items():
+    for what, make in PAPER_NETWORKS.items():
         config = make()
-        speed, batch = pictures_a_second(config, BATCH, device, rounds, compiled)
+        speed, batch = pictures_a_second(config, GPU_BATCH, device, rounds, compiled)
         gflop = network_flops(config, backward=True)
         share = f"{100 * utilisation(gflop, speed, most):.1f} %" if most else "peak not known"
         rows.append([what, f"{count_parameters(EDM(config)):,}", str(batch), f"{speed:,.0f}",

@@ -19,10 +19,10 @@ from analysis.export.web import write_site
 from analysis.workbench.library import ModelLibrary
 from benchmarks.page import PATIENCE, chromium, served, settled
 
-WIDTH, HEIGHT, SHOWN = 1280, 800, 960  # of the window, and the film's width in pixels
+WIDTH, HEIGHT, FILM_WIDTH = 1280, 800, 960  # of the window, and the film's width in pixels
 COLOURS = 255
 FRAME_MS, PAUSE_MS = 120, 1600
-DRAWN = """() => new Promise((done) => {
+CANVAS_DRAWN = """() => new Promise((done) => {
     const canvas = document.querySelector(".stage canvas");
     new MutationObserver((_, o) => (o.disconnect(), setTimeout(done, 60))).observe(
         canvas, { attributes: true, attributeFilter: ["data-scene"] });
@@ -34,7 +34,7 @@ SLIDE = """([selector, value]) => {
     input.dispatchEvent(new Event("input"));
 }"""
 # (selector of a slider, values): from noise to the picture; a band out and in; the way to another seed
-SCENES = (
+FILM_SCENES = (
     (".transport input", [k / 14 for k in range(15)]),
     (".right .column .slider:nth-of-type(1) input", [1 - k / 6 for k in range(7)] + [1.0]),
     ("[data-of=way] input", [k / 10 for k in range(11)]),
@@ -43,9 +43,9 @@ SCENES = (
 
 def frames(page: Any) -> Iterator[tuple[Image.Image, int]]:
     """Pictures of the page, each with how long it is shown in milliseconds."""
-    for selector, values in SCENES:
+    for selector, values in FILM_SCENES:
         for k, value in enumerate(values):
-            answer = page.evaluate_handle(f"() => {{ window.drawn = ({DRAWN})(); }}")
+            answer = page.evaluate_handle(f"() => {{ window.drawn = ({CANVAS_DRAWN})(); }}")
             page.evaluate(SLIDE, [selector, value])
             page.evaluate("() => window.drawn")
             answer.dispose()
@@ -61,7 +61,7 @@ def photograph(page: Any) -> Image.Image:
 
 def film(shots: list[tuple[Image.Image, int]], path: Path) -> None:
     """Write a GIF with one palette for all frames, so that what does not move costs nothing."""
-    size = (SHOWN, round(SHOWN * HEIGHT / WIDTH))
+    size = (FILM_WIDTH, round(FILM_WIDTH * HEIGHT / WIDTH))
     small = [shot.resize(size, Image.Resampling.LANCZOS) for shot, _ in shots]
     sheet = Image.new("RGB", (size[0] // 4, len(small) * (size[1] // 4)))
     for i, shot in enumerate(small):

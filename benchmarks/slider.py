@@ -19,8 +19,8 @@ from analysis.workbench.spectrum import MaskRequest
 from analysis.workbench.workbench import Workbench
 from benchmarks.timing import print_table
 
-MOVES = 120
-SEED, REFERENCE = 12, 3
+SLIDER_MOVES = 120
+SEED, REFERENCE_SEED = 12, 3
 UPPER = 0.9
 TIMES = 64
 SLIDER_MS, EFFECT_MS = 80.0, 100.0
@@ -41,13 +41,13 @@ class Moves:
     encodes: int
 
 
-def questions(moves: int = MOVES) -> dict[str, tuple[str, list, float]]:
+def questions(moves: int = SLIDER_MOVES) -> dict[str, tuple[str, list, float]]:
     """By slider: the Workbench's method, one request a move, the target in ms; a slider's requests all differ."""
     at = [float(v) for v in np.linspace(0.01, UPPER, moves)]
     return {
         "band edge": ("mask_bands", [MaskRequest(SEED, edges=(v, UPPER), gains=(0, 1, 1)) for v in at], SLIDER_MS),
         "retention": ("mask_bands", [MaskRequest(SEED, gains=(v, 1, 1)) for v in at], SLIDER_MS),
-        "mixing ratio": ("edit", [EditRequest(SEED, reference_seed=REFERENCE, ratio=v) for v in at], SLIDER_MS),
+        "mixing ratio": ("edit", [EditRequest(SEED, reference_seed=REFERENCE_SEED, ratio=v) for v in at], SLIDER_MS),
         f"effect, {TIMES} times, 1 seed": (
             "cumulative_effect", [EffectRequest((SEED,), edges=(v, UPPER), times=TIMES) for v in at], EFFECT_MS,
         ),

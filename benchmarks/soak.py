@@ -21,6 +21,7 @@ import numpy as np
 from gradio_client import Client
 from PIL import Image
 
+from analysis.core.fields import THIRDS
 from analysis.workbench.editing import EditRequest
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
@@ -29,10 +30,9 @@ from analysis.workbench.workbench import Workbench
 from benchmarks.serving import load, resident, served
 from benchmarks.timing import print_table
 
-VISITORS, SECONDS = 16, 60.0
+VISITORS, SOAK_SECONDS = 16, 60.0
 ANSWER_SECONDS = 120.0  # seconds for one answer: what takes longer counts as an error
 EARLY, LATE, GROWTH = 50, 500, 0.10
-EDGES = (1 / 3, 2 / 3)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Question:
         if self.kind == "generate":
             text = client.predict(model, [self.seed], -1, api_name="/generate")["pictures"][0]
         elif self.kind == "mask_bands":
-            text = client.predict(model, self.seed, -1, EDGES, self.gains, api_name="/mask_bands")["masked"]
+            text = client.predict(model, self.seed, -1, THIRDS, self.gains, api_name="/mask_bands")["masked"]
         else:
             text = client.predict(model, self.seed, reference_seed=self.seed + 1, ratio=self.move, api_name="/edit")[
                 "edited"
@@ -64,7 +64,7 @@ class Question:
         if self.kind == "generate":
             return bench.generate(GenerateRequest((self.seed,))).pictures[0]
         if self.kind == "mask_bands":
-            return bench.mask_bands(MaskRequest(self.seed, edges=EDGES, gains=self.gains)).masked
+            return bench.mask_bands(MaskRequest(self.seed, edges=THIRDS, gains=self.gains)).masked
         return bench.edit(EditRequest(self.seed, reference_seed=self.seed + 1, ratio=self.move)).edited
 
 
@@ -100,7 +100,7 @@ class Soak:
 
 
 def soak(
-    url: str, model: str, weigh: Callable[[], float | None], visitors=VISITORS, seconds=SECONDS, calls=LATE
+    url: str, model: str, weigh: Callable[[], float | None], visitors=VISITORS, seconds=SOAK_SECONDS, calls=LATE
 ) -> Soak:
     """Ask from many threads for so many seconds, and for at least so many calls.
 
@@ -163,7 +163,7 @@ def row(found: Soak, mistakes: int, visitors: int) -> list[str]:
             f"{p50:.0f}", f"{p95:.0f}", *shown, grown, kept if early and late else "not measured"]  # fmt: skip
 
 
-COLUMNS = ["visitors", "seconds", "answers", "errors", "wrong answers", "p50, ms", "p95, ms",
+SOAK_COLUMNS = ["visitors", "seconds", "answers", "errors", "wrong answers", "p50, ms", "p95, ms",
            f"MiB after {EARLY} calls", f"MiB after {LATE} calls", "growth", f"within {GROWTH:.0%}"]  # fmt: skip
 
 
@@ -175,6 +175,6 @@ def run() -> None:
     with served() as app:
         found = soak(app.url, name, lambda: resident(app.pid))
     mistakes = wrong(found, library.get(name))
-    print_table(f"Visitors at once, {name}; {before}", COLUMNS, [row(found, mistakes, VISITORS)])
+    print_table(f"Visitors at once, {name}; {before}", SOAK_COLUMNS, [row(found, mistakes, VISITORS)])
     for text in dict.fromkeys(found.errors):
         print(f"error: {text}")

@@ -19,7 +19,7 @@ from benchmarks.timing import print_table
 
 RUNS = 3
 TARGET = 8.0  # seconds
-PARTS = ("import of torch", "first picture, other imports, page", "server", "the page in the browser")
+STARTUP_PARTS = ("import of torch", "first picture, other imports, page", "server", "the page in the browser")
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -82,5 +82,5 @@ def run() -> None:
     median = [statistics.median(column) for column in zip(*rows, strict=True)]
     lines = [[f"run {i + 1}", *(f"{s:.1f}" for s in r), ""] for i, r in enumerate(rows)]
     lines.append(["median", *(f"{s:.1f}" for s in median), "yes" if median[-1] <= TARGET else "no"])
-    columns = ["", *(f"{p}, s" for p in PARTS), "in all, s", f"at most {TARGET:.0f} s"]
+    columns = ["", *(f"{p}, s" for p in STARTUP_PARTS), "in all, s", f"at most {TARGET:.0f} s"]
     print_table(f"Start until the {what}; {before}", columns, lines)

@@ -32,17 +32,17 @@ from foundation.training.optimizers import fast_bf16
 from koopman_core import recipes
 from koopman_core.edm import EDM, draw_training_sigma, edm_loss
 
-CONFIG = Path(recipes.__file__).parent / "configs" / "portraits_teacher.toml"
-BATCH = 64
-ROUNDS = 4
-GOAL = 1.5
+SETTINGS_FILE = Path(recipes.__file__).parent / "configs" / "portraits_teacher.toml"
+STEP_BATCH = 64
+STEP_ROUNDS = 4
+SPEED_GOAL = 1.5
 COMPILED = ", compiled"
 PEER = "torchcfm's U-Net"
 # What is tried of the peer's widths, blocks and multipliers; attention at half of the resolution, as that package has
 # it for 32 x 32.
 PEER_WIDTHS, PEER_BLOCKS = (32, 64, 96, 128), (1, 2, 3)
 PEER_MULTIPLIERS = ((1, 2, 2), (1, 2, 2, 2), (1, 2, 2, 3), (1, 2, 3, 4), (1, 2, 2, 4), (1, 2, 4, 4))
-NEAR = 0.05  # of our number of parameters
+ALLOWED = 0.05  # of our number of parameters
 
 Loss = Callable[[], Tensor]
 
@@ -97,8 +97,8 @@ class Peers:
         return self.module.UNetModel(shape, attention_resolutions=str(side // 2), **settings)
 
     def settings(self, parameters: int) -> dict | None:
-        """Those of the net with the nearest number of parameters; None where it is not within `NEAR` of ours."""
-        best: tuple[float, dict] = (NEAR, {})
+        """Those of the net with the nearest number of parameters; None where it is not within `ALLOWED` of ours."""
+        best: tuple[float, dict] = (ALLOWED, {})
         for width, blocks, multipliers in itertools.product(PEER_WIDTHS, PEER_BLOCKS, PEER_MULTIPLIERS):
             asked = {"num_channels": width, "num_res_blocks": blocks, "channel_mult": multipliers}
             with torch.device("meta"):
@@ -149,7 +149,7 @@ def steps_of(config: UNetConfig, batch: int, compiled: bool, bf16: bool) -> tupl
     peers, mine = Peers(module, config), sizes[first][0]
     if (settings := peers.settings(mine)) is None:
         return steps, sizes, (
-            f"{PEER} is left out: none of its settings that are tried has within {NEAR:.0%} of our {mine:,} parameters."
+            f"{PEER} is left out: none of its settings is within {ALLOWED:.0%} of our {mine:,} parameters."
         )  # fmt: skip
     for patch in dict.fromkeys((1, config.patch_size)):
         for compiling in dict.fromkeys((compiled, False)):
@@ -172,8 +172,8 @@ def best_of_peers(seconds: dict[str, list[float]], ours: str) -> dict[str, tuple
 def run(
     config: UNetConfig | None = None,
     *,
-    batch: int = BATCH,
-    rounds: int = ROUNDS,
+    batch: int = STEP_BATCH,
+    rounds: int = STEP_ROUNDS,
     compiled: bool | None = None,
     device: str = "cpu",
 ) -> None:
@@ -189,7 +189,7 @@ def run(
     if device == "cuda":
         return gpu_training.run()
     if config is None:
-        config = read_settings(CONFIG, [], recipes.TeacherSettings)["network"]
+        config = read_settings(SETTINGS_FILE, [], recipes.TeacherSettings)["network"]
     bf16 = fast_bf16(torch.device("cpu"))
     compiled = can_compile("auto") if compiled is None else compiled
     steps, sizes, without = steps_of(config, batch, compiled, bf16)
@@ -210,6 +210,6 @@ def run(
     if without:
         print(without)
     for kind, (name, r) in best_of_peers(seconds, ours).items():
-        goal = f"; goal {GOAL}: {'reached' if r.median >= GOAL else 'missed'}" if kind == PEER else ""
+        goal = f"; goal {SPEED_GOAL}: {'reached' if r.median >= SPEED_GOAL else 'missed'}" if kind == PEER else ""
         print(f"Images a second, ours to {name}: {r.median:.2f} [{r.low:.2f}, {r.high:.2f}]{goal}")
     step_shares(config, batch, rounds, bf16)

@@ -78,11 +78,11 @@ def handler(page: Any, control: str) -> Callable[[float], Any]:
     """
     blocks = {getattr(block, "elem_id", None): block for block in page.blocks.values()}
     if control not in blocks:
-        raise UserError(f"The page has no control {control}: see its elem_ids.")
+        raise UserError(f"The page has no control {control}: see its elem_ids.", "control")
     ours = blocks[control]._id
     found = next((fn for fn in page.fns.values() if fn.fn and (ours, "input") in fn.targets), None)
     if found is None:
-        raise UserError(f"Nothing happens when {control} is moved: choose another control.")
+        raise UserError(f"Nothing happens when {control} is moved: choose another control.", "control")
 
     named = list(found.input_keyword_names)  # of the last inputs, which the page gives by name
 

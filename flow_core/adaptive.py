@@ -15,8 +15,8 @@ from torch import Tensor
 from flow_core.fields import Network, Predict
 from flow_core.samplers import Diverged, Drift, SampleResult
 
-SOLVERS = ("auto", "torchdiffeq", "scipy")
-END = 1 - 1e-4  # the field divides by 1 - t: one Euler step goes the rest of the way
+ADAPTIVE_SOLVERS = ("auto", "torchdiffeq", "scipy")
+ADAPTIVE_END = 1 - 1e-4  # the field divides by 1 - t: one Euler step goes the rest of the way
 
 
 @torch.no_grad()
@@ -28,7 +28,7 @@ def dopri5(
     rtol: float = 1e-6,
     atol: float = 1e-6,
     solver: str = "auto",
-    end: float = END,
+    end: float = ADAPTIVE_END,
 ) -> SampleResult:
     """Follow a drift from t = 0 to `end` with error control, and from there in one Euler step.
 
@@ -47,8 +47,8 @@ def dopri5(
         ValueError: a setting out of range, or a solver that is not installed.
         Diverged: the solver gave up.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, not {solver!r}.")
+    if solver not in ADAPTIVE_SOLVERS:
+        raise ValueError(f"solver must be one of {', '.join(ADAPTIVE_SOLVERS)}, not {solver!r}.")
     if not (1e-12 <= rtol <= 0.1 and 1e-12 <= atol <= 0.1 and 0 < end < 1):
         raise ValueError("rtol and atol must be from 1e-12 to 0.1, and end inside (0, 1).")
     f = Network(network)

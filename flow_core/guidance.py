@@ -15,7 +15,7 @@ from torch import Tensor
 
 from flow_core.fields import Prediction
 
-MOST = 20.0
+MAX_GUIDANCE = 20.0
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Guidance:
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.scale <= MOST:
-            raise ValueError(f"The guidance scale must be from 0 to {MOST:g}, 1 for none, not {self.scale!r}.")
+        if not 0 <= self.scale <= MAX_GUIDANCE:
+            raise ValueError(f"The guidance scale must be from 0 to {MAX_GUIDANCE:g}, 1 for none, not {self.scale!r}.")
         if not 0 <= self.low <= self.high <= 1:
             raise ValueError(
                 f"Guidance acts in an interval of t within [0, 1], not from {self.low!r} to {self.high!r}."

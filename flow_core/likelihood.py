@@ -16,7 +16,7 @@ from flow_core.paths import Path
 from flow_core.samplers import LIMIT, Diverged, Spacing, cosine_grid
 
 EXACT_UP_TO = 16  # dimensions whose trace is taken entry by entry when nothing else is asked
-END = 1 - 1e-3  # the velocity of a network divides by 1 - t, so the density is read just before the end
+DENSITY_TIME = 1 - 1e-3  # the velocity of a network divides by 1 - t, so the density is read just before the end
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def log_likelihood(
     probes: int = 0,
     generator: torch.Generator | None = None,
     spacing: Spacing = cosine_grid,
-    end: float = END,
+    end: float = DENSITY_TIME,
     callback=None,
 ) -> Likelihood:
     """Density of the model at x, its flow integrated backwards by the classical Runge-Kutta method.

@@ -24,7 +24,7 @@ from flow_core.fields import Exact, Predict
 from flow_core.paths import Path, over
 from flow_core.samplers import cosine_grid, rk4
 
-TIMES = ("uniform", "logit-normal")
+TIME_LAWS = ("uniform", "logit-normal")
 TANGENTS = ("pair", "net")
 FEWEST_CALLS, MORE_CALLS = 8, 56  # of RK4 on cosine steps where a mean velocity is integrated, by its interval's length
 EDGE = 1e-4  # no interval begins nearer than this to either end: the identity is not needed there
@@ -57,8 +57,8 @@ class MeanFlowConfig:
     spread: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.times not in TIMES:
-            raise ValueError(f"times must be one of {', '.join(TIMES)}, not {self.times!r}.")
+        if self.times not in TIME_LAWS:
+            raise ValueError(f"times must be one of {', '.join(TIME_LAWS)}, not {self.times!r}.")
         if self.tangent not in TANGENTS:
             raise ValueError(f"tangent must be one of {', '.join(TANGENTS)}, not {self.tangent!r}.")
         limits = {"share": (0, 1), "adaptive": (0, 2), "mean": (-10, 10), "spread": (0.01, 10)}

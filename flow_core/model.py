@@ -19,8 +19,8 @@ from foundation.files.settings import build
 from foundation.networks.unet import UNetConfig
 
 PREDICTS = ("x1", "x1+eps", "velocity", "average")
-KIND, SUFFIX = "flow", ".flow.safetensors"
-NETWORKS: dict[type, str] = {PointConfig: "points", TorusConfig: "torus"}  # name of a section of a file's header
+FLOW_KIND, FLOW_SUFFIX = "flow", ".flow.safetensors"
+CONFIG_SECTIONS: dict[type, str] = {PointConfig: "points", TorusConfig: "torus"}  # name of a section of a file's header
 NORMAL = "normal"  # the source of flows from standard normal noise
 
 
@@ -178,9 +178,9 @@ class FlowModel(Model):
 def save_tensors(model: FlowModel, state: dict[str, Tensor], path: str | FilePath, dtype=torch.float16) -> None:
     """Write weights (an EMA) under the model's configuration and card; `load` reads them back."""
     c = model.config
-    network = {"unet": c.to_dict()} if isinstance(c, UNetConfig) else {NETWORKS[type(c)]: asdict(c)}
+    network = {"unet": c.to_dict()} if isinstance(c, UNetConfig) else {CONFIG_SECTIONS[type(c)]: asdict(c)}
     config = {"flow": model.flow.to_dict(), **network}
-    checkpoints.save(path, state, kind=KIND, config=config, card=model.card, dtype=dtype)
+    checkpoints.save(path, state, kind=FLOW_KIND, config=config, card=model.card, dtype=dtype)
 
 
 def save(model: FlowModel, path: str | FilePath, card: dict | None = None, dtype=torch.float16) -> None:
@@ -192,7 +192,7 @@ def save(model: FlowModel, path: str | FilePath, card: dict | None = None, dtype
 
 def _make(config: dict) -> FlowModel:
     flow = build(FlowConfig, config.get("flow"), "flow")
-    for kind, name in NETWORKS.items():
+    for kind, name in CONFIG_SECTIONS.items():
         if name in config:
             return FlowModel(flow, build(kind, config[name], name))
     network = build(UNetConfig, config.get("unet"), "unet")
@@ -208,4 +208,4 @@ def load(name_or_path: str | FilePath) -> FlowModel:
     Raises:
         CheckpointError: with a sentence that says what is wrong.
     """
-    return load_model(find_model(name_or_path, SUFFIX, "flow"), KIND, _make)
+    return load_model(find_model(name_or_path, FLOW_SUFFIX, "flow"), FLOW_KIND, _make)

@@ -318,7 +318,7 @@ def mean_flow(network: Predict, x: Tensor, nfe: int, *, spacing: Spacing = unifo
 # ---------------------------------------------------------------------------------------------------------------------
 # By name
 
-SOLVERS: dict[str, Callable[..., SampleResult]] = {
+PLAIN_SAMPLERS: dict[str, Callable[..., SampleResult]] = {
     "euler": euler,
     "heun": heun,
     "rk4": rk4,
@@ -327,7 +327,7 @@ SOLVERS: dict[str, Callable[..., SampleResult]] = {
 }
 MOMENTUM = ("published", "momentum", "matched")  # read gamma1; only the first two read gamma2 and gamma3
 NOISY = ("matched", "bridge")  # draw noise in their steps
-METHODS = (*SOLVERS, "multistep", *MOMENTUM, "bridge")
+METHODS = (*PLAIN_SAMPLERS, "multistep", *MOMENTUM, "bridge")
 MOST_GAMMAS = {"published": 3, "momentum": 3, "matched": 1}
 
 
@@ -371,8 +371,8 @@ def sample(
     check_method(method, gammas)
     if method == "euler" and path.average:
         return mean_flow(network, x, nfe, spacing=spacing, callback=callback)
-    if method in SOLVERS:
-        return SOLVERS[method](network, x, Exact(path), nfe, spacing=spacing, callback=callback)
+    if method in PLAIN_SAMPLERS:
+        return PLAIN_SAMPLERS[method](network, x, Exact(path), nfe, spacing=spacing, callback=callback)
     if method == "multistep":
         return multistep(network, x, path, nfe, spacing=spacing, callback=callback)
     if method in NOISY:

@@ -20,7 +20,7 @@ from torch import Tensor
 from flow_core.fields import Prediction
 from flow_core.paths import ICFM
 
-PATH = ICFM()  # what samplers are told: no noise beside x0; v alone is asked of a network
+TORUS_PATH = ICFM()  # what samplers are told: no noise beside x0; v alone is asked of a network
 SHIFTS = 3  # whole turns to each side that a wrapped normal sums over; exact to rounding for stds up to 2
 _LOG_2PI = math.log(2 * math.pi)
 

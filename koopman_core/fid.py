@@ -23,9 +23,9 @@ from foundation.randomness import FIRST_SEED, mix_seed, noise
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 
-STEPS = 18  # of the teacher's grid: 35 calls
-BATCH = {"cpu": 50, "cuda": 500}  # pictures at once
-CURE = "Or measure none: training.images_per_fid=0."
+FID_STEPS = 18  # of the teacher's grid: 35 calls
+SAMPLE_BATCH = {"cpu": 50, "cuda": 500}  # pictures at once
+FID_CURE = "Or measure none: training.images_per_fid=0."
 
 
 class _Stopped(Exception):
@@ -40,7 +40,7 @@ def _inputs(model: EDM | KoopmanDiffusion, seeds: range) -> tuple[Tensor, Tensor
 
 
 @torch.inference_mode()
-def teacher_pictures(teacher: EDM, seeds: range, steps: int = STEPS) -> Tensor:
+def teacher_pictures(teacher: EDM, seeds: range, steps: int = FID_STEPS) -> Tensor:
     """Heun's samples as bytes (B, 3, H, W) on the CPU."""
     eps, labels = _inputs(teacher, seeds)
     x = heun_sample(lambda x, sigma: teacher(x, sigma, labels), SIGMA_MAX * eps, karras_sigmas(steps)).x
@@ -82,13 +82,13 @@ class FidCurve:
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         if self._network is None:
-            self._network = inception.Inception(device=device, batch=256 if device == "cuda" else inception.BATCH)
+            self._network = inception.Inception(device=device, batch=256 if device == "cuda" else inception.CPU_BATCH)
         try:
             real = reference(self.data, self._network, folder=self.folder, progress=go_on).moments
             generated = Moments.empty(len(real.total))
-            for low in range(0, self.count, BATCH[device]):
+            for low in range(0, self.count, SAMPLE_BATCH[device]):
                 go_on()
-                high = min(low + BATCH[device], self.count)
+                high = min(low + SAMPLE_BATCH[device], self.count)
                 generated.add(self._network(self.pictures(range(FIRST_SEED + low, FIRST_SEED + high))))
         except _Stopped:
             return None
@@ -108,8 +108,8 @@ def fid_curve(pictures: Callable[[range], Tensor], spec: str | None, size: int, 
         SettingsError: no such data, or no Inception network; the sentence says the cures.
     """
     if not spec or spec == "folder":  # a card does not say which folder
-        raise SettingsError(f"FID needs the training pictures: name them, as input.fid_data=folder:PATH. {CURE}")
+        raise SettingsError(f"FID needs the training pictures: name them, as input.fid_data=folder:PATH. {FID_CURE}")
     try:
         return FidCurve(pictures, open_dataset(spec, size, "train"), count)
     except DataError as e:
-        raise SettingsError(f"{e} {CURE}") from None
+        raise SettingsError(f"{e} {FID_CURE}") from None

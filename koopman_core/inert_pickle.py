@@ -22,7 +22,7 @@ from torch import Tensor
 
 MAX_FILE_BYTES = 1_000_000_000  # the largest network that loads here has 200 million numbers
 MAX_INSTRUCTIONS = 300_000  # an official pickle of 550 tensors takes about 90,000
-MAX_ENTRIES, MAX_DEPTH = 20_000, 12  # of all modules' tables; official networks have about 3,000
+MAX_ENTRIES, MAX_NESTING = 20_000, 12  # of all modules' tables; official networks have about 3,000
 # how torch.save marks its older format, in which a pickled storage is wrapped
 _STORAGE_MAGIC, _STORAGE_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _STORAGES = {
@@ -395,7 +395,7 @@ def state_dict(module: object) -> dict[str, Tensor]:
         return value
 
     def walk(value: object, prefix: str, depth: int) -> None:
-        if depth > MAX_DEPTH:
+        if depth > MAX_NESTING:
             raise PickleRefused("its modules are nested without end")
         if isinstance(value, Object) and value.name in _CONTAINERS:
             state = value.state

@@ -22,7 +22,7 @@ from foundation.networks.devices import to_float64
 from foundation.networks.unet import UNet, UNetConfig
 from koopman_core import hub
 from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, c_in, c_noise, expand
-from koopman_core.operator import ALPHA_MAX, WARPS, KoopmanOperator, tau_of_sigma
+from koopman_core.operator import ALPHA_MAX, WARPS, ChannelMixing, KoopmanOperator, tau_of_sigma
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,12 +47,15 @@ class KoopmanConfig:
         evolved: which latents have an operator that works: "all", "bottleneck", "none" (the ablation, table 3).
         decoder_sigma: the noise level that the decoder is told, always: "min" (0.002) or "max" (80), with which the
             student starts at the teacher's D(x; 80).
+        mixing: an orthogonal 1x1 mixing of each latent's channels in front of A, trained with it (ours). Latents are
+            then the mixed ones, everywhere.
     """
 
     warp: str = "karras"
     alpha_max: float = ALPHA_MAX
     evolved: str = "all"
     decoder_sigma: str = "min"
+    mixing: bool = False
 
     def __post_init__(self) -> None:
         if self.warp not in WARPS:
@@ -65,11 +68,9 @@ class KoopmanConfig:
             raise ValueError("alpha_max must lie in (0, 80].")
 
     def to_dict(self) -> dict:
-        """Plain types, for JSON; a decoder told sigma_min is not mentioned, as in files from before the choice."""
-        values = asdict(self)
-        if self.decoder_sigma == "min":
-            del values["decoder_sigma"]
-        return values
+        """Plain types, for JSON; what files from before a choice have is not mentioned."""
+        values, usual = asdict(self), {"decoder_sigma": "min", "mixing": False}
+        return {name: v for name, v in values.items() if name not in usual or v != usual[name]}
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ class KoopmanDiffusion(Model):
         self.net = UNet(config)
         operators = [KoopmanOperator(s, self.koopman.alpha_max) for s in config.skip_shapes()]
         self.operators = cast("Operators", nn.ModuleList(operators))
+        shapes = config.skip_shapes() if self.koopman.mixing else []
+        self.mixings = nn.ModuleList(ChannelMixing(c) for c, _, _ in shapes)
         evolved = {"all": len(self.operators), "bottleneck": 1, "none": 0}[self.koopman.evolved]
         self._first_evolved = len(self.operators) - evolved
         for operator in self.operators[: self._first_evolved]:
@@ -168,7 +171,8 @@ class KoopmanDiffusion(Model):
             One (B, C_l, h_l, w_l) latent for every skip, then the bottleneck.
         """
         sigma = expand(sigma, x)
-        return self.net.encode(c_in(sigma)[:, None, None, None] * x, c_noise(sigma), labels)
+        z = self.net.encode(c_in(sigma)[:, None, None, None] * x, c_noise(sigma), labels)
+        return [mix(latent) for mix, latent in zip(self.mixings, z, strict=True)] if self.koopman.mixing else z
 
     def evolve(self, z: Sequence[Tensor], tau_from: Tensor | float, tau_to: Tensor | float) -> list[Tensor]:
         """exp((tau_to - tau_from) A) z; times in [0, 1], scalar or (B,)."""
@@ -188,6 +192,7 @@ class KoopmanDiffusion(Model):
         student is the teacher's D(x; 80) up to that; told sigma_min, which the encoder was not, it is not.
         """
         level = c_noise(torch.full((z[0].shape[0],), DECODER_SIGMA[self.koopman.decoder_sigma], device=z[0].device))
+        z = [mix(latent, back=True) for mix, latent in zip(self.mixings, z, strict=True)] if self.koopman.mixing else z
         return 0.5 * self.net.decode(list(z), level, labels).float()
 
     def forward(self, x: Tensor, sigma: Tensor | float, labels: Tensor | None = None, sigma_to=SIGMA_MIN) -> Tensor:

@@ -15,6 +15,11 @@ Its error is relative, mean square over `latent_scale`, and the right side is he
 nothing. Over the latents' energy it can also be lowered by an offset that all pictures share and that says nothing;
 over their variance between pictures it cannot.
 
+The law may also be asked for from several times t' >= s of one trajectory at once (`latent_starts`), each with its own
+E(x_t'); and in the infinitesimal (`rate_weight`; the form of arXiv 2506.22304): along the teacher's velocity
+dx/dsigma = (x - D(x; sigma)) / sigma the encoder's own rate is to be that of the law, d/dtau E(x_t, sigma_t) =
+A E(x_t, sigma_t), the left side by a Jacobian-vector product.
+
 Nested bands (`nested_blurs`, on top of either objective; ours): some samples keep the first modes of every latent only,
 in the order of alpha, and aim at the low-passed picture (koopman_core/nested.py).
 
@@ -38,6 +43,7 @@ from foundation.training.loop import Task
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.nested import blur_at, keep_first, low_pass, rank_shares, start_ramp
+from koopman_core.operator import pair_rate, sigma_rate
 from koopman_core.trajectories import Trajectories
 
 OBJECTIVES = ("path", "published")
@@ -63,6 +69,10 @@ class StudentConfig:
         latent_weights: weights of latent consistency, one a resolution of the network, fine to coarse; () for none.
         latent_scale: what its squared error is divided by: "energy", the mean square of E(x_s), or "variance", that of
             the latents at the end about their mean over the batch.
+        latent_starts: times of each trajectory from which latent consistency is asked for: t, and so many less one
+            more, even on the grid from T to s.
+        rate_weight: weight of the infinitesimal law at t, the mean over all levels; its squared error is divided as
+            `latent_scale` says, the variance being that over the batch.
         nested_blurs: Gaussian blur in pixels of the picture that the first band, the first two, ... are to give,
             falling; one fewer than there are bands; () for no nested bands.
         nested_share: share of the samples that keep some of the bands only.
@@ -84,6 +94,8 @@ class StudentConfig:
     operator_lr: float = 2e-2
     latent_weights: tuple[float, ...] = ()
     latent_scale: str = "energy"
+    latent_starts: int = 1
+    rate_weight: float = 0.0
     nested_blurs: tuple[float, ...] = ()
     nested_share: float = 0.375
     nested_continuous: bool = False
@@ -106,6 +118,10 @@ class StudentConfig:
             raise ValueError("latent_weights must not be negative.")
         if self.latent_scale not in LATENT_SCALES:
             raise ValueError(f"latent_scale must be one of {', '.join(LATENT_SCALES)}, not {self.latent_scale!r}.")
+        if not 1 <= self.latent_starts <= 8 or (self.latent_starts > 1 and not self.latent_weights):
+            raise ValueError("latent_starts must lie in 1 to 8; more than one takes latent_weights.")
+        if not 0 <= self.rate_weight < math.inf:
+            raise ValueError("rate_weight must not be negative.")
         if list(self.nested_blurs) != sorted(self.nested_blurs, reverse=True) or not all(
             0 < b <= 64 for b in self.nested_blurs
         ):
@@ -134,6 +150,44 @@ def spread_at_the_end(z: Tensor, sigma: Tensor) -> Tensor:
     at_end = torch.where(count > 1, at_end, torch.ones_like(at_end))[:, None, None, None]
     mean = (at_end * z).sum(0) / at_end.sum()
     return (at_end * (z - mean).square()).sum() / (at_end.sum() * z[0].numel())
+
+
+def encoder_rate(
+    model: KoopmanDiffusion, x: Tensor, sigma: Tensor, denoised: Tensor, labels: Tensor | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """E(x_t, sigma_t) and its rate along the teacher's velocity, by tau: d/dtau E = (jvp of E) (dx/dtau, dsigma/dtau).
+
+    Args:
+        model: the student.
+        x, sigma: (B, C, H, W) states and their (B,) noise levels.
+        denoised: D(x; sigma) of the teacher.
+        labels: (B,) int64 or None.
+    """
+    pace = sigma_rate(sigma, model.koopman.warp).to(x)
+    velocity = (x - denoised) * (pace / sigma)[:, None, None, None]
+
+    def encode(x: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
+        return tuple(model.encode(x, sigma, labels))
+
+    z, rate = torch.func.jvp(encode, (x, sigma), (velocity, pace))
+    return list(z), list(rate)
+
+
+def rate_error(
+    model: KoopmanDiffusion, x: Tensor, sigma: Tensor, denoised: Tensor, labels: Tensor | None, scale: str
+) -> Tensor:
+    """Mean over levels of |d/dtau E - A E|^2 over the latents' energy, or over their variance between samples.
+
+    The divisor is held still, or the error could be lowered by latents that grow.
+    """
+    z, rate = encoder_rate(model, x, sigma, denoised, labels)
+    errors = []
+    for latent, moved, operator in zip(z, rate, model.operators, strict=True):
+        centre = latent.mean(0) if scale == "variance" and len(latent) > 1 else 0.0
+        size = (latent - centre).square().mean().detach().clamp_min(1e-12)
+        asked = pair_rate(latent, operator.alpha, operator.beta)
+        errors.append((moved.float() - asked).square().mean() / size)
+    return torch.stack(errors).mean()
 
 
 def freeze_random(model: KoopmanDiffusion, seed: int) -> None:
@@ -183,8 +237,9 @@ class StudentTask(Task):
     def draw(self, step: int, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """(x_t, sigma_t, delta = tau_s - tau_t, target, labels, kept share of modes) of n samples.
 
-        With latent weights x_s and sigma_s, too. Samples that keep some bands only, or start from a noised picture, aim
-        at the final picture; they come first in the batch, in this order.
+        With latent weights x_s and sigma_s, too, and for every further start x_t', sigma_t' and its delta; with a rate
+        weight the teacher's denoised picture at t. Samples that keep some bands only, or start from a noised picture,
+        aim at the final picture; they come first in the batch, in this order.
         """
         data, c = self.trajectories, self.config
         last = len(data.sigmas) - 1
@@ -223,6 +278,16 @@ class StudentTask(Task):
                 at_s[final] = target[final]
                 sigma_s[final] = SIGMA_MIN
             wanted_states = at_s, sigma_s.float()
+            for _ in range(c.latent_starts - 1):
+                # even on the grid down to s; the states of a noised picture lie on no trajectory, so these stay apart
+                start = (torch.rand(n, generator=generator).numpy() * (np.minimum(s, last) + 1)).astype(np.int64)
+                before = data.sigmas[torch.from_numpy(start)]
+                wanted_states += data.states(rows, start), before.float(), (tau_s - self.model.tau(before)).float()
+        if c.rate_weight > 0:
+            denoised = data.denoised(rows, t)
+            if noised:
+                denoised[where] = target[where]
+            wanted_states += (denoised,)
         if nested:
             bands = len(c.nested_blurs) + 1
             u = torch.rand(nested, generator=generator)
@@ -247,21 +312,33 @@ class StudentTask(Task):
             rows = torch.arange(n, device=out.device) * len(out) // n
             parts["lpips"] = self.perceptual(out[rows], target[rows]).mean()
             loss = loss + self.config.lambda2 * parts["lpips"]
+        denoised: Tensor | None = None
+        if self.config.rate_weight > 0:
+            *wanted_states, denoised = wanted_states
         if self._latent_weights:
-            at_s, sigma_s = wanted_states
+            at_s, sigma_s, *starts = wanted_states
             with torch.no_grad():
                 wanted = self.model.encode(at_s, sigma_s, labels)
             variance = self.config.latent_scale == "variance"
-            errors = (
+            paths = [z]
+            for k in range(0, len(starts), 3):
+                x_k, sigma_k, delta_k = starts[k : k + 3]
+                paths.append(self.model.evolve(self.model.encode(x_k, sigma_k, labels), torch.zeros(()), delta_k))
+            errors = [
                 w * (a - b).square().mean() / (spread_at_the_end(b, sigma_s) if variance else b.square().mean())
-                for w, a, b in zip(self._latent_weights, z, wanted, strict=True)
+                for path in paths
+                for w, a, b in zip(self._latent_weights, path, wanted, strict=True)
                 if w > 0
-            )
-            parts["latent"] = sum(errors, mse.new_zeros(()))
+            ]
+            parts["latent"] = sum(errors, mse.new_zeros(())) / len(paths)
             loss = loss + parts["latent"]
+        if denoised is not None:
+            parts["rate"] = rate_error(self.model, x, sigma, denoised, labels, self.config.latent_scale)
+            loss = loss + self.config.rate_weight * parts["rate"]
         return {"loss": loss, **parts}
 
     def parameter_groups(self, lr: float) -> list[dict]:
         operators = [p for p in self.model.operators.parameters() if p.requires_grad]
-        groups = [{"params": list(self.model.net.parameters()), "lr": lr}]
+        others = [*self.model.net.parameters(), *self.model.mixings.parameters()]
+        groups = [{"params": others, "lr": lr}]
         return groups + ([{"params": operators, "lr": self.config.operator_lr}] if operators else [])

@@ -45,6 +45,15 @@ def sigma_of_tau(tau: Tensor | float, warp: str = "karras") -> Tensor:
     return inverse(low + t * (high - low)).clamp(SIGMA_MIN, SIGMA_MAX)
 
 
+def sigma_rate(sigma: Tensor | float, warp: str = "karras") -> Tensor:
+    """d sigma / d tau at a noise level in [sigma_min, sigma_max], float64."""
+    s = to_float64(sigma).clamp(SIGMA_MIN, SIGMA_MAX)
+    g = _warp(warp)[0]
+    low, high = g(torch.tensor(SIGMA_MIN, dtype=torch.float64)), g(torch.tensor(SIGMA_MAX, dtype=torch.float64))
+    slope = {"karras": s ** (1 / RHO - 1) / RHO, "log": 1 / s, "sigma": torch.ones_like(s)}[warp]
+    return (high - low) / slope
+
+
 def _warp(name: str):
     if name == "karras":
         return lambda s: s ** (1 / RHO), lambda v: v**RHO
@@ -76,6 +85,39 @@ def evolve_pairs(z: Tensor, alpha: Tensor, beta: Tensor, delta: Tensor | float) 
         cos, sin = growth * torch.cos(beta * delta), growth * torch.sin(beta * delta)
         even, odd = z[:, :, 0], z[:, :, 1]
         return torch.stack([cos * even + sin * odd, cos * odd - sin * even], dim=2).view(b, c, h, w)
+
+
+def pair_rate(z: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    """A z, the rate of `evolve_pairs` at delta = 0; arguments and result as there."""
+    b, c, h, w = z.shape
+    even, odd = z.float().view(b, c // 2, 2, h, w).unbind(2)
+    return torch.stack([alpha * even + beta * odd, alpha * odd - beta * even], dim=2).view(b, c, h, w)
+
+
+class ChannelMixing(nn.Module):
+    """An orthogonal 1x1 mixing of channels, Q = exp(S - S^T), which starts as the identity.
+
+    In front of A it chooses which channels make a pair; its transpose stands in front of the decoder, so nothing else
+    of the network sees it.
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.s = nn.Parameter(torch.zeros(channels, channels))
+
+    @property
+    def matrix(self) -> Tensor:
+        """Q, (C, C) float32."""
+        with torch.autocast(self.s.device.type, enabled=False):
+            return torch.linalg.matrix_exp(self.s.float() - self.s.float().T)
+
+    def forward(self, z: Tensor, back: bool = False) -> Tensor:
+        """Q z, or Q^T z, at every position of (B, C, h, w)."""
+        q = self.matrix.to(z.dtype)
+        return torch.einsum("dc,bchw->bdhw", q.T if back else q, z)
 
 
 class KoopmanOperator(nn.Module):

@@ -28,7 +28,7 @@ from koopman_core.denoiser import Denoiser, device_of, sampling_sigmas, strict_f
 from koopman_core.edm import SIGMA_MAX, heun_sample
 from koopman_core.guidance import Guided
 
-STATES, DENOISED = 0, 1
+STATE_ROW, DENOISED_ROW = 0, 1
 UNLABELLED = 0.1  # as the teachers that are trained here
 
 
@@ -161,9 +161,9 @@ def _write_shard(
         rows = slice(low, low + len(seeds))
 
         def keep(i: int, sigma: float, state: Tensor, denoised: Tensor, rows=rows) -> None:
-            paths[rows, STATES, i] = (state / (sigma**2 + 0.25) ** 0.5).cpu().numpy()
+            paths[rows, STATE_ROW, i] = (state / (sigma**2 + 0.25) ** 0.5).cpu().numpy()
             if config.denoised:
-                paths[rows, DENOISED, i] = denoised.cpu().numpy()
+                paths[rows, DENOISED_ROW, i] = denoised.cpu().numpy()
 
         def labelled(x: Tensor, sigma: Tensor, labels: Tensor = labels) -> Tensor:
             return denoise(x, sigma, labels)
@@ -247,12 +247,12 @@ class Trajectories:
     @property
     def has_denoised(self) -> bool:
         """Whether D(x; sigma) is stored beside the states."""
-        return self._paths[0].shape[1] > DENOISED
+        return self._paths[0].shape[1] > DENOISED_ROW
 
     def states(self, rows: np.ndarray, steps: np.ndarray) -> Tensor:
         """x at grid index `steps`, (B, C, H, W): the true state, scale undone."""
         scale = (self.sigmas[torch.from_numpy(steps)] ** 2 + 0.25).sqrt().float()
-        return self._take(rows, STATES, steps) * scale[:, None, None, None]
+        return self._take(rows, STATE_ROW, steps) * scale[:, None, None, None]
 
     def denoised(self, rows: np.ndarray, steps: np.ndarray) -> Tensor:
         """The teacher's D(x; sigma) there, (B, C, H, W); at the last index this is not yet the final picture.
@@ -265,7 +265,7 @@ class Trajectories:
                 "These trajectories hold no denoised states, which every objective but `published` needs: make them "
                 "with trajectories.denoised=true in another folder."
             )
-        return self._take(rows, DENOISED, steps)
+        return self._take(rows, DENOISED_ROW, steps)
 
     def finals(self, rows: np.ndarray) -> Tensor:
         """The teacher's samples, (B, C, H, W)."""

@@ -11,9 +11,10 @@ torch.set_num_threads(1)
 
 # Whole files that need a browser, other processes, a training from end to end or thousands of cases: `make slow`.
 SLOW_FILES = (
-    "ui/test_browser", "ui/test_soak", "export/test_page", "export/test_web", "recorded/", "hostile/", "test_notebooks",
+    "ui/test_browser", "ui/test_soak", "export/test_page", "export/test_web", "recorded/", "test_notebooks",
     "test_tutorial", "test_install", "test_paper_scale", "foundation/training/test_stopping",
     "foundation/networks/test_compiler", "ui/server/test_leaving", "ui/server/test_proxy",
+    *(f"hostile/test_{what}" for what in ("checkpoints", "endpoints", "page_handlers", "remote_files")),
 )  # fmt: skip
 
 

@@ -58,3 +58,11 @@ def test_flow_lab():
     pushed = [names["euler"](network, names["start"], names["MomentumODE"](path, (g,)), 4).x for g in (-20.0, 20.0)]
     against, along = map(names["distance"].biased, pushed)
     assert along < few["Euler"] < against
+
+
+def test_causal():
+    names = run(FOLDER / "causal.ipynb")
+    # what the text says: the candidates carry the factor, more than random modes and more than of any scene
+    assert names["specific"] and names["carried"][1, 0] > names["carried"][2, 1]
+    assert names["again"].mse == names["found"][0].mse
+    assert (names["walk"].inside[1:, -1] > 0).all() and "checkpoint" in names["citation"]

@@ -16,7 +16,7 @@ from ui.server.errors import REMOTE, Told, translated
 from ui.server.gradio_internals import QuickPage, complain, fetch_nothing, tell_few
 from ui.server.limits import Limits
 from ui.server.questions import Questions
-from ui.server.queue import HEAD, Shares
+from ui.server.queue import BUSY_HEAD, Shares
 from ui.server.startup import DEFAULT_SEED
 from ui.source import Workspace
 from ui.theme import STYLE_SHEET, script, theme
@@ -24,8 +24,8 @@ from ui.workspaces import views_css
 
 # not by `css_paths`: Gradio would rewrite what stands within @media
 STYLE = f"<style>{STYLE_SHEET.read_text(encoding='utf-8')}{views_css()}</style>"
-PARTS = f"{STYLE}<script>{script('workspaces.js')}</script>"
-QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
+HEAD_PARTS = f"{STYLE}<script>{script('workspaces.js')}</script>"
+GRADIO_QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
 
 
 def build_app(studio: Studio, seed: int = DEFAULT_SEED, patience: float = math.inf) -> gr.Blocks:
@@ -48,14 +48,14 @@ def build_app(studio: Studio, seed: int = DEFAULT_SEED, patience: float = math.i
     fetch_nothing(Told(REMOTE))
     complain(demo, Told, translated)
     # not open to direct posts: every question to a model waits in the one queue
-    return demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
+    return demo.queue(max_size=GRADIO_QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
 
 
 def launch_options() -> dict:
     """Arguments of `launch` that do not depend on the caller."""
     return {
         "theme": theme(),
-        "head": HEAD + PARTS,
+        "head": BUSY_HEAD + HEAD_PARTS,
         "share": False,
         "ssr_mode": False,
         "mcp_server": False,

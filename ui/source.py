@@ -23,7 +23,7 @@ from ui.server.queue import MODEL_QUEUE, PRIVATE
 
 NO_CLASS = -1
 DICE = "() => Math.floor(Math.random() * 100000)"  # short enough to read aloud
-NEXT = "(count) => (count || 0) + 1"
+COUNT_UP = "(count) => (count || 0) + 1"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Source:
 
     def announce(self, event: Dependency) -> None:
         """Let everything follow an event that set `targets`: one step later, when all of them can be read."""
-        event.success(None, self.moves, self.moves, js=NEXT, **PRIVATE)
+        event.success(None, self.moves, self.moves, js=COUNT_UP, **PRIVATE)
 
 
 def readable(library: ModelLibrary) -> list[str]:

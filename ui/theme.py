@@ -9,7 +9,7 @@ import gradio as gr
 STYLE_SHEET = Path(__file__).resolve().parent.parent / "assets" / "style.css"
 
 # steps around Okabe and Ito's blue, which the plots use too
-BLUE = gr.themes.Color(
+THEME_BLUE = gr.themes.Color(
     name="studio",
     c50="#eef6fb", c100="#d8eaf6", c200="#b0d5ed", c300="#7dbae0", c400="#3d9be0", c500="#0072b2",
     c600="#00639b", c700="#005280", c800="#064468", c900="#0b3a57", c950="#072538",
@@ -17,20 +17,20 @@ BLUE = gr.themes.Color(
 
 # whole fonts: Gradio's files of 600 hold Latin letters alone, and a browser takes α, τ and × from another face then;
 # where 600 is asked for, it takes 700
-WEIGHTS = (400, 700)
+FONT_WEIGHTS = (400, 700)
 
 
 def theme() -> gr.themes.Base:
     """The theme for `launch(theme=...)`."""
     return gr.themes.Base(
-        primary_hue=BLUE,
-        secondary_hue=BLUE,
+        primary_hue=THEME_BLUE,
+        secondary_hue=THEME_BLUE,
         neutral_hue=gr.themes.colors.slate,
         radius_size=gr.themes.sizes.radius_md,
         spacing_size=gr.themes.sizes.spacing_md,
         text_size=gr.themes.sizes.text_md,
-        font=[gr.themes.LocalFont("IBM Plex Sans", WEIGHTS), "ui-sans-serif", "system-ui", "sans-serif"],
-        font_mono=[gr.themes.LocalFont("IBM Plex Mono", WEIGHTS), "ui-monospace", "Consolas", "monospace"],
+        font=[gr.themes.LocalFont("IBM Plex Sans", FONT_WEIGHTS), "ui-sans-serif", "system-ui", "sans-serif"],
+        font_mono=[gr.themes.LocalFont("IBM Plex Mono", FONT_WEIGHTS), "ui-monospace", "Consolas", "monospace"],
     ).set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",

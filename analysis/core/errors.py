@@ -10,7 +10,8 @@ class UserError(ValueError):
     """Something that a user asked for cannot be done; the message is one sentence that tells the cure.
 
     Attributes:
-        field: name of the request's field that is at fault; "" where it is none, or several together.
+        field: name of what is at fault: a field of the request, or what else was given or is missing (recipe, png,
+            file, teacher, weights, patience); "" where no one thing is.
     """
 
     def __init__(self, message: str, field: str = ""):

@@ -42,6 +42,7 @@ from foundation.randomness import MAX_SEED
 MAX_GAMMA = 100.0
 MAX_EDGES, MAX_LEVELS = 8, 64
 THIRDS = (1 / 3, 2 / 3)
+SLIDER_THIRDS = LOW_EDGE, HIGH_EDGE = 0.33, 0.67  # as far as the page's sliders show them
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 _T = TypeVar("_T")
 
@@ -252,14 +253,14 @@ def _number(kind: Any, low: float, high: float, what: str) -> TypeAdapter:
     return TypeAdapter(Annotated[kind, Field(ge=low, le=high, title=what)], config=_STRICT)
 
 
-def whole(value: Any, low: int, high: int, what: str) -> int:
-    """A whole number in [low, high], or a UserError naming `what`."""
-    return _checked(_number(int, low, high, what), value, "")
+def whole(value: Any, low: int, high: int, what: str, field: str = "") -> int:
+    """A whole number in [low, high], or a UserError of `field` naming `what`."""
+    return _checked(_number(int, low, high, what), value, field)
 
 
-def real(value: Any, low: float, high: float, what: str) -> float:
-    """A finite number in [low, high], or a UserError naming `what`."""
-    return _checked(_number(float, low, high, what), value, "")
+def real(value: Any, low: float, high: float, what: str, field: str = "") -> float:
+    """A finite number in [low, high], or a UserError of `field` naming `what`."""
+    return _checked(_number(float, low, high, what), value, field)
 
 
 def check_noise(sampler: str, gamma1: float) -> None:
@@ -268,13 +269,3 @@ def check_noise(sampler: str, gamma1: float) -> None:
         raise UserError(
             "Matched noise needs gamma1 of at least 0: its noise has the variance 2 gamma1 sigma_t^2.", "gamma1"
         )
-
-
-# until all requests are declared as above
-
-
-def several(values, most: int, what: str) -> tuple:
-    """A list or tuple with 1 to `most` items, as a tuple."""
-    if not isinstance(values, (list, tuple)) or not 1 <= len(values) <= most:
-        raise UserError(f"{what} must be a list of 1 to {most} items.")
-    return tuple(values)

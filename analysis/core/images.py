@@ -35,7 +35,7 @@ def as_pictures(x: Tensor, cure: str = "bring the gains closer to 1") -> np.ndar
         UserError: the pictures are not finite.
     """
     if not bool(torch.isfinite(x).all()):
-        raise UserError(f"The picture is not finite with these settings: {cure}.")
+        raise UserError(f"The picture is not finite with these settings: {cure}.", "picture")
     return to_bytes(x).permute(0, 2, 3, 1).contiguous().numpy()
 
 
@@ -67,7 +67,7 @@ def checked_image(value: Any, what: str = "The picture") -> np.ndarray:
     """A read-only copy of an uint8 (H, W, 3) picture, or a UserError naming `what`."""
     good = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 3 and value.shape[2] == 3
     if not good or not all(MIN_SIDE <= n <= MAX_SIDE for n in value.shape[:2]):
-        raise UserError(f"{what} must be 8-bit RGB of the model's size: upload it as PNG, JPEG or WebP.")
+        raise UserError(f"{what} must be 8-bit RGB of the model's size: upload it as PNG, JPEG or WebP.", "picture")
     return _read_only(value)
 
 
@@ -78,7 +78,9 @@ def checked_mask(value: Any, what: str = "The mask") -> np.ndarray:
         value: bool, float in [0, 1] or uint8 (0 to 255, or 0 and 1).
         what: what to call it.
     """
-    cure = UserError(f"{what} must be a grid of numbers from 0 to 1 as high and wide as the picture: paint it again.")
+    cure = UserError(
+        f"{what} must be a grid of numbers from 0 to 1 as high and wide as the picture: paint it again.", "mask"
+    )
     if not isinstance(value, np.ndarray) or value.ndim != 2 or not all(1 <= n <= MAX_SIDE for n in value.shape):
         raise cure
     if value.dtype == np.bool_:
@@ -117,7 +119,9 @@ def png_base64(picture: np.ndarray) -> str:
 def embed(picture: np.ndarray) -> str:
     """As `png_base64`, of at most 64 x 64 pixels. Raises UserError."""
     if max(picture.shape[:2]) > MAX_EMBEDDED:
-        raise UserError(f"A recipe holds pictures up to {MAX_EMBEDDED} x {MAX_EMBEDDED} pixels: use a smaller model.")
+        raise UserError(
+            f"A recipe holds pictures up to {MAX_EMBEDDED} x {MAX_EMBEDDED} pixels: use a smaller model.", "recipe"
+        )
     return png_base64(picture)
 
 
@@ -147,10 +151,12 @@ def open_png(data: bytes, most_pixels: int, mode: str | None = None) -> Image.Im
         UserError: not a PNG of that mode, larger, or damaged.
     """
     if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 33:
-        raise UserError("This is not a PNG file: choose one that this program saved.")
+        raise UserError("This is not a PNG file: choose one that this program saved.", "png")
     width, height = struct.unpack(">II", data[16:24])
     if not 0 < width * height <= most_pixels:
-        raise UserError(f"The PNG has {width} x {height} pixels, more than are accepted here: choose a smaller one.")
+        raise UserError(
+            f"The PNG has {width} x {height} pixels, more than are accepted here: choose a smaller one.", "png"
+        )
     try:
         image = Image.open(io.BytesIO(data), formats=("PNG",))
         if image.size != (width, height) or mode not in (None, image.mode):
@@ -158,7 +164,7 @@ def open_png(data: bytes, most_pixels: int, mode: str | None = None) -> Image.Im
         if mode is not None:
             image.load()
     except Exception:  # decoders of damaged files raise nearly anything
-        raise UserError("The PNG file is damaged or of another kind: use one that this program saved.") from None
+        raise UserError("The PNG file is damaged or of another kind: use one that this program saved.", "png") from None
     return image
 
 

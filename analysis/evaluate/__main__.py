@@ -35,7 +35,7 @@ from analysis.evaluate.hkd import (  # noqa: F401
 )
 from analysis.evaluate.hkd.fidelity import paired_samples
 from analysis.evaluate.series import forecast, in_sample, worlds  # noqa: F401
-from analysis.evaluate.shipping import write_metrics
+from analysis.evaluate.shipping import keep_part, rounded
 from analysis.evaluate.tables.parts import Job, Options, Outcome, Part, parts_of
 from analysis.workbench.library import ModelLibrary
 from flow_core import model as flow_model
@@ -48,17 +48,8 @@ from koopman_core.model import MODELS_DIR
 
 FID_OPTIONS = ("fid-runs", "fid-reference")
 HKD_PARTS, FLOW_PARTS, SERIES_PARTS = parts_of("hkd"), parts_of("flow"), parts_of("series")
-FIDELITY, DISTRIBUTION, MEMORY = "fidelity", "distribution", "memory"
+FIDELITY, DISTRIBUTION, MEMORISATION = "fidelity", "distribution", "memory"
 ON_REQUEST = [p.name for p in HKD_PARTS.values() if p.on_request]
-
-
-def rounded(value, digits: int = 5):
-    """Floats inside nested dicts and lists to so many significant digits."""
-    if isinstance(value, float):
-        return float(f"{value:.{digits}g}")
-    if isinstance(value, dict):
-        return {k: rounded(v, digits) for k, v in value.items()}
-    return [rounded(v, digits) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def chosen_parts(text: str | None, parts: dict[str, Part]) -> list[Part]:
@@ -118,7 +109,7 @@ def evaluate_hkd(args) -> int:
     names = [p.name for p in parts]
     if args.json and FIDELITY not in names:
         raise UserError("--json holds the figures of the part fidelity: ask for that part too.")
-    if args.sheet_neighbours and MEMORY not in names:
+    if args.sheet_neighbours and MEMORISATION not in names:
         raise UserError("--sheet-neighbours is made by the part memory: ask for that part too.")
     bench = ModelLibrary(args.models).get(args.model)
     if bench.teacher is None and (args.sheet or any(p.teacher for p in parts)):
@@ -134,11 +125,7 @@ def evaluate_hkd(args) -> int:
         if args.json and p.name == FIDELITY:
             args.json.write_text(json.dumps(figures, indent=1) + "\n")
         if args.write:
-            kept, there = {"command": command, **figures}, bench.model.card.get("metrics", {})
-            if p.name == FIDELITY:  # new figures of a model; its FID takes hours, so that stays
-                write_metrics(args.models, bench, {k: v for k, v in there.items() if k == DISTRIBUTION} | kept)
-            else:
-                write_metrics(args.models, bench, there | {p.name: kept})
+            keep_part(args.models, bench, p.name, command, outcome.card)
 
     _run(args, parts, _page(args), after, model=bench, name=bench.name)
     if args.sheet and bench.teacher is not None:
@@ -183,11 +170,15 @@ def evaluate_flow(args) -> int:
         raise UserError("--model names the flow to measure, toy-8gaussians for example, or all.")
     names = [n.strip() for n in args.model.split(",")]
     if names == ["all"]:
-        names = sorted(p.name.removesuffix(flow_model.SUFFIX) for p in args.models.glob(f"*{flow_model.SUFFIX}"))
+        names = sorted(
+            p.name.removesuffix(flow_model.FLOW_SUFFIX) for p in args.models.glob(f"*{flow_model.FLOW_SUFFIX}")
+        )
     if not names:
-        raise UserError(f"There is no flow in {args.models}: give --models the folder of {flow_model.SUFFIX} files.")
+        raise UserError(
+            f"There is no flow in {args.models}: give --models the folder of {flow_model.FLOW_SUFFIX} files."
+        )
     page = _page(args)
-    flows = [flow_model.load(flow_model.find_model(n, flow_model.SUFFIX, "flow", args.models)) for n in names]
+    flows = [flow_model.load(flow_model.find_model(n, flow_model.FLOW_SUFFIX, "flow", args.models)) for n in names]
     for asked, model in zip(names, flows, strict=True):  # a wrong name is told before anything is measured
         name = str(model.card.get("name", Path(asked).name.split(".")[0]))
         fitting = [p for p in FLOW_PARTS.values() if p.fits is None or p.fits(model)]
@@ -220,7 +211,10 @@ def main(argv: list[str] | None = None) -> int:
         "--sheet", type=Path, default=None, help="PNG: rows of teacher, student, same noises (seeds 0-31)"
     )
     parser.add_argument(
-        "--sheet-neighbours", type=Path, default=None, help=f"PNG of the part {MEMORY}: pictures and their nearest"
+        "--sheet-neighbours",
+        type=Path,
+        default=None,
+        help=f"PNG of the part {MEMORISATION}: pictures and their nearest",
     )
     parser.add_argument("--write", action="store_true", help="keep the figures, render the page, fill in the card")
     parser.add_argument(

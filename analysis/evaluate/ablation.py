@@ -3,9 +3,9 @@
     python -m analysis.evaluate.ablation --trajectories runs/shapes_trajectories --fid 10000
 
 Every row has the same teacher, trajectories, samples and optimizer (`koopman_core/configs/shapes_ablation.toml`), and
-starts from the teacher's weights. Rows of the paper's table 3, the time variable, latent consistency, and the noise
-level that the decoder is told. What is trained or measured already, below runs/ablation, is not done again; Ctrl-C
-stops, and the same command goes on.
+starts from the teacher's weights. Rows of the paper's table 3, the time variable, latent consistency, ways to linear
+latents, and the noise level that the decoder is told. What is trained or measured already, below runs/ablation, is not
+done again; Ctrl-C stops, and the same command goes on.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from foundation.randomness import FIRST_SEED
 from foundation.training.commands import percent_bar, resumable
 from koopman_core.recipes import StudentSettings, run_student
 
-CONFIG = Path(koopman_core.__file__).parent / "configs" / "shapes_ablation.toml"
-PATH = ("--student.objective=path", "--student.share_eps=0.5", "--student.operator_lr=2e-2")
+ABLATION_SETTINGS = Path(koopman_core.__file__).parent / "configs" / "shapes_ablation.toml"
+PATH_OVERRIDES = ("--student.objective=path", "--student.share_eps=0.5", "--student.operator_lr=2e-2")
 DECODER_80 = "--koopman.decoder_sigma=max"
 FROM = 1.0  # sigma from which on the path is averaged: below, it is nearly the picture
 
@@ -66,37 +66,45 @@ class Row:
 
 
 def _latent_options(*weights: float, scale: str = "energy") -> tuple[str, ...]:
-    return (*PATH, f"--student.latent_weights=[{','.join(map(str, weights))}]", f"--student.latent_scale={scale}")
+    return (
+        *PATH_OVERRIDES,
+        f"--student.latent_weights=[{','.join(map(str, weights))}]",
+        f"--student.latent_scale={scale}",
+    )
 
 
-ROWS = {
+LATENT_VARIANCE = _latent_options(0.1, 0.1, 0.1, scale="variance")
+ABLATION_ROWS = {
     "paper": (
         Row("off_T", "A = 0, loss at T only", ("--koopman.evolved=none", "--student.only_T=true"), 2, 5.72),
         Row("on_T", "A trained, loss at T only", ("--student.only_T=true",), 2, 5.57),
         Row("bottleneck", "A at the bottleneck only", ("--koopman.evolved=bottleneck",), 2, 4.78),
         Row("full", "A at all levels (published)", (), 2, 3.30),
-        Row("path", "the same, objective path (ours)", PATH, 2),
+        Row("path", "the same, objective path (ours)", PATH_OVERRIDES, 2),
     ),
     "time": (
-        Row("path", "path, sigma^(1/7) (karras)", PATH),
-        Row("path_log", "path, log sigma", (*PATH, "--koopman.warp=log")),
-        Row("path_sigma", "path, sigma", (*PATH, "--koopman.warp=sigma")),
+        Row("path", "path, sigma^(1/7) (karras)", PATH_OVERRIDES),
+        Row("path_log", "path, log sigma", (*PATH_OVERRIDES, "--koopman.warp=log")),
+        Row("path_sigma", "path, sigma", (*PATH_OVERRIDES, "--koopman.warp=sigma")),
     ),
     "latent": (
-        Row("path", "path, none", PATH),
+        Row("path", "path, none", PATH_OVERRIDES),
         Row("latent_all", "0.1 at 16, 8 and 4 pixels", _latent_options(0.1, 0.1, 0.1)),
         Row("latent_16", "0.3 at 16 pixels", _latent_options(0.3, 0, 0)),
         Row("latent_8", "0.3 at 8 pixels", _latent_options(0, 0.3, 0)),
         Row("latent_4", "0.3 at 4 pixels", _latent_options(0, 0, 0.3)),
-        Row(
-            "latent_var",
-            "0.1 at 16, 8 and 4 pixels, over the variance",
-            _latent_options(0.1, 0.1, 0.1, scale="variance"),
-        ),
+        Row("latent_var", "0.1 at 16, 8 and 4 pixels, over the variance", LATENT_VARIANCE),
+    ),
+    "linear": (
+        Row("path", "path, none", PATH_OVERRIDES),
+        Row("latent_var", "from t, over the variance", LATENT_VARIANCE),
+        Row("starts", "from three times", (*LATENT_VARIANCE, "--student.latent_starts=3")),
+        Row("rate", "infinitesimal", (*PATH_OVERRIDES, "--student.rate_weight=0.1", "--student.latent_scale=variance")),
+        Row("mixed", "from t, channels mixed", (*LATENT_VARIANCE, "--koopman.mixing=true")),
     ),
     "decoder": (
-        Row("path", "path, decoder .002", PATH, 2),
-        Row("path_80", "path, decoder 80", (*PATH, DECODER_80), 2),
+        Row("path", "path, decoder .002", PATH_OVERRIDES, 2),
+        Row("path_80", "path, decoder 80", (*PATH_OVERRIDES, DECODER_80), 2),
     ),
     "decoder_published": (
         Row("full", "published, decoder .002", (), 2),
@@ -152,7 +160,7 @@ class Plan:
     fid: int | None = None
     reference: int | None = None
     lpips: Path | None = None
-    config: Path = CONFIG
+    config: Path = ABLATION_SETTINGS
 
 
 Found = Sequence[tuple[Row, Sequence[Figures]]]
@@ -284,14 +292,21 @@ def _latent(rows: Found, plan: Plan) -> list[Verdict]:
     return out
 
 
-VERDICTS = {"paper": _paper, "time": _best, "latent": _latent, "decoder": _best, "decoder_published": _best}
+VERDICTS = {
+    "paper": _paper,
+    "time": _best,
+    "latent": _latent,
+    "linear": _latent,
+    "decoder": _best,
+    "decoder_published": _best,
+}
 
 
 def ablation_blocks(group: str, rows: Found, plan: Plan) -> list[Block]:
     """Table and verdicts of a group.
 
     Args:
-        group: of `ablation_rows.ROWS`.
+        group: of `ABLATION_ROWS`.
         rows: each with the figures of its trainings.
         plan: what was asked.
     """
@@ -329,7 +344,7 @@ def ablation_blocks(group: str, rows: Found, plan: Plan) -> list[Block]:
     return [intro, grid(head, table), *VERDICTS[group](rows, plan)]
 
 
-FOLDER = Path("runs/ablation")
+ABLATION_FOLDER = Path("runs/ablation")
 # sections of the settings that decide what is learned
 DECISIVE: tuple[Literal["koopman", "student", "training"], ...] = ("koopman", "student", "training")
 LAW_SEEDS = 16  # trajectories along which the linear law is tested
@@ -364,7 +379,9 @@ def train_row(plan: Plan, row: Row, seed: int, folder: Path, report=print) -> Pa
         sections = get_type_hints(StudentSettings)
         there = {k: build(sections[k], card["recipe"][k], k) for k in DECISIVE}
         if any(_made(there[k]) != _made(asked[k]) for k in DECISIVE):
-            raise UserError(f"{out} was trained with other settings: delete that folder, or give another --folder.")
+            raise UserError(
+                f"{out} was trained with other settings: delete that folder, or give another --folder.", "folder"
+            )
         if card["images_seen"] >= plan.images:
             return path
     report(f"{out.name}: training {plan.images:,} samples")
@@ -421,7 +438,7 @@ def measure(
         few = tuple(range(FIRST_SEED, FIRST_SEED + min(LAW_SEEDS, plan.noises)))
         law = bench.linearity(LinearityRequest(few, decoded=False, dmd_rank=0))
         if law.differences is None:
-            raise UserError("What differs between pictures takes two noises or more: raise --noises.")
+            raise UserError("What differs between pictures takes two noises or more: raise --noises.", "noises")
         for name, errors in (("linear", law.learned), ("apart", law.differences["learned"])):
             sides: dict[int, list[float]] = {}
             for entry, of_level in zip(model.spectrum(), errors[:, 1:], strict=True):
@@ -448,7 +465,7 @@ def run(
     """Every row of a group, trained and measured.
 
     Args:
-        group: of `ROWS`.
+        group: of `ABLATION_ROWS`.
         folder: of the runs.
         seeds: trainings a row, instead of the row's own number.
         report: called with a sentence before every long step.
@@ -457,8 +474,8 @@ def run(
     perceptual = PerceptualDistance("alex", backbone=plan.lpips, side=64)
     remembered = {} if remembered is None else remembered
     out = []
-    compared = any(row.paper is not None for row in ROWS[group])
-    for row in ROWS[group]:
+    compared = any(row.paper is not None for row in ABLATION_ROWS[group])
+    for row in ABLATION_ROWS[group]:
         # beside the paper's FID ours is asked for only where there is one: it takes most of the time
         asked = replace(plan, fid=None) if compared and row.paper is None else plan
         found = []
@@ -474,7 +491,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="analysis.evaluate.ablation", description=__doc__.partition("\n")[0])
     parser.add_argument("--teacher", default="shapes", help="name of a shipped model, or a teacher's checkpoint")
     parser.add_argument("--trajectories", type=Path, required=True, help="folder of that teacher's trajectories")
-    parser.add_argument("--groups", default=",".join(ROWS), help=f"which, by commas; all by default: {', '.join(ROWS)}")
+    parser.add_argument(
+        "--groups",
+        default=",".join(ABLATION_ROWS),
+        help=f"which, by commas; all by default: {', '.join(ABLATION_ROWS)}",
+    )
     parser.add_argument("--images", type=int, default=Plan.images, help="samples a training")
     parser.add_argument("--noises", type=int, default=Plan.noises, help="of the comparison with the teacher")
     parser.add_argument("--seeds", type=int, default=None, help="trainings a row; 2 for the paper's rows, else 1")
@@ -483,15 +504,17 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--fid-reference", type=int, default=None, help="training pictures; all, of shapes 10,000")
     parser.add_argument("--lpips", type=Path, default=None, help="AlexNet backbone file (npz, safetensors or pth)")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the runs")
+    parser.add_argument("--folder", type=Path, default=ABLATION_FOLDER, help="of the runs")
     parser.add_argument("--write", action="store_true", help="put the tables on the page")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the page")
     args = parser.parse_args(argv)
     groups = args.groups.split(",")
 
     def work() -> None:
-        if not set(groups) <= set(ROWS):
-            raise UserError(f"--groups takes {', '.join(ROWS)}, separated by commas; not {args.groups!r}.")
+        if not set(groups) <= set(ABLATION_ROWS):
+            raise UserError(
+                f"--groups takes {', '.join(ABLATION_ROWS)}, separated by commas; not {args.groups!r}.", "groups"
+            )
         for name, least, most in (("images", 1, 10**9), ("noises", 2, 10**6), ("seeds", 1, 100), ("fid", 2, 10**6)):
             if (value := getattr(args, name)) is not None:
                 whole(value, least, most, f"--{name}")
@@ -505,7 +528,7 @@ def main(argv: list[str] | None = None) -> int:
             asked = f"python -m analysis.evaluate.ablation --trajectories DIR --groups {group} --images {plan.images}"
             asked += f" --noises {plan.noises}" + (f" --fid {plan.fid}" if plan.fid else "")
             asked += f" --fid-reference {plan.reference}" if plan.reference else ""
-            section = Section("ablation", group, asked, tuple(blocks), list(ROWS).index(group))
+            section = Section("ablation", group, asked, tuple(blocks), list(ABLATION_ROWS).index(group))
             page.publish(section, args.results if args.write else None)
 
     return resumable("analysis.evaluate.ablation", work, (ValueError, RuntimeError, FileNotFoundError))

@@ -45,7 +45,7 @@ from foundation.metrics.inception import Inception
 from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED
 from foundation.training.commands import resumable
-from koopman_core.fid import STEPS, student_pictures, teacher_pictures
+from koopman_core.fid import FID_STEPS, student_pictures, teacher_pictures
 
 KNOWN = {("cifar10", 32, 50_000, 10_000): "about 3.15"}  # of FID, test against training set, by the published detector
 
@@ -102,10 +102,10 @@ def main(argv: list[str] | None = None) -> int:
     return resumable("analysis.evaluate.image_sets", work)
 
 
-BATCH = 50
+SET_BATCH = 50
 APART = 1_000_000  # between the first seeds of two runs
 MAKERS = ("teacher", "student")
-MAKER_WORDS = {"teacher": f"teacher, Heun, {2 * STEPS - 1} calls", "student": "student, one call"}
+MAKER_WORDS = {"teacher": f"teacher, Heun, {2 * FID_STEPS - 1} calls", "student": "student, one call"}
 # Bai et al. 2025, CIFAR-10, FID-50k: (EDM at 35 calls, HKD), without and with class labels
 PAPER_COUNT = 50_000
 PAPER_FID = {False: {"teacher": 1.97, "student": 3.30}, True: {"teacher": 1.79, "student": 2.77}}
@@ -164,7 +164,8 @@ def data_of(bench: Workbench) -> ImageDataset:
     if not isinstance(spec, str) or spec.startswith("folder"):
         raise UserError(
             f"The card of {bench.name} names no data set that can be opened here, so there is nothing to compare its "
-            "pictures with: leave out --fid."
+            "pictures with: leave out --fid.",
+            "data",
         )
     return open_dataset(spec, bench.model.config.resolution, "train")
 
@@ -177,11 +178,11 @@ def makers(bench: Workbench, device: torch.device | str = "cpu") -> dict[str, Ca
     """
     model, teacher = bench.model, bench.teacher
     if teacher is None:
-        raise UserError(f"The teacher of {bench.name} is not beside it: its pictures are needed, too.")
+        raise UserError(f"The teacher of {bench.name} is not beside it: its pictures are needed, too.", "teacher")
     if torch.device(device).type != "cpu":
         model, teacher = copy.deepcopy(model).to(device), copy.deepcopy(teacher).to(device)
     return {
-        "teacher": lambda seeds: teacher_pictures(teacher, seeds, STEPS),
+        "teacher": lambda seeds: teacher_pictures(teacher, seeds, FID_STEPS),
         "student": lambda seeds: student_pictures(model, seeds),
     }
 
@@ -218,7 +219,7 @@ def measure_distribution(
         UserError: no network, no data, no teacher; or what `feature_cache.collect` says.
     """
     if bench.teacher is None:
-        raise UserError(f"The teacher of {bench.name} is not beside it: FID is measured for both.")
+        raise UserError(f"The teacher of {bench.name} is not beside it: FID is measured for both.", "teacher")
     data = data_of(bench)
     network = Inception() if network is None else network
     reference_count = size_of(data) if reference_count is None else reference_count
@@ -248,7 +249,7 @@ def measure_distribution(
             row: Row = collect(
                 place(folder, names[maker], key), key, count,
                 _from(makes[maker], first),
-                network, batch=BATCH, progress=tell(f"{maker}, run {run + 1}", before),
+                network, batch=SET_BATCH, progress=tell(f"{maker}, run {run + 1}", before),
             )  # fmt: skip
             before += count
             found[maker].append(fid(real.moments, row.moments))
@@ -287,8 +288,8 @@ def distribution_blocks(d: Distribution) -> list[Block]:
         f"at most {KEPT:,} a side, with its 95 % bootstrap interval.{other}",
         grid(["", d.name, kid_name, "paper, CIFAR-10, FID-50k"], rows),
         Verdict(
-            f"One call instead of {2 * STEPS - 1} multiplies the {d.name} by {mean:.2f}, which is {word} the paper's "
-            f"{paper_ratio:.2f} on CIFAR-10 (FID-50k).{bias}",
+            f"One call instead of {2 * FID_STEPS - 1} multiplies the {d.name} by {mean:.2f}, which is {word} the "
+            f"paper's {paper_ratio:.2f} on CIFAR-10 (FID-50k).{bias}",
             {"ratio": mean, "paper": paper_ratio, "above": mean > paper_ratio, "biased": biased},
         ),
     ]

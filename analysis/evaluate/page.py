@@ -28,11 +28,11 @@ from foundation.files.atomic_write import atomic_write
 from foundation.files.models import MODELS_DIR
 
 RESULTS = MODELS_DIR.parents[1] / "docs" / "results.md"
-INTRODUCTION, PICTURES = "introduction.md", "pictures"
+INTRODUCTION, PLOTS_FOLDER = "introduction.md", "pictures"
 SECTION_NAME = re.compile(r"[A-Za-z0-9_+-][\w.+-]*")
-COMMAND = "python -m analysis.evaluate.page"
+PAGE_COMMAND = "python -m analysis.evaluate.page"
 RENDERED = "<!-- Rendered from the figures beside this page"
-FIRST_LINE = f"{RENDERED} by `{COMMAND}`: do not edit it. -->\n"
+FIRST_LINE = f"{RENDERED} by `{PAGE_COMMAND}`: do not edit it. -->\n"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class Section:
     def __post_init__(self) -> None:
         if not all(SECTION_NAME.fullmatch(name) for name in (self.model, self.part)):
             raise UserError(
-                f"A section cannot be named {self.model!r} {self.part!r}: use letters, digits and . _ + - only."
+                f"A section cannot be named {self.model!r} {self.part!r}: use letters, digits and . _ + - only.",
+                "section",
             )
 
     def __str__(self) -> str:
@@ -96,7 +97,8 @@ def _section(path: Path) -> Section:
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as e:
         raise UserError(
             f"{path.parent.name}/{path.name} is no section of results ({type(e).__name__}: {e}): measure it again, or "
-            "delete it."
+            "delete it.",
+            "section",
         ) from None
 
 
@@ -120,15 +122,19 @@ def render(page: str | Path) -> str:
     above = folder_of(page) / INTRODUCTION
     try:
         if page.exists() and not page.read_text(encoding="utf-8").startswith(RENDERED):
-            raise UserError(f"{page.name} was not rendered from figures: move it away, or give --results another file.")
+            raise UserError(
+                f"{page.name} was not rendered from figures: move it away, or give --results another file.", "results"
+            )
         if not page.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {page.parent.name}")
         words = above.read_text(encoding="utf-8") if above.exists() else "# Results\n"
     except (OSError, UnicodeDecodeError) as e:
-        raise UserError(f"{page.name} cannot be read ({e}): give --results another file.") from None
+        raise UserError(f"{page.name} cannot be read ({e}): give --results another file.", "results") from None
     there = pictures_of(page)
     texts = [
-        s.text(f"![{s.part} of {s.model}]({PICTURES}/{name}.svg)" if (name := f"{s.model}.{s.part}") in there else "")
+        s.text(
+            f"![{s.part} of {s.model}]({PLOTS_FOLDER}/{name}.svg)" if (name := f"{s.model}.{s.part}") in there else ""
+        )
         for s in read_sections(page)
     ]
     return "\n".join([FIRST_LINE, words, *texts])
@@ -140,7 +146,7 @@ def _write(path: Path, content: bytes) -> None:
         with atomic_write(path) as unfinished:
             unfinished.write_bytes(content)
     except OSError as e:
-        raise UserError(f"{path.name} cannot be written ({e}): give --results another file.") from None
+        raise UserError(f"{path.name} cannot be written ({e}): give --results another file.", "results") from None
 
 
 def write_page(page: str | Path = RESULTS) -> None:
@@ -151,7 +157,7 @@ def write_page(page: str | Path = RESULTS) -> None:
     """
     _write(Path(page), render(page).encode())
     for name, figure in pictures_of(page).items():
-        _write(Path(page).parent / PICTURES / f"{name}.svg", save(figure, "svg"))
+        _write(Path(page).parent / PLOTS_FOLDER / f"{name}.svg", save(figure, "svg"))
 
 
 def write_section(page: str | Path, section: Section) -> None:

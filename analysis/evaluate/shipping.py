@@ -14,6 +14,7 @@ from pathlib import Path
 
 import flow_core
 import koopman_core
+from analysis.evaluate.tables.parts import parts_of
 from flow_core import model as flow_model
 from foundation.files import checkpoints
 from koopman_core.model import MODELS_DIR
@@ -52,7 +53,7 @@ def ship_flow(flow: Path, folder: Path) -> list[Path]:
     """One flow of points or pictures into `folder`; returns the file written."""
     model = flow_core.load(flow)
     _refuse_large(flow)
-    path = folder / f"{model.card['name']}{flow_model.SUFFIX}"
+    path = folder / f"{model.card['name']}{flow_model.FLOW_SUFFIX}"
     _copy(flow, path, model.card)
     return [path]
 
@@ -64,6 +65,27 @@ def write_metrics(folder: Path, bench, metrics: dict) -> None:
     _copy(path, path, bench.model.card)
 
 
+def rounded(value, digits: int = 5):
+    """Floats inside nested dicts and lists to so many significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}")
+    if isinstance(value, dict):
+        return {k: rounded(v, digits) for k, v in value.items()}
+    return [rounded(v, digits) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def keep_part(folder: Path, bench, part: str, command: str, figures: dict) -> None:
+    """What a part of `analysis.evaluate hkd` measured into the model's card, with its command.
+
+    Figures of fidelity stand by themselves and replace each other; those of other parts, by name, stay.
+    """
+    kept, there = {"command": command, **rounded(figures)}, bench.model.card.get("metrics", {})
+    if part == "fidelity":
+        write_metrics(folder, bench, {k: v for k, v in there.items() if k in parts_of("hkd")} | kept)
+    else:
+        write_metrics(folder, bench, there | {part: kept})
+
+
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="analysis.evaluate.shipping", description=__doc__)
@@ -73,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--teacher-note", default="", help="for its card: what the recipe alone does not tell")
     args = parser.parse_args(argv)
     try:
-        is_flow = checkpoints.peek(args.run).kind == flow_model.KIND
+        is_flow = checkpoints.peek(args.run).kind == flow_model.FLOW_KIND
         if is_flow == bool(args.teacher):
             raise ValueError("a flow stands alone; a student needs its teacher's file as the second argument.")
         note = args.teacher_note

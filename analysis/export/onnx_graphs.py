@@ -103,7 +103,8 @@ def _exported(module: nn.Module, arguments: tuple, names: Sequence[str], outputs
         reason = next((line for line in str(e).splitlines() if line.startswith("<class")), type(e).__name__)
         raise UserError(
             f"The {what} of this model cannot be written as ONNX ({reason[:200]}): the page takes networks of "
-            "foundation.networks.unet with operators of koopman_core.operator."
+            "foundation.networks.unet with operators of koopman_core.operator.",
+            "model",
         ) from None
     assert program is not None  # dynamo=True always gives one
     return program.model_proto
@@ -212,7 +213,8 @@ def write_graphs(model: KoopmanDiffusion, folder: Path, report: Progress = None)
     if not found.pictures <= TOLERANCE:  # also for NaN
         raise UserError(
             f"The exported graphs differ from the model by {found.pictures:.2g}, more than {TOLERANCE:.2g}: this model "
-            "cannot be shown in the browser."
+            "cannot be shown in the browser.",
+            "model",
         )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "encoder.onnx").write_bytes(encoder)

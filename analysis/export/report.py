@@ -19,7 +19,9 @@ from analysis.workbench.spectrum import MaskRequest, SpectrumResult
 from analysis.workbench.workbench import Workbench
 
 # Nothing but what the file itself holds may be loaded. Plotly compiles its drawing functions, hence unsafe-eval.
-POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'"
+REPORT_POLICY = (
+    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'"
+)
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
@@ -129,7 +131,7 @@ def report_html(title: str, sections: Sequence[Section]) -> str:
         scripts = f"<script>{get_plotlyjs()}</script><script>{DRAW}</script>"
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{REPORT_POLICY}">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
         f"<body><h1>{html.escape(title)}</h1>{body}{scripts}</body></html>\n"
     )

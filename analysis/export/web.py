@@ -32,7 +32,7 @@ from analysis.core.progress import Progress, part
 from analysis.export.onnx_graphs import Difference, write_graphs
 from analysis.export.web_flow import write_flow
 from analysis.guide import lessons as guide
-from analysis.guide.lessons import EDGES, LESSONS, SEED
+from analysis.guide.lessons import LESSONS, PICTURE_SEED, SLIDER_THIRDS
 from analysis.koopman.ablations import mean_latents
 from analysis.recipes.recipe import FORMAT_VERSION, PROGRAM, TORCH
 from analysis.workbench.findings import overall_errors
@@ -48,7 +48,7 @@ from koopman_core.edm import RHO, SIGMA_MAX, SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion
 
 HERE = Path(__file__).resolve().parent
-PAGE, SOURCE = HERE / "web_page", HERE.parents[1] / "web"
+BUILT_PAGE, PAGE_SOURCE = HERE / "web_page", HERE.parents[1] / "web"
 PAGE_FILES = ("index.html", "page.css", "page.js", "engine.js", "engine-gpu.js", "flow.js", "sw.js", "licences.txt")
 RUNTIME_VERSION = "1.30.0"  # of onnxruntime-web, that of web/package.json, which an installed copy does not have
 RUNTIME = {  # of onnxruntime-web's dist: the loader as it is, the wasm compressed
@@ -60,8 +60,8 @@ NO_RUNTIME = (
     "that npm package anywhere and name its folder dist with --runtime."
 )
 CHECKS = {  # what a lesson's answer is judged by, in the words of the page
-    "clear": guide.CLEAR, "near": guide.NEAR, "untouched": guide.UNTOUCHED, "guessed": guide.GUESSED,
-    "front": guide.FRONT, "faint": guide.FAINT, "alike": guide.ALIKE, "seeds": guide.FLOW_SEEDS,
+    "clear": guide.CLEAR, "near": guide.NEAR_LEVELS, "untouched": guide.UNTOUCHED, "guessed": guide.GUESSED,
+    "front": guide.GROWING_SHARE, "faint": guide.FAINT, "alike": guide.ALIKE, "seeds": guide.FLOW_SEEDS,
 }  # fmt: skip
 STYLES = {"nested": ("Layout", "Shape", "Detail"), "plain": ("Smallest α", "Middle α", "Largest α")}
 
@@ -92,16 +92,18 @@ def find_runtime(runtime: str | Path | None = None, install: bool = True) -> Pat
         UserError: not there; the sentence says the cure.
     """
     sentence = NO_RUNTIME.format(version=RUNTIME_VERSION)
-    dist = Path(runtime) if runtime else SOURCE / "node_modules" / "onnxruntime-web" / "dist"
+    dist = Path(runtime) if runtime else PAGE_SOURCE / "node_modules" / "onnxruntime-web" / "dist"
     if install and not runtime and not dist.is_dir() and shutil.which("npm"):
         command = ["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
-        subprocess.run(command, cwd=SOURCE, capture_output=True, check=False)
+        subprocess.run(command, cwd=PAGE_SOURCE, capture_output=True, check=False)
     if not all((dist / f"{name}{end}").is_file() for name in RUNTIME for end in (".wasm", ".mjs")):
-        raise UserError(sentence)
+        raise UserError(sentence, "runtime")
     package = dist.parent / "package.json"
     version = json.loads(package.read_text()).get("version") if package.is_file() else RUNTIME_VERSION
     if version != RUNTIME_VERSION:
-        raise UserError(f"{dist} is of release {version}, and the page was built for another one. {sentence}")
+        raise UserError(
+            f"{dist} is of release {version}, and the page was built for another one. {sentence}", "runtime"
+        )
     return dist
 
 
@@ -175,7 +177,7 @@ def describe(bench: Workbench) -> dict:
         "bands": {"edges": [1 / 3, 2 / 3], "names": list(STYLES["nested" if nested else "plain"]), "nested": nested},
         "checkpoint": checksum(model),
         "teacher": checksum(teacher) if teacher is not None else None,
-        "start": {"seed": SEED, "label": label, "picture": _picture(bench, SEED, label)},
+        "start": {"seed": PICTURE_SEED, "label": label, "picture": _picture(bench, PICTURE_SEED, label)},
         "card": _plain(model.card),
     }
 
@@ -228,8 +230,8 @@ def write_site(
     Raises:
         UserError: with a sentence that tells the cure.
     """
-    if not all((PAGE / file).is_file() for file in PAGE_FILES):
-        raise UserError("The built page is missing: run `npm ci` and `npm run build` in web/.")
+    if not all((BUILT_PAGE / file).is_file() for file in PAGE_FILES):
+        raise UserError("The built page is missing: run `npm ci` and `npm run build` in web/.", "page")
     say = report or (lambda share, what: None)
     say(0.0, "the runtime")
     dist = find_runtime(runtime)
@@ -237,10 +239,12 @@ def write_site(
     bench = opened(model)
     loaded = bench.model
     if loaded.picture_shape[0] != 3:
-        raise UserError("The page shows colour pictures, and this model does not make any: choose another model.")
+        raise UserError(
+            "The page shows colour pictures, and this model does not make any: choose another model.", "model"
+        )
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file: name a folder.")
+        raise UserError(f"{folder} is a file: name a folder.", "folder")
     difference = write_graphs(loaded, folder / "model", part(report, 0.1, 0.6))
     write_means(bench, folder / "model" / "means.bin", part(report, 0.6, 0.8))
     say(0.8, "the first picture and the lessons")
@@ -248,7 +252,7 @@ def write_site(
     site["entries"] = write_spectrum(loaded, folder / "model" / "spectrum.bin")
     site["difference"] = asdict(difference)
     site["nets"] = write_flow(folder / "flow", flows)
-    site["lessons"], site["lessonEdges"], site["checks"] = lessons(), list(EDGES), CHECKS
+    site["lessons"], site["lessonEdges"], site["checks"] = lessons(), list(SLIDER_THIRDS), CHECKS
     site["linearity"] = linearity(bench)
     site |= {"program": PROGRAM, "torch": TORCH, "recipe": FORMAT_VERSION, "maxSeed": MAX_SEED, "gpu": gpu}
     say(0.9, "the page")
@@ -257,7 +261,7 @@ def write_site(
         for file in (folder / "runtime").glob("gpu.*"):
             file.unlink()
     for page_file in PAGE_FILES:
-        shutil.copyfile(PAGE / page_file, folder / page_file)
+        shutil.copyfile(BUILT_PAGE / page_file, folder / page_file)
     (folder / "card.json").write_text(json.dumps(site.pop("card"), indent=1), "utf-8")
     _finish(folder, site)
     return Site(folder, sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()), difference)

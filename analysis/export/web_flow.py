@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 
 import flow_core
+from analysis.flow.clouds import DATA_PART, HELD_OUT
 from flow_core.densities.mixtures import GaussianMixture
 from flow_core.densities.toys import TOYS, toy
-from flow_core.model import KIND, SUFFIX, FlowModel
+from flow_core.model import FLOW_KIND, FLOW_SUFFIX, FlowModel
 from flow_core.networks import PointConfig
 from foundation.files.checkpoints import checksum, peek
 from foundation.files.models import MODELS_DIR
 from foundation.randomness import derived_seed
 
-PREDICTED = ("x1", "x1+eps", "velocity")  # what the page's samplers read; mean velocities are the studio's alone
-HELD_OUT, DATA_PART = 2048, 3  # points that the studio compares with, and the part of a seed that they are drawn from
+PAGE_PREDICTIONS = ("x1", "x1+eps", "velocity")  # what the page's samplers read; mean velocities are the studio's alone
 
 
 def density(name: str) -> dict:
@@ -69,12 +69,12 @@ def write_flow(folder: Path, models: Path = MODELS_DIR) -> list[dict]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     nets, numbers, told = [], [], []
-    for path in sorted(models.glob(f"toy-*{SUFFIX}")):
-        if peek(path).kind != KIND:
+    for path in sorted(models.glob(f"toy-*{FLOW_SUFFIX}")):
+        if peek(path).kind != FLOW_KIND:
             continue
         model = flow_core.load(path)
         if isinstance(model.config, PointConfig) and not model.path.average:  # the page has nets of one time
-            form = net(path.name.removesuffix(SUFFIX), model)
+            form = net(path.name.removesuffix(FLOW_SUFFIX), model)
             nets.append(form)
             numbers.append(weights(model))
             told.append({k: form[k] for k in ("name", "density", "path", "sigma")} | {"checksum": checksum(model)})

@@ -26,7 +26,7 @@ from analysis.figures.style import (
     over_time,
     ribbon,
 )
-from analysis.koopman.probes import EVERYTHING
+from analysis.koopman.scenes import EVERYTHING
 from analysis.koopman.spectrum import band_names
 from analysis.workbench.effects import EffectResult
 from analysis.workbench.findings import EFFECT_NAMES, compared, percent

@@ -35,15 +35,15 @@ from analysis.workbench.probes import BandLabelsResult
 from analysis.workbench.spectrum import THIRDS, SpectrumEntryResult, SpectrumResult
 from foundation.metrics.statistics import mean_interval
 
-COLUMN, PAGE = 3.3, 6.9  # inches
+COLUMN_INCHES, PAGE_INCHES = 3.3, 6.9  # inches
 SIZE = 7  # points, of all text
 SMALL = 6  # of legends and ticks
-FORMATS = ("pdf", "svg", "png")
+FILE_KINDS = ("pdf", "svg", "png")
 DPI = 300
 MARKERS = ("o", "D", "^", "s", "P", "X", "*", "h", "v")
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (8, 4)))
 MOST_DRAWN = 20_000  # modes of a panel: more are a blur
-LEAST = 1e-5  # a logarithmic axis has no zero
+LOG_FLOOR = 1e-5  # a logarithmic axis has no zero
 LINEAR_BELOW = 1e-3  # of an unbiased squared MMD, which is negative now and then: logarithmic above, linear below
 
 _SAVING = threading.Lock()  # the settings of a file are matplotlib's own, for the whole process
@@ -54,13 +54,15 @@ def save(figure: Figure, kind: str = "pdf") -> bytes:
 
     Args:
         figure: of this module.
-        kind: one of `FORMATS`.
+        kind: one of `FILE_KINDS`.
 
     Raises:
         UserError: another format.
     """
-    if kind not in FORMATS:
-        raise UserError(f"A figure for a paper is saved as {', '.join(FORMATS)}: choose one of them, not {kind!r}.")
+    if kind not in FILE_KINDS:
+        raise UserError(
+            f"A figure for a paper is saved as {', '.join(FILE_KINDS)}: choose one of them, not {kind!r}.", "kind"
+        )
     buffer = io.BytesIO()
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": None}[kind]
     with _SAVING, matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "koopman-studio"}):
@@ -127,7 +129,7 @@ def spectrum(
     levels: Sequence[int] | None = None,
     edges: Sequence[float] = THIRDS,
     order: str = "alpha",
-    width: float = PAGE,
+    width: float = PAGE_INCHES,
 ) -> Figure:
     """The eigenvalues alpha ± i beta, one panel a level, one marker a band; all panels with the same axes.
 
@@ -142,8 +144,8 @@ def spectrum(
     """
     chosen = list(range(len(result.entries))) if levels is None else list(levels)
     if not chosen or not set(chosen) <= set(range(len(result.entries))):
-        raise UserError(f"This model has the levels 0 to {len(result.entries) - 1}: choose some of them.")
-    across = min(len(chosen), 4 if width > COLUMN else 2)
+        raise UserError(f"This model has the levels 0 to {len(result.entries) - 1}: choose some of them.", "levels")
+    across = min(len(chosen), 4 if width > COLUMN_INCHES else 2)
     down = -(-len(chosen) // across)
     side = width / across
     figure, axes = empty_panels(width, down * 0.92 * side + 0.25, down, across, sharex=True, sharey=True)
@@ -188,7 +190,7 @@ def _bands_of(entry: SpectrumEntryResult, edges: Sequence[float], order: str) ->
     return band_numbers([SpectrumEntry(entry.name, entry.shape, *rates)], 0, edges, order).numpy()
 
 
-def bands(result: BandLabelsResult, order: str = "alpha", width: float = PAGE) -> Figure:
+def bands(result: BandLabelsResult, order: str = "alpha", width: float = PAGE_INCHES) -> Figure:
     """What each band carries: radial power of what it adds to the picture, and its frequency centroid.
 
     Centroids have 95 % bootstrap intervals.
@@ -198,7 +200,7 @@ def bands(result: BandLabelsResult, order: str = "alpha", width: float = PAGE) -
         order: by which the bands were cut.
         width: in inches; in a column the panels stand below each other.
     """
-    wide = width > COLUMN
+    wide = width > COLUMN_INCHES
     figure, axes = empty_panels(width, 2.3 if wide else 4.0, *((1, 2) if wide else (2, 1)))
     power, centroid = axes.flat
     names = band_names(len(result.power), order)
@@ -223,7 +225,7 @@ def bands(result: BandLabelsResult, order: str = "alpha", width: float = PAGE) -
     return figure
 
 
-def cumulative_effect(result: EffectResult, order: str = "alpha", width: float = PAGE) -> Figure:
+def cumulative_effect(result: EffectResult, order: str = "alpha", width: float = PAGE_INCHES) -> Figure:
     """Shares of the bands and of the levels over time; a third panel shows the effect in pictures where it was decoded.
 
     Args:
@@ -232,7 +234,7 @@ def cumulative_effect(result: EffectResult, order: str = "alpha", width: float =
         width: in inches; in a column the panels stand below each other.
     """
     panels = 2 + (result.decoded_tau is not None)
-    wide = width > COLUMN
+    wide = width > COLUMN_INCHES
     figure, axes = empty_panels(width, 2.3 if wide else 1.9 * panels, *((1, panels) if wide else (panels, 1)))
     of_bands, of_levels = axes.flat[:2]
     names = band_names(len(result.bands), order)
@@ -256,7 +258,7 @@ def cumulative_effect(result: EffectResult, order: str = "alpha", width: float =
     if result.decoded_tau is not None and result.decoded_bands is not None:
         decoded = axes.flat[2]
         for b, name in enumerate(names):
-            values = np.maximum(result.decoded_bands[b], LEAST)
+            values = np.maximum(result.decoded_bands[b], LOG_FLOOR)
             _line(decoded, result.decoded_tau, values, b, name, BAND_COLOURS[b % len(BAND_COLOURS)])
         decoded.set_yscale("log")
         _logarithmic(decoded.yaxis)
@@ -288,7 +290,7 @@ def contact_sheet(
     x: str = "",
     y: str = "",
     caption: str = "",
-    width: float = PAGE,
+    width: float = PAGE_INCHES,
 ) -> Figure:
     """Pictures in rows and columns, pixels as they are.
 
@@ -325,7 +327,7 @@ def contact_sheet(
     return figure
 
 
-def edit_strips(results: Sequence[EditResult], names: Sequence[str] = (), width: float = PAGE) -> Figure:
+def edit_strips(results: Sequence[EditResult], names: Sequence[str] = (), width: float = PAGE_INCHES) -> Figure:
     """Edits, one a row: the original, the edit at rising ratios, the control of all modes, and the reference.
 
     Args:
@@ -359,7 +361,7 @@ def _swept(axes: Axes, nfes: np.ndarray, values: np.ndarray, index: int, name: s
     _line(axes, nfes, mean, index, name, colour, DASHES[index % len(DASHES)])
 
 
-def nfe_sweep(result: SweepResult | PictureSweepResult, names: Sequence[str], width: float = COLUMN) -> Figure:
+def nfe_sweep(result: SweepResult | PictureSweepResult, names: Sequence[str], width: float = COLUMN_INCHES) -> Figure:
     """Distance over network calls, one line a setting, with 95 % Student intervals over seeds.
 
     Args:

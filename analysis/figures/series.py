@@ -11,16 +11,16 @@ from analysis.series.forecast import ForecastResult
 from analysis.series.loaded import MODEL
 from analysis.series.long_run import LongRunResult
 
-INK = "#000000"  # turned white on a dark page
+LINE_INK = "#000000"  # turned white on a dark page
 DRAWN_MEMBERS = 20
-BANDS = ((0, 4, "5 to 95 %", 0.22), (1, 3, "25 to 75 %", 0.32))  # pairs of QUANTILES, opacity
+FAN_BANDS = ((0, 4, "5 to 95 %", 0.22), (1, 3, "25 to 75 %", 0.32))  # pairs of QUANTILES, opacity
 LOOKS = {
     MODEL: (BLUE, "solid", "circle"),
     "damped persistence": (ORANGE, "dash", "diamond"),
     "persistence": (GREEN, "dot", "square"),
     "climatology": (PURPLE, "longdash", "triangle-up"),
 }
-HEAD = 118
+HEAD_PIXELS = 118
 HEIGHTS = {1: 330, 2: 260}  # of a row, by the number of rows
 ROW = 190  # of more rows
 
@@ -90,14 +90,14 @@ def fan_figure(result: ForecastResult) -> go.Figure:
     rows = len(result.variables)
     angles = result.period is not None
     past, ahead = _axis_times(result)
-    height = HEAD + HEIGHTS.get(rows, ROW) * rows
+    height = HEAD_PIXELS + HEIGHTS.get(rows, ROW) * rows
     figure = empty_figure(height, uirevision=f"fan {result.model} {len(ahead)} {result.start}")
     figure.set_subplots(rows, 1, shared_xaxes=True, vertical_spacing=0.16 / rows)
     for d, name in enumerate(result.variables):
         at = {"row": d + 1, "col": 1, "legendgroup": "", "showlegend": d == 0}
         real_past, real = (degrees(result, v[:, d]) for v in (result.past, result.truth))
         members, mean = (degrees(result, v[..., d]) for v in (result.members, result.mean))
-        for low, high, words, opacity in BANDS:
+        for low, high, words, opacity in FAN_BANDS:
             band = degrees(result, result.quantiles[[low, high], :, d])
             _band(figure, ahead, band, f"{words} of members", opacity, angles, at)
         x, y = _many(ahead, _wrapped(members[:DRAWN_MEMBERS]) if angles else members[:DRAWN_MEMBERS], angles)
@@ -109,7 +109,7 @@ def fan_figure(result: ForecastResult) -> go.Figure:
         x, y = broken(ahead, mean, angles=angles)
         _line(figure, x, y, "mean of members", BLUE, "solid", 2.4, at)
         x, y = broken(np.concatenate([past, ahead]), np.concatenate([real_past, real]), angles=angles)
-        _line(figure, x, y, "truth", INK, "solid", 1.8, at)
+        _line(figure, x, y, "truth", LINE_INK, "solid", 1.8, at)
         unit = shown_unit(result)
         what = f"{name} anomaly" if result.anomaly and "anomaly" not in name else name
         figure.update_yaxes(title=f"{what}, {unit}" if unit else what, zeroline=False, row=d + 1, col=1)
@@ -197,12 +197,12 @@ def plane_figure(result: ForecastResult) -> go.Figure:
     real = np.concatenate([start, degrees(result, result.truth[:, [a, b]])])
     x, y = broken(*real.T, angles=angles)
     figure.add_scatter(
-        x=np.float32(x), y=np.float32(y), mode=mode, name="truth", line={"color": INK, "width": 1.8},
-        marker={"size": 5, "color": INK}, hovertemplate="truth (%{x:.3g}, %{y:.3g})<extra></extra>",
+        x=np.float32(x), y=np.float32(y), mode=mode, name="truth", line={"color": LINE_INK, "width": 1.8},
+        marker={"size": 5, "color": LINE_INK}, hovertemplate="truth (%{x:.3g}, %{y:.3g})<extra></extra>",
     )  # fmt: skip
     figure.add_scatter(
         x=start[:, 0], y=start[:, 1], mode="markers", name="last frame seen",
-        marker={"symbol": "star", "size": 14, "color": ORANGE, "line": {"width": 1, "color": INK}},
+        marker={"symbol": "star", "size": 14, "color": ORANGE, "line": {"width": 1, "color": LINE_INK}},
         hovertemplate="last frame seen (%{x:.3g}, %{y:.3g})<extra></extra>",
     )  # fmt: skip
     unit = f", {shown_unit(result)}" if shown_unit(result) else ""
@@ -283,13 +283,13 @@ def map_figure(result: ForecastResult, what: str, lead: int) -> go.Figure:
     return figure
 
 
-LONG_LOOKS = ((BLUE, "solid", "circle", 2.4), (GREEN, "dash", "square", 1.6), (INK, "dot", "diamond", 1.8))
+LONG_LOOKS = ((BLUE, "solid", "circle", 2.4), (GREEN, "dash", "square", 1.6), (LINE_INK, "dot", "diamond", 1.8))
 LONG_ROW = 170
 
 
 def _rows(result: LongRunResult, what: str) -> go.Figure:
     rows = len(result.variables)
-    figure = empty_figure(HEAD + LONG_ROW * rows, uirevision=f"{what} {result.title}")
+    figure = empty_figure(HEAD_PIXELS + LONG_ROW * rows, uirevision=f"{what} {result.title}")
     figure.set_subplots(rows, 1, vertical_spacing=0.36 / rows)
     figure.update_layout(margin={"t": 46, "l": 70}, legend={"font": {"size": 12}})
     return figure
@@ -370,7 +370,7 @@ def joint_figure(result: LongRunResult) -> go.Figure:
     """
     if result.joint is None:
         raise ValueError("Only angles have a joint histogram.")
-    figure = empty_figure(HEAD + LONG_ROW * 2, uirevision=f"joint {result.title}")
+    figure = empty_figure(HEAD_PIXELS + LONG_ROW * 2, uirevision=f"joint {result.title}")
     figure.set_subplots(1, 3, shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=result.names)
     bins = result.joint.shape[1]
     middle = np.float32((np.arange(bins) + 0.5) * 360 / bins - 180)

@@ -18,9 +18,9 @@ from analysis.flow.images import FlowPicturesResult
 from analysis.flow.points import Flow2DResult
 from analysis.series.forecast import ForecastResult
 
-SIDE, DOT = 240, 2  # pixels of a panel, and the radius of a point
+PANEL, RADIUS = 240, 2  # pixels of a panel, and the radius of a point
 DARKEST = 120  # of the density, of 255
-INK = "#000000"
+LABEL_INK = "#000000"
 LEGEND = "Black: what really came; blue: mean of the members, and the members; dotted: the last frame that was seen"
 
 
@@ -33,12 +33,14 @@ def cloud_panel(result: Flow2DResult, setting: int) -> np.ndarray:
     """
     shade = np.sqrt(np.maximum(result.density, 0) / max(float(result.density.max()), 1e-30))[::-1]
     grey = Image.fromarray(np.round(255 - DARKEST * shade).astype(np.uint8))
-    panel = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR).convert("RGB")
+    panel = grey.resize((PANEL, PANEL), Image.Resampling.BILINEAR).convert("RGB")
     draw, extent = ImageDraw.Draw(panel), float(result.axis[-1])
     for x, y in result.points[:MAX_DRAWN].astype(np.float64):
         if max(abs(x), abs(y)) <= extent:
-            a, b = (SIDE - 1) * (extent + x) / (2 * extent), (SIDE - 1) * (extent - y) / (2 * extent)
-            draw.ellipse((a - DOT, b - DOT, a + DOT, b + DOT), fill=LINE_COLOURS[setting % len(LINE_COLOURS)])
+            a, b = (PANEL - 1) * (extent + x) / (2 * extent), (PANEL - 1) * (extent - y) / (2 * extent)
+            draw.ellipse(
+                (a - RADIUS, b - RADIUS, a + RADIUS, b + RADIUS), fill=LINE_COLOURS[setting % len(LINE_COLOURS)]
+            )
     return np.asarray(panel)
 
 
@@ -62,27 +64,27 @@ def series_panel(result: ForecastResult, d: int) -> tuple[np.ndarray, float, flo
     truth = degrees(result, np.concatenate([result.past[:, d], result.truth[:, d]]))
     members, mean = degrees(result, result.members[..., d]), degrees(result, result.mean[:, d])
     low, high = (-180.0, 180.0) if angles else _range(truth, members)
-    panel = Image.new("RGB", (SIDE, SIDE), "#ffffff")
+    panel = Image.new("RGB", (PANEL, PANEL), "#ffffff")
     draw = ImageDraw.Draw(panel)
-    draw.rectangle((0, 0, SIDE - 1, SIDE - 1), outline=GREY)
+    draw.rectangle((0, 0, PANEL - 1, PANEL - 1), outline=GREY)
 
     def line(first: int, values: np.ndarray, colour: str, width: int) -> None:
         values = (values + 180) % 360 - 180 if angles else values
         x, y = broken(np.arange(first, first + len(values)), values.astype(np.float64), angles=angles)
-        across = x * (SIDE - 1) / max(len(truth) - 1, 1)
-        up = (SIDE - 1) * (high - y) / (high - low)
+        across = x * (PANEL - 1) / max(len(truth) - 1, 1)
+        up = (PANEL - 1) * (high - y) / (high - low)
         ends = zip(zip(across, up, strict=True), zip(across[1:], up[1:], strict=True), strict=False)
         for a, b in ends:
             if np.isfinite([*a, *b]).all():
                 draw.line((*a, *b), fill=colour, width=width)
 
-    last = (seen - 1) * (SIDE - 1) / max(len(truth) - 1, 1)
-    for y in range(0, SIDE, 6):
+    last = (seen - 1) * (PANEL - 1) / max(len(truth) - 1, 1)
+    for y in range(0, PANEL, 6):
         draw.line((last, y, last, y + 2), fill=GREY)
     for member in members:
         line(seen, member, SKY, 1)
     line(seen, mean, BLUE, 3)
-    line(0, truth, INK, 2)
+    line(0, truth, LABEL_INK, 2)
     return np.asarray(panel), low, high
 
 

@@ -27,7 +27,7 @@ HELD_OUT = 2048
 DENSITY_CELLS = 80
 # parts of the random numbers that belong to one seed
 NOISE_PART, STEPS_PART, DATA_PART, MORE_DATA_PART = 1, 2, 3, 4
-DRAWN = "drawn"
+DRAWING = "drawn"
 
 
 def drawing_of(value: Any) -> tuple[tuple[float, ...], ...]:
@@ -65,7 +65,7 @@ def _rows(drawing: tuple | None) -> list[str] | None:
     return ["".join(str(int(cell)) for cell in row) for row in drawing]
 
 
-DensityName = Annotated[str, Choice((*TOYS, DRAWN))]
+DensityName = Annotated[str, Choice((*TOYS, DRAWING))]
 Drawing = Annotated[tuple | None, PlainValidator(_drawing), PlainSerializer(_rows, when_used="json")]
 
 
@@ -107,7 +107,7 @@ class Clouds:
 
     def toy(self, cloud: Target) -> Toy:
         """The density of a question."""
-        return drawn(cloud.drawing) if cloud.density == DRAWN else toy(cloud.density)
+        return drawn(cloud.drawing) if cloud.density == DRAWING else toy(cloud.density)
 
     def _cached(self, cloud: Target, what: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
         key = (cloud.density, cloud.drawing, *what)

@@ -24,8 +24,8 @@ from analysis.flow.settings import MAX_NFE, MAX_SETTINGS, MAX_SWEEP_VALUES, Flow
 from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
 from flow_core.fields import Exact, Prediction
-from flow_core.guidance import MOST, Guidance, Guided
-from flow_core.model import KIND, MODELS_DIR, SUFFIX, FlowModel
+from flow_core.guidance import MAX_GUIDANCE, Guidance, Guided
+from flow_core.model import FLOW_KIND, FLOW_SUFFIX, MODELS_DIR, FlowModel
 from flow_core.samplers import GRIDS, MOMENTUM, NOISY, Callback, SampleResult, cosine_grid, rk4, sample
 from foundation import noise
 from foundation.files import checkpoints
@@ -35,7 +35,7 @@ from foundation.randomness import derived_seed
 
 IMAGE_PATHS = ("idff", "otcfm", "meanflow")
 Time = Annotated[float, Field(ge=0, le=1)]
-MAX_PICTURES = 8
+MAX_IMAGES = 8
 MAX_WORK = 600  # calls times pictures: some ten seconds of one core with a net of 3 M parameters
 # what one call costs with derivatives, in plain calls, rounded up from 2.4, 5.8 and 4.7 (3 M parameters, one core)
 ORDER_COST, TAYLOR_COST = {1: 1, 2: 3, 3: 6}, 5
@@ -69,9 +69,9 @@ class FlowPicturesRequest(FlowSetting):
     gamma1: Gamma = 0.5
     gamma2: Gamma = 0.0
     gamma3: Gamma = 0.0
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_PICTURES)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_IMAGES)] = (0,)
     label: Label = -1
-    guidance: Annotated[float, Field(ge=0, le=MOST, title="The guidance scale")] = 1.0
+    guidance: Annotated[float, Field(ge=0, le=MAX_GUIDANCE, title="The guidance scale")] = 1.0
     guidance_from: Time = 0.0
     guidance_to: Time = 1.0
 
@@ -85,7 +85,8 @@ class FlowPicturesRequest(FlowSetting):
         if self.work > MAX_WORK:
             raise UserError(
                 f"This costs about as much as {self.work:,} network calls for one picture, and at most {MAX_WORK} are "
-                f"made: ask for fewer calls or pictures{self._cheaper}."
+                f"made: ask for fewer calls or pictures{self._cheaper}.",
+                "nfe",
             )
 
     @property
@@ -120,7 +121,7 @@ class GuidanceSweepRequest(Request):
         tuple[FlowPicturesRequest, ...], Field(min_length=1, max_length=MAX_SETTINGS)
     ] = field()
     scales: Annotated[
-        tuple[Annotated[float, Field(ge=0, le=MOST)], ...],
+        tuple[Annotated[float, Field(ge=0, le=MAX_GUIDANCE)], ...],
         Field(min_length=1, max_length=MAX_SWEEP_VALUES, title="The guidance scales"),
         AfterValidator(sorted_set),
     ] = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0)
@@ -275,12 +276,12 @@ class GuidanceSweepResult:
 
 
 IMAGES_PREFIX = "images-"
-ORDER = ("shapes", "cifar10")  # of the list; others follow by name
+DATA_ORDER = ("shapes", "cifar10")  # of the list; others follow by name
 IMAGE_CACHE_BYTES = 64 * 2**20
 # Runge-Kutta 4 on cosine steps: on the shapes net and 8 noises at 54 dB or more from the same with 401 calls
 EXACT_NFE = 61
-CURE = "bring the momentum weights closer to 0, or use more network calls"
-TRAIN = "python -m flow_core.train images --config flow_core/configs/images_shapes.toml"
+WEIGHTS_CURE = "bring the momentum weights closer to 0, or use more network calls"
+TRAIN_COMMAND = "python -m flow_core.train images --config flow_core/configs/images_shapes.toml"
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,17 +329,17 @@ class ImageFlows:
     def kinds(self) -> tuple[PictureFlowInfo, ...]:
         """What there is, from the files' headers; files that cannot be read are left out."""
         found: dict[str, dict[str, tuple[str, ...]]] = {}
-        for file in sorted(self.folder.glob(f"{IMAGES_PREFIX}*{SUFFIX}")):
-            data = file.name.removesuffix(SUFFIX).removeprefix(IMAGES_PREFIX)
+        for file in sorted(self.folder.glob(f"{IMAGES_PREFIX}*{FLOW_SUFFIX}")):
+            data = file.name.removesuffix(FLOW_SUFFIX).removeprefix(IMAGES_PREFIX)
             path = next((p for p in IMAGE_PATHS if p != "idff" and data.endswith(f"-{p}")), "idff")
             try:
                 header = checkpoints.peek(file)
             except checkpoints.CheckpointError:
                 continue
             unet = header.config.get("unet")
-            if header.kind == KIND and isinstance(unet, dict):
+            if header.kind == FLOW_KIND and isinstance(unet, dict):
                 found.setdefault(data.removesuffix(f"-{path}"), {})[path] = _classes(header.card, unet.get("classes"))
-        names = sorted(found, key=lambda d: (ORDER.index(d) if d in ORDER else len(ORDER), d))
+        names = sorted(found, key=lambda d: (DATA_ORDER.index(d) if d in DATA_ORDER else len(DATA_ORDER), d))
         return tuple(
             PictureFlowInfo(d, tuple(p for p in IMAGE_PATHS if p in found[d]), max(found[d].values(), key=len))
             for d in names
@@ -351,11 +352,15 @@ class ImageFlows:
             UserError: nothing.
         """
         if not self.kinds:
-            raise UserError(f"There is no flow of pictures in the models' folder: train one with {TRAIN}.")
+            raise UserError(
+                f"There is no flow of pictures in the models' folder: train one with {TRAIN_COMMAND}.", "net"
+            )
         for info in self.kinds:
             if info.data == data:
                 return info
-        raise UserError(f"There is no flow of such pictures: choose one of {', '.join(i.data for i in self.kinds)}.")
+        raise UserError(
+            f"There is no flow of such pictures: choose one of {', '.join(i.data for i in self.kinds)}.", "data"
+        )
 
     def net(self, request: FlowPicturesRequest) -> PictureNet:
         """What a question calls.
@@ -367,7 +372,8 @@ class ImageFlows:
         if request.path not in self.kind(request.data).paths:
             raise UserError(
                 f"There is no net for {request.data} on the path {request.path}: choose another path, or train one "
-                "with python -m flow_core.train images."
+                "with python -m flow_core.train images.",
+                "net",
             )
         name = f"{IMAGES_PREFIX}{request.data}" + ("" if request.path == "idff" else f"-{request.path}")
         with self._lock:
@@ -376,20 +382,21 @@ class ImageFlows:
             net = self._nets[name]
         if request.label >= len(net.classes):
             known = f"from 0 to {len(net.classes) - 1}, or -1 for none" if net.classes else "-1: this net has none"
-            raise UserError(f"The class must be {known}.")
+            raise UserError(f"The class must be {known}.", "label")
         if net.model.path.sigma == 0 and needs_noise(request.sampler):
             raise UserError(
                 "Momentum and noise are multiples of the path's own noise, and this path has none (sigma = 0): choose "
-                "another sampler, or the path idff."
+                "another sampler, or the path idff.",
+                "sampler",
             )
         return net
 
     def _load(self, name: str, path: str) -> PictureNet:
         with as_user_errors():
-            model = load(self.folder / f"{name}{SUFFIX}")
+            model = load(self.folder / f"{name}{FLOW_SUFFIX}")
         config = model.config
         if model.flow.path != path or not isinstance(config, UNetConfig) or config.channels != 3:
-            raise UserError(f"The file of {name} holds another flow than its name says: train it again.")
+            raise UserError(f"The file of {name} holds another flow than its name says: train it again.", "net")
         return PictureNet(name, model, _classes(model.card, config.classes))
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -415,7 +422,7 @@ class ImageFlows:
 
             result = self._sample(request, net, keep)
             seconds = time.perf_counter() - start
-            seen, said = ([as_pictures(x, CURE) for x in part] for part in ([*states, result.x], predictions))
+            seen, said = ([as_pictures(x, WEIGHTS_CURE) for x in part] for part in ([*states, result.x], predictions))
             return FlowPicturesResult(
                 result.grid.numpy(), np.stack(seen), np.stack(said), result.nfe, result.derivatives, seconds, net.name
             )
@@ -436,7 +443,9 @@ class ImageFlows:
         except RuntimeError as e:  # not every layer has the derivatives that Taylor-2 and orders 2 and 3 need
             if request.sampler != "taylor2" and len(request.gammas) < 2:
                 raise
-            raise UserError("This net cannot be differentiated so often: choose another sampler or order.") from e
+            raise UserError(
+                "This net cannot be differentiated so often: choose another sampler or order.", "order"
+            ) from e
         return replace(result, nfe=result.nfe + predict.extra)
 
     def exact(self, request: FlowPicturesRequest, report: Report | None = None) -> np.ndarray:
@@ -519,7 +528,7 @@ class ImageFlows:
 
     def _distances(self, request: FlowPicturesRequest, measure: str) -> np.ndarray | float:
         try:
-            made = as_pictures(self._sample(request, self.net(request)).x, CURE)
+            made = as_pictures(self._sample(request, self.net(request)).x, WEIGHTS_CURE)
         except UserError:
             return np.nan
         pairs = _pairs(made, self.exact(request))

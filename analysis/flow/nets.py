@@ -21,14 +21,14 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Request, Seed
 from analysis.core.progress import Report
-from analysis.flow.clouds import DRAWN, CloudNumbers, Clouds, DensityName, Drawing
+from analysis.flow.clouds import DRAWING, CloudNumbers, Clouds, DensityName, Drawing
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from flow_core import load
 from flow_core.densities.mixtures import GaussianMixture
 from flow_core.densities.pairs import between
 from flow_core.densities.toys import TOYS, Toy
 from flow_core.fields import Predict
-from flow_core.model import MODELS_DIR, NORMAL, SUFFIX, FlowConfig, FlowModel
+from flow_core.model import FLOW_SUFFIX, MODELS_DIR, NORMAL, FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from flow_core.paths import PATHS, Path, make_path
 from flow_core.samplers import sample
@@ -39,20 +39,22 @@ from foundation.training.loop import TrainingConfig
 
 MAX_TRAINED = 16
 STRAIGHT = ("icfm", "otcfm", "meanflow")  # paths that may begin at any source
-NETS = ("auto", "oracle", "shipped")  # or the key of a trained net
+NET_CHOICES = ("auto", "oracle", "shipped")  # or the key of a trained net
 KEY_PREFIX = "trained-"
 MAX_TRAIN_STEPS = 6000
 
 
 def _net(value: str, info: ValidationInfo) -> str:
     trained = rf"{KEY_PREFIX}[0-9a-f]{{16}}-[0-9]{{1,5}}" if info.mode == "json" else f"{KEY_PREFIX}.*"
-    if value not in NETS and not re.fullmatch(trained, value, re.DOTALL):
-        raise UserError(f"The net must be one of {', '.join(NETS)}, or the key of a net that was trained here.")
+    if value not in NET_CHOICES and not re.fullmatch(trained, value, re.DOTALL):
+        raise UserError(
+            f"The net must be one of {', '.join(NET_CHOICES)}, or the key of a net that was trained here.", "net"
+        )
     return value
 
 
 PathName = Annotated[str, Choice(tuple(PATHS))]
-SourceName = Annotated[str, Choice((NORMAL, *TOYS, DRAWN))]
+SourceName = Annotated[str, Choice((NORMAL, *TOYS, DRAWING))]
 Sigma0 = Annotated[float, Field(ge=0, le=MAX_SIGMA, title="sigma0")]
 NetName = Annotated[str, AfterValidator(_net)]
 
@@ -79,8 +81,8 @@ def check_target(request: Flow) -> None:
         raise UserError(
             "On this path sigma0 must be above 0: without noise it is the path of I-CFM, choose that one.", "sigma0"
         )
-    if (request.drawing is not None) != (request.density == DRAWN):
-        raise UserError(f'Send a drawing together with the density "{DRAWN}", and only then.', "drawing")
+    if (request.drawing is not None) != (request.density == DRAWING):
+        raise UserError(f'Send a drawing together with the density "{DRAWING}", and only then.', "drawing")
 
 
 class Sourced(Flow, Protocol):
@@ -103,9 +105,9 @@ class Source:
 
 def check_source(request: Sourced) -> None:
     """Raises UserError: a source on a path that needs noise, or a drawing without it."""
-    if (request.source_drawing is not None) != (request.source == DRAWN):
+    if (request.source_drawing is not None) != (request.source == DRAWING):
         raise UserError(
-            f'Send a drawing of the source together with the source "{DRAWN}", and only then.', "source_drawing"
+            f'Send a drawing of the source together with the source "{DRAWING}", and only then.', "source_drawing"
         )
     if request.source != NORMAL and request.path not in STRAIGHT:
         raise UserError(
@@ -162,7 +164,7 @@ class Nets:
         return name if self._file(name).is_file() else None
 
     def _file(self, name: str) -> FilePath:
-        return self.folder / f"{name}{SUFFIX}"
+        return self.folder / f"{name}{FLOW_SUFFIX}"
 
     def get(self, density: Toy, path_name: str, sigma0: float, key: str, source: Toy | None = None) -> Net:
         """The net of a density and a path.
@@ -207,7 +209,7 @@ class Nets:
         return Net("oracle", density.density.oracle(path), path)
 
     def _with_net(self, path: str) -> list[str]:
-        end = f"-{path}{SUFFIX}"
+        end = f"-{path}{FLOW_SUFFIX}"
         return sorted(p.name.removeprefix("toy-").removesuffix(end) for p in self.folder.glob(f"toy-*{end}"))
 
     def _load(self, name: str) -> FlowModel:
@@ -251,7 +253,7 @@ def _fitting(net: Net, path: Path) -> Net:
 BATCH = 256
 PREVIEW_POINTS, PREVIEW_NFE = 512, 15
 LOOK_EVERY = 50
-PREDICTED = {
+PREDICTED_BY_PATH = {
     "icfm": "velocity",
     "otcfm": "velocity",
     "sbcfm": "x1+eps",
@@ -309,7 +311,7 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report 
     )  # fmt: skip
     sigma = request.sigma0 if request.path in BRIDGES else 0.0
     with as_user_errors():
-        flow = FlowConfig(request.path, sigma, predicts=PREDICTED[request.path])
+        flow = FlowConfig(request.path, sigma, predicts=PREDICTED_BY_PATH[request.path])
         source, network = source_of(request, clouds), PointConfig(width=request.width)
         task = toy_task(clouds.toy(request), flow, network, seed=request.seed, source=source)
     model, start, losses, last = task.model, time.perf_counter(), [], None

@@ -331,7 +331,9 @@ class PointFlows:
 
     def _sample(self, request: Flow2DRequest, net: Net, callback: Callback | None = None) -> SampleResult:
         if request.sampler == "taylor2" and request.path == "sbcfm":
-            raise UserError("Taylor-2 needs a net without an eps head, and this path has one: choose heun or rk4.")
+            raise UserError(
+                "Taylor-2 needs a net without an eps head, and this path has one: choose heun or rk4.", "sampler"
+            )
         with as_user_errors():
             start = self._start(request)
             return sample(

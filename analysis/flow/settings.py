@@ -51,7 +51,7 @@ class FlowSetting(Request):
 
 def _setting(value: Any) -> FlowSetting:
     if not isinstance(value, FlowSetting):
-        raise UserError("Give one setting or more, all of flows in the plane or all of flows of pictures.")
+        raise UserError("Give one setting or more, all of flows in the plane or all of flows of pictures.", "settings")
     return value
 
 
@@ -73,11 +73,14 @@ class SideBySideRequest(Request):
     def check_together(self) -> None:
         """Raises UserError: no setting at all, two kinds, or settings that differ in what they share."""
         if len({type(s) for s in self.asked}) != 1:
-            raise UserError("Give one setting or more, all of flows in the plane or all of flows of pictures.")
+            raise UserError(
+                "Give one setting or more, all of flows in the plane or all of flows of pictures.", "settings"
+            )
         shared = self.asked[0].SHARED
         if len({tuple(getattr(s, name) for name in shared) for s in self.asked}) > 1:
             raise UserError(
-                f"Settings beside each other must have the same {', '.join(shared)}: change those that differ."
+                f"Settings beside each other must have the same {', '.join(shared)}: change those that differ.",
+                "settings",
             )
 
     @property

@@ -21,7 +21,7 @@ from analysis.workbench.library import DEFAULT_MODEL
 from analysis.workbench.spectrum import MaskRequest
 from foundation.data.datasets import open_dataset
 
-SIDE = 64  # pixels of a portrait that is restored
+PORTRAIT_SIDE = 64  # pixels of a portrait that is restored
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Example:
 
 def _portrait(number: int) -> np.ndarray:
     """A held-out portrait, uint8 (64, 64, 3)."""
-    return open_dataset("portraits", SIDE, "test").pictures([number])[0]
+    return open_dataset("portraits", PORTRAIT_SIDE, "test").pictures([number])[0]
 
 
 def _hole() -> np.ndarray:
     """The middle of the picture, the face, is unknown."""
-    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask = np.zeros((PORTRAIT_SIDE, PORTRAIT_SIDE), np.uint8)
     mask[22:42, 20:44] = 255
     return mask
 
@@ -116,5 +116,7 @@ def recipe_of(example: Example, studio: Studio) -> Recipe:
         UserError: its model is not among them.
     """
     if example.model and example.model not in studio.library.names():
-        raise UserError(f"This example needs the model {example.model}, which is not here: open a recipe of your own.")
+        raise UserError(
+            f"This example needs the model {example.model}, which is not here: open a recipe of your own.", "model"
+        )
     return describe_for(example.ask(), studio, example.model)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from analysis.core.fields import whole
+from analysis.core.fields import SLIDER_THIRDS, whole
 from analysis.core.progress import Report
 from analysis.flow.points import Flow2DRequest, PointFlows, SweepRequest
 from analysis.koopman import editing
@@ -24,9 +24,8 @@ from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.spectrum import MaskRequest, SpectrumEntryResult
 from analysis.workbench.workbench import Workbench
 
-SEED = 2  # of the page's first picture
-EDGES = (0.33, 0.67)  # as far as the page's sliders show thirds
-POINTS = 512
+PICTURE_SEED = 2  # of the page's first picture
+LESSON_POINTS = 512
 ASKS = ("level", "guess", "mode", "band", "detail", "flow")  # each the answer of one function of lesson_checks
 Preset = TrajectoryRequest | LinearityRequest | MaskRequest | EditRequest | tuple[Flow2DRequest, ...]
 
@@ -64,7 +63,7 @@ LESSONS = (
         ),
         "watch",
         "level",
-        TrajectoryRequest(SEED),
+        TrajectoryRequest(PICTURE_SEED),
         "Drag the slider between “noise” and “picture” to the first moment at which you can tell the outline of the "
         "object, then press Check.",
     ),
@@ -80,7 +79,7 @@ LESSONS = (
         ),
         "linear",
         "guess",
-        LinearityRequest(tuple(range(SEED, SEED + 4)), steps=8, dmd_rank=0),
+        LinearityRequest(tuple(range(PICTURE_SEED, PICTURE_SEED + 4)), steps=8, dmd_rank=0),
         "Guess this error, for the level in the middle of the ranking, with the slider below; then press Check, which "
         "measures it on four trajectories. The view's own button does so for more of them, level by level.",
     ),
@@ -94,7 +93,7 @@ LESSONS = (
         ),
         "modes",
         "mode",
-        MaskRequest(SEED, edges=EDGES),
+        MaskRequest(PICTURE_SEED, edges=SLIDER_THIRDS),
         "Choose a mode of the tenth of this level that grows most (or fades least): click a point, or reach the plane "
         "with Tab and move with ← and →. Then press Check.",
     ),
@@ -107,7 +106,7 @@ LESSONS = (
         ),
         "bands",
         "band",
-        MaskRequest(SEED, edges=EDGES),
+        MaskRequest(PICTURE_SEED, edges=SLIDER_THIRDS),
         "Which band will be missed least? Pull its “Keep” slider to 0, and only that one, then press Check.",
     ),
     Lesson(
@@ -120,7 +119,7 @@ LESSONS = (
         "edit",
         "detail",
         # at the midpoint one band alone brings no detail that could be seen: correlations of .03
-        EditRequest(SEED, reference_seed=1, edges=EDGES, bands=(0, 1, 2), ratio=0.9, tau=0.2),
+        EditRequest(PICTURE_SEED, reference_seed=1, edges=SLIDER_THIRDS, bands=(0, 1, 2), ratio=0.9, tau=0.2),
         "Tick a single band, the one that you think brings most of the reference's detail, then press Check.",
     ),
     Lesson(
@@ -136,9 +135,9 @@ LESSONS = (
         "flow",
         "flow",
         (
-            Flow2DRequest(path="otcfm", sampler="euler", points=POINTS),
-            Flow2DRequest(path="idff", sampler="published", gamma1=0.2, gamma2=-0.5, points=POINTS),
-            Flow2DRequest(path="idff", sampler="multistep", points=POINTS),
+            Flow2DRequest(path="otcfm", sampler="euler", points=LESSON_POINTS),
+            Flow2DRequest(path="idff", sampler="published", gamma1=0.2, gamma2=-0.5, points=LESSON_POINTS),
+            Flow2DRequest(path="idff", sampler="multistep", points=LESSON_POINTS),
         ),
         "Choose below which one comes nearest, then press Check. Then move “NFE of all” and check again: does the "
         "order stay?",
@@ -147,10 +146,10 @@ LESSONS = (
 
 
 CLEAR = 0.5  # correlation from which an outline is called clear (ours)
-NEAR = 2  # noise levels: as near as a hand and an eye can be
+NEAR_LEVELS = 2  # noise levels: as near as a hand and an eye can be
 UNTOUCHED = 0.5  # where the slider of the guess begins
 GUESSED = 0.1  # how near a guess has to be
-FRONT = 0.1  # share of a level's modes that are called those that grow most
+GROWING_SHARE = 0.1  # share of a level's modes that are called those that grow most
 FAINT = 0.1  # correlation of detail below which nothing is said to have been brought
 ALIKE = 0.02  # difference of such correlations that no eye sees
 FLOW_SEEDS = 3
@@ -192,7 +191,7 @@ def outline(bench: Workbench, request: TrajectoryRequest, level: int | None, rep
         return Reply("Wait until the trajectory is shown, then move its slider.")
     result = bench.trajectory(request, report)
     n = len(result.sigma)
-    level = whole(level, 0, n - 1, "The level of the trajectory")
+    level = whole(level, 0, n - 1, "The level of the trajectory", "level")
     if level == n - 1:
         return Reply("The slider stands at the picture itself: drag it towards the noise first.")
     seen = clarity(result.koopman)
@@ -206,7 +205,7 @@ def outline(bench: Workbench, request: TrajectoryRequest, level: int | None, rep
         f"You stopped at level {level + 1} of {n}, σ = {result.sigma[level]:.3g}, where the fine detail correlates "
         f"{seen[level]:.2f} with that of the finished picture. It first reaches {CLEAR:g} at level {first + 1}, σ = "
         f"{result.sigma[first]:.3g}: you chose {where}.",
-        abs(apart) <= NEAR,
+        abs(apart) <= NEAR_LEVELS,
     )
 
 
@@ -246,7 +245,7 @@ def linear(bench: Workbench, request: LinearityRequest, guess: float, report: Re
 
 
 def growing_mode(entry: SpectrumEntryResult, index: int | None) -> Reply:
-    """Lesson 3: a mode among the `FRONT` of its level that grow most.
+    """Lesson 3: a mode among the `GROWING_SHARE` of its level that grow most.
 
     Args:
         entry: the level that is looked at.
@@ -254,7 +253,7 @@ def growing_mode(entry: SpectrumEntryResult, index: int | None) -> Reply:
     """
     if index is None:
         return Reply("Choose one point of the plane first.")
-    index = whole(index, 0, entry.alpha.size - 1, "The mode")
+    index = whole(index, 0, entry.alpha.size - 1, "The mode", "mode")
     if float(np.ptp(entry.alpha)) == 0:
         return Reply(f"All modes of {entry.name} have one α: none grows most. Take another level.")
     alpha, beta = float(entry.alpha.flat[index]), float(entry.beta.flat[index])
@@ -264,7 +263,7 @@ def growing_mode(entry: SpectrumEntryResult, index: int | None) -> Reply:
         f"Your mode of {entry.name} has α = {alpha:+.2f}: on the way to the picture it {way}, × "
         f"{math.exp(-alpha):.2f}, and turns by {math.degrees(abs(beta)):.0f}°. Of this level's {entry.alpha.size:,} "
         f"modes {growing:,} grow, and {ahead:,} ({ahead / entry.alpha.size:.0%}) have a smaller α than yours.",
-        ahead < FRONT * entry.alpha.size,
+        ahead < GROWING_SHARE * entry.alpha.size,
     )
 
 
@@ -345,7 +344,7 @@ def nearest_flow(
     """
     if chosen is None:
         return Reply("Choose one of them first.")
-    chosen = whole(chosen, 0, len(settings) - 1, "The choice")
+    chosen = whole(chosen, 0, len(settings) - 1, "The choice", "choice")
     calls = settings[0].nfe
     result = bench.sweep(SweepRequest(tuple(settings), (calls,), (), FLOW_SEEDS), report)
     runs = result.by_nfe[:, 0]  # (settings, seeds)

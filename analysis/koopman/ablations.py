@@ -24,7 +24,7 @@ from koopman_core.model import KoopmanDiffusion
 ABLATIONS = ("mean", "resample", "zero")
 MEAN_NOISES = 1024
 MEAN_SEED = FIRST_SEED + 2**30  # of the noises of a mean, none of which is measured or trained on
-BATCH = 32
+ABLATION_BATCH = 32
 RESAMPLE_KEY = 19  # of the seed of another picture
 
 
@@ -97,8 +97,8 @@ def mean_latents(
         raise ValueError("A mean takes at least one noise.")
     begun = {} if begun is None else begun
     start, total = begun.get("sums", (0, []))
-    for low in range(start, count, BATCH):
-        n = min(BATCH, count - low)
+    for low in range(start, count, ABLATION_BATCH):
+        n = min(ABLATION_BATCH, count - low)
         x = SIGMA_MAX * noise(range(MEAN_SEED + low, MEAN_SEED + low + n), model.picture_shape)
         with guard or nullcontext():
             z = model.encode(x, SIGMA_MAX, _label(model, label, n))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -19,14 +18,13 @@ from torch import Tensor
 from analysis.core.progress import Progress
 from analysis.koopman import spectrum
 from analysis.koopman.jacobian import Jacobian, flat, in_region, regional, sketch, unflat
+from analysis.koopman.scenes import DRAWN, draw
 from foundation import noise
-from foundation.procedural import portraits, shapes
 from foundation.randomness import FIRST_SEED
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 from koopman_core.operator import sigma_of_tau
 
-DRAWN: dict[str, ModuleType] = {"shapes": shapes, "portraits": portraits}  # data whose factors are known
-BATCH = 32
+DIRECTION_BATCH = 32
 PROBES = 24  # random pictures of a sketch
 SEPARATED = 0.03  # of groups: modes below this share of the strongest mode's effect are left alone
 LLOYD = 50  # rounds of clustering
@@ -108,11 +106,6 @@ def sides(records: np.ndarray, contrast: str) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(low), np.flatnonzero(high)
 
 
-def draw(data: str, records: np.ndarray, side: int) -> Tensor:
-    """Records as pictures (N, 3, side, side) in [-1, 1]."""
-    return torch.from_numpy(DRAWN[data].render(records, side)).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
 @torch.no_grad()
 def factor_direction(
     model: KoopmanDiffusion, data: str, contrast: str, tau: float, count: int = 256, seed: int = FIRST_SEED,
@@ -135,8 +128,8 @@ def factor_direction(
     sigma = float(sigma_of_tau(tau, model.koopman.warp))
     total: list[Tensor] = []
     rows = np.concatenate([low, high])
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
+    for start in range(0, len(rows), DIRECTION_BATCH):
+        part = rows[start : start + DIRECTION_BATCH]
         x = draw(data, records[part], model.config.resolution)
         x = x + sigma * noise([(seed + int(i)) % 2**32 for i in part], x.shape[1:])
         sign = torch.where(torch.arange(start, start + len(part)) < len(low), -1 / len(low), 1 / len(high)).double()

@@ -20,7 +20,7 @@ from analysis.metrics import image as metrics
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 
 EFFECT_KINDS = ("displacement", "energy", "arc")
-CHUNK = 16_384  # modes in one table: 64 times of them are 8 MB in float64
+MODES_AT_ONCE = 16_384  # modes in one table: 64 times of them are 8 MB in float64
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def cumulative_effect(
         alpha, beta, weight = entry.alpha.flatten()[rows], entry.beta.flatten()[rows], weight[:, rows]
         cuts = [0, *torch.bincount(band, minlength=bands).cumsum(0).tolist()]
         for b in range(bands):
-            for low in range(cuts[b], cuts[b + 1], CHUNK):
-                part = slice(low, min(low + CHUNK, cuts[b + 1]))
+            for low in range(cuts[b], cuts[b + 1], MODES_AT_ONCE):
+                part = slice(low, min(low + MODES_AT_ONCE, cuts[b + 1]))
                 amount[:, level, b] += weight[:, part] @ mode_table(kind, alpha[part], beta[part], delta)
     everything = amount.sum((1, 2))
     total = everything[:, :-1] if kind == "energy" else everything[:, -1:]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-OVERSAMPLE, ROUNDS = 4, 2
+OVERSAMPLE, POWER_ROUNDS = 4, 2
 Map = Callable[[Tensor], Tensor]
 
 
@@ -49,7 +49,7 @@ def _orthonormal(rows: Tensor) -> Tensor:
     return torch.linalg.qr(rows.double().T)[0].T.to(rows)
 
 
-def principal(jacobian: Jacobian, rank: int, seed: int = 0, rounds: int = ROUNDS) -> Principal:
+def principal(jacobian: Jacobian, rank: int, seed: int = 0, rounds: int = POWER_ROUNDS) -> Principal:
     """The leading singular values and right singular vectors.
 
     Args:

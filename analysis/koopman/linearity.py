@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from analysis.core.progress import Progress
-from analysis.koopman.effects import acting
+from analysis.koopman.effects import MODES_AT_ONCE, acting
 from analysis.koopman.modes import LARGEST_EXPONENT, evolve_with
 from analysis.metrics import image as metrics
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample
@@ -116,11 +116,10 @@ def latent_paths(
 
 
 OPERATORS = ("learned", "identity", "fitted")
-BATCH = 8
-ROUNDS = 40  # of Gauss-Newton; most modes settle in about ten
-SETTLED = 1e-12  # of a mode's squared gain: a smaller gain in the fit does not show
+FIT_BATCH = 8
+FIT_ROUNDS = 40  # of Gauss-Newton; most modes settle in about ten
+SETTLED_GAIN = 1e-12  # of a mode's squared gain: a smaller gain in the fit does not show
 NOTHING = 1e-12  # of a latent's energy: a smaller share is rounding
-MODES_AT_ONCE = 16_384
 
 
 @torch.no_grad()
@@ -137,8 +136,8 @@ def teacher_states(
         progress: called with (share done, what) after every level; may raise to stop.
     """
     out, n = [], len(sigmas)
-    for low in range(0, len(noises), BATCH):
-        part = slice(low, low + BATCH)
+    for low in range(0, len(noises), FIT_BATCH):
+        part = slice(low, low + FIT_BATCH)
         y = None if labels is None else labels[part]
         seen: list[Tensor] = []
 
@@ -146,7 +145,9 @@ def teacher_states(
             del sigma, denoised
             seen.append(x)
             if progress is not None:
-                progress((low + (i + 1) / n * min(BATCH, len(noises) - low)) / len(noises), "teacher's trajectories")
+                progress(
+                    (low + (i + 1) / n * min(FIT_BATCH, len(noises) - low)) / len(noises), "teacher's trajectories"
+                )
 
         def denoise(x: Tensor, sigma: Tensor, y: Tensor | None = y) -> Tensor:
             return teacher(x, sigma, y)
@@ -275,9 +276,9 @@ def _gauss_newton(rate: Tensor, gain: Tensor, weight: Tensor, delta: Tensor, bou
     """Refine (N,) rates by damped Gauss-Newton; a mode that has settled is left alone."""
     rate, best = rate.clone(), _cost(rate, gain, weight, delta)
     step = torch.ones_like(best)
-    enough = SETTLED * (weight * gain.abs().square()).sum(1)
+    enough = SETTLED_GAIN * (weight * gain.abs().square()).sum(1)
     moving = torch.arange(len(rate))
-    for _ in range(ROUNDS):
+    for _ in range(FIT_ROUNDS):
         r, y = rate[moving], gain[moving]
         g = torch.exp(r[:, None] * delta)
         slope = delta * g  # d g / d rate: holomorphic, so one complex unknown a mode
@@ -353,14 +354,14 @@ def measure_linearity(
     """
     entries, tau = acting(model), model.tau(sigmas)
     delta, n = tau - tau[0], len(sigmas)
-    total = n * -(-len(states) // BATCH) * (1 + decoded)
+    total = n * -(-len(states) // FIT_BATCH) * (1 + decoded)
     done = 0
 
     def walk(what: str):
         """Every batch and level: (rows, level, labels, E(x_T), E(x_t))."""
         nonlocal done
-        for low in range(0, len(states), BATCH):
-            rows = slice(low, low + BATCH)
+        for low in range(0, len(states), FIT_BATCH):
+            rows = slice(low, low + FIT_BATCH)
             y = None if labels is None else labels[rows]
             first: list[Tensor] = []
             for t in range(n):

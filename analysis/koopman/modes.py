@@ -57,7 +57,7 @@ def mode_facts(entry: SpectrumEntry, indices: Sequence[int]) -> ModeFacts:
     index = torch.tensor(list(indices), dtype=torch.int64)
     total = entry.alpha.numel()
     if len(index) == 0 or int(index.min()) < 0 or int(index.max()) >= total:
-        raise UserError(f"{entry.name} has the modes 0 to {total - 1}: choose among them.")
+        raise UserError(f"{entry.name} has the modes 0 to {total - 1}: choose among them.", "modes")
     _, h, w = entry.alpha.shape
     alpha, beta = entry.alpha.flatten()[index].double(), entry.beta.flatten()[index].double()
     place = (index // (h * w), index // w % h, index % w)
@@ -242,6 +242,7 @@ def decode_with(
     picture = model.decode(moved, labels)
     if not bool(torch.isfinite(picture).all()):
         raise UserError(
-            "The picture is not finite with these eigenvalues: bring the scales closer to 1 and the shifts to 0."
+            "The picture is not finite with these eigenvalues: bring the scales closer to 1 and the shifts to 0.",
+            "picture",
         )
     return picture

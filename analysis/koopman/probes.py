@@ -9,25 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from analysis.core.progress import Progress
-from analysis.koopman import spectrum
+from analysis.koopman import scenes, spectrum
 from analysis.koopman.ablations import ablate
 from analysis.koopman.effects import mode_table, pair_energy
 from analysis.metrics import image as metrics
 from foundation import noise
 from foundation.metrics.statistics import CONFIDENCE, bootstrap, resampled_means
-from foundation.procedural import shapes
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 
-EVERYTHING = "everything"  # the yardstick row: two unrelated scenes
-ROWS = (*shapes.FACTOR_GROUPS, EVERYTHING)
-BATCH = 32
+PROBE_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -111,35 +109,6 @@ def band_frequencies(
         radial.frequency, torch.stack(powers).mean(0), mean, torch.stack([e[0] for e in ends]),
         torch.stack([e[1] for e in ends]), torch.stack(changes).mean(0), tuple(ranking), tuple(distinct),
     )  # fmt: skip
-
-
-def scene_pairs(row: str, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Scenes before and after a change of one factor, all others held.
-
-    Args:
-        row: a key of `shapes.FACTOR_GROUPS`, or "everything" for two unrelated scenes.
-        count: pairs.
-        seed: of the scenes and of the change.
-
-    Returns:
-        Two (count,) records of `shapes.FACTOR_DTYPE`. For "turn" no disc and no ring, which do not show it.
-
-    Raises:
-        ValueError: unknown row.
-    """
-    if row not in ROWS:
-        raise ValueError(f"Unknown factor {row!r}: use one of {', '.join(ROWS)}.")
-    before = shapes.factors(np.arange(4 * count + 64), seed)
-    if row == "turn":
-        before = before[~np.isin(before["kind"], [shapes.SHAPE_KINDS.index(k) for k in shapes.ROUND])]
-    if row == EVERYTHING:
-        return before[:count], shapes.factors(np.arange(2**40, 2**40 + count), seed)
-    return before[:count], shapes.vary(before[:count], row, seed)
-
-
-def draw_scenes(factors: np.ndarray, side: int) -> Tensor:
-    """The scenes as pictures (N, 3, side, side) float32 in [-1, 1]."""
-    return torch.from_numpy(shapes.render(factors, side)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @dataclass(frozen=True)
@@ -258,9 +227,10 @@ def attribution(
     pairs: int = 64,
     edges: Sequence[float] = (1 / 3, 2 / 3),
     order: str = "alpha",
-    rows: Sequence[str] = ROWS,
+    data: str = "shapes",
+    rows: Sequence[str] = (),
     carried: bool = False,
-    draw: Callable[[np.ndarray, int], Tensor] = draw_scenes,
+    draw: Callable[[np.ndarray, int], Tensor] | None = None,
     decode: Callable[[list[Tensor]], Tensor] | None = None,
     seed: int = 0,
     draws: int = 1000,
@@ -277,24 +247,27 @@ def attribution(
         side: of the pictures.
         pairs: a row.
         edges, order: of the bands.
-        rows: which of `ROWS`.
+        data: which scenes, a key of `scenes.DRAWN`.
+        rows: which of `rows_of(data)`; () for all.
         carried: measure the difference after the flow has carried it to eps, as the decoder sees it.
-        draw: how records become pictures.
+        draw: how records become pictures; None for the data's own way.
         decode: latents at sigma -> pictures. With it bands and levels are judged by what exchanging each of them alone
             changes in the picture; without it by the latent difference.
         seed: of scenes, changes, noise and bootstrap.
         draws: bootstrap resamples.
         progress: called with (share done, what) after every batch; may raise to stop.
     """
+    rows = tuple(rows) or scenes.rows_of(data)
+    draw = draw or partial(scenes.draw, data)
     bands = [spectrum.band_numbers(entries, i, edges, order) for i in range(len(entries))]
     delta = -float(tau) if carried else 0.0
     shares = torch.zeros(len(rows), pairs, len(entries), len(edges) + 1, dtype=torch.float64)
     changes = torch.zeros(len(rows), pairs, 2 + len(edges) + len(entries), dtype=torch.float64)
     for f, row in enumerate(rows):
-        scenes = scene_pairs(row, pairs, seed)
-        for low in range(0, pairs, BATCH):
-            part = slice(low, min(low + BATCH, pairs))
-            before, after = (draw(records[part], side) for records in scenes)
+        both = scenes.scene_pairs(row, pairs, seed, data)
+        for low in range(0, pairs, PROBE_BATCH):
+            part = slice(low, min(low + PROBE_BATCH, pairs))
+            before, after = (draw(records[part], side) for records in both)
             level = sigma * noise(range(seed + low, seed + part.stop), before.shape[1:])
             z = encode(torch.cat([before + level, after + level]), sigma)
             first, second = zip(*(latent.chunk(2) for latent in z), strict=True)
@@ -308,13 +281,13 @@ def attribution(
         found = torch.stack([exchange_shares(c, draws, seed) for c in changes], 1)
         by_band, by_level = found.split([len(edges) + 1, len(entries)], 2)
         return Attribution(
-            tuple(rows), torch.tensor([len(s) for s in kept]), torch.stack([s.mean(0) for s in kept]),
+            rows, torch.tensor([len(s) for s in kept]), torch.stack([s.mean(0) for s in kept]),
             *by_band, *by_level,
         )  # fmt: skip
     summed = {axis: [s.sum(axis) for s in kept] for axis in (1, 2)}  # over levels, over bands
     ends = {axis: [bootstrap(s, draws, seed) for s in of] for axis, of in summed.items()}
     return Attribution(
-        tuple(rows), torch.tensor([len(s) for s in kept]), torch.stack([s.mean(0) for s in kept]),
+        rows, torch.tensor([len(s) for s in kept]), torch.stack([s.mean(0) for s in kept]),
         *(t for axis in (1, 2) for t in (
             torch.stack([s.mean(0) for s in summed[axis]]),
             torch.stack([e[0] for e in ends[axis]]), torch.stack([e[1] for e in ends[axis]]))),

@@ -30,7 +30,7 @@ from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.operator import sigma_of_tau
 
-MAX_STEPS = 40
+MAX_RESTORATION_STEPS = 40
 LUMA = (0.2989, 0.5870, 0.1140)  # of red, green, blue; algorithm 4's authors use these, they sum to 0.9999
 
 
@@ -68,8 +68,8 @@ def replacement_sigmas(steps: int, end: float = 0.0) -> Tensor:
     Raises:
         ValueError: not 1 to 40 steps, or an end that is neither 0 nor within eps and 80.
     """
-    if not 1 <= steps <= MAX_STEPS:
-        raise ValueError(f"Use 1 to {MAX_STEPS} steps, not {steps}.")
+    if not 1 <= steps <= MAX_RESTORATION_STEPS:
+        raise ValueError(f"Use 1 to {MAX_RESTORATION_STEPS} steps, not {steps}.")
     if end == 0:
         return karras_sigmas(steps + 1)[:-1]
     if not SIGMA_MIN <= end < SIGMA_MAX:

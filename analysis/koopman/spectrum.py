@@ -194,4 +194,5 @@ def band_names(count: int, order: str = "alpha") -> list[str]:
 
 
 BANDS = ("smallest", "middle", "largest")  # thirds by rank
+BAND_COUNT = len(BANDS)
 ORDER_WORDS = {"alpha": "alpha", "abs": "abs alpha"}  # a bar would end a Markdown cell

@@ -27,9 +27,9 @@ from analysis.core.progress import Progress
 from analysis.koopman.linearity import DMD, exact_dmd
 from foundation.metrics.statistics import CONFIDENCE
 
-MAX_NUMBERS = 2**26  # 512 MB in float64
+MAX_SNAPSHOT_NUMBERS = 2**26  # 512 MB in float64
 NEAR_ALIASING = 0.9  # of pi over the step
-NEGLIGIBLE = 1e-10  # of the largest singular value squared
+NEGLIGIBLE_SQUARED = 1e-10  # of the largest singular value squared
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class States:
     times: Tensor
 
 
-def open_states(source: str | Path | bytes | BinaryIO, most: int = 8 * MAX_NUMBERS) -> States:
+def open_states(source: str | Path | bytes | BinaryIO, most: int = 8 * MAX_SNAPSHOT_NUMBERS) -> States:
     """Trajectories from an NPZ with `states` (trajectories, times, features ...) and perhaps `times` (times,).
 
     Further axes are flattened into the features. Without `times` steps are 1.
@@ -56,16 +56,20 @@ def open_states(source: str | Path | bytes | BinaryIO, most: int = 8 * MAX_NUMBE
     try:
         with zipfile.ZipFile(data) as packed:
             if sum(entry.file_size for entry in packed.infolist()) > most:
-                raise UserError(f"The arrays have more than {most // 2**20} MB: take fewer trajectories or features.")
+                raise UserError(
+                    f"The arrays have more than {most // 2**20} MB: take fewer trajectories or features.", "states"
+                )
         with np.load(data, allow_pickle=False) as archive:
             if "states" not in archive.files:
-                raise UserError('The file has no array "states": save (trajectories, times, features) by that name.')
+                raise UserError(
+                    'The file has no array "states": save (trajectories, times, features) by that name.', "states"
+                )
             states = archive["states"]
             times = archive["times"] if "times" in archive.files else None
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as e:
         if isinstance(e, UserError):
             raise
-        raise UserError("The states cannot be read: save them with numpy.savez, as numbers.") from None
+        raise UserError("The states cannot be read: save them with numpy.savez, as numbers.", "states") from None
     return checked_states(states, times)
 
 
@@ -73,8 +77,10 @@ def checked_states(states: np.ndarray, times: np.ndarray | None = None) -> State
     """The same from arrays. Raises UserError."""
     if states.dtype.kind not in "fiu" or states.ndim < 3 or min(states.shape) < 1:
         raise UserError("The states must be numbers of the shape (trajectories, times, features).", "states")
-    if states.size > MAX_NUMBERS:
-        raise UserError(f"There are more than {MAX_NUMBERS:,} numbers: take fewer trajectories or features.", "states")
+    if states.size > MAX_SNAPSHOT_NUMBERS:
+        raise UserError(
+            f"There are more than {MAX_SNAPSHOT_NUMBERS:,} numbers: take fewer trajectories or features.", "states"
+        )
     paths = torch.from_numpy(states.reshape(*states.shape[:2], -1).astype(np.float64))
     n = paths.shape[1]
     if n < 3:
@@ -143,7 +149,7 @@ def singular_basis(snapshots: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     tall = snapshots.shape[0] > snapshots.shape[1]
     squares, vectors = torch.linalg.eigh(snapshots.T @ snapshots if tall else snapshots @ snapshots.T)
     squares, vectors = squares.flip(0).clamp_min(0), vectors.flip(1)
-    r = min(rank, int((squares > NEGLIGIBLE * squares[0]).sum()))
+    r = min(rank, int((squares > NEGLIGIBLE_SQUARED * squares[0]).sum()))
     if not tall:
         return vectors[:, :r], squares.sqrt()
     # once more orthonormal: dividing by small singular values lets rounding in
@@ -175,7 +181,7 @@ def study(
         UserError: a rank, share or number of draws out of range, or states that are zero.
     """
     if not 1 <= rank <= 256 or not 0 <= held_out <= 0.9 or not 10 <= draws <= 10_000:
-        raise UserError("Use a rank of 1 to 256, a held-out share of 0 to 0.9, and 10 to 10,000 resamples.")
+        raise UserError("Use a rank of 1 to 256, a held-out share of 0 to 0.9, and 10 to 10,000 resamples.", "rank")
     paths, times = states.paths, states.times
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(paths), generator=generator)

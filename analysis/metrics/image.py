@@ -183,7 +183,9 @@ def compare_pictures(first: np.ndarray, second: np.ndarray) -> Pair:
     """
     if first.shape != second.shape:
         sizes = " and ".join(f"{p.shape[1]} x {p.shape[0]}" for p in (first, second))
-        raise UserError(f"The pictures have {sizes} pixels: compare models whose pictures are equally large.")
+        raise UserError(
+            f"The pictures have {sizes} pixels: compare models whose pictures are equally large.", "pictures"
+        )
     x, y = _tensor(first), _tensor(second)
     decibels = float(psnr(x, y)[0])
     lpips = _perceptual()

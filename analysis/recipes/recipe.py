@@ -34,7 +34,7 @@ from analysis.flow.settings import SideBySideRequest
 from analysis.series.forecast import ForecastRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
-from analysis.workbench.spectrum import MaskRequest
+from analysis.workbench.spectrum import MaskRequest, ModeRequest
 from analysis.workbench.workbench import Workbench
 from foundation.files.checkpoints import checksum
 
@@ -51,6 +51,7 @@ MODEL_KINDS: dict[str, type[Request]] = {
     "generate": GenerateRequest,
     "trajectory": TrajectoryRequest,
     "mask_bands": MaskRequest,
+    "mode": ModeRequest,
     "edit": EditRequest,
     "inpaint": InpaintRequest,
     "colorize": ColorizeRequest,
@@ -60,7 +61,7 @@ BESIDE: dict[str, type[Flow2DRequest] | type[FlowPicturesRequest]] = {
     "flow_images": FlowPicturesRequest,
 }  # of each setting
 FLOW_KINDS: dict[str, type[Request]] = {**dict.fromkeys(BESIDE, SideBySideRequest), "forecast": ForecastRequest}
-KINDS = {**MODEL_KINDS, **FLOW_KINDS}
+RECIPE_KINDS = {**MODEL_KINDS, **FLOW_KINDS}
 
 Release = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -73,7 +74,7 @@ class Recipe:
     """Everything that a result depends on.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of `RECIPE_KINDS`.
         request: the question.
         checksums: of the weights by name: the model, or all nets that a flow calls (none for a closed form).
         teacher: checksum of the model's teacher where the result needs it.
@@ -121,7 +122,7 @@ class Recipe:
 def kind_of(request: Any) -> str | None:
     """The kind of a question, None where there is no recipe for it."""
     of = type(request.asked[0]) if isinstance(request, SideBySideRequest) else type(request)
-    among = BESIDE if isinstance(request, SideBySideRequest) else KINDS
+    among = BESIDE if isinstance(request, SideBySideRequest) else RECIPE_KINDS
     return next((kind for kind, cls in among.items() if cls is of), None)
 
 
@@ -150,13 +151,13 @@ def request_of(settings: Any) -> tuple[str, Request]:
         UserError: unknown, missing or out of range; `field` names one of ours.
     """
     kind = settings.get("kind") if isinstance(settings, dict) else None
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise UserError(f'The settings need a "kind": one of {", ".join(KINDS)}.', "kind")
+    if not isinstance(kind, str) or kind not in RECIPE_KINDS:
+        raise UserError(f'The settings need a "kind": one of {", ".join(RECIPE_KINDS)}.', "kind")
     values = {name: value for name, value in settings.items() if name != "kind"}
     for name in ("data", "model"):  # of nets, which no recipe names by a path
         if name in values and not re.fullmatch(NAME, str(values[name])):
             raise UserError(f"The {name} must be the name of a net: letters, digits, points and dashes.", name)
-    return kind, _beside(kind, values) if kind in BESIDE else KINDS[kind].from_settings(values)
+    return kind, _beside(kind, values) if kind in BESIDE else RECIPE_KINDS[kind].from_settings(values)
 
 
 def _beside(kind: str, values: dict[str, Any]) -> SideBySideRequest:
@@ -180,13 +181,15 @@ def recipe_of(request: Request, checksums: Mapping[str, str], teacher: str | Non
     """
     kind = kind_of(request)
     if kind is None:
-        raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
+        raise UserError("There is no recipe for this kind of result yet: save its picture instead.", "kind")
     odd = next((name for name in checksums if not re.fullmatch(NAME, name)), None)
     if odd is not None:
         raise UserError("A recipe names weights by letters, digits, points and dashes: rename the file of this net.")
     recipe = Recipe(kind, request, checksums, teacher)
     if len(recipe.text) > MAX_RECIPE_BYTES:
-        raise UserError(f"The recipe would be larger than {MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.")
+        raise UserError(
+            f"The recipe would be larger than {MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.", "recipe"
+        )
     return recipe
 
 
@@ -197,7 +200,7 @@ def describe(request: Request, workbench: Workbench) -> Recipe:
         UserError: no recipe for this kind of request, or its pictures are too large for one.
     """
     if kind_of(request) not in MODEL_KINDS:
-        raise UserError("There is no recipe for this kind of result yet: save its picture instead.")
+        raise UserError("There is no recipe for this kind of result yet: save its picture instead.", "kind")
     name = re.sub(r"[^0-9A-Za-z._-]", "-", workbench.name)[:64].lstrip("._-") or "model"
     by_ode = isinstance(request, EditRequest) and request.encoding in ("ode", "inversion")
     follows = by_ode or isinstance(request, TrajectoryRequest)
@@ -221,11 +224,15 @@ def replay(recipe: Recipe, workbench: Workbench, progress: Callable[..., None] |
     """
     ((name, digest),) = recipe.checksums.items()
     if digest != checksum(workbench.model):
-        raise UserError(f"This recipe was made with other weights ({name}, checksum {digest[:12]}): open that model.")
+        raise UserError(
+            f"This recipe was made with other weights ({name}, checksum {digest[:12]}): open that model.", "weights"
+        )
     if recipe.teacher is not None and (workbench.teacher is None or recipe.teacher != checksum(workbench.teacher)):
-        raise UserError("This recipe needs the teacher that it was made with: put that teacher beside the model.")
+        raise UserError(
+            "This recipe needs the teacher that it was made with: put that teacher beside the model.", "teacher"
+        )
     ask = getattr(workbench, recipe.kind)
-    alone = progress is None or recipe.kind == "mask_bands"
+    alone = progress is None or recipe.kind in ("mask_bands", "mode")
     return ask(recipe.request) if alone else ask(recipe.request, progress)
 
 
@@ -267,9 +274,11 @@ def from_json(data: str | bytes) -> Recipe:
     # a lone surrogate is no text: replaced, it fails as JSON below
     data = data.encode(errors="replace") if isinstance(data, str) else data
     if not isinstance(data, (bytes, bytearray)):
-        raise UserError("A recipe is JSON text: take one that this program saved.")
+        raise UserError("A recipe is JSON text: take one that this program saved.", "recipe")
     if len(data) > MAX_RECIPE_BYTES:
-        raise UserError(f"A recipe has at most {MAX_RECIPE_BYTES // 1024} kB: take one that this program saved.")
+        raise UserError(
+            f"A recipe has at most {MAX_RECIPE_BYTES // 1024} kB: take one that this program saved.", "recipe"
+        )
     try:
         return _read(bytes(data))
     except ValidationError as e:
@@ -281,7 +290,9 @@ def from_json(data: str | bytes) -> Recipe:
         reason = str(e)
     # without anything that the file's author could have put in to be shown
     reason = re.sub(r"[^\w .,:;'()\[\]=+-]", "", reason, flags=re.ASCII)[:200]
-    raise UserError(f"This recipe cannot be used ({reason}): take one that this program saved, unchanged.") from None
+    raise UserError(
+        f"This recipe cannot be used ({reason}): take one that this program saved, unchanged.", "recipe"
+    ) from None
 
 
 def _read(data: bytes) -> Recipe:
@@ -312,8 +323,10 @@ def read_png(data: bytes) -> Recipe:
         UserError: not a PNG, too large, damaged, without a recipe, or with one that cannot be used.
     """
     if len(data) > MAX_PNG_BYTES:
-        raise UserError(f"The PNG has more than {MAX_PNG_BYTES // 2**20} MB: choose a smaller one.")
+        raise UserError(f"The PNG has more than {MAX_PNG_BYTES // 2**20} MB: choose a smaller one.", "png")
     text = open_png(bytes(data), MAX_PNG_PIXELS).info.get(KEY)
     if not isinstance(text, str):
-        raise UserError("This PNG carries no recipe: choose one that this program saved, not a screenshot of it.")
+        raise UserError(
+            "This PNG carries no recipe: choose one that this program saved, not a screenshot of it.", "png"
+        )
     return from_json(text)

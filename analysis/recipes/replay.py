@@ -52,11 +52,13 @@ def find_model(library: ModelLibrary, recipe: Recipe, also: Sequence[str] = ()) 
     if alone and recipe.teacher:
         raise UserError(
             f"This recipe was made beside a teacher (checksum {recipe.teacher[:12]}) that is not here: put that "
-            "teacher's file beside the model."
+            "teacher's file beside the model.",
+            "teacher",
         )
     raise UserError(
         f"This recipe was made with the model “{wanted}” (checksum {digest[:12]}), whose weights are not here: add "
-        "that model first."
+        "that model first.",
+        "weights",
     )
 
 
@@ -92,7 +94,9 @@ def describe_flows(request: Request, bench: Flows) -> Recipe:
         UserError: no recipe for this kind of question, a net that is not here, or a drawing that no recipe holds.
     """
     if kind_of(request) not in FLOW_KINDS:
-        raise UserError("There is no recipe for this kind of question: ask for settings side by side, or a forecast.")
+        raise UserError(
+            "There is no recipe for this kind of question: ask for settings side by side, or a forecast.", "kind"
+        )
     checksums = {name: checksum(model) for name, model in nets_of(request, bench).items()}
     if isinstance(request, ForecastRequest) and isinstance(
         bench, SeriesForecasts
@@ -129,12 +133,14 @@ def check_flows(recipe: Recipe, studio: Studio) -> Request:
         if here.get(name) != digest:
             raise UserError(
                 f"This recipe was made with the net “{name}” (checksum {digest[:12]}), whose weights are not here: "
-                "add that net first."
+                "add that net first.",
+                "weights",
             )
     other = sorted(here.keys() - recipe.checksums.keys())
     if other:
         raise UserError(
             f"Here the net “{other[0]}” would answer, which this recipe was not made with: take that net away, or "
-            "make the recipe anew."
+            "make the recipe anew.",
+            "weights",
         )
     return recipe.request

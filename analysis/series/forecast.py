@@ -43,7 +43,7 @@ from flow_core.series.worlds import open_world
 from foundation.files import checkpoints
 from foundation.files.models import MODELS_DIR
 
-MIN_MEMBERS, MAX_MEMBERS, MAX_NFE, MAX_ORDER = 2, 50, 50, 3
+MIN_MEMBERS, MAX_MEMBERS, MAX_CALLS, MAX_ORDER = 2, 50, 50, 3
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ForecastRequest(Request):
     start: Unit = 0.5
     horizon: Annotated[int, Field(ge=0, le=MAX_HORIZON)] = 0
     members: Annotated[int, Field(ge=MIN_MEMBERS, le=MAX_MEMBERS, title="The number of members")] = 20
-    nfe: Annotated[int, Field(ge=1, le=MAX_NFE, title="The number of network calls")] = NFE
+    nfe: Annotated[int, Field(ge=1, le=MAX_CALLS, title="The number of network calls")] = NFE
     method: Annotated[str, Choice(METHODS)] = METHOD
     gammas: Annotated[tuple[Gamma, ...], Field(min_length=1, max_length=MAX_ORDER, title="The momentum weights")] = (
         0.5,
@@ -191,7 +191,7 @@ class ForecastResult:
     licence: str
 
 
-ORDER = ("lorenz", "alanine", "sst", "sst_sites")  # of the list; others follow by name
+WORLD_ORDER = ("lorenz", "alanine", "sst", "sst_sites")  # of the list; others follow by name
 SERIES_CACHE_BYTES = 64 * 2**20
 
 
@@ -212,7 +212,7 @@ class SeriesForecasts:
     def models(self) -> tuple[SeriesInfo, ...]:
         """Every model whose file can be read; first those whose data are at hand."""
         found = []
-        for path in sorted(self.folder.glob(f"*{series_model.SUFFIX}")):
+        for path in sorted(self.folder.glob(f"*{series_model.SERIES_SUFFIX}")):
             try:
                 header = checkpoints.peek(path)
             except checkpoints.CheckpointError:
@@ -220,10 +220,10 @@ class SeriesForecasts:
             data = header.card.get("data", {})
             frame = header.config.get("series", {})
             spec = str(frame.get("world") or data.get("world", "") if isinstance(frame, dict) else "")
-            name = path.name.removesuffix(series_model.SUFFIX)
+            name = path.name.removesuffix(series_model.SERIES_SUFFIX)
             title = str(data.get("name") or spec or name)
             found.append(SeriesInfo(name, title, spec, missing_files(spec), header.card, header.parameters))
-        place = {name: k for k, name in enumerate(ORDER)}
+        place = {name: k for k, name in enumerate(WORLD_ORDER)}
         return tuple(sorted(found, key=lambda m: (bool(m.needs), place.get(m.name, len(place)), m.name)))
 
     def info(self, name: str = "") -> SeriesInfo:
@@ -234,7 +234,8 @@ class SeriesForecasts:
         """
         if not self.models:
             raise UserError(
-                f"There is no series model here: put a *{series_model.SUFFIX} file into the folder of models."
+                f"There is no series model here: put a *{series_model.SERIES_SUFFIX} file into the folder of models.",
+                "model",
             )
         if name == "":
             return self.models[0]
@@ -255,9 +256,9 @@ class SeriesForecasts:
         with self._lock:
             if info.name not in self._opened:
                 if info.needs:
-                    raise UserError(info.needs)
+                    raise UserError(info.needs, "model")
                 with as_user_errors():  # CheckpointError and DataError are sentences, too
-                    model = series_model.load(self.folder / f"{info.name}{series_model.SUFFIX}")
+                    model = series_model.load(self.folder / f"{info.name}{series_model.SERIES_SUFFIX}")
                     world = open_world(info.world, model.frame.history)
                     self._opened[info.name] = load_series(model, world)
             return self._opened[info.name]
@@ -295,7 +296,8 @@ class SeriesForecasts:
             if time.perf_counter() - begin > patience:
                 raise UserError(
                     f"This forecast takes longer than {patience:g} s here: ask for fewer frames, members or network "
-                    "calls, or for another method."
+                    "calls, or for another method.",
+                    "patience",
                 )
 
         with as_user_errors():
@@ -306,7 +308,9 @@ class SeriesForecasts:
         seconds = time.perf_counter() - begin
         members, truth = made.members[:, 0], rollouts.truth[row, :horizon]
         if not np.isfinite(members).all():
-            raise UserError("The forecast holds numbers that are not finite: use more network calls or lower gamma.")
+            raise UserError(
+                "The forecast holds numbers that are not finite: use more network calls or lower gamma.", "gamma"
+            )
         baselines = at.baselines(row, horizon)
         guesses = {MODEL: BaselineForecast(ensemble_mean(members, world.period), None, members), **baselines}
         marks = {name: guess.marks(truth, world) for name, guess in guesses.items()}

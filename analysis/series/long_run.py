@@ -75,7 +75,7 @@ class LongRunResult:
     echoes: np.ndarray
 
 
-BINS, SEGMENT, MAX_LAG = 48, 256, 100
+HISTOGRAM_BINS, SEGMENT, MAX_LAG = 48, 256, 100
 LEAST = MIN_FRAMES
 SERIES = (MODEL, "training part", "test part")
 
@@ -99,7 +99,8 @@ def measure_long_run(
         if frames < LEAST:
             raise UserError(
                 f"The held-out part of {world.title} has {test.shape[1]} frames, too few for free runs: choose another "
-                "world."
+                "world.",
+                "model",
             )
     begin, _ = starts(world, "test", frames if world.context_size else 1, FREE_RUNS)
     run = free_run(model, world, begin, frames, report)
@@ -133,9 +134,9 @@ def _edges(series: list[np.ndarray], world: World) -> np.ndarray:
     """Of the histograms, (D, B + 1): the range of the real series."""
     d = series[0].shape[-1]
     if world.period is not None:
-        return np.tile(np.linspace(-world.period / 2, world.period / 2, BINS + 1), (d, 1))
+        return np.tile(np.linspace(-world.period / 2, world.period / 2, HISTOGRAM_BINS + 1), (d, 1))
     both = np.concatenate([x.reshape(-1, d) for x in series])
-    return np.linspace(both.min(0), both.max(0), BINS + 1, axis=1)
+    return np.linspace(both.min(0), both.max(0), HISTOGRAM_BINS + 1, axis=1)
 
 
 def _density(x: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -18,18 +18,19 @@ from analysis.core.images import as_pictures
 from analysis.core.progress import Progress, part
 from analysis.koopman import directions as found_by
 from analysis.koopman import editing
-from analysis.koopman.directions import DRAWN, along, contrasts, step
+from analysis.koopman.directions import along, contrasts, step
 from analysis.koopman.editing import REGIONS
 from analysis.koopman.jacobian import flat, regional, unflat
+from analysis.koopman.scenes import drawn_data
 from analysis.workbench.session import Session
 from foundation.networks.counting import CountedCalls
 from foundation.randomness import FIRST_SEED
 from koopman_core.edm import EDM, heun_sample, karras_sigmas
 from koopman_core.operator import sigma_of_tau
 
-METHODS = ("mean", "decoder", "groups", "teacher")
-NOISES = 64  # over which standard deviations are taken
-SCENES = 256  # drawn pictures of a factor's means
+DIRECTION_METHODS = ("mean", "decoder", "groups", "teacher")
+STD_NOISES = 64  # over which standard deviations are taken
+MEAN_SCENES = 256  # drawn pictures of a factor's means
 TEACHER_STEPS = 10  # of the teacher's way from the edited state to the picture
 
 
@@ -55,7 +56,7 @@ class DirectionRequest(Request):
 
     seed: Seed
     label: Label = -1
-    method: Annotated[str, Choice(METHODS)] = "mean"
+    method: Annotated[str, Choice(DIRECTION_METHODS)] = "mean"
     contrast: Annotated[str, Field(max_length=32)] = ""
     class_from: Label = -1
     class_to: Label = -1
@@ -202,10 +203,10 @@ def _many(session: Session, label: int) -> Tensor:
 
     def make() -> Tensor:
         with session.lock:
-            rows = [flat(session.final_latents(FIRST_SEED + i, label)) for i in range(NOISES)]
+            rows = [flat(session.final_latents(FIRST_SEED + i, label)) for i in range(STD_NOISES)]
         return torch.cat(rows)
 
-    return session.kept(("latents", label, NOISES), make)
+    return session.kept(("latents", label, STD_NOISES), make)
 
 
 def _spread_along(session: Session, label: int, direction: Tensor) -> float:
@@ -215,14 +216,13 @@ def _spread_along(session: Session, label: int, direction: Tensor) -> float:
 def _by_means(session: Session, request: DirectionRequest, label: int, region: Tensor, progress: Progress) -> _Found:
     del region
     if request.contrast:
-        data = session.model.card.get("data", {})
-        spec = data.get("spec") if isinstance(data, dict) else None
-        if spec not in DRAWN:
+        spec = drawn_data(session.model.card)
+        if spec is None:
             raise UserError("The factors of this model's pictures are not known: choose two classes.", "contrast")
         if request.contrast not in contrasts(spec):
             raise UserError(f"The contrast must be one of {', '.join(contrasts(spec))}.", "contrast")
         d = found_by.factor_direction(
-            session.model, spec, request.contrast, request.tau, SCENES, progress=progress, guard=session.lock
+            session.model, spec, request.contrast, request.tau, MEAN_SCENES, progress=progress, guard=session.lock
         )
     else:
         ends = [session.label(c, f) for c, f in ((request.class_from, "class_from"), (request.class_to, "class_to"))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -35,7 +35,7 @@ from analysis.core.fields import (
 from analysis.core.images import as_pictures
 from analysis.koopman import editing, restoration
 from analysis.koopman.editing import ENCODINGS, REGIONS, EditNumbers
-from analysis.koopman.restoration import MAX_STEPS, HoleNumbers
+from analysis.koopman.restoration import MAX_RESTORATION_STEPS, HoleNumbers
 from analysis.workbench.session import Session
 from foundation import noise
 from foundation.procedural import shapes
@@ -53,7 +53,7 @@ def _end(sigma: float) -> float:
 
 
 ImageProgress = Callable[[float, np.ndarray], None]  # share done, and the picture so far
-Steps = Annotated[int, Field(ge=1, le=MAX_STEPS, title="The number of steps")]
+Steps = Annotated[int, Field(ge=1, le=MAX_RESTORATION_STEPS, title="The number of steps")]
 End = Annotated[float, AfterValidator(_end), Field(title="The last noise level")]
 _AS_PUBLISHED: dict[str, Any] = {"end": 0.0, "skip": False}
 
@@ -304,23 +304,6 @@ def edit(session: Session, request: EditRequest, progress: ImageProgress | None 
         leakage=editing.leakage(decoded[1:2], decoded[:1], e.region),
         leakage_control=editing.leakage(decoded[2:3], decoded[:1], e.region),
     )
-
-
-def edit_defaults(session: Session) -> dict[str, Any]:
-    """Bands, edges, order and time to start with: those that the card keeps from a measurement, else the request's.
-
-    `python -m analysis.evaluate hkd --parts edit-choice` measures them. What a stranger's card says is checked.
-    """
-    usual = {f.name: f.default for f in fields(EditRequest) if f.name in ("bands", "edges", "order", "tau")}
-    metrics = session.model.card.get("metrics")
-    told = metrics.get("edit-choice") if isinstance(metrics, dict) else None
-    if not isinstance(told, dict):
-        return usual
-    try:
-        asked = EditRequest(0, **{name: told[name] for name in usual if name in told})
-    except UserError:
-        return usual
-    return {name: getattr(asked, name) for name in usual}
 
 
 def _where(request: EditRequest) -> tuple:

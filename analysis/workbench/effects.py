@@ -47,7 +47,9 @@ class EffectRequest(Request):
     def check_together(self) -> None:
         """Raises UserError: too much work."""
         if len(self.seeds) * self.decoded_times > MAX_DECODED:
-            raise UserError(f"Seeds times decoded times must stay within {MAX_DECODED}: ask for fewer of either.")
+            raise UserError(
+                f"Seeds times decoded times must stay within {MAX_DECODED}: ask for fewer of either.", "times"
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.koopman.probes import EVERYTHING
+from analysis.koopman.scenes import EVERYTHING
 from analysis.koopman.spectrum import ORDER_WORDS, band_names
 from analysis.workbench.effects import EffectResult
 from analysis.workbench.probes import AttributionResult, BandLabelsResult, LinearityResult
@@ -150,8 +150,15 @@ def attribution_words(result: AttributionResult, order: str = "alpha") -> str:
 
 
 LINEAR = 0.1  # relative error up to which a level is called linear
-# The paper's words for its three ranges, as factors of our scenes (inferred); colour is none of the three.
-READING = {"background": 0, "place": 0, "kind": 1, "size": 1, "turn": 1, "texture": 2}
+# The paper's words for its three ranges, as factors of our scenes (inferred). Colour is none of the three, nor are eyes
+# and brows, which have form and fine lines alike.
+READINGS: dict[str, dict[str, int]] = {
+    "shapes": {"background": 0, "place": 0, "kind": 1, "size": 1, "turn": 1, "texture": 2},
+    "portraits": {
+        "background": 0, "place": 0, "pose": 0, "light": 0, "face": 1, "hair": 1, "mouth": 1, "nose": 1, "glasses": 1,
+        "beard": 1, "hat": 1, "hair texture": 2, "pattern": 2, "freckles": 2,
+    },
+}  # fmt: skip
 
 
 def joined(names: Sequence[str], nothing: str = "none") -> str:
@@ -184,17 +191,19 @@ def readings(r: AttributionResult, sigma: float, order: str) -> list[Reading]:
     unrelated scenes', with 95 % intervals that do not touch.
     """
     above = r.bands_low > r.bands_high[r.rows.index(EVERYTHING)]
+    reading = next(known for known in READINGS.values() if set(known) <= set(r.rows))
     out = []
     for reverse in (False, True):
-        band = {f: 2 - b if reverse else b for f, b in READING.items()}
-        held = tuple(f for f in READING if above[r.rows.index(f), band[f]])
-        out.append(Reading(sigma, order, reverse, held, tuple(f for f in READING if f not in held)))
+        band = {f: 2 - b if reverse else b for f, b in reading.items()}
+        held = tuple(f for f in reading if above[r.rows.index(f), band[f]])
+        out.append(Reading(sigma, order, reverse, held, tuple(f for f in reading if f not in held)))
     return out
 
 
 def attribution_verdict(tested: Sequence[Reading]) -> str:
     """Whether layout, shape and texture are ranges of the real part."""
     best = max(tested, key=lambda r: len(r.held))
+    count = len(best.held) + len(best.failed)
     where = (
         f"{'largest to smallest' if best.reverse else 'smallest to largest'} {ORDER_WORDS[best.order]}, "
         f"encoded at sigma {best.sigma:.3g}"
@@ -206,7 +215,7 @@ def attribution_verdict(tested: Sequence[Reading]) -> str:
         )
     return (
         f"The paper's reading of the real part as layout, shape, texture does not hold for this model: of "
-        f"{len(tested)} ways to read it the best ({where}) holds for {len(best.held)} of {len(READING)} factors: "
+        f"{len(tested)} ways to read it the best ({where}) holds for {len(best.held)} of {count} factors: "
         f"{joined(best.held)}."
     )
 

@@ -17,13 +17,13 @@ from analysis.core.errors import UserError
 from analysis.core.fields import real, whole
 from analysis.koopman.editing import REGIONS
 from analysis.workbench.editing import ColorizeRequest, EditRequest
-from analysis.workbench.images import MAX_STEPS, GenerateRequest, TrajectoryRequest
+from analysis.workbench.images import MAX_GRID_STEPS, GenerateRequest, TrajectoryRequest
 from analysis.workbench.spectrum import MaskRequest
 from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED
 
 MAX_GRID_CELLS = 64
-MAX_TEXT = 600
+MAX_LABEL_TEXT = 600
 GRID_KINDS = {
     "bands": "Bands kept to a share",
     "edit": "Frequency-aware edit",
@@ -76,8 +76,8 @@ def question(kind: str, cell: Cell) -> GenerateRequest | MaskRequest | EditReque
         )  # fmt: skip
     if kind == "teacher":
         return TrajectoryRequest(cell.seed, cell.label, cell.steps)
-    whole(cell.noise, 0, MAX_SEED, "The noise seed")
-    whole(cell.steps, 1, MAX_STEPS, "The number of steps")
+    whole(cell.noise, 0, MAX_SEED, "The noise seed", "noise")
+    whole(cell.steps, 1, MAX_GRID_STEPS, "The number of steps", "steps")
     return GenerateRequest((cell.seed,), cell.label)
 
 
@@ -91,7 +91,7 @@ def picture(kind: str, cell: Cell, bench: Workbench) -> np.ndarray:
     if isinstance(request, TrajectoryRequest):
         final = bench.trajectory(request).final if bench.teacher else None
         if final is None:
-            raise UserError("This model has no teacher: choose another model or another kind of picture.")
+            raise UserError("This model has no teacher: choose another model or another kind of picture.", "kind")
         return final
     own = bench.generate(request).pictures[0]
     return bench.colorize(ColorizeRequest(own, cell.noise, cell.label, cell.steps, truth=False)).picture
@@ -102,8 +102,8 @@ def picture(kind: str, cell: Cell, bench: Workbench) -> np.ndarray:
 
 
 def _items(text: str) -> list[str]:
-    if not isinstance(text, str) or len(text) > MAX_TEXT:
-        raise UserError(f"Values are a text of at most {MAX_TEXT} characters, separated by commas.")
+    if not isinstance(text, str) or len(text) > MAX_LABEL_TEXT:
+        raise UserError(f"Values are a text of at most {MAX_LABEL_TEXT} characters, separated by commas.", "values")
     return [item for item in re.split(r"[,;\s]+", text.strip()) if item]
 
 
@@ -111,7 +111,7 @@ def _number(item: str, what: str) -> float:
     try:
         return float(item)
     except ValueError:
-        raise UserError(f"{what}: give numbers separated by commas, or a range as in 0..7.") from None
+        raise UserError(f"{what}: give numbers separated by commas, or a range as in 0..7.", "values") from None
 
 
 def _numbers(text: str, what: str) -> list[float]:
@@ -142,7 +142,7 @@ def _bands(text: str, what: str) -> list[tuple[int, ...]]:
     for item in _items(text):
         words = item.lower().split("+")
         if not set(words) <= set(BAND_WORDS):
-            raise UserError(f"{what}: write {', '.join(BAND_WORDS)}, or several joined as in small+large.")
+            raise UserError(f"{what}: write {', '.join(BAND_WORDS)}, or several joined as in small+large.", "values")
         out.append(tuple(sorted({BAND_WORDS.index(w) for w in words})))
     return out
 
@@ -165,7 +165,7 @@ class Axis:
         """The values in a text. Raises UserError."""
         values = tuple(self.read(text, self.title))
         if not 1 <= len(values) <= MAX_GRID_CELLS:
-            raise UserError(f"{self.title}: give 1 to {MAX_GRID_CELLS} values, separated by commas.")
+            raise UserError(f"{self.title}: give 1 to {MAX_GRID_CELLS} values, separated by commas.", "values")
         return values
 
     def label(self, value) -> str:
@@ -194,7 +194,7 @@ AXES = {
         Axis("Edit time τ", "time", ("edit",), _reals(0, 1), "0.2, 0.35, 0.5, 0.65, 0.8"),
         Axis("Reference seed", "reference", ("edit",), _wholes(0, MAX_SEED), "1..4"),
         Axis("Noise seed", "noise", ("edit", "colorize"), _wholes(0, MAX_SEED), "0..3"),
-        Axis("Steps", "steps", ("teacher", "colorize"), _wholes(1, MAX_STEPS), "4, 8, 18, 40"),
+        Axis("Steps", "steps", ("teacher", "colorize"), _wholes(1, MAX_GRID_STEPS), "4, 8, 18, 40"),
     )
 }
 
@@ -219,19 +219,23 @@ class Grid:
 
     def __post_init__(self) -> None:
         if self.kind not in GRID_KINDS:
-            raise UserError(f"A grid shows one of: {', '.join(GRID_KINDS)}.")
+            raise UserError(f"A grid shows one of: {', '.join(GRID_KINDS)}.", "kind")
         if self.base.region not in REGIONS or self.base.region == "painted":
-            raise UserError("A grid edits the whole picture or one of the named regions: choose one.")
+            raise UserError("A grid edits the whole picture or one of the named regions: choose one.", "region")
         for name in (self.x, self.y) if self.y else (self.x,):
             if name not in AXES or self.kind not in AXES[name].kinds:
-                raise UserError(f"This parameter does not matter to “{GRID_KINDS[self.kind]}”: choose another one.")
+                raise UserError(
+                    f"This parameter does not matter to “{GRID_KINDS[self.kind]}”: choose another one.", "parameter"
+                )
         if self.x == self.y:
-            raise UserError("Both directions have the same parameter: choose another one, or none for a single row.")
+            raise UserError(
+                "Both directions have the same parameter: choose another one, or none for a single row.", "down"
+            )
         if not 1 <= len(self.across) * self.rows <= MAX_GRID_CELLS:
             raise UserError(
-                f"{len(self.across)} x {self.rows} cells are too many: at most {MAX_GRID_CELLS} fit a grid."
+                f"{len(self.across)} x {self.rows} cells are too many: at most {MAX_GRID_CELLS} fit a grid.", "values"
             )
-        problem = UserError("A grid has at least one cell: give values.")
+        problem = UserError("A grid has at least one cell: give values.", "values")
         for _, _, cell in self.cells():
             try:
                 question(self.kind, cell)

@@ -23,15 +23,15 @@ from foundation import noise
 from foundation.networks.counting import CountedCalls
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 
-MAX_PICTURES = 64
-MIN_STEPS, MAX_STEPS = 4, 40
+MAX_GENERATED = 64
+MIN_GRID_STEPS, MAX_GRID_STEPS = 4, 40
 
 
 @dataclass(frozen=True)
 class GenerateRequest(Request):
     """Attributes: seeds, one a picture; label = class index, -1 for no class."""
 
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_PICTURES)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_GENERATED)]
     label: Label = -1
 
 
@@ -50,7 +50,7 @@ class TrajectoryRequest(Request):
 
     seed: Seed
     label: Label = -1
-    steps: Annotated[int, Field(ge=MIN_STEPS, le=MAX_STEPS, title="The number of steps")] = 18
+    steps: Annotated[int, Field(ge=MIN_GRID_STEPS, le=MAX_GRID_STEPS, title="The number of steps")] = 18
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,14 @@ def load_model(model: str | Path, teacher: str | Path | None, name: str) -> tupl
         network = koopman_core.load(model)
         guide = None if teacher is None else koopman_core.load_teacher(teacher)
     except checkpoints.CheckpointError as e:
-        raise UserError(str(e)) from None
+        raise UserError(str(e), "file") from None
     shape = network.picture_shape
     if shape[0] != 3:
-        raise UserError("This model does not make colour pictures: bring one with three channels.")
+        raise UserError("This model does not make colour pictures: bring one with three channels.", "model")
     if guide is not None and (guide.config.channels, guide.config.classes) != (shape[0], network.config.classes):
-        raise UserError("The teacher has other classes or channels than the model: bring the model's own teacher.")
+        raise UserError(
+            "The teacher has other classes or channels than the model: bring the model's own teacher.", "teacher"
+        )
     bench = Workbench(network, guide, name, OWN_CACHE_BYTES)
     bench.generate(GenerateRequest((0,)))
     return bench, header.card, header.parameters
@@ -74,23 +76,23 @@ def _checked(path: str | Path, kind: str, what: str) -> checkpoints.Header:
     """The header of a file that is small enough to be loaded."""
     path = Path(path)
     if path.suffix != ".safetensors":
-        raise UserError(f"{what} must be a .safetensors file that this program wrote.")
+        raise UserError(f"{what} must be a .safetensors file that this program wrote.", "file")
     try:
         if path.stat().st_size > MAX_MODEL_BYTES:
             raise UserError(
-                f"{what} has more than {MAX_MODEL_BYTES // 2**20} MB: save it as fp16, or choose a smaller one."
+                f"{what} has more than {MAX_MODEL_BYTES // 2**20} MB: save it as fp16, or choose a smaller one.", "file"
             )
         header = checkpoints.peek(path, max_parameters=MAX_MODEL_PARAMETERS)
     except OSError:
-        raise UserError(f"{what} cannot be read: bring its file again.") from None
+        raise UserError(f"{what} cannot be read: bring its file again.", "file") from None
     except checkpoints.CheckpointError as e:
-        raise UserError(str(e)) from None
+        raise UserError(str(e), "file") from None
     if header.kind != kind:
-        raise UserError(f"{what} is a file of another kind: bring a checkpoint of the kind {kind!r}.")
+        raise UserError(f"{what} is a file of another kind: bring a checkpoint of the kind {kind!r}.", "file")
     network = header.config.get("network") if kind == "hkd" else header.config
     side = network.get("resolution") if isinstance(network, dict) else None
     if not isinstance(side, int) or not 1 <= side <= MAX_MODEL_SIDE:
-        raise UserError(f"{what} must make pictures of at most {MAX_MODEL_SIDE} x {MAX_MODEL_SIDE} pixels.")
+        raise UserError(f"{what} must make pictures of at most {MAX_MODEL_SIDE} x {MAX_MODEL_SIDE} pixels.", "file")
     return header
 
 
@@ -125,7 +127,9 @@ class OwnModels:
     def add(self, model: str | Path, teacher: str | Path | None = None) -> str:
         """Load a model, and return its key. Raises UserError; see `load_model`."""
         if not self.open:
-            raise UserError("Models of visitors are not taken here: start the app on your own machine for yours.")
+            raise UserError(
+                "Models of visitors are not taken here: start the app on your own machine for yours.", "upload"
+            )
         # from the file's name, without anything that could be markup
         stem = re.sub(r"[^0-9A-Za-z_-]+", "-", Path(model).name.split(".")[0])[:32].strip("-_") or "model"
         loaded = load_model(model, teacher, f"{OWN_PREFIX}{stem}")
@@ -140,7 +144,7 @@ class OwnModels:
         with self._lock:
             self._forget()
             if key not in self._kept:
-                raise UserError(GONE)
+                raise UserError(GONE, "model")
             own = self._kept[key]
             own.used = self._clock()
             self._kept.move_to_end(key)
@@ -158,7 +162,7 @@ class OwnModels:
             self._kept.popitem(last=False)
 
 
-SUFFIX = ".hkd.safetensors"
+MODEL_SUFFIX = ".hkd.safetensors"
 
 
 @dataclass(frozen=True)
@@ -188,9 +192,11 @@ class ModelLibrary:
 
     def __init__(self, folder: str | Path = MODELS_DIR, default: str = DEFAULT_MODEL):
         self.folder = Path(folder)
-        self._names = sorted(p.name.removesuffix(SUFFIX) for p in self.folder.glob(f"*{SUFFIX}"))
+        self._names = sorted(p.name.removesuffix(MODEL_SUFFIX) for p in self.folder.glob(f"*{MODEL_SUFFIX}"))
         if not self._names:
-            raise UserError(f"There is no *{SUFFIX} model in {self.folder}: give --models a folder that has one.")
+            raise UserError(
+                f"There is no *{MODEL_SUFFIX} model in {self.folder}: give --models a folder that has one.", "folder"
+            )
         self.default = default if default in self._names else self._names[0]
         self.own = OwnModels()
         self._benches: dict[str, Workbench] = {}
@@ -212,7 +218,7 @@ class ModelLibrary:
         try:
             header = checkpoints.peek(self._path(name))
         except checkpoints.CheckpointError as e:
-            raise UserError(str(e)) from None
+            raise UserError(str(e), "file") from None
         network = header.config.get("network")
         side = network.get("resolution") if isinstance(network, dict) else None
         side = side if isinstance(side, int) else 0  # a damaged file is refused when it is opened
@@ -237,8 +243,8 @@ class ModelLibrary:
                     there = next((p for p in self.folder.glob("*.teacher.safetensors") if p.name == wanted), None)
                     teacher = koopman_core.load_teacher(there) if there else None
                 except checkpoints.CheckpointError as e:
-                    raise UserError(str(e)) from None
-                self._benches[name] = Workbench(model, teacher, name)
+                    raise UserError(str(e), "file") from None
+                self._benches[name] = Workbench(model, teacher, name, folder=self.folder)
             return self._benches[name]
 
     def _is_own(self, name: str) -> bool:
@@ -246,5 +252,5 @@ class ModelLibrary:
 
     def _path(self, name: str) -> Path:
         if not isinstance(name, str) or name not in self._names:
-            raise UserError(f"There is no such model: choose one of {', '.join(self._names)}.")
-        return self.folder / f"{name}{SUFFIX}"
+            raise UserError(f"There is no such model: choose one of {', '.join(self._names)}.", "model")
+        return self.folder / f"{name}{MODEL_SUFFIX}"

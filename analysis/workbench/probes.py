@@ -15,7 +15,7 @@ from analysis.core.fields import THIRDS, Choice, Edges, Label, Order, Request, S
 from analysis.core.progress import Progress, part
 from analysis.koopman import effects, probes
 from analysis.koopman import linearity as linear
-from analysis.koopman.probes import ROWS
+from analysis.koopman.scenes import FACTOR_ROWS, drawn_data, rows_of
 from analysis.workbench.session import Session
 from analysis.workbench.spectrum import ZERO_BEFORE, Ablation
 from foundation import noise
@@ -27,8 +27,8 @@ Draws = Annotated[int, Field(ge=100, le=10_000, title="The number of resamples")
 
 
 def _factors(rows: tuple[str, ...]) -> tuple[str, ...]:
-    """In their usual order; all of them where none is named."""
-    return tuple(r for r in ROWS if r in rows or not rows)
+    """In their usual order."""
+    return tuple(r for r in FACTOR_ROWS if r in rows)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class AttributionRequest(Request):
         sigma: noise level to encode at, the same noise for both; sigma_min = 0.002 is as good as clean.
         carried: compare after the flow to eps, as the decoder sees it.
         edges, order: of the bands.
-        rows: factors; () for all, "everything" (two unrelated scenes, the yardstick) included.
+        rows: factors of the model's scenes; () for all, "everything" (two unrelated scenes, the yardstick) included.
         seed: of scenes, noise and bootstrap; draws: 100 to 10,000 resamples.
     """
 
@@ -72,8 +72,8 @@ class AttributionRequest(Request):
     edges: Edges = THIRDS
     order: Order = "alpha"
     rows: Annotated[
-        tuple[Annotated[str, Choice(ROWS)], ...],
-        Field(max_length=len(ROWS), title="The factors"),
+        tuple[Annotated[str, Choice(FACTOR_ROWS)], ...],
+        Field(max_length=len(FACTOR_ROWS), title="The factors"),
         AfterValidator(_factors),
     ] = ()
     seed: Seed = FIRST_SEED  # scenes that no training run has seen
@@ -202,7 +202,9 @@ def linearity(session: Session, request: LinearityRequest, progress: Progress = 
     """How linear is the learned space along the teacher's trajectories? (inferred; `koopman.linearity`)."""
     label, teacher = session.label(request.label), session.teacher
     if teacher is None:
-        raise UserError("The linearity check follows the teacher's trajectories: load the model's teacher first.")
+        raise UserError(
+            "The linearity check follows the teacher's trajectories: load the model's teacher first.", "teacher"
+        )
     return session.kept(request, lambda: _linearity(session, teacher, request, label, progress))
 
 
@@ -263,15 +265,26 @@ def _dmd(
 def attribution(session: Session, request: AttributionRequest, progress: Progress = None) -> AttributionResult:
     """Which level and band sees which factor of the procedural scenes (inferred; see `analysis.koopman.probes`).
 
-    It says something about models that know such scenes; others are measured as well.
+    The scenes are those that the model was trained on; models of other pictures are measured with shapes.
     """
     if session.model.config.channels != 3:
-        raise UserError("The procedural scenes have three colour channels: choose a model of colour pictures.")
+        raise UserError("The procedural scenes have three colour channels: choose a model of colour pictures.", "model")
+    _own_rows(session, request)
     return session.kept(request, lambda: _attribution(session, request, progress))
+
+
+def _own_rows(session: Session, request: AttributionRequest) -> tuple[str, tuple[str, ...]]:
+    """The data to draw and its factors that were asked for."""
+    data = drawn_data(session.model.card) or "shapes"
+    known = rows_of(data)
+    if strange := [row for row in request.rows if row not in known]:
+        raise UserError(f"This model's scenes have no {strange[0]}: choose among {', '.join(known)}.", "rows")
+    return data, tuple(row for row in known if row in request.rows or not request.rows)
 
 
 def _attribution(session: Session, request: AttributionRequest, progress: Progress) -> AttributionResult:
     entries, tau = effects.acting(session.model), float(session.model.tau(request.sigma))
+    data, rows = _own_rows(session, request)
 
     def decode(z: list[Tensor]) -> Tensor:
         return session.model.decode(session.model.evolve(z, tau, 0.0))
@@ -279,7 +292,7 @@ def _attribution(session: Session, request: AttributionRequest, progress: Progre
     found = probes.attribution(
         session.model.encode, entries, tau, sigma=request.sigma,
         side=session.model.config.resolution, pairs=request.pairs, edges=request.edges, order=request.order,
-        rows=request.rows, carried=request.carried, seed=request.seed, draws=request.draws, progress=progress,
+        data=data, rows=rows, carried=request.carried, seed=request.seed, draws=request.draws, progress=progress,
         decode=decode if request.measure == "picture" else None,
     )  # fmt: skip
     tables = {f.name: getattr(found, f.name).numpy() for f in fields(found) if f.name != "rows"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -44,6 +45,7 @@ class Session:
         teacher: the EDM teacher whose trajectories it learned, for comparisons.
         name: what to call it.
         cache_bytes: bound of the cache.
+        folder: of the model's file, where what is kept beside it is looked for; None for a model without one.
 
     Attributes:
         entries: the model's spectrum, one entry a level.
@@ -54,11 +56,19 @@ class Session:
     """
 
     def __init__(
-        self, model: KoopmanDiffusion, teacher: EDM | None = None, name: str = "model", cache_bytes: int = CACHE_BYTES
+        self,
+        model: KoopmanDiffusion,
+        teacher: EDM | None = None,
+        name: str = "model",
+        cache_bytes: int = CACHE_BYTES,
+        folder: Path | None = None,
     ):
         if teacher is not None and teacher.config.resolution != model.config.resolution:
-            raise UserError("This teacher makes pictures of another size than the model: choose its own teacher.")
+            raise UserError(
+                "This teacher makes pictures of another size than the model: choose its own teacher.", "teacher"
+            )
         self.model, self.teacher, self.name = model.eval(), teacher.eval() if teacher else None, name
+        self.folder = folder
         self.entries = spectrum.RankedSpectrum(model.spectrum())
         self.encodes = 0
         self.cache = ByteLRU(cache_bytes)

@@ -6,7 +6,18 @@ tells the cure. The answers are functions of a `Session`, each documented beside
 
 from __future__ import annotations
 
-from analysis.workbench import directions, editing, effects, images, inversion, probes, ranking, walks
+from analysis.workbench import (
+    atlas,
+    defaults,
+    directions,
+    editing,
+    effects,
+    images,
+    inversion,
+    probes,
+    ranking,
+    walks,
+)
 from analysis.workbench import spectrum as spectra
 from analysis.workbench.session import Session
 
@@ -30,6 +41,8 @@ class Workbench(Session):
     attribution = probes.attribution
     band_labels = probes.band_labels
     edit = editing.edit
-    edit_defaults = editing.edit_defaults
+    edit_defaults = defaults.edit_defaults
+    restoration_defaults = defaults.restoration_defaults
     inpaint = editing.inpaint
     colorize = editing.colorize
+    atlas = atlas.atlas

@@ -18,7 +18,7 @@ from flow_core.mean_flow import exact_average
 from flow_core.paths import Path
 
 MAX_CELLS = 128
-BLOCK = 2**21  # numbers in one table of points x cells
+TABLE_NUMBERS = 2**21  # numbers in one table of points x cells
 _LOG_2PI = math.log(2 * math.pi)
 Numbers = Tensor | float | Sequence[float] | Sequence[Sequence[float]]
 
@@ -218,7 +218,7 @@ class GridDensity(Density):
 
     def _blocks(self, x: Tensor, t: Tensor | float, v0: Tensor | float):
         """Parts of the batch, small enough for a table of all cells."""
-        n = max(1, BLOCK // self.cells.numel())
+        n = max(1, TABLE_NUMBERS // self.cells.numel())
         times = [torch.as_tensor(v, dtype=torch.float64, device=x.device).expand(len(x)) for v in (t, v0)]
         return zip(x.double().split(n), *(v.split(n) for v in times), strict=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from flow_core.densities.mixtures import BLOCK, GaussianMixture
+from flow_core.densities.mixtures import TABLE_NUMBERS, GaussianMixture
 from flow_core.fields import Predict, Prediction
 from flow_core.mean_flow import exact_average
 from flow_core.paths import Path
@@ -50,7 +50,7 @@ def between(source: GaussianMixture, target: GaussianMixture, path: Path) -> Pre
         if end is not None:
             return Prediction(velocity=exact_average(predict, path, x.double(), t, end).to(x.dtype))
         t64 = torch.as_tensor(t, dtype=torch.float64)
-        blocks = x.double().split(max(1, BLOCK // pairs))
+        blocks = x.double().split(max(1, TABLE_NUMBERS // pairs))
         return Prediction(x1=torch.cat([rows(b, t64) for b in blocks]).to(x.dtype))
 
     return predict

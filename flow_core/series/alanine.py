@@ -19,9 +19,9 @@ from flow_core.series.scores import wrap
 from foundation.files.locations import ASSETS, DataError, provided
 
 SHIPPED = ASSETS / "data" / "alanine.npz"
-PROVIDED = "alanine_dipeptide/dihedrals.npz"
+PROVIDED_ANGLES = "alanine_dipeptide/dihedrals.npz"
 CODES = 2**16  # the shipped int16 angle k stands for 2 pi k / CODES: rounding of at most 0.0028 degrees
-BINS = 36  # of the Ramachandran histogram along each angle: 10 degrees
+ANGLE_BINS = 36  # of the Ramachandran histogram along each angle: 10 degrees
 STATES = ("extended", "alpha", "left")
 # A partition of the torus, borders in degrees, along the minima of the density of psi (near -120 and 75)
 ALPHA_PSI, LEFT_PHI = (-120.0, 75.0), (0.0, 120.0)
@@ -55,7 +55,7 @@ def load(path: str | Path | None = None) -> Dihedrals:
     Raises:
         DataError: missing or damaged file.
     """
-    path = Path(path).expanduser() if path else provided(PROVIDED) or SHIPPED
+    path = Path(path).expanduser() if path else provided(PROVIDED_ANGLES) or SHIPPED
     angles, dt_ps = read_angles(path)
     card = json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))
     own = hashlib.sha256(path.read_bytes()).hexdigest() in (card["sha256"], card["source_sha256"])
@@ -130,7 +130,7 @@ def circular_correlation(a, b) -> np.ndarray:
 # Statistics of one series
 
 
-def ramachandran(angles, bins: int = BINS) -> np.ndarray:
+def ramachandran(angles, bins: int = ANGLE_BINS) -> np.ndarray:
     """Share of the frames in each cell of a bins x bins grid on the torus, first index phi.
 
     To be compared by `series_metrics.jensen_shannon`, always beside its value between two parts of the real data: it

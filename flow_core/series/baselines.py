@@ -21,7 +21,7 @@ LEVEL, REGRESSION, ANALOGS = "level-damped persistence", "vector autoregression"
 LEVEL_FRAMES = 12  # whose mean is the level: of the monthly fields a year
 LAG_ORDERS = (1, 2, 4, 7, 14)  # of the autoregression, by the validation part
 LEAST_SHARE = 0.1  # of the mean variance, at every season
-ANALOG_FRAMES, BLOCK = 2, 64  # frames that analogs are compared by; starts at once
+ANALOG_FRAMES, STARTS_AT_ONCE = 2, 64  # frames that analogs are compared by; starts at once
 
 
 @dataclass(frozen=True)
@@ -248,8 +248,8 @@ def analogs(world: World, rollouts: Rollouts, members: int, frames: int = ANALOG
     changes = train.truth.astype(np.float64) - train.history[:, -1:]
     squares = (known**2).sum(1)
     out = np.empty((members, *rollouts.truth.shape))
-    for begin in range(0, len(states), BLOCK):
-        part = slice(begin, begin + BLOCK)
+    for begin in range(0, len(states), STARTS_AT_ONCE):
+        part = slice(begin, begin + STARTS_AT_ONCE)
         distance = squares - 2 * states[part] @ known.T
         nearest = np.argpartition(distance, members - 1, 1)[:, :members]
         out[:, part] = (rollouts.history[part, -1:] + changes[nearest.T]).astype(np.float64)

@@ -16,7 +16,7 @@ import numpy as np
 from flow_core.series.scores import wasserstein_1d
 from foundation.randomness import noise
 
-SIGMA, RHO, BETA = 10.0, 28.0, 8.0 / 3.0
+LORENZ_SIGMA, LORENZ_RHO, LORENZ_BETA = 10.0, 28.0, 8.0 / 3.0
 DT = 0.035  # between frames: the published 2,000 points on (0, 70)
 FINE = 0.005  # RK4 step: its error over one frame is below 1e-5 of the attractor's size
 BURN_IN = 20.0  # time units until a random start lies on the attractor to rounding
@@ -26,7 +26,7 @@ LYAPUNOV = 0.9056  # largest exponent (Viswanath 1998; Sprott 2003), per time un
 def derivative(x: np.ndarray) -> np.ndarray:
     """The right-hand side at states (..., 3)."""
     u, v, w = x[..., 0], x[..., 1], x[..., 2]
-    return np.stack([SIGMA * (v - u), u * (RHO - w) - v, u * v - BETA * w], -1)
+    return np.stack([LORENZ_SIGMA * (v - u), u * (LORENZ_RHO - w) - v, u * v - LORENZ_BETA * w], -1)
 
 
 def rk4_step(f: Callable[[np.ndarray], np.ndarray], y: np.ndarray, h: float) -> np.ndarray:

@@ -36,7 +36,7 @@ from foundation.randomness import derived_seed
 
 GEOMETRIES = ("euclidean", "torus")
 MAX_FIELD_CELLS = 100_000  # of a field
-MEMORY = 16  # numbers of the vector that a frame number is looked up as
+NUMBER_CODE = 16  # numbers of the vector that a frame number is looked up as
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class ConditionedNet(nn.Module):
     def __init__(self, config: PointConfig, condition: int, numbered: int = 0):
         super().__init__()
         self.config = config
-        self.memory = nn.Embedding(numbered, MEMORY) if numbered else None
-        condition += MEMORY if numbered else 0
+        self.memory = nn.Embedding(numbered, NUMBER_CODE) if numbered else None
+        condition += NUMBER_CODE if numbered else 0
         widths = [config.dims + 1 + 2 * config.frequencies + condition] + [config.width] * config.depth
         layers: list[nn.Module] = []
         for cin, cout in itertools.pairwise(widths):
@@ -124,8 +124,8 @@ class ConditionedNet(nn.Module):
         return (self.head(self.body(torch.cat([x, t[:, None], angle.cos(), angle.sin(), condition], 1))),)
 
 
-KIND, SUFFIX = "series", ".series.safetensors"
-MAX_NUMBERS = 50_000_000  # of a forecast: members x starts x horizon x numbers of a frame
+SERIES_KIND, SERIES_SUFFIX = "series", ".series.safetensors"
+MAX_FORECAST_NUMBERS = 50_000_000  # of a forecast: members x starts x horizon x numbers of a frame
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ class SeriesModel(FlowModel):
             )
         if not (bool(torch.isfinite(history).all()) and bool(torch.isfinite(context).all())):
             raise ValueError("History and context must be finite.")
-        if members * len(history) * horizon * math.prod(f.shape) > MAX_NUMBERS:
+        if members * len(history) * horizon * math.prod(f.shape) > MAX_FORECAST_NUMBERS:
             raise ValueError("The forecast is too large: lower members, horizon or the number of starts.")
 
 
@@ -329,7 +329,7 @@ def save(model: SeriesModel, path: str | FilePath, card: dict | None = None) -> 
     if card is not None:
         model.card = card
     config = {"flow": model.flow.to_dict(), "points": asdict(model.config), "series": asdict(model.frame)}
-    checkpoints.save(path, model.state_dict(), kind=KIND, config=config, card=model.card)
+    checkpoints.save(path, model.state_dict(), kind=SERIES_KIND, config=config, card=model.card)
 
 
 def load(name_or_path: str | FilePath, folder: FilePath = MODELS_DIR) -> SeriesModel:
@@ -346,4 +346,4 @@ def load(name_or_path: str | FilePath, folder: FilePath = MODELS_DIR) -> SeriesM
             build(FrameConfig, config.get("series"), "series"),
         )
 
-    return load_model(find_model(name_or_path, SUFFIX, "series model", folder), KIND, make)
+    return load_model(find_model(name_or_path, SERIES_SUFFIX, "series model", folder), SERIES_KIND, make)

@@ -20,7 +20,7 @@ import numpy as np
 from flow_core.series.scores import wrap
 from foundation.files.locations import DataError
 
-SPLITS = ("train", "validation", "test")
+WORLD_SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -219,8 +219,8 @@ class World:
         return self.normalise(segment.values[index])
 
     def _starts(self, split: str, horizon: int, stride: int) -> list[tuple[Segment, np.ndarray]]:
-        if split not in SPLITS:
-            raise DataError(f"Unknown split {split!r}; use {', '.join(SPLITS)}.")
+        if split not in WORLD_SPLITS:
+            raise DataError(f"Unknown split {split!r}; use {', '.join(WORLD_SPLITS)}.")
         found = []
         for segment in self.segments:
             begin, end = segment.splits.get(split, (0, 0))

@@ -10,13 +10,13 @@ import numpy as np
 
 from flow_core.series import alanine, lorenz, sst
 from flow_core.series.scores import area_weights
-from flow_core.series.world import SPLITS, Rollouts, Segment, Windows, World
+from flow_core.series.world import WORLD_SPLITS, Rollouts, Segment, Windows, World
 from foundation.files.locations import DataError
 from foundation.randomness import derived_seed
 
-__all__ = ["SPLITS", "Rollouts", "Segment", "Windows", "World", "open_world"]
+__all__ = ["WORLD_SPLITS", "Rollouts", "Segment", "Windows", "World", "open_world"]
 
-SPECS = "lorenz, alanine, alanine:PATH, alanine_in_sample, sst, sst:PATH, sst_global, sst_sites or sst_sites:PATH"
+WORLD_SPECS = "lorenz, alanine, alanine:PATH, alanine_in_sample, sst, sst:PATH, sst_global, sst_sites or sst_sites:PATH"
 LORENZ_RUNS = {"train": 32, "validation": 8, "test": 16}
 LORENZ_FRAMES = 1000
 ALANINE_SHARES = (0.7, 0.8)  # the training part of each run ends at the first, the validation part at the second
@@ -46,17 +46,17 @@ def open_world(spec: str, history: int | None = None) -> World:
         "sst_sites": sst_sites_world,
     }
     if name not in makers or (colon and not path) or (path and name == "lorenz"):
-        raise DataError(f"Unknown world {spec!r}; use {SPECS}.")
+        raise DataError(f"Unknown world {spec!r}; use {WORLD_SPECS}.")
     world = makers[name](path or None)
     return world if history is None else dataclasses.replace(world, history=history)
 
 
 def lorenz_world(runs: Mapping[str, int] = LORENZ_RUNS, frames: int = LORENZ_FRAMES, seed: int = 0) -> World:
     """Lorenz-63 without noise; every split has trajectories of its own."""
-    counts = [runs[split] for split in SPLITS]
+    counts = [runs[split] for split in WORLD_SPLITS]
     seeds = [derived_seed(seed, s, k) for s, n in enumerate(counts) for k in range(n)]
     x = lorenz.trajectories(seeds, frames).astype(np.float32)
-    owner = np.repeat(SPLITS, counts)
+    owner = np.repeat(WORLD_SPLITS, counts)
     times, nothing = np.arange(frames) * lorenz.DT, np.zeros((frames, 0), np.float32)
     train = x[owner == "train"].astype(np.float64).reshape(-1, 3)
     parts = [Segment(run, times, nothing, {str(split): (0, frames)}) for run, split in zip(x, owner, strict=True)]
@@ -98,7 +98,7 @@ def alanine_in_sample_world(path: str | Path | None = None, frames: int = IN_SAM
     run = data.angles[0, :frames]
     t = len(run)
     context = (np.arange(t, dtype=np.float32) / t)[:, None]
-    segment = Segment(run.copy(), np.arange(t) * data.dt_ps, context, dict.fromkeys(SPLITS, (0, t)))
+    segment = Segment(run.copy(), np.arange(t) * data.dt_ps, context, dict.fromkeys(WORLD_SPLITS, (0, t)))
     return _torus("alanine_in_sample", "Alanine dipeptide, in sample (published protocol)", data, 1, t - 1, (segment,))
 
 

@@ -12,7 +12,7 @@ from flow_core.model import FlowModel
 from flow_core.paths import over
 from foundation.training.loop import Task
 
-WEIGHTS = ("balanced", "plain", "velocity")
+LOSS_WEIGHTS = ("balanced", "plain", "velocity")
 T_MIN, T_MAX = 1e-4, 1 - 1e-4  # the conditional velocity of a bridge is infinite at both ends
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, ...]]
@@ -37,8 +37,8 @@ class ObjectiveConfig:
     within_classes: bool = False
 
     def __post_init__(self) -> None:
-        if self.weight not in WEIGHTS:
-            raise ValueError(f"weight must be one of {', '.join(WEIGHTS)}, not {self.weight!r}.")
+        if self.weight not in LOSS_WEIGHTS:
+            raise ValueError(f"weight must be one of {', '.join(LOSS_WEIGHTS)}, not {self.weight!r}.")
         if not 0 <= self.eps_weight <= 1e3:
             raise ValueError(f"eps_weight must be from 0 to 1000, not {self.eps_weight!r}.")
 

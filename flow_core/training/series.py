@@ -133,7 +133,7 @@ def run_series(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
 
 def ship(model: series_model.SeriesModel, folder: Path) -> Path:
     """The checkpoint under its card's name, and the card beside it as JSON; returns the checkpoint's path."""
-    path = folder / f"{model.card['name']}{series_model.SUFFIX}"
+    path = folder / f"{model.card['name']}{series_model.SERIES_SUFFIX}"
     series_model.save(model, path)
     path.with_suffix(".json").write_text(json.dumps(model.card, indent=1) + "\n")
     return path

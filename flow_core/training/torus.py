@@ -20,7 +20,7 @@ from foundation.networks.unet import count_parameters
 from foundation.training.commands import PROGRAM_VERSION, report
 from foundation.training.loop import TrainingConfig, train
 
-TRAIN, TEST = 0.7, 0.2  # shares of each run: the first and the last, as the world `alanine` has them
+TRAIN_SHARE, TEST_SHARE = 0.7, 0.2  # shares of each run: the first and the last, as the world `alanine` has them
 VELOCITY_STD = math.pi / 3**0.5  # of an angle's velocity: uniform in (-pi, pi)
 TORUS_FLOW = FlowConfig("icfm", 0.0, predicts="velocity", data_std=(VELOCITY_STD**2 - 1) ** 0.5)
 
@@ -73,7 +73,9 @@ def torus_task(angles: Tensor, network: TorusConfig, seed: int = 0) -> TorusTask
 def parts(angles: Tensor) -> tuple[Tensor, Tensor]:
     """Frames (runs, frames, D) of the training and of the test part, (N, D) each."""
     frames = angles.shape[1]
-    return angles[:, : round(TRAIN * frames)].flatten(0, 1), angles[:, frames - round(TEST * frames) :].flatten(0, 1)
+    return angles[:, : round(TRAIN_SHARE * frames)].flatten(0, 1), angles[
+        :, frames - round(TEST_SHARE * frames) :
+    ].flatten(0, 1)
 
 
 def run_torus(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:

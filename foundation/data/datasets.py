@@ -27,8 +27,8 @@ from foundation.procedural import portraits, shapes
 
 __all__ = ["DataError", "ImageDataset", "open_dataset"]
 
-SPECS = "portraits, shapes, cifar10, cifar10:PATH, fashion, fashion:PATH or folder:PATH"
-SPLITS = ("train", "test")
+DATASET_SPECS = "portraits, shapes, cifar10, cifar10:PATH, fashion, fashion:PATH or folder:PATH"
+IMAGE_SPLITS = ("train", "test")
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FASHION_CLASSES = (
     "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
@@ -221,8 +221,8 @@ def open_dataset(spec: str, size: int = 32, split: str = "train") -> ImageDatase
     """
     name, colon, rest = spec.partition(":")
     if name not in ("portraits", "shapes", "cifar10", "fashion", "folder") or (colon and not rest):
-        raise DataError(f"Unknown data set {spec!r}; use {SPECS}.")
-    if split not in SPLITS:
+        raise DataError(f"Unknown data set {spec!r}; use {DATASET_SPECS}.")
+    if split not in IMAGE_SPLITS:
         raise DataError(f"Unknown split {split!r}; use 'train' or 'test'.")
     if isinstance(size, bool) or not isinstance(size, int) or not 8 <= size <= 1024:
         raise DataError(f"Pictures cannot have size {size!r}; use a whole number from 8 to 1024.")
@@ -241,7 +241,7 @@ def open_dataset(spec: str, size: int = 32, split: str = "train") -> ImageDatase
 
 
 def _open_cifar(path: Path | None, size: int, split: str) -> ImageDataset:
-    path = path or provided(readers.PROVIDED["cifar10"]) or readers.download_cifar()
+    path = path or provided(readers.PROVIDED_FOLDERS["cifar10"]) or readers.download_cifar()
     readers.check_cifar(path)
     licence = (
         "CIFAR-10 (A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009) states no "
@@ -255,7 +255,7 @@ def _open_cifar(path: Path | None, size: int, split: str) -> ImageDataset:
 
 
 def _open_fashion(path: Path | None, size: int, split: str) -> ImageDataset:
-    path = path or provided(readers.PROVIDED["fashion"])
+    path = path or provided(readers.PROVIDED_FOLDERS["fashion"])
     names = readers.fashion_names(split)
     if path:
         readers.check_fashion(path, split)
@@ -271,7 +271,7 @@ def _open_fashion(path: Path | None, size: int, split: str) -> ImageDataset:
 
 
 def _open_folder(path: Path, size: int, split: str) -> ImageDataset:
-    has_splits = all((path / part).is_dir() for part in SPLITS)
+    has_splits = all((path / part).is_dir() for part in IMAGE_SPLITS)
     pixels, skipped = read_folder(path / split if has_splits else path, size)
     labels = np.full(len(pixels), -1, np.int64)
     name = f"folder:{path.resolve().name}"  # a full path in a model card would tell about the user's machine

@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from foundation.data.readers import MAX_PIXELS
 from foundation.files.locations import DataError
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 UPLOAD_BYTES = 16 * 2**20  # of a file of a stranger; a phone's photograph of 12 megapixels as PNG has 10 to 15 MB
@@ -80,7 +80,7 @@ def read_picture(file: Path | BinaryIO, size: int, uploaded: bool = False) -> np
     head = file.read(_DEPTH + 1)
     file.seek(0)
     try:
-        with Image.open(file, formats=FORMATS) as image, _one_at_a_time:  # reads the header only
+        with Image.open(file, formats=PICTURE_FORMATS) as image, _one_at_a_time:  # reads the header only
             most = UPLOAD_PIXELS["JPEG" if image.format == "MPO" else str(image.format)] if uploaded else MAX_PIXELS
             if image.width * image.height > most:
                 raise _too_large(most, f"{image.width}x{image.height} pixels, ")

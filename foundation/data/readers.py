@@ -27,7 +27,7 @@ CIFAR_BINS = {"train": tuple(f"data_batch_{k}.bin" for k in range(1, 6)), "test"
 CIFAR_FOLDER = "cifar-10-batches-bin"
 FASHION_FILES = {"train": "train", "test": "t10k"}
 FASHION_SIDE = 28
-PROVIDED = {"cifar10": "cifar10", "fashion": "fashion_mnist"}  # subfolders of the folder that DATA_ENV names
+PROVIDED_FOLDERS = {"cifar10": "cifar10", "fashion": "fashion_mnist"}  # subfolders of the folder that DATA_ENV names
 CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -56,7 +56,7 @@ def download_fashion(file_name: str) -> Path:
 def _download(name: str, url: str, md5: str) -> Path:
     cure = (
         f"Fetch the data in another way and give its folder, {name}:PATH, or set {DATA_ENV} to the folder that holds "
-        f"{PROVIDED[name]}/."
+        f"{PROVIDED_FOLDERS[name]}/."
     )
     return download(name, url, f"md5:{md5}", cure)
 

@@ -27,8 +27,8 @@ from foundation.metrics.frechet import Moments
 
 FEATURES_FOLDER = Path("runs/fid")
 KEPT = 10_000  # features that stay as they are: 82 MB
-EVERY = 500  # pictures between two writes
-METADATA_KEY = "koopman_studio_features"
+PICTURES_PER_WRITE = 500  # pictures between two writes
+FEATURES_KEY = "koopman_studio_features"
 TENSORS = ("total", "outer", "shift", "kept")
 ADVICE = "delete it, and it is made again"
 
@@ -108,7 +108,7 @@ def collect(
                 row = Row(Moments.empty(made.shape[1]), made[:0].float())
             row.add(made)
             done = high
-            if done - saved >= EVERY:
+            if done - saved >= PICTURES_PER_WRITE:
                 _write(path, key, row)
                 saved = done
             if progress is not None:
@@ -127,7 +127,7 @@ def _write(path: Path, key: dict, row: Row) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:
-            save_file({k: t.contiguous() for k, t in tensors.items()}, part, metadata={METADATA_KEY: header})
+            save_file({k: t.contiguous() for k, t in tensors.items()}, part, metadata={FEATURES_KEY: header})
     except (OSError, SafetensorError) as e:
         raise DataError(f"{path.name} cannot be written ({e}): make room, or give another folder.") from None
 
@@ -138,7 +138,7 @@ def _read(path: Path, key: dict) -> Row | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[METADATA_KEY])
+            header = json.loads((file.metadata() or {})[FEATURES_KEY])
             total, outer, shift, kept = (file.get_tensor(name).clone() for name in TENSORS)
         count, same = int(header["count"]), header["key"] == key
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as e:

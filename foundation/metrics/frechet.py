@@ -13,7 +13,7 @@ from torch import Tensor
 
 from foundation.metrics.statistics import CONFIDENCE, Interval, resampled_means
 
-BLOCK = 1024  # rows whose kernel values are held at once
+KERNEL_ROWS = 1024  # rows whose kernel values are held at once
 
 
 def sample_name(metric: str, count: int) -> str:
@@ -105,8 +105,8 @@ def _kernel_means(x: Tensor, y: Tensor, same: bool) -> tuple[Tensor, Tensor]:
     """
     rows, columns = [], torch.zeros(len(y), dtype=torch.float64)
     y = y.double() / y.shape[1]
-    for low in range(0, len(x), BLOCK):
-        kernel = (x[low : low + BLOCK].double() @ y.T).add_(1).pow_(3)
+    for low in range(0, len(x), KERNEL_ROWS):
+        kernel = (x[low : low + KERNEL_ROWS].double() @ y.T).add_(1).pow_(3)
         if same:
             kernel[torch.arange(len(kernel)), low + torch.arange(len(kernel))] = 0
         rows.append(kernel.sum(1))

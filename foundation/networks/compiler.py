@@ -11,7 +11,7 @@ import time
 
 import torch
 
-NAMES = ("g++", "clang++", "c++")  # what torch.compile looks for on Linux and macOS
+COMPILERS = ("g++", "clang++", "c++")  # what torch.compile looks for on Linux and macOS
 
 
 def can_compile(choice: str, device: str = "cpu") -> bool:
@@ -42,7 +42,7 @@ def compile_failure(device: str = "cpu") -> str:
     Whatever fails fails here, in its real form: a compiler that ends with an error, a missing Python.h, a folder of
     the cache that cannot be written to. The constant in the function is new each time, so that no cache answers.
     """
-    if device == "cpu" and not any(shutil.which(name) for name in NAMES):
+    if device == "cpu" and not any(shutil.which(name) for name in COMPILERS):
         return "there is no C++ compiler"
     constant = random.Random(time.time_ns()).random()  # not torch's generator, which belongs to the run
     try:

@@ -12,7 +12,7 @@ import numpy as np
 
 U64 = np.uint64
 MAX_INDEX = 2**62
-CANDIDATES = 64
+DRAWS_AT_MOST = 64
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ def first_good(
     """
     chosen = draw(absorb(key, 0))
     best = score(chosen, np.arange(len(key)))
-    for attempt in range(1, CANDIDATES):
+    for attempt in range(1, DRAWS_AT_MOST):
         rows = np.flatnonzero(best < 1)
         if not len(rows):
             break

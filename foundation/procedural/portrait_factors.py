@@ -110,7 +110,7 @@ SHARES = {  # of the factors that are a kind
     "freckles": (0.7, 0.3),
 }
 # Smallest changes that `vary` makes: of one number of the group, the others are drawn anew.
-STEPS = {
+LEAST_CHANGES = {
     "place": ("x", 0.03), "pose": ("yaw", 0.5), "skin": ("skin", 0.25), "face": ("jaw", 0.35),
     "hair colour": ("hair_colour", 0.2), "brows": ("brow_slope", 0.5), "mouth": ("smile", 0.5), "nose": ("nose", 0.12),
     "light": ("light", 0.6),
@@ -188,7 +188,7 @@ def factors(indices: Sequence[int] | np.ndarray, seed: int = 0) -> np.ndarray:
 def vary(factors: np.ndarray, group: str, seed: int) -> np.ndarray:
     """The same faces with one group of factors redrawn, really different from before, and all others held.
 
-    One number of the group changes by at least its step in `STEPS`, one kind to another kind, a colour by
+    One number of the group changes by at least its step in `LEAST_CHANGES`, one kind to another kind, a colour by
     `COLOUR_STEP` of `factor_changes`; what else the group holds is drawn anew. The new value depends on the record and
     the seed only.
 
@@ -212,8 +212,8 @@ def vary(factors: np.ndarray, group: str, seed: int) -> np.ndarray:
         name = KINDS_CHANGED[group]
         count = len(SHARES[name])
         out[name] = (old[name] + 1 + choice(key, 300, (1 / (count - 1),) * (count - 1))) % count
-    if group in STEPS:
-        name, step = STEPS[group]
+    if group in LEAST_CHANGES:
+        name, step = LEAST_CHANGES[group]
         out[name] = uniform_away(key, 301, old[name], step, *RANGES[name])
     if group == "background":
         set_background(

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 RECIPE = "portraits-1"  # raise the number whenever a picture would change: fingerprints are made from it
-CHUNK = 32  # pictures of 64 pixels rendered at a time: the working arrays then stay near the caches
+PORTRAITS_AT_ONCE = 32  # pictures of 64 pixels rendered at a time: the working arrays then stay near the caches
 
 SKIN = np.array([[0.97, 0.85, 0.76], [0.89, 0.70, 0.55], [0.70, 0.48, 0.34], [0.40, 0.26, 0.19]], np.float32)
 HAIR = np.array(
@@ -48,7 +48,7 @@ HAIR = np.array(
      [0.74, 0.73, 0.72]], np.float32,
 )  # fmt: skip
 IRIS = np.array([[0.36, 0.20, 0.10], [0.18, 0.42, 0.78], [0.20, 0.52, 0.30], [0.45, 0.50, 0.55]], np.float32)
-FRAMES = np.array([[0, 0, 0], [0.10, 0.10, 0.14], [0.10, 0.10, 0.14], [0.78, 0.12, 0.16]], np.float32)
+GLASSES_FRAMES = np.array([[0, 0, 0], [0.10, 0.10, 0.14], [0.10, 0.10, 0.14], [0.78, 0.12, 0.16]], np.float32)
 WHITE, BLACK = np.ones(3, np.float32), np.full(3, 0.06, np.float32)
 EYE_X, EYE_Y = 0.205, 0.02  # 7.3 px to each side
 
@@ -196,7 +196,7 @@ def _less(shape, *holes):
     return shape
 
 
-FRONT = {
+HAIR_FRONTS = {
     "crop": lambda x, y, width, turn, hat: _less(
         _crown(x, y, width, 0.03), _ellipse(x - turn, y - 0.16, width * 0.97, np.float32(0.50))
     ),
@@ -332,7 +332,7 @@ def _glasses(p: _Person, c: _Canvas) -> None:
         temple = np.maximum(np.abs(y + 0.03), np.abs(side * x - 0.24) - 0.065)
         distance = np.minimum(distance, temple)
     bridge = np.maximum(np.abs(c.y - EYE_Y + 0.02), np.abs(c.x - 1.25 * p.turn) - 0.05)
-    c.paint(c.cover(np.minimum(distance, bridge) - 0.019) * (kind > 0), FRAMES[p.f["glasses"]])
+    c.paint(c.cover(np.minimum(distance, bridge) - 0.019) * (kind > 0), GLASSES_FRAMES[p.f["glasses"]])
 
 
 def _hat(p: _Person, c: _Canvas) -> None:
@@ -372,7 +372,7 @@ def _render_chunk(f: np.ndarray, size: int, out: np.ndarray) -> None:
     _mouth(p, head, face)
     _eyes(p, head, face)
     top = c.window(-1, 0.75)
-    top.paint(_by_style(p, top, FRONT), _hair_tones(p, top, 1.0))
+    top.paint(_by_style(p, top, HAIR_FRONTS), _hair_tones(p, top, 1.0))
     _hat(p, c.window(-1, 0))
     _glasses(p, c.window(-0.35, 0.4))
     out[:] = (np.clip(c.rgb, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8).transpose(1, 2, 3, 0)
@@ -395,7 +395,7 @@ def render(factors: np.ndarray, size: int = 64) -> np.ndarray:
     if not 8 <= size <= 1024:
         raise ValueError("Use a size of 8 to 1024 pixels.")
     out = np.empty((len(factors), size, size, 3), np.uint8)
-    step = max(1, CHUNK * 4096 // size**2)
+    step = max(1, PORTRAITS_AT_ONCE * 4096 // size**2)
     for start in range(0, len(factors), step):
         _render_chunk(factors[start : start + step], size, out[start : start + step])
     return out

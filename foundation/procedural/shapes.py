@@ -42,7 +42,7 @@ __all__ = [
 
 RECIPE = "shapes-1"  # raise the number whenever a picture would change: fingerprints are made from it
 ROUND = ("disc", "ring")  # never turned, so that a turn of them changes no pixel even by rounding
-CHUNK = 256  # pictures rendered at a time: the working arrays then stay near the caches
+SHAPES_AT_ONCE = 256  # pictures rendered at a time: the working arrays then stay near the caches
 
 
 def _distance(kind: int, u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ def render(factors: np.ndarray, size: int = 32, supersample: int = 4) -> np.ndar
     if not 8 <= size <= 1024 or not 1 <= supersample <= 16:
         raise ValueError("Use a size of 8 to 1024 pixels and a supersample of 1 to 16.")
     out = np.empty((len(factors), size, size, 3), np.uint8)
-    step = max(1, CHUNK * 1024 // size**2)
+    step = max(1, SHAPES_AT_ONCE * 1024 // size**2)
     for start in range(0, len(factors), step):
         _render_chunk(factors[start : start + step], size, supersample, out[start : start + step])
     return out

@@ -26,7 +26,7 @@ def test_only_what_has_a_section_is_asked_to_write(monkeypatch, capsys):
     assert command.main(["evolve", "cost", "--write"]) == 0
     assert command.main([]) == 0
     assert asked[:2] == [("benchmarks.evolve", {}), ("benchmarks.cost", {"write": True})]
-    assert ("benchmarks.cost", {"write": False}) in asked and len(asked) == 2 + len(command.NAMES)
+    assert ("benchmarks.cost", {"write": False}) in asked and len(asked) == 2 + len(command.BENCHMARKS)
     assert command.main(["evolve", "--write"]) == 2 and "leave --write out" in capsys.readouterr().err
 
 

@@ -16,6 +16,7 @@ from foundation.randomness import FIRST_SEED
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
 from tests.analysis.flow.image_flows import write_flows
+from tests.refusals import refuses
 
 CALLS = {
     "teacher, Heun, 18 steps": 35, "teacher, Heun, 10 steps": 19, "teacher, Heun, 8 steps": 15, cost.HKD: 1,
@@ -52,7 +53,7 @@ class Perceptual:
 @pytest.fixture
 def few(monkeypatch):
     """Samplers of fewer calls."""
-    for name, value in {"STEPS": (4, 3), "NFES": (1, 2), "BATCHES": (1, 2), "WARMUP": 0}.items():
+    for name, value in {"GRID_STEPS": (4, 3), "FLOW_NFES": (1, 2), "COST_BATCHES": (1, 2), "WARMUP": 0}.items():
         monkeypatch.setattr(cost, name, value)
 
 
@@ -104,7 +105,7 @@ def test_distances_are_to_the_sample_of_the_most_calls(folder, few):
         want = mean_interval((x.clamp(-1, 1) - best).abs().flatten(1).mean(1))
         shown = [float(part.strip("[],")) for part in found.pop(method).split()]
         assert shown == pytest.approx([want.value, want.low, want.high], abs=6e-5)
-    assert found.pop("teacher, Heun, 4 steps") == cost.REFERENCE
+    assert found.pop("teacher, Heun, 4 steps") == cost.REFERENCE_ROW
     assert len(found) == 2 and set(found.values()) == {cost.ANOTHER_MAP}
 
 
@@ -122,7 +123,7 @@ def test_a_section_of_the_page(folder, few, tmp_path, monkeypatch, capsys):
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith(("| shapes", "| cifar10"))]
     assert [(r[0], int(r[2])) for r in rows] == [(m, n) for m in cost.MODELS for n in (7, 5, 1, 1, 2)]
     for _, name, calls, distance, ratio1, ms1, ratio2, ms2 in rows:
-        assert distance == {"7": cost.REFERENCE}.get(calls, cost.ANOTHER_MAP if "IDFF" in name else "n/a")
+        assert distance == {"7": cost.REFERENCE_ROW}.get(calls, cost.ANOTHER_MAP if "IDFF" in name else "n/a")
         assert (ratio1 == ratio2 == "1") == (name == cost.HKD) and min(float(ms1), float(ms2)) > 0
     for name in cost.MODELS:
         assert f"{sum(p.numel() for p in nets(folder, name)[0].model.parameters()):,} parameters of HKD" in text
@@ -131,7 +132,7 @@ def test_a_section_of_the_page(folder, few, tmp_path, monkeypatch, capsys):
 def test_what_cannot_be_measured_is_told_first(folder, tmp_path):
     bench, flow = nets(folder, "shapes")
     bench.teacher = None
-    with pytest.raises(UserError, match="shapes"):
+    with refuses("data"):
         cost.methods(bench, flow)
     page = tmp_path / "results.md"
     page.write_text("# By hand\n")

@@ -25,15 +25,15 @@ CHOSEN = {"order 1": 1, "order 2": 2, "order 3": 3, "matched noise": 1, flow_met
 
 @pytest.fixture
 def few_choices(monkeypatch):
-    monkeypatch.setattr(flow, "GAMMAS", (0.5, 1.0))
-    monkeypatch.setattr(flow, "HIGHER_GAMMAS", (0.0, 0.1))
+    monkeypatch.setattr(flow, "SEARCHED_GAMMAS", (0.5, 1.0))
+    monkeypatch.setattr(flow, "SEARCHED_HIGHER", (0.0, 0.1))
     monkeypatch.setattr(flow_methods, "EXPONENTS", (1.0, 2.0))
 
 
 def test_the_whole_measurement(tmp_path, few_choices, capsys):
     measured = flow.measure(PLAN, tmp_path, report=lambda line: None)
     files = sorted(tmp_path.iterdir())
-    assert len(files) == len(flow_nets.NETS) * PLAN.seeds
+    assert len(files) == len(flow_nets.TRAINED_NETS) * PLAN.seeds
     names = {m.name for m in measured}
     assert (
         names == {"data", *flow_methods.rows(flow_nets.peer_matcher() is not None)}
@@ -86,8 +86,8 @@ def test_the_best_solver_and_grid_is_chosen_by_the_validation_and_not_by_the_tes
 
 def test_choices_are_made_on_validation_noise_and_impossible_ones_never(monkeypatch):
     density = toy("8gaussians")
-    monkeypatch.setattr(flow, "GAMMAS", (0.5, 1e6))
-    monkeypatch.setattr(flow, "HIGHER_GAMMAS", (0.0, 0.1))
+    monkeypatch.setattr(flow, "SEARCHED_GAMMAS", (0.5, 1e6))
+    monkeypatch.setattr(flow, "SEARCHED_HIGHER", (0.0, 0.1))
     nets = {"oracle": [density.density.oracle(flow.IDFF_PATH)]}
     v = flow.Validation(nets, [MMD(density.sample(64, 1))], 64)
     assert v.choose(flow.Row("oracle", flow_methods._published, 1), 3) == (0.5,)
@@ -140,6 +140,6 @@ def test_the_peer_is_used_where_it_is_installed(tmp_path, monkeypatch):
     package.__spec__, module.ExactOptimalTransportConditionalFlowMatcher = object(), Matcher
     monkeypatch.setitem(sys.modules, "torchcfm", package)
     monkeypatch.setitem(sys.modules, "torchcfm.conditional_flow_matching", module)
-    assert f"{flow_nets.PEER} net, Euler" in flow_methods.rows(True)
-    model = flow_nets.trained(flow_nets.PEER, toy("8gaussians"), 0, PLAN, tmp_path)
-    assert model.flow.predicts == "velocity" and model.card["name"] == flow_nets.PEER
+    assert f"{flow_nets.PEER_FLOW} net, Euler" in flow_methods.rows(True)
+    model = flow_nets.trained(flow_nets.PEER_FLOW, toy("8gaussians"), 0, PLAN, tmp_path)
+    assert model.flow.predicts == "velocity" and model.card["name"] == flow_nets.PEER_FLOW

@@ -44,7 +44,7 @@ def test_the_table_of_a_gpu(name, share, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: name)
     monkeypatch.setattr(gpu_training, "can_compile", lambda *_: False)
-    monkeypatch.setattr(gpu_training, "NETWORKS", {"tiny": lambda: TINY})
+    monkeypatch.setattr(gpu_training, "PAPER_NETWORKS", {"tiny": lambda: TINY})
     monkeypatch.setattr(gpu_training, "pictures_a_second", lambda *_: (50_000.0, 16))
     assert command.main(["training", "--device", "cuda"]) == 0
     cells = [c.strip() for c in capsys.readouterr().out.strip().splitlines()[-1].strip("|").split("|")]

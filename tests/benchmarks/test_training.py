@@ -76,7 +76,7 @@ def test_a_peer_of_another_size_is_left_out_and_that_is_said(peer, monkeypatch, 
 
 
 def test_the_default_is_the_teacher_of_portraits():
-    config = read_settings(training.CONFIG, [], recipes.TeacherSettings)["network"]
+    config = read_settings(training.SETTINGS_FILE, [], recipes.TeacherSettings)["network"]
     assert (config.resolution, config.patch_size) == (64, 2) and 11e6 < count_parameters(EDM(config)) < 12e6
 
 

@@ -74,7 +74,7 @@ def classless():
 def page_folder(tmp_path_factory):
     """The page of a shipped model with the real runtime."""
     pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
-    dist = web.SOURCE / "node_modules" / "onnxruntime-web" / "dist"
+    dist = web.PAGE_SOURCE / "node_modules" / "onnxruntime-web" / "dist"
     if not dist.is_dir():
         pytest.skip("onnxruntime-web is not installed: npm ci in web/")
     return web.write_site(MODEL, tmp_path_factory.mktemp("page"), dist).folder

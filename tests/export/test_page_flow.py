@@ -39,7 +39,7 @@ ASKED = {
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
     """What the page's worker says to every question."""
-    esbuild = web.SOURCE / "node_modules" / ".bin" / "esbuild"
+    esbuild = web.PAGE_SOURCE / "node_modules" / ".bin" / "esbuild"
     if shutil.which("node") is None or not esbuild.exists():
         pytest.skip("no Node on this machine, or the page's tools are not installed: npm ci in web/")
     folder = tmp_path_factory.mktemp("flow")

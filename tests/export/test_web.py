@@ -30,6 +30,7 @@ from foundation.files.checkpoints import checksum
 from foundation.files.models import MODELS_DIR
 from koopman_core.edm import SIGMA_MAX
 from tests.export.conftest import CLASSES, random_model
+from tests.refusals import refuses
 
 pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
 
@@ -109,7 +110,7 @@ def test_graphs_of_other_weights_are_refused(classless, tmp_path, monkeypatch):
     model, plain = classless
     other, _ = random_model(4, classes=0, koopman=model.koopman)
     monkeypatch.setattr(onnx_graphs, "graphs", lambda model: plain)
-    with pytest.raises(UserError, match="differ"):
+    with refuses("model"):
         onnx_graphs.write_graphs(other, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
@@ -117,7 +118,7 @@ def test_graphs_of_other_weights_are_refused(classless, tmp_path, monkeypatch):
 def test_a_network_that_onnx_does_not_know_gets_a_sentence(tmp_path):
     model, _ = random_model(5, classes=0)
     model.net.encoder.layers[0].forward = lambda x: torch.linalg.eigvals(x).real
-    with pytest.raises(UserError, match="ONNX"):
+    with refuses("model"):
         onnx_graphs.write_graphs(model, tmp_path)
 
 
@@ -238,7 +239,7 @@ def test_densities_carry_their_closed_form(name):
 
 def test_without_the_runtime_there_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    monkeypatch.setattr(web, "SOURCE", tmp_path)
+    monkeypatch.setattr(web, "PAGE_SOURCE", tmp_path)
     with pytest.raises(UserError, match=re.escape(web.RUNTIME_VERSION)):
         web.find_runtime()
 
@@ -246,7 +247,7 @@ def test_without_the_runtime_there_is_a_sentence(tmp_path, monkeypatch):
 def test_a_runtime_of_another_release_is_refused(runtime, tmp_path):
     shutil.copytree(runtime, tmp_path / "dist")
     (tmp_path / "package.json").write_text('{"version": "0.0.1"}')
-    with pytest.raises(UserError, match=r"0\.0\.1"):
+    with refuses("runtime", r"0\.0\.1"):
         web.find_runtime(tmp_path / "dist")
     assert web.find_runtime(runtime) == runtime
 
@@ -284,14 +285,14 @@ def test_mistakes_are_sentences(tmp_path, runtime, capsys):
     assert web.main(["--model", "no-such-model", "--out", str(tmp_path / "a"), "--runtime", str(runtime)]) == 2
     assert "no-such-model" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="is a file"):
+    with refuses("folder"):
         web.write_site("shapes", tmp_path / "file", runtime)
 
 
 def test_the_runtime_is_pinned_and_the_lock_names_no_host():
-    package = json.loads((web.SOURCE / "package.json").read_text())
+    package = json.loads((web.PAGE_SOURCE / "package.json").read_text())
     assert package["dependencies"] == {"onnxruntime-web": web.RUNTIME_VERSION}
-    lock = json.loads((web.SOURCE / "package-lock.json").read_text())
+    lock = json.loads((web.PAGE_SOURCE / "package-lock.json").read_text())
     for name, version in {**package["dependencies"], **package["devDependencies"]}.items():
         assert lock["packages"][f"node_modules/{name}"]["version"] == version
     assert not any("resolved" in entry for entry in lock["packages"].values())
@@ -301,20 +302,20 @@ def test_the_runtime_is_pinned_and_the_lock_names_no_host():
 def test_the_built_page_is_that_of_its_source(tmp_path):
     if shutil.which("node") is None:
         pytest.skip("no Node on this machine")
-    if not (web.SOURCE / "node_modules" / "esbuild").is_dir():
+    if not (web.PAGE_SOURCE / "node_modules" / "esbuild").is_dir():
         pytest.skip("the page's tools are not installed: npm ci in web/")
-    subprocess.run(["node", "build.mjs", str(tmp_path)], cwd=web.SOURCE, check=True, timeout=120)
+    subprocess.run(["node", "build.mjs", str(tmp_path)], cwd=web.PAGE_SOURCE, check=True, timeout=120)
 
     def digests(folder):
         return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in folder.iterdir()}
 
-    assert digests(tmp_path) == digests(web.PAGE)
-    assert set(digests(web.PAGE)) == set(web.PAGE_FILES)
-    assert sum(f.stat().st_size for f in web.PAGE.iterdir()) < 300_000
+    assert digests(tmp_path) == digests(web.BUILT_PAGE)
+    assert set(digests(web.BUILT_PAGE)) == set(web.PAGE_FILES)
+    assert sum(f.stat().st_size for f in web.BUILT_PAGE.iterdir()) < 300_000
 
 
 def test_a_net_that_is_trained_in_the_browser_learns(tmp_path):
-    esbuild = web.SOURCE / "node_modules" / ".bin" / "esbuild"
+    esbuild = web.PAGE_SOURCE / "node_modules" / ".bin" / "esbuild"
     if shutil.which("node") is None or not esbuild.exists():
         pytest.skip("no Node on this machine, or the page's tools are not installed: npm ci in web/")
     script = Path(__file__).with_name("train_check.ts")

@@ -37,7 +37,7 @@ def test_a_known_flow_and_counted_calls(solver):
     result = dopri5(network, points(), Exact(ICFM()), rtol=1e-9, atol=1e-9, solver=solver)
     # the Euler step at the end errs by h^2 / 2 times the acceleration, about 1e-8
     torch.testing.assert_close(result.x, 0.6 * points(), rtol=1e-6, atol=1e-7)
-    assert result.nfe == len(calls) and max(calls) < 1 and result.grid.tolist() == [0.0, adaptive.END, 1.0]
+    assert result.nfe == len(calls) and max(calls) < 1 and result.grid.tolist() == [0.0, adaptive.ADAPTIVE_END, 1.0]
     loose = dopri5(oracle, points(), Exact(ICFM()), rtol=1e-2, atol=1e-2, solver=solver)
     assert loose.nfe < result.nfe and loose.derivatives == 0
 

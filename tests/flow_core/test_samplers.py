@@ -9,7 +9,7 @@ from flow_core import samplers
 from flow_core.densities.mixtures import GaussianMixture
 from flow_core.fields import Exact, MomentumODE, Motion, Network, Prediction, Preserving
 from flow_core.paths import ICFM, IDFF, OTCFM, SBCFM
-from flow_core.samplers import METHODS, NOISY, SOLVERS, Diverged
+from flow_core.samplers import METHODS, NOISY, PLAIN_SAMPLERS, Diverged
 
 WORLD = GaussianMixture(torch.tensor([[2.0, 0], [-1, 1.5], [0, -2]]), torch.tensor([0.6, 0.8, 1.0]))
 PATH = IDFF(0.5)
@@ -83,9 +83,9 @@ def exact_end(x0):
 )
 def test_rk4_with_steps_in_proportion_to_their_calls(nfe, lengths):
     x = start(3, 1)
-    result = SOLVERS["rk4p"](lambda y, t: None, x, known, nfe)
+    result = PLAIN_SAMPLERS["rk4p"](lambda y, t: None, x, known, nfe)
     assert result.nfe == nfe and (nfe * result.grid.diff()).tolist() == pytest.approx(lengths)
-    alike = SOLVERS["rk4"](lambda y, t: None, x, known, nfe)
+    alike = PLAIN_SAMPLERS["rk4"](lambda y, t: None, x, known, nfe)
     assert alike.grid.diff().tolist() == pytest.approx([1 / len(lengths)] * len(lengths))
     if nfe % 4 == 1:  # one Euler step over half of the way is what it avoids
         assert float((result.x - exact_end(x)).abs().max()) < 0.5 * float((alike.x - exact_end(x)).abs().max())
@@ -99,7 +99,7 @@ def test_order_of_accuracy(name, order):
     errors = []
     for steps in (20, 40):
         nfe = cost * (steps - 1) + {"heun": 2, "rk4": 3}.get(name, cost)
-        result = SOLVERS[name](lambda y, t: None, x, known, nfe)
+        result = PLAIN_SAMPLERS[name](lambda y, t: None, x, known, nfe)
         assert len(result.grid) == steps + 1
         errors.append(float((result.x - exact_end(x)).abs().max()))
     assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.25)

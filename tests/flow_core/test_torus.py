@@ -10,7 +10,7 @@ import flow_core
 from flow_core.model import FlowConfig, FlowModel, save
 from flow_core.networks import TorusConfig
 from flow_core.samplers import sample
-from flow_core.torus import PATH, WrappedMixture, geodesic, uniform, wrap
+from flow_core.torus import TORUS_PATH, WrappedMixture, geodesic, uniform, wrap
 from flow_core.train import train_live
 from flow_core.training import torus
 from foundation.files.settings import read_settings
@@ -98,7 +98,7 @@ def test_at_the_start_the_law_is_uniform_and_at_the_end_the_data():
 
 def test_samplers_follow_it_to_the_data():
     g = torch.Generator().manual_seed(1)
-    x = sample("heun", WORLD.oracle(), uniform(4000, 2, g).double(), PATH, 60).x
+    x = sample("heun", WORLD.oracle(), uniform(4000, 2, g).double(), TORUS_PATH, 60).x
     for k in range(1, 3):  # trigonometric moments, known of wrapped normals
         data = WORLD.sample(200_000, g)
         for f in (torch.cos, torch.sin):
@@ -141,7 +141,7 @@ def test_it_learns():
     task = torus.torus_task(data, TorusConfig(width=32, depth=2))
     config = TrainingConfig(images=128 * 200, batch=128, lr=2e-2, warmup=1280, ema_halflife=1280)
     losses = [loss for _, loss in train_live(task, config, every=100)]
-    x = sample("heun", task.model, uniform(1000, 2, torch.Generator().manual_seed(4)), PATH, 20).x
+    x = sample("heun", task.model, uniform(1000, 2, torch.Generator().manual_seed(4)), TORUS_PATH, 20).x
     assert losses[1] < losses[0] and float(WORLD.log_prob(x).mean()) > float(WORLD.log_prob(points(1000)).mean()) + 1
 
 

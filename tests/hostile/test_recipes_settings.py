@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL.PngImagePlugin import PngInfo
 
-from analysis.flow.clouds import DRAWN
+from analysis.flow.clouds import DRAWING
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.points import Flow2DRequest
 from analysis.flow.settings import SideBySideRequest
@@ -39,7 +39,7 @@ REQUESTS = (
     EditRequest(0, reference="picture", picture=PICTURE, region="painted", mask=MASK), InpaintRequest(PICTURE, MASK),
 )  # fmt: skip
 FLOWS = (
-    SideBySideRequest((Flow2DRequest(DRAWN, ((0, 1), (1, 1)), net="oracle"), None)),
+    SideBySideRequest((Flow2DRequest(DRAWING, ((0, 1), (1, 1)), net="oracle"), None)),
     SideBySideRequest((FlowPicturesRequest(), FlowPicturesRequest(path="otcfm"))), ForecastRequest("small"),
 )  # fmt: skip
 
@@ -63,7 +63,7 @@ def in_a_png(text: str) -> bytes:
     return png(8, pnginfo=info)
 
 
-@pytest.mark.parametrize("kind", list(recipes.KINDS))
+@pytest.mark.parametrize("kind", list(recipes.RECIPE_KINDS))
 def test_recipes_with_other_fields(library, benches, written, kind):
     @fuzz(30)
     @given(value=other_fields(written[kind]), packed=st.booleans())

@@ -17,7 +17,7 @@ from analysis.workbench import editing, effects, images, probes, spectrum
 from tests.hostile.judge import assert_finite, judged
 from tests.hostile.strategies import ANY, fuzz
 
-EXAMPLES = 30
+EXAMPLES = 100
 PICTURE, MASK = np.full((16, 16, 3), 7, np.uint8), np.full((16, 16), 255, np.uint8)
 MODULES = (images, spectrum, effects, probes, editing, points, nets, settings, flow_images)
 ALL = [
@@ -28,6 +28,7 @@ ALL = [
 ]
 HONEST = {"seeds": (0,), "seed": 0, "entry": 0, "modes": (0,), "picture": PICTURE, "mask": MASK}
 SETTINGS = {
+    settings.SideBySideRequest: Flow2DRequest(),
     points.SweepRequest: Flow2DRequest(),
     flow_images.PictureSweepRequest: FlowPicturesRequest(seeds=(0, 1)),
     flow_images.GuidanceSweepRequest: FlowPicturesRequest(label=0),

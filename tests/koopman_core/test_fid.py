@@ -52,7 +52,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(inception, "checked_path", lambda: None)
     monkeypatch.setattr(inception, "Inception", Network)
     monkeypatch.setattr(Network, "calls", 0)
-    monkeypatch.setattr(fid, "BATCH", {"cpu": 4})
+    monkeypatch.setattr(fid, "SAMPLE_BATCH", {"cpu": 4})
     rng = np.random.default_rng(0)
     (tmp_path / "pictures").mkdir()
     for i in range(12):

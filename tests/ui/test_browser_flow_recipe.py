@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.flow.clouds import DRAWN
+from analysis.flow.clouds import DRAWING
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.points import Flow2DRequest
 from analysis.flow.settings import SideBySideRequest
@@ -69,7 +69,7 @@ def control(page, name: str, kind: str = "input[type=number]") -> str:
 
 
 def test_flows_in_the_plane(page, flows):
-    common = {"density": DRAWN, "drawing": CROSS, "net": "oracle", "seed": 7, "points": 128, "grid": "cosine"}
+    common = {"density": DRAWING, "drawing": CROSS, "net": "oracle", "seed": 7, "points": 128, "grid": "cosine"}
     settings = (
         Flow2DRequest(path="icfm", sampler="heun", nfe=6, **common), None,
         Flow2DRequest(path="idff", sampler="published", nfe=3, sigma0=0.35, gamma1=-1.5, gamma2=0.3, **common),

@@ -129,7 +129,7 @@ class Endpoint:
         """The answer as JSON. Raises UserError."""
         for limit in self.limits:
             if limit.work(call.request) > limit.most:
-                raise UserError(f"{limit.what} must stay within {limit.most} here: ask for less.")
+                raise UserError(f"{limit.what} must stay within {limit.most} here: ask for less.", "limit")
         return jsonable(self.answer(call))
 
     def of(self, studio: Studio, request: Any) -> Any:

@@ -63,7 +63,7 @@ def _models(call: Call) -> list[dict[str, Any]]:
 
 def _spectrum(call: Call) -> dict[str, Any]:
     result = call.bench.spectrum()
-    entry = result.entries[whole(call.more["level"], 0, len(result.entries) - 1, "The level")]
+    entry = result.entries[whole(call.more["level"], 0, len(result.entries) - 1, "The level", "level")]
     levels = [
         {"name": e.name, "shape": e.shape, "alpha_mean": float(e.alpha.mean()), "alpha_std": float(e.alpha.std())}
         for e in result.entries
@@ -129,13 +129,18 @@ def _dynamics(call: Call) -> dict[str, Any]:
     if not isinstance(more["npz"], str):
         raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz")
     if len(more["npz"]) > MAX_NPZ:
-        raise UserError(f"The file has more than {MAX_NPZ * 3 // 4 // 2**20} MB: take fewer trajectories or features.")
+        raise UserError(
+            f"The file has more than {MAX_NPZ * 3 // 4 // 2**20} MB: take fewer trajectories or features.", "npz"
+        )
     try:
         data = base64.b64decode(more["npz"], validate=True)
     except ValueError:
         raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz") from None
-    rank, draws = whole(more["rank"], 1, 64, "The rank"), whole(more["draws"], 10, 1000, "The number of resamples")
-    share = real(more["held_out"], 0, 0.9, "The share held out")
+    rank, draws = (
+        whole(more["rank"], 1, 64, "The rank", "rank"),
+        whole(more["draws"], 10, 1000, "The number of resamples", "draws"),
+    )
+    share = real(more["held_out"], 0, 0.9, "The share held out", "held_out")
     return result_json(study(open_states(data, MAX_UNPACKED), rank, share, draws, progress=call.watch))
 
 
@@ -172,10 +177,14 @@ def _describe(call: Call) -> str:
     settings = call.more["settings"]
     try:
         if len(json.dumps(settings)) > recipes.MAX_RECIPE_BYTES:
-            raise UserError(f"The settings have more than {recipes.MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.")
+            raise UserError(
+                f"The settings have more than {recipes.MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.", "settings"
+            )
         kind, request = recipes.request_of(settings)
     except RecursionError:
-        raise UserError("The settings are nested too deeply: give exactly the fields of their kind.") from None
+        raise UserError(
+            "The settings are nested too deeply: give exactly the fields of their kind.", "settings"
+        ) from None
     if kind in recipes.FLOW_KINDS and call.model != "":
         raise UserError(
             "Flows are of no model of this list, their settings name the nets: leave the model empty.", "model"

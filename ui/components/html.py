@@ -49,7 +49,7 @@ def row_html(*figures: str) -> str:
 
 
 GLYPHS = ("●", "◆", "▲", "■", "✚", "✖", "★", "⬢", "▼")  # the plane's markers, in its order
-MAX_DEPTH, MAX_ITEMS, MAX_TEXT = 4, 60, 600
+MAX_DEPTH, MAX_ITEMS, MAX_CARD_TEXT = 4, 60, 600
 EMPTY_MODE = '<div class="ks-card ks-hint">Click a point to read its mode, or draw a box around several.</div>'
 
 
@@ -69,7 +69,7 @@ def _value(value, depth: int = 0) -> str:
         if depth >= MAX_DEPTH:
             return "…"
         rows = "".join(
-            f"<tr><th>{html.escape(str(k)[:MAX_TEXT].replace('_', ' '))}</th><td>{_value(v, depth + 1)}</td></tr>"
+            f"<tr><th>{html.escape(str(k)[:MAX_CARD_TEXT].replace('_', ' '))}</th><td>{_value(v, depth + 1)}</td></tr>"
             for k, v in list(value.items())[:MAX_ITEMS]
         )
         return f"<table>{rows}</table>" if rows else "none"
@@ -82,7 +82,7 @@ def _value(value, depth: int = 0) -> str:
         return f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return html.escape(str(value)[:MAX_TEXT])
+    return html.escape(str(value)[:MAX_CARD_TEXT])
 
 
 def model_card(info: ModelInfo) -> str:

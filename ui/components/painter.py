@@ -61,7 +61,7 @@ def painted(event: gr.EventData, side: int) -> np.ndarray | None:
     """
     bits = event._data.get("mask") if isinstance(event._data, dict) else None
     if not isinstance(bits, str) or len(bits) != side * side or not set(bits) <= {"0", "1"}:
-        raise UserError("The painting does not belong to this picture: paint again.")
+        raise UserError("The painting does not belong to this picture: paint again.", "mask")
     mask = np.frombuffer(bits.encode("ascii"), np.uint8).reshape(side, side) - np.uint8(ord("0"))
     return mask * np.uint8(255) if mask.any() else None
 

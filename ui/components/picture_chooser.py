@@ -50,13 +50,13 @@ def open_picture(data: bytes, side: int, what: str = "The picture") -> np.ndarra
         UserError: missing, too large, of another kind, or damaged.
     """
     if not isinstance(data, (bytes, bytearray)) or len(data) == 0:
-        raise UserError(f"{what} is empty: choose a PNG, JPEG or WebP file.")
+        raise UserError(f"{what} is empty: choose a PNG, JPEG or WebP file.", "picture")
     if len(data) > UPLOAD_BYTES:
-        raise UserError(f"{what} has more than {UPLOAD_BYTES // 2**20} MB: choose a smaller file.")
+        raise UserError(f"{what} has more than {UPLOAD_BYTES // 2**20} MB: choose a smaller file.", "picture")
     try:
         return read_picture(io.BytesIO(data), side, uploaded=True)
     except PictureError as e:
-        raise UserError(f"{what} {e.problem}.") from None
+        raise UserError(f"{what} {e.problem}.", "picture") from None
 
 
 def open_base64(text: str, side: int, what: str = "The picture") -> np.ndarray:
@@ -67,14 +67,14 @@ def open_base64(text: str, side: int, what: str = "The picture") -> np.ndarray:
     """
     cure = f"{what} must be base64 text of a PNG, JPEG or WebP file"
     if not isinstance(text, str) or not text:
-        raise UserError(f"{cure}: give one.")
+        raise UserError(f"{cure}: give one.", "picture")
     if len(text) > 4 * UPLOAD_BYTES // 3 + 64:  # before anything is decoded
-        raise UserError(f"{what} has more than {UPLOAD_BYTES // 2**20} MB: choose a smaller file.")
+        raise UserError(f"{what} has more than {UPLOAD_BYTES // 2**20} MB: choose a smaller file.", "picture")
     prefix = _DATA_URI.match(text)
     try:
         data = base64.b64decode(text[prefix.end() if prefix else 0 :], validate=True)
     except (binascii.Error, ValueError):
-        raise UserError(f"{cure}; this is no base64.") from None
+        raise UserError(f"{cure}; this is no base64.", "picture") from None
     return open_picture(data, side, what)
 
 
@@ -102,7 +102,7 @@ def photograph(name: str, side: int) -> np.ndarray:
         UserError: no such photograph.
     """
     if not isinstance(name, str) or name not in PHOTOGRAPHS:
-        raise UserError(f"There is no such photograph: choose one of {', '.join(PHOTOGRAPHS)}.")
+        raise UserError(f"There is no such photograph: choose one of {', '.join(PHOTOGRAPHS)}.", "photograph")
     picture = open_picture((resources.files("skimage") / "data" / PHOTOGRAPHS[name]).read_bytes(), side)
     picture.setflags(write=False)
     return picture

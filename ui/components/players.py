@@ -15,7 +15,7 @@ from analysis.figures.flow import MAX_DRAWN, POINTS_TRACE, flow_figure, preview_
 from analysis.figures.spectrum import error_curve
 from analysis.workbench.images import TrajectoryResult
 from ui.components.html import data_uri, strip
-from ui.components.plot import HEAD
+from ui.components.plot import PLOTLY_HEAD
 from ui.theme import script
 
 TRAJECTORY_TRACKS = 3
@@ -50,7 +50,7 @@ def player(value: str | None = None, **kwargs) -> gr.HTML:
         value,
         html_template=_TRAJECTORY_PLAYER,
         js_on_load=script("common.js", "trajectory_player.js"),
-        head=HEAD,
+        head=PLOTLY_HEAD,
         **kwargs,
     )
 
@@ -112,7 +112,7 @@ def slides(tracks: Sequence[tuple[str, np.ndarray]], labels: Sequence[str], ends
     )
 
 
-PANELS = 4
+MAX_PANELS = 4
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Panel:
 
 
 def player_html(css: str, end: str, panel: str) -> str:
-    """A player: the bar, from noise to `end`, above `PANELS` copies of a panel."""
+    """A player: the bar, from noise to `end`, above `MAX_PANELS` copies of a panel."""
     return f"""<div class="ks-player {css}">
 <div class="ks-steer">
 <button type="button" class="ks-play">▶ Play</button>
@@ -152,7 +152,7 @@ def player_html(css: str, end: str, panel: str) -> str:
 <span class="ks-end">{end.removeprefix("the ")}</span>
 </div>
 <output class="ks-now"></output>
-<div class="ks-flows">{panel * PANELS}</div>
+<div class="ks-flows">{panel * MAX_PANELS}</div>
 </div>"""
 
 
@@ -164,7 +164,7 @@ _FLOW_PLAYER = player_html("ks-flow-player", "data", _FLOW_PANEL)
 def flow_player(value: str | None = None, **kwargs) -> gr.HTML:
     """The component. Value: `flow_value(...)`."""
     parts = script("common.js", "time_bar.js", "flow_player.js")
-    return gr.HTML(value, html_template=_FLOW_PLAYER, js_on_load=parts, head=HEAD, **kwargs)
+    return gr.HTML(value, html_template=_FLOW_PLAYER, js_on_load=parts, head=PLOTLY_HEAD, **kwargs)
 
 
 def flow_value(panels: Sequence[Panel | None]) -> str:
@@ -188,8 +188,8 @@ def _flow_panel(panel: Panel | None, setting: int) -> dict | None:
     }
 
 
-MAX_FRAMES = 13  # moments sent of one setting: more of them, noisy as they are, would weigh megabytes
-COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4}  # of so many pictures
+SENT_FRAMES = 13  # moments sent of one setting: more of them, noisy as they are, would weigh megabytes
+PLAYER_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4}  # of so many pictures
 _IMAGE_TRACK = '<div><canvas width="32" height="32" role="img"></canvas><span>{}</span></div>'
 _IMAGE_TRACKS = _IMAGE_TRACK.format("x̂₁, the picture it expects") + _IMAGE_TRACK.format("x<sub>t</sub>, the state")
 _IMAGE_PANEL = f"""<figure class="ks-flow" hidden><figcaption><b></b><span></span></figcaption>
@@ -206,7 +206,7 @@ def images_player(value: str | None = None, **kwargs) -> gr.HTML:
 
 def tiled(pictures: np.ndarray) -> np.ndarray:
     """(n, H, W, C) -> one picture of them in rows, the last row filled up with grey."""
-    columns = COLUMNS[len(pictures)]
+    columns = PLAYER_COLUMNS[len(pictures)]
     short = -len(pictures) % columns
     grey = np.full((short, *pictures.shape[1:]), 128, np.uint8)
     rows = np.concatenate([pictures, grey]).reshape(-1, columns, *pictures.shape[1:])
@@ -214,8 +214,8 @@ def tiled(pictures: np.ndarray) -> np.ndarray:
 
 
 def shown_steps(count: int) -> list[int]:
-    """Which of so many moments are sent: the first, the last, and at most `MAX_FRAMES` in all."""
-    return sorted({round(k) for k in np.linspace(0, count - 1, min(count, MAX_FRAMES))})
+    """Which of so many moments are sent: the first, the last, and at most `SENT_FRAMES` in all."""
+    return sorted({round(k) for k in np.linspace(0, count - 1, min(count, SENT_FRAMES))})
 
 
 def images_value(panels: Sequence[Panel | None]) -> str:

@@ -19,7 +19,7 @@ from ui.theme import script
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 # relative, so that a proxy may put the page under any path; the version is there for the browser's cache
-HEAD = f'<script src="studio/plotly.min.js?v={plotly.__version__}"></script>'
+PLOTLY_HEAD = f'<script src="studio/plotly.min.js?v={plotly.__version__}"></script>'
 
 
 async def _plotly(_request) -> FileResponse:
@@ -50,7 +50,7 @@ def plot(value: str | None = None, *, clickable=False, modebar=False, label="plo
         value,
         html_template=f'<div class="ks-plot" {kind} aria-label="{html.escape(label)}"></div>',
         js_on_load=script("common.js", "plot.js"),
-        head=HEAD,
+        head=PLOTLY_HEAD,
         clickable=clickable,
         modebar=modebar,
         **kwargs,
@@ -70,9 +70,9 @@ def points(event: gr.EventData, count: int) -> list[int]:
     data = event._data if isinstance(event._data, dict) else {}
     found = data.get("points")
     if not isinstance(found, list) or len(found) > count:
-        raise UserError("The selection does not belong to this level: choose the points again.")
+        raise UserError("The selection does not belong to this level: choose the points again.", "selection")
     if not all(type(p) is int and 0 <= p < count for p in found):
-        raise UserError("The selection does not belong to this level: choose the points again.")
+        raise UserError("The selection does not belong to this level: choose the points again.", "selection")
     return found
 
 

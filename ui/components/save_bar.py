@@ -18,7 +18,7 @@ from gradio.events import Dependency
 
 from analysis.recipes import recipe as recipes
 from analysis.recipes.code import as_python
-from ui.components.plot import HEAD
+from ui.components.plot import PLOTLY_HEAD
 from ui.theme import script
 
 LONGEST_NAME = 80
@@ -48,7 +48,7 @@ class RecipeBinding:
     """How a tab takes up a recipe. The bar's model, seed and class are set by the recipe's panel, the rest by the tab.
 
     Attributes:
-        kinds: of `analysis.recipes.recipe.KINDS` that this tab shows.
+        kinds: of `analysis.recipes.recipe.RECIPE_KINDS` that this tab shows.
         view: the view that is opened.
         outputs: components that are filled.
         fill: the request as {component: value}; pure, may raise UserError.
@@ -118,7 +118,7 @@ def save_value(picture: np.ndarray, recipe: recipes.Recipe, name: str) -> str:
 def saver(**kwargs) -> gr.HTML:
     """What saves files that are made on demand, and says so. Value: `saved_file(...)` or `saved_figure(...)`."""
     word = '<output class="ks-saved" aria-live="polite"></output>'
-    return gr.HTML(html_template=word, js_on_load=script("save_bar.js"), head=HEAD, **kwargs)
+    return gr.HTML(html_template=word, js_on_load=script("save_bar.js"), head=PLOTLY_HEAD, **kwargs)
 
 
 def saved_file(data: bytes, name: str, ending: str) -> str:

@@ -23,9 +23,9 @@ from ui.source import NO_CLASS, Page, usable_seed
 from ui.workspaces import VIEWS, opening
 
 LONGEST = 2000  # characters of an address
-KINDS = (gr.Slider, gr.Radio, gr.CheckboxGroup, gr.Number)
+ADDRESS_KINDS = (gr.Slider, gr.Radio, gr.CheckboxGroup, gr.Number)
 # what shows and hides other controls, which a value alone would not
-WITHOUT = {
+NOT_IN_ADDRESS = {
     "edit-reference", "edit-region", "restore-origin", "restore-task", "restore-method", "series-horizon",
     "invert-origin", "direction-method",
 }  # fmt: skip
@@ -37,7 +37,7 @@ def controls_of(frame: Frame) -> Iterator[gr.components.Component]:
     while stack:
         part = stack.pop()
         stack.extend(getattr(part, "children", ()))
-        if isinstance(part, KINDS) and part.elem_id and part.elem_id not in WITHOUT:
+        if isinstance(part, ADDRESS_KINDS) and part.elem_id and part.elem_id not in NOT_IN_ADDRESS:
             yield part
 
 
@@ -81,7 +81,7 @@ class Address:
         """
         text = event._data.get("hash") if isinstance(event._data, dict) else None
         if not isinstance(text, str) or len(text) > LONGEST:
-            raise UserError("This address is none of this page: open it without what follows the #.")
+            raise UserError("This address is none of this page: open it without what follows the #.", "address")
         asked, source = dict(parse_qsl(text.lstrip("#"))), self.page.work.source
         out: dict = {}
         model, seed = asked.get("m", source.start[0]), asked.get("s", str(source.start[1]))

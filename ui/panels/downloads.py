@@ -27,15 +27,15 @@ from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import PROGRESS, deadline
 from ui.source import Page, fitting_label
 
-FIGURES = (
+DATA_FIGURES = (
     ("Eigenvalues of a level", "eigenvalues"),
     ("Real parts of all levels, sorted", "sorted-alpha"),
     ("α over positions of a level", "alpha-map"),
     ("β over positions of a level", "beta-map"),
     ("Koopman path against the teacher", "error"),
 )
-FORMATS = ("png", "svg", "html")
-PAPER = (("Spectrum", "spectrum"), ("Cumulative effect", "cumulative-effect"))
+FIGURE_FORMATS = ("png", "svg", "html")
+PAPER_FIGURES = (("Spectrum", "spectrum"), ("Cumulative effect", "cumulative-effect"))
 PAPER_SEEDS = 4  # that a cumulative effect is averaged over
 LARGE = 512  # pixels a side of a picture for slides
 GIF_SIDE = 256  # pixels that a small picture is enlarged to
@@ -66,11 +66,11 @@ class DownloadControls(Controls):
     opened: gr.Button
 
 
-BANDS = ("low", "high", "small", "middle", "large", "order", "levels")  # controls of Look inside
+CONTROLS = ("low", "high", "small", "middle", "large", "order", "levels")  # controls of Look inside
 
 
 class Downloads:
-    """The handlers; each gives a file for `saver` and can be called without a page. `bands` are `BANDS` by name.
+    """The handlers; each gives a file for `saver` and can be called without a page. `bands` are `CONTROLS` by name.
 
     Args:
         library: the models.
@@ -133,8 +133,8 @@ class Downloads:
 
     def figure(self, what, level, form, model, seed, label, steps, **bands) -> str:
         """One figure: PNG and SVG are drawn by the page itself, HTML is made here."""
-        if form not in FORMATS:
-            raise UserError(f"A figure is saved as {', '.join(FORMATS)}: choose one of them.")
+        if form not in FIGURE_FORMATS:
+            raise UserError(f"A figure is saved as {', '.join(FIGURE_FORMATS)}: choose one of them.", "format")
         bench, entry = self.library.get(model), self._entry(model, level)
         path = self._path(model, seed, label, steps) if what == "error" else None
         figure = self._drawn(what, entry, path, model, (bands["low"], bands["high"]), bands["order"])
@@ -142,7 +142,7 @@ class Downloads:
         name = names.get(what, f"{bench.name}-{what}-{entry.name}")
         if form != "html":
             return saved_figure(figure, name, form)
-        title = next(text for text, key in FIGURES if key == what)
+        title = next(text for text, key in DATA_FIGURES if key == what)
         return saved_file(figure_html(figure, title).encode(), name, form)
 
     def paper_figure(self, paper, level, model, seed, label, **bands) -> str:
@@ -158,7 +158,7 @@ class Downloads:
             request = EffectRequest(seeds, fitting_label(self.library, model, label), edges, order)
             figure = publication.cumulative_effect(bench.cumulative_effect(request), order)
         else:
-            raise UserError("There is no such figure: choose one of the list.")
+            raise UserError("There is no such figure: choose one of the list.", "figure")
         return saved_file(publication.save(figure), f"{bench.name}-{paper}", "pdf")
 
     def report(self, level, model, seed, label, steps, **bands) -> str:
@@ -197,10 +197,10 @@ class Downloads:
             unit = "rad per unit τ"
             return figures.position_map(entry.beta.mean(axis=0), f"β of {entry.name}, mean over pairs", unit)
         if what != "error":
-            raise UserError("There is no such figure: choose one of the list.")
+            raise UserError("There is no such figure: choose one of the list.", "figure")
         walked = self.library.get(model).trajectory(path)
         if walked.mse is None:
-            raise UserError("This model has no teacher to compare with: choose another figure.")
+            raise UserError("This model has no teacher to compare with: choose another figure.", "teacher")
         return figures.error_curve(walked)
 
 
@@ -225,7 +225,7 @@ def _lay_out(levels: dict) -> DownloadControls:
             label="smooth the large picture", info="else every pixel is a square", elem_id="export-smooth"
         )
         parts["what"] = gr.Dropdown(
-            list(FIGURES), value=FIGURES[0][1], label="Figure", info="what is drawn", elem_id="export-what",
+            list(DATA_FIGURES), value=DATA_FIGURES[0][1], label="Figure", info="what is drawn", elem_id="export-what",
             filterable=False,
         )  # fmt: skip
         parts["level"] = gr.Dropdown(
@@ -233,12 +233,12 @@ def _lay_out(levels: dict) -> DownloadControls:
             elem_id="export-level", filterable=False,
         )  # fmt: skip
         parts["form"] = gr.Radio(
-            [(f.upper(), f) for f in FORMATS], value="png", label="Format", info="HTML keeps zoom and hover",
+            [(f.upper(), f) for f in FIGURE_FORMATS], value="png", label="Format", info="HTML keeps zoom and hover",
             elem_id="export-format",
         )  # fmt: skip
         parts["figure"] = gr.Button("Save the figure", size="sm", min_width=120, elem_id="export-figure")
         parts["paper"] = gr.Dropdown(
-            list(PAPER), value=PAPER[0][1], label="Figure for a paper", elem_id="export-paper",
+            list(PAPER_FIGURES), value=PAPER_FIGURES[0][1], label="Figure for a paper", elem_id="export-paper",
             info="with the level above and the bands of Look inside", filterable=False,
         )  # fmt: skip
         parts["paper_figure"] = gr.Button("Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf")
@@ -253,7 +253,7 @@ def build_downloads(page: Page) -> DownloadControls:
     c = _lay_out(files.levels(source.start[0]))
     wired = {"outputs": c.done, **MODEL_QUEUE, **PRIVATE, "show_progress": "minimal"}
     path = {**source.named, "steps": page.built["generate"].controls.steps}
-    bands = page.built["spectrum"].controls.named(*BANDS)
+    bands = page.built["spectrum"].controls.named(*CONTROLS)
     c.opened.click(
         guarded(files.levels), source.model, c.level, trigger_mode="multiple", queue=False, show_progress="hidden",
         **PRIVATE,

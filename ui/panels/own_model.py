@@ -12,7 +12,7 @@ from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import NO_CLASS, Page, Source, model_choices, usable_seed
 
-MOST = 4  # own models in the list of one visit
+MAX_OWN_MODELS = 4  # own models in the list of one visit
 INTRO = f"""<p class="ks-line">An HKD checkpoint that this program wrote (NAME.hkd.safetensors), and its teacher to
 compare with. At most {MAX_MODEL_BYTES // 2**20} MB each, {MAX_MODEL_PARAMETERS // 10**6} million parameters,
 {MAX_MODEL_SIDE} × {MAX_MODEL_SIDE} pixels. Only you can choose it, in this visit; it is forgotten when others need
@@ -40,9 +40,9 @@ class OwnModel:
             seed: what the visitor looks at.
         """
         if not model:
-            raise UserError("Choose a model's .safetensors file first.")
+            raise UserError("Choose a model's .safetensors file first.", "file")
         key = self.library.own.add(model, teacher or None)
-        keys = [*(keys or []), key][-MOST:]
+        keys = [*(keys or []), key][-MAX_OWN_MODELS:]
         bar = self.source.moved(self.library, key, seed if usable_seed(seed) else 0, NO_CLASS)
         bench = self.library.get(key)
         beside = "with its teacher" if bench.teacher else "without a teacher"

@@ -57,7 +57,7 @@ ABOVE: tuple[tuple[str, str, Callable[[Workspace], object]], ...] = (
     ("examples", "learn", example_row),
 )
 # name, its drawer, what builds it or wires what is laid out; in an order in which each finds what it needs
-PANELS: tuple[tuple[str, str, Callable[[Page], object]], ...] = (
+DRAWER_PANELS: tuple[tuple[str, str, Callable[[Page], object]], ...] = (
     ("recipes", "share", build_recipe_panel),
     ("downloads", "share", build_downloads),
     ("tour", "learn", build_tour),
@@ -99,7 +99,7 @@ def build_page(work: Workspace, seed: int, tabs: Container[str] = TABS, panels: 
     for name, drawer, lay_out in ABOVE:
         with drawers[drawer]:
             page.panels[name] = lay_out(work)
-    for name, drawer, panel in PANELS:
+    for name, drawer, panel in DRAWER_PANELS:
         if panels is None or name in panels:
             with drawers[drawer]:
                 page.panels[name] = panel(page)

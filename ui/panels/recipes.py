@@ -26,7 +26,7 @@ from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import Page, Workspace
 from ui.workspaces import opening
 
-WORDS = {
+KIND_WORDS = {
     "generate": "a generated picture",
     "trajectory": "a trajectory",
     "mask_bands": "bands kept or removed",
@@ -78,13 +78,13 @@ class RecipePanel:
     def open_text(self, text: str | None, model: str, moves: int) -> dict:
         """A pasted recipe; see `open`."""
         if not (text or "").strip():
-            raise UserError("Paste a recipe first, or choose a file.")
+            raise UserError("Paste a recipe first, or choose a file.", "recipe")
         return self.open(recipes.from_json(text), model, moves, self.controls.status)
 
     def open_file(self, path: str | None, model: str, moves: int) -> dict:
         """An uploaded JSON or PNG file, which Gradio has put into its own folder; see `open`."""
         if not path:
-            raise UserError("Choose a recipe's .json or .png file.")
+            raise UserError("Choose a recipe's .json or .png file.", "recipe")
         with open(path, "rb") as file:
             data = file.read(recipes.MAX_PNG_BYTES + 1)
         recipe = recipes.read_png(data) if data[:4] == PNG else recipes.from_json(data)
@@ -113,7 +113,9 @@ class RecipePanel:
         binding = next((b for b in self.bindings if recipe.kind in b.kinds), None)
         pending, library = self.controls.pending, self.work.library
         if binding is None:
-            raise UserError(f"No view of this page shows {WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.")
+            raise UserError(
+                f"No view of this page shows {KIND_WORDS.get(recipe.kind, recipe.kind)}: use /recipe instead.", "kind"
+            )
         at, due = int(moves or 0) + 1, self.controls.due
         if recipe.of_flows:
             check_flows(recipe, self.work.studio)
@@ -125,7 +127,9 @@ class RecipePanel:
         bench = library.get(name)
         known = len(bench.classes)
         if request.label >= known:
-            raise UserError(f"The recipe asks for class {request.label}, but its model has {known}: it was changed.")
+            raise UserError(
+                f"The recipe asks for class {request.label}, but its model has {known}: it was changed.", "label"
+            )
         return {
             **self.work.source.moved(library, name, seeds[0], request.label),
             pending: (at, request),
@@ -154,7 +158,7 @@ class RecipeFiller:
 
 def _line(recipe: recipes.Recipe, of: str = "", pictures: int = 1) -> str:
     """What was opened, and what may keep it from being equal."""
-    text = f"Opened {WORDS.get(recipe.kind, recipe.kind)}{of}."
+    text = f"Opened {KIND_WORDS.get(recipe.kind, recipe.kind)}{of}."
     if pictures > 1:
         text += f" It has {pictures} pictures; the first is shown, /recipe gives all."
     if recipe.torch != recipes.TORCH:

@@ -15,7 +15,7 @@ import gradio as gr
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
-from analysis.flow.clouds import DRAWN
+from analysis.flow.clouds import DRAWING
 from analysis.flow.points import Flow2DRequest
 from analysis.guide import lessons
 from analysis.guide.lessons import LESSONS, Lesson, Reply
@@ -254,7 +254,7 @@ class Tour:
         if lesson.asks == "flow":
             return self._flow_answer(lesson.preset, choice, report, done)
         if not usable_seed(seed):
-            raise UserError("Type a seed first: a whole number from 0 to 4294967295.")
+            raise UserError("Type a seed first: a whole number from 0 to 4294967295.", "seed")
         bench, label = self.work.library.get(model), fitting_label(self.work.library, model, label)
         entries = bench.spectrum().entries
         if lesson.asks == "level":
@@ -279,8 +279,8 @@ class Tour:
         return lessons.most_detail(bench, request, report)
 
     def _flow_answer(self, preset: Sequence[Flow2DRequest], choice, report: Report, done: dict) -> Reply:
-        if done["density"] == DRAWN:
-            raise UserError("The tour knows the named densities only: choose one of them.")
+        if done["density"] == DRAWING:
+            raise UserError("The tour knows the named densities only: choose one of them.", "density")
         same = {"density": done["density"], "nfe": done["nfe"], "seed": done["flow_seed"] or 0}
         requests = [replace(s, **same) for s in preset]
         return lessons.nearest_flow(self.work.studio.points, requests, self.names(requests), choice, report)

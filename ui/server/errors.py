@@ -18,7 +18,7 @@ from analysis.core.errors import UserError
 UNEXPECTED = "Something went wrong here and was written to the server's log: try other settings, or reload the page."
 MISFIT = "What was sent does not fit the controls that it is for: reload the page, or see the API page for what fits."
 REMOTE = "Files are taken from this page's own uploads only, never from an address: upload the file first."
-MAX_LINE, FRAMES = 400, 4  # characters of a line in the log; places in our code that it names
+MAX_LINE, LOGGED_FRAMES = 400, 4  # characters of a line in the log; places in our code that it names
 _HOUSE = Path(__file__).resolve().parents[2]
 _BOUND = re.compile(r"is (less|greater) than (?:minimum|maximum) value (\S+?)\.$")
 
@@ -51,7 +51,7 @@ def _places(error: BaseException) -> str:
     """Where it came from: the last places of our own code, the innermost first."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if Path(f.filename).is_relative_to(_HOUSE) and "site-packages" not in f.filename]
-    return " < ".join(f"{Path(f.filename).relative_to(_HOUSE)}:{f.lineno}" for f in reversed(ours[-FRAMES:]))
+    return " < ".join(f"{Path(f.filename).relative_to(_HOUSE)}:{f.lineno}" for f in reversed(ours[-LOGGED_FRAMES:]))
 
 
 def sentence_of(error: Exception) -> str:

@@ -19,7 +19,7 @@ from analysis.workbench.library import ModelLibrary, OwnModels
 from foundation.data.decoding import UPLOAD_BYTES
 from ui.server.errors import TooLong, refuse
 from ui.server.gradio_internals import UPLOAD_PATH
-from ui.server.queue import WAITING
+from ui.server.queue import MAX_WAITING
 
 MAX_BODY_BYTES = 24 * 2**20  # no question of ours is longer: a picture of 16 MB as base64
 MAX_UPLOAD_BYTES = library.MAX_MODEL_BYTES + 2**20  # a model, and what the form puts around it
@@ -104,7 +104,7 @@ BODY_BYTES = 6 * 2**20  # a picture of 4 MB as base64; 48 of them may wait in me
 FILE_BYTES = UPLOAD_BYTES
 UPLOADS_AN_HOUR = 512 * 2**20  # of all visitors; Gradio keeps a file for an hour
 SESSIONS = 128  # whose settings are kept
-POLICY = {
+PAGE_POLICY = {
     "default-src": "'self'",
     "script-src": "'self' 'unsafe-inline' 'unsafe-eval'",
     "style-src": "'self' 'unsafe-inline'",
@@ -131,7 +131,7 @@ class PublicLimits(Limits):
     """
 
     HEADERS = (
-        (b"content-security-policy", "; ".join(f"{k} {v}" for k, v in POLICY.items()).encode()),
+        (b"content-security-policy", "; ".join(f"{k} {v}" for k, v in PAGE_POLICY.items()).encode()),
         (b"x-content-type-options", b"nosniff"),
         (b"x-frame-options", b"DENY"),
         (b"referrer-policy", b"no-referrer"),
@@ -225,7 +225,7 @@ def exposure(where: str, demo: gr.Blocks, models: list[str]) -> str:
     return f"""PUBLIC. Everyone who can reach {where} can, without a password:
   open the page and call {endpoints};
   read cards and spectra of: {", ".join(models)}.
-Limits: {QUEUE_SIZE} questions wait at once, {WAITING} of one visitor, one after another is answered, a measurement
+Limits: {QUEUE_SIZE} questions wait at once, {MAX_WAITING} of one visitor, one after another is answered, a measurement
   gives up after {PUBLIC_PATIENCE:.0f} s; a request has at most {BODY_BYTES // 2**20} MB, a picture
   {FILE_BYTES // 2**20} MB, all uploads of an hour {UPLOADS_AN_HOUR // 2**20} MB; nobody can bring a model.
 Files and settings of this machine are not offered. For more than a lecture put a proxy with TLS and a login before

@@ -14,10 +14,10 @@ from typing import Any
 from ui.server.errors import MISFIT, REMOTE, UNEXPECTED, TooLong, note, refuse
 from ui.server.gradio_internals import CALL_PATH, FILE_PATHS, JOIN_PATH, RUN_PATHS, is_file, names_function
 
-QUESTION = "studio.question"  # in the scope: the body of a question, a table
+QUESTION_KEY = "studio.question"  # in the scope: the body of a question, a table
 MAX_NAME = 256  # characters of a session's name; Gradio's own have 11 to 32
 # with a scheme (one letter is a drive), or another machine's name
-_ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+:/|\s*[/\\]{2}", re.IGNORECASE)
+_REMOTE = re.compile(r"\s*[a-z][a-z0-9+.-]+:/|\s*[/\\]{2}", re.IGNORECASE)
 
 
 class Questions:
@@ -43,7 +43,7 @@ class Questions:
                     note(f"{scope['path']}: {sentence}")
                     await answer.refuse(sentence)
                     return
-                scope = {**scope, QUESTION: body}
+                scope = {**scope, QUESTION_KEY: body}
                 receive = _replayed(messages, receive)
             await self.app(scope, receive, answer)
         except TooLong:  # `Limits` waits for it
@@ -148,8 +148,8 @@ def _is_remote(table: dict) -> bool:
     if not is_file(table):
         return False
     path, url = table.get("path"), table.get("url")
-    outside = isinstance(url, str) and _ADDRESS.match(url) and not any(part in url for part in FILE_PATHS)
-    return bool(outside) or (isinstance(path, str) and bool(_ADDRESS.match(path)))
+    outside = isinstance(url, str) and _REMOTE.match(url) and not any(part in url for part in FILE_PATHS)
+    return bool(outside) or (isinstance(path, str) and bool(_REMOTE.match(path)))
 
 
 async def _whole(receive) -> list[dict]:

@@ -12,7 +12,7 @@ from collections import Counter
 
 from ui.server.errors import refuse
 from ui.server.gradio_internals import CALL_PATH, JOIN_PATH, queue_of, take_turns, unread, waiting
-from ui.server.questions import QUESTION
+from ui.server.questions import QUESTION_KEY
 from ui.theme import script
 
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}  # one model, one question at a time
@@ -21,10 +21,10 @@ PRIVATE = {"api_visibility": "private"}
 
 # questions of one visitor that wait at once; a slider that is moved fast keeps one, another model asks for eleven, and
 # fourteen were counted after four changes of the model within seconds on a slow machine
-WAITING = 16
+MAX_WAITING = 16
 UNREAD = 512  # messages that are kept for one visitor; an open page reads them as they come
 QUEUE_HEADER = b"x-studio-queue"  # read by busy.js
-HEAD = f"<script>{script('busy.js')}</script>"
+BUSY_HEAD = f"<script>{script('busy.js')}</script>"
 
 
 class Shares:
@@ -39,7 +39,7 @@ class Shares:
         most: questions of one visitor that wait at once, in all queues together.
     """
 
-    def __init__(self, app, most: int = WAITING):
+    def __init__(self, app, most: int = MAX_WAITING):
         self.app, self.most = app, most
         self._entering: Counter[str | None] = Counter()  # let in, and perhaps not yet in a queue
         self._numbers: dict[str, int] = {}  # of the queues; Gradio's names of them may be places in memory
@@ -48,7 +48,7 @@ class Shares:
         if scope["type"] != "http" or scope["method"] != "POST" or not _asks(scope["path"]):
             await self.app(scope, receive, send)
             return
-        question = scope.get(QUESTION) or {}
+        question = scope.get(QUESTION_KEY) or {}
         visitor = question.get("session_hash")
         if visitor == "":  # Gradio fails on it
             await refuse(send, 400, "session_hash is empty: give this session a name, or leave it out.")

@@ -83,7 +83,7 @@ def deadline(seconds: float, report: Report | None = None) -> Report:
             raise Abandoned
         if time.monotonic() > end:
             spent = f"{max(seconds, 0):.0f} s"
-            raise UserError(f"This takes longer than {spent} here: ask for fewer seeds, pairs or steps.")
+            raise UserError(f"This takes longer than {spent} here: ask for fewer seeds, pairs or steps.", "patience")
         if report is not None:
             report(share, what)
 

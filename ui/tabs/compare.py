@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from analysis.core.fields import HIGH_EDGE, LOW_EDGE
 from analysis.metrics.image import PairNumbers, compare_pictures
 from analysis.recipes import recipe
 from analysis.workbench.library import ModelLibrary
@@ -30,7 +31,6 @@ from ui.source import (
 )
 from ui.tabs.grid import build_grid
 
-LOW, HIGH = 0.33, 0.67
 SENTENCE = "Change one thing and keep the rest: two settings side by side, with the distance of their pictures."
 FORMULA = """MSE and PSNR on the [−1, 1] scale of the 8-bit pictures &nbsp;·&nbsp; SSIM with a uniform 7×7 window
 &nbsp;·&nbsp; LPIPS (Alex) only where its backbone is at hand"""
@@ -159,7 +159,7 @@ def _side(library: ModelLibrary, source: Source, letter: str, seed: int) -> Side
 def _bands(name: str) -> dict:
     """Edges, retentions and order of one side."""
     parts: dict = {}
-    for edge, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH)):
+    for edge, part, value in (("Lower", "low", LOW_EDGE), ("Upper", "high", HIGH_EDGE)):
         parts[part] = gr.Slider(
             0, 1, value, step=0.01, label=f"{edge} edge", info="share of modes below", buttons=["reset"],
             elem_id=f"{part}-{name}",

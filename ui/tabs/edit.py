@@ -12,6 +12,7 @@ import numpy as np
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
+from analysis.core.fields import HIGH_EDGE, LOW_EDGE
 from analysis.figures import editing
 from analysis.recipes import recipe as recipes
 from analysis.workbench.editing import EditRequest
@@ -29,10 +30,8 @@ from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, class_choices, fitting_label, usable_seed
 from ui.tabs.edit_controls import (
     DEFAULT,
-    ENCODINGS,
+    ENCODING_CHOICES,
     FILLED,
-    HIGH,
-    LOW,
     OF_PICTURES,
     PAST,
     SETTING,
@@ -52,7 +51,7 @@ FORMULA = """z′ = z + r G M (z<sub>r</sub> − z) &nbsp;·&nbsp; r ratio, G re
 &nbsp;·&nbsp; z<sub>r</sub> the reference, encoded at the edit time τ &nbsp;·&nbsp; x′ = D( e<sup>−τA</sup> z′ )"""
 OWN = ("tau", "bands", "low", "high", "order")  # what a model's card may choose
 CURVE = (0.2, 0.4, 0.6, 0.8, 1.0)  # mixing ratios
-SETTLED = 2.0  # seconds: a slider that moves again within them is still in the same step of the history
+SETTLED_SECONDS = 2.0  # seconds: a slider that moves again within them is still in the same step of the history
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -159,7 +158,7 @@ class EditTab:
                 past = History()  # another model's results cannot be shown again with this one
             else:
                 what = changed(before.request, recipe.request)
-        moving = what != "" and last[0] == what and now - last[1] < SETTLED
+        moving = what != "" and last[0] == what and now - last[1] < SETTLED_SECONDS
         past = history.push(past, text, instead=moving)
         return {**shown, **self.shown_past(past), c.last: (what or last[0], now)}
 
@@ -254,7 +253,7 @@ class EditTab:
     def of_reference(self, reference: str) -> dict:
         """What is there for a kind of reference: its number, the choice of a picture, encodings."""
         c = self.controls
-        known = [(text, name) for text, name in ENCODINGS if reference == "seed" or name in OF_PICTURES]
+        known = [(text, name) for text, name in ENCODING_CHOICES if reference == "seed" or name in OF_PICTURES]
         encodings = {"choices": known} if reference == "seed" else {"choices": known, "value": "noise"}
         return {
             c.other: gr.update(label="Scene" if reference == "scene" else "Reference seed"),
@@ -270,7 +269,9 @@ class EditTab:
             UserError: what the tab has no control for.
         """
         if len(request.edges) != 2:
-            raise UserError("This edit has other than three bands, which the tab cannot show: ask /recipe for it.")
+            raise UserError(
+                "This edit has other than three bands, which the tab cannot show: ask /recipe for it.", "edges"
+            )
         c, kind = self.controls, self.of_reference(request.reference)
         picture = {} if request.picture is None else {c.picture: request.picture, c.photo: None}
         return {
@@ -302,7 +303,7 @@ class EditTab:
             told = {}
         first = replace(DEFAULT, **told)
         # a slider shows two digits
-        low, high = (LOW, HIGH) if first.edges == DEFAULT.edges else first.edges
+        low, high = (LOW_EDGE, HIGH_EDGE) if first.edges == DEFAULT.edges else first.edges
         return {"tau": first.tau, "bands": list(first.bands), "low": low, "high": high, "order": first.order}
 
     def defaults(self, model: str) -> dict:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 import numpy as np
 
+from analysis.core.fields import HIGH_EDGE, LOW_EDGE
 from analysis.koopman.spectrum import band_names
 from analysis.workbench.editing import EditRequest
 from ui.components.controls import Controls
@@ -20,16 +21,15 @@ from ui.components.save_bar import save_bar
 from ui.source import NO_CLASS, Workspace, class_choices
 
 DEFAULT = EditRequest(0)  # the analysis' own defaults
-LOW, HIGH = 0.33, 0.67  # its edges, as far as a slider shows them
-REGIONS = (
+REGION_CHOICES = (
     ("whole picture", "whole"),
     ("lower half", "lower-half"),
     ("lower-left triangle", "lower-left-triangle"),
     ("lower-left quarter", "lower-left-quadrant"),
     ("painted", "painted"),
 )
-REFERENCES = (("another seed", "seed"), ("a drawn scene", "scene"), ("a picture", "picture"))
-ENCODINGS = (
+REFERENCE_CHOICES = (("another seed", "seed"), ("a drawn scene", "scene"), ("a picture", "picture"))
+ENCODING_CHOICES = (
     ("with added noise", "noise"), ("inverted by the teacher", "inversion"), ("teacher's state", "ode"),
     ("its own path", "latent"),
 )  # fmt: skip
@@ -104,7 +104,7 @@ def reference_panel(work: Workspace) -> dict:
     classes = class_choices(library, source.start[0])
     gr.HTML(heading("Reference", "what is brought in"))
     parts["reference"] = gr.Radio(
-        REFERENCES, value="seed", label="Reference", show_label=False, container=False, elem_id="edit-reference"
+        REFERENCE_CHOICES, value="seed", label="Reference", show_label=False, container=False, elem_id="edit-reference"
     )
     with gr.Row(elem_classes="ks-two"):
         with gr.Column(min_width=100) as parts["number_box"]:
@@ -120,7 +120,7 @@ def reference_panel(work: Workspace) -> dict:
     with gr.Column(visible=False, min_width=0) as parts["chooser_box"]:
         parts["chooser"] = picture_chooser(library, source.model, source.start[0], "edit")
     parts["encoding"] = gr.Radio(
-        ENCODINGS, value="noise", label="How the reference is read", elem_id="edit-encoding",
+        ENCODING_CHOICES, value="noise", label="How the reference is read", elem_id="edit-encoding",
         info="at the edit time; on its own path the time cannot matter",
     )  # fmt: skip
     parts["tau"] = gr.Slider(
@@ -147,7 +147,7 @@ def mixing_panel(levels: list[tuple[str, int]]) -> dict:
         levels, value=[], label="Levels", elem_id="edit-levels", elem_classes="ks-chips",
         info="none ticked: all of them",
     )  # fmt: skip
-    for i, (part, name, value) in enumerate((("low", "First", LOW), ("high", "Second", HIGH))):
+    for i, (part, name, value) in enumerate((("low", "First", LOW_EDGE), ("high", "Second", HIGH_EDGE))):
         parts[part] = gr.Slider(
             0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below", buttons=["reset"],
             elem_id=f"edit-edge-{i}",
@@ -168,7 +168,7 @@ def region_panel() -> dict:
     """Where the reference comes in."""
     gr.HTML(heading("Where"))
     region = gr.Radio(
-        REGIONS, value=DEFAULT.region, label="Where", show_label=False, container=False, elem_id="edit-region",
+        REGION_CHOICES, value=DEFAULT.region, label="Where", show_label=False, container=False, elem_id="edit-region",
         elem_classes="ks-chips",
     )  # fmt: skip
     feather = gr.Slider(

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from analysis.core.fields import HIGH_EDGE, LOW_EDGE
 from analysis.core.progress import Report
 from analysis.figures import effects
-from analysis.koopman.spectrum import band_names
+from analysis.koopman.spectrum import BAND_COUNT, band_names
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.findings import decoded_words, effect_words
 from analysis.workbench.library import ModelLibrary
@@ -25,9 +26,7 @@ from ui.source import BuiltTab, Views, Workspace, fitting_label, usable_seed
 from ui.tabs.factors import build_factors
 from ui.tabs.linearity import build_linearity, consecutive, drawn, seed_words, verdict
 
-LOW, HIGH = 0.33, 0.67
-BANDS = 3
-SEEDS, MAX_SEEDS = 4, 16
+START_SEEDS, MAX_EFFECT_SEEDS = 4, 16
 DECODED_TIMES = 8
 DISPLACEMENT = "share<sub>B</sub>(τ) = Σ<sub>B</sub> |z(τ) − z(1)|² / Σ<sub>all</sub> |z(0) − z(1)|²"
 ENERGY = "share<sub>B</sub>(τ) = Σ<sub>B</sub> |z(τ)|² / Σ<sub>all</sub> |z(τ)|²"
@@ -63,7 +62,7 @@ class EffectControls(Controls):
     seen: gr.Checkbox
 
 
-EDGES = ("low", "high", "order")  # shared by all parts
+SHARED_CONTROLS = ("low", "high", "order")  # shared by all parts
 
 
 class EffectsTab:
@@ -82,7 +81,7 @@ class EffectsTab:
     def request(self, model, seed, label, low, high, order, kind, seeds, decoded=0) -> EffectRequest:
         """The question that the controls ask; edges in any order."""
         return EffectRequest(
-            consecutive(seed, min(seeds, MAX_SEEDS)), fitting_label(self.library, model, label),
+            consecutive(seed, min(seeds, MAX_EFFECT_SEEDS)), fitting_label(self.library, model, label),
             (min(low, high), max(low, high)), order, kind, decoded_times=decoded,
         )  # fmt: skip
 
@@ -133,10 +132,10 @@ class EffectsTab:
         def ask(gains: tuple, entries: tuple = ()):
             return bench.mask_bands(MaskRequest(seed, request.label, request.edges, gains, request.order, entries))
 
-        whole = (1.0,) * BANDS
+        whole = (1.0,) * BAND_COUNT
         bands = [(f"Without {name}", ask((*whole[:b], 0.0, *whole[b + 1 :]))) for b, name in
-                 enumerate(band_names(BANDS, request.order))]  # fmt: skip
-        parts = [(f"Without {name}", ask((0.0,) * BANDS, (i,))) for i, name in enumerate(levels)]
+                 enumerate(band_names(BAND_COUNT, request.order))]  # fmt: skip
+        parts = [(f"Without {name}", ask((0.0,) * BAND_COUNT, (i,))) for i, name in enumerate(levels)]
         shown = [figure_html(bands[0][1].full, "All modes", f"seed {seed}")]
         for row in (bands, parts):
             shown += [figure_html(result.masked, title, f"MSE {result.mse:.3g}") for title, result in row]
@@ -159,7 +158,7 @@ def _edge_controls() -> dict:
                 0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below, 0 to 1", buttons=["reset"],
                 elem_id=f"effect-{part}",
             )
-            for name, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH))
+            for name, part, value in (("Lower", "low", LOW_EDGE), ("Upper", "high", HIGH_EDGE))
         )  # fmt: skip
         order = gr.Radio(
             [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
@@ -180,7 +179,7 @@ def _over_time(frame: Frame, first: dict) -> dict:
             )  # fmt: skip
             parts["formula"] = gr.HTML(first["formula"], elem_id="effect-formula")
             parts["seeds"] = gr.Slider(
-                1, MAX_SEEDS, SEEDS, step=1, label="Seeds", elem_id="effect-seeds", buttons=["reset"],
+                1, MAX_EFFECT_SEEDS, START_SEEDS, step=1, label="Seeds", elem_id="effect-seeds", buttons=["reset"],
                 info="averaged, from the current one on, 1 to 16; the ribbon is ± one standard deviation",
             )  # fmt: skip
             parts["decoded_buttons"] = run_buttons("Measure in pictures", "decoded")
@@ -210,7 +209,7 @@ def _over_time(frame: Frame, first: dict) -> dict:
 def build_effects(work: Workspace, views: Views) -> BuiltTab:
     """Lay the tab out and wire it; what it shows is brought up to date when it is opened."""
     early = EffectsTab(work.library, EffectControls.names())
-    first = early.curves(True, *work.source.start, LOW, HIGH, "alpha", "displacement", SEEDS)
+    first = early.curves(True, *work.source.start, LOW_EDGE, HIGH_EDGE, "alpha", "displacement", START_SEEDS)
     own = _over_time(views.frame, first)
     build_linearity(work, views)
     with views.frame.controls, group("over-time", "carry", css="ks-plain"):
@@ -220,7 +219,7 @@ def build_effects(work: Workspace, views: Views) -> BuiltTab:
     tab = EffectsTab(work.library, c, work.bounded(RUN_SECONDS))
     _wire(tab, work, views)
     wire_run(
-        tab.run, c.decoded_buttons, tab.decoded, {**work.source.named, **c.named(*EDGES, "seeds")},
+        tab.run, c.decoded_buttons, tab.decoded, {**work.source.named, **c.named(*SHARED_CONTROLS, "seeds")},
         c.listed("decoded_words", "decoded_pictures", "decoded_by_band", "decoded_by_level"),
     )  # fmt: skip
     return BuiltTab(c)
@@ -232,7 +231,7 @@ def _wire(tab: EffectsTab, work: Workspace, views: Views) -> None:
     live = {"trigger_mode": "always_last", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     curves = {
         "fn": guarded(tab.curves),
-        "inputs_kwargs": {"seen": c.seen, **source.named, **c.named(*EDGES, "kind", "seeds")},
+        "inputs_kwargs": {"seen": c.seen, **source.named, **c.named(*SHARED_CONTROLS, "kind", "seeds")},
         "outputs": c.listed("formula", "by_band", "by_level", "words"), "js": seen_script("effect-bands"),
     }  # fmt: skip
     moved = []

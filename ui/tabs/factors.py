@@ -21,7 +21,7 @@ from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_r
 from ui.source import Views, Workspace, fitting_label, usable_seed
 from ui.tabs.linearity import REMARK, consecutive, drawn, remark, seed_words, told, verdict
 
-MAX_PICTURES, MAX_PAIRS = 32, 256
+MAX_LABEL_PICTURES, MAX_ATTRIBUTION_PAIRS = 32, 256
 SIGMAS = (("0.002: clean", 0.002), ("0.5", 0.5), ("2.5: midpoint", 2.5), ("14", 14.0), ("80: noise", 80.0))
 SENTENCE = (
     "What a band carries is measured, not assumed: its frequencies, and the factors in which pairs of scenes differ."
@@ -68,7 +68,7 @@ class FactorPart:
         if not usable_seed(seed):
             return gr.skip()
         bench, c = self.library.get(model), self.controls
-        seeds = consecutive(seed, min(pictures, MAX_PICTURES))
+        seeds = consecutive(seed, min(pictures, MAX_LABEL_PICTURES))
         edges = (min(low, high), max(low, high))
         question = BandLabelsRequest(seeds, fitting_label(self.library, model, label), edges, order)
         result = bench.band_labels(question, report)
@@ -83,7 +83,7 @@ class FactorPart:
         """Verdict, heat map of bands, heat map of levels."""
         bench, c = self.library.get(model), self.controls
         edges = (min(low, high), max(low, high))
-        question = AttributionRequest(min(pairs, MAX_PAIRS), sigma, carried, edges, order)
+        question = AttributionRequest(min(pairs, MAX_ATTRIBUTION_PAIRS), sigma, carried, edges, order)
         result = bench.attribution(question, report)
         of = (
             f"{bench.name}, {question.pairs} pairs of scenes a factor, encoded at σ = {sigma:g}"
@@ -110,7 +110,7 @@ def _lay_out_frequencies(frame: Frame) -> dict:
     with frame.controls, group("carry"):
         gr.HTML(heading("Coarse or fine?", "radial power"))
         pictures = gr.Slider(
-            2, MAX_PICTURES, 16, step=1, label="Pictures", elem_id="labels-seeds",
+            2, MAX_LABEL_PICTURES, 16, step=1, label="Pictures", elem_id="labels-seeds",
             info="from the current seed on; 2 to 32", buttons=["reset"],
         )  # fmt: skip
         buttons = run_buttons("Measure frequencies", "labels")
@@ -128,7 +128,7 @@ def _lay_out_factors(frame: Frame) -> dict:
     with frame.controls, group("carry"):
         gr.HTML(heading("Which factor is where?", "pairs of scenes"))
         pairs = gr.Slider(
-            8, MAX_PAIRS, 16, step=8, label="Pairs a factor", elem_id="attribution-pairs",
+            8, MAX_ATTRIBUTION_PAIRS, 16, step=8, label="Pairs a factor", elem_id="attribution-pairs",
             info="of drawn scenes, 8 to 256; more make the intervals narrower", buttons=["reset"],
         )  # fmt: skip
         sigma = gr.Dropdown(

@@ -18,9 +18,9 @@ from analysis.figures.flow import calls_figure
 from analysis.flow.images import (
     EXACT_NFE,
     IMAGE_PATHS,
-    MAX_PICTURES,
+    MAX_IMAGES,
     NOISY,
-    TRAIN,
+    TRAIN_COMMAND,
     ExactDistance,
     FlowPicturesRequest,
     FlowPicturesResult,
@@ -44,7 +44,7 @@ from ui.server.runs import PROGRESS, RUN_SECONDS, LongRun, RunButtons, Supersede
 from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, usable_seed
 from ui.tabs.flow_settings import (
     LETTERS,
-    NFE,
+    START_NFE,
     Setting,
     SettingsControls,
     distinct,
@@ -182,14 +182,14 @@ def sweep_words(result: PictureSweepResult, names: list[str], first: FlowPicture
     return f'<p class="ks-verdict" role="status">{html.escape(words)}</p><p class="ks-line">{drawn}.{gaps}</p>'
 
 
-START = (("otcfm", "euler"), ("idff", "euler"), ("idff", "published"), ("idff", "multistep"))
+START_SETTINGS = (("otcfm", "euler"), ("idff", "euler"), ("idff", "published"), ("idff", "multistep"))
 NEEDS_CLASS = "leads towards a class: choose one first"
-PICTURES, GAMMAS = 4, (0.2, 0.0, 0.0)
+START_PICTURES, START_GAMMAS = 4, (0.2, 0.0, 0.0)
 SWEEP_PICTURES = 6
 # a fine resolution takes long: neither a slider nor a sweep shall wait for it
 EXACT_QUEUE = {"concurrency_id": "exact", "concurrency_limit": 1}
 NONE = f"""<p class="ks-line">There is no flow of pictures in the models’ folder. Train one on the procedural shapes
-with <code>{TRAIN}</code>, put its file there as images-shapes.flow.safetensors, and start again.</p>"""
+with <code>{TRAIN_COMMAND}</code>, put its file there as images-shapes.flow.safetensors, and start again.</p>"""
 
 
 @dataclass(frozen=True)
@@ -268,8 +268,8 @@ class FlowImages:
             **settings: the fields of each, with its letter.
         """
         requests: list[FlowPicturesRequest | str | None] = []
-        whole(pictures, 1, MAX_PICTURES, "The number of pictures")
-        first = min(seed, MAX_SEED + 1 - MAX_PICTURES)
+        whole(pictures, 1, MAX_IMAGES, "The number of pictures", "pictures")
+        first = min(seed, MAX_SEED + 1 - MAX_IMAGES)
         shared = {
             "data": data, "label": self.label(data, label), "grid": grid,
             "seeds": tuple(range(first, first + pictures)),
@@ -393,7 +393,9 @@ def _setting(letter: str, path: str, sampler: str) -> Setting:
         elem_id=f"images-path-{letter.lower()}", filterable=False, min_width=100, render=False,
     )  # fmt: skip
     orders = ("first order; the term vanishes at 0.5", "second order: a derivative a call", "third: two a call")
-    return setting_column("images", letter, path, sampler, paths=paths, orders=orders, gammas=GAMMAS, sigma0=False)
+    return setting_column(
+        "images", letter, path, sampler, paths=paths, orders=orders, gammas=START_GAMMAS, sigma0=False
+    )
 
 
 def _shared_controls(flows: ImageFlows) -> dict:
@@ -417,13 +419,13 @@ def _shared_controls(flows: ImageFlows) -> dict:
                 for n in PRESETS
             )
         parts["nfe_all"] = gr.Slider(
-            1, MAX_NFE, NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="images-nfe-all",
+            1, MAX_NFE, START_NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="images-nfe-all",
             buttons=["reset"],
         )  # fmt: skip
         parts |= noise_row("images", "of the first")
         with gr.Accordion("More", open=False, elem_id="images-more"):
             parts["pictures"] = gr.Slider(
-                1, MAX_PICTURES, PICTURES, step=1, label="Pictures", info="1 to 8, of seeds in a row",
+                1, MAX_IMAGES, START_PICTURES, step=1, label="Pictures", info="1 to 8, of seeds in a row",
                 elem_id="images-pictures", buttons=["reset"],
             )  # fmt: skip
             parts["grid"] = gr.Radio(
@@ -482,7 +484,7 @@ def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
         parts["save"] = save_bar(elem_id="images-keep")
     parts |= _measurements(frame)
     with frame.controls:
-        settings = tuple(_setting(letter, *start) for letter, start in zip(LETTERS, START, strict=True))
+        settings = tuple(_setting(letter, *start) for letter, start in zip(LETTERS, START_SETTINGS, strict=True))
     c = FlowImagesControls(settings, **parts)
     tab = FlowImages(flows, c, work.bounded(RUN_SECONDS))
     rerun = _wire(tab, views, presets)

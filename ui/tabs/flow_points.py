@@ -15,7 +15,7 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
 from analysis.figures.flow import gamma_figure, nfe_figure
-from analysis.flow.clouds import DRAWN
+from analysis.flow.clouds import DRAWING
 from analysis.flow.nets import KEY_PREFIX
 from analysis.flow.points import (
     Flow2DRequest,
@@ -41,7 +41,7 @@ from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_r
 from ui.source import DICE, BuiltTab, Views, Workspace, usable_seed
 from ui.tabs.flow_settings import (
     LETTERS,
-    NFE,
+    START_NFE,
     Setting,
     SettingsControls,
     distinct,
@@ -145,9 +145,9 @@ def sweep_words(result: SweepResult, names: list[str], first: Flow2DRequest, nfe
     return f'<p class="ks-verdict" role="status">{html.escape(words)}</p><p class="ks-line">Measured with {of}.</p>'
 
 
-DENSITIES = [*((name, name) for name in TOYS), ("my drawing", DRAWN)]
-START = (("otcfm", "euler"), ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"))
-GAMMAS, POINTS = (0.2, -0.5, 0.0), 1024  # the gammas of the public code's best picture
+DENSITIES = [*((name, name) for name in TOYS), ("my drawing", DRAWING)]
+START_SETTINGS = (("otcfm", "euler"), ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"))
+START_GAMMAS, START_POINTS = (0.2, -0.5, 0.0), 1024  # the gammas of the public code's best picture
 SWEEP_POINTS = 1024
 POINT = '<p class="ks-line">Click anywhere in a plane: how probable its flow makes that point.</p>'
 
@@ -211,7 +211,7 @@ class FlowLab:
             **settings: the fields of each, with its letter.
         """
         requests: list[Flow2DRequest | str | None] = []
-        cells = cells_of(drawing) if density == DRAWN else None
+        cells = cells_of(drawing) if density == DRAWING else None
         for setting in of_letters(settings):
             if not setting.pop("shown", False):
                 requests.append(None)
@@ -343,7 +343,7 @@ def _setting(letter: str, path: str, sampler: str) -> Setting:
         elem_id=f"flow-path-{letter.lower()}", filterable=False, min_width=100, render=False,
     )  # fmt: skip
     orders = ("first order; the term vanishes at 0.5", "second order", "third order")
-    return setting_column("flow", letter, path, sampler, paths=paths, orders=orders, gammas=GAMMAS, sigma0=True)
+    return setting_column("flow", letter, path, sampler, paths=paths, orders=orders, gammas=START_GAMMAS, sigma0=True)
 
 
 def _shared_controls() -> dict:
@@ -361,13 +361,13 @@ def _shared_controls() -> dict:
                 for n in PRESETS
             )
         parts["nfe_all"] = gr.Slider(
-            1, MAX_NFE, NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="flow-nfe-all",
+            1, MAX_NFE, START_NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="flow-nfe-all",
             buttons=["reset"],
         )  # fmt: skip
         parts |= noise_row("flow")
         with gr.Accordion("More", open=False, elem_id="flow-more"):
             parts["points"] = gr.Slider(
-                64, MAX_POINTS, POINTS, step=64, label="Points", info="64 to 2048; 400 are drawn",
+                64, MAX_POINTS, START_POINTS, step=64, label="Points", info="64 to 2048; 400 are drawn",
                 elem_id="flow-points", buttons=["reset"],
             )  # fmt: skip
             parts["grid"] = gr.Radio(
@@ -414,7 +414,7 @@ def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
         name: gr.State(value) for name, value in (("own", ()), ("drawing", ""), ("opened", ()))
     }
     with frame.controls, group("flow", "sweep", css="ks-plain"):
-        settings = tuple(_setting(letter, *start) for letter, start in zip(LETTERS, START, strict=True))
+        settings = tuple(_setting(letter, *start) for letter, start in zip(LETTERS, START_SETTINGS, strict=True))
     training = build_training(
         flows, work.bounded(RUN_SECONDS), frame, parts["density"], parts["drawing"], parts["own"]
     )  # fmt: skip

@@ -11,7 +11,7 @@ import gradio as gr
 from analysis.core.errors import UserError
 from analysis.core.fields import MAX_GAMMA
 from analysis.figures.sheets import clouds_sheet, pictures_sheet
-from analysis.flow.images import MAX_PICTURES, ImageFlows
+from analysis.flow.images import MAX_IMAGES, ImageFlows
 from analysis.flow.nets import KEY_PREFIX
 from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA, SideBySideRequest
@@ -26,7 +26,7 @@ from ui.components.players import Panel
 from ui.components.save_bar import save_value
 
 LETTERS = "ABCD"
-NFE, SIGMA0, GAMMA_SLIDER = 5, 0.2, 20
+START_NFE, START_SIGMA0, GAMMA_SLIDER = 5, 0.2, 20
 assert GAMMA_SLIDER <= MAX_GAMMA
 
 
@@ -123,7 +123,8 @@ def within(slider: gr.Slider, value: float) -> float:
     if not slider.minimum <= value <= slider.maximum:
         raise UserError(
             f"The recipe has {slider.label} = {value:g}, and on this page it goes from {slider.minimum:g} to "
-            f"{slider.maximum:g}: ask /recipe for its result."
+            f"{slider.maximum:g}: ask /recipe for its result.",
+            "recipe",
         )
     return value
 
@@ -153,13 +154,13 @@ def setting_column(
             elem_id=f"{prefix}-sampler-{name}", filterable=False, min_width=100,
         )  # fmt: skip
         nfe = gr.Slider(
-            1, MAX_NFE, NFE, step=1, label="NFE", info="network calls, 1 to 50", elem_id=f"{prefix}-nfe-{name}",
+            1, MAX_NFE, START_NFE, step=1, label="NFE", info="network calls, 1 to 50", elem_id=f"{prefix}-nfe-{name}",
             buttons=["reset"],
         )  # fmt: skip
         sigma = None
         if sigma0:
             sigma = gr.Slider(
-                0.05, MAX_SIGMA, SIGMA0, step=0.05, label="σ₀", info="noise of the path; shipped nets: 0.2",
+                0.05, MAX_SIGMA, START_SIGMA0, step=0.05, label="σ₀", info="noise of the path; shipped nets: 0.2",
                 elem_id=f"{prefix}-sigma-{name}", buttons=["reset"], visible=sigma_seen,
             )  # fmt: skip
         weights = {
@@ -186,7 +187,7 @@ def requests_of(requests: Sequence) -> list:
     if sentence is not None:
         raise UserError(sentence)
     if not shown:
-        raise UserError("No setting is shown: tick at least one.")
+        raise UserError("No setting is shown: tick at least one.", "settings")
     return shown
 
 
@@ -230,10 +231,11 @@ def in_a_row(seeds: tuple[int, ...]) -> int:
     Raises:
         UserError: not consecutive ones, or so large that the page would begin with a smaller one.
     """
-    if seeds != tuple(range(seeds[0], seeds[0] + len(seeds))) or seeds[0] > MAX_SEED + 1 - MAX_PICTURES:
+    if seeds != tuple(range(seeds[0], seeds[0] + len(seeds))) or seeds[0] > MAX_SEED + 1 - MAX_IMAGES:
         raise UserError(
-            f"This page shows pictures of seeds in a row, the first at most {MAX_SEED + 1 - MAX_PICTURES}, and the "
-            "recipe has others: ask /recipe for its result."
+            f"This page shows pictures of seeds in a row, the first at most {MAX_SEED + 1 - MAX_IMAGES}, and the "
+            "recipe has others: ask /recipe for its result.",
+            "seeds",
         )
     return len(seeds)
 
@@ -249,7 +251,8 @@ def drawn_bits(request: Flow2DRequest) -> str:
     if {len(request.drawing), *map(len, request.drawing)} != {DRAWING_SIDE}:
         raise UserError(
             f"On this page a drawing has {DRAWING_SIDE} × {DRAWING_SIDE} cells, the recipe's has others: ask /recipe "
-            "for its result."
+            "for its result.",
+            "drawing",
         )
     return "".join(str(int(cell)) for row in request.drawing for cell in row)
 
@@ -270,7 +273,8 @@ def opened_nets(request: SideBySideRequest) -> tuple[str, tuple]:
         nets.setdefault(what, set()).add(r.net if r.net.startswith(KEY_PREFIX) else "")
     if len(oracle) > 1 or any(len(of_one) > 1 for of_one in nets.values()):
         raise UserError(
-            "This page has one choice of the network for all settings, the recipe several: ask /recipe for its result."
+            "This page has one choice of the network for all settings, the recipe several: ask /recipe for its result.",
+            "net",
         )
     return ("oracle", ()) if oracle == {True} else ("auto", tuple((*what, *net) for what, net in nets.items()))
 

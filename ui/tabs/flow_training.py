@@ -13,7 +13,7 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
 from analysis.figures.flow import loss_figure, preview_figure
-from analysis.flow.clouds import DRAWN
+from analysis.flow.clouds import DRAWING
 from analysis.flow.nets import TrainRequest, TrainStep
 from analysis.flow.points import PointFlows
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
@@ -27,7 +27,7 @@ from ui.server.queue import PRIVATE
 from ui.server.runs import LONG_QUEUE, RUN_SECONDS, LongRun, Superseded, problem
 from ui.tabs.flow_settings import DRAWING_SIDE, KEPT_NETS
 
-STEPS = 2000
+START_STEPS = 2000
 TRAINED_PATHS = (("IDFF: predicts x₁", "idff"), ("OT-CFM: velocity", "otcfm"), ("I-CFM: velocity", "icfm"))
 ASK = '<p class="ks-line">Nothing trained yet. A net of 34,000 parameters sees fresh points in every step.</p>'
 
@@ -67,7 +67,7 @@ def own_net(own, density: str, drawing: str, path: str, sigma0: float, kept: tup
 
 
 def _what(density: str, drawing: str, path: str, sigma0: float) -> tuple:
-    return density, (drawing or ring()) if density == DRAWN else "", path, sigma0 if path in BRIDGES else 0.0
+    return density, (drawing or ring()) if density == DRAWING else "", path, sigma0 if path in BRIDGES else 0.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Trainer:
             own: the visitor's nets so far.
             report: called with (share done, what); raises `Superseded` to stop, and what was trained is kept.
         """
-        cells, c = cells_of(drawing) if density == DRAWN else None, self.controls
+        cells, c = cells_of(drawing) if density == DRAWING else None, self.controls
         request = TrainRequest(density, cells, path, sigma0, steps, seed=seed)
         contours, losses, fits, last, words = self.flows.contours(request), [], [], None, "Stopped"
         looks = self.flows.train_toy(request)
@@ -179,8 +179,8 @@ class Trainer:
         """
         mask = painted(event, DRAWING_SIDE)
         if mask is None:
-            raise UserError("Nothing is drawn: paint where the points shall be.")
-        return {self.controls.drawing: _bits(mask > 0), self.controls.density: DRAWN}
+            raise UserError("Nothing is drawn: paint where the points shall be.", "drawing")
+        return {self.controls.drawing: _bits(mask > 0), self.controls.density: DRAWING}
 
 
 def _status(look: TrainStep, words: str, kept: bool = False) -> str:
@@ -215,7 +215,7 @@ def _lay_out(frame: Frame) -> dict:
                 TRAINED_PATHS, value="idff", label="Path", info="and what the net says", elem_id="flow-train-path"
             )
             parts["steps"] = gr.Slider(
-                100, 6000, STEPS, step=100, label="Steps", info="of 256 points, 100 to 6000",
+                100, 6000, START_STEPS, step=100, label="Steps", info="of 256 points, 100 to 6000",
                 elem_id="flow-train-steps", buttons=["reset"],
             )  # fmt: skip
             parts["sigma0"] = gr.Slider(

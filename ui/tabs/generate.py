@@ -10,7 +10,13 @@ from gradio.events import Dependency
 
 from analysis.core.progress import Report
 from analysis.recipes import recipe as recipes
-from analysis.workbench.images import MAX_STEPS, MIN_STEPS, GenerateRequest, TrajectoryRequest, TrajectoryResult
+from analysis.workbench.images import (
+    MAX_GRID_STEPS,
+    MIN_GRID_STEPS,
+    GenerateRequest,
+    TrajectoryRequest,
+    TrajectoryResult,
+)
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED
@@ -223,7 +229,7 @@ def _lay_out(first: dict, work: Workspace, views: Views) -> GenerateControls:
             place_line_and_lock(work.source)
         with group():
             steps = gr.Slider(
-                MIN_STEPS, MAX_STEPS, DEFAULT_STEPS, step=1, label="Teacher's steps", elem_id="steps",
+                MIN_GRID_STEPS, MAX_GRID_STEPS, DEFAULT_STEPS, step=1, label="Teacher's steps", elem_id="steps",
                 info="noise levels of the Karras grid; the teacher calls its network about twice a level",
                 buttons=["reset"],
             )  # fmt: skip

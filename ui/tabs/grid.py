@@ -16,7 +16,7 @@ from analysis.core.images import grid_png
 from analysis.koopman.editing import REGIONS
 from analysis.workbench import grids
 from analysis.workbench.grids import AXES, GRID_KINDS, Cell, Grid
-from analysis.workbench.images import MAX_STEPS
+from analysis.workbench.images import MAX_GRID_STEPS
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
 from ui.components.history import CLICKS
@@ -118,7 +118,7 @@ class GridPanel:
         """The grid that the controls ask for. Raises UserError."""
         for name in (x, y) if y else (x,):
             if name not in AXES:
-                raise UserError("Choose what changes from column to column, and from row to row.")
+                raise UserError("Choose what changes from column to column, and from row to row.", "across")
         values = AXES[y].values(down) if y else ()
         return Grid(kind, base, x, AXES[x].values(across), y, values)
 
@@ -211,7 +211,7 @@ class GridPanel:
     def save(self, result: PartialGrid | None) -> str:
         """The grid, as far as it is there, as a PNG."""
         if result is None or not any(isinstance(c, np.ndarray) for row in result.cells for c in row):
-            raise UserError("Make a grid first.")
+            raise UserError("Make a grid first.", "grid")
         across, down, x, y = self._labels(result.grid)
         pictures = [[c if isinstance(c, np.ndarray) else None for c in row] for row in result.cells]
         data = grid_png(pictures, across, down, x, y, self._described(result.grid))
@@ -272,7 +272,7 @@ def _directions(early: GridPanel) -> dict:
         )  # fmt: skip
         parts[values] = gr.Textbox(
             early.usual(parts[name].value), label=f"Values, {way}", info=info, elem_id=f"values-{name}",
-            max_length=grids.MAX_TEXT,
+            max_length=grids.MAX_LABEL_TEXT,
         )  # fmt: skip
     return parts
 
@@ -283,7 +283,13 @@ def _fixed_settings() -> dict:
         reference = gr.Number(1, precision=0, label="Reference seed", info="of an edit", min_width=110)
         noise = gr.Number(0, precision=0, label="Noise seed", info="of an edit, of colours", min_width=110)
     steps = gr.Slider(
-        1, MAX_STEPS, 18, step=1, label="Steps", info="teacher: from 4 on; colours: replacements", buttons=["reset"]
+        1,
+        MAX_GRID_STEPS,
+        18,
+        step=1,
+        label="Steps",
+        info="teacher: from 4 on; colours: replacements",
+        buttons=["reset"],
     )
     ratio = gr.Slider(0, 1, 0.5, step=0.01, label="Mixing ratio", info="0 original, 1 reference", buttons=["reset"])
     edit_time = gr.Slider(0, 1, 0.5, step=0.01, label="Edit time τ", info="0 picture, 1 noise", buttons=["reset"])

@@ -22,8 +22,8 @@ from ui.server.queue import PRIVATE
 from ui.server.runs import LONG_QUEUE, RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
 from ui.source import Views, Workspace, fitting_label, usable_seed
 
-PICTURES = -1  # in the list of levels
-MAX_SEEDS, MAX_STEPS = 16, 24
+PICTURE_LEVEL = -1  # in the list of levels
+MAX_FIT_SEEDS, MAX_FIT_STEPS = 16, 24
 SENTENCE = "The operator promises that latents move linearly: here that is checked on the teacher's own trajectory."
 FORMULA = """‖E(x<sub>t</sub>) − e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>)‖ / ‖E(x<sub>t</sub>)‖ &nbsp;·&nbsp;
 yardsticks: A = 0, and the α and β of every mode that fit these very trajectories best &nbsp;·&nbsp; of two or more also
@@ -121,12 +121,12 @@ class LinearityPart:
             return gr.skip()
         bench, c = self.library.get(model), self.controls
         question = LinearityRequest(
-            consecutive(seed, min(trajectories, MAX_SEEDS)), fitting_label(self.library, model, label),
-            min(steps, MAX_STEPS),
+            consecutive(seed, min(trajectories, MAX_FIT_SEEDS)), fitting_label(self.library, model, label),
+            min(steps, MAX_FIT_STEPS),
         )  # fmt: skip
         result = bench.linearity(question, report)
         of = f"{bench.name}, {seed_words(question.seeds)}, {question.steps} noise levels"
-        choices = [("pictures, decoded", PICTURES), *((name, i) for i, name in enumerate(result.names))]
+        choices = [("pictures, decoded", PICTURE_LEVEL), *((name, i) for i, name in enumerate(result.names))]
         last, request = len(result.names) - 1, (model, question)
         return {
             c.words: verdict(linearity_verdict(result), of=of),
@@ -143,7 +143,7 @@ class LinearityPart:
         model, question = request
         bench = self.library.get(model)
         result = bench.linearity(question)  # kept by the Workbench
-        if level == PICTURES:
+        if level == PICTURE_LEVEL:
             return {c.curves: drawn(effects.linearity_pictures(result)), c.dmd: drawn()}
         entry = bench.spectrum().entries[min(max(int(level or 0), 0), len(result.names) - 1)]
         plane = None if result.dmd is None else effects.dmd_plane(entry, result)
@@ -159,11 +159,11 @@ def _lay_out(frame: Frame) -> LinearityControls:
         intro(SENTENCE, FORMULA, "linear")
         with group("linear"):
             trajectories = gr.Slider(
-                1, MAX_SEEDS, 4, step=1, label="Trajectories", elem_id="linearity-seeds",
+                1, MAX_FIT_SEEDS, 4, step=1, label="Trajectories", elem_id="linearity-seeds",
                 info="the teacher's, from the current seed on; 1 to 16", buttons=["reset"],
             )  # fmt: skip
             steps = gr.Slider(
-                4, MAX_STEPS, 12, step=1, label="Noise levels", elem_id="linearity-steps",
+                4, MAX_FIT_STEPS, 12, step=1, label="Noise levels", elem_id="linearity-steps",
                 info="of the Karras grid, 4 to 24; the teacher calls its network about twice a level",
                 buttons=["reset"],
             )  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
-from analysis.koopman.restoration import LUMA, MAX_STEPS, Stop
+from analysis.koopman.restoration import LUMA, MAX_RESTORATION_STEPS, Stop
 from analysis.recipes import recipe
 from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
 from analysis.workbench.images import GenerateRequest
@@ -35,9 +35,9 @@ RUN_QUEUE = {"concurrency_id": "restore", "concurrency_limit": 1}  # the model i
 SENTENCE = "Paint over a part of the picture and the model fills it; what is not painted stays as it is."
 FORMULA = """x ← f(x + σ<sub>n</sub> ε, σ<sub>n</sub>), known part put back, n = 1 … N &nbsp;·&nbsp; f the Koopman model
 from σ<sub>n</sub> to the picture &nbsp;·&nbsp; after algorithm 4 of Consistency Models (arXiv 2303.01469)"""
-TASKS = (("fill a hole", "inpaint"), ("give colours", "colorize"))
+TASK_CHOICES = (("fill a hole", "inpaint"), ("give colours", "colorize"))
 ORIGINS = (("your seed's", "seed"), ("another picture", "picture"))
-METHODS = (("step by step", "iterative"), ("at once, in latent space", "latent"))
+METHOD_CHOICES = (("step by step", "iterative"), ("at once, in latent space", "latent"))
 FIRST_HOLE = "centre square"
 GO = "go"
 
@@ -241,7 +241,7 @@ class RestoreTab:
         if task == "colorize":
             return ColorizeRequest(picture, filling_seed, label, steps, truth)
         if mask is None:
-            raise UserError("Nothing is painted: paint over what is unknown, or take a ready-made hole.")
+            raise UserError("Nothing is painted: paint over what is unknown, or take a ready-made hole.", "mask")
         return InpaintRequest(picture, fitted(mask, len(picture)), filling_seed, label, steps, method, tau, truth)
 
     def wish(self, request: gr.Request) -> None:
@@ -354,7 +354,7 @@ class RestoreTab:
         """A restoration as values of the controls. Raises UserError: what the tab has no control for."""
         if request.end or request.skip:
             raise UserError(
-                "This restoration ends early or holds its map still, which the tab cannot show: ask /recipe."
+                "This restoration ends early or holds its map still, which the tab cannot show: ask /recipe.", "recipe"
             )
         c, filling = self.controls, isinstance(request, InpaintRequest)
         task, method = ("inpaint", request.method) if filling else ("colorize", "iterative")
@@ -386,7 +386,12 @@ def _picture_controls(work: Workspace) -> dict:
     with group():
         gr.HTML(heading("What is unknown"))
         parts["task"] = gr.Radio(
-            TASKS, value="inpaint", label="What is unknown", show_label=False, container=False, elem_id="restore-task"
+            TASK_CHOICES,
+            value="inpaint",
+            label="What is unknown",
+            show_label=False,
+            container=False,
+            elem_id="restore-task",
         )
         with gr.Row(elem_classes="ks-buttons ks-go"):
             parts["start"] = gr.Button("Restore", variant="primary", size="md", min_width=110, elem_id="restore-go")
@@ -425,11 +430,11 @@ def _method_controls() -> dict:
     with group():
         gr.HTML(heading("How"))
         parts["method"] = gr.Radio(
-            METHODS, value="iterative", label="Method", elem_id="restore-method",
+            METHOD_CHOICES, value="iterative", label="Method", elem_id="restore-method",
             info="at once: both encoded, blended in the latents, decoded",
         )  # fmt: skip
         parts["steps"] = gr.Slider(
-            1, MAX_STEPS, InpaintRequest.steps, step=1, label="Steps", buttons=["reset"],
+            1, MAX_RESTORATION_STEPS, InpaintRequest.steps, step=1, label="Steps", buttons=["reset"],
             info="noise levels, 1 to 40; one network call each", elem_id="restore-steps",
         )  # fmt: skip
         parts["tau"] = gr.Slider(

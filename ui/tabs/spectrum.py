@@ -11,6 +11,7 @@ import numpy as np
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
+from analysis.core.fields import HIGH_EDGE, LOW_EDGE
 from analysis.figures import effects, spectrum
 from analysis.figures.spectrum import bands_of
 from analysis.recipes import recipe
@@ -38,11 +39,10 @@ from ui.source import BuiltTab, Views, Workspace, fitting_label, usable_seed
 from ui.tabs.pairs import build_pairs, modes_of
 from ui.tabs.surgery import build_surgery, wire_surgery
 
-WAITING = '<p class="ks-line">Choose one or more points: here you see what the picture owes to them.</p>'
+NO_CHOICE = '<p class="ks-line">Choose one or more points: here you see what the picture owes to them.</p>'
 TOO_MANY = f'<p class="ks-line">These are more than {MAX_MODES:,} modes: draw a smaller box to see what they do.</p>'
 
 MEAN = -1
-LOW, HIGH = 0.33, 0.67
 MODES_SENTENCE = (
     "Each point is one mode: it grows (α &lt; 0) or fades (α &gt; 0) on the way to the picture, and turns with β."
 )
@@ -107,7 +107,7 @@ class SpectrumControls(Controls):
 
 
 WHERE = ("level", "low", "high", "order")
-WEIGHTS = ("low", "high", "small", "middle", "large", "order", "levels", "ablation")
+MASK_CONTROLS = ("low", "high", "small", "middle", "large", "order", "levels", "ablation")
 
 
 class SpectrumTab:
@@ -220,7 +220,7 @@ class SpectrumTab:
         data = event._data if isinstance(event._data, dict) else {}
         level = data.get("level")
         if type(level) is not int or not 0 <= level < len(self.spectrum(model).entries):
-            raise UserError("There is no such level in this model: choose one of its own.")
+            raise UserError("There is no such level in this model: choose one of its own.", "level")
         return {self.controls.level: level, **self.follow(known, model, level, low, high, order)}
 
     def click(self, event: gr.EventData, *, model, level, low, high, order) -> dict:
@@ -297,7 +297,7 @@ class SpectrumTab:
         """The whole picture, while no mode is chosen."""
         bench = self.library.get(model)
         request = GenerateRequest((seed,), fitting_label(self.library, model, label))
-        return figure_html(bench.generate(request).pictures[0], "All modes", f"{bench.name}, seed {seed}") + WAITING
+        return figure_html(bench.generate(request).pictures[0], "All modes", f"{bench.name}, seed {seed}") + NO_CHOICE
 
     # -----------------------------------------------------------------------------------------------------------------
     # Bands
@@ -356,10 +356,11 @@ class SpectrumTab:
         """
         if len(request.edges) != 2:
             raise UserError(
-                f"This recipe has {len(request.edges) + 1} bands and the page shows three: use /recipe instead."
+                f"This recipe has {len(request.edges) + 1} bands and the page shows three: use /recipe instead.",
+                "edges",
             )
         values = (*request.edges, *request.gains, request.order, list(request.entries), request.ablation)
-        return dict(zip(self.controls.named(*WEIGHTS).values(), values, strict=True))
+        return dict(zip(self.controls.named(*MASK_CONTROLS).values(), values, strict=True))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -446,7 +447,7 @@ def _edge_sliders() -> dict:
     parts: dict = {}
     with group():
         gr.HTML(heading("Bands", "the colours of the plane"))
-        for name, part, value in (("Lower", "low", LOW), ("Upper", "high", HIGH)):
+        for name, part, value in (("Lower", "low", LOW_EDGE), ("Upper", "high", HIGH_EDGE)):
             parts[part] = gr.Slider(
                 0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below", buttons=["reset"],
                 elem_id=part,
@@ -472,7 +473,7 @@ def _lay_out(first: dict, frame: Frame, entries: tuple, start: int, work: Worksp
         parts["save"] = save_bar(first["save"], elem_id="keep-bands")
     with frame.readings:
         parts["pairs"] = build_pairs(work, parts["level"]).listed_pairs
-    surgery = build_surgery(work, frame, results, LOW, HIGH)
+    surgery = build_surgery(work, frame, results, LOW_EDGE, HIGH_EDGE)
     with frame.controls:
         parts |= _edge_sliders()
     return SpectrumControls(
@@ -488,8 +489,8 @@ def build_spectrum(work: Workspace, views: Views) -> BuiltTab:
     entries = early.spectrum(model).entries
     start = entries[-1].index
     first = {
-        **early.open_model(model, start, LOW, HIGH, "alpha"),
-        **early.masked(model, seed, label, LOW, HIGH, 1.0, 1.0, 1.0, "alpha", []),
+        **early.open_model(model, start, LOW_EDGE, HIGH_EDGE, "alpha"),
+        **early.masked(model, seed, label, LOW_EDGE, HIGH_EDGE, 1.0, 1.0, 1.0, "alpha", []),
         "mode_pictures": early.waiting(model, seed, label),
     }
     controls, surgery, operation = _lay_out(first, views.frame, entries, start, work)
@@ -498,7 +499,7 @@ def build_spectrum(work: Workspace, views: Views) -> BuiltTab:
     edges = [tab.controls.low.release, tab.controls.high.release, tab.controls.order.input]
     wire_surgery(surgery, operation, work, tab.controls.named("low", "high", "order"), edges, views)
     return BuiltTab(
-        tab.controls, RecipeBinding(("mask_bands",), "bands", tab.controls.listed(*WEIGHTS), tab.fill, rerun)
+        tab.controls, RecipeBinding(("mask_bands",), "bands", tab.controls.listed(*MASK_CONTROLS), tab.fill, rerun)
     )
 
 
@@ -512,7 +513,7 @@ def _wire(tab: SpectrumTab, work: Workspace, views: Views):
     moved = c.listed("plane", "alpha_map", "beta_map", "pair", "card", "mark", "chosen")
     opened = [*moved, c.about_level, c.known]
     masked = {
-        "fn": guarded(tab.masked), "inputs_kwargs": {**source.named, **c.named(*WEIGHTS)},
+        "fn": guarded(tab.masked), "inputs_kwargs": {**source.named, **c.named(*MASK_CONTROLS)},
         "outputs": c.listed("pictures", "bands", "save"), **live,
     }  # fmt: skip
     whole = [c.level, c.levels, c.lines, *opened]
@@ -522,7 +523,7 @@ def _wire(tab: SpectrumTab, work: Workspace, views: Views):
         outputs=[*whole, c.mode_pictures, c.mode_curves], **live,
     )  # fmt: skip
     views.opened["bands"](
-        guarded(tab.bands), inputs_kwargs={**shown, **c.named(*WEIGHTS)},
+        guarded(tab.bands), inputs_kwargs={**shown, **c.named(*MASK_CONTROLS)},
         outputs=[*whole, *masked["outputs"]], **live,
     )  # fmt: skip
     answers = []
@@ -549,7 +550,7 @@ def _wire(tab: SpectrumTab, work: Workspace, views: Views):
     def moving(moved: str) -> dict:
         return {
             "fn": guarded(functools.partial(tab.move_bands, moved)),
-            "inputs_kwargs": {**source.named, **c.named("mark", "level", *WEIGHTS)},
+            "inputs_kwargs": {**source.named, **c.named("mark", "level", *MASK_CONTROLS)},
             "outputs": c.listed("low", "high", "plane", "pictures", "bands", "save"),
         }
 
@@ -564,7 +565,7 @@ def _wire(tab: SpectrumTab, work: Workspace, views: Views):
 
     def rerun(filled: Dependency) -> None:
         filled.success(
-            guarded(tab.refill), inputs_kwargs={**shown, **c.named("mark", *WEIGHTS)},
+            guarded(tab.refill), inputs_kwargs={**shown, **c.named("mark", *MASK_CONTROLS)},
             outputs=list(dict.fromkeys([*whole, *moving("low")["outputs"]])), **seldom,
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from analysis.koopman.spectrum import band_names
+from analysis.koopman.spectrum import BAND_COUNT, band_names
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import SurgeryRequest
 from ui.components.controls import Controls
@@ -18,7 +18,6 @@ from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import Views, Workspace, fitting_label, usable_seed
 
-BANDS = 3
 SENTENCE = (
     "Give a band faster growth, slower decay or other turns, and see whether the picture changes in a way you can name."
 )
@@ -31,7 +30,7 @@ e<sup>8</sup>"""
 class SurgeryControls(Controls):
     """Components of the view.
 
-    The band is 0 to 2, or `BANDS` for all; `seen` is filled in by `seen_script`, `known` the model that is shown.
+    The band is 0 to 2, or `BAND_COUNT` for all; `seen` is filled in by `seen_script`, `known` the model that is shown.
     """
 
     band: gr.Radio
@@ -49,7 +48,7 @@ class SurgeryControls(Controls):
 
 
 NEUTRAL = {"alpha_scale": 1.0, "alpha_shift": 0.0, "beta_scale": 1.0, "beta_shift": 0.0}
-MOVES = ("band", *NEUTRAL, "levels", "tau")  # the controls that a result is of
+RESULT_CONTROLS = ("band", *NEUTRAL, "levels", "tau")  # the controls that a result is of
 RATES = (  # name, words, largest value, step, info
     ("alpha_scale", "Scale of α", 4, 0.05, "−4 to 4; 1 changes nothing, −1 turns growth to decay"),
     ("alpha_shift", "Shift of α", 8, 0.1, "per unit τ, −8 to 8; below 0: growth"),
@@ -83,7 +82,7 @@ class Surgery:
             seen: whether the visitor looks at this part; nothing is done if not.
             model, seed, label: whose picture.
             low, high, order: of the bands.
-            band: 0 to 2, or `BANDS` for all.
+            band: 0 to 2, or `BAND_COUNT` for all.
             levels: which to operate on; none for all.
             tau: time to decode at.
             **rates: those of `NEUTRAL`: scale and shift of alpha and beta, as in `SurgeryRequest`.
@@ -92,8 +91,8 @@ class Surgery:
             return gr.skip()
         bench, c = self.library.get(model), self.controls
         known = len(bench.entries)
-        touched = range(BANDS) if band == BANDS else (int(band),)
-        by_band = (tuple(rates[n] if b in touched else v for b in range(BANDS)) for n, v in NEUTRAL.items())
+        touched = range(BAND_COUNT) if band == BAND_COUNT else (int(band),)
+        by_band = (tuple(rates[n] if b in touched else v for b in range(BAND_COUNT)) for n, v in NEUTRAL.items())
         request = SurgeryRequest(
             seed, fitting_label(self.library, model, label), (min(low, high), max(low, high)), order, *by_band,
             tuple(i for i in levels or () if i < known), tau,
@@ -117,7 +116,7 @@ class Surgery:
 
 def band_choices(order: str) -> list[tuple[str, int]]:
     """The bands and all of them, for a list."""
-    return [*((name, b) for b, name in enumerate(band_names(BANDS, order))), ("all modes", BANDS)]
+    return [*((name, b) for b, name in enumerate(band_names(BAND_COUNT, order))), ("all modes", BAND_COUNT)]
 
 
 def build_surgery(
@@ -185,7 +184,7 @@ def wire_surgery(
     seldom = {**live, "trigger_mode": "multiple"}  # only one listener of an event may be "always_last"
     operated = {
         "fn": guarded(surgery.operate), "outputs": [c.pictures, c.numbers], "js": seen_script("surgery-pictures"),
-        "inputs_kwargs": {"seen": c.seen, **work.source.named, **edges, **c.named(*MOVES)},
+        "inputs_kwargs": {"seen": c.seen, **work.source.named, **edges, **c.named(*RESULT_CONTROLS)},
     }  # fmt: skip
 
     edges["order"].input(lambda o: gr.update(choices=band_choices(o)), edges["order"], c.band, **seldom)
@@ -193,7 +192,7 @@ def wire_surgery(
     views.opened["surgery"](
         guarded(surgery.follow_model), [c.known, work.source.model], [c.known, c.levels], **seldom
     ).success(**operated, **seldom)
-    controls = c.listed(*MOVES)
+    controls = c.listed(*RESULT_CONTROLS)
     gr.on(
         [*(p.input for p in controls), *(p.release for p in controls if isinstance(p, gr.Slider))], **operated, **live
     )  # fmt: skip

@@ -27,8 +27,8 @@ from analysis.figures.series import (
 )
 from analysis.figures.sheets import forecast_sheet
 from analysis.series.forecast import (
+    MAX_CALLS,
     MAX_MEMBERS,
-    MAX_NFE,
     MIN_MEMBERS,
     ForecastRequest,
     ForecastResult,
@@ -188,8 +188,8 @@ def long_words(r: LongRunResult) -> str:
     )
 
 
-START, MEMBERS, FRAMES, GAMMA = 0.3, 20, 500, 0.5
-FORECAST_SECONDS = 30.0  # that a forecast of the page may take
+START, START_MEMBERS, FREE_FRAMES, START_GAMMA = 0.3, 20, 500, 0.5
+PAGE_FORECAST_SECONDS = 30.0  # that a forecast of the page may take
 
 
 @dataclass(frozen=True)
@@ -227,8 +227,8 @@ class SeriesControls(Controls):
 
 SETTINGS = ("members", "nfe", "method", "gamma", "seed")
 MAPS = tuple(f"map_{what}" for what in MAP_NAMES)
-FIGURES = ("fan", "plane", "error", "lead", *MAPS)
-FORECAST = ("numbers", "words", "save", *FIGURES)
+RUN_FIGURES = ("fan", "plane", "error", "lead", *MAPS)
+FORECAST = ("numbers", "words", "save", *RUN_FIGURES)
 FREE_RUN = ("run_marginals", "run_spectrum", "run_autocorrelation")
 FILLED = ("model", "known", "start", "horizon", *SETTINGS, "run_words", *FREE_RUN)
 
@@ -267,7 +267,7 @@ class TimeSeries:
             UserError: no such world, or not so far.
         """
         at = self.series.open(model)
-        whole(horizon, 0, at.bound, "The horizon")
+        whole(horizon, 0, at.bound, "The horizon", "horizon")
         info = f"frames of {time_span(at.world.dt, at.world.time_unit)} each, 1 to {at.bound}"
         return gr.update(maximum=at.bound, value=horizon or at.usual, info=info)
 
@@ -278,10 +278,10 @@ class TimeSeries:
         c = self.controls
         try:
             question = ForecastRequest(model, start, horizon, members, nfe, method, (gamma,), seed)
-            seconds = min(FORECAST_SECONDS, self.patience)
+            seconds = min(PAGE_FORECAST_SECONDS, self.patience)
             result, bound = self.series.forecast(question, seconds), self.series.open(model).bound
         except UserError as e:
-            hidden = {figure: gr.update(visible=False) for figure in c.listed(*FIGURES)}
+            hidden = {figure: gr.update(visible=False) for figure in c.listed(*RUN_FIGURES)}
             return {c.numbers: "", c.words: problem(str(e), self.series.models), c.save: "", **hidden}
         fields = result.maps is not None
         last = len(result.times)
@@ -328,7 +328,9 @@ class TimeSeries:
             UserError: what the page cannot show.
         """
         if len(request.weights) > 1:
-            raise UserError("This page has γ₁ alone, the recipe has more momentum weights: ask /recipe for its result.")
+            raise UserError(
+                "This page has γ₁ alone, the recipe has more momentum weights: ask /recipe for its result.", "gammas"
+            )
         c = self.controls
         return {
             # the world is shown already: the tab, when it is selected, shall not choose the usual horizon
@@ -372,7 +374,7 @@ def _question_controls(models: Sequence[SeriesInfo]) -> dict:
             1, MAX_HORIZON, 1, step=1, label="Horizon", info="frames", elem_id="series-horizon", buttons=[]
         )
         parts["members"] = gr.Slider(
-            MIN_MEMBERS, MAX_MEMBERS, MEMBERS, step=1, label="Members", info="of the ensemble, 2 to 50",
+            MIN_MEMBERS, MAX_MEMBERS, START_MEMBERS, step=1, label="Members", info="of the ensemble, 2 to 50",
             elem_id="series-members", buttons=["reset"],
         )  # fmt: skip
         parts["lead"] = gr.Slider(
@@ -386,11 +388,11 @@ def _question_controls(models: Sequence[SeriesInfo]) -> dict:
                 elem_id="series-method", filterable=False,
             )  # fmt: skip
             parts["nfe"] = gr.Slider(
-                1, MAX_NFE, NFE, step=1, label="NFE", info="network calls a frame, 1 to 50", elem_id="series-nfe",
+                1, MAX_CALLS, NFE, step=1, label="NFE", info="network calls a frame, 1 to 50", elem_id="series-nfe",
                 buttons=["reset"],
             )  # fmt: skip
             parts["gamma"] = gr.Slider(
-                -100, 100, GAMMA, step=0.5, label="γ₁", info="momentum weight; without noise it vanishes at 0.5",
+                -100, 100, START_GAMMA, step=0.5, label="γ₁", info="momentum weight; without noise it vanishes at 0.5",
                 elem_id="series-gamma", buttons=["reset"], visible=False,
             )  # fmt: skip
     with group():
@@ -429,7 +431,7 @@ def _free_run_view(frame: Frame) -> dict:
         intro(FREE_SENTENCE, "", "free")
         with group("free"):
             parts["frames"] = gr.Slider(
-                MIN_FRAMES, MAX_FRAMES, FRAMES, step=1, label="Frames", elem_id="series-frames", buttons=["reset"],
+                MIN_FRAMES, MAX_FRAMES, FREE_FRAMES, step=1, label="Frames", elem_id="series-frames", buttons=["reset"],
                 info="of each of 16 runs, 64 to 2000; fewer where the season ends before",
             )  # fmt: skip
             parts["run_buttons"] = run_buttons("Run free", "series-run")

@@ -16,18 +16,24 @@ from foundation.data.datasets import open_dataset
 from foundation.data.pictures import to_bytes
 from foundation.metrics import inception
 
-SIDE = 8  # pixels that a picture is averaged to
-DATA, VALIDATION_DATA = 8000, 1000  # pictures to compare with, at least as many as seeds; those that weights come from
-CHUNK = 500  # rows and pictures at once
+POOLED_TO = 8  # pixels that a picture is averaged to
+REAL_PICTURES, VALIDATION_DATA = (
+    8000,
+    1000,
+)  # pictures to compare with, at least as many as seeds; those that weights come from
+ROWS_AT_ONCE = 500  # rows and pictures at once
 
 
 def _rows(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
     """Sum over y of exp(-|x - y|^2 / (2 b^2)) for each x, (len(x),) float64."""
-    parts = (torch.cdist(rows.double(), y.double()) for rows in x.split(CHUNK))
+    parts = (torch.cdist(rows.double(), y.double()) for rows in x.split(ROWS_AT_ONCE))
     return torch.cat([(-0.5 * (d / bandwidth).square()).exp().sum(1) for d in parts])
 
 
-INCEPTION, POOLED = "Inception features (2048 of the 2015-12-05 network)", f"{SIDE} x {SIDE} average-pooled pixels"
+INCEPTION, POOLED = (
+    "Inception features (2048 of the 2015-12-05 network)",
+    f"{POOLED_TO} x {POOLED_TO} average-pooled pixels",
+)
 
 
 def data_features() -> tuple[str, Callable[[Tensor], Tensor]]:
@@ -40,7 +46,7 @@ def data_features() -> tuple[str, Callable[[Tensor], Tensor]]:
 
 def pooled(pictures: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, C * SIDE^2), averages over patches."""
-    return F.adaptive_avg_pool2d(pictures, SIDE).flatten(1)
+    return F.adaptive_avg_pool2d(pictures, POOLED_TO).flatten(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,21 +105,24 @@ def held_out(model: FlowModel, seeds: int) -> HeldOut:
     about = model.card.get("data", {})
     spec, size = about.get("spec"), model.sample_shape[-1]
     if not isinstance(spec, str) or spec.startswith("folder"):
-        raise UserError("The model's card names no data set that can be opened here: train one on a named data set.")
+        raise UserError(
+            "The model's card names no data set that can be opened here: train one on a named data set.", "data"
+        )
     data = open_dataset(spec, size, "test")
     room = len(data) - VALIDATION_DATA
-    count = min(max(DATA, seeds), room - seeds)
+    count = min(max(REAL_PICTURES, seeds), room - seeds)
     if count < seeds:
         raise UserError(
             f"{data.name} has {len(data):,} held-out pictures, too few for {seeds:,} seeds and as many or more data: "
-            f"ask for at most {room // 2:,} seeds."
+            f"ask for at most {room // 2:,} seeds.",
+            "seeds",
         )
 
     name, features = data_features()
 
     def read(low: int, count: int) -> Tensor:
-        ends = range(low, low + count, CHUNK)
-        return torch.cat([features(data.batch(range(i, min(i + CHUNK, low + count)))[0]) for i in ends])
+        ends = range(low, low + count, ROWS_AT_ONCE)
+        return torch.cat([features(data.batch(range(i, min(i + ROWS_AT_ONCE, low + count)))[0]) for i in ends])
 
     validation = read(0, VALIDATION_DATA).double()
     bandwidth = float(torch.pdist(validation).median())

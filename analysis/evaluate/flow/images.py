@@ -57,7 +57,7 @@ from foundation.metrics.statistics import Interval, mean_interval
 from foundation.networks.unet import UNetConfig
 from foundation.randomness import FIRST_SEED, derived_seed, mix_seed
 
-BATCH = 16  # pictures a network call
+FLOW_BATCH = 16  # pictures a network call
 # first weights that are tried, none first: it wins a tie
 SEARCHED = {
     "published drift": (0.5, -80.0, -40.0, -20.0, -10.0, -5.0, 5.0, 15.0),
@@ -77,13 +77,15 @@ def companion_of(model: FlowModel, name: str, folder: Path) -> FlowModel | None:
         CheckpointError: a file that cannot be used.
         UserError: a net of other pictures.
     """
-    path = folder / f"{name}-{COMPANION}{flow_model.SUFFIX}"
+    path = folder / f"{name}-{COMPANION}{flow_model.FLOW_SUFFIX}"
     if model.flow.path == COMPANION or not path.is_file():
         return None
     other = flow_model.load(path)
     same = other.sample_shape == model.sample_shape and other.classes == model.classes
     if other.flow.path != COMPANION or not same:
-        raise UserError(f"{path.name} is no OT-CFM net of the same pictures and classes: train it again, or move it.")
+        raise UserError(
+            f"{path.name} is no OT-CFM net of the same pictures and classes: train it again, or move it.", "net"
+        )
     return other
 
 
@@ -147,8 +149,8 @@ def sampled(model: FlowModel, request: FlowPicturesRequest, seeds: range) -> Ten
 
 
 def batches(seeds: range) -> Iterable[range]:
-    """Neighbouring seeds, `BATCH` at a time."""
-    return (seeds[i : i + BATCH] for i in range(0, len(seeds), BATCH))
+    """Neighbouring seeds, `FLOW_BATCH` at a time."""
+    return (seeds[i : i + FLOW_BATCH] for i in range(0, len(seeds), FLOW_BATCH))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -191,10 +193,10 @@ def has_momentum(model: FlowModel) -> bool:
     return model.path.bridge and model.path.independent and model.path.sigma > 0
 
 
-NFES = (1, 2, 3, 5, 8, 12, 20)
-VALIDATION_SEEDS = 16
+IMAGE_NFES = (1, 2, 3, 5, 8, 12, 20)
+IMAGE_VALIDATION_SEEDS = 16
 LPIPS, PSNR = "LPIPS (Alex, 64 px)", "PSNR, dB"
-PUBLISHED, MATCHED = SAMPLER  # the families of momentum
+PUBLISHED_FAMILY, MATCHED_FAMILY = SAMPLER  # the families of momentum
 
 
 @dataclass(frozen=True)
@@ -287,7 +289,7 @@ def _lower(closeness: Nearness, perceptual: PerceptualDistance | None) -> Nearne
 
 @torch.inference_mode()
 def measure_pictures(
-    model: FlowModel, other: FlowModel | None, seeds: int, progress: Progress = None, nfes: tuple[int, ...] = NFES
+    model: FlowModel, other: FlowModel | None, seeds: int, progress: Progress = None, nfes: tuple[int, ...] = IMAGE_NFES
 ) -> PictureScores:
     """Every method at every number of calls from the same noises; weights chosen on validation noises.
 
@@ -308,14 +310,14 @@ def measure_pictures(
     perceptual = PerceptualDistance("alex", side=64) if available("alex") else None
     nets = [model] if other is None else [model, other]
     tries = sum(map(len, SEARCHED.values())) * sum(n for n in nfes if n > 1)
-    trials = VALIDATION_SEEDS * (tries + EXACT_NFE) if weighed else 0
+    trials = IMAGE_VALIDATION_SEEDS * (tries + EXACT_NFE) if weighed else 0
     gammas = {f: (grid[0],) * len(nfes) for f, grid in SEARCHED.items()} if weighed else {}
     count = len(methods(model, other, nfes, gammas))
     meter = Meter(trials + seeds * (EXACT_NFE * len(nets) + count * sum(nfes)), progress)
     if weighed:
         low = FIRST_SEED + SEED_ROOM
         trial = []
-        for batch in batches(range(low, low + VALIDATION_SEEDS)):
+        for batch in batches(range(low, low + IMAGE_VALIDATION_SEEDS)):
             trial.append((batch, _lower(_closeness(perceptual, exact_flow(model, batch)), perceptual)))
             meter.add(EXACT_NFE * len(batch), f"exact flow, {path_words(model)}")
         gammas = {  # the first step is at t = 0, where there is no momentum
@@ -385,7 +387,7 @@ def _momentum(
     def gap(name: str, base: str) -> tuple[Interval, ...]:
         return tuple(mean_interval(distance[name][k] - distance[base][k]) for k in from_two)
 
-    none = {PUBLISHED: without(model), MATCHED: euler}
+    none = {PUBLISHED_FAMILY: without(model), MATCHED_FAMILY: euler}
     rows = tuple(
         MomentumRow(
             f, 1, tuple((row[k],) for k in from_two), (0,) * len(from_two), mean(chosen(model, f)),
@@ -395,7 +397,7 @@ def _momentum(
     )  # fmt: skip
     return Momentum(
         "pictures", tuple(nfes[k] for k in from_two), mean(euler), mean(second), mean(heun),
-        gap(chosen(model, PUBLISHED), second), rows, seeds, VALIDATION_SEEDS,
+        gap(chosen(model, PUBLISHED_FAMILY), second), rows, seeds, IMAGE_VALIDATION_SEEDS,
     )  # fmt: skip
 
 
@@ -411,7 +413,7 @@ def _data_scores(
     euler, rival = f"{path_words(model)}, {EULER}", "" if other is None else f"{path_words(other)}, {EULER}"
     tenth, few = None, nfes[-1] // 10
     if weighed and rival and few in nfes:
-        tenth = few, mean_interval(d[chosen(model, PUBLISHED)][nfes.index(few)] - d[rival][-1])
+        tenth = few, mean_interval(d[chosen(model, PUBLISHED_FAMILY)][nfes.index(few)] - d[rival][-1])
     return DataScores(
         data.name, data.bandwidth, len(data.reference), data.same,
         {name: tuple(map(mean_interval, row)) for name, row in d.items()}, _less(d, euler),
@@ -424,7 +426,7 @@ THEIRS = (
     "calls, which their script spends as 100 counted ones. FID is another metric: no figure here is one, and none can "
     "be compared with it."
 )
-PAIRED = "paired 95 % intervals, not corrected for their number"
+PAIRED_NOTE = "paired 95 % intervals, not corrected for their number"
 
 
 def pictures_blocks(s: PictureScores) -> list[Block]:
@@ -478,7 +480,9 @@ def _data_blocks(s: PictureScores, d: DataScores, head: list[str]) -> list[Block
 def _law_verdicts(s: PictureScores, d: DataScores) -> list[Block]:
     """Of the distance to data; none by pixels that are averaged, which cannot see noise on every picture."""
     if d.features != INCEPTION:
-        return [f"No verdict on the law of the pictures, for which averaged pixels are blind: {inception.CURE}."]
+        return [
+            f"No verdict on the law of the pictures, for which averaged pixels are blind: {inception.NETWORK_CURE}."
+        ]
     return [law_verdict(s, d), *([] if d.tenth is None else [tenth_verdict(s, *d.tenth)])]
 
 
@@ -498,7 +502,7 @@ def exact_verdict(s: PictureScores) -> Verdict:
     """Which methods are nearer to the exact flow than Euler at equal calls."""
     methods = _against(s.nfe, s.less_euler, 1 if s.measure == PSNR else -1)
     return Verdict(
-        f"Distance to the net's own exact flow, against {s.euler}, at equal calls ({PAIRED}): {_words(methods)}.",
+        f"Distance to the net's own exact flow, against {s.euler}, at equal calls ({PAIRED_NOTE}): {_words(methods)}.",
         {"against": s.euler, "methods": methods},
     )
 
@@ -506,7 +510,7 @@ def exact_verdict(s: PictureScores) -> Verdict:
 def law_verdict(s: PictureScores, d: DataScores) -> Verdict:
     """The same for the distance to data; also against the OT-CFM net where there is one."""
     methods = _against(s.nfe, d.less_euler)
-    text = f"Distance to data, against {s.euler}, at equal calls ({PAIRED}): {_words(methods)}."
+    text = f"Distance to data, against {s.euler}, at equal calls ({PAIRED_NOTE}): {_words(methods)}."
     figures = {"against": s.euler, "methods": methods}
     if d.less_companion:
         rest = _against(s.nfe, d.less_companion)

@@ -58,7 +58,7 @@ class OneCallRow:
 def companions(model: FlowModel, density: Toy, folder: Path) -> dict[str, FlowModel]:
     """Nets of the same density in the folder by what they are called: OT-CFM, IDFF; those that are there."""
     names = {"OT-CFM": f"toy-{density.name}-otcfm", "IDFF": f"toy-{density.name}"}
-    files = {name: folder / f"{file}{flow_model.SUFFIX}" for name, file in names.items()}
+    files = {name: folder / f"{file}{flow_model.FLOW_SUFFIX}" for name, file in names.items()}
     return {name: flow_model.load(file) for name, file in files.items() if file.is_file()}
 
 

@@ -43,13 +43,13 @@ from foundation import noise
 from foundation.metrics.statistics import Interval, mean_interval
 from foundation.randomness import FIRST_SEED
 
-SHOWN_NFE = (1, 2, 3, 5, 10, 20)
+SHOWN_POINT_NFE = (1, 2, 3, 5, 10, 20)
 MOMENTUM_NFE = (2, 3, 5, 10)  # with one call, at t = 0, there is no momentum
-POINTS, REFERENCE, ASSIGNED = 2048, 8192, 512  # a seed's points, data to compare them with, and points in W2
-VALIDATION_SEEDS = 4
-GAMMAS = (-80.0, -40.0, -20.0, -10.0, -5.0, -2.0, 2.0, 5.0, 10.0, 20.0)  # of the first order, beside none
-HIGHER_GAMMAS = (0.0, -1.0, -0.1, 0.1, 1.0)  # of orders 2 and 3, added to the best of the order below
-MATCHED = (0.25, 1.0, 3.0, 10.0, 30.0)
+SEED_POINTS, TRUE_POINTS, ASSIGNED = 2048, 8192, 512  # a seed's points, data to compare them with, and points in W2
+WEIGHT_SEEDS = 4
+POINT_GAMMAS = (-80.0, -40.0, -20.0, -10.0, -5.0, -2.0, 2.0, 5.0, 10.0, 20.0)  # of the first order, beside none
+HIGHER_POINT_GAMMAS = (0.0, -1.0, -0.1, 0.1, 1.0)  # of orders 2 and 3, added to the best of the order below
+MATCHED_WEIGHTS = (0.25, 1.0, 3.0, 10.0, 30.0)
 # The weights of the 8 Gaussians' picture in the public code of IDFF, chosen there on the test distance
 PAPERS_GAMMAS = {"8gaussians": (0.2, -0.5, 0.0)}
 
@@ -62,7 +62,9 @@ def density_of(model: FlowModel) -> Toy:
     """
     name = model.card.get("data", {}).get("name")
     if name not in TOYS:
-        raise UserError(f"The model's card names none of the densities {', '.join(TOYS)}: train one on such data.")
+        raise UserError(
+            f"The model's card names none of the densities {', '.join(TOYS)}: train one on such data.", "data"
+        )
     return toy(name)
 
 
@@ -83,8 +85,8 @@ class Split:
 def split_of(model: FlowModel, density: Toy, test: bool, seeds: int) -> Split:
     """Noise and data of the test, or of the validation that weights are chosen on."""
     room = FIRST_SEED + SEED_ROOM * (1 + test)
-    ids = range(room, room + seeds * POINTS)
-    data = [MMD(density.sample(REFERENCE, room + SEED_ROOM // 2 + i)) for i in range(seeds)]
+    ids = range(room, room + seeds * SEED_POINTS)
+    data = [MMD(density.sample(TRUE_POINTS, room + SEED_ROOM // 2 + i)) for i in range(seeds)]
     return Split(model.path.start_std * noise(ids, (2,)), [SEED_ROOM * 8 + i for i in ids], data)
 
 
@@ -96,7 +98,7 @@ def data_distances(density: Toy, split: Split) -> Tensor:
 def split_data(density: Toy, seeds: int) -> Tensor:
     """Data in the place of samples, (S points, 2)."""
     first = FIRST_SEED + 4 * SEED_ROOM
-    return torch.cat([density.sample(POINTS, first + i) for i in range(seeds)])
+    return torch.cat([density.sample(SEED_POINTS, first + i) for i in range(seeds)])
 
 
 def blurred(density: Toy, x: Tensor, seeds: int) -> Blurred:
@@ -181,7 +183,7 @@ def matched(model: FlowModel, s: Split, nfe: int, gammas: tuple[float, ...]) -> 
 
 
 def measure_quality(
-    model: FlowModel, density: Toy, seeds: int, progress: Progress = None, nfes: tuple[int, ...] = SHOWN_NFE
+    model: FlowModel, density: Toy, seeds: int, progress: Progress = None, nfes: tuple[int, ...] = SHOWN_POINT_NFE
 ) -> Quality:
     """Every method at every number of calls, from the same noise."""
     split, first = split_of(model, density, True, seeds), FIRST_SEED + 5 * SEED_ROOM
@@ -236,9 +238,9 @@ def kinds_of_momentum() -> tuple[Family, ...]:
     published = lambda m, s, nfe, g: euler(m, s.start, Published(m.path, g), nfe)  # noqa: E731
     pure = lambda m, s, nfe, g: euler(m, s.start, MomentumODE(m.path, g), nfe)  # noqa: E731
     return (
-        Family("published drift", (1, 2, 3), (0.5,), GAMMAS, published),
-        Family("momentum on the exact flow", (1, 2, 3), (0.5,), GAMMAS, pure),
-        Family("matched noise", (1,), (0.0,), MATCHED, matched),
+        Family("published drift", (1, 2, 3), (0.5,), POINT_GAMMAS, published),
+        Family("momentum on the exact flow", (1, 2, 3), (0.5,), POINT_GAMMAS, pure),
+        Family("matched noise", (1,), (0.0,), MATCHED_WEIGHTS, matched),
     )
 
 
@@ -246,7 +248,7 @@ def search(family: Family, model: FlowModel, split: Split, nfe: int) -> list[tup
     """For each order of a family the weights with the least mean distance on the validation."""
     return choose(
         lambda gammas: float(split.distances(counted(family.run(model, split, nfe, gammas), nfe)).mean()),
-        family.orders, (*family.none, *family.grid), HIGHER_GAMMAS,
+        family.orders, (*family.none, *family.grid), HIGHER_POINT_GAMMAS,
     )  # fmt: skip
 
 
@@ -254,7 +256,7 @@ def measure_momentum(
     model: FlowModel, density: Toy, seeds: int, progress: Progress = None, nfes: tuple[int, ...] = MOMENTUM_NFE
 ) -> Momentum:
     """Momentum weights chosen on validation noise and data, measured on those of the test."""
-    validation, test = (split_of(model, density, t, n) for t, n in ((False, VALIDATION_SEEDS), (True, seeds)))
+    validation, test = (split_of(model, density, t, n) for t, n in ((False, WEIGHT_SEEDS), (True, seeds)))
     cells: dict[tuple[str, int], list[tuple]] = {(f.name, k): [] for f in kinds_of_momentum() for k in f.orders}
     plain, multi, heuns, gaps = [], [], [], []
     blurs: dict[str, list[Blurred]] = {EULER: [], HEUN: []}
@@ -291,11 +293,11 @@ def measure_momentum(
     rows = tuple(MomentumRow(name, k, *map(tuple, zip(*v, strict=True))) for (name, k), v in cells.items())
     return Momentum(
         density.name, tuple(nfes), tuple(plain), tuple(multi), tuple(heuns), tuple(gaps), rows, seeds,
-        VALIDATION_SEEDS, {k: tuple(v) for k, v in blurs.items()}, blurred(density, split_data(density, seeds), seeds),
+        WEIGHT_SEEDS, {k: tuple(v) for k, v in blurs.items()}, blurred(density, split_data(density, seeds), seeds),
     )  # fmt: skip
 
 
-KERNEL = f"kernel exp(-d^2/2), {POINTS:,} points a seed against {REFERENCE:,} data points"
+KERNEL = f"kernel exp(-d^2/2), {SEED_POINTS:,} points a seed against {TRUE_POINTS:,} data points"
 
 
 def thousandths(v: Interval, form: str = ".2f") -> str:
@@ -408,7 +410,7 @@ def momentum_blocks(m: Momentum) -> list[Block]:
         "The chosen weights gamma1, gamma2, gamma3 (1/2 is none; with matched noise 0), and in brackets the backward "
         "passes a sample, each worth about two calls, which are not in the number of calls.",
         grid(["weights", *head], weights),
-        *(momentum_verdict(m, f, MATCHED if f == "matched noise" else GAMMAS) for f in families(m.rows)),
+        *(momentum_verdict(m, f, MATCHED_WEIGHTS if f == "matched noise" else POINT_GAMMAS) for f in families(m.rows)),
         multistep_verdict(m),
     ]
 

@@ -17,7 +17,7 @@ from flow_core.networks import TorusConfig
 from flow_core.samplers import sample
 from flow_core.series import alanine
 from flow_core.series.scores import jensen_shannon
-from flow_core.torus import PATH, uniform, wrap
+from flow_core.torus import TORUS_PATH, uniform, wrap
 from flow_core.training.torus import parts
 from foundation.metrics.statistics import Interval, mean_interval
 from foundation.randomness import FIRST_SEED
@@ -28,7 +28,7 @@ CALLS = ((1, "euler"), (2, "euler"), (5, "euler"), (5, "heun"), (10, "heun"), (4
 def histogram_of_flow(model: FlowModel, method: str, nfe: int, n: int, seed: int) -> np.ndarray:
     """Of n samples."""
     start = uniform(n, 2, torch.Generator().manual_seed(seed))
-    result = sample(method, model, start, PATH, nfe)
+    result = sample(method, model, start, TORUS_PATH, nfe)
     if result.nfe != nfe:
         raise RuntimeError(f"A sampler spent {result.nfe} network calls, not {nfe}.")
     return alanine.ramachandran(wrap(result.x).numpy())
@@ -68,8 +68,9 @@ def blocks(rows: dict[str, Interval], others: dict[str, float], floor: Interval,
     best = min(rows.values(), key=lambda v: v.value)
     memory = others["training part"]
     word = "below" if best.high < memory else "above" if best.low > memory else "not told apart from"
+    bins = alanine.ANGLE_BINS
     return [
-        f"Jensen-Shannon distance of Ramachandran histograms ({alanine.BINS} x {alanine.BINS} cells) of {n:,} samples "
+        f"Jensen-Shannon distance of Ramachandran histograms ({bins} x {bins} cells) of {n:,} samples "
         f"to the {n:,} frames of the test part (the last fifth of each run); means with 95 % Student intervals over "
         f"{seeds} seeds of uniform angles, of one training. The frames of a simulation are not independent, so that "
         "its own parts differ by more than independent draws.",

@@ -26,7 +26,11 @@ from foundation.metrics.statistics import Interval, mean_interval
 from foundation.randomness import FIRST_SEED
 
 SIZES = (16, 64, 256, 1024)
-POINTS, BATCHES, DATA = 512, 32, 8192  # noises of a seed, batches that each is seen in, data to compare with
+POINTS, PAIRINGS, TARGET_DATA = (
+    512,
+    32,
+    8192,
+)  # noises of a seed, batches that each is seen in, data to compare with
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,15 @@ def measure_transport(
     density: Toy, seeds: int, progress: Progress = None, sizes: tuple[int, ...] = SIZES
 ) -> list[Transport]:
     """Every batch size, from the same noises and against the same data."""
-    references = [MMD(density.sample(DATA, FIRST_SEED + i)) for i in range(seeds)]
+    references = [MMD(density.sample(TARGET_DATA, FIRST_SEED + i)) for i in range(seeds)]
     starts = [noise(range(FIRST_SEED + i * POINTS, FIRST_SEED + (i + 1) * POINTS), (2,)) for i in range(seeds)]
     rows = []
     for k, size in enumerate(sizes):
         found: list[list[float]] = [[], [], [], []]
         for i, (x0, reference) in enumerate(zip(starts, references, strict=True)):
-            x1 = partners(x0, density, size, BATCHES, torch.Generator().manual_seed(FIRST_SEED + i))
+            x1 = partners(x0, density, size, PAIRINGS, torch.Generator().manual_seed(FIRST_SEED + i))
             mean = x1.mean(0)
-            scatter = ((x1 - mean).square().sum(0) / (BATCHES - 1)).mean().sqrt()
+            scatter = ((x1 - mean).square().sum(0) / (PAIRINGS - 1)).mean().sqrt()
             values = (
                 float((x1 - x0).square().sum(2).mean()), reference.unbiased(mean), blur(density.density, mean).spread,
                 float(scatter),
@@ -90,7 +94,7 @@ def measure_transport(
 def net_mmd2(model: FlowModel, density: Toy, seeds: int) -> Interval:
     """One Euler call of a net, from the same noises and against the same data."""
     return mean_interval([
-        MMD(density.sample(DATA, FIRST_SEED + i)).unbiased(
+        MMD(density.sample(TARGET_DATA, FIRST_SEED + i)).unbiased(
             sample("euler", model, noise(range(FIRST_SEED + i * POINTS, FIRST_SEED + (i + 1) * POINTS), (2,)),
                    model.path, 1).x
         ) for i in range(seeds)
@@ -109,7 +113,7 @@ def transport_blocks(rows: list[Transport], net: Interval, batch: int, density: 
     first, last = rows[0], rows[-1]
     return [
         f"Exact transport of minibatches from standard normal noise to {density}, by the size of the batch; means with "
-        f"95 % Student intervals over {seeds} seeds of {POINTS} noises, each paired in {BATCHES} batches. E[x1 | x0] "
+        f"95 % Student intervals over {seeds} seeds of {POINTS} noises, each paired in {PAIRINGS} batches. E[x1 | x0] "
         "is what one Euler call of a perfectly trained net ends at; its mean over so few batches adds some spread.",
         grid(
             ["batch", "cost", "MMD^2 x 1000 of E[x1 | x0]", "its spread within modes", "scatter of x1 given x0"], lines

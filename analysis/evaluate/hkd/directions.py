@@ -1,6 +1,6 @@
 """Directions measured with the true factors: how much of a change is the wanted factor's, how linear, does it transfer.
 
-Data must be drawn (`koopman.directions.DRAWN`). What a picture shows is read by kernel ridge regression from its
+Data must be drawn (`koopman.scenes.DRAWN`). What a picture shows is read by kernel ridge regression from its
 pixels, fitted to drawn scenes and their true factors: it knows nothing of the model. All methods are compared at one
 mean squared change of the picture, since a larger step changes more of everything.
 
@@ -23,15 +23,14 @@ from analysis.evaluate.tables.markdown import Block, Table, Verdict, grid, inter
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman import editing
 from analysis.koopman.directions import (
-    DRAWN,
     contrasts,
     decoder_directions,
-    draw,
     factor_direction,
     grouped_directions,
     score,
 )
 from analysis.koopman.jacobian import flat, regional, unflat
+from analysis.koopman.scenes import DRAWN, draw, drawn_data
 from analysis.workbench.workbench import Workbench
 from foundation import noise
 from foundation.metrics.statistics import Interval, bootstrap_interval
@@ -40,11 +39,11 @@ from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.operator import sigma_of_tau
 
 CHANGE = 0.02  # mean squared change of the picture at which methods are compared
-CANDIDATES = 4  # directions of a method without a label
+UNNAMED = 4  # directions of a method without a label
 TAU = 0.4  # of the scenes' encoding and of the teacher's state
 READABLE = 0.5  # R^2 from which on a factor is read
-SCENES, TRAINING = 1500, 1200  # drawn for the reader; of these for its fit
-NOISES, PICTURES = 64, 3  # for standard deviations; for the sketch of groups
+READER_SCENES, READER_TRAINING = 1500, 1200  # drawn for the reader; of these for its fit
+SPREAD_NOISES, GROUP_PICTURES = 64, 3  # for standard deviations; for the sketch of groups
 BISECTIONS = 11
 NORMS = (1e-2, 1e3)  # of steps that are tried
 LINE = (-1.0, -0.5, 0.5, 1.0)  # shares of the matched strength
@@ -64,9 +63,9 @@ class Reader:
         quality: R^2 of each on scenes that were not fitted.
     """
 
-    def __init__(self, data: str, side: int, seed: int = FIRST_SEED + 10**6, scenes: int = SCENES):
+    def __init__(self, data: str, side: int, seed: int = FIRST_SEED + 10**6, scenes: int = READER_SCENES):
         records = DRAWN[data].factors(np.arange(scenes), seed)
-        fit = slice(0, scenes * TRAINING // SCENES)
+        fit = slice(0, scenes * READER_TRAINING // READER_SCENES)
         self.known = draw(data, records[fit], side).flatten(1).double()
         names = [c for c in contrasts(data) if "=" not in c]
         table = torch.from_numpy(np.stack([score(records, c) for c in names], 1))
@@ -210,7 +209,7 @@ class Walker:
 
     def __init__(self, bench: Workbench, data: str, wanted: Sequence[str], seeds: Sequence[int]):
         self.model, self.teacher, self.data, self.wanted = bench.model, bench.teacher, data, wanted
-        others = range(FIRST_SEED + 10**5, FIRST_SEED + 10**5 + NOISES)
+        others = range(FIRST_SEED + 10**5, FIRST_SEED + 10**5 + SPREAD_NOISES)
         x = SIGMA_MAX * noise([*seeds, *others], bench.model.picture_shape)
         with torch.no_grad():
             z = flat(self.model.evolve(self.model.encode(x, SIGMA_MAX), 1.0, 0.0))
@@ -235,13 +234,13 @@ class Walker:
         return self._means
 
     def by_decoder(self, i: int) -> Tensor:
-        return decoder_directions(self.model, self.latents(i), self.everywhere, CANDIDATES, 0, self.spread)[1]
+        return decoder_directions(self.model, self.latents(i), self.everywhere, UNNAMED, 0, self.spread)[1]
 
     def by_groups(self, i: int) -> Tensor:
         del i
         if self._groups is None:
-            some = [self.latents(n) for n in range(min(PICTURES, len(self.seeds)))]
-            self._groups = grouped_directions(self.model, some, self.spread, self.everywhere, 2 * CANDIDATES).directions
+            some = [self.latents(n) for n in range(min(GROUP_PICTURES, len(self.seeds)))]
+            self._groups = grouped_directions(self.model, some, self.spread, self.everywhere, 2 * UNNAMED).directions
         return self._groups
 
     def state(self, i: int) -> Tensor:
@@ -262,7 +261,7 @@ class Walker:
         sigma = torch.tensor(self.sigma)
         return regional(
             lambda rows: teacher(rows.view(-1, *state.shape[1:]), sigma, None), state.flatten(), self.everywhere,
-            CANDIDATES,
+            UNNAMED,
         ).directions  # fmt: skip
 
 
@@ -298,9 +297,8 @@ def directions_verdict(found: dict[str, dict[str, Measured]]) -> Verdict:
 @part("hkd", "directions", 7, "direction-seeds", 16, 2, 1000, on_request=True)
 def directions(job: Job) -> Outcome:
     """Methods of finding directions, with the true factors."""
-    data = job.model.model.card.get("data", {})
-    spec = data.get("spec") if isinstance(data, dict) else None
-    if spec not in DRAWN:
+    spec = drawn_data(job.model.model.card)
+    if spec is None:
         raise UserError("The part directions needs pictures whose factors are known: shapes or portraits.")
     reader = Reader(spec, job.model.model.config.resolution)
     wanted = [w for w in WANTED[spec] if w in reader.names]
@@ -330,7 +328,7 @@ def directions(job: Job) -> Outcome:
         f"{job.count} held-out seeds, each direction at the step that changes the picture by {CHANGE:g}, mean squared; "
         "means with 95 % bootstrap intervals. Factors are read from pixels by kernel ridge regression, changes in "
         f"standard deviations of the scenes; R^2 on scenes that were not fitted: {read}. `mean` is a difference of "
-        f"factor means; of `decoder`, `groups` and `teacher` (up to {2 * CANDIDATES} directions) the most selective is "
+        f"factor means; of `decoder`, `groups` and `teacher` (up to {2 * UNNAMED} directions) the most selective is "
         "taken at its own picture; `transfer` is the next seed.",
         directions_table(found),
         directions_verdict(found),

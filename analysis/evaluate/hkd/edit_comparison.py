@@ -23,7 +23,7 @@ from koopman_core.model import KoopmanDiffusion
 from koopman_core.operator import sigma_of_tau
 
 ARMS = ("aware", "agnostic", "random")
-BATCH = 20
+EDIT_BATCH = 20
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def compare_edits(
     weights = {"aware": aware, "agnostic": everywhere, "random": shuffled(aware, everywhere, 0)}
     rows: dict[str, list[Tensor]] = {arm: [] for arm in ARMS}
     sigma = float(sigma_of_tau(tau, model.koopman.warp))
-    for low in range(0, len(pairs), BATCH):
-        seeds, others = zip(*pairs[low : low + BATCH], strict=True)
+    for low in range(0, len(pairs), EDIT_BATCH):
+        seeds, others = zip(*pairs[low : low + EDIT_BATCH], strict=True)
         z, path = (
             model.evolve(model.encode(SIGMA_MAX * noise(s, shape), SIGMA_MAX), 1.0, 0.0) for s in (seeds, others)
         )
@@ -114,7 +114,7 @@ def compare_edits(
             edited = model.decode(editing.mix(z, path, weights[arm], ratio))
             rows[arm].append(editing.measure(edited, original, reference, g))
         if progress is not None:
-            progress(min(low + BATCH, len(pairs)), len(pairs))
+            progress(min(low + EDIT_BATCH, len(pairs)), len(pairs))
     table = {arm: torch.cat(r) for arm, r in rows.items()}
 
     def intervals(values: Tensor) -> dict[str, Interval]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from analysis.core.fields import THIRDS
 from analysis.core.progress import Progress
-from analysis.evaluate.hkd.edit_comparison import shuffled
+from analysis.evaluate.hkd.edit_comparison import EDIT_BATCH, shuffled
 from analysis.evaluate.hkd.koopman import CHOICES, ENCODING, REGION
 from analysis.evaluate.tables.markdown import Table, Verdict, grid, interval
 from analysis.evaluate.tables.parts import Job, Outcome, part
@@ -27,11 +27,10 @@ from foundation.randomness import FIRST_SEED, derived_seed
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
 
-TIMES = (0.2, 0.35, 0.5)
+EDIT_TIMES = (0.2, 0.35, 0.5)
 RATIOS = (0.2, 0.4, 0.6, 0.75, 0.9)
 AGNOSTIC = "all modes"
 RANDOM = {"a random third": (1,), "two random thirds": (1, 2)}  # as many modes as these bands, drawn at random
-BATCH = 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def measure_curves(
     model: KoopmanDiffusion,
     pairs: Sequence[tuple[int, int]],
     *,
-    times: Sequence[float] = TIMES,
+    times: Sequence[float] = EDIT_TIMES,
     ratios: Sequence[float] = RATIOS,
     edges: Sequence[float] = THIRDS,
     region: str = REGION,
@@ -80,8 +79,8 @@ def measure_curves(
         weights[name] = shuffled(editing.mode_weights(entries, g, bands, edges), everywhere, i)
     table = torch.zeros(len(times), len(weights), len(ratios), len(pairs), 2, dtype=torch.float64)
     done = 0
-    for low in range(0, len(pairs), BATCH):
-        seeds, others = zip(*pairs[low : low + BATCH], strict=True)
+    for low in range(0, len(pairs), EDIT_BATCH):
+        seeds, others = zip(*pairs[low : low + EDIT_BATCH], strict=True)
         part_ = slice(low, low + len(seeds))
         z, path = (
             model.evolve(model.encode(SIGMA_MAX * noise(s, shape), SIGMA_MAX), 1.0, 0.0) for s in (seeds, others)
@@ -182,7 +181,7 @@ def choice_verdict(c: Choice) -> Verdict:
 
 
 def card_figures(c: Choice) -> dict:
-    """For the model's card, as `analysis.workbench.editing.edit_defaults` reads it."""
+    """For the model's card, as `analysis.workbench.defaults.edit_defaults` reads it."""
     gain = [c.gain.value, c.gain.low, c.gain.high] if np.isfinite(c.gain.value) else None
     return {
         "bands": list(CHOICES[c.arm]), "edges": list(THIRDS), "order": "alpha", "tau": c.time, "gain": gain,

@@ -24,7 +24,7 @@ from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.trajectories import label_of
 
-BATCH = 50
+FIDELITY_BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ def measure_fidelity(
     sigmas = karras_sigmas(scrub_steps)
     scrub = [_Mean(perceptual) for _ in sigmas]
     shape = model.picture_shape
-    for low in range(0, seeds, BATCH):
-        batch = range(FIRST_SEED + low, FIRST_SEED + min(low + BATCH, seeds))
+    for low in range(0, seeds, FIDELITY_BATCH):
+        batch = range(FIRST_SEED + low, FIRST_SEED + min(low + FIDELITY_BATCH, seeds))
         x = SIGMA_MAX * noise(batch, shape)
         classes = model.config.classes
         labels = torch.tensor([label_of(s, classes) for s in batch]) if classes else None
@@ -158,7 +158,7 @@ def measure_fidelity(
             for tau, target, mean in zip(model.tau(sigmas), made.path, scrub, strict=True):
                 mean.add(model.decode(model.evolve(z, 1.0, tau), labels), target)
         if progress is not None:
-            progress(min(low + BATCH, seeds), seeds)
+            progress(min(low + FIDELITY_BATCH, seeds), seeds)
     rows = tuple(ScrubRow(float(s), m.result()) for s, m in zip(sigmas, scrub, strict=True))
     return Fidelity(
         seeds, one.result(), yard.result(), zero.result(), rows, tuple(spectrum.summarise(model.spectrum()))

@@ -21,9 +21,9 @@ from foundation.metrics.statistics import Interval, bootstrap_interval
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 
-STEPS = 18  # levels of both ways
-BATCH = 20
-WORDS = {
+ODE_STEPS = 18  # levels of both ways
+INVERSION_BATCH = 20
+WAY_WORDS = {
     "one call": "teacher's ODE backwards, then one call of the model",
     "teacher": "teacher's ODE backwards, then its ODE forwards (yardstick)",
     "koopman": "Koopman: D(E(x; eps)), no ODE",
@@ -40,10 +40,12 @@ def held_out(bench: Workbench, count: int) -> Tensor:
     data = bench.model.card.get("data", {})
     spec = data.get("spec") if isinstance(data, dict) else None
     if not isinstance(spec, str):
-        raise UserError("The card of this model does not say what it was trained on: there are no test pictures.")
+        raise UserError(
+            "The card of this model does not say what it was trained on: there are no test pictures.", "data"
+        )
     pictures = open_dataset(spec, bench.model.config.resolution, "test")
     if count > len(pictures):
-        raise UserError(f"{pictures.name} has {len(pictures):,} test pictures: ask for no more.")
+        raise UserError(f"{pictures.name} has {len(pictures):,} test pictures: ask for no more.", "count")
     rows = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))[:count]
     return torch.from_numpy(pictures.pictures(rows)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
@@ -53,7 +55,7 @@ class Inverted:
     """N pictures; every table is (N,) float64.
 
     Attributes:
-        mse, psnr, lpips: by way of `WORDS`; lpips empty without a backbone.
+        mse, psnr, lpips: by way of `WAY_WORDS`; lpips empty without a backbone.
         std, neighbours: of the teacher's x_T over 80, see `NoiseNumbers`.
         calls: by way, network calls a picture.
     """
@@ -72,7 +74,7 @@ def measure_inversion(
     teacher: EDM,
     pictures: Tensor,
     *,
-    steps: int = STEPS,
+    steps: int = ODE_STEPS,
     distance: Callable[[Tensor, Tensor], Tensor] | None = None,
     progress: Progress = None,
 ) -> Inverted:
@@ -85,10 +87,10 @@ def measure_inversion(
         distance: LPIPS of two batches; None leaves it out.
         progress: called with (share done, what) after every batch; may raise to stop.
     """
-    out: dict[str, list[Tensor]] = {way: [] for way in WORDS}
+    out: dict[str, list[Tensor]] = {way: [] for way in WAY_WORDS}
     noises, calls = [], {"one call": 2 * (steps - 1) + 1, "teacher": 0, "koopman": 1}
-    for low in range(0, len(pictures), BATCH):
-        x = pictures[low : low + BATCH]
+    for low in range(0, len(pictures), INVERSION_BATCH):
+        x = pictures[low : low + INVERSION_BATCH]
         back = invert_teacher(teacher, x, steps)
         again = heun_sample(lambda x, s: teacher(x, s, None), back.x, karras_sigmas(steps))
         calls["teacher"] = back.nfe + again.nfe
@@ -113,7 +115,7 @@ def inversion_table(found: dict[str, Inverted]) -> Table:
     """A row a way and kind of pictures, with 95 % bootstrap intervals."""
     rows = []
     for kind, r in found.items():
-        for way, words in WORDS.items():
+        for way, words in WAY_WORDS.items():
             lpips = bootstrap_interval(r.lpips[way]) if r.lpips else None
             psnr = bootstrap_interval(r.psnr[way])
             rows.append([
@@ -149,8 +151,8 @@ def inversion(job: Job) -> Outcome:
         bench.model, bench.teacher, held_out(bench, job.count), distance=distance, progress=job.progress
     )
     return Outcome([
-        f"{job.count} held-out test pictures, {STEPS} levels of Heun's method; means with 95 % bootstrap intervals. "
-        "Pictures from the one-call map are compared after clamping.",
+        f"{job.count} held-out test pictures, {ODE_STEPS} levels of Heun's method; means with 95 % bootstrap "
+        "intervals. Pictures from the one-call map are compared after clamping.",
         inversion_table({"test": found}),
         inversion_verdict(found),
     ])  # fmt: skip

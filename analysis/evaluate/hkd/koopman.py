@@ -30,7 +30,8 @@ from analysis.evaluate.tables.markdown import (
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman.editing import MEASURES
 from analysis.koopman.effects import acting
-from analysis.koopman.probes import EVERYTHING
+from analysis.koopman.linearity import OPERATORS
+from analysis.koopman.scenes import EVERYTHING, drawn_data
 from analysis.koopman.spectrum import BANDS, ORDER_WORDS, ORDERS
 from analysis.workbench.findings import attribution_verdict, joined, linearity_verdict, readings
 from analysis.workbench.probes import (
@@ -171,7 +172,6 @@ def editing_verdict(found: Mapping[str, EditComparison], traded: Mapping[str, Tr
     )  # fmt: skip
 
 
-OPERATORS = ("learned", "identity", "fitted")
 LEADING = 3  # DMD modes a level
 
 
@@ -382,11 +382,12 @@ def bands(job: Job) -> Outcome:
 @part("hkd", "attribution", 2, "scenes", 64, 8, 512)
 def attribution(job: Job) -> Outcome:
     """Which third and which level sees which factor of the procedural scenes."""
-    data = job.model.model.card.get("data", {})
-    if data.get("spec") != "shapes":
+    if drawn_data(job.model.model.card) is None:
+        data = job.model.model.card.get("data", {})
         return Outcome([
             "Not applicable: it takes pairs of scenes that differ in one known factor, and only of the procedural "
-            f"shapes are the factors known. This model was trained on {data.get('name', 'other pictures')}."
+            f"shapes and portraits are the factors known. This model was trained on "
+            f"{data.get('name', 'other pictures')}."
         ])  # fmt: skip
     middle = float(sigma_of_tau(MIDPOINT, job.model.model.koopman.warp))
     blocks: list[Block] = [

@@ -29,7 +29,7 @@ from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
 
 IDLE = 0.01  # LPIPS: what nobody sees at 32 pixels
-BATCH = 16
+LEFT_OUT_BATCH = 16
 STILL = "A = 0"
 
 
@@ -82,8 +82,8 @@ def measure_left_out(
     keep += [[torch.tensor(float(i != left_out)) for i in range(levels)] for left_out in range(levels)]
     mean = model.evolve(mean_latents(model), 1.0, 0.0)
     rows: dict[str, list[Tensor]] = {kind: [] for kind in (*ABLATIONS, STILL)}
-    for low in range(0, len(seeds), BATCH):
-        some = seeds[low : low + BATCH]
+    for low in range(0, len(seeds), LEFT_OUT_BATCH):
+        some = seeds[low : low + LEFT_OUT_BATCH]
         start = model.encode(SIGMA_MAX * noise(some, model.picture_shape), SIGMA_MAX)
         z = model.evolve(start, 1.0, 0.0)
         whole = model.decode(z).clamp(-1, 1)
@@ -142,7 +142,9 @@ def leaving_out(job: Job) -> Outcome:
     """LPIPS to the full picture without a band or level, by mean, resample and zero ablation."""
     distance = backbone(job.options.lpips)
     if distance is None:
-        raise UserError("The part leaving-out is measured in LPIPS: give --lpips a backbone, or set KOOPMAN_LPIPS.")
+        raise UserError(
+            "The part leaving-out is measured in LPIPS: give --lpips a backbone, or set KOOPMAN_LPIPS.", "lpips"
+        )
     found = measure_left_out(
         job.model.model, range(FIRST_SEED, FIRST_SEED + job.count), distance, progress=job.progress
     )

@@ -20,7 +20,7 @@ from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.core.progress import Progress
 from analysis.evaluate.hkd.fidelity import backbone
-from analysis.evaluate.image_sets import BATCH, MAKER_WORDS, MAKERS, data_of, makers
+from analysis.evaluate.image_sets import MAKER_WORDS, MAKERS, SET_BATCH, data_of, makers
 from analysis.evaluate.tables.markdown import NOT_DEFINED, Block, Verdict, grid, interval, number
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.figures.publication import contact_sheet, save
@@ -31,9 +31,9 @@ from foundation.metrics.statistics import CONFIDENCE, Interval, bootstrap_interv
 from foundation.randomness import FIRST_SEED
 
 NEIGHBOURS = 5  # training pictures kept for each
-CHUNK, QUERY_BLOCK = 1024, 512  # training pictures and pictures looked up whose distances are held at once
-PAIRED = 100  # pictures of a kind whose pairs are compared
-SHOWN = 12  # of the student's pictures, for the sheet
+TRAINING_BLOCK, QUERY_BLOCK = 1024, 512  # training pictures and pictures looked up whose distances are held at once
+PAIRS = 100  # pictures of a kind whose pairs are compared
+SHEET_ROWS = 12  # of the student's pictures, for the sheet
 REAL = "real"
 
 
@@ -145,8 +145,8 @@ def nearest(
     n, values = len(pictures), pictures[0].numel()
     best = torch.full((n, NEIGHBOURS), torch.inf, dtype=torch.float64)
     index, turned = torch.zeros(best.shape, dtype=torch.int64), torch.zeros(best.shape, dtype=torch.bool)
-    for low in range(0, count, CHUNK):
-        high = min(low + CHUNK, count)
+    for low in range(0, count, TRAINING_BLOCK):
+        high = min(low + TRAINING_BLOCK, count)
         rows = torch.from_numpy(data.pictures(range(low, high))).permute(0, 3, 1, 2).flatten(1).double()
         norms = rows.square().sum(1)
         for at in range(0, n, QUERY_BLOCK):
@@ -174,7 +174,7 @@ def _values(pictures: Tensor) -> Tensor:
 @torch.inference_mode()
 def _apart(perceptual: PerceptualDistance, x: Tensor, y: Tensor) -> np.ndarray:
     """LPIPS of bytes (n, 3, H, W) pair by pair; (n,)."""
-    parts = zip(x.split(BATCH), y.split(BATCH), strict=True)
+    parts = zip(x.split(SET_BATCH), y.split(SET_BATCH), strict=True)
     return torch.cat([perceptual(_values(a), _values(b)) for a, b in parts]).double().numpy()
 
 
@@ -210,7 +210,7 @@ def measure_memory(
 
     Args:
         bench: a model with its teacher.
-        count: pictures of each kind, from `SHOWN`.
+        count: pictures of each kind, from `SHEET_ROWS`.
         perceptual: LPIPS; None leaves it and the diversity out.
         progress: called with (share, words); may raise to stop.
 
@@ -219,16 +219,18 @@ def measure_memory(
         DataError: the data are not to be had.
     """
     if bench.teacher is None:
-        raise UserError(f"The teacher of {bench.name} is not beside it: both are looked up among the pictures.")
+        raise UserError(
+            f"The teacher of {bench.name} is not beside it: both are looked up among the pictures.", "teacher"
+        )
     data, card = data_of(bench), bench.model.card["data"]
     held_out = open_dataset(card["spec"], bench.model.config.resolution, "test")
     trained = card.get("pictures", len(data))
     whole(trained, NEIGHBOURS, len(data), f"The number of training pictures in the card of {bench.name}")
-    whole(count, SHOWN, len(held_out), f"The number of pictures of each kind, those held out of {data.name} too,")
+    whole(count, SHEET_ROWS, len(held_out), f"The number of pictures of each kind, those held out of {data.name} too,")
     # the teacher alone meets the data; the student learns from it
     mirrored = bool(bench.teacher.card.get("recipe", {}).get("teacher", {}).get("flip", False))
     seeds = range(FIRST_SEED, FIRST_SEED + count)
-    total, done = len(MAKERS) * count + trained + 3 * PAIRED, 0
+    total, done = len(MAKERS) * count + trained + 3 * PAIRS, 0
 
     def tell(words: str, so_far: int) -> None:
         if progress is not None:
@@ -237,9 +239,9 @@ def measure_memory(
     made: dict[str, Tensor] = {}
     for maker, make in makers(bench).items():
         parts = []
-        for low in range(0, count, BATCH):
-            parts.append(make(seeds[low : low + BATCH]))
-            tell(maker, min(low + BATCH, count))
+        for low in range(0, count, SET_BATCH):
+            parts.append(make(seeds[low : low + SET_BATCH]))
+            tell(maker, min(low + SET_BATCH, count))
         made[maker] = torch.cat(parts)
         done += count
     drawn = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))[:count]
@@ -258,21 +260,21 @@ def measure_memory(
         if perceptual is not None:
             there = np.ascontiguousarray(found.pictures(np.arange(count), 0, data).transpose(0, 3, 1, 2))
             lpips = _apart(perceptual, x, torch.from_numpy(there))
-            pairs[kind] = pairwise(perceptual, x[:PAIRED])
+            pairs[kind] = pairwise(perceptual, x[:PAIRS])
         near[kind] = Near(found.rmse[:, 0], found.ratio, lpips)
         if kind == "student":
             closest = _closest(x, found, data)
-        tell("LPIPS", (i + 1) * PAIRED)
+        tell("LPIPS", (i + 1) * PAIRS)
     return Memory(
         count, near, {kind: over_pairs(d) for kind, d in pairs.items()},
-        over_pairs(pairs["student"] - pairs["teacher"]) if pairs else None, min(PAIRED, count), closest, data.name,
+        over_pairs(pairs["student"] - pairs["teacher"]) if pairs else None, min(PAIRS, count), closest, data.name,
         trained, mirrored, bool(bench.model.config.classes), data.fingerprint() == card.get("fingerprint"),
     )  # fmt: skip
 
 
 def _closest(x: Tensor, found: Neighbours, data: ImageDataset) -> tuple[Shown, ...]:
     """The pictures that are most like copies of one training picture, with their neighbours."""
-    rows = np.argsort(found.ratio, kind="stable")[:SHOWN]
+    rows = np.argsort(found.ratio, kind="stable")[:SHEET_ROWS]
     columns = [x[rows].permute(0, 2, 3, 1).numpy(), *(found.pictures(rows, k, data) for k in range(NEIGHBOURS))]
     return tuple(
         Shown(FIRST_SEED + int(row), float(found.ratio[row]), np.stack(pictures))
@@ -283,8 +285,8 @@ def _closest(x: Tensor, found: Neighbours, data: ImageDataset) -> tuple[Shown, .
 CHANCE = (1 - CONFIDENCE) / 2  # of each one-sided test
 NEAREST = 0.01  # share of the held-out pictures that are called near
 COPY_RATIO = 0.5  # distance to the nearest over that to the second nearest, below which a picture is called a copy
-WORDS = MAKER_WORDS | {REAL: "held-out real pictures"}
-ORDER = (*MAKERS, REAL)
+ALL_MAKER_WORDS = MAKER_WORDS | {REAL: "held-out real pictures"}
+MAKER_ORDER = (*MAKERS, REAL)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -397,12 +399,12 @@ def diversity_verdict(m: Memory) -> Verdict:
 
 def _near_rows(m: Memory, k: int) -> list[list[str]]:
     rows = []
-    for kind in ORDER:
+    for kind in MAKER_ORDER:
         v = m.near[kind]
         hits = None if kind == REAL else wilson(below(v.rmse, m.near[REAL].rmse, k)[0], m.count)
         single = wilson(int((v.ratio < COPY_RATIO).sum()), m.count)
         rows.append([
-            WORDS[kind], number(float(np.median(v.rmse)), ".4f"),
+            ALL_MAKER_WORDS[kind], number(float(np.median(v.rmse)), ".4f"),
             NOT_DEFINED if v.lpips is None else number(float(np.median(v.lpips)), ".4f"), interval(hits, ".1%"),
             number(float(np.median(v.ratio)), ".3f"), interval(single, ".1%"),
         ])  # fmt: skip
@@ -439,7 +441,7 @@ def memory_blocks(m: Memory) -> list[Block]:
         f"first {m.paired} of each, with its 95 % bootstrap interval over pictures. Fewer kinds of pictures lower "
         "it, and so does blur.",
         grid(["", "mean pairwise LPIPS"], [
-            *([WORDS[kind], interval(m.diversity[kind])] for kind in ORDER),
+            *([ALL_MAKER_WORDS[kind], interval(m.diversity[kind])] for kind in MAKER_ORDER),
             ["student less teacher, paired", interval(m.less, "+.4f")],
         ]),
         *verdicts,
@@ -447,7 +449,7 @@ def memory_blocks(m: Memory) -> list[Block]:
     ]  # fmt: skip
 
 
-@part("hkd", "memory", 6, "pictures", 200, SHOWN, 10_000, on_request=True, teacher=True)
+@part("hkd", "memory", 6, "pictures", 200, SHEET_ROWS, 10_000, on_request=True, teacher=True)
 def memory(job: Job) -> Outcome:
     """Memorisation and diversity; the sheet goes into a file where asked."""
     m = measure_memory(job.model, job.count, perceptual=backbone(job.options.lpips), progress=job.progress)

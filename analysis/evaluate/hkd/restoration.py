@@ -27,8 +27,8 @@ from foundation.randomness import FIRST_SEED
 
 Map = Callable[[Tensor, float], Tensor]
 Distance = Callable[[Tensor, Tensor], Tensor]
-STEPS, ENDS, SKIPS = (6, 12, 18), (0.0, 0.5), (False, True)
-TASKS = ("inpaint", "colorize")
+STEP_CHOICES, ENDS, SKIPS = (6, 12, 18), (0.0, 0.5), (False, True)
+BOTH_TASKS = ("inpaint", "colorize")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Setting:
         return f"{self.steps} steps{end}{', skip' if self.skip else ''}"
 
 
-PUBLISHED = Setting(18, 0.0, False)
+PUBLISHED_SETTING = Setting(18, 0.0, False)
 
 
 def square_hole(side: int, seed: int) -> Tensor:
@@ -111,7 +111,7 @@ def measure_task(
     """The setting that the first half of the pictures chooses, and all methods on the second half.
 
     Args:
-        task: one of `TASKS`.
+        task: one of `BOTH_TASKS`.
         f, teacher: maps (x, sigma) -> picture.
         pictures: (N, 3, H, W) in [-1, 1], N at least 2.
         distance: LPIPS; None leaves it out.
@@ -146,10 +146,10 @@ def measure_task(
         name: scored([fill(pictures[i : i + 1], holes[i]) for i in rest], pictures[half:], holes[half:], distance)
         for name, fill in plain.items()
     }
-    out[f"model, {PUBLISHED}"] = run(f, PUBLISHED, rest)
+    out[f"model, {PUBLISHED_SETTING}"] = run(f, PUBLISHED_SETTING, rest)
     out[f"model, {best} (chosen)"] = run(f, best, rest)
     if teacher is not None:
-        out[f"teacher in the loop, {PUBLISHED}"] = run(teacher, PUBLISHED, rest)
+        out[f"teacher in the loop, {PUBLISHED_SETTING}"] = run(teacher, PUBLISHED_SETTING, rest)
     return best, out
 
 
@@ -190,7 +190,7 @@ def restore(job: Job) -> Outcome:
     """Inpainting and colourisation against baselines, settings chosen by measurement."""
     model, teacher, distance = job.model.model, job.model.teacher, backbone(job.options.lpips)
     pictures = held_out(job.model, job.count)
-    settings = [Setting(*s) for s in product(STEPS, ENDS, SKIPS)]
+    settings = [Setting(*s) for s in product(STEP_CHOICES, ENDS, SKIPS)]
     blocks: list[Block] = [
         f"{job.count} test pictures: the first half choose among {len(settings)} settings of the loop, the second half "
         "are reported; means with 95 % bootstrap intervals. Holes are squares of half the side at random places."
@@ -205,9 +205,15 @@ def restore(job: Job) -> Outcome:
 
     by_teacher = None if teacher is None else denoise
     with torch.inference_mode():
-        for i, task in enumerate(TASKS):
+        for i, task in enumerate(BOTH_TASKS):
             best, found = measure_task(
-                task, f, by_teacher, pictures, distance=distance, settings=settings, progress=job.share(i, len(TASKS))
+                task,
+                f,
+                by_teacher,
+                pictures,
+                distance=distance,
+                settings=settings,
+                progress=job.share(i, len(BOTH_TASKS)),
             )
             verdict = task_verdict(task, found)
             blocks += [f"Task {task}.", scores_table(found), verdict]

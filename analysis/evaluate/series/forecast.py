@@ -25,7 +25,7 @@ from flow_core.series.scores import Scores, crps, crps_gaussian, gaussian_scores
 from flow_core.series.world import World
 from foundation.metrics.statistics import Interval, bootstrap_interval
 
-ANALOGS = 50  # members of the nearest analogs, at least
+ANALOG_MEMBERS = 50  # members of the nearest analogs, at least
 BLOCK_FRAMES = {"lorenz": 200, "alanine": 200, "sst": 6, "sst_sites": 60}  # neighbours that are resampled together
 
 
@@ -98,7 +98,7 @@ def measure_forecast(model: SeriesModel, world: World, members: int, progress: P
             mean = fitted.mean(r.history)
             rows[kind] = gaussian_scores(mean, fitted.std, r.truth, weights=weights, block=block)
             single[kind] = by_lead(crps_gaussian(mean, fitted.std, r.truth), world)
-    for kind, guess in strong_baselines(world, r, max(members, ANALOGS)).items():
+    for kind, guess in strong_baselines(world, r, max(members, ANALOG_MEMBERS)).items():
         if isinstance(guess, GaussianForecast):
             rows[kind] = gaussian_scores(guess.mean, guess.std, r.truth, weights=weights, block=block)
             single[kind] = by_lead(crps_gaussian(guess.mean, guess.std, r.truth), world)
@@ -118,11 +118,11 @@ def measure_forecast(model: SeriesModel, world: World, members: int, progress: P
 # ---------------------------------------------------------------------------------------------------------------------
 # Samplers
 
-SHOWN_NFE = (1, 2, 3, 5, 10)
-GAMMAS = (0.5, -100.0, -50.0, -20.0, -5.0, 5.0, 20.0)  # of the first order; 0.5, first in a tie, is no momentum
-HIGHER_GAMMAS = (0.0, -5.0, -1.0, 1.0, 5.0)  # of the second and third, added to the best of the order below
+SHOWN_SERIES_NFE = (1, 2, 3, 5, 10)
+SERIES_GAMMAS = (0.5, -100.0, -50.0, -20.0, -5.0, 5.0, 20.0)  # of the first order; 0.5, first in a tie, is no momentum
+HIGHER_SERIES_GAMMAS = (0.0, -5.0, -1.0, 1.0, 5.0)  # of the second and third, added to the best of the order below
 MOMENTUM_ORDERS = (1, 2, 3)
-WITHOUT = "published, no momentum"
+NO_MOMENTUM = "published, no momentum"
 SAMPLER_MEMBERS = 20
 
 
@@ -157,7 +157,7 @@ class SamplerScores:
 
 
 def measure_samplers(
-    model: SeriesModel, world: World, most: int, progress: Progress = None, nfes: tuple[int, ...] = SHOWN_NFE
+    model: SeriesModel, world: World, most: int, progress: Progress = None, nfes: tuple[int, ...] = SHOWN_SERIES_NFE
 ) -> SamplerScores:
     """One frame ahead from the same noise by every method, at equal numbers of counted calls."""
     parts = {split: starts(world, split, 1, most) for split in ("validation", "test")}
@@ -179,20 +179,21 @@ def measure_samplers(
     euler: list[float] = []
     chosen: dict[int, list[tuple[float, ...]]] = {k: [] for k in MOMENTUM_ORDERS}
     others: dict[str, list] = {
-        name: [] for name in (HEUN, RK4, "multistep", "matched noise", WITHOUT, *map(order, MOMENTUM_ORDERS))
+        name: []
+        for name in (ODE_HEUN, ODE_RK4, "multistep", "matched noise", NO_MOMENTUM, *map(order, MOMENTUM_ORDERS))
     }
     for i, nfe in enumerate(nfes):
         plain, _ = score("test", nfe, "euler")
         euler.append(float(plain.mean()))
-        rows = {name: score("test", nfe, method)[0] for name, method in ((HEUN, "heun"), (RK4, "rk4p"))}
+        rows = {name: score("test", nfe, method)[0] for name, method in ((ODE_HEUN, "heun"), (ODE_RK4, "rk4p"))}
         rows["multistep"] = score("test", nfe, "multistep")[0]
         rows["matched noise"] = score("test", nfe, "matched", (1.0,))[0]
-        rows[WITHOUT] = score("test", nfe, "published", GAMMAS[:1])[0]
+        rows[NO_MOMENTUM] = score("test", nfe, "published", SERIES_GAMMAS[:1])[0]
 
         def on_validation(gammas: tuple[float, ...], nfe: int = nfe) -> float:
             return float(score("validation", nfe, "published", gammas)[0].mean())
 
-        weights = choose(on_validation, MOMENTUM_ORDERS, GAMMAS, HIGHER_GAMMAS)
+        weights = choose(on_validation, MOMENTUM_ORDERS, SERIES_GAMMAS, HIGHER_SERIES_GAMMAS)
         for k, gammas in zip(MOMENTUM_ORDERS, weights, strict=True):
             rows[order(k)], spent = score("test", nfe, "published", gammas)
             chosen[k].append(gammas)
@@ -201,8 +202,8 @@ def measure_samplers(
                 progress((i + k / len(MOMENTUM_ORDERS)) / len(nfes), "samplers")
         over_multistep.append(paired(rows[order(1)] - rows["multistep"], block))
         for k in MOMENTUM_ORDERS:
-            over_none[k].append(paired(rows[order(k)] - rows[WITHOUT], block))
-            over_heun[k].append(paired(rows[order(k)] - rows[HEUN], block))
+            over_none[k].append(paired(rows[order(k)] - rows[NO_MOMENTUM], block))
+            over_heun[k].append(paired(rows[order(k)] - rows[ODE_HEUN], block))
         for k in MOMENTUM_ORDERS[1:]:
             beyond[k].append(paired(rows[order(k)] - rows[order(1)], block))
         for name, values in rows.items():
@@ -219,7 +220,7 @@ def measure_samplers(
     )  # fmt: skip
 
 
-HEUN, RK4 = "exact ODE, Heun", "exact ODE, RK4 with steps in proportion to their calls"
+ODE_HEUN, ODE_RK4 = "exact ODE, Heun", "exact ODE, RK4 with steps in proportion to their calls"
 FEW_BLOCKS = 10  # below it block-bootstrap intervals are too narrow, see `Scores.blocks`
 
 
@@ -398,7 +399,7 @@ def momentum_verdict(s: SamplerScores) -> Verdict:
         gain = max((-row[i].value / s.euler[i] for i in from_two if s.nfe[i] in both), default=None)
         worse = where(none, sign=1)
         orders[str(k)] = {"all": both, "cancels": cancels, "no_momentum_alone": alone, "worse": worse, "gain": gain}
-    plain = [d for _, d in s.others[WITHOUT]]
+    plain = [d for _, d in s.others[NO_MOMENTUM]]
     better, worse = where(plain), where(plain, sign=1)
     above = {str(k): where(row) for k, row in s.beyond.items()}
     used = sorted({s.gammas[1][i][0] for i in from_two})

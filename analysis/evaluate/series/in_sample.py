@@ -20,13 +20,13 @@ from flow_core.series.world import World
 from flow_core.series.worlds import open_world
 from foundation.files.checkpoints import CheckpointError
 
-SHOWN_NFE = (3, 5)  # as the published rows say; their solver makes 40 calls a frame in both (docs/flow.md)
+SHOWN_IN_SAMPLE_NFE = (3, 5)  # as the published rows say; their solver makes 40 calls a frame in both (docs/flow.md)
 CONTROL_NFE = 3
-METHOD = "euler"
+SOLVER = "euler"
 HELD_OUT_WORLD = "alanine"
 # A picture of a table in the authors' repository, of another molecule (a poly-alanine whose data are not published):
 # MAE and RMSE in degrees, circular correlation, each with its spread as printed there
-PUBLISHED = (
+PUBLISHED_ROWS = (
     ("SRNN", "82.6 ± 28", "91.9 ± 25", "0.10 ± 0.27"),
     ("DVAE", "78.1 ± 27", "88.1 ± 25", "0.30 ± 0.35"),
     ("NODE", "25.3 ± 6.3", "28.8 ± 6.2", "0.10 ± 0.41"),
@@ -34,7 +34,11 @@ PUBLISHED = (
     ("IDFF, NFE 5", "10.3 ± 1.3", "14.9 ± 2.7", "0.93 ± 0.05"),
 )
 OWN, OTHER = "rollout, told each frame's number", "rollout, told the number of a frame half the trajectory away"
-COPY, TABLE, NEXT = "copy of the previous frame", "table of the frames by number", "one frame ahead, told its number"
+COPIED, LOOKED_UP, AHEAD = (
+    "copy of the previous frame",
+    "table of the frames by number",
+    "one frame ahead, told its number",
+)
 UNSEEN, UNSEEN_NEXT, UNSEEN_COPY = (
     f"held-out model, {what}" for what in ("rollout through unseen frames", "one unseen frame ahead", "copy")
 )
@@ -65,7 +69,7 @@ def agreement(made: np.ndarray, truth: np.ndarray) -> Agreement:
 def one_ahead(model: SeriesModel, world: World, members: int) -> tuple[Agreement, Agreement]:
     """Draws of each frame of the test part from the true ones before it, and copies of the frame before."""
     w = world.windows("test")
-    made = model.forecast(w.history, w.context[:, None], 1, members, CONTROL_NFE, METHOD).members[:, :, 0]
+    made = model.forecast(w.history, w.context[:, None], 1, members, CONTROL_NFE, SOLVER).members[:, :, 0]
     return agreement(made, w.target), agreement(w.history[None, :, -1], w.target)
 
 
@@ -75,22 +79,22 @@ def measure_in_sample(
     """Every series of the table, by name; `held_out` and its rows may be absent."""
     r = world.rollouts("test")
     horizon, frames = r.truth.shape[1], len(world.segments[0].values)
-    jobs = len(SHOWN_NFE) + 2
+    jobs = len(SHOWN_IN_SAMPLE_NFE) + 2
     found: dict[str, Agreement] = {}
 
     def rolled(which: SeriesModel, history, context, length: int, nfe: int, job: int) -> np.ndarray:
         tick = None if progress is None else lambda done, of: progress((job + done / of) / jobs, "rollouts")
-        return which.forecast(history, context, length, members, nfe, METHOD, progress=tick).members
+        return which.forecast(history, context, length, members, nfe, SOLVER, progress=tick).members
 
-    for job, nfe in enumerate(SHOWN_NFE):
+    for job, nfe in enumerate(SHOWN_IN_SAMPLE_NFE):
         made = rolled(model, r.history, r.context, horizon, nfe, job)
         found[f"{OWN}, NFE {nfe}"] = agreement(made[:, 0], r.truth[0])
     other = (r.context + (frames // 2) / frames) % 1
     made = rolled(model, r.history, other, horizon, CONTROL_NFE, jobs - 2)
     found[f"{OTHER}, NFE {CONTROL_NFE}"] = agreement(made[:, 0], r.truth[0])
-    found[f"{NEXT}, NFE {CONTROL_NFE}"], found[COPY] = one_ahead(model, world, members)
+    found[f"{AHEAD}, NFE {CONTROL_NFE}"], found[COPIED] = one_ahead(model, world, members)
     numbers = np.rint(r.context[0, :, -1].astype(np.float64) * frames).astype(int)
-    found[TABLE] = agreement(world.segments[0].values[numbers][None], r.truth[0])
+    found[LOOKED_UP] = agreement(world.segments[0].values[numbers][None], r.truth[0])
     if held_out is not None:
         unseen = open_world(held_out.frame.world, held_out.frame.history)
         begin, end = unseen.segments[0].splits["test"]
@@ -127,9 +131,9 @@ def in_sample(job: Job) -> Outcome:
         "prediction.",
         "As published, for another molecule, whose data are not available: not comparable in degrees. Its NFE 3 and "
         "NFE 5 are 40 network calls a frame each.",
-        grid(["published", *head], PUBLISHED),
+        grid(["published", *head], PUBLISHED_ROWS),
         f"Here: {members} series a row, each compared with the truth by itself, mean ± standard deviation over them; "
-        f"{METHOD}, NFE counted; MAE and RMSE in degrees, CC the circular correlation. A rollout starts from the first "
+        f"{SOLVER}, NFE counted; MAE and RMSE in degrees, CC the circular correlation. A rollout starts from the first "
         f"frame and is fed with its own.{absent}",
         grid(["series", *columns], rows),
         in_sample_verdict(found),
@@ -146,7 +150,7 @@ def in_sample_verdict(found: dict[str, Agreement]) -> Verdict:
     cc = {key: float(found[name].cc[:, 0].mean()) for key, name in names.items() if name}
     mine = {name: float(a.cc[:, 0].mean()) for name, a in found.items() if name.startswith(OWN)}
     best = max(mine, key=lambda name: mine[name])
-    copy = float(found[COPY].cc[:, 0].mean())
+    copy = float(found[COPIED].cc[:, 0].mean())
     unseen = f", and a model that was trained on other frames reaches {cc[UNSEEN]:.2f}" if UNSEEN in cc else ""
     memory = mine[best] - max(cc.values()) > 0.1
     end = (
@@ -154,7 +158,7 @@ def in_sample_verdict(found: dict[str, Agreement]) -> Verdict:
         if memory
         else "The number of the frame adds nothing here: this network has not learned its trajectory by heart"
     )
-    table = float(found[TABLE].cc[:, 0].mean())
+    table = float(found[LOOKED_UP].cc[:, 0].mean())
     return Verdict(
         f"In sample a rollout has a circular correlation of up to {mine[best]:.2f}, averaged over the angles ({best}). "
         f"With the number of another frame {cc[OTHER]:.2f} is left{unseen}; a copy of the previous frame has "

@@ -20,7 +20,7 @@ from flow_core.series import alanine, lorenz
 from flow_core.series.baselines import SIMPLE_BASELINES, fit_baseline
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import ensemble_mean, jensen_shannon
-from flow_core.series.world import SPLITS, World
+from flow_core.series.world import WORLD_SPLITS, World
 from foundation.metrics.statistics import Interval
 
 LAGS = {"alanine": (1, 5, 20, 50, 100), "sst_sites": (1, 3, 7, 14, 30)}
@@ -72,7 +72,7 @@ def alanine_blocks(model: SeriesModel, world: World, frames: int, progress: Prog
         "trained and tested on the same frames: not comparable.)",
         grid(["forecast", "MAE phi, degrees", "MAE psi", "CC phi", "CC psi"], one_step),
         f"Free runs: {len(run)} of {frames:,} frames, {METHOD}, {NFE} calls a frame. Ramachandran Jensen-Shannon "
-        f"distance to the test part, {alanine.BINS} x {alanine.BINS} bins.",
+        f"distance to the test part, {alanine.ANGLE_BINS} x {alanine.ANGLE_BINS} bins.",
         grid(["series", "JSD to the test part"], [[k, *numbers([v], ".3f")] for k, v in distance.items()]),
         "Core-to-core transition rates per nanosecond spent in the first state (counts in brackets), and populations.",
         grid(["", *kinetics], rates + shares),
@@ -275,7 +275,7 @@ def index_errors(model: SeriesModel, world: World, weights: np.ndarray) -> dict[
 
 def fields_blocks(model: SeriesModel, world: World, frames: int, progress: Progress = None) -> list[Block]:
     """Variance that the patterns hold, errors of the Niño 3.4 index by lead, spread and memory of free runs."""
-    shares = {split: captured(model, world, split) for split in SPLITS}
+    shares = {split: captured(model, world, split) for split in WORLD_SPLITS}
     modes = len(shares["train"])
     box = box_weights(world)
     errors = index_errors(model, world, box)
@@ -285,7 +285,7 @@ def fields_blocks(model: SeriesModel, world: World, frames: int, progress: Progr
     run = free_run(model, world, begin, frames, progress)
     lags = [lag for lag in INDEX_LAGS if lag < min(frames, len(real_series(world, "test")[0]))]
     rows, spread = [], {}
-    series = {"this model": run} | {split: real_series(world, split) for split in SPLITS}
+    series = {"this model": run} | {split: real_series(world, split) for split in WORLD_SPLITS}
     for name, x in series.items():
         x = x if world.mask is None else np.where(world.mask, x, 0.0)
         spread[name] = float(np.sqrt((x**2 * _area(world)).sum((-2, -1)).mean()))
@@ -296,7 +296,7 @@ def fields_blocks(model: SeriesModel, world: World, frames: int, progress: Progr
     return [
         f"Of each part's variance by area, the share that the {modes} EOFs of the training part hold, added up.",
         grid(
-            ["EOFs", *SPLITS],
+            ["EOFs", *WORLD_SPLITS],
             [[Cell("{}", k + 1), *numbers((s[k] for s in shares.values()), ".3f")] for k in range(modes)],
         ),
         f"Root mean squared error of the Niño 3.4 index (mean anomaly of 5°S to 5°N, 170°W to 120°W), °C, by lead in "

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.evaluate.tables.markdown import Block, Cell, Table
-from analysis.figures.publication import MARKERS, PAGE, SIZE, add_legend, empty_panels, label_axes
+from analysis.figures.publication import MARKERS, PAGE_INCHES, SIZE, add_legend, empty_panels, label_axes
 from analysis.figures.style import BAND_COLOURS, GREY, LINE_COLOURS
 from analysis.koopman.spectrum import BANDS
 
@@ -45,7 +45,7 @@ def _figures(text: str) -> tuple[float, ...]:
 
 def _curves(table: Table) -> Figure:
     """A curve a row over whole numbers, with its interval where it has one; what does not depend on them is a line."""
-    figure, ((axes,),) = empty_panels(PAGE, 2.6)
+    figure, ((axes,),) = empty_panels(PAGE_INCHES, 2.6)
     at, by_lead = [int(name) for name in table.head[1:]], "lead" in table.head[0]
     rows = [row for row in table.rows if " less " not in row[0]]  # differences have an axis of their own
     every: list[float] = []
@@ -84,7 +84,7 @@ def _linearity(table: Table) -> Figure:
     """A panel a level: relative error of three operators from noise to picture."""
     sigma = [float(name.removeprefix("sigma ")) for name in table.head[1:] if name.startswith("sigma ")]
     rows = [row for row in table.rows if not row[0].startswith("pictures")]
-    figure, (line,) = empty_panels(PAGE, 1.9, 1, len(rows), sharey=True)
+    figure, (line,) = empty_panels(PAGE_INCHES, 1.9, 1, len(rows), sharey=True)
     for axes, (name, *cells) in zip(line, rows, strict=True):
         for k, operator in enumerate(OPERATOR_NAMES):
             values = [_figures(c)[k] for c in cells[: len(sigma)]]
@@ -102,7 +102,7 @@ def _linearity(table: Table) -> Figure:
 
 def _bands(table: Table) -> Figure:
     """Where a third of the modes acts: frequency of what it adds, and how much."""
-    figure, (line,) = empty_panels(PAGE, 2.2, 1, 2)
+    figure, (line,) = empty_panels(PAGE_INCHES, 2.2, 1, 2)
     orders = list(dict.fromkeys(row[0] for row in table.rows))
     for axes, column in zip(line, (2, 3), strict=True):
         for k, order in enumerate(orders):

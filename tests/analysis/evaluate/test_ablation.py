@@ -6,11 +6,10 @@ import pytest
 import torch
 
 import koopman_core
-from analysis.core.errors import UserError
 from analysis.evaluate import ablation
 from analysis.evaluate.ablation import (
-    PATH,
-    ROWS,
+    ABLATION_ROWS,
+    PATH_OVERRIDES,
     Figures,
     Plan,
     Row,
@@ -28,6 +27,7 @@ from foundation.randomness import FIRST_SEED
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.trajectories import TrajectoryConfig, write_trajectories
 from tests.analysis.conftest import random_pair
+from tests.refusals import refuses
 
 CONFIG = """
 [student]
@@ -61,12 +61,12 @@ def plan(tmp_path, monkeypatch):
 
 
 def test_every_row_is_a_training_that_can_start():
-    for group, rows in ROWS.items():
+    for group, rows in ABLATION_ROWS.items():
         assert len({row.key for row in rows}) == len(rows), group
-    keys = [row for rows in ROWS.values() for row in rows]
+    keys = [row for rows in ABLATION_ROWS.values() for row in rows]
     assert len({(r.key, r.overrides) for r in keys}) == len({r.key for r in keys})  # one key is one training
-    assert {r.overrides for r in keys if r.key == "path"} == {PATH}
-    assert [r.paper for r in ROWS["paper"]] == [5.72, 5.57, 4.78, 3.30, None]  # table 3
+    assert {r.overrides for r in keys if r.key == "path"} == {PATH_OVERRIDES}
+    assert [r.paper for r in ABLATION_ROWS["paper"]] == [5.72, 5.57, 4.78, 3.30, None]  # table 3
 
 
 def test_a_row_is_trained_once_and_measured_as_its_pictures_say(plan, tmp_path, monkeypatch):
@@ -88,7 +88,7 @@ def test_a_row_is_trained_once_and_measured_as_its_pictures_say(plan, tmp_path, 
     monkeypatch.setattr(ablation, "measure_fidelity", lambda *_, **__: pytest.fail("measured again"))
     assert train_row(plan, row, 1, tmp_path / "runs") == path
     assert measure(plan, path, 1, distance) == found
-    with pytest.raises(UserError, match="settings"):
+    with refuses("folder"):
         train_row(plan, replace(row, overrides=()), 1, tmp_path / "runs")
 
 
@@ -111,7 +111,7 @@ def test_more_samples_go_on_and_fid_is_asked_for(plan, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ablation, "measure_distribution", fake)
     ours = Row("only_T", "not in the paper", ("--student.only_T=true",))
-    monkeypatch.setitem(ablation.ROWS, "paper", (ROWS["paper"][3], ours))
+    monkeypatch.setitem(ablation.ABLATION_ROWS, "paper", (ABLATION_ROWS["paper"][3], ours))
     asked_of = replace(plan, fid=5, reference=6)
     (row, (one, two)), (_, (three,)) = run(asked_of, "paper", tmp_path / "runs", report=lambda _: None)
     assert (row.key, one.seed, two.seed, one.fid, one.kid) == ("full", 0, 1, 7.0, 0.5)
@@ -149,7 +149,7 @@ def rows_of(*values):
     """The paper's rows with LPIPS of two trainings each."""
     return [
         (row, [figures(i, v, 100 * v) for i, v in enumerate(pair)])
-        for row, pair in zip(ROWS["paper"], values, strict=False)
+        for row, pair in zip(ABLATION_ROWS["paper"], values, strict=False)
     ]
 
 
@@ -179,10 +179,10 @@ def test_tables_of_all_groups():
     assert [f["order"] for f in (by_fid, by_kid, by_lpips)] == ["paper"] * 3
     assert by_fid["apart"] == pytest.approx(2.4)  # 85 over 25, less 1; without our own row
     assert ours_against["lpips_ratio"] == pytest.approx(1) and ours_against["without_A"]["path"] == pytest.approx(2)
-    rows = [(row, [figures(lpips=v)]) for row, v in zip(ROWS["time"], (0.3, 0.1, 0.2), strict=True)]
+    rows = [(row, [figures(lpips=v)]) for row, v in zip(ABLATION_ROWS["time"], (0.3, 0.1, 0.2), strict=True)]
     blocks = ablation_blocks("time", rows, replace(plan, fid=None))
     assert blocks[2].figures["picture"] == "path, log sigma" and "FID" not in markdown(blocks)
-    latent = [(row, [figures(lpips=0.1 if row.key == "path" else 0.2)]) for row in ROWS["latent"]]
+    latent = [(row, [figures(lpips=0.1 if row.key == "path" else 0.2)]) for row in ABLATION_ROWS["latent"]]
     *each, last = (b.figures for b in ablation_blocks("latent", latent, replace(plan, fid=None))[2:])
     assert last["linear_sides"] == [8] and each[0]["lpips_ratio"] == pytest.approx(2)
     assert each[0]["of_what_differs"] == [(0.7, 0.7), (0.08, 0.08)]

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from analysis.core.errors import UserError
 from analysis.evaluate import __main__ as evaluate
 from analysis.evaluate import image_sets
 from analysis.evaluate.image_sets import Distribution, distribution_blocks, makers, measure_distribution
@@ -22,14 +21,15 @@ from foundation.randomness import FIRST_SEED, mix_seed
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
 from tests.analysis.evaluate.five_features import network
+from tests.refusals import refuses
 
 COUNT = 6
 
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch, tmp_path):
-    monkeypatch.setattr(image_sets, "STEPS", 2)
-    monkeypatch.setattr(image_sets, "BATCH", 4)
+    monkeypatch.setattr(image_sets, "FID_STEPS", 2)
+    monkeypatch.setattr(image_sets, "SET_BATCH", 4)
     monkeypatch.setattr(image_sets, "Inception", lambda: network)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KOOPMAN_LPIPS", raising=False)
@@ -120,7 +120,7 @@ def test_the_text_says_what_was_measured():
 def test_a_model_of_unknown_pictures(spec):
     bench = bench_of()
     bench.model.card = {"data": {"spec": spec}}
-    with pytest.raises(UserError, match="data set"):
+    with refuses("data"):
         measure_distribution(bench, COUNT)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from analysis.core.errors import UserError
 from analysis.export import files
-from analysis.export.report import POLICY, STYLE, Section, Table, figure_html, report_html
+from analysis.export.report import REPORT_POLICY, STYLE, Section, Table, figure_html, report_html
 from analysis.figures import spectrum as figures
 from analysis.workbench.images import TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
@@ -148,7 +148,7 @@ def test_the_report_asks_no_network_and_runs_no_stranger(drawn):
     assert "@import" not in STYLE and "url(" not in STYLE
     assert "link" not in read.tags and "iframe" not in read.tags and read.tags.count("img") == 2
     assert [kind for kind, _ in read.scripts] == ["application/json"] * 2 + [None] * 2  # plotly once, and the drawing
-    assert "default-src 'none'" in page and "http" not in POLICY
+    assert "default-src 'none'" in page and "http" not in REPORT_POLICY
     data = json.loads(read.scripts[1][1])
     assert "alert(1)" in data["layout"]["title"]["text"]  # carried, not run
     shown = " ".join(read.text)

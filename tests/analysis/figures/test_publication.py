@@ -62,7 +62,7 @@ FIGURES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("width", [publication.COLUMN, publication.PAGE])
+@pytest.mark.parametrize("width", [publication.COLUMN_INCHES, publication.PAGE_INCHES])
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_has_the_width_of_a_column_or_a_page_and_is_a_file(name, width):
     figure = FIGURES[name](width)
@@ -126,7 +126,7 @@ def test_shares_over_time_and_in_pictures():
         assert len(drawn) == len(values)
         for line, wanted in zip(drawn, values, strict=True):
             np.testing.assert_allclose(
-                line.get_ydata(), np.maximum(wanted, publication.LEAST if axes is decoded else 0)
+                line.get_ydata(), np.maximum(wanted, publication.LOG_FLOOR if axes is decoded else 0)
             )
     low, high = (result.bands[0] + s * result.bands_sd[0] for s in (-1, 1))
     ribbon = bands.collections[0].get_paths()[0].vertices

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import ImageColor
 
-from analysis.figures.sheets import SIDE, cloud_panel, clouds_sheet, forecast_sheet, pictures_sheet, series_panel
+from analysis.figures.sheets import PANEL, cloud_panel, clouds_sheet, forecast_sheet, pictures_sheet, series_panel
 from analysis.figures.style import BLUE, LINE_COLOURS
 from analysis.flow.images import FlowPicturesResult
 from analysis.flow.points import Flow2DRequest, PointFlows
@@ -37,21 +37,21 @@ def test_points_and_density_are_where_they_belong(flow):
     density[10, 60] = 1  # row = y growing: below the middle, at the right
     one = dataclasses.replace(flow, trajectories=np.float32([[[0, 0], [x, y]], [[0, 0], [99, 0]]]), density=density)
     panel, extent = cloud_panel(one, 2), float(flow.axis[-1])
-    assert panel.shape == (SIDE, SIDE, 3) and panel.dtype == np.uint8
+    assert panel.shape == (PANEL, PANEL, 3) and panel.dtype == np.uint8
     rows, columns = np.nonzero((panel == rgb(LINE_COLOURS[2])).all(-1))
-    assert columns.mean() == pytest.approx((SIDE - 1) * (x + extent) / (2 * extent), abs=1)
-    assert rows.mean() == pytest.approx((SIDE - 1) * (extent - y) / (2 * extent), abs=1)
+    assert columns.mean() == pytest.approx((PANEL - 1) * (x + extent) / (2 * extent), abs=1)
+    assert rows.mean() == pytest.approx((PANEL - 1) * (extent - y) / (2 * extent), abs=1)
     assert len(rows) < 30  # what lies beyond the plane is not drawn at its border
     rows, columns = np.nonzero(panel.min(-1) < 200)
     grey = (panel[rows, columns].min(-1) == panel[rows, columns].max(-1)).nonzero()
-    assert rows[grey].mean() == pytest.approx(SIDE * (79 - 10 + 0.5) / 80, abs=2)
-    assert columns[grey].mean() == pytest.approx(SIDE * 60.5 / 80, abs=2)
+    assert rows[grey].mean() == pytest.approx(PANEL * (79 - 10 + 0.5) / 80, abs=2)
+    assert columns[grey].mean() == pytest.approx(PANEL * 60.5 / 80, abs=2)
 
 
 def test_only_settings_with_a_result_have_a_place(flow):
     alone = clouds_sheet([None, flow, None, None], ["", "B", "", ""])
     two = clouds_sheet([flow, flow], ["A", "B"])
-    assert SIDE < alone.shape[1] < 1.1 * SIDE and 2 * SIDE < two.shape[1] < 2.2 * SIDE
+    assert PANEL < alone.shape[1] < 1.1 * PANEL and 2 * PANEL < two.shape[1] < 2.2 * PANEL
     assert (alone == rgb(LINE_COLOURS[1])).all(-1).any() and not (alone == rgb(LINE_COLOURS[0])).all(-1).any()
 
 
@@ -89,7 +89,7 @@ def test_curves_of_a_forecast(bench):
     black = np.argwhere((panel == 0).all(-1))
     assert np.corrcoef(black[:, 0], black[:, 1])[0, 1] < -0.99  # up to the right
     rows, columns = np.nonzero((panel == rgb(BLUE)).all(-1))
-    assert rows.mean() == pytest.approx(0.75 * SIDE, abs=2) and columns.min() > 0.3 * SIDE
+    assert rows.mean() == pytest.approx(0.75 * PANEL, abs=2) and columns.min() > 0.3 * PANEL
     flat = dataclasses.replace(r, past=rising[:-3] * 0, truth=rising[-3:] * 0, members=r.members * 0)
     assert series_panel(flat, 0)[1:] == (-0.5, 0.5)
 
@@ -100,11 +100,11 @@ def test_angles_go_round_the_circle(bench):
     assert (low, high) == (-180, 180) and (panel == rgb(BLUE)).all(-1).any()
     over = np.deg2rad(np.float64([[170.0], [-170.0], [170.0]])).repeat(2, 1)
     panel, *_ = series_panel(dataclasses.replace(r, past=over, truth=over), 0)
-    assert not (panel[SIDE // 4 : -SIDE // 4] == 0).all(-1).any()  # no line across
+    assert not (panel[PANEL // 4 : -PANEL // 4] == 0).all(-1).any()  # no line across
 
 
 @pytest.mark.parametrize("model", ["small", "alanine", "field"])
 def test_every_variable_has_a_panel(bench, model):
     r = bench.forecast(ForecastRequest(model, 0.3, 2, 3, 2))
     sheet = forecast_sheet(r)
-    assert sheet.shape[1] > SIDE * len(r.variables) and sheet.dtype == np.uint8
+    assert sheet.shape[1] > PANEL * len(r.variables) and sheet.dtype == np.uint8

@@ -22,6 +22,7 @@ from analysis.flow.images import (
 from flow_core.model import load
 from foundation import noise
 from tests.analysis.flow.image_flows import CLASSES
+from tests.refusals import refuses
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_what_there_is(bench, tmp_path):
     assert kinds["shapes"].paths == ("idff", "otcfm") and kinds["shapes"].classes == ()
     assert kinds["cifar10"].paths == ("idff",) and kinds["cifar10"].classes == tuple(CLASSES)
     assert ImageFlows(tmp_path).kinds == ()
-    with pytest.raises(UserError, match="flow_core.train images"):
+    with refuses("net"):
         ImageFlows(tmp_path).flow_pictures(FlowPicturesRequest())
 
 
@@ -101,7 +102,7 @@ def test_classes(bench):
     made = [bench.flow_pictures(FlowPicturesRequest("cifar10", label=k)).pictures for k in (-1, 0, 2)]
     assert not np.array_equal(made[0], made[1]) and not np.array_equal(made[1], made[2])
     for data, label in (("cifar10", 3), ("shapes", 0)):
-        with pytest.raises(UserError, match="class must be"):
+        with refuses("label"):
             bench.flow_pictures(FlowPicturesRequest(data, label=label))
 
 
@@ -167,18 +168,18 @@ def test_a_sweep_leaves_out_what_is_too_dear():
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "field"),
     [
-        ({"nfe": 0}, "network calls"), ({"nfe": 51}, "network calls"), ({"seeds": ()}, "seeds"),
-        ({"seeds": tuple(range(9))}, "seeds"), ({"seeds": (-1,)}, "seed"), ({"gamma1": 1e6}, "gamma1"),
+        ({"nfe": 0}, "nfe"), ({"nfe": 51}, "nfe"), ({"seeds": ()}, "seeds"),
+        ({"seeds": tuple(range(9))}, "seeds"), ({"seeds": (-1,)}, "seeds"), ({"gamma1": 1e6}, "gamma1"),
         ({"gamma3": math.nan}, "gamma3"), ({"path": "icfm"}, "path"), ({"sampler": "x"}, "sampler"),
-        ({"grid": "x"}, "grid"), ({"label": -2}, "class"), ({"sampler": "matched", "gamma1": -1.0}, "at least 0"),
-        ({"sampler": "published", "gamma3": 1.0, "nfe": 50, "seeds": (0, 1, 2, 3)}, "set gamma2 and gamma3 to 0"),
-        ({"sampler": "taylor2", "nfe": 50, "seeds": (0, 1, 2, 3)}, "without derivatives"),
+        ({"grid": "x"}, "grid"), ({"label": -2}, "label"), ({"sampler": "matched", "gamma1": -1.0}, "gamma1"),
+        ({"sampler": "published", "gamma3": 1.0, "nfe": 50, "seeds": (0, 1, 2, 3)}, "nfe"),
+        ({"sampler": "taylor2", "nfe": 50, "seeds": (0, 1, 2, 3)}, "nfe"),
     ],
 )  # fmt: skip
-def test_questions_that_cannot_be_asked(changes, words):
-    with pytest.raises(UserError, match=words):
+def test_questions_that_cannot_be_asked(changes, field):
+    with refuses(field):
         FlowPicturesRequest(**changes)
 
 
@@ -188,18 +189,18 @@ def test_the_dearest_plain_question_is_allowed():
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "field"),
     [
-        ({"data": "../../etc/passwd"}, "choose one of shapes, cifar10"),
-        ({"data": "cifar10", "path": "otcfm"}, "no net for cifar10"),
-        ({"path": "otcfm", "sampler": "published"}, "no.* noise|has none"),
-        ({"path": "otcfm", "sampler": "bridge"}, "has none"),
-        ({"data": "liar"}, "another flow than its name"),
-        ({"sampler": "published", "gamma1": 90.0, "gamma2": 90.0}, "gamma"),
+        ({"data": "../../etc/passwd"}, "data"),
+        ({"data": "cifar10", "path": "otcfm"}, "net"),
+        ({"path": "otcfm", "sampler": "published"}, "sampler"),
+        ({"path": "otcfm", "sampler": "bridge"}, "sampler"),
+        ({"data": "liar"}, "net"),
+        ({"sampler": "published", "gamma1": 90.0, "gamma2": 90.0}, ""),
     ],
 )  # fmt: skip
-def test_what_a_net_cannot_do_is_a_sentence(bench, changes, words):
-    with pytest.raises(UserError, match=words):
+def test_what_a_net_cannot_do_is_a_sentence(bench, changes, field):
+    with refuses(field):
         bench.flow_pictures(FlowPicturesRequest(**changes))
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from analysis.core.errors import UserError
 from analysis.guide.examples import EXAMPLES, recipe_of
 from analysis.recipes.recipe import from_json, to_json
 from analysis.recipes.replay import check_flows
 from analysis.studio import Studio
-from analysis.workbench.library import DEFAULT_MODEL, ModelLibrary
+from analysis.workbench.library import ModelLibrary
+from tests.refusals import refuses
 
 
 @pytest.fixture(scope="module")
@@ -36,5 +36,5 @@ def test_a_model_that_is_not_here_is_a_sentence(models):
     other = next(e for e in EXAMPLES if e.model)
     library = ModelLibrary(models)
     library._names = ["many"]
-    with pytest.raises(UserError, match=DEFAULT_MODEL):
+    with refuses("model"):
         recipe_of(other, Studio(library=library))

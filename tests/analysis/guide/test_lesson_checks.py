@@ -17,6 +17,7 @@ from analysis.workbench.images import TrajectoryRequest, TrajectoryResult
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.spectrum import MaskRequest, SpectrumEntryResult
+from tests.refusals import refuses
 
 SIDE, LEVELS = 16, 6
 TRAJECTORY = TrajectoryRequest(3, steps=LEVELS)
@@ -208,7 +209,7 @@ def test_the_flow_that_comes_nearest():
     assert nearest_flow(gone, settings, names, 0).right is False
     assert nearest_flow(sweep([[np.nan] * 3] * 2), settings, names, 0).right is None
     assert nearest_flow(clear, settings, names, None).right is None
-    with pytest.raises(UserError, match="choice"):
+    with refuses("choice"):
         nearest_flow(clear, settings, names, 2)
 
 

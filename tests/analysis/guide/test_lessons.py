@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from analysis.flow.points import Flow2DRequest
-from analysis.guide.lessons import ASKS, EDGES, LESSONS
+from analysis.guide.lessons import ASKS, LESSONS, SLIDER_THIRDS
 from analysis.recipes import recipe
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.probes import LinearityRequest
@@ -42,4 +42,4 @@ def test_presets_can_be_asked(lesson, models):
 def test_edges_are_those_of_the_pages_sliders():
     from ui.tabs import edit_controls, spectrum
 
-    assert EDGES == (spectrum.LOW, spectrum.HIGH) == (edit_controls.LOW, edit_controls.HIGH)
+    assert SLIDER_THIRDS == (spectrum.LOW_EDGE, spectrum.HIGH_EDGE) == (edit_controls.LOW_EDGE, edit_controls.HIGH_EDGE)

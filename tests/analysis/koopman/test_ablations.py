@@ -49,7 +49,7 @@ def test_numbers_by_hand():
 
 
 def test_the_mean_is_that_of_single_noises_and_evolves_with_them(model, monkeypatch):
-    monkeypatch.setattr(ablations, "BATCH", 3)
+    monkeypatch.setattr(ablations, "ABLATION_BATCH", 3)
     shares = []
     mean = mean_latents(model, count=7, progress=lambda share, _: shares.append(share))
     singles = [latents(model, [ablations.MEAN_SEED + i]) for i in range(7)]
@@ -66,7 +66,7 @@ def test_the_mean_is_that_of_single_noises_and_evolves_with_them(model, monkeypa
 
 
 def test_a_mean_that_was_stopped_goes_on_with_the_same_bits(model, monkeypatch):
-    monkeypatch.setattr(ablations, "BATCH", 3)
+    monkeypatch.setattr(ablations, "ABLATION_BATCH", 3)
     encoded, true = [], model.encode
 
     def stop(share, _):

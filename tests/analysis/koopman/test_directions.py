@@ -151,8 +151,8 @@ def test_a_factors_direction_is_a_difference_of_means(model, contrast):
 
 def test_unknown_contrasts_are_refused():
     records = shapes.factors(np.arange(32))
-    for data in directions.DRAWN:
-        sample = directions.DRAWN[data].factors(np.arange(400))
+    for data in directions.DRAWN_DATA:
+        sample = directions.DRAWN_DATA[data].factors(np.arange(400))
         assert len(directions.contrasts(data)) > 20
         for contrast in directions.contrasts(data):
             low, high = directions.sides(sample, contrast)
@@ -178,7 +178,7 @@ def test_a_step_is_measured_in_standard_deviations():
     d = torch.tensor([3.0, 4.0])
     assert torch.allclose(directions.step(d, 2.0, -1.5), torch.tensor([-1.8, -2.4]))
     assert directions.along(torch.tensor([[1.0, 1.0]]), d).tolist() == pytest.approx([1.4])
-    assert jacobian.ROUNDS >= 1
+    assert jacobian.POWER_ROUNDS >= 1
 
 
 def test_lines_are_found_whatever_the_signs():

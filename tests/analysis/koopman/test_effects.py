@@ -135,7 +135,7 @@ def test_chunks_and_empty_bands_change_nothing(monkeypatch):
     of = entries()
     z = latents(of)
     whole = effects.cumulative_effect(z, of, TAU, (0.0, 0.5, 0.5, 1.0)).share
-    monkeypatch.setattr(effects, "CHUNK", 2)
+    monkeypatch.setattr(effects, "MODES_AT_ONCE", 2)
     torch.testing.assert_close(effects.cumulative_effect(z, of, TAU, (0.0, 0.5, 0.5, 1.0)).share, whole)
     assert not whole[:, :, [0, 2, 4]].any()
 

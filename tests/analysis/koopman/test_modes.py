@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.core.errors import UserError
 from analysis.koopman import modes
 from foundation.networks.unet import UNetConfig
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
+from tests.refusals import refuses
 
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16)
 
@@ -41,7 +41,7 @@ def test_place_and_rates_by_hand():
     assert f.half_life.tolist() == pytest.approx([math.inf, math.log(2) / 5, math.log(2) / 18])
     assert f.period.tolist() == pytest.approx([math.inf, math.pi / 5, math.pi / 18])
     for bad in ([24], [-1], []):
-        with pytest.raises(UserError, match="modes 0 to 23"):
+        with refuses("modes", "modes 0 to 23"):
             modes.mode_facts(entry, bad)
 
 
@@ -129,5 +129,5 @@ def test_decode_with_is_evolution_under_the_new_generator(model):
 def test_a_picture_that_is_not_finite_is_refused(model):
     z = [torch.full_like(x, 1e38) for x in latents(model)]
     entries, _ = modes.operate(model.spectrum(), modes.Surgery((), (1.0,), (-8.0,), (1.0,), (0.0,)))
-    with pytest.raises(UserError, match="not finite"):
+    with refuses("picture"):
         modes.decode_with(model, z, entries)

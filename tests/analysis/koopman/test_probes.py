@@ -8,7 +8,7 @@ import torch
 
 from analysis.core import images
 from analysis.core.errors import UserError
-from analysis.koopman import probes
+from analysis.koopman import probes, scenes
 from analysis.koopman.spectrum import band_numbers
 from foundation.metrics.statistics import bootstrap
 from foundation.procedural import shapes
@@ -70,24 +70,33 @@ def test_noise_does_not_tell_bands_apart():
     assert found.distinct == (False, False) and bool((found.low < found.high).all())
 
 
-@pytest.mark.parametrize("row", probes.ROWS)
-def test_scene_pairs_differ_in_their_factor_alone(row):
-    before, after = probes.scene_pairs(row, 40, seed=3)
-    assert len(before) == len(after) == 40
-    if row == probes.EVERYTHING:
+@pytest.mark.parametrize(("data", "row"), [(data, row) for data in scenes.DRAWN for row in scenes.rows_of(data)])
+def test_scene_pairs_differ_in_their_factor_alone(data, row):
+    before, after = scenes.scene_pairs(row, 24, seed=3, data=data)
+    assert len(before) == len(after) == 24
+    if row == scenes.EVERYTHING:
         assert (before["x"] != after["x"]).all()
         return
-    held = [name for group, names in shapes.FACTOR_GROUPS.items() if group != row for name in names]
+    maker = scenes.DRAWN[data]
+    held = [name for group, names in maker.FACTOR_GROUPS.items() if group != row for name in names]
     assert all(np.array_equal(before[name], after[name]) for name in held)
-    changed = (shapes.render(before, 16) != shapes.render(after, 16)).any((1, 2, 3))
-    assert changed.all()
+    changed = (maker.render(before, 16) != maker.render(after, 16)).any((1, 2, 3))
+    assert changed.all() if data == "shapes" else changed.any()
     if row == "turn":
         assert not set(before["kind"]) & {0, 3}
 
 
 def test_unknown_rows_are_refused():
     with pytest.raises(ValueError, match="background, kind"):
-        probes.scene_pairs("mood", 4)
+        scenes.scene_pairs("mood", 4)
+    with pytest.raises(ValueError, match="hair colour"):
+        scenes.scene_pairs("turn", 4, data="portraits")
+
+
+def test_the_data_of_a_model_stand_in_its_card():
+    assert scenes.drawn_data({"data": {"spec": "portraits"}}) == "portraits"
+    assert {scenes.drawn_data(card) for card in ({}, {"data": 1}, {"data": {"spec": "cifar10"}})} == {None}
+    assert scenes.FACTOR_ROWS[-1] == scenes.EVERYTHING and set(scenes.rows_of("portraits")) < set(scenes.FACTOR_ROWS)
 
 
 GROUPS = tuple(shapes.FACTOR_GROUPS)
@@ -176,7 +185,7 @@ def test_both_scenes_get_the_same_noise():
 
 def test_scenes_as_pictures():
     records = shapes.factors(range(3))
-    x = probes.draw_scenes(records, 16)
+    x = scenes.draw("shapes", records, 16)
     assert x.shape == (3, 3, 16, 16) and float(x.min()) >= -1 and float(x.max()) <= 1
     assert np.array_equal(images.as_pictures(x), shapes.render(records, 16))
 

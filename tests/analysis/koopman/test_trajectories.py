@@ -12,6 +12,7 @@ from analysis.evaluate import trajectories as command
 from analysis.koopman import trajectories
 from analysis.koopman.linearity import exact_dmd
 from analysis.koopman.trajectories import States, checked_states, folded, open_states, propagate, singular_basis, study
+from tests.refusals import refuses
 
 RATES = (-0.3 + 2.0j, -0.05 + 0.7j)
 TIMES = np.linspace(0, 3, 16)
@@ -147,7 +148,7 @@ def test_files(tmp_path, capsys):
     for source in (tmp_path / "c.npz", tmp_path / "missing.npz", b""):
         with pytest.raises(UserError):
             open_states(source)
-    with pytest.raises(UserError, match="MB"):
+    with refuses("states"):
         open_states(path, most=1000)
     for values in ({"rank": 0}, {"held_out": 0.95}, {"draws": 1}):
         with pytest.raises(UserError):

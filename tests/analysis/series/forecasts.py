@@ -63,10 +63,10 @@ def bench_on(folder, monkeypatch) -> SeriesForecasts:
         card = {"data": {"name": world.title, "fingerprint": world.fingerprint()}, "metrics": {"command": "x"}}
         if name == "small":
             card["metrics"] |= {"this model": {"crps_fair": 0.25}, "damped persistence": {"crps_fair": 0.5}, "odd": 3}
-        model.save(random_model(world), folder / f"{name}{model.SUFFIX}", card)
+        model.save(random_model(world), folder / f"{name}{model.SERIES_SUFFIX}", card)
     stand_in = model.make(small_world("small"), "field", FlowConfig("idff", 0.2), PointConfig(2, 8, 1, 1), 1)
-    model.save(stand_in, folder / f"field{model.SUFFIX}", {"data": {"name": "Small field"}})
-    (folder / f"broken{model.SUFFIX}").write_bytes(b"no model")
+    model.save(stand_in, folder / f"field{model.SERIES_SUFFIX}", {"data": {"name": "Small field"}})
+    (folder / f"broken{model.SERIES_SUFFIX}").write_bytes(b"no model")
     load = model.load
     monkeypatch.setattr(
         series_bench.series_model, "load", lambda path: FieldModel() if path.name.startswith("field") else load(path)

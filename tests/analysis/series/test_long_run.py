@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from analysis.core.errors import UserError
 from analysis.figures.series import autocorrelation_figure, joint_figure, marginal_figure, spectrum_figure
 from analysis.series import long_run
 from analysis.series.long_run import LongRunRequest
@@ -67,7 +66,7 @@ def test_angles(bench):
 
 
 def test_a_field_is_its_area_mean(bench, monkeypatch):
-    with pytest.raises(UserError, match="30 frames"):
+    with refuses("model", "30 frames"):
         bench.long_run(LongRunRequest("field", 64))
     monkeypatch.setattr(long_run, "LEAST", 8)
     r = bench.long_run(LongRunRequest("field", 64))

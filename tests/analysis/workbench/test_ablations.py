@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
-from analysis.koopman import ablations, probes
+from analysis.koopman import ablations, probes, scenes
 from analysis.koopman.ablations import ABLATIONS, MEAN_NOISES, MEAN_SEED
 from analysis.koopman.spectrum import band_masks, pair_mask
 from analysis.recipes import recipe
@@ -150,7 +150,7 @@ def test_a_mean_is_made_once_a_class_and_not_under_the_lock(monkeypatch):
 
 
 def test_a_mean_that_ran_out_of_time_goes_on(monkeypatch):
-    monkeypatch.setattr(ablations, "BATCH", 256)
+    monkeypatch.setattr(ablations, "ABLATION_BATCH", 256)
     bench, shares = Workbench(random_pair()[0]), []
 
     def impatient(share, _):
@@ -193,7 +193,7 @@ def test_attribution_by_exchange_in_the_picture(bench):
     model, sigma = bench.model, 1.0
     asked = AttributionRequest(8, sigma, edges=(0.5,), rows=("place",), draws=100, seed=0)
     r = bench.attribution(asked)
-    before, after = probes.scene_pairs("place", 8)
+    before, after = scenes.scene_pairs("place", 8)
     level = sigma * noise(range(8), (3, 16, 16))
     entries, tau = model.spectrum(), float(model.tau(sigma))
     marks = [[pair_mask(band_masks(e.alpha, (0.5,))[b]) for e in entries] for b in range(2)]
@@ -202,7 +202,7 @@ def test_attribution_by_exchange_in_the_picture(bench):
     with torch.no_grad():
         for n in range(8):
             z, other = (
-                model.evolve(model.encode(probes.draw_scenes(x[n : n + 1], 16) + level[n], sigma), tau, 0.0)
+                model.evolve(model.encode(scenes.draw("shapes", x[n : n + 1], 16) + level[n], sigma), tau, 0.0)
                 for x in (before, after)
             )
             first = model.decode(z)

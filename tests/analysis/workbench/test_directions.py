@@ -21,8 +21,8 @@ from tests.analysis.conftest import random_pair
 @pytest.fixture(scope="module", autouse=True)
 def few():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answers, "NOISES", 6)
-        patch.setattr(answers, "SCENES", 24)
+        patch.setattr(answers, "STD_NOISES", 6)
+        patch.setattr(answers, "MEAN_SCENES", 24)
         yield
 
 
@@ -97,7 +97,8 @@ def test_the_decoders_direction_changes_its_region_first(bench):
 def test_groups_of_modes(bench):
     r = bench.direction(DirectionRequest(3, method="groups", count=3, index=1, strengths=(0.0, 1.0)))
     assert len(r.modes) == len(r.values) <= 3 and r.modes.sum() <= sum(e.alpha.numel() for e in bench.entries)
-    assert r.inside[0, 0] == 0 and r.inside[0, 1] > 0 and np.isnan(r.outside).all()
+    # rows of a batch may differ by rounding
+    assert r.inside[0, 0] < 1e-12 < r.inside[0, 1] and np.isnan(r.outside).all()
 
 
 def test_the_teachers_direction_is_walked_by_its_ode(bench):

@@ -9,6 +9,7 @@ from analysis.core.errors import UserError
 from analysis.core.images import checked_mask
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from foundation.procedural import shapes
+from tests.refusals import refuses
 
 
 def scene():
@@ -43,7 +44,7 @@ def test_masks_of_any_kind():
         np.zeros(3),
         np.zeros((0, 2)),
     ):
-        with pytest.raises(UserError, match="paint it again"):
+        with refuses("mask"):
             checked_mask(bad)
 
 

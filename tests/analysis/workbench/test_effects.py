@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
-from analysis.koopman import effects, probes
+from analysis.koopman import effects, scenes
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.probes import AttributionRequest, BandLabelsRequest, LinearityRequest
 from analysis.workbench.spectrum import ModeRequest, SurgeryRequest
@@ -132,7 +132,7 @@ def test_linearity(bench):
 
 def test_linearity_needs_a_teacher_and_dmd_an_even_grid():
     model, teacher = random_pair()
-    with pytest.raises(UserError, match="teacher"):
+    with refuses("teacher"):
         Workbench(model).linearity(LinearityRequest((1,)))
     other = KoopmanDiffusion(UNetConfig(**NETWORK), KoopmanConfig(warp="log"))
     assert Workbench(other, teacher).linearity(LinearityRequest((1,), steps=4, decoded=False)).dmd is None
@@ -146,13 +146,13 @@ def test_attribution(bench):
     assert r.rows == ("place", "colour") and r.share.shape == (2, 5, 3) and r.names[0] == "skip 0"
     assert r.bands.sum(1) == pytest.approx([1, 1]) and r.levels.sum(1) == pytest.approx([1, 1])
     assert (r.levels_low <= r.levels + 1e-9).all() and (r.levels <= r.levels_high + 1e-9).all()
-    before, after = probes.scene_pairs("place", 8)
+    before, after = scenes.scene_pairs("place", 8)
     level = noise(range(8), (3, 16, 16))
     with torch.no_grad():
-        a, b = (bench.model.encode(probes.draw_scenes(x, 16) + level, 1.0) for x in (before, after))
+        a, b = (bench.model.encode(scenes.draw("shapes", x, 16) + level, 1.0) for x in (before, after))
     squares = torch.stack([(x - y).square().sum((1, 2, 3)) for x, y in zip(a, b, strict=True)], 1)
     np.testing.assert_allclose(r.levels[0], (squares / squares.sum(1, keepdim=True)).mean(0), rtol=1e-3)
-    assert AttributionRequest().rows == probes.ROWS and AttributionRequest().seed == FIRST_SEED
+    assert AttributionRequest().rows == () and AttributionRequest().seed == FIRST_SEED
     carried = bench.attribution(
         AttributionRequest(pairs=8, sigma=1.0, carried=True, rows=("place",), draws=100, seed=0, measure="latent")
     )
@@ -187,7 +187,7 @@ def test_levels_and_modes_that_are_not_there(bench):
         bench.mode(ModeRequest(1, 5, (0,)))
     with refuses("entries", "levels 0 to 4"):
         bench.surgery(SurgeryRequest(1, entries=(5,)))
-    with pytest.raises(UserError, match="modes 0 to"):
+    with refuses("modes", "modes 0 to"):
         bench.mode(ModeRequest(1, 4, (10**6,)))
 
 
@@ -231,3 +231,14 @@ def test_nonsense_is_answered_with_a_sentence(request_of, bad):
     with pytest.raises(UserError) as told:
         request_of(**bad)
     assert str(told.value).endswith(".")
+
+
+def test_a_models_own_scenes_are_those_that_it_learned():
+    model, _ = random_pair()
+    model.card = {"name": "faces", "data": {"spec": "portraits"}}
+    bench = Workbench(model)
+    found = bench.attribution(AttributionRequest(8, rows=("everything", "mouth")))
+    assert found.rows == ("mouth", "everything") and found.bands.shape == (2, 3)
+    with pytest.raises(UserError, match="hair colour") as refused:
+        bench.attribution(AttributionRequest(8, rows=("turn",)))
+    assert refused.value.field == "rows"

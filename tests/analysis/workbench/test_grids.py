@@ -12,6 +12,7 @@ from analysis.workbench.grids import AXES, GRID_KINDS, Cell, Grid
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
+from tests.refusals import refuses
 
 
 @pytest.fixture(scope="module")
@@ -99,24 +100,24 @@ def test_a_cell_that_cannot_be_made_says_why_and_the_rest_goes_on(library):
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "field"),
     [
-        (("dance", Cell("m"), "seed", (1,)), "A grid shows"),
-        (("bands", Cell("m"), "ratio", (1,)), "does not matter"),
-        (("bands", Cell("m"), "nothing", (1,)), "does not matter"),
-        (("bands", Cell("m"), "seed", (1,), "seed", (2,)), "same parameter"),
-        (("bands", Cell("m"), "seed", tuple(range(9)), "large", (0.0,) * 8), "too many"),
-        (("bands", Cell("m"), "seed", ()), "too many|at most"),
-        (("bands", Cell("m", low=0.9, high=0.1), "seed", (1, 2)), "must rise"),
+        (("dance", Cell("m"), "seed", (1,)), "kind"),
+        (("bands", Cell("m"), "ratio", (1,)), "parameter"),
+        (("bands", Cell("m"), "nothing", (1,)), "parameter"),
+        (("bands", Cell("m"), "seed", (1,), "seed", (2,)), "down"),
+        (("bands", Cell("m"), "seed", tuple(range(9)), "large", (0.0,) * 8), "values"),
+        (("bands", Cell("m"), "seed", ()), "values"),
+        (("bands", Cell("m", low=0.9, high=0.1), "seed", (1, 2)), "edges"),
         (("edit", Cell("m", mixed=()), "seed", (1, 2)), "bands"),
         (("edit", Cell("m", region="painted"), "seed", (1, 2)), "region"),
         (("edit", Cell("m", region=["x"]), "seed", (1, 2)), "region"),
-        (("colorize", Cell("m", noise=-1), "seed", (1, 2)), "noise seed"),
+        (("colorize", Cell("m", noise=-1), "seed", (1, 2)), "noise"),
         (("bands", Cell("m", seed=None), "large", (1.0,)), "seed"),
     ],
 )
-def test_grids_that_make_no_sense(values, words):
-    with pytest.raises(UserError, match=words):
+def test_grids_that_make_no_sense(values, field):
+    with refuses(field):
         Grid(*values)
 
 

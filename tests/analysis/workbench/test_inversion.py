@@ -14,6 +14,7 @@ from foundation import noise
 from foundation.data.pictures import to_bytes
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
+from tests.refusals import refuses
 
 pytestmark = pytest.mark.usefixtures("no_backbone")
 
@@ -59,7 +60,7 @@ def test_what_is_refused(bench):
 
 
 def test_many_pictures_are_measured_one_by_one(bench, monkeypatch):
-    monkeypatch.setattr(measured, "BATCH", 2)
+    monkeypatch.setattr(measured, "INVERSION_BATCH", 2)
     x = noise([1, 2, 3], (3, 16, 16)).clamp(-1, 1) / 2
     found = measured.measure_inversion(
         bench.model, bench.teacher, x, steps=4, distance=lambda a, b: (a - b).abs().mean((1, 2, 3))
@@ -80,5 +81,5 @@ def test_the_part(bench, monkeypatch):
     _, table, verdict = outcome.blocks
     assert [row[2] for row in table.rows] == ["35", "69", "1"] and verdict.figures["std"][0] > 0
     bench.model.card = {}
-    with pytest.raises(UserError, match="trained on"):
+    with refuses("data"):
         measured.held_out(bench, 2)

@@ -10,6 +10,7 @@ from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import find_model
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
+from tests.refusals import refuses
 
 
 def test_names_default_first(models):
@@ -31,12 +32,12 @@ def test_loaded_once(models):
 
 @pytest.mark.parametrize("name", ["nothing", "../shapes", "shapes.hkd.safetensors", 3, ["shapes"]])
 def test_unknown_names(models, name):
-    with pytest.raises(UserError, match="choose one of"):
+    with refuses("model"):
         ModelLibrary(models).get(name)
 
 
 def test_empty_folder(tmp_path):
-    with pytest.raises(UserError, match="There is no"):
+    with refuses("folder"):
         ModelLibrary(tmp_path)
 
 
@@ -45,7 +46,7 @@ def test_damaged_file(models, tmp_path):
     path = tmp_path / "m" / "shapes.hkd.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     for ask in ("get", "info"):
-        with pytest.raises(UserError, match="damaged"):
+        with refuses("file"):
             getattr(ModelLibrary(tmp_path / "m"), ask)("shapes")
 
 
@@ -97,7 +98,7 @@ def test_a_recipe_without_its_weights_or_teacher(models, tmp_path):
     (tmp_path / "m").mkdir()
     shutil.copy(models / "shapes.hkd.safetensors", tmp_path / "m")
     alone = ModelLibrary(tmp_path / "m")
-    with pytest.raises(UserError, match="teacher"):
+    with refuses("teacher"):
         find_model(alone, recipe)
     assert find_model(alone, replace(recipe, teacher=None)) == "shapes"
 

@@ -129,7 +129,7 @@ def test_a_large_batch_is_taken_in_blocks(monkeypatch):
     density, x = GridDensity(torch.rand(5, 7), 2.0), torch.randn(40, 2, dtype=torch.float64)
     t = torch.linspace(0, 0.9, 40, dtype=torch.float64)
     whole = density.posterior_mean(x, t, 1 - t), density.noisy_log_prob(x, t, 1 - t)
-    monkeypatch.setattr(mixtures, "BLOCK", 35 * 11)
+    monkeypatch.setattr(mixtures, "TABLE_NUMBERS", 35 * 11)
     parts = density.posterior_mean(x, t, 1 - t), density.noisy_log_prob(x, t, 1 - t)
     torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12)
     one = density.posterior_mean(x, 0.3, 0.5)

@@ -14,7 +14,7 @@ from flow_core.networks import PointConfig
 from flow_core.samplers import METHODS
 from flow_core.series import model as series_model
 from flow_core.series.model import ConditionedNet, FrameConfig, SeriesModel
-from flow_core.series.world import SPLITS, Segment, World
+from flow_core.series.world import WORLD_SPLITS, Segment, World
 from foundation import noise
 from foundation.files import checkpoints
 from foundation.randomness import derived_seed
@@ -115,7 +115,7 @@ def test_a_network_that_knows_the_frame_by_its_number():
 def test_only_a_world_that_tests_on_its_training_frames_is_numbered():
     world = small_world()
     told = (np.arange(60, dtype=np.float32) / 60)[:, None]
-    segment = Segment(world.segments[0].values, np.arange(60) * 1.0, told, dict.fromkeys(SPLITS, (0, 60)))
+    segment = Segment(world.segments[0].values, np.arange(60) * 1.0, told, dict.fromkeys(WORLD_SPLITS, (0, 60)))
     same = replace(world, segments=(segment,))
     assert same.in_sample and not world.in_sample
     for w, numbered in ((same, 60), (world, 0)):

@@ -7,7 +7,7 @@ import pytest
 
 from flow_core.series import sst, worlds
 from flow_core.series.scores import wrap
-from flow_core.series.world import SPLITS, Segment, World
+from flow_core.series.world import WORLD_SPLITS, Segment, World
 from foundation.files.locations import DataError
 
 RNG = np.random.default_rng(0)
@@ -82,7 +82,7 @@ def test_windows_are_the_frames_before_and_the_frame(history):
 
 def test_targets_of_the_splits_never_meet():
     world = counting_world()
-    targets = {s: {tuple(t) for t in world.windows(s).target.tolist()} for s in SPLITS}
+    targets = {s: {tuple(t) for t in world.windows(s).target.tolist()} for s in WORLD_SPLITS}
     assert not (targets["train"] & targets["validation"] or targets["train"] & targets["test"])
     train = world.windows("train")
     latest = world.denormalise(np.concatenate([train.history.reshape(-1, 2), train.target]))[:, 0] % 100
@@ -168,7 +168,7 @@ def test_alanine_holds_out_the_end_of_each_run(monkeypatch):
     monkeypatch.delenv("KOOPMAN_DATA", raising=False)
     world = worlds.open_world("alanine", history=5)
     assert world.geometry == "torus" and world.period == pytest.approx(2 * np.pi) and world.context_size == 0
-    assert [len(world.windows(s)) for s in SPLITS] == [2 * 6995, 2 * 1000, 2 * 2000]
+    assert [len(world.windows(s)) for s in WORLD_SPLITS] == [2 * 6995, 2 * 1000, 2 * 2000]
     assert world.segments[0].splits == {"train": (0, 7000), "validation": (7000, 8000), "test": (8000, 10000)}
     test = world.rollouts("test")
     assert test.history.shape[1:] == (5, 2) and test.truth.shape[1:] == (20, 2)
@@ -180,7 +180,7 @@ def test_alanine_holds_out_the_end_of_each_run(monkeypatch):
 def test_in_sample_protocol_tells_the_frame_and_is_named_so(monkeypatch):
     monkeypatch.delenv("KOOPMAN_DATA", raising=False)
     world = worlds.open_world("alanine_in_sample")
-    parts = [world.windows(s) for s in SPLITS]
+    parts = [world.windows(s) for s in WORLD_SPLITS]
     for part in parts[1:]:
         assert np.array_equal(part.target, parts[0].target)
     t = worlds.IN_SAMPLE_FRAMES

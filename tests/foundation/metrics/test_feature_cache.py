@@ -13,7 +13,7 @@ KEY = {"of": "numbers"}
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(feature_cache, "EVERY", 4)
+    monkeypatch.setattr(feature_cache, "PICTURES_PER_WRITE", 4)
     monkeypatch.setattr(feature_cache, "KEPT", 8)
 
 

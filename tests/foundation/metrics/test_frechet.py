@@ -71,7 +71,7 @@ def test_fid_of_few_pictures_in_many_dimensions():
 
 @pytest.mark.parametrize("block", [1024, 5])
 def test_kid_is_the_mean_over_all_pairs(monkeypatch, block):
-    monkeypatch.setattr(frechet, "BLOCK", block)
+    monkeypatch.setattr(frechet, "KERNEL_ROWS", block)
     x, y = features(6, 17), features(7, 12, shift=0.3)
     found = kid(x, y)
     assert found.value == pytest.approx(by_loops(x, y), rel=1e-10) and found.count == 12

@@ -24,7 +24,7 @@ def fresh():
 def fake_compiler(folder: Path, script: str) -> dict[str, str]:
     """The environment in which g++ is this shell script."""
     folder.mkdir()
-    for name in compiler.NAMES:
+    for name in compiler.COMPILERS:
         (folder / name).write_text(f"#!/bin/bash\n{script}\n")
         (folder / name).chmod(0o755)
     cache = str(folder / "cache")  # with nothing compiled in it

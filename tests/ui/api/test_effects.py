@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from gradio_client.exceptions import AppError
 
-from analysis.core.errors import UserError
 from analysis.studio import Studio
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
@@ -18,6 +17,7 @@ from analysis.workbench.spectrum import ModeRequest, SurgeryRequest
 from analysis.workbench.workbench import Workbench
 from foundation.networks.unet import UNetConfig
 from koopman_core.model import KoopmanDiffusion
+from tests.refusals import refuses
 from tests.ui.api.asking import client_with, functions
 from tests.ui.api.test_endpoints import assert_sentence, picture
 from tests.ui.conftest import SIZE
@@ -110,18 +110,18 @@ def test_surgery(client, library):
 
 
 def test_work_is_bounded(endpoints, library):
-    with pytest.raises(UserError, match="32"):
+    with refuses("limit", "32"):
         endpoints.cumulative_effect("tiny", list(range(8)), decoded_times=5)
-    with pytest.raises(UserError, match="96"):
+    with refuses("limit", "96"):
         endpoints.linearity("tiny", list(range(9)), steps=11)
-    with pytest.raises(UserError, match="128"):
+    with refuses("limit", "128"):
         endpoints.attribution("tiny", pairs=200)
     for name, arguments in (
         ("linearity", {"seeds": [31], "steps": 4}), ("cumulative_effect", {"seeds": [31], "decoded_times": 1}),
         ("attribution", {"pairs": 9}),
     ):  # fmt: skip
         hurried = replace(BY_NAME[name], patience=0.0).function(Studio(library=library))
-        with pytest.raises(UserError, match="longer than"):
+        with refuses("patience"):
             hurried("tiny", **arguments)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from gradio_client.exceptions import AppError
 
-from analysis.core.errors import UserError
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from analysis.studio import Studio
+from tests.refusals import refuses
 from tests.ui.api.asking import client_with, functions
 from tests.ui.api.test_endpoints import assert_sentence, picture
 from ui.api.endpoints import BY_NAME
@@ -59,7 +59,7 @@ def test_equal_pictures_have_no_decibels(bench, monkeypatch):
 
 def test_a_call_that_lasts_too_long_is_given_up(bench):
     hurried = replace(BY_NAME["flow_images"], patience=-1).function(Studio(images=bench))
-    with pytest.raises(UserError, match="longer than"):
+    with refuses("patience"):
         hurried(seeds=[77], distance=True)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.core.errors import UserError
+from tests.refusals import refuses
 from ui.components.painter import HOLES, canvas_value, hole, painted
 
 
@@ -39,7 +39,7 @@ def test_an_empty_canvas_is_no_mask():
     [None, [], {}, {"mask": None}, {"mask": [1] * 64}, {"mask": "1" * 63}, {"mask": "2" * 64}, {"mask": "١" * 64}],
 )
 def test_anything_else_is_refused(data):
-    with pytest.raises(UserError, match="paint again"):
+    with refuses("mask"):
         painted(event(data), 8)
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from analysis.core.errors import UserError
 from foundation.data.decoding import UPLOAD_BYTES, limit_decoders
+from tests.refusals import refuses
 from ui.components import picture_chooser
 from ui.components.picture_chooser import fitted, open_base64, open_mask_base64, open_picture, photograph
 
@@ -110,30 +111,30 @@ def test_no_metadata_survives():
 
 
 HOSTILE = {
-    "empty": (b"", "is empty"),
-    "nothing": (None, "is empty"),
-    "text": (b"hello", "not a PNG, JPEG or WebP"),
-    "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"><script>1</script></svg>', "not a PNG, JPEG or WebP"),
-    "gif": (saved(halves(), "GIF"), "not a PNG, JPEG or WebP"),
-    "bmp": (saved(halves(), "BMP"), "not a PNG, JPEG or WebP"),
-    "tiff": (saved(halves(), "TIFF"), "not a PNG, JPEG or WebP"),
-    "truncated PNG": (saved(halves(400, 400), "PNG")[:-200], "damaged"),
-    "truncated JPEG": (saved(halves(400, 400), "JPEG")[:600], "damaged"),
-    "truncated WebP": (saved(halves(400, 400), "WEBP")[:-40], "damaged"),
-    "header only": (b"\x89PNG\r\n\x1a\n" + header(8, 8), "not a PNG, JPEG or WebP"),
-    "26 megapixels": (saved(Image.new("1", (5200, 5000)), "PNG"), "more than 25 megapixels"),
-    "wide WebP": (wide_webp(), "more than 50 megapixels"),
-    "16 megapixels of WebP": (wide_webp(4000), "more than 12.5 megapixels"),
-    "long": (bytes(UPLOAD_BYTES + 1), "more than 16 MB"),
+    "empty": (b"", None),
+    "nothing": (None, None),
+    "text": (b"hello", None),
+    "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"><script>1</script></svg>', None),
+    "gif": (saved(halves(), "GIF"), None),
+    "bmp": (saved(halves(), "BMP"), None),
+    "tiff": (saved(halves(), "TIFF"), None),
+    "truncated PNG": (saved(halves(400, 400), "PNG")[:-200], None),
+    "truncated JPEG": (saved(halves(400, 400), "JPEG")[:600], None),
+    "truncated WebP": (saved(halves(400, 400), "WEBP")[:-40], None),
+    "header only": (b"\x89PNG\r\n\x1a\n" + header(8, 8), None),
+    "26 megapixels": (saved(Image.new("1", (5200, 5000)), "PNG"), "25 megapixels"),
+    "wide WebP": (wide_webp(), "50 megapixels"),
+    "16 megapixels of WebP": (wide_webp(4000), "12.5 megapixels"),
+    "long": (bytes(UPLOAD_BYTES + 1), "16 MB"),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_gets_one_sentence(name):
-    data, words = HOSTILE[name]
+    data, most = HOSTILE[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with pytest.raises(UserError, match=words) as caught:
+        with refuses("picture", most) as caught:
             open_picture(data, 32, "The reference")
     assert str(caught.value).startswith("The reference") and str(caught.value).endswith(".")
 
@@ -142,7 +143,7 @@ def test_a_bomb_costs_no_more_than_its_header():
     data = bomb()
     assert len(data) < 25_000
     tracemalloc.start()
-    with warnings.catch_warnings(), pytest.raises(UserError, match="megapixels"):
+    with warnings.catch_warnings(), refuses("picture"):
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         open_picture(data, 32)
     peak = tracemalloc.get_traced_memory()[1]
@@ -180,22 +181,22 @@ def test_base64_with_and_without_its_prefix():
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "most"),
     [
-        ("", "give one"),
-        (None, "give one"),
-        (3, "give one"),
-        ("/etc/passwd", "no base64|not a PNG"),
-        ("http://localhost/x.png", "no base64"),
-        ("data:image/svg+xml;base64,AAAA", "no base64"),
-        ("ä" * 10, "no base64"),
-        ("A" * (UPLOAD_BYTES * 4 // 3 + 100), "more than 16 MB"),
-        ("AAAA", "not a PNG"),
+        ("", None),
+        (None, None),
+        (3, None),
+        ("/etc/passwd", None),
+        ("http://localhost/x.png", None),
+        ("data:image/svg+xml;base64,AAAA", None),
+        ("ä" * 10, None),
+        ("A" * (UPLOAD_BYTES * 4 // 3 + 100), "16 MB"),
+        ("AAAA", None),
     ],
     ids=lambda v: str(v)[:20],
 )
-def test_base64_that_is_none(value, words):
-    with pytest.raises(UserError, match=words):
+def test_base64_that_is_none(value, most):
+    with refuses("picture", most):
         open_base64(value, 8)
 
 
@@ -215,7 +216,7 @@ def test_photographs_are_in_the_wheel(name):
 
 @pytest.mark.parametrize("name", ["../secret", "chelsea.png", "", None, ["cat"]])
 def test_no_other_photograph(name):
-    with pytest.raises(UserError, match="photograph"):
+    with refuses("photograph"):
         picture_chooser.photograph.__wrapped__(name, 32)
 
 

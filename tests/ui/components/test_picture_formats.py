@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from analysis.core.errors import UserError
 from foundation.data.decoding import UPLOAD_BYTES, read_picture
 from foundation.data.pictures import read_folder
+from tests.refusals import refuses
 from ui.components.picture_chooser import open_base64, open_picture
 
 SIDE = 16
@@ -341,7 +341,7 @@ def test_two_pictures_in_one_file(tmp_path):
 @pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1", b"avif"])
 def test_a_heic_file_is_named_whatever_its_name_is(brand):
     data = struct.pack(">I", 24) + b"ftyp" + brand + bytes(4) + b"mif1" + brand + bytes(500)
-    with pytest.raises(UserError, match="JPEG") as caught:
+    with refuses("picture") as caught:
         open_picture(data, SIDE, "The reference")
     said = str(caught.value)
     assert said.startswith("The reference") and ("AVIF" if brand == b"avif" else "HEIC") in said
@@ -351,5 +351,5 @@ def test_decoding_for_training_keeps_its_own_bound(monkeypatch):
     """A folder may hold larger pictures than a stranger may send."""
     data = saved(Image.new("L", (6000, 5000)), "PNG")
     assert read_picture(io.BytesIO(data), SIDE).shape == (SIDE, SIDE, 3)
-    with pytest.raises(UserError, match="25 megapixels"):
+    with refuses("picture", "25 megapixels"):
         open_picture(data, SIDE)

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import gradio as gr
 import pytest
 
-from analysis.core.errors import UserError
+from tests.refusals import refuses
 from tests.ui.serving import page_of
 from ui.panels.address import LONGEST, Address, controls_of, fitting
 from ui.workspaces import STAY
@@ -61,7 +61,7 @@ def test_what_is_none_of_the_page_is_left_out(address, asked):
 
 @pytest.mark.parametrize("data", [None, {}, {"hash": 3}, {"hash": "#" + "x" * LONGEST}])
 def test_another_message_is_a_sentence(address, data):
-    with pytest.raises(UserError, match="#"):
+    with refuses("address"):
         address.read(SimpleNamespace(_data=data), 0)
 
 

@@ -18,14 +18,14 @@ from analysis.guide.examples import EXAMPLES
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import describe_for
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
-from analysis.workbench.library import DEFAULT_MODEL
 from analysis.workbench.spectrum import MaskRequest
+from tests.refusals import refuses
 from tests.ui.serving import page_of
 from ui.components.save_bar import RecipeBinding, save_value
 from ui.panels.recipes import RecipeControls, RecipePanel
 from ui.source import NO_CLASS
 from ui.tabs.generate import GenerateControls, GenerateTab
-from ui.tabs.spectrum import WEIGHTS, SpectrumControls, SpectrumTab
+from ui.tabs.spectrum import MASK_CONTROLS, SpectrumControls, SpectrumTab
 from ui.workspaces import STAY
 
 TABS = ("generate", "spectrum", "flow")
@@ -104,7 +104,7 @@ def test_bands_are_filled_as_they_were(library, built, panel, bar):
     model, seed, label, _ = bar(out)
     filled = panel.fill(out["pending"], 1)
     assert filled["opener"].split()[0] == "bands"
-    values = {name: filled[part] for name, part in built.built["spectrum"].controls.named(*WEIGHTS).items()}
+    values = {name: filled[part] for name, part in built.built["spectrum"].controls.named(*MASK_CONTROLS).items()}
     assert list(values.values()) == [0.2, 0.7, 0.0, 1.5, 1.0, "abs", [0, 2], "zero"]
     tab = SpectrumTab(library, SpectrumControls.names())
     kept = tab.masked(model, seed, label["value"], **values)["save"]
@@ -134,15 +134,15 @@ def test_flows_that_cannot_be_opened_are_a_sentence(library, built, panel, bar):
     other = replace(recipe(), checksums={"toy-8gaussians": "0" * 64})
     far = recipe(sampler="published", gamma1=90)
     cases = [
-        (lambda: panel.open(other, "tiny", 0, "line"), "“toy-8gaussians”.*weights are not here"),
-        (lambda: panel.open(far, "tiny", 0, "line"), "from -20 to 20"),
+        (lambda: panel.open(other, "tiny", 0, "line"), "weights"),
+        (lambda: panel.open(far, "tiny", 0, "line"), "recipe"),
         (
             lambda: panel_on(built, "generate", "spectrum").open(far, "tiny", 0, "line"),
-            "No view of this page shows flows",
+            "kind",
         ),
     ]
-    for ask, words in cases:
-        with pytest.raises(UserError, match=words):
+    for ask, field in cases:
+        with refuses(field):
             ask()
 
 
@@ -176,22 +176,22 @@ def test_what_cannot_be_opened_is_a_sentence(library, built, panel, bar, tmp_pat
     classless = recipe_of(library, "tiny-classes", GenerateRequest((4,), 2))
     beyond = replace(classless, request=replace(classless.request, label=3))
     cases = [
-        (lambda: panel.open_text("  ", "tiny", 0), "Paste a recipe"),
-        (lambda: panel.open_text(None, "tiny", 0), "Paste a recipe"),
-        (lambda: panel.open_text("/etc/passwd", "tiny", 0), "cannot be used"),
-        (lambda: panel.open_file(None, "tiny", 0), "Choose a recipe"),
-        (lambda: panel.open_file(str(tmp_path / "large.json"), "tiny", 0), "at most 64 kB"),
-        (lambda: panel.open_file(str(tmp_path / "photo.png"), "tiny", 0), "damaged|no recipe"),
+        (lambda: panel.open_text("  ", "tiny", 0), "recipe"),
+        (lambda: panel.open_text(None, "tiny", 0), "recipe"),
+        (lambda: panel.open_text("/etc/passwd", "tiny", 0), "recipe"),
+        (lambda: panel.open_file(None, "tiny", 0), "recipe"),
+        (lambda: panel.open_file(str(tmp_path / "large.json"), "tiny", 0), "recipe"),
+        (lambda: panel.open_file(str(tmp_path / "photo.png"), "tiny", 0), "png"),
         (
             lambda: panel.open(replace(recipe, checksums={"tiny": "0" * 64}), "tiny", 0, "line"),
-            "weights are not here",
+            "weights",
         ),
         (lambda: panel.open(replace(recipe, teacher="0" * 64), "tiny", 0, "line"), "teacher"),
-        (lambda: panel.open(beyond, "tiny", 0, "line"), "class 3"),
-        (lambda: panel_on(built, "spectrum").open(recipe, "tiny", 0, "line"), "No view"),
+        (lambda: panel.open(beyond, "tiny", 0, "line"), "label"),
+        (lambda: panel_on(built, "spectrum").open(recipe, "tiny", 0, "line"), "kind"),
     ]
-    for ask, words in cases:
-        with pytest.raises(UserError, match=words):
+    for ask, field in cases:
+        with refuses(field):
             ask()
 
 
@@ -219,7 +219,7 @@ def test_an_example_is_opened_as_a_recipe_is(panel):
     (moves, request), words = out.pop("pending"), out.pop("example_words")
     assert out == {"due": 5} and moves == 5 and recipes.kind_of(request) == "flow_2d"
     assert "<b>Five calls in the plane.</b> The same noise" in words
-    with pytest.raises(UserError, match=DEFAULT_MODEL):
+    with refuses("model"):
         panel.open_example(numbers["doubled"], "tiny", 4)
 
 

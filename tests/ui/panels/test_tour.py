@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.flow.clouds import DRAWN
+from analysis.flow.clouds import DRAWING
 from analysis.flow.points import PointFlows
 from analysis.guide.lessons import LESSONS, Reply
 from analysis.studio import Studio
@@ -15,7 +15,7 @@ from analysis.workbench.spectrum import MaskRequest
 from tests.ui.serving import page_of
 from ui.panels.tour import INTRO, Stops, Tour, TourControls, lesson_html, reply_html
 from ui.source import NO_CLASS, Source, Workspace
-from ui.tabs.flow_points import START
+from ui.tabs.flow_points import START_SETTINGS
 
 TABS = ("generate", "spectrum", "effects", "edit", "flow")
 
@@ -88,7 +88,7 @@ def test_the_flow_lab_is_set_to_the_lesson(page):
     assert [values[f"shown_{s}"] for s in "abcd"] == [True, True, True, False]
     assert values["gamma1_b"]["value"] == 0.2 and values["gamma1_b"]["visible"]
     assert not values["gamma1_a"]["visible"] and not values["sigma0_a"]["visible"] and "path_d" not in values
-    assert {path for path, _ in START} >= {"otcfm", "idff"}
+    assert {path for path, _ in START_SETTINGS} >= {"otcfm", "idff"}
 
 
 def test_the_tour_takes_the_controls_of_the_tabs(page):
@@ -135,7 +135,7 @@ def test_hidden_and_foreign_values_are_refused_in_a_sentence(tour):
         (4, {"seed": -1}),
         (5, {"bands": [7]}),
         (6, {"choice": 9}),
-        (6, {"choice": 0, "density": DRAWN}),
+        (6, {"choice": 0, "density": DRAWING}),
         (6, {"choice": 0, "nfe": 900}),
     ):
         with pytest.raises(UserError):

@@ -16,7 +16,7 @@ from gradio_client import Client
 from tests.ui.serving import on_page, served
 from tests.ui.test_browser import wait_for
 from ui.server import queue as visitors
-from ui.server.queue import HEAD, JOIN_PATH, MODEL_QUEUE, WAITING
+from ui.server.queue import BUSY_HEAD, JOIN_PATH, MAX_WAITING, MODEL_QUEUE
 
 LINE = "() => document.querySelector('.ks-busy')?.textContent"
 KEPT = "words => document.querySelector('.ks-busy')?.textContent === words"
@@ -92,11 +92,11 @@ def test_one_visitor_fills_a_share_and_the_others_are_served(page):
     address, held = page
     assert join(address, "greedy")[0] == 200
     until(lambda: held.begun)  # is being answered, and waits no more
-    assert [join(address, "greedy")[0] for _ in range(WAITING)] == [200] * WAITING
+    assert [join(address, "greedy")[0] for _ in range(MAX_WAITING)] == [200] * MAX_WAITING
     for fn in (0, 1):  # the share is one of all queues
         status, told, headers = join(address, "greedy", fn)
         assert status == 429 and told == {
-            "error": f"{WAITING} of your questions are waiting already: ask again when some are answered."
+            "error": f"{MAX_WAITING} of your questions are waiting already: ask again when some are answered."
         }
         assert headers["x-content-type-options"] == "nosniff"
     modest = Client(address, verbose=False)
@@ -104,7 +104,7 @@ def test_one_visitor_fills_a_share_and_the_others_are_served(page):
     asked = modest.submit(5, api_name="/slow")
     held.free()
     assert asked.result(timeout=60) == 5
-    until(lambda: len(held.begun) == WAITING + 2)  # turns are taken: some of the greedy ones' come after
+    until(lambda: len(held.begun) == MAX_WAITING + 2)  # turns are taken: some of the greedy ones' come after
     assert join(address, "greedy")[0] == 200
 
 
@@ -117,14 +117,14 @@ def test_a_quiet_visitor_waits_for_one_turn_of_one_that_floods(page):
         body = json.dumps({"data": [x], "fn_index": 0, "session_hash": visitor}).encode()
         assert post(address, body)[0] == 200
 
-    many = [x / 10 for x in range(WAITING)]
+    many = [x / 10 for x in range(MAX_WAITING)]
     for x in many:
         ask("greedy", x)
     ask("quiet", 7)
     ask("quiet", 8)
     ask("other", 9)
     held.free()
-    until(lambda: len(held.begun) == WAITING + 4)
+    until(lambda: len(held.begun) == MAX_WAITING + 4)
     assert held.begun == [1, many[0], 7, 9, many[1], 8, *many[2:]]
 
 
@@ -143,7 +143,9 @@ def test_a_share_is_kept_also_by_questions_that_come_at_once(page):
     address, held = page
     with ThreadPoolExecutor(40) as pool:
         statuses = [status for status, *_ in pool.map(lambda _: join(address, "greedy"), range(40))]
-    assert set(statuses) == {200, 429} and WAITING - 1 <= statuses.count(200) <= WAITING + 1  # one is being answered
+    assert (
+        set(statuses) == {200, 429} and MAX_WAITING - 1 <= statuses.count(200) <= MAX_WAITING + 1
+    )  # one is being answered
     until(lambda: held.begun)
     assert join(address, "other")[0] == 200
 
@@ -170,8 +172,8 @@ def test_a_nameless_visitor_is_told_by_gradio(page):
 def test_plain_calls_count_too(page):
     address = page[0]
     named = json.dumps({"data": [3], "session_hash": "a"}).encode()
-    statuses = [post(address, named, "/gradio_api/call/slow")[0] for _ in range(WAITING + 2)]
-    assert statuses[:WAITING] == [200] * WAITING and statuses[-1] == 429
+    statuses = [post(address, named, "/gradio_api/call/slow")[0] for _ in range(MAX_WAITING + 2)]
+    assert statuses[:MAX_WAITING] == [200] * MAX_WAITING and statuses[-1] == 429
 
 
 def test_queues_are_told_by_numbers_of_no_meaning(page):
@@ -229,13 +231,13 @@ def test_a_visitor_reads_why_a_question_was_refused(browser):
         me = page.wait_for_function("() => window.__gradio_session_hash__").json_value()
         join(page.url, "a")
         until(lambda: held.begun)
-        assert [join(page.url, me)[0] for _ in range(WAITING)] == [200] * WAITING
+        assert [join(page.url, me)[0] for _ in range(MAX_WAITING)] == [200] * MAX_WAITING
         page.locator("#slider input[type=number]").fill("5")
-        page.wait_for_selector(f"text={WAITING} of your questions are waiting already")
+        page.wait_for_selector(f"text={MAX_WAITING} of your questions are waiting already")
         held.free()
         page.locator("#slider input[type=number]").fill("6")
         wait_for(page, "() => document.querySelector('#shown input').value === '6'")
 
 
 def test_the_script_does_not_end_the_page_that_holds_it():
-    assert HEAD.count("</script>") == 1 and HEAD.endswith("</script>")
+    assert BUSY_HEAD.count("</script>") == 1 and BUSY_HEAD.endswith("</script>")

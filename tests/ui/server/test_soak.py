@@ -34,7 +34,7 @@ def test_answers_that_were_mixed_up_are_found(library):
 
 def test_errors_are_counted_and_the_table_tells_them():
     found = Soak(seconds=[0.1] * 3, errors=["x"], memory={50: 100.0, 500: 111.0}, lasted=2.0)
-    row = dict(zip(soak.COLUMNS, soak.row(found, 1, 4), strict=True))
+    row = dict(zip(soak.SOAK_COLUMNS, soak.row(found, 1, 4), strict=True))
     assert (row["answers"], row["errors"], row["wrong answers"], row["p95, ms"]) == ("3", "1", "1", "100")
     assert row["growth"] == "+11.0 %" and row["within 10%"] == "no"
     found.memory[500] = 109.9

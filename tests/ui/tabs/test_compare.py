@@ -14,6 +14,7 @@ from analysis.core.errors import UserError
 from analysis.metrics.image import compare_pictures
 from analysis.recipes import recipe
 from analysis.workbench.spectrum import MaskRequest
+from tests.refusals import refuses
 from tests.ui.serving import page_of
 from ui.components.html import data_uri
 from ui.server.errors import guarded
@@ -62,7 +63,7 @@ def test_a_cleared_seed_changes_nothing(library):
 
 
 def test_a_seed_out_of_range_is_a_sentence(library):
-    with pytest.raises(UserError, match="The seed"):
+    with refuses("seed"):
         pair(library, A, A | {"seed": 2**40})
 
 
@@ -132,7 +133,7 @@ def test_the_grid_as_a_file(library):
     image = Image.open(io.BytesIO(base64.b64decode(file["data"])))
     assert file["name"] == "grid-bands-large-seed.png" and image.width > 2 * 96 and image.height > 2 * 96
     for nothing in (None, steps_of(library)[0]["result"]):
-        with pytest.raises(UserError, match="Make a grid first"):
+        with refuses("grid"):
             panel.save(nothing)
 
 
@@ -177,7 +178,7 @@ def test_hostile_directions(library, x, y):
 
 
 def test_labels_are_escaped(library):
-    with pytest.raises(UserError, match="choose one of"):
+    with refuses("model"):
         steps_of(library, x="model", across="<b>x</b>", y=SINGLE)
 
 

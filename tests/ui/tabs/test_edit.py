@@ -14,6 +14,7 @@ from analysis.core.errors import UserError
 from analysis.koopman.editing import ENCODINGS, EditNumbers
 from analysis.recipes import recipe
 from analysis.workbench.editing import EditRequest, EditResult
+from tests.refusals import refuses
 from ui.components import history
 from ui.components.history import History, history_html
 from ui.components.html import data_uri
@@ -235,7 +236,7 @@ def test_fill_and_request_are_inverse(tab):
 
 
 def test_other_numbers_of_bands_are_refused_in_words(tab):
-    with pytest.raises(UserError, match="/recipe"):
+    with refuses("edges"):
         tab.fill(EditRequest(0, edges=(0.5,), bands=(1,)))
 
 

@@ -14,6 +14,7 @@ import pytest
 from analysis.core.errors import UserError
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.spectrum import MaskRequest, SurgeryRequest
+from tests.refusals import refuses
 from ui.components.html import png_base64
 from ui.server import runs
 from ui.server.runs import LongRun, Superseded, deadline
@@ -21,8 +22,8 @@ from ui.source import NO_CLASS
 from ui.tabs import linearity
 from ui.tabs.effects import EffectControls, EffectsTab
 from ui.tabs.factors import FactorControls, FactorPart
-from ui.tabs.linearity import OLDER, PICTURES, LinearityControls, LinearityPart, consecutive, seed_words, verdict
-from ui.tabs.surgery import BANDS, NEUTRAL, Surgery, SurgeryControls, band_choices
+from ui.tabs.linearity import OLDER, PICTURE_LEVEL, LinearityControls, LinearityPart, consecutive, seed_words, verdict
+from ui.tabs.surgery import BAND_COUNT, NEUTRAL, Surgery, SurgeryControls, band_choices
 
 WHERE = ("tiny", 3, NO_CLASS, 0.3, 0.6, "alpha")
 
@@ -113,11 +114,11 @@ def test_linearity_shows_a_level_or_the_pictures(linear, library):
     shown = linear.measure("tiny", 1, NO_CLASS, 2, 4)
     levels, request = shown["level"], shown["request"]
     assert "tiny, seeds 1 to 2, 4 noise levels" in shown["words"]
-    assert levels["value"] == len(library.get("tiny").entries) - 1 and levels["choices"][0][1] == PICTURES
+    assert levels["value"] == len(library.get("tiny").entries) - 1 and levels["choices"][0][1] == PICTURE_LEVEL
     assert shown["curves"]["visible"] and shown["dmd"]["visible"]
     other = linear.show_level(request, 0)
     assert other["curves"]["value"] != shown["curves"]["value"] and "exact DMD" in other["dmd"]["value"]
-    pictures = linear.show_level(request, PICTURES)
+    pictures = linear.show_level(request, PICTURE_LEVEL)
     assert "MSE of pictures" in pictures["curves"]["value"] and not pictures["dmd"]["visible"]
     last = linear.show_level(request, 99)  # a level of another model: the last one
     assert last["curves"]["value"] == shown["curves"]["value"]
@@ -125,7 +126,7 @@ def test_linearity_shows_a_level_or_the_pictures(linear, library):
 
 
 def test_linearity_needs_a_teacher_and_can_be_stopped(linear):
-    with pytest.raises(UserError, match="teacher"):
+    with refuses("teacher"):
         linear.measure("tiny-classes", 1, NO_CLASS, 1, 4)
     with pytest.raises(Superseded):
         linear.measure("tiny", 77, NO_CLASS, 1, 4, stop)
@@ -171,7 +172,7 @@ def test_surgery_is_the_workbenchs(surgery, library):
 
 
 def test_all_modes_and_none_changed(surgery, library):
-    shown = surgery.operate(True, *WHERE, BANDS, [], 0.0, **NEUTRAL)
+    shown = surgery.operate(True, *WHERE, BAND_COUNT, [], 0.0, **NEUTRAL)
     assert "none yet" in shown["pictures"]
     assert f"{sum(e.alpha.numel() for e in library.get('tiny').entries):,}" in shown["numbers"]
     assert [b for _, b in band_choices("abs")] == [0, 1, 2, 3] and "|α|" in band_choices("abs")[0][0]
@@ -207,7 +208,7 @@ def test_time_runs_out_with_a_sentence(monkeypatch):
     now[0] = 159.0
     watch(0.5, "x")
     now[0] = 161.0
-    with pytest.raises(UserError, match="60 s"):
+    with refuses("patience", "60 s"):
         watch(0.6, "x")
     assert told == [(0.5, "x")]
 

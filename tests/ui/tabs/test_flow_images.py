@@ -18,10 +18,11 @@ from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe
 from analysis.studio import Studio
 from flow_core.samplers import METHODS
+from tests.refusals import refuses
 from tests.ui.serving import page_of
-from ui.components.players import MAX_FRAMES, Panel, images_value, shown_steps, tiled
+from ui.components.players import SENT_FRAMES, Panel, images_value, shown_steps, tiled
 from ui.server.runs import Superseded, deadline
-from ui.tabs.flow_images import START, FlowImages, FlowImagesControls, sweep_words
+from ui.tabs.flow_images import START_SETTINGS, FlowImages, FlowImagesControls, sweep_words
 from ui.tabs.flow_settings import read_by
 
 
@@ -49,7 +50,7 @@ def opened(src: str) -> np.ndarray:
 
 
 def test_four_settings_from_one_noise_with_every_step(tab):
-    panels = json.loads(tab.show(**controls(*START))["player"])
+    panels = json.loads(tab.show(**controls(*START_SETTINGS))["player"])
     assert [p["title"][0] for p in panels] == list("ABCD") and panels[2]["title"] == "C: IDFF, published momentum"
     assert panels[2]["note"] == "net images-shapes, γ₁ = 0.2" and "3</b><span>network calls" in panels[0]["numbers"]
     for p in panels:
@@ -58,12 +59,12 @@ def test_four_settings_from_one_noise_with_every_step(tab):
         expected, state = (opened(t["src"]) for t in p["tracks"])
         assert np.array_equal(state[:16], opened(panels[0]["tracks"][1]["src"])[:16])  # the same noise
         assert np.array_equal(state[48:], expected[48:])  # at the end both are the picture
-    result = tab.flows.flow_pictures(tab.requests(**controls(*START))[3])
+    result = tab.flows.flow_pictures(tab.requests(**controls(*START_SETTINGS))[3])
     assert np.array_equal(opened(panels[3]["tracks"][0]["src"])[16:32], np.concatenate(result.predictions[1], axis=1))
 
 
 def test_distances_say_what_the_numbers_say(tab):
-    values, told = controls(*START), []
+    values, told = controls(*START_SETTINGS), []
     shown = tab.distances(lambda share, what: told.append(what), **values)
     words, figures = shown["words"], shown["exact"]
     found = [tab.flows.distance(r) for r in tab.requests(**values)]
@@ -78,14 +79,14 @@ def test_distances_say_what_the_numbers_say(tab):
 
 
 def test_one_bad_setting_does_not_hide_the_others(tab):
-    values = controls(*START)
+    values = controls(*START_SETTINGS)
     values |= {"gamma1_a": 1e6, "shown_b": False, "path_c": "otcfm"}  # C: momentum on a path without noise
     panels = json.loads(tab.show(**values)["player"])
     assert panels[1] is None and panels[3]["tracks"]
     assert panels[0]["tracks"] is None and "gamma1 must be a number from -100 to 100." in panels[0]["numbers"]
     assert panels[2]["tracks"] is None and "this path has none" in panels[2]["numbers"]
     assert "D ends nearest" in tab.distances(**values)["words"]
-    nothing = hidden(controls(*START))
+    nothing = hidden(controls(*START_SETTINGS))
     assert "No setting can be run" in tab.distances(**nothing)["words"] and tab.show(**nothing)["save"] == ""
     kept = recipe.from_json(json.loads(tab.show(**values)["save"])["recipe"]).request
     assert kept.settings == (None, None, None, tab.requests(**values)[3])
@@ -93,19 +94,19 @@ def test_one_bad_setting_does_not_hide_the_others(tab):
 
 def test_a_seed_that_is_being_typed_changes_nothing(tab):
     for seed in (None, -1, 2**40):
-        assert tab.show(**controls(*START, seed=seed)) == gr.skip()
-    assert tab.requests(**controls(*START, seed=2**32 - 1, pictures=8))[0].seeds[-1] == 2**32 - 1
+        assert tab.show(**controls(*START_SETTINGS, seed=seed)) == gr.skip()
+    assert tab.requests(**controls(*START_SETTINGS, seed=2**32 - 1, pictures=8))[0].seeds[-1] == 2**32 - 1
 
 
 def test_a_number_of_pictures_is_checked_before_anything_is_made(tab):
     for many in (0, 9, 10**12, None):
         with pytest.raises(UserError, match="number of pictures"):
-            tab.show(**controls(*START, pictures=many))
+            tab.show(**controls(*START_SETTINGS, pictures=many))
 
 
 def test_distances_that_take_too_long_say_so(tab):
-    with pytest.raises(UserError, match="longer than"):
-        tab.distances(deadline(-1), **controls(*START, seed=55))
+    with refuses("patience"):
+        tab.distances(deadline(-1), **controls(*START_SETTINGS, seed=55))
 
 
 def test_classes_are_clamped_to_the_data(tab):
@@ -115,7 +116,7 @@ def test_classes_are_clamped_to_the_data(tab):
     assert [n for n, _ in classes("cifar10", 2)["choices"]] == ["no class", "cat & dog", "<b>ship</b>", "plane"]
     assert classes("cifar10", 2)["value"] == 2 and classes("shapes", 2)["value"] == -1
     assert classes("shapes")["visible"] is False and tab.label("cifar10", 3) == tab.label("cifar10", None) == -1
-    asked = [controls(("idff", "euler"), *START[1:], data="cifar10", label=k) for k in (0, 1)]
+    asked = [controls(("idff", "euler"), *START_SETTINGS[1:], data="cifar10", label=k) for k in (0, 1)]
     made = [tab.show(**values)["player"] for values in asked]
     assert json.loads(made[0])[0]["tracks"] != json.loads(made[1])[0]["tracks"]
 
@@ -129,7 +130,7 @@ def test_only_the_gammas_that_a_sampler_reads_are_seen():
 def test_sweep(tab, monkeypatch):
     monkeypatch.setattr("ui.tabs.flow_images.SWEEP_PICTURES", 2)
     told = []
-    shown = tab.sweep(lambda share, what: told.append(share), **controls(*START[:2]))
+    shown = tab.sweep(lambda share, what: told.append(share), **controls(*START_SETTINGS[:2]))
     words, figure = shown["sweep_words"], shown["sweep_figure"]
     assert "is nearest to its exact flow" in words and "2 pictures, seeds 0 to 1" in words and told[-1] > 0.9
     assert {"OT-CFM, Euler", "IDFF, Euler"} <= {t.get("name") for t in json.loads(figure["value"])["data"]}
@@ -138,9 +139,9 @@ def test_sweep(tab, monkeypatch):
         raise Superseded
 
     with pytest.raises(Superseded):
-        tab.sweep(superseded, **controls(*START[:2], seed=9))
-    with pytest.raises(UserError, match="tick at least one"):
-        tab.sweep(**hidden(controls(START[0])))
+        tab.sweep(superseded, **controls(*START_SETTINGS[:2], seed=9))
+    with refuses("settings"):
+        tab.sweep(**hidden(controls(START_SETTINGS[0])))
 
 
 def test_sweep_words_know_which_way_is_better():
@@ -163,7 +164,7 @@ def test_pictures_in_rows():
 def test_a_long_run_sends_some_of_its_moments():
     assert shown_steps(6) == list(range(6)) and shown_steps(2) == [0, 1]
     some = shown_steps(51)
-    assert len(some) == MAX_FRAMES and some[0] == 0 and some[-1] == 50
+    assert len(some) == SENT_FRAMES and some[0] == 0 and some[-1] == 50
 
 
 def test_a_sentence_is_escaped():

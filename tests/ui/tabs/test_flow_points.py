@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
-from analysis.flow.clouds import DRAWN
+from analysis.flow.clouds import DRAWING
 from analysis.flow.points import LikelihoodRequest, PointFlows
 from analysis.recipes import recipe
 from flow_core.paths import PATH_NAMES, PATHS
 from flow_core.samplers import METHODS, SAMPLER_NAMES
+from tests.refusals import refuses
 from ui.components.players import Panel, flow_value
 from ui.server.runs import Superseded
-from ui.tabs.flow_points import START, FlowControls, FlowLab
+from ui.tabs.flow_points import START_SETTINGS, FlowControls, FlowLab
 from ui.tabs.flow_settings import DRAWING_SIDE, read_by
 from ui.tabs.flow_training import Trainer, TrainingControls, cells_of, own_net, ring
 
@@ -78,7 +79,7 @@ def test_one_bad_setting_does_not_hide_the_others(lab):
 
 def test_a_drawing_is_seen_where_no_net_can_go_there(lab):
     """OT-CFM has no closed form: its panel says so, beside the density that is drawn."""
-    values = controls(*START, density=DRAWN, net="auto")
+    values = controls(*START_SETTINGS, density=DRAWING, net="auto")
     panels = json.loads(lab.show(**values)["player"])["panels"]
     assert values["path_a"] == "otcfm" and panels[0]["times"] is None and "train a net" in panels[0]["numbers"]
     density = np.array(panels[0]["figure"]["data"][0]["z"]["bdata"] is not None)
@@ -87,11 +88,11 @@ def test_a_drawing_is_seen_where_no_net_can_go_there(lab):
 
 def test_a_sweep_leaves_out_what_has_no_net(lab, monkeypatch):
     monkeypatch.setattr("ui.tabs.flow_points.SWEEP_POINTS", 32)
-    shown = lab.sweep(**controls(("otcfm", "euler"), ("icfm", "euler"), density=DRAWN, net="auto"))
+    shown = lab.sweep(**controls(("otcfm", "euler"), ("icfm", "euler"), density=DRAWING, net="auto"))
     names = [t.get("name") for t in json.loads(shown["sweep_nfe"]["value"])["data"]]
     assert "I-CFM, Euler" in names and "OT-CFM, Euler" not in names and "OT-CFM, Euler" in shown["sweep_words"]
-    with pytest.raises(UserError, match="train a net"):
-        lab.sweep(**controls(("otcfm", "euler"), density=DRAWN, net="auto"))
+    with refuses("net"):
+        lab.sweep(**controls(("otcfm", "euler"), density=DRAWING, net="auto"))
 
 
 def test_a_sentence_is_escaped():
@@ -100,7 +101,7 @@ def test_a_sentence_is_escaped():
 
 
 def test_the_first_view_is_never_empty(lab):
-    panels = json.loads(lab.show(**controls(*START, net="auto"))["player"])["panels"]
+    panels = json.loads(lab.show(**controls(*START_SETTINGS, net="auto"))["player"])["panels"]
     assert all(p["figure"] for p in panels)
 
 
@@ -126,7 +127,7 @@ def test_sweep(lab, monkeypatch):
 
     with pytest.raises(Superseded):
         lab.sweep(superseded, **controls(*PLAIN[:2]))
-    with pytest.raises(UserError, match="tick at least one"):
+    with refuses("settings"):
         lab.sweep(**hidden(controls(PLAIN[0])))
 
 
@@ -139,8 +140,8 @@ def test_drawing(lab):
     bits = "1" * DRAWING_SIDE + "0" * (DRAWING_SIDE * DRAWING_SIDE - DRAWING_SIDE)
     assert np.array_equal(np.array(cells_of(bits)).sum(1), [DRAWING_SIDE] + [0] * (DRAWING_SIDE - 1))
     trainer = trainer_of(lab)
-    assert trainer.stroke(SimpleNamespace(_data={"mask": bits})) == {"drawing": bits, "density": DRAWN}
-    with pytest.raises(UserError, match="paint"):
+    assert trainer.stroke(SimpleNamespace(_data={"mask": bits})) == {"drawing": bits, "density": DRAWING}
+    with refuses("drawing"):
         trainer.stroke(SimpleNamespace(_data={"mask": "0" * DRAWING_SIDE * DRAWING_SIDE}))
     for data in (None, {"mask": "1"}, {"mask": "2" * DRAWING_SIDE * DRAWING_SIDE}):
         with pytest.raises(UserError):
@@ -149,18 +150,18 @@ def test_drawing(lab):
 
 def test_a_net_trained_on_a_drawing_is_used_at_once(lab):
     trainer = trainer_of(lab)
-    shown = list(trainer.train(DRAWN, "", "idff", 0.2, 60, 0, ()))
+    shown = list(trainer.train(DRAWING, "", "idff", 0.2, 60, 0, ()))
     assert len(shown) == 3 and "Training" in shown[0]["status"] and "Trained" in shown[-1]["status"]
     assert len(json.loads(shown[1]["loss"])["data"]) == 2  # loss and MMD^2
     own = shown[-1]["own"]
-    assert own == ((DRAWN, ring(), "idff", 0.2, lab.flows.trained[-1]),)
-    values = controls(("idff", "euler"), density=DRAWN, net="auto", own=own)
+    assert own == ((DRAWING, ring(), "idff", 0.2, lab.flows.trained[-1]),)
+    values = controls(("idff", "euler"), density=DRAWING, net="auto", own=own)
     panels = json.loads(lab.show(**values)["player"])["panels"]
     assert panels[0]["note"] == "net trained here"
     kept = lab.flows.trained
-    assert own_net(own, DRAWN, ring(), "idff", 0.2, kept) and own_net(own, DRAWN, "", "idff", 0.2, kept)
-    assert own_net(own, DRAWN, "", "idff", 0.3, kept) is None and own_net(own, "moons", "", "idff", 0.2, kept) is None
-    assert own_net(own, DRAWN, "", "idff", 0.2, ()) is None  # forgotten by the bench
+    assert own_net(own, DRAWING, ring(), "idff", 0.2, kept) and own_net(own, DRAWING, "", "idff", 0.2, kept)
+    assert own_net(own, DRAWING, "", "idff", 0.3, kept) is None and own_net(own, "moons", "", "idff", 0.2, kept) is None
+    assert own_net(own, DRAWING, "", "idff", 0.2, ()) is None  # forgotten by the bench
 
 
 def test_a_stopped_training_keeps_its_net(lab):

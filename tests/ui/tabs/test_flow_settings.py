@@ -8,7 +8,7 @@ import json
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.flow.clouds import DRAWN
+from analysis.flow.clouds import DRAWING
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.points import Flow2DRequest
 from analysis.flow.settings import SideBySideRequest
@@ -17,6 +17,7 @@ from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest
 from foundation.randomness import MAX_SEED
 from tests.analysis.flow.tiny_flows import tiny_benches
+from tests.refusals import refuses
 from tests.ui.serving import page_of
 from ui.tabs.flow_images import FlowImages, FlowImagesControls
 from ui.tabs.flow_points import FlowControls, FlowLab
@@ -94,12 +95,12 @@ def test_the_flow_lab_asks_again_what_it_kept(benches, opens):
 
 def test_a_drawing_is_kept_and_painted_again(benches, opens):
     drawing = cells_of(ring())
-    request = Flow2DRequest(density=DRAWN, drawing=drawing, **PLANE)
+    request = Flow2DRequest(density=DRAWING, drawing=drawing, **PLANE)
     values = fill(benches, opens, SideBySideRequest((request,)))
     assert values["drawing"] == ring() == drawn_bits(request) == json.loads(values["paper"])["mask"]
     assert drawn_bits(Flow2DRequest()) == ""
-    with pytest.raises(UserError, match="32 × 32"):
-        fill(benches, opens, SideBySideRequest((Flow2DRequest(density=DRAWN, drawing=((0, 1),) * 2, **PLANE),)))
+    with refuses("drawing", "32 × 32"):
+        fill(benches, opens, SideBySideRequest((Flow2DRequest(density=DRAWING, drawing=((0, 1),) * 2, **PLANE),)))
 
 
 def test_the_nets_of_a_recipe_answer_and_the_others_stay():
@@ -114,18 +115,18 @@ def test_the_nets_of_a_recipe_answer_and_the_others_stay():
     assert opened_nets(SideBySideRequest((Flow2DRequest(net="oracle"),))) == ("oracle", ())
     assert nets_after(tuple(mine), ()) == (tuple(mine), ())
     for nets in (("oracle", "auto"), (key, "auto"), (key, key[:-1] + "1")):
-        with pytest.raises(UserError, match="one choice of the network"):
+        with refuses("net"):
             opened_nets(SideBySideRequest(tuple(Flow2DRequest(net=net) for net in nets)))
 
 
 def test_what_a_slider_cannot_show_is_a_sentence(benches, opens):
     published = {"sampler": "published", **PLANE}
-    for request, words in (
-        (Flow2DRequest(gamma2=-50, **published), "γ₂ = -50, and on this page it goes from -20 to 20"),
-        (Flow2DRequest(sigma0=0.01, **PLANE), "σ₀ = 0.01"),
-        (Flow2DRequest(**PLANE | {"points": 20}), "Points = 20"),
+    for request, number in (
+        (Flow2DRequest(gamma2=-50, **published), "-50"),
+        (Flow2DRequest(sigma0=0.01, **PLANE), "0.01"),
+        (Flow2DRequest(**PLANE | {"points": 20}), "20"),
     ):
-        with pytest.raises(UserError, match=words):
+        with refuses("recipe", number):
             fill(benches, opens, SideBySideRequest((request,)))
     unread = Flow2DRequest(path="icfm", sigma0=0, gamma1=50, **PLANE)  # of no meaning there
     values = plain(fill(benches, opens, SideBySideRequest((unread,))))
@@ -151,7 +152,7 @@ def test_flow_images_asks_again_what_it_kept(benches, opens):
 def test_seeds_in_a_row():
     assert in_a_row((7,)) == 1 and in_a_row(tuple(range(8))) == 8
     for seeds in ((1, 3), (2, 1), (4, 4), (MAX_SEED,)):
-        with pytest.raises(UserError, match="seeds in a row"):
+        with refuses("seeds"):
             in_a_row(seeds)
 
 
@@ -183,11 +184,11 @@ def test_the_usual_horizon_is_kept_as_a_number(benches):
 
 
 def test_forecasts_that_the_page_cannot_show(benches, opens):
-    for question, words in (
-        (ForecastRequest("small", horizon=100), "horizon must be a whole number from 0 to 6"),
-        (ForecastRequest("small", method="published", gammas=(0.5, 0.1)), "γ₁ alone"),
+    for question, field in (
+        (ForecastRequest("small", horizon=100), "horizon"),
+        (ForecastRequest("small", method="published", gammas=(0.5, 0.1)), "gammas"),
     ):
-        with pytest.raises(UserError, match=words):
+        with refuses(field):
             fill(benches, opens, question)
     assert plain(fill(benches, opens, ForecastRequest("small", method="euler", gammas=(0.5, 9))))["gamma"] == 0.5
 

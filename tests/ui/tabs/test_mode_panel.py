@@ -9,13 +9,13 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from analysis.core.errors import UserError
 from analysis.recipes import recipe as recipes
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest
+from tests.refusals import refuses
 from ui.components import html
 from ui.components.html import png_base64
 from ui.source import NO_CLASS
-from ui.tabs.spectrum import TOO_MANY, WAITING, SpectrumControls, SpectrumTab
+from ui.tabs.spectrum import NO_CHOICE, TOO_MANY, SpectrumControls, SpectrumTab
 
 EDGES = (0.3, 0.6)
 
@@ -31,7 +31,7 @@ def show(panel, chosen, seed=5, model="tiny", label=NO_CLASS, level=0):
 
 def whole(pictures: str) -> bool:
     """Whether the picture alone is shown, and what to do."""
-    return pictures.endswith(WAITING) and pictures.count("<img") == 1
+    return pictures.endswith(NO_CHOICE) and pictures.count("<img") == 1
 
 
 def test_one_mode_is_the_workbenchs(panel, library):
@@ -91,5 +91,5 @@ def test_a_recipe_fills_the_controls(panel):
         "low": 0.2, "high": 0.7, "small": 0, "middle": 1, "large": 2, "order": "abs", "levels": [1, 2],
         "ablation": "mean",
     }  # fmt: skip
-    with pytest.raises(UserError, match="page shows three"):
+    with refuses("edges"):
         panel.fill(MaskRequest(3, -1, (0.5,), (0, 1)))

@@ -9,13 +9,13 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from analysis.core.errors import UserError
 from analysis.series import long_run
 from analysis.series.forecast import ForecastRequest
 from analysis.studio import Studio
 from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES, Diverged
 from flow_core.series.model import SeriesModel
 from tests.analysis.series.forecasts import bench_on
+from tests.refusals import refuses
 from tests.ui.serving import page_of
 from ui.server.runs import Superseded
 from ui.tabs import time_series as words
@@ -118,7 +118,7 @@ def test_free_runs(tab):
 
     with pytest.raises(Superseded):
         tab.free_runs("small", 64, superseded)
-    with pytest.raises(UserError, match="64 to 2000"):
+    with refuses("frames", "64 to 2000"):
         tab.free_runs("small", 10**9, None)
 
 

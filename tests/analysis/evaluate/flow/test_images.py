@@ -6,7 +6,6 @@ import pytest
 import torch
 from scipy import stats
 
-from analysis.core.errors import UserError
 from analysis.evaluate.flow import image_mmd
 from analysis.evaluate.flow import images as flow_images
 from analysis.evaluate.flow.momentum import SEED_ROOM
@@ -20,6 +19,7 @@ from foundation.metrics.perceptual import PerceptualDistance
 from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED, mix_seed
 from tests.analysis.flow.image_flows import random_flow
+from tests.refusals import refuses
 
 NFES, SEEDS, DATA = (1, 2, 10), 10, 30
 FIRST = FIRST_SEED + 2 * SEED_ROOM
@@ -35,9 +35,9 @@ def few():
         for module in (images, flow_images):
             patch.setattr(module, "EXACT_NFE", 13)
         patch.setattr(image_mmd.inception, "available", lambda path=None: False)
-        patch.setattr(image_mmd, "DATA", DATA)
+        patch.setattr(image_mmd, "REAL_PICTURES", DATA)
         patch.setattr(image_mmd, "VALIDATION_DATA", 8)
-        patch.setattr(flow_images, "VALIDATION_SEEDS", 4)
+        patch.setattr(flow_images, "IMAGE_VALIDATION_SEEDS", 4)
         grids = {"published drift": (0.5, -10.0), "matched noise": (0.0, 5.0)}
         patch.setattr(flow_images, "SEARCHED", grids)
         yield
@@ -227,7 +227,7 @@ def test_progress_rises_and_can_stop(nets):
 
 def test_too_many_seeds_and_other_data(nets, monkeypatch):
     monkeypatch.setattr("foundation.data.datasets.PROCEDURAL_LENGTH", {"train": 10_000_000, "test": 100})
-    with pytest.raises(UserError, match="46"):
+    with refuses("seeds", "46"):
         image_mmd.held_out(nets[0], 60)
     held = image_mmd.held_out(nets[0], 46)
     assert len(held.reference) == len(held.instead) == 46 and held.within < 1
@@ -263,5 +263,5 @@ def test_companion(flows_folder):
     assert flow_images.companion_of(idff, "images-cifar10", flows_folder) is None
     assert flow_images.companion_of(other, "images-shapes", flows_folder) is None
     classed = load(flows_folder / "images-cifar10.flow.safetensors")
-    with pytest.raises(UserError, match="OT-CFM"):
+    with refuses("net"):
         flow_images.companion_of(classed, "images-shapes", flows_folder)

@@ -20,7 +20,7 @@ def two_counts(monkeypatch):
     monkeypatch.setattr(flow_points.measure_quality, "__defaults__", (None, (1, 2)))
     monkeypatch.setattr(flow_points.measure_momentum, "__defaults__", (None, (2,)))
     monkeypatch.setattr(transport.measure_transport, "__defaults__", (None, (4, 8)))
-    for name, value in {"POINTS": 16, "BATCHES": 3, "DATA": 40}.items():
+    for name, value in {"POINTS": 16, "PAIRINGS": 3, "TARGET_DATA": 40}.items():
         monkeypatch.setattr(transport, name, value)
 
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from scipy import stats
 
-from analysis.core.errors import UserError
 from analysis.evaluate.flow import points as flow_points
 from analysis.evaluate.flow.momentum import EULER, HEUN, MULTISTEP, SEED_ROOM, counted
 from flow_core.densities.distances import MMD, blur, wasserstein2
@@ -15,6 +14,7 @@ from flow_core.networks import PointConfig
 from flow_core.samplers import Diverged, euler, euler_maruyama, heun, step_noise
 from foundation import noise
 from foundation.randomness import FIRST_SEED
+from tests.refusals import refuses
 
 POINTS, REFERENCE = 24, 40
 
@@ -29,8 +29,8 @@ def random_flow(path="idff", sigma=0.2, predicts="x1", density="8gaussians") -> 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     for name, value in {
-        "POINTS": POINTS, "REFERENCE": REFERENCE, "ASSIGNED": 8, "VALIDATION_SEEDS": 2, "GAMMAS": (-5.0, 5.0),
-        "HIGHER_GAMMAS": (0.0, 0.1), "MATCHED": (1.0,),
+        "SEED_POINTS": POINTS, "TRUE_POINTS": REFERENCE, "ASSIGNED": 8, "WEIGHT_SEEDS": 2, "POINT_GAMMAS": (-5.0, 5.0),
+        "HIGHER_POINT_GAMMAS": (0.0, 0.1), "MATCHED_WEIGHTS": (1.0,),
     }.items():  # fmt: skip
         monkeypatch.setattr(flow_points, name, value)
 
@@ -124,7 +124,7 @@ def test_momentum_rows_by_hand():
 
 def test_other_data_and_other_counts_are_told():
     model = random_flow(density="pictures")
-    with pytest.raises(UserError, match="densities"):
+    with refuses("data"):
         flow_points.density_of(model)
     with pytest.raises(RuntimeError, match="2.*3"):
         counted(type("Result", (), {"x": None, "nfe": 2}), 3)

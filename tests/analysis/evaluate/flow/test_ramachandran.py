@@ -12,7 +12,7 @@ from flow_core.networks import TorusConfig
 from flow_core.samplers import sample
 from flow_core.series import alanine
 from flow_core.series.scores import jensen_shannon
-from flow_core.torus import PATH, WrappedMixture, uniform, wrap
+from flow_core.torus import TORUS_PATH, WrappedMixture, uniform, wrap
 from flow_core.training.torus import TORUS_FLOW
 from tests.analysis.evaluate.flow.test_points import random_flow
 
@@ -39,7 +39,7 @@ def test_distances_by_hand(model, monkeypatch):
     want = []
     for i in range(2):
         start = uniform(300, 2, torch.Generator().manual_seed(ramachandran.FIRST_SEED + i))
-        x = sample("heun", model, start, PATH, 4).x
+        x = sample("heun", model, start, TORUS_PATH, 4).x
         want.append(jensen_shannon(alanine.ramachandran(wrap(x).numpy()), truth))
     assert rows["flow, heun, 4 calls"].value == pytest.approx(np.mean(want))
     assert others["training part"] == pytest.approx(jensen_shannon(alanine.ramachandran(train.numpy()), truth))
@@ -53,7 +53,7 @@ def test_a_perfect_flow_reaches_the_floor():
     """The closed form of a wrapped mixture in place of a net, against independent data of it."""
     test = data(2000, 2)
     start = uniform(2000, 2, torch.Generator().manual_seed(3))
-    x = sample("heun", WORLD.oracle(), start, PATH, 30).x
+    x = sample("heun", WORLD.oracle(), start, TORUS_PATH, 30).x
     mine = jensen_shannon(alanine.ramachandran(wrap(x).numpy()), alanine.ramachandran(test.numpy()))
     other = jensen_shannon(alanine.ramachandran(data(2000, 4).numpy()), alanine.ramachandran(test.numpy()))
     assert mine == pytest.approx(other, abs=0.03)

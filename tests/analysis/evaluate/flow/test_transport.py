@@ -16,7 +16,7 @@ FAR = Toy("far", GaussianMixture([[9.0, 0.0], [-9.0, 0.0]], 0.1), 10.0)
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    for name, value in {"POINTS": 32, "BATCHES": 6, "DATA": 200}.items():
+    for name, value in {"POINTS": 32, "PAIRINGS": 6, "TARGET_DATA": 200}.items():
         monkeypatch.setattr(transport, name, value)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.core.errors import UserError
 from analysis.evaluate.hkd import directions
 from analysis.evaluate.hkd.directions import CHANGE, Reader, matched, measure_method, selectivity
 from analysis.evaluate.tables.parts import Job
@@ -13,6 +12,7 @@ from analysis.workbench.workbench import Workbench
 from foundation import noise
 from foundation.procedural import shapes
 from tests.analysis.conftest import random_pair
+from tests.refusals import refuses
 
 NAMES = ("x", "colour.0", "colour.1")
 STATES = 0.1 * noise([1], (4, 5))[0]
@@ -67,7 +67,13 @@ def test_the_reader_knows_drawn_scenes():
 
 
 def test_the_part(monkeypatch):
-    for name, value in (("SCENES", 150), ("TRAINING", 120), ("NOISES", 4), ("CANDIDATES", 1), ("PICTURES", 1)):
+    for name, value in (
+        ("READER_SCENES", 150),
+        ("READER_TRAINING", 120),
+        ("SPREAD_NOISES", 4),
+        ("UNNAMED", 1),
+        ("GROUP_PICTURES", 1),
+    ):
         monkeypatch.setattr(directions, name, value)
     monkeypatch.setattr(directions, "READABLE", -9.0)
     monkeypatch.setattr(directions, "WANTED", {"shapes": ("x",)})
@@ -79,5 +85,5 @@ def test_the_part(monkeypatch):
     assert shares == sorted(shares) and shares[-1] == pytest.approx(1) and "2 held-out" in text
     assert set(verdict.figures) <= {"x"}
     bench.model.card = {"data": {"spec": "cifar10"}}
-    with pytest.raises(UserError, match="factors"):
+    with refuses("data"):
         directions.directions(Job(bench, 2))

@@ -62,7 +62,7 @@ def test_the_choice_is_the_largest_gain_beyond_chance():
 
 
 def test_the_part_keeps_its_choice_where_the_workbench_reads_it(model, monkeypatch):
-    monkeypatch.setattr(edit_curves, "TIMES", (0.3,))
+    monkeypatch.setattr(edit_curves, "EDIT_TIMES", (0.3,))
     bench = Workbench(model)
     outcome = edit_curves.edit_choice(Job(bench, 2))
     _, table, verdict = outcome.blocks

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from analysis.core.errors import UserError
 from analysis.evaluate.hkd import leaving_out
 from analysis.evaluate.hkd.leaving_out import IDLE, STILL, LeftOut, measure_left_out
 from analysis.evaluate.tables.parts import Job
@@ -13,6 +12,7 @@ from analysis.workbench.workbench import Workbench
 from foundation.randomness import derived_seed, noise
 from koopman_core.edm import SIGMA_MAX
 from tests.analysis.conftest import random_pair
+from tests.refusals import refuses
 
 
 def distance(x, y):
@@ -26,7 +26,7 @@ def model():
 
 def test_every_distance_one_picture_at_a_time(model, monkeypatch):
     monkeypatch.setattr(leaving_out, "mean_latents", lambda m: ablations.mean_latents(m, count=5))
-    monkeypatch.setattr(leaving_out, "BATCH", 2)
+    monkeypatch.setattr(leaving_out, "LEFT_OUT_BATCH", 2)
     shares = []
     found = measure_left_out(model, [1, 2, 3], distance, edges=(0.4,), progress=lambda s, _: shares.append(s))
     assert shares == [pytest.approx(2 / 3), 1] and found.names[-1] == "bottleneck"
@@ -81,5 +81,5 @@ def test_the_part_reports_intervals_and_fills_the_card(model, monkeypatch):
     assert outcome.card["idle"] == verdict.figures["idle"]
     assert outcome.card["still"].keys() == {r[0] for r in levels.rows}
     monkeypatch.setattr(leaving_out, "backbone", lambda _: None)
-    with pytest.raises(UserError, match="LPIPS"):
+    with refuses("lpips"):
         leaving_out.leaving_out(Job(Workbench(model), 3))

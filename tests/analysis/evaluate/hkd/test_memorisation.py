@@ -36,6 +36,7 @@ from foundation.data.datasets import open_dataset
 from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED
 from tests.analysis.conftest import random_pair
+from tests.refusals import refuses
 
 POOL = 150
 
@@ -78,10 +79,10 @@ def scenes(indices, split="train"):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
-    monkeypatch.setattr(image_sets, "STEPS", 2)
-    monkeypatch.setattr(memorisation, "CHUNK", 64)
+    monkeypatch.setattr(image_sets, "FID_STEPS", 2)
+    monkeypatch.setattr(memorisation, "TRAINING_BLOCK", 64)
     monkeypatch.setattr(memorisation, "QUERY_BLOCK", 16)
-    monkeypatch.setattr(memorisation, "BATCH", 8)
+    monkeypatch.setattr(memorisation, "SET_BATCH", 8)
     monkeypatch.delenv("KOOPMAN_LPIPS", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
@@ -100,7 +101,7 @@ def fakes(monkeypatch, student, teacher=None):
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_neighbours_are_those_of_a_loop_over_all_pairs(mirrored, monkeypatch):
-    monkeypatch.setattr(memorisation, "CHUNK", 4)
+    monkeypatch.setattr(memorisation, "TRAINING_BLOCK", 4)
     monkeypatch.setattr(memorisation, "QUERY_BLOCK", 3)
     draw = np.random.default_rng(0)
     train = draw.integers(0, 256, (11, 6, 6, 3), dtype=np.uint8)
@@ -279,7 +280,7 @@ def test_figures_are_those_of_the_pictures():
 
 
 def test_what_cannot_be_measured_is_told():
-    with pytest.raises(UserError, match="shapes"):
+    with refuses("data"):
         measure_memory(Workbench(bench_of().model, None, "shapes"), 12)
     with pytest.raises(UserError, match="training pictures"):
         measure_memory(bench_of(pictures=3), 12)
@@ -287,7 +288,7 @@ def test_what_cannot_be_measured_is_told():
         measure_memory(bench_of(), 11)
     bench = bench_of()
     bench.model.card = {"data": {"spec": "folder"}}
-    with pytest.raises(UserError, match="data set"):
+    with refuses("data"):
         measure_memory(bench, 12)
 
 

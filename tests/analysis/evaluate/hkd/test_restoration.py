@@ -7,7 +7,14 @@ from skimage.restoration import inpaint_biharmonic
 
 from analysis.core.errors import UserError
 from analysis.evaluate.hkd import restoration as measured
-from analysis.evaluate.hkd.restoration import PUBLISHED, Setting, biharmonic, mean_colour, measure_task, square_hole
+from analysis.evaluate.hkd.restoration import (
+    PUBLISHED_SETTING,
+    Setting,
+    biharmonic,
+    mean_colour,
+    measure_task,
+    square_hole,
+)
 from analysis.evaluate.tables.parts import Job
 from analysis.koopman import restoration
 from analysis.workbench.editing import ColorizeRequest, InpaintRequest
@@ -80,7 +87,7 @@ def test_the_first_half_chooses_and_the_second_is_reported():
     f = lambda x, s: target.expand_as(x) + (0.0 if s > 1 else 0.8)  # noqa: E731
     truth = target.expand(4, -1, -1, -1).clone()
     truth[2:] += 0.1
-    settings = [PUBLISHED, Setting(5, 2.0, False)]
+    settings = [PUBLISHED_SETTING, Setting(5, 2.0, False)]
     shares = []
     best, found = measure_task(
         "inpaint", f, None, truth, distance=None, settings=settings, progress=lambda s, _: shares.append(s)
@@ -88,7 +95,7 @@ def test_the_first_half_chooses_and_the_second_is_reported():
     assert best == settings[1] and shares == sorted(shares) and shares[-1] <= 1
     chosen = found[f"model, {best} (chosen)"]
     assert len(chosen.mse) == 2 and chosen.mse.tolist() == pytest.approx([0.01, 0.01], rel=1e-4)
-    assert found[f"model, {PUBLISHED}"].mse.tolist() == pytest.approx([0.49, 0.49], rel=1e-4)
+    assert found[f"model, {PUBLISHED_SETTING}"].mse.tolist() == pytest.approx([0.49, 0.49], rel=1e-4)
     assert set(found) >= {"mean colour", "biharmonic"} and found["biharmonic"].mse.max() < 1e-8
     verdict = measured.task_verdict("inpaint", found)
     assert not verdict.figures["works"] and verdict.figures["gap"][0] == pytest.approx(0.01, rel=1e-3)
@@ -123,7 +130,7 @@ def test_the_workbench_ends_and_skips_as_asked():
 
 
 def test_the_part(monkeypatch):
-    monkeypatch.setattr(measured, "STEPS", (2,))
+    monkeypatch.setattr(measured, "STEP_CHOICES", (2,))
     monkeypatch.setattr(measured, "held_out", lambda bench, count: PICTURES[:count])
     outcome = measured.restore(Job(Workbench(*random_pair()), 4))
     tables = [b for b in outcome.blocks if hasattr(b, "rows")]

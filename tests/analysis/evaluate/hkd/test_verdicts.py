@@ -10,12 +10,14 @@ from analysis.evaluate.hkd import koopman
 from analysis.evaluate.hkd.edit_comparison import EditComparison
 from analysis.evaluate.hkd.fidelity import Distance, Fidelity, ScrubRow, fidelity_blocks
 from analysis.koopman.editing import MEASURES
-from analysis.koopman.probes import ROWS
+from analysis.koopman.scenes import rows_of
 from analysis.koopman.spectrum import EntrySummary
 from analysis.workbench.findings import attribution_verdict, linearity_verdict, overall_errors, readings
 from analysis.workbench.probes import AttributionResult, BandLabelsResult, DMDLevel, LinearityResult
 from foundation.metrics.statistics import Interval
 from koopman_core.model import SpectrumEntry
+
+FACTOR_ROWS = rows_of("shapes")
 
 
 def cells(table):
@@ -88,14 +90,16 @@ def test_bands_table_goes_from_coarse_to_fine():
 
 def attribution(carried):
     """Every factor's share is 0.5 in the bands that are given, 0.25 elsewhere; everything has 0.33 +- 0.05."""
-    bands = np.full((len(ROWS), 3), 0.25)
+    bands = np.full((len(FACTOR_ROWS), 3), 0.25)
     bands[-1] = 0.33
     for factor, band in carried.items():
-        bands[ROWS.index(factor), band] = 0.5
-    levels = np.full((len(ROWS), 2), 0.5)
+        bands[FACTOR_ROWS.index(factor), band] = 0.5
+    levels = np.full((len(FACTOR_ROWS), 2), 0.5)
     ends = [bands - 0.05, bands + 0.05, levels, levels - 0.1, levels + 0.1]
-    pairs = np.full(len(ROWS), 9)
-    return AttributionResult(ROWS, ("skip 0", "bottleneck"), pairs, np.zeros((len(ROWS), 2, 3)), bands, *ends)
+    pairs = np.full(len(FACTOR_ROWS), 9)
+    return AttributionResult(
+        FACTOR_ROWS, ("skip 0", "bottleneck"), pairs, np.zeros((len(FACTOR_ROWS), 2, 3)), bands, *ends
+    )
 
 
 PAPER = {"background": 0, "place": 0, "kind": 1, "size": 1, "turn": 1, "texture": 2}
@@ -122,7 +126,7 @@ def test_one_factor_in_another_band_is_enough_to_refuse_it():
 
 def test_intervals_that_touch_show_nothing():
     r = attribution(PAPER)
-    r.bands_low[ROWS.index("texture"), 2] = r.bands_high[-1, 2]
+    r.bands_low[FACTOR_ROWS.index("texture"), 2] = r.bands_high[-1, 2]
     assert "texture" in readings(r, 1.5, "alpha")[0].failed
 
 

@@ -18,8 +18,8 @@ def few(monkeypatch):
     monkeypatch.setattr(series_worlds, "FREE_RUNS", 3)
     monkeypatch.setattr(series_worlds, "INDEX_MEMBERS", 4)
     monkeypatch.setattr(series, "SAMPLER_MEMBERS", 3)
-    monkeypatch.setattr(series, "GAMMAS", (0.5, -5.0))
-    monkeypatch.setattr(series, "HIGHER_GAMMAS", (0.0,))
+    monkeypatch.setattr(series, "SERIES_GAMMAS", (0.5, -5.0))
+    monkeypatch.setattr(series, "HIGHER_SERIES_GAMMAS", (0.0,))
 
 
 @pytest.fixture(scope="module")

@@ -95,12 +95,16 @@ def test_samplers_by_hand(monkeypatch):
     for i, nfe in enumerate(FEW):
         plain = one(nfe, "euler")
         assert s.euler[i] == pytest.approx(plain.mean(), rel=1e-6)
-        controls = {series.HEUN: one(nfe, "heun"), series.RK4: one(nfe, "rk4p"), "multistep": one(nfe, "multistep")}
+        controls = {
+            series.ODE_HEUN: one(nfe, "heun"),
+            series.ODE_RK4: one(nfe, "rk4p"),
+            "multistep": one(nfe, "multistep"),
+        }
         for name, values in (controls | {"matched noise": one(nfe, "matched", (1.0,))}).items():
             assert s.others[name][i][0] == pytest.approx(values.mean(), rel=1e-6)
             assert s.others[name][i][1].value == pytest.approx((values - plain).mean(), abs=1e-9)
         tried = {}
-        for g in series.GAMMAS:
+        for g in series.SERIES_GAMMAS:
             made = model.forecast(v.history, v.context, 1, 4, nfe, "published", gammas=(g,)).members
             tried[g] = fair(made.astype(float), v.truth).mean()
         assert tried[s.gammas[1][i][0]] == pytest.approx(min(tried.values()), rel=1e-9)

@@ -8,10 +8,20 @@ import pytest
 
 from analysis.evaluate import __main__ as evaluate
 from analysis.evaluate.series import in_sample as series_in_sample
-from analysis.evaluate.series.in_sample import COPY, NEXT, OTHER, OWN, TABLE, UNSEEN, UNSEEN_COPY, Agreement, agreement
+from analysis.evaluate.series.in_sample import (
+    AHEAD,
+    COPIED,
+    LOOKED_UP,
+    OTHER,
+    OWN,
+    UNSEEN,
+    UNSEEN_COPY,
+    Agreement,
+    agreement,
+)
 from analysis.evaluate.tables.markdown import markdown
 from analysis.evaluate.tables.parts import Job
-from flow_core.series.world import SPLITS, Segment, World
+from flow_core.series.world import WORLD_SPLITS, Segment, World
 from flow_core.training.series import ship
 from tests.analysis.series.tiny_worlds import random_model, torus
 
@@ -22,7 +32,7 @@ def told_world():
     """One run, training and test at once; the context is k / T."""
     values = torus().segments[0].values[:FRAMES]
     context = (np.arange(FRAMES, dtype=np.float32) / FRAMES)[:, None]
-    segment = Segment(values.copy(), np.arange(FRAMES) * 1.0, context, dict.fromkeys(SPLITS, (0, FRAMES)))
+    segment = Segment(values.copy(), np.arange(FRAMES) * 1.0, context, dict.fromkeys(WORLD_SPLITS, (0, FRAMES)))
     return World(
         name="alanine_in_sample", title="Told", variables=("phi", "psi"), unit="rad", dt=1.0, time_unit="ps", history=1,
         horizon=FRAMES - 1, shape=(2,), geometry="torus", center=np.zeros(2), scale=np.ones(2), segments=(segment,),
@@ -32,7 +42,7 @@ def told_world():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(series_in_sample, "SHOWN_NFE", (1, 2))
+    monkeypatch.setattr(series_in_sample, "SHOWN_IN_SAMPLE_NFE", (1, 2))
     monkeypatch.setattr(series_in_sample, "CONTROL_NFE", 2)
     monkeypatch.setattr(series_in_sample, "open_world", lambda spec, history: torus())
 
@@ -89,11 +99,11 @@ def test_every_series_is_what_it_is_called(world, model):
         made = model.forecast(x[None, :1], context, FRAMES - 1, 3, nfe, "euler").members[:, 0]
         np.testing.assert_allclose(found[name].cc, agreement(made, x[1:]).cc, atol=1e-9)
     made = model.forecast(x[:-1, None], told[0][:, None], 1, 3, 2, "euler").members[:, :, 0]
-    np.testing.assert_allclose(found[f"{NEXT}, NFE 2"].mae, agreement(made, x[1:]).mae, atol=1e-9)
+    np.testing.assert_allclose(found[f"{AHEAD}, NFE 2"].mae, agreement(made, x[1:]).mae, atol=1e-9)
     want = [by_hand(x[:-1, i], x[1:, i]) for i in (0, 1)]
-    np.testing.assert_allclose(found[COPY].mae[:, 0], [w[0] for w in want], atol=1e-4)
-    np.testing.assert_allclose(found[COPY].cc[:, 0], [w[2] for w in want], atol=1e-6)
-    assert found[TABLE].mae.max() == 0 and found[TABLE].cc[:, 0] == pytest.approx(1)
+    np.testing.assert_allclose(found[COPIED].mae[:, 0], [w[0] for w in want], atol=1e-4)
+    np.testing.assert_allclose(found[COPIED].cc[:, 0], [w[2] for w in want], atol=1e-6)
+    assert found[LOOKED_UP].mae.max() == 0 and found[LOOKED_UP].cc[:, 0] == pytest.approx(1)
     tail = np.stack([s.values[300:400] for s in torus().segments])
     start = np.stack([s.values[298:300] for s in torus().segments])
     made = held.forecast(start, None, 100, 3, 2, "euler").members
@@ -109,8 +119,8 @@ def test_text_names_the_protocol_and_goes_without_the_other_model(world, model, 
     assert "| IDFF, NFE 3 | 10.5 ± 1.1 | 15.2 ± 2.6 | 0.93 ± 0.06 |" in text and UNSEEN not in text
     found = series_in_sample.measure_in_sample(model, world, 2, None)
     assert list(figures) == list(found)
-    a = found[COPY]
-    row = next(line for line in text.splitlines() if line.startswith(f"| {COPY} |"))
+    a = found[COPIED]
+    row = next(line for line in text.splitlines() if line.startswith(f"| {COPIED} |"))
     assert f"| {a.mae[0, 0]:.2f} ± 0.00 | {a.mae[1, 0]:.2f} ± 0.00 |" in row and f"{a.cc[1, 0]:.3f}" in row
 
 
@@ -123,7 +133,7 @@ def flat(cc):
 ])  # fmt: skip
 def test_the_verdict_follows_the_figures(own, other, unseen, memory):
     found = {f"{OWN}, NFE 3": flat(own), f"{OWN}, NFE 5": flat(own - 0.05), f"{OTHER}, NFE 5": flat(other),
-             COPY: flat(0.4), TABLE: flat(1.0), f"{UNSEEN}, NFE 5": flat(unseen)}  # fmt: skip
+             COPIED: flat(0.4), LOOKED_UP: flat(1.0), f"{UNSEEN}, NFE 5": flat(unseen)}  # fmt: skip
     assert series_in_sample.in_sample_verdict(found).figures == {
         "memory": memory, "in_sample": own, "other_number": other, "unseen": unseen, "copy": 0.4, "table": 1
     }  # fmt: skip

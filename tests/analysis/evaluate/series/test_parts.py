@@ -47,8 +47,8 @@ def test_forecast_text_and_figures():
 def test_samplers_text(monkeypatch):
     world = torus()
     model = random_model(world)
-    monkeypatch.setattr(series, "GAMMAS", (0.5, -5.0))
-    monkeypatch.setattr(series, "HIGHER_GAMMAS", (0.0, 1.0))
+    monkeypatch.setattr(series, "SERIES_GAMMAS", (0.5, -5.0))
+    monkeypatch.setattr(series, "HIGHER_SERIES_GAMMAS", (0.0, 1.0))
     outcome = series.samplers(Job(model, 6, world=world))
     assert outcome.card is None
     assert outcome.blocks == series.samplers_blocks(series.measure_samplers(model, world, 6))

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from analysis.evaluate.page import PICTURES, RESULTS, Section, read_sections, write_section
+from analysis.evaluate.page import PLOTS_FOLDER, RESULTS, Section, read_sections, write_section
 from analysis.evaluate.tables.markdown import Verdict, grid, interval, number
 from analysis.evaluate.tables.plots import picture_of
 from foundation.metrics.statistics import Interval
@@ -71,10 +71,10 @@ def test_a_picture_stands_below_its_command(tmp_path):
     write_section(tmp_path / "r.md", Section("toy", "quality", "python -m x", (CALLS,)))
     write_section(tmp_path / "r.md", Section("toy", "words", "python -m y", ("Words.",), 1))
     (name,) = re.findall(r"`python -m x`\n\n!\[[^]]*\]\(([^)]*)\)\n", (tmp_path / "r.md").read_text())
-    assert [p.name for p in (tmp_path / PICTURES).iterdir()] == ["toy.quality.svg"]
+    assert [p.name for p in (tmp_path / PLOTS_FOLDER).iterdir()] == ["toy.quality.svg"]
     assert (tmp_path / name).read_text().lstrip().startswith("<?xml")
 
 
 def test_every_picture_of_our_page_is_there():
     named = set(re.findall(r"\(pictures/([^)]*)\)", RESULTS.read_text()))
-    assert named == {p.name for p in (RESULTS.parent / PICTURES).iterdir()} and len(named) >= 10
+    assert named == {p.name for p in (RESULTS.parent / PLOTS_FOLDER).iterdir()} and len(named) >= 10
