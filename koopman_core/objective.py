@@ -169,8 +169,8 @@ def encoder_rate(
     def encode(x: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
         return tuple(model.encode(x, sigma, labels))
 
-    z, rate = torch.func.jvp(encode, (x, sigma), (velocity, pace))
-    return list(z), list(rate)
+    found = torch.func.jvp(encode, (x, sigma), (velocity, pace))
+    return list(found[0]), list(found[1])
 
 
 def rate_error(
