@@ -169,8 +169,8 @@ def encoder_rate(
     def encode(x: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
         return tuple(model.encode(x, sigma, labels))
 
-    found = torch.func.jvp(encode, (x, sigma), (velocity, pace))
-    return list(found[0]), list(found[1])
+    z, rate = torch.func.jvp(encode, (x, sigma), (velocity, pace))  # type: ignore[misc]  # two, without has_aux
+    return list(z), list(rate)
 
 
 def rate_error(

@@ -29,7 +29,7 @@ from analysis.flow.images import (
     PictureSweepResult,
 )
 from analysis.flow.settings import MAX_NFE, SideBySideRequest
-from flow_core.guidance import MOST
+from flow_core.guidance import MAX_GUIDANCE
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
@@ -433,7 +433,7 @@ def _shared_controls(flows: ImageFlows) -> dict:
                 elem_id="images-grid",
             )  # fmt: skip
             parts["guidance"] = gr.Slider(
-                0, MOST, 1, step=0.5, label="Guidance", info=NEEDS_CLASS, interactive=False, buttons=["reset"],
+                0, MAX_GUIDANCE, 1, step=0.5, label="Guidance", info=NEEDS_CLASS, interactive=False, buttons=["reset"],
                 elem_id="images-guidance",
             )  # fmt: skip
             for part, name, value in (("guidance_from", "from", 0), ("guidance_to", "to", 1)):
