@@ -87,7 +87,7 @@ def open_drawer(page, name: str) -> None:
 
 
 def close_drawer(page, name: str) -> None:
-    """Close a drawer, which lies over the readings, unless it is closed."""
+    """Close a drawer, which lies over the page where it is narrow, unless it is closed."""
     if page.locator(f"#drawer-{name}").is_visible():
         page.locator(f"#drawer-{name} [data-drawer]").click()
 

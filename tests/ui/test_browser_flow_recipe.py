@@ -13,7 +13,7 @@ from analysis.recipes import recipe
 from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest
 from tests.analysis.flow.tiny_flows import tiny_benches
-from tests.ui.serving import close_drawer, on_page, open_drawer, open_view, page_of
+from tests.ui.serving import on_page, open_drawer, open_view, page_of
 from tests.ui.test_browser import wait_for
 
 CROSS = tuple(tuple(int(k in (15, 16) or j in (15, 16)) for j in range(32)) for k in range(32))
@@ -103,7 +103,6 @@ def test_forecasts(page, flows):
 
 
 def test_a_saved_picture_opens_again(page, tmp_path):
-    close_drawer(page, "share")
     with page.expect_download() as download:
         page.locator("#series-keep .ks-save-picture").click()
     download.value.save_as(tmp_path / "kept.png")

@@ -12,7 +12,7 @@ from PIL import Image
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import find_model
 from analysis.workbench.images import TrajectoryRequest
-from tests.ui.serving import WAIT, close_drawer, open_drawer, open_view, page_of, served
+from tests.ui.serving import WAIT, open_drawer, open_view, page_of, served
 from tests.ui.test_browser import played, wait_for
 
 
@@ -68,7 +68,6 @@ def test_a_saved_png_opens_where_it_was_made(page, library, tmp_path):
 
 
 def test_a_grid_is_stopped_and_keeps_what_it_has(page):
-    close_drawer(page, "share")
     open_view(page, "compare")
     page.wait_for_function("() => document.querySelectorAll('#compare-pictures img').length === 3")
     open_view(page, "grid")

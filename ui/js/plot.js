@@ -53,8 +53,10 @@ function wire() {
     clearTimeout(div.resting);
     div.resting = setTimeout(() => {
       const near = modes[0] ?? null;
-      if (near === (div.near ?? null) || (near !== null && near === div.chosen)) return;
+      const before = div.near ?? null;
       div.near = near;
+      // what is shown already: the same mode, or the chosen one
+      if (near === before || (near ?? div.chosen) === (before ?? div.chosen)) return;
       trigger("focus", { points: modes });
     }, ms);
   };

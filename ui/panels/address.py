@@ -25,7 +25,10 @@ from ui.workspaces import VIEWS, opening
 LONGEST = 2000  # characters of an address
 ADDRESS_KINDS = (gr.Slider, gr.Radio, gr.CheckboxGroup, gr.Number)
 # what shows and hides other controls, which a value alone would not
-NOT_IN_ADDRESS = {"edit-reference", "edit-region", "restore-origin", "restore-task", "restore-method", "series-horizon"}
+NOT_IN_ADDRESS = {
+    "edit-reference", "edit-region", "restore-origin", "restore-task", "restore-method", "series-horizon",
+    "invert-origin", "direction-method",
+}  # fmt: skip
 
 
 def controls_of(frame: Frame) -> Iterator[gr.components.Component]:

@@ -84,7 +84,7 @@ def strengths(reach: float) -> tuple[float, ...]:
 
 def in_words(result: DirectionResult, seeds: tuple[int, ...]) -> str:
     """What moved, where, and whether other seeds follow, as a sentence and a table."""
-    at = int(np.abs(result.strengths).argmax())
+    at = int(result.strengths.argmax())
     told = f"At strength {result.strengths[at]:+.1f} the picture changes by {result.inside[0, at]:.4f} (mean squared)"
     outside = result.outside[0, at]
     if np.isfinite(outside):
@@ -226,7 +226,7 @@ def _lay_out(frame: Frame) -> DirectionControls:
                 info="it should change the picture", filterable=False, elem_id="direction-region",
             )  # fmt: skip
             reach = gr.Slider(
-                1, 20, 4, step=0.5, label="Reach", info="standard deviations at both ends of the slider",
+                1, 20, 2, step=0.5, label="Reach", info="standard deviations at both ends of the slider",
                 buttons=["reset"], elem_id="direction-reach",
             )  # fmt: skip
             buttons = run_buttons("Find the direction", "direction")

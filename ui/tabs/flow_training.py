@@ -19,7 +19,7 @@ from analysis.flow.points import PointFlows
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from ui.components.controls import Controls
 from ui.components.html import heading
-from ui.components.layout import Frame, group, intro, only
+from ui.components.layout import Frame, empty_stage, group, intro, only
 from ui.components.painter import canvas, painted
 from ui.components.plot import plot
 from ui.server.errors import guarded, sentence_of
@@ -230,6 +230,7 @@ def _lay_out(frame: Frame) -> dict:
             parts["paper"] = canvas(blank, _mask("") * np.uint8(255), label="Density to draw", elem_id="flow-paper")
         with gr.Column(min_width=0):
             gr.HTML(heading("What the net has learned", "its points over the density"))
+            empty_stage("Press “Train”: points learn to arrive where you have drawn.")
             parts["preview"] = plot(None, elem_id="flow-train-preview", label="Points of the net in training")
             parts["loss"] = plot(None, elem_id="flow-train-loss", label="Loss over steps")
     with frame.readings, group("train"):

@@ -31,7 +31,7 @@ from ui.source import Workspace, fitting_label, readable
 
 SENTENCE = f"A grid over any two parameters, at most {grids.MAX_GRID_CELLS} cells; everything else stays as in A."
 SINGLE = ""  # the second direction of a grid of one row
-EMPTY = '<div class="ks-card ks-hint">Choose two parameters and their values, then make the grid.</div>'
+EMPTY = '<div class="ks-empty"><p>Choose two parameters and their values, then make the grid.</p></div>'
 
 
 @dataclass(frozen=True)

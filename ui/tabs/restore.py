@@ -112,7 +112,7 @@ def preview(picture: np.ndarray, title: str) -> str:
     return figure_html(picture, "Picture", title, css="ks-preview")
 
 
-ASK = _line("Press “Restore”: every step is shown here.")
+ASK = '<div class="ks-empty"><p>Press “Restore”: every step is shown here.</p></div>'
 
 
 # ---------------------------------------------------------------------------------------------------------------------
