@@ -169,7 +169,7 @@ def encoder_rate(
     def encode(x: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
         return tuple(model.encode(x, sigma, labels))
 
-    z, rate = torch.func.jvp(encode, (x, sigma), (velocity, pace))
+    z, rate = torch.func.jvp(encode, (x, sigma), (velocity, pace))  # type: ignore[misc]  # two, without has_aux
     return list(z), list(rate)
 
 

@@ -60,6 +60,7 @@ def test_flow_lab():
     assert along < few["Euler"] < against
 
 
+@pytest.mark.timeout(900)  # a mean over 1,024 noises, and some hundred pictures
 def test_causal():
     names = run(FOLDER / "causal.ipynb")
     # what the text says: the candidates carry the factor, more than random modes and more than of any scene

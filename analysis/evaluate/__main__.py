@@ -31,6 +31,7 @@ from analysis.evaluate.hkd import (  # noqa: F401
     koopman,
     leaving_out,
     memorisation,
+    nested_bands,
     restoration,
 )
 from analysis.evaluate.hkd.fidelity import paired_samples

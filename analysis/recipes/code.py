@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 import numpy as np
@@ -17,20 +17,19 @@ def as_python(recipe: Recipe) -> str:
     """
     if recipe.of_flows:
         return ""
-    name: str = recipe.model
-    request: Any = recipe.request
+    name, request = recipe.model, recipe.request
+    kind: Any = type(request)
     head = "from analysis.studio import Studio\n"
-    bench = f'\nbench = Studio().library.get("{name}")\n'
-    asked = {f.name: getattr(request, f.name) for f in fields(request) if not _usual(request, f)}
+    bench = f"\nbench = Studio().library.get({name!r})\n"
+    asked = {f.name: getattr(request, f.name) for f in fields(kind) if not _usual(request, f)}
     if any(isinstance(value, np.ndarray) for value in asked.values()):
         imports = f"from analysis.recipes import recipe\n{head}"
         return f"{imports}{bench}result = recipe.replay(recipe.from_json({to_json(recipe)!r}), bench)\n"
-    kind = type(request)
-    told = ", ".join(f"{key}={value!r}" for key, value in asked.items())
+    given = ", ".join(f"{key}={value!r}" for key, value in asked.items())
     imports = f"{head}from {kind.__module__} import {kind.__name__}\n"
-    return f"{imports}{bench}result = bench.{recipe.kind}({kind.__name__}({told}))\n"
+    return f"{imports}{bench}result = bench.{recipe.kind}({kind.__name__}({given}))\n"
 
 
-def _usual(request: Any, field: Field) -> bool:
+def _usual(request, field) -> bool:
     value = getattr(request, field.name)
     return field.default is not MISSING and not isinstance(value, np.ndarray) and value == field.default

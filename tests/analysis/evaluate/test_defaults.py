@@ -26,8 +26,8 @@ def folder(tmp_path_factory):
 
 
 def test_one_command_writes_the_card(folder, tmp_path, monkeypatch, capsys, no_backbone):
-    monkeypatch.setattr(restoration, "STEPS", (2, 3))
-    monkeypatch.setattr(restoration, "PUBLISHED", restoration.Setting(3, 0.0, False))
+    monkeypatch.setattr(restoration, "STEP_CHOICES", (2, 3))
+    monkeypatch.setattr(restoration, "PUBLISHED_SETTING", restoration.Setting(3, 0.0, False))
     models = tmp_path / "m"
     shutil.copytree(folder, models)
     command = ["--model", "faces", "--models", str(models), "--curve-pairs", "2", "--restored", "4"]
@@ -35,7 +35,7 @@ def test_one_command_writes_the_card(folder, tmp_path, monkeypatch, capsys, no_b
     assert capsys.readouterr().out.count("Default of this model") == 1
     card = json.loads((models / "faces.hkd.json").read_text())
     told = card["metrics"]
-    assert told["distribution"] == {"fid": 1} and told["edit-choice"]["tau"] in edit_curves.TIMES
+    assert told["distribution"] == {"fid": 1} and told["edit-choice"]["tau"] in edit_curves.EDIT_TIMES
     assert told["edit-choice"]["command"].endswith("--model faces --parts edit-choice --curve-pairs 2")
     bench = ModelLibrary(models).get("faces")
     assert list(bench.edit_defaults()["bands"]) == told["edit-choice"]["bands"]

@@ -6,6 +6,7 @@ import torch
 
 from analysis.koopman import directions, jacobian
 from analysis.koopman.jacobian import Jacobian, flat, in_region, off_the_rest, principal, regional, sketch, unflat
+from analysis.koopman.scenes import DRAWN
 from analysis.koopman.spectrum import band_masks
 from foundation import noise
 from foundation.procedural import shapes
@@ -151,8 +152,8 @@ def test_a_factors_direction_is_a_difference_of_means(model, contrast):
 
 def test_unknown_contrasts_are_refused():
     records = shapes.factors(np.arange(32))
-    for data in directions.DRAWN_DATA:
-        sample = directions.DRAWN_DATA[data].factors(np.arange(400))
+    for data in DRAWN:
+        sample = DRAWN[data].factors(np.arange(400))
         assert len(directions.contrasts(data)) > 20
         for contrast in directions.contrasts(data):
             low, high = directions.sides(sample, contrast)

@@ -39,7 +39,7 @@ def test_attribution_asks_about_the_factors_of_faces(bench):
 def test_parts(bench, part, monkeypatch, no_backbone):
     monkeypatch.setattr("analysis.workbench.session.mean_latents", partial(mean_latents, count=32))
     monkeypatch.setattr(leaving_out, "backbone", lambda _: mse)
-    monkeypatch.setattr(restoration, "STEPS", (2,))
+    monkeypatch.setattr(restoration, "STEP_CHOICES", (2,))
     monkeypatch.setattr(directions, "BISECTIONS", 2)
     measure = {
         "leaving-out": leaving_out.leaving_out, "directions": directions.directions, "inversion": inversion.inversion,
