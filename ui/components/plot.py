@@ -43,8 +43,8 @@ def plot(value: str | None = None, *, clickable=False, modebar=False, label="plo
         label: what a screen reader says.
         **kwargs: of gr.HTML.
     """
-    # a figure for a screen reader, or something to be reached by Tab and moved through by the arrows
-    kind = 'role="application" tabindex="0"' if clickable else 'role="img"'
+    # something to be reached by Tab and moved through by the arrows, or a group: its bar has buttons, so it is no image
+    kind = 'role="application" tabindex="0"' if clickable else 'role="group"'
     label += "; left and right arrow choose a mode" if clickable else ""
     return gr.HTML(
         value,

@@ -208,12 +208,23 @@
 
   window.studio = { addressed, open, opening, moved, say };
 
+  // what is read out holds what is seen: Gradio calls them "Thumbnail 3 of 12"
+  function named(sheet) {
+    sheet.querySelectorAll(".thumbnail-item").forEach((button) => {
+      const seed = button.textContent.trim();
+      if (seed) button.setAttribute("aria-label", `Seed ${seed}`);
+    });
+  }
+
   // Gradio sets its own theme when it mounts
   const ready = new MutationObserver(() => {
     if (!one(".ks-spaces") || !one("#workspaces")) return;
     ready.disconnect();
     const theme = stored("studio-theme");
     if (theme) document.body.classList.toggle("dark", theme === "dark");
+    const sheet = one("#sheet");
+    if (sheet) new MutationObserver(() => named(sheet)).observe(sheet, { childList: true, subtree: true });
+    if (sheet) named(sheet);
     document.dispatchEvent(new CustomEvent("studio:ready"));
   });
   ready.observe(root, { childList: true, subtree: true });
