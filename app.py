@@ -1,4 +1,4 @@
-"""Starts the browser app: python app.py [--host 127.0.0.1] [--port 7860] [--models DIR] [--public] ..."""
+"""Starts the browser app: python app.py [--host 127.0.0.1] [--port 7860] [--models DIR] [--model NAME] [--public] ..."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--models", metavar="DIR", help="folder with *.hkd.safetensors models (default: the shipped ones)"
     )
+    parser.add_argument("--model", metavar="NAME", help="the model to open on (default: portraits)")
     parser.add_argument(
         "--public", action="store_true", help="strangers may come: smaller limits, stricter headers, and any --host"
     )
@@ -169,14 +170,19 @@ def page(args: argparse.Namespace) -> tuple:
     """The page, its first picture made, and the arguments of its `launch`.
 
     Raises:
-        UserError: the default model cannot be used.
+        UserError: no such model to open on, or one that cannot be used.
     """
+    from analysis.core.errors import UserError
     from analysis.studio import Studio
+    from analysis.workbench.library import DEFAULT_MODEL
+    from foundation.files.models import MODELS_DIR
     from ui.server.gradio_internals import without_stubs
     from ui.server.startup import first_trajectory
 
-    studio = Studio(args.models) if args.models else Studio()
+    studio = Studio(args.models or MODELS_DIR, args.model or DEFAULT_MODEL)
     library = studio.library
+    if args.model and library.default != args.model:
+        raise UserError(f"There is no model of that name: give --model one of {', '.join(library.names())}.", "model")
     print("Making the first picture and its trajectory ...", flush=True)
     with first_trajectory(library), without_stubs():
         from ui.app import build_app, launch_options

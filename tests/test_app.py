@@ -26,7 +26,7 @@ def kept_environment(monkeypatch):
 
 def test_defaults():
     args = app.parse([])
-    assert (args.host, args.port, args.models, args.public) == ("127.0.0.1", 7860, None, False)
+    assert (args.host, args.port, args.models, args.model, args.public) == ("127.0.0.1", 7860, None, None, False)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.5.5.5"])
@@ -165,6 +165,12 @@ def test_no_models_is_a_sentence(kept_environment, tmp_path, capsys):
     assert app.main(["--models", str(tmp_path), "--port", str(port)]) == 2
     error = capsys.readouterr().err
     assert "no *.hkd.safetensors model" in error and "Traceback" not in error
+
+
+def test_the_model_to_open_on_must_be_there(kept_environment, capsys):
+    assert app.main(["--model", "nobody"]) == 2
+    said = capsys.readouterr().err
+    assert "--model" in said and "portraits" in said
 
 
 def test_only_broken_models_is_a_sentence(kept_environment, tmp_path, capsys):

@@ -84,7 +84,9 @@ def exact_dmd(paths: Tensor, tau: Tensor, rank: int) -> DMD:
     modes = modes / torch.linalg.vector_norm(modes, dim=0).clamp_min(1e-300)
     start = paths[:, 0].T.to(w.dtype)
     amplitude = torch.linalg.lstsq(modes, start).solution.abs().mean(1) if len(mu) else torch.zeros(0).double()
-    rows = torch.argsort(amplitude, descending=True)
+    # both of a conjugate pair are equally strong: which comes first is not left to rounding
+    rows = torch.argsort(mu.imag, descending=True, stable=True)
+    rows = rows[torch.argsort(amplitude[rows].float(), descending=True, stable=True)]
     residual = torch.linalg.norm(y - forward @ (u.T @ x)) / torch.linalg.norm(y).clamp_min(1e-300)
     return DMD(mu[rows].log() / steps.mean(), modes[:, rows], amplitude[rows], captured, float(residual))
 

@@ -22,7 +22,7 @@ from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import ForecastRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
-from analysis.workbench.spectrum import MaskRequest
+from analysis.workbench.spectrum import MaskRequest, ModeRequest
 from foundation.files.settings import SettingsError, read_settings
 from foundation.networks.unet import UNetConfig
 from foundation.training.loop import TrainingConfig
@@ -36,6 +36,7 @@ from tests.hostile.strategies import NUMBERS, fuzz, mutated, other_fields, png
 PICTURE, MASK = np.full((16, 16, 3), 90, np.uint8), np.full((16, 16), 255, np.uint8)
 REQUESTS = (
     GenerateRequest((0, 1)), TrajectoryRequest(1, steps=4), MaskRequest(1, entries=(0,)), ColorizeRequest(PICTURE),
+    ModeRequest(0, 0, (0,)),
     EditRequest(0, reference="picture", picture=PICTURE, region="painted", mask=MASK), InpaintRequest(PICTURE, MASK),
 )  # fmt: skip
 FLOWS = (

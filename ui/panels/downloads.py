@@ -109,7 +109,7 @@ class Downloads:
         bench = self.library.get(model)
         walked = bench.trajectory(self._path(model, seed, label, steps))
         if walked.denoised is None:
-            raise UserError("This model has no teacher to stand beside it: save the trajectory alone.")
+            raise UserError("This model has no teacher to stand beside it: save the trajectory alone.", "model")
         frames = np.concatenate([walked.koopman, walked.denoised], axis=2)
         data = exports.trajectory_gif(frames, scale=max(1, GIF_SIDE // frames.shape[1]))
         return saved_file(data, f"{bench.name}-seed{seed}-beside-teacher", "gif")

@@ -299,7 +299,7 @@ def directions(job: Job) -> Outcome:
     """Methods of finding directions, with the true factors."""
     spec = drawn_data(job.model.model.card)
     if spec is None:
-        raise UserError("The part directions needs pictures whose factors are known: shapes or portraits.")
+        raise UserError("The part directions needs pictures whose factors are known: shapes or portraits.", "data")
     reader = Reader(spec, job.model.model.config.resolution)
     wanted = [w for w in WANTED[spec] if w in reader.names]
     seeds = range(FIRST_SEED, FIRST_SEED + job.count)

@@ -137,12 +137,13 @@ def test_parts_without_a_teacher(models, capsys):
 
 @pytest.mark.parametrize("arguments,words", [
     (["--model", "none"], "no such model"), (["--seeds", "0"], "--seeds"), (["--model", "many"], "teacher"),
-    (["--model", "many", "--parts", "linearity"], "bands,attribution,editing"), (["--parts", "mood"], "--parts takes"),
-    (["--parts", ""], "--parts takes"), (["--pairs", "1"], "--pairs must be a whole number from 2"),
+    (["--model", "many", "--parts", "linearity"], "bands,nested,attribution,editing"),
+    (["--parts", "mood"], "--parts takes"), (["--parts", ""], "--parts takes"),
+    (["--pairs", "1"], "--pairs must be a whole number from 2"),
     (["--band-seeds", "65"], "--band-seeds"), (["--parts", "bands", "--json", "x"], "--json holds"),
     (["--sheet-neighbours", "x"], "made by the part memory"), (["--pictures", "11"], "--pictures must be"),
     (["--model", "many", "--parts", "memory"], "teacher"), (["--parts", "memory"], "names no data set"),
 ])  # fmt: skip
 def test_mistakes_get_one_sentence(models, arguments, words, capsys):
-    assert evaluate.main(["hkd", "--models", str(models), *arguments]) == 2
+    assert evaluate.main(["hkd", "--models", str(models), "--model", "shapes", *arguments]) == 2
     assert words in capsys.readouterr().err

@@ -86,7 +86,7 @@ def test_a_sweep_over_scales(bench):
 
 @pytest.mark.parametrize("changes,field", [
     ({"label": -1}, "guidance"), ({"guidance": 25.0}, "guidance"), ({"guidance_from": 0.6, "guidance_to": 0.5},
-    "guidance_from"), ({"guidance_to": 1.5}, "guidance_to"), ({"nfe": 50, "seeds": tuple(range(8))}, ""),
+    "guidance_from"), ({"guidance_to": 1.5}, "guidance_to"), ({"nfe": 50, "seeds": tuple(range(8))}, "nfe"),
 ])  # fmt: skip
 def test_refusals(changes, field):
     with pytest.raises(UserError) as e:

@@ -14,7 +14,7 @@ from tests.refusals import refuses
 
 
 def test_names_default_first(models):
-    library = ModelLibrary(models)
+    library = ModelLibrary(models, default="shapes")
     assert library.names() == ["shapes", "many"]
     assert ModelLibrary(models, default="many").names()[0] == "many"
     assert ModelLibrary(models, default="absent").default == "many"
@@ -26,7 +26,7 @@ def test_info_reads_the_header(models):
 
 
 def test_loaded_once(models):
-    library = ModelLibrary(models)
+    library = ModelLibrary(models, default="shapes")
     assert library.get() is library.get("shapes") and library.get("shapes").teacher is not None
 
 
@@ -80,7 +80,7 @@ def test_a_card_that_is_not_of_our_making(models, tmp_path, card):
 
 
 def test_a_recipe_finds_its_weights_whatever_they_are_called(models, tmp_path):
-    library = ModelLibrary(models)
+    library = ModelLibrary(models, default="shapes")
     recipe = recipes.describe(GenerateRequest((1,)), library.get("many"))
     assert find_model(library, recipe) == "many"
     assert find_model(library, replace(recipe, checksums={"shapes": recipe.checkpoint})) == "many"
@@ -91,7 +91,7 @@ def test_a_recipe_finds_its_weights_whatever_they_are_called(models, tmp_path):
 
 
 def test_a_recipe_without_its_weights_or_teacher(models, tmp_path):
-    library = ModelLibrary(models)
+    library = ModelLibrary(models, default="shapes")
     recipe = recipes.describe(TrajectoryRequest(1, -1, 4), library.get("shapes"))
     with pytest.raises(UserError, match="not here"):
         find_model(library, replace(recipe, checksums={"many": "0" * 64}))
@@ -107,7 +107,7 @@ def test_a_recipe_without_its_weights_or_teacher(models, tmp_path):
 
 
 def test_own_models_are_used_by_key_and_never_listed(models):
-    library = ModelLibrary(models)
+    library = ModelLibrary(models, default="shapes")
     key = library.own.add(models / "many.hkd.safetensors")
     assert library.names() == ["shapes", "many"] and key not in str(library.names())
     bench = library.get(key)
@@ -121,7 +121,7 @@ def test_own_models_are_used_by_key_and_never_listed(models):
 
 @pytest.mark.parametrize("key", ["own-", "own-many", "own-many-0000000000000000", "own-../../x"])
 def test_guessed_keys_open_nothing(models, key):
-    library = ModelLibrary(models)
+    library = ModelLibrary(models, default="shapes")
     library.own.add(models / "many.hkd.safetensors")
     for ask in (library.get, library.info):
         with pytest.raises(UserError, match="not loaded"):

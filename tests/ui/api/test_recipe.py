@@ -137,9 +137,9 @@ for _ in range(5000):
         ({"kind": "generate"}, "seeds"), ({"kind": "generate", "seeds": [-1], "label": -1}, "seeds"),
         ({"kind": "generate", "seeds": [0], "label": -1, "<b>": 1}, ""),
         ({"kind": "generate", "seeds": [0], "label": float("nan")}, "label"),
-        ({"kind": "generate", "seeds": [0], "label": -1, "x": "y" * 70_000}, ""),
+        ({"kind": "generate", "seeds": [0], "label": -1, "x": "y" * 70_000}, "settings"),
         ({"kind": "trajectory", "seed": 0, "label": -1, "steps": 10**9}, "steps"),
-        ({"kind": "generate", "seeds": DEEP, "label": -1}, ""),
+        ({"kind": "generate", "seeds": DEEP, "label": -1}, "settings"),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_used(endpoints, settings, field):
