@@ -108,7 +108,7 @@ def bands_line(info: ModelInfo) -> str:
     recipe = info.card.get("recipe")
     student = recipe.get("student") if isinstance(recipe, dict) else None
     if isinstance(student, dict) and student.get("nested_blurs"):
-        return "Its bands are nested: layout, shape, detail, from the smallest α to the largest."
+        return "Its bands were trained to be layout, shape and detail, from the smallest α to the largest."
     return "Its bands are thirds by rank of α: growing, slow, fading; check the signs."
 
 

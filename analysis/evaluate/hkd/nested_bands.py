@@ -143,7 +143,7 @@ def nested_verdict(found: NestedBands) -> Verdict:
         for words, failed in (
             (f"the first bands alone miss the low-passed picture by up to {max(shares):.1%} of the variance "
              f"(bound {LARGEST_ERROR:.0%})", max(shares) > LARGEST_ERROR),
-            (f"the centroid rises only by {min(s.value for s in steps):.2f} times at a step (bound {LEAST_STEP:g})",
+            (f"the centroid rises by only {min(s.value for s in steps):.2f} times at a step (bound {LEAST_STEP:g})",
              min(s.value for s in steps) < LEAST_STEP),
             (f"the largest band moves the layout by {move.value:.1%} of what the smallest moves "
              f"(bound {LARGEST_MOVE:.0%})", not move.value <= LARGEST_MOVE),
@@ -162,7 +162,7 @@ def nested_verdict(found: NestedBands) -> Verdict:
             f"{move.value:.1%} of what the smallest moves.",
             figures,
         )
-    return Verdict(f"The bands are not layout, shape and detail: {'; '.join(fails)}.", figures)
+    return Verdict(f"Not layout, shape and detail by these bounds: {'; '.join(fails)}.", figures)
 
 
 @part("hkd", "nested", 1, "nested-noises", 64, 4, 10_000)
