@@ -1,4 +1,4 @@
-"""Starts the browser app: python app.py [--host 127.0.0.1] [--port 7860] [--models DIR] [--model NAME] [--public] ..."""
+"""Starts the browser app: python app.py [--host 127.0.0.1] [--port 7860] [--models DIR] [--model NAME] ..."""
 
 from __future__ import annotations
 

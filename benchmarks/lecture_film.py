@@ -101,7 +101,7 @@ def train(page: Any) -> Frames:
     for _ in range(6):
         page.wait_for_timeout(700)
         yield photograph(page), 3 * FRAME_MS
-    page.click("#flow-train-stop")
+    page.evaluate("document.querySelector('#flow-train-stop').click()")  # a quick machine may have come to its end
     page.wait_for_function("() => !document.querySelector('#flow-train-start').disabled", timeout=PATIENCE)
     yield photograph(page), PAUSE_MS
 

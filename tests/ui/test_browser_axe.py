@@ -6,7 +6,7 @@ import pytest
 
 from tests.axe import violations
 from tests.ui.serving import open_drawer, open_view
-from tests.ui.test_browser import visit
+from tests.ui.test_browser import visit, wait_for
 from ui.workspaces import SPACES
 
 
@@ -25,6 +25,7 @@ def test_no_view_of_a_workspace_has_a_serious_violation(page, space):
     for view in next(s.views for s in SPACES if s.key == space):
         open_view(page, view.key)
         page.wait_for_timeout(1200)
+        wait_for(page, "() => !document.querySelector('.pending, .generating')")  # what is awaited is pale
         for theme in ("add", "remove"):
             page.evaluate(f"document.body.classList.{theme}('dark')")
             page.wait_for_timeout(300)

@@ -208,11 +208,11 @@
 
   window.studio = { addressed, open, opening, moved, say };
 
-  // what is read out holds what is seen: Gradio calls them "Thumbnail 3 of 12"
-  function named(sheet) {
-    sheet.querySelectorAll(".thumbnail-item").forEach((button) => {
-      const seed = button.textContent.trim();
-      if (seed) button.setAttribute("aria-label", `Seed ${seed}`);
+  // what is read out holds what is seen: Gradio calls them "Thumbnail 3 of 12", anew with every sheet
+  function named() {
+    all("#sheet .thumbnail-item").forEach((button) => {
+      const seed = button.textContent.trim(), name = `Seed ${seed}`;
+      if (seed && button.ariaLabel !== name) button.ariaLabel = name;
     });
   }
 
@@ -222,9 +222,7 @@
     ready.disconnect();
     const theme = stored("studio-theme");
     if (theme) document.body.classList.toggle("dark", theme === "dark");
-    const sheet = one("#sheet");
-    if (sheet) new MutationObserver(() => named(sheet)).observe(sheet, { childList: true, subtree: true });
-    if (sheet) named(sheet);
+    setInterval(named, 700);
     document.dispatchEvent(new CustomEvent("studio:ready"));
   });
   ready.observe(root, { childList: true, subtree: true });

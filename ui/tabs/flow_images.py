@@ -118,7 +118,8 @@ def distance_table(names: dict[str, str], distances: dict[str, ExactDistance]) -
         rows += f"<tr><th>{letter}: {html.escape(names[letter])}</th>{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
     heads = ["MSE", "PSNR, dB", "SSIM", *(["LPIPS (Alex)"] if with_lpips else [])]
     return (
-        '<div class="ks-grid-box"><table class="ks-bands"><thead><tr><th>to the exact flow</th>'
+        '<div class="ks-grid-box" tabindex="0" role="region" aria-label="Distances"><table class="ks-bands">'
+        "<thead><tr><th>to the exact flow</th>"
         f"{''.join(f'<td>{h}</td>' for h in heads)}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
