@@ -134,6 +134,11 @@ class SpectrumTab:
         """Whether a level was measured to carry nothing."""
         return entry.index in (self.spectrum(model).idle or ())
 
+    def deepest(self, model: str) -> int:
+        """The last level that carries something; the last one where none was measured to."""
+        entries = self.spectrum(model).entries
+        return next((e for e in reversed(entries) if not self.idle(model, e)), entries[-1]).index
+
     def labelled(self, model: str) -> list[tuple[str, int]]:
         """The levels for a list."""
         return [(level_label(e, self.idle(model, e)), e.index) for e in self.spectrum(model).entries]
@@ -372,7 +377,7 @@ def _merged(opened: dict, shown: dict) -> dict:
     return opened or gr.skip() if shown == gr.skip() else {**opened, **shown}
 
 
-def _plane_part(frame: Frame, first: dict, entries: tuple, start: int) -> dict:
+def _plane_part(frame: Frame, first: dict, start: int) -> dict:
     """Levels and the plane; what chosen modes do, and the maps; the card."""
     parts: dict = {}
     with frame.controls:
@@ -380,7 +385,7 @@ def _plane_part(frame: Frame, first: dict, entries: tuple, start: int) -> dict:
         intro(BANDS_SENTENCE, BANDS_FORMULA, "bands")
         with group(css="ks-group ks-level-group"):
             parts["level"] = gr.Radio(
-                [(level_label(e), e.index) for e in entries], value=start, label="Level", elem_id="level",
+                first["level"]["choices"], value=start, label="Level", elem_id="level",
                 info="every skip connection and the bottleneck", elem_classes="ks-chips",
             )  # fmt: skip
             parts["about_level"] = gr.HTML(first["about_level"], elem_id="about-level")
@@ -461,7 +466,7 @@ def _edge_sliders() -> dict:
 
 def _lay_out(first: dict, frame: Frame, entries: tuple, start: int, work: Workspace) -> tuple:
     """The components with their first values, by name; and the surgery, which shares plane, edges and stage."""
-    parts = _plane_part(frame, first, entries, start)
+    parts = _plane_part(frame, first, start)
     results = parts.pop("results")
     with frame.controls:
         parts |= _band_sliders(entries)
@@ -487,7 +492,7 @@ def build_spectrum(work: Workspace, views: Views) -> BuiltTab:
     model, seed, label = source.start
     early = SpectrumTab(library, SpectrumControls.names())
     entries = early.spectrum(model).entries
-    start = entries[-1].index
+    start = early.deepest(model)
     first = {
         **early.open_model(model, start, LOW_EDGE, HIGH_EDGE, "alpha"),
         **early.masked(model, seed, label, LOW_EDGE, HIGH_EDGE, 1.0, 1.0, 1.0, "alpha", []),

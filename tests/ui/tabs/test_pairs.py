@@ -48,6 +48,15 @@ def test_the_pointer_on_a_mode_shows_it_and_off_the_plane_what_is_chosen(tab):
     assert "data-mode" not in tab.hover(event([]), **asked, chosen=[])["card"]
 
 
+def test_the_page_opens_on_the_deepest_level_that_carries_something(tab, monkeypatch):
+    entries = tab.spectrum("tiny").entries
+    last = len(entries) - 1
+    for idle, deepest in (((), last), (None, last), ((last,), last - 1), (tuple(range(last + 1)), last)):
+        marked = SimpleNamespace(entries=entries, idle=idle, idle_bound=0.01)
+        monkeypatch.setattr(tab, "spectrum", lambda model, marked=marked: marked)
+        assert tab.deepest("tiny") == deepest
+
+
 def test_an_idle_level_is_grey_and_says_so(tab, monkeypatch):
     spectrum = tab.spectrum("tiny")
     marked = SimpleNamespace(entries=spectrum.entries, idle=(0,), idle_bound=0.01)
