@@ -54,6 +54,11 @@ class Header:
         return sum(math.prod(s) for s in self.shapes.values())
 
 
+def _reason(e: Exception) -> str:
+    """What a library says of a file, as the rest of a sentence of ours."""
+    return " ".join(str(e).split())[:200].rstrip(". ").replace(". ", "; ")
+
+
 def save(path, tensors: Mapping[str, Tensor], *, kind: str, config: dict, card: dict | None = None, dtype=None) -> None:
     """Write atomically: a file that is there is always whole.
 
@@ -177,7 +182,7 @@ def load_tensors(
     try:
         tensors = load_file(path)
     except Exception as e:  # safetensors raises its own type for any damage that the header check let through
-        raise CheckpointError(f"{path.name} is damaged: {str(e)[:200]}") from None
+        raise CheckpointError(f"{path.name} is damaged: {_reason(e)}.") from None
     if {name: tuple(t.shape) for name, t in tensors.items()} != header.shapes:
         raise CheckpointError(f"{path.name} is damaged: its header can be read in two ways.")
     for name, t in tensors.items():
@@ -200,7 +205,7 @@ def copy_with_card(source, target, card: dict) -> None:
     try:
         tensors = load_file(source)
     except Exception as e:  # as in load_tensors
-        raise CheckpointError(f"{Path(source).name} is damaged: {str(e)[:200]}") from None
+        raise CheckpointError(f"{Path(source).name} is damaged: {_reason(e)}.") from None
     save(target, tensors, kind=header.kind, config=header.config, card=card)
 
 
