@@ -43,6 +43,8 @@ class TrajectoryConfig:
         seed: of the first noise.
         unlabelled: share without a class, in [0, 1]; 0 for a teacher that always had one, as the official EDM networks.
         denoised: whether D(x; sigma) is stored, half of the disk; the objective `published` never reads it.
+        precision: "fp32", or "bf16" for the network's layers (states and steps stay in fp32): about twice as fast where
+            the hardware is good at it; the last pictures of `portraits` are then 51 dB (median) from those of fp32.
     """
 
     count: int = 20_000
@@ -52,12 +54,15 @@ class TrajectoryConfig:
     seed: int = 1_000_000
     unlabelled: float = UNLABELLED
     denoised: bool = True
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         if not 0 <= self.unlabelled <= 1:
             raise ValueError("unlabelled must lie in [0, 1].")
         if min(self.count, self.shard_size, self.batch) < 1 or self.steps < 2:
             raise ValueError("count, shard_size and batch must be at least 1, steps at least 2.")
+        if self.precision not in ("fp32", "bf16"):
+            raise ValueError(f'precision must be "fp32" or "bf16", not {self.precision!r}.')
 
     @property
     def shards(self) -> int:
@@ -166,7 +171,8 @@ def _write_shard(
                 paths[rows, DENOISED_ROW, i] = denoised.cpu().numpy()
 
         def labelled(x: Tensor, sigma: Tensor, labels: Tensor = labels) -> Tensor:
-            return denoise(x, sigma, labels)
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                return denoise(x, sigma, labels).float()
 
         finals[rows] = heun_sample(labelled, x, grid, keep).x.cpu().numpy()
         if progress is not None:

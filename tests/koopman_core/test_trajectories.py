@@ -142,6 +142,20 @@ def test_a_folder_from_before_the_newer_settings_goes_on(teacher, tmp_path):
     assert write_trajectories(teacher, CONFIG, tmp_path) == 4
 
 
+def test_layers_in_bf16_stay_near_fp32(teacher, tmp_path):
+    half = replace(CONFIG, precision="bf16")
+    write_trajectories(teacher, CONFIG, tmp_path / "fp32")
+    write_trajectories(teacher, half, tmp_path / "bf16")
+    whole, near = (Trajectories(tmp_path / name).finals(np.arange(7)) for name in ("fp32", "bf16"))
+    assert near.dtype == torch.float32
+    error = (near - whole).square().mean() / whole.square().mean()
+    assert 0 < error < 1e-3  # 8 bits of a factor: about 2^-16 a call
+    with pytest.raises(ValueError):
+        write_trajectories(teacher, half, tmp_path / "fp32")
+    with pytest.raises(ValueError):
+        TrajectoryConfig(precision="fp16")
+
+
 def test_denoised_states_are_left_out_on_request(teacher, tmp_path):
     config = replace(CONFIG, denoised=False)
     write_trajectories(teacher, CONFIG, tmp_path / "all")
