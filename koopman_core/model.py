@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 
 EVOLVED = ("all", "bottleneck", "none")
+TEACHER_KIND, TEACHER_SUFFIX = "teacher", ".teacher.safetensors"
 DECODER_SIGMA = {"min": SIGMA_MIN, "max": SIGMA_MAX}
 
 
@@ -245,8 +246,8 @@ def load(name_or_path: str | Path) -> KoopmanDiffusion:
 
 def load_teacher(name_or_path: str | Path) -> EDM:
     """A shipped teacher by name, or from wherever `load` reads models. Raises CheckpointError."""
-    path = find_model(hub.resolve(name_or_path), ".teacher.safetensors", "model")
-    return load_model(path, "teacher", lambda config: EDM(bounded_network(config)))
+    path = find_model(hub.resolve(name_or_path), TEACHER_SUFFIX, "model")
+    return load_model(path, TEACHER_KIND, lambda config: EDM(bounded_network(config)))
 
 
 def save(model: KoopmanDiffusion | EDM, path: str | Path, card: dict | None = None, dtype=torch.float16) -> None:

@@ -25,15 +25,21 @@ from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
 from flow_core.fields import Exact, Prediction
 from flow_core.guidance import MAX_GUIDANCE, Guidance, Guided
-from flow_core.model import FLOW_KIND, FLOW_SUFFIX, MODELS_DIR, FlowModel
+from flow_core.model import FLOW_KIND, FLOW_SUFFIX, MODELS_DIR, FlowConfig, FlowModel
+from flow_core.paths import PATH_NAMES
 from flow_core.samplers import GRIDS, MOMENTUM, NOISY, Callback, SampleResult, cosine_grid, rk4, sample
 from foundation import noise
 from foundation.files import checkpoints
 from foundation.metrics.perceptual import available
 from foundation.networks.unet import UNetConfig
 from foundation.randomness import derived_seed
+from koopman_core.edm import EDM, SIGMA_DATA
+from koopman_core.model import TEACHER_KIND, TEACHER_SUFFIX, load_teacher
 
-IMAGE_PATHS = ("idff", "otcfm", "meanflow")
+TEACHER = "teacher"  # a denoiser read as a flow, in the place of a net that was trained as one
+IMAGE_PATHS = ("idff", "otcfm", "meanflow", TEACHER)
+TEACHER_SIGMA = 0.2  # noise of the path that it is read on, as the nets of pictures have it
+IMAGE_PATH_NAMES = {**{p: PATH_NAMES[p] for p in IMAGE_PATHS if p != TEACHER}, TEACHER: "Teacher (IDFF path)"}
 Time = Annotated[float, Field(ge=0, le=1)]
 MAX_IMAGES = 8
 MAX_WORK = 600  # calls times pictures: some ten seconds of one core with a net of 3 M parameters
@@ -47,7 +53,7 @@ class FlowPicturesRequest(FlowSetting):
 
     Attributes:
         data: what the net was trained on, "shapes" or "cifar10" of those that ship.
-        path: of the net, "idff", "otcfm" or "meanflow".
+        path: of the net, "idff", "otcfm" or "meanflow"; "teacher" is the denoiser read on the path "idff".
         sampler: as in `Flow2DRequest`; those with momentum or noise need a path with noise, "idff".
         nfe: network calls, 1 to 50.
         grid: of the steps, "uniform" or "cosine".
@@ -276,7 +282,7 @@ class GuidanceSweepResult:
 
 
 IMAGES_PREFIX = "images-"
-DATA_ORDER = ("shapes", "cifar10")  # of the list; others follow by name
+DATA_ORDER = ("portraits", "shapes", "cifar10")  # of the list; others follow by name
 IMAGE_CACHE_BYTES = 64 * 2**20
 # Runge-Kutta 4 on cosine steps: on the shapes net and 8 noises at 54 dB or more from the same with 401 calls
 EXACT_NFE = 61
@@ -311,11 +317,30 @@ class PictureNet:
         return self.model.path.start_std * noise(seeds, self.model.sample_shape)
 
 
+def teacher_flow(teacher: EDM, path: str = "idff", sigma: float = TEACHER_SIGMA) -> FlowModel:
+    """An EDM denoiser as the flow of a path with independent noise; its weights are shared.
+
+    Given x1, x_t / alpha is x1 with noise of level s = sqrt(V0) / alpha, so E[x1 | x_t] = D(x_t / alpha; s), whatever
+    the path; `FlowModel` has EDM's preconditioning (Karras et al. 2022, table 1) and tells its network ln(s) / 4. The
+    minimizer of flow matching on independent pairs is this same posterior mean: what differs from a net trained on the
+    path is which times the training dwelt on.
+
+    Args:
+        teacher: the denoiser.
+        path, sigma: as in `FlowConfig`, with independent coupling.
+    """
+    model = FlowModel(FlowConfig(path=path, sigma=sigma, predicts="x1", data_std=SIGMA_DATA), teacher.config)
+    model.net.unet = teacher.net
+    model.card = teacher.card
+    return model.eval()
+
+
 class ImageFlows:
     """Questions about the picture flows of one folder; what is asked twice is kept.
 
     Args:
-        folder: where images-DATA.flow.safetensors (IDFF) and images-DATA-otcfm.flow.safetensors are.
+        folder: where images-DATA.flow.safetensors (IDFF), images-DATA-otcfm.flow.safetensors and teachers,
+            DATA.teacher.safetensors, are.
     """
 
     def __init__(self, folder: str | Path = MODELS_DIR):
@@ -339,6 +364,15 @@ class ImageFlows:
             unet = header.config.get("unet")
             if header.kind == FLOW_KIND and isinstance(unet, dict):
                 found.setdefault(data.removesuffix(f"-{path}"), {})[path] = _classes(header.card, unet.get("classes"))
+        for file in sorted(self.folder.glob(f"*{TEACHER_SUFFIX}")):
+            try:
+                header = checkpoints.peek(file)
+            except checkpoints.CheckpointError:
+                continue
+            # an official network was always given a class, and has more pixels than a page waits for
+            if header.kind == TEACHER_KIND and "origin" not in header.card and header.config.get("channels") == 3:
+                data = file.name.removesuffix(TEACHER_SUFFIX)
+                found.setdefault(data, {})[TEACHER] = _classes(header.card, header.config.get("classes"))
         names = sorted(found, key=lambda d: (DATA_ORDER.index(d) if d in DATA_ORDER else len(DATA_ORDER), d))
         return tuple(
             PictureFlowInfo(d, tuple(p for p in IMAGE_PATHS if p in found[d]), max(found[d].values(), key=len))
@@ -378,7 +412,7 @@ class ImageFlows:
         name = f"{IMAGES_PREFIX}{request.data}" + ("" if request.path == "idff" else f"-{request.path}")
         with self._lock:
             if name not in self._nets:
-                self._nets[name] = self._load(name, request.path)
+                self._nets[name] = self._load(request.data if request.path == TEACHER else name, request.path)
             net = self._nets[name]
         if request.label >= len(net.classes):
             known = f"from 0 to {len(net.classes) - 1}, or -1 for none" if net.classes else "-1: this net has none"
@@ -392,6 +426,10 @@ class ImageFlows:
         return net
 
     def _load(self, name: str, path: str) -> PictureNet:
+        if path == TEACHER:
+            with as_user_errors():
+                teacher = load_teacher(self.folder / f"{name}{TEACHER_SUFFIX}")
+            return PictureNet(f"{name}.{TEACHER}", teacher_flow(teacher), _classes(teacher.card, teacher.classes))
         with as_user_errors():
             model = load(self.folder / f"{name}{FLOW_SUFFIX}")
         config = model.config

@@ -20,7 +20,7 @@ from analysis.workbench.images import GenerateRequest
 from analysis.workbench.session import class_names
 from analysis.workbench.workbench import Workbench
 from foundation.files import checkpoints
-from koopman_core.model import MODELS_DIR
+from koopman_core.model import MODELS_DIR, TEACHER_SUFFIX
 
 DEFAULT_MODEL = "portraits"
 MAX_MODEL_BYTES = 64 * 2**20  # of one file
@@ -238,9 +238,9 @@ class ModelLibrary:
             if name not in self._benches:
                 try:
                     model = koopman_core.load(path)
-                    wanted = f"{model.card.get('teacher', name)}.teacher.safetensors"
+                    wanted = f"{model.card.get('teacher', name)}{TEACHER_SUFFIX}"
                     # compared with what is there: a name from a file opens nothing
-                    there = next((p for p in self.folder.glob("*.teacher.safetensors") if p.name == wanted), None)
+                    there = next((p for p in self.folder.glob(f"*{TEACHER_SUFFIX}") if p.name == wanted), None)
                     teacher = koopman_core.load_teacher(there) if there else None
                 except checkpoints.CheckpointError as e:
                     raise UserError(str(e), "file") from None

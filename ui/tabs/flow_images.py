@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import gradio as gr
@@ -17,7 +17,7 @@ from analysis.core.progress import Report
 from analysis.figures.flow import calls_figure
 from analysis.flow.images import (
     EXACT_NFE,
-    IMAGE_PATHS,
+    IMAGE_PATH_NAMES,
     MAX_IMAGES,
     NOISY,
     TRAIN_COMMAND,
@@ -30,7 +30,6 @@ from analysis.flow.images import (
 )
 from analysis.flow.settings import MAX_NFE, SideBySideRequest
 from flow_core.guidance import MAX_GUIDANCE
-from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
 from ui.components.html import facts, figure_html, heading, row_html
@@ -77,7 +76,7 @@ def momentum(request: FlowPicturesRequest) -> str:
 def setting_name(request: FlowPicturesRequest, with_momentum: bool = True) -> str:
     """Path, sampler and momentum in words."""
     gammas = f" ({momentum(request)})" if with_momentum and request.gammas else ""
-    return f"{PATH_NAMES[request.path]}, {SAMPLER_NAMES[request.sampler]}{gammas}"
+    return f"{IMAGE_PATH_NAMES[request.path]}, {SAMPLER_NAMES[request.sampler]}{gammas}"
 
 
 def of(request: FlowPicturesRequest) -> str:
@@ -184,6 +183,7 @@ def sweep_words(result: PictureSweepResult, names: list[str], first: FlowPicture
 
 
 START_SETTINGS = (("otcfm", "euler"), ("idff", "euler"), ("idff", "published"), ("idff", "multistep"))
+START_SAMPLERS = ("euler", "heun", "published", "multistep")  # where all settings have one net
 NEEDS_CLASS = "leads towards a class: choose one first"
 START_PICTURES, START_GAMMAS = 4, (0.2, 0.0, 0.0)
 SWEEP_PICTURES = 6
@@ -247,6 +247,24 @@ class FlowImages:
         choices = [("no class", NO_CLASS), *((name, i) for i, name in enumerate(names))]
         value = self.label(data, label)
         return {self.controls.label: gr.update(choices=choices, value=value, visible=len(choices) > 1)}
+
+    def paths(self, data: str, paths: Mapping[str, str]) -> dict:
+        """The nets that this data has, in every setting.
+
+        Args:
+            data: the kind of data.
+            paths: what the settings have now, by the names of their controls; kept where this data has it.
+        """
+        there = self.flows.kind(data).paths
+        choices = [(IMAGE_PATH_NAMES[p], p) for p in there]
+        parts = self.controls.by_letter()
+        return {
+            parts[name]: gr.update(choices=choices, value=p if p in there else there[0]) for name, p in paths.items()
+        }
+
+    def of_data(self, data: str, label, **paths: str) -> dict:
+        """Classes and nets of other data."""
+        return {**self.classes(data, label), **self.paths(data, paths)}
 
     def guided(self, data: str, label) -> dict:
         """Whether guidance can be moved: it leads towards a class."""
@@ -331,7 +349,7 @@ class FlowImages:
         exact = {r.path: (r, distances[k].exact) for k, r in requests.items()}
         figures = [
             figure_html(
-                tiled(e), f"Exact flow, {PATH_NAMES[p]} net", f"{EXACT_NFE} calls, {of(r)}", css="ks-image-exact"
+                tiled(e), f"Exact flow, {IMAGE_PATH_NAMES[p]} net", f"{EXACT_NFE} calls, {of(r)}", css="ks-image-exact"
             )
             for p, (r, e) in exact.items()
         ]
@@ -378,9 +396,12 @@ class FlowImages:
         guided = self.guided(first.data, first.label)
         for part, value in zip(guided, (first.guidance, first.guidance_from, first.guidance_to), strict=True):
             guided[part] |= {"value": value}
+        settings = c.fill_settings(request)
+        asked = {f"path_{letter.lower()}": r.path for letter, r in zip(LETTERS, request.settings, strict=False)}
         return {
             c.data: first.data, **self.classes(first.data, first.label), **guided, c.pictures: in_a_row(first.seeds),
-            c.nfe_all: first.nfe, c.grid: first.grid, c.seed: first.seeds[0], **c.fill_settings(request),
+            c.nfe_all: first.nfe, c.grid: first.grid, c.seed: first.seeds[0], **settings,
+            **self.paths(first.data, {name: path for name, path in asked.items() if path is not None}),
         }  # fmt: skip
 
 
@@ -388,9 +409,16 @@ class FlowImages:
 # The page
 
 
-def _setting(letter: str, path: str, sampler: str) -> Setting:
+def start_settings(paths: Sequence[str]) -> Sequence[tuple[str, str]]:
+    """What the settings begin with, by the nets of the data: path and sampler of each."""
+    if {path for path, _ in START_SETTINGS} <= set(paths):
+        return START_SETTINGS
+    return tuple((paths[0], sampler) for sampler in START_SAMPLERS)
+
+
+def _setting(letter: str, path: str, sampler: str, there: Sequence[str]) -> Setting:
     paths = gr.Dropdown(
-        [(PATH_NAMES[p], p) for p in IMAGE_PATHS], value=path, label="Net", info="trained on this path",
+        [(IMAGE_PATH_NAMES[p], p) for p in there], value=path, label="Net", info="what gives the velocity",
         elem_id=f"images-path-{letter.lower()}", filterable=False, min_width=100, render=False,
     )  # fmt: skip
     orders = ("first order; the term vanishes at 0.5", "second order: a derivative a call", "third: two a call")
@@ -485,7 +513,9 @@ def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
         parts["save"] = save_bar(elem_id="images-keep")
     parts |= _measurements(frame)
     with frame.controls:
-        settings = tuple(_setting(letter, *start) for letter, start in zip(LETTERS, START_SETTINGS, strict=True))
+        there = flows.kinds[0].paths
+        starts = zip(LETTERS, start_settings(there), strict=True)
+        settings = tuple(_setting(letter, *start, there) for letter, start in starts)
     c = FlowImagesControls(settings, **parts)
     tab = FlowImages(flows, c, work.bounded(RUN_SECONDS))
     rerun = _wire(tab, views, presets)
@@ -529,7 +559,13 @@ def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Depende
     for button, n in presets:
         rerun(button.click(functools.partial(set_all, n), None, [c.nfe_all, *every_nfe], **live))
     rerun(c.nfe_all.release(lambda n: dict.fromkeys(every_nfe, n), c.nfe_all, every_nfe, **live))
-    rerun(c.data.input(guarded(tab.classes), [c.data, c.label], c.label, **live))
+    nets = {name: part for name, part in c.by_letter().items() if name.startswith("path_")}
+    rerun(
+        c.data.input(
+            guarded(tab.of_data), inputs_kwargs={**c.named("data", "label"), **nets},
+            outputs=[c.label, *nets.values()], **live,
+        )
+    )  # fmt: skip
     gr.on(
         [c.data.change, c.label.change], guarded(tab.guided), [c.data, c.label], c.listed(*GUIDANCE), queue=False,
         show_progress="hidden", **PRIVATE,

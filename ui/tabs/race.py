@@ -11,12 +11,11 @@ import numpy as np
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Report, part
-from analysis.flow.images import FlowPicturesRequest, ImageFlows
+from analysis.flow.images import IMAGE_PATH_NAMES, FlowPicturesRequest, ImageFlows
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.walks import FewCallsRequest
 from analysis.workbench.workbench import Workbench
-from flow_core.paths import PATH_NAMES
 from ui.components.controls import Controls
 from ui.components.html import data_uri
 from ui.components.layout import Frame, details, group, intro
@@ -113,7 +112,7 @@ class RaceTab:
         found = self._paths(self.library.get(model))
         value = path if path in found else next(iter(found), None)
         info = "trained on the same pictures" if found else "no flow of these pictures is here"
-        choices = [(PATH_NAMES.get(p, p), p) for p in found]
+        choices = [(IMAGE_PATH_NAMES[p], p) for p in found]
         return {self.controls.path: gr.update(choices=choices, value=value, interactive=bool(found), info=info)}
 
     def _paths(self, bench: Workbench) -> tuple[str, ...]:
@@ -164,9 +163,9 @@ class RaceTab:
                     self.images.flow_pictures(request, part(report, 0, 0))
                 result = self.images.flow_pictures(request, part(report, k / len(CALLS), (k + 1) / len(CALLS)))
             except UserError as e:
-                return Runner("Flow", PATH_NAMES.get(path, path), {}, str(e))
+                return Runner("Flow", IMAGE_PATH_NAMES[path], {}, str(e))
             cells[n] = (result.pictures[0], result.seconds)
-        return Runner("Flow", f"{PATH_NAMES.get(path, path)}, Euler", cells)
+        return Runner("Flow", f"{IMAGE_PATH_NAMES[path]}, Euler", cells)
 
 
 def _lay_out(frame: Frame) -> RaceControls:

@@ -22,7 +22,7 @@ from tests.refusals import refuses
 from tests.ui.serving import page_of
 from ui.components.players import SENT_FRAMES, Panel, images_value, shown_steps, tiled
 from ui.server.runs import Superseded, deadline
-from ui.tabs.flow_images import START_SETTINGS, FlowImages, FlowImagesControls, sweep_words
+from ui.tabs.flow_images import START_SETTINGS, FlowImages, FlowImagesControls, start_settings, sweep_words
 from ui.tabs.flow_settings import read_by
 
 
@@ -194,3 +194,17 @@ def test_settings_that_differ_in_guidance_are_refused(tab):
     one, other = (next(r for r in tab.requests(**values, guidance=g) if r) for g in (2.0, 3.0))
     with pytest.raises(UserError):
         tab.fill(SideBySideRequest((one, other, None, None)))
+
+
+def test_other_data_brings_its_own_nets(tab):
+    asked = {"path_a": "otcfm", "path_b": "idff"}
+    values = tab.of_data("cifar10", -1, **asked)
+    assert [p for _, p in values["path_a"]["choices"]] == ["idff"]
+    assert values["path_a"]["value"] == values["path_b"]["value"] == "idff"
+    assert tab.of_data("shapes", -1, **asked)["path_a"]["value"] == "otcfm"
+
+
+def test_settings_of_one_net_begin_with_four_samplers():
+    assert start_settings(("idff", "otcfm", "teacher")) == START_SETTINGS
+    alone = start_settings(("teacher",))
+    assert {p for p, _ in alone} == {"teacher"} and len({s for _, s in alone}) == len(START_SETTINGS)
