@@ -167,9 +167,15 @@ def flow_player(value: str | None = None, **kwargs) -> gr.HTML:
     return gr.HTML(value, html_template=_FLOW_PLAYER, js_on_load=parts, head=PLOTLY_HEAD, **kwargs)
 
 
-def flow_value(panels: Sequence[Panel | None]) -> str:
-    """Settings as the JSON that the player's script reads; None leaves a place empty."""
-    return json.dumps({"trace": POINTS_TRACE, "panels": [_flow_panel(p, k) for k, p in enumerate(panels)]})
+def flow_value(panels: Sequence[Panel | None], begin: str = "noise") -> str:
+    """Settings as the JSON that the player's script reads.
+
+    Args:
+        panels: None leaves a place empty.
+        begin: what the points begin at.
+    """
+    shown = [_flow_panel(p, k) for k, p in enumerate(panels)]
+    return json.dumps({"trace": POINTS_TRACE, "begin": begin, "panels": shown})
 
 
 def _flow_panel(panel: Panel | None, setting: int) -> dict | None:

@@ -1,4 +1,4 @@
-// Flows under one time slider. props.value = JSON {trace, panels: [{title, note, numbers, times, x, y, figure} or null]};
+// Flows under one time slider. props.value = JSON {trace, begin, panels: [{title, note, numbers, times, x, y, figure} or null]};
 // times is null where nothing moves: the figure is then the density alone.
 // Between two times of a grid a point moves on a straight line: that is what a step of Euler's method does.
 
@@ -72,6 +72,7 @@ function load() {
     box.querySelector("span").textContent = panel.note;
     box.querySelector(".ks-flow-numbers").innerHTML = panel.numbers;
   });
+  element.querySelector(".ks-end").textContent = run.begin;
   bar.at = 1;
   draw();
   bar.set(1);

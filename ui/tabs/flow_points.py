@@ -16,7 +16,7 @@ from analysis.core.errors import UserError
 from analysis.core.progress import Report
 from analysis.figures.flow import gamma_figure, nfe_figure
 from analysis.flow.clouds import DRAWING
-from analysis.flow.nets import KEY_PREFIX
+from analysis.flow.nets import KEY_PREFIX, STRAIGHT
 from analysis.flow.points import (
     Flow2DRequest,
     Flow2DResult,
@@ -28,6 +28,7 @@ from analysis.flow.points import (
 )
 from analysis.flow.settings import MAX_NFE, MAX_POINTS, SideBySideRequest
 from flow_core.densities.toys import TOYS
+from flow_core.model import NORMAL
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
 from ui.components.html import facts
@@ -54,7 +55,7 @@ from ui.tabs.flow_settings import (
     setting_column,
     within,
 )
-from ui.tabs.flow_training import TrainingPart, build_training, cells_of, own_net
+from ui.tabs.flow_training import Ends, TrainingPart, build_training, own_net
 
 SENTENCE = "A flow carries noise to data in a few network calls; here up to four ways start from the same noise."
 FORMULA = """x<sub>t</sub> = t x₁ + (1 − t) x₀ + σ<sub>t</sub> ε, &nbsp;σ<sub>t</sub> = σ₀ √(t (1 − t)) &nbsp;·&nbsp;
@@ -146,6 +147,8 @@ def sweep_words(result: SweepResult, names: list[str], first: Flow2DRequest, nfe
 
 
 DENSITIES = [*((name, name) for name in TOYS), ("my drawing", DRAWING)]
+SOURCES = [("noise", NORMAL), *((name, name) for name in TOYS), ("my other drawing", DRAWING)]
+FROM_NOISE_ONLY = '<p class="ks-line">How probable a point is can be told of flows that begin at noise.</p>'
 START_SETTINGS = (("otcfm", "euler"), ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"))
 START_GAMMAS, START_POINTS = (0.2, -0.5, 0.0), 1024  # the gammas of the public code's best picture
 SWEEP_POINTS = 1024
@@ -156,11 +159,12 @@ POINT = '<p class="ks-line">Click anywhere in a plane: how probable its flow mak
 class FlowControls(SettingsControls):
     """Components of the tab.
 
-    `nfe_all` sets the NFE of all settings; `own` are the visitor's nets, `drawing` the painted cells as text, `opened`
-    what a recipe says of nets.
+    `nfe_all` sets the NFE of all settings; `own` are the visitor's nets, `drawing` and `source_drawing` the painted
+    cells as text, `opened` what a recipe says of nets.
     """
 
     density: gr.Dropdown
+    source: gr.Dropdown
     nfe_all: gr.Slider
     points: gr.Slider
     grid: gr.Radio
@@ -176,13 +180,17 @@ class FlowControls(SettingsControls):
     sweep_nfe: gr.HTML
     sweep_gamma: gr.HTML
     drawing: gr.State
+    source_drawing: gr.State
     own: gr.State
     opened: gr.State
     paper: gr.HTML
+    source_paper: gr.HTML
+    source_box: gr.Column
 
 
-SHARED = ("density", "seed", "points", "grid", "net", "drawing", "own")  # of all settings
-FILLED = ("density", "nfe_all", "points", "grid", "net", "seed", "drawing", "paper", "opened")
+ENDS = ("density", "drawing", "source", "source_drawing")  # fields of `Ends`
+SHARED = (*ENDS, "seed", "points", "grid", "net", "own")  # of all settings
+FILLED = (*ENDS, "nfe_all", "points", "grid", "net", "seed", "paper", "source_paper", "source_box", "opened")
 
 
 class FlowLab:
@@ -200,25 +208,27 @@ class FlowLab:
         self.flows, self.controls = flows, controls
         self.run = LongRun(patience)
 
-    def requests(self, density, seed, points, grid, net, drawing, own, **settings) -> list[Flow2DRequest | str | None]:
+    def requests(
+        self, density, drawing, source, source_drawing, seed, points, grid, net, own, **settings
+    ) -> list[Flow2DRequest | str | None]:
         """The questions that the controls ask: a sentence where one cannot be asked, None where none is shown.
 
         Args:
-            density, seed, points, grid: of all settings.
+            density, drawing, source, source_drawing: of all settings, see `Ends`.
+            seed, points, grid: of all settings.
             net: "auto" (own, shipped, or closed form) or "oracle".
-            drawing: the painted cells as text of 0 and 1.
             own: nets that the visitor trained, (what they were trained on, key).
             **settings: the fields of each, with its letter.
         """
         requests: list[Flow2DRequest | str | None] = []
-        cells = cells_of(drawing) if density == DRAWING else None
+        ends = Ends(density, drawing, source, source_drawing)
         for setting in of_letters(settings):
-            if not setting.pop("shown", False):
+            if not setting.pop("shown", False) or needs_noise(source, setting["path"]):
                 requests.append(None)
                 continue
             path, sigma0 = setting["path"], setting["sigma0"]
-            trained = own_net(own, density, drawing, path, sigma0, self.flows.trained) if net == "auto" else None
-            shared = {"density": density, "drawing": cells, "grid": grid, "seed": seed, "points": points}
+            trained = own_net(own, ends, path, sigma0, self.flows.trained) if net == "auto" else None
+            shared = {**ends.asked(), "grid": grid, "seed": seed, "points": points}
             try:
                 requests.append(Flow2DRequest(**shared, **setting, net=trained or net))
             except UserError as e:
@@ -232,9 +242,9 @@ class FlowLab:
         requests = self.requests(**values)
         panels = [self._panel(letter, request) for letter, request in zip(LETTERS, requests, strict=True)]
         results = {letter: p.result for letter, p in zip(LETTERS, panels, strict=True) if p and p.result}
-        c = self.controls
+        c, source = self.controls, values["source"]
         return {
-            c.player: flow_value(panels), c.words: verdict(results),
+            c.player: flow_value(panels, begin_word(source)), c.words: verdict(results) + noise_needed(source, values),
             c.save: saved_settings(requests, panels, self.flows),
         }  # fmt: skip
 
@@ -263,6 +273,8 @@ class FlowLab:
         request = self.requests(**values)[setting]
         if not isinstance(request, Flow2DRequest):
             return ""
+        if request.source != NORMAL:
+            return FROM_NOISE_ONLY
         result = self.flows.likelihood(
             LikelihoodRequest(
                 request.density, request.drawing, request.path, request.sigma0, tuple(point), net=request.net
@@ -281,7 +293,9 @@ class FlowLab:
         with_gammas = bool(len(result.gammas))
         c = self.controls
         return {
-            c.sweep_words: sweep_words(result, names, requests[0]) + _left_out(left_out),
+            c.sweep_words: sweep_words(result, names, requests[0])
+            + _left_out(left_out)
+            + noise_needed(values["source"], values),
             c.sweep_nfe: gr.update(value=nfe_figure(result, names).to_json(), visible=True),
             c.sweep_gamma: gr.update(
                 value=gamma_figure(result, names).to_json() if with_gammas else None, visible=with_gammas
@@ -319,12 +333,43 @@ class FlowLab:
         """
         c = self.controls
         first, (net, nets) = request.asked[0], opened_nets(request)
-        bits = drawn_bits(first)
-        paint = {c.drawing: bits, c.paper: json.dumps(json.loads(c.paper.value) | {"mask": bits})} if bits else {}
+        paint = _painted(c.drawing, c.paper, first.drawing) | _painted(
+            c.source_drawing, c.source_paper, first.source_drawing
+        )
+        begin = {c.source: first.source, c.source_box: gr.update(visible=first.source == DRAWING)}
         return {
-            c.density: first.density, c.nfe_all: first.nfe, c.points: within(c.points, first.points),
+            c.density: first.density, **begin, c.nfe_all: first.nfe, c.points: within(c.points, first.points),
             c.grid: first.grid, c.net: net, c.seed: first.seed, **paint, c.opened: nets, **c.fill_settings(request),
         }  # fmt: skip
+
+
+def _painted(state: gr.State, paper: gr.HTML, drawing: tuple | None) -> dict:
+    """A recipe's drawing as values of the state that keeps it and of its canvas; nothing without one."""
+    bits = drawn_bits(drawing)
+    return {state: bits, paper: json.dumps(json.loads(paper.value) | {"mask": bits})} if bits else {}
+
+
+def needs_noise(source: str, path: str) -> bool:
+    """Whether a path cannot begin at this source."""
+    return source != NORMAL and path not in STRAIGHT
+
+
+def noise_needed(source: str, values: dict) -> str:
+    """Which of the settings are left out, since their paths begin at noise alone."""
+    letters = [k for k, s in zip(LETTERS, of_letters(values), strict=True) if s.get("shown")
+               and needs_noise(source, s["path"])]  # fmt: skip
+    if not letters:
+        return ""
+    names = ", ".join(PATH_NAMES[path] for path in STRAIGHT)
+    return (
+        f'<p class="ks-line">Left out: {", ".join(letters)}. Their paths need a score, and so begin at noise; from '
+        f"another density go {names}.</p>"
+    )
+
+
+def begin_word(source: str) -> str:
+    """What the points begin at, in a word or two."""
+    return next(text for text, name in SOURCES if name == source)
 
 
 def _left_out(names: list[str]) -> str:
@@ -353,6 +398,10 @@ def _shared_controls() -> dict:
         parts["density"] = gr.Dropdown(
             DENSITIES, value=TOYS[0], label="Density", info="where the points shall arrive", elem_id="flow-density",
             filterable=False,
+        )  # fmt: skip
+        parts["source"] = gr.Dropdown(
+            SOURCES, value=NORMAL, label="Begin at", elem_id="flow-source", filterable=False,
+            info="shipped nets begin at noise: from another density take a closed form, or train one",
         )  # fmt: skip
     with group("flow", "sweep"):
         with gr.Row(elem_classes="ks-buttons"):
@@ -411,14 +460,15 @@ def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
         parts["save"] = save_bar(elem_id="flow-keep")
         gr.HTML(details("What theory says of momentum", MOMENTUM_WORDS))
     parts |= _sweep_view(frame) | {
-        name: gr.State(value) for name, value in (("own", ()), ("drawing", ""), ("opened", ()))
+        name: gr.State(value) for name, value in (("own", ()), ("drawing", ""), ("source_drawing", ""), ("opened", ()))
     }
     with frame.controls, group("flow", "sweep", css="ks-plain"):
         settings = tuple(_setting(letter, *start) for letter, start in zip(LETTERS, START_SETTINGS, strict=True))
-    training = build_training(
-        flows, work.bounded(RUN_SECONDS), frame, parts["density"], parts["drawing"], parts["own"]
-    )  # fmt: skip
-    c = FlowControls(settings, **parts, paper=training.paper)
+    shared = {name: parts[name] for name in (*ENDS, "own")}
+    training = build_training(flows, work.bounded(RUN_SECONDS), frame, shared)
+    c = FlowControls(
+        settings, **parts, paper=training.paper, source_paper=training.source_paper, source_box=training.source_box
+    )
     lab = FlowLab(flows, c, work.bounded(RUN_SECONDS))
     rerun = _wire(lab, views, training, presets)
     outputs = [*c.listed(*FILLED), *c.by_letter().values()]
@@ -435,6 +485,7 @@ def _wire(lab: FlowLab, views: Views, training: TrainingPart, presets: Sequence)
     looks = [
         views.opened["flow"],
         c.density.input,
+        c.source.input,
         c.points.input,
         c.points.release,
         c.grid.input,
@@ -460,7 +511,7 @@ def _wire(lab: FlowLab, views: Views, training: TrainingPart, presets: Sequence)
     spread = gr.on(
         [c.nfe_all.input, c.nfe_all.release], lambda n: dict.fromkeys(every_nfe, n), c.nfe_all, every_nfe, **live
     )
-    answers = [spread, training.trained, training.painted]
+    answers = [spread, training.trained, *training.painted]
     for button, n in presets:
         answers.append(button.click(functools.partial(set_all, n), None, [c.nfe_all, *every_nfe], **live))
     for event in answers:

@@ -240,36 +240,37 @@ def in_a_row(seeds: tuple[int, ...]) -> int:
     return len(seeds)
 
 
-def drawn_bits(request: Flow2DRequest) -> str:
-    """The drawing of a question as the page keeps it, "" without one.
+def drawn_bits(drawing: tuple | None) -> str:
+    """A drawing of a question as the page keeps it, "" for none.
 
     Raises:
         UserError: it has another size.
     """
-    if request.drawing is None:
+    if drawing is None:
         return ""
-    if {len(request.drawing), *map(len, request.drawing)} != {DRAWING_SIDE}:
+    if {len(drawing), *map(len, drawing)} != {DRAWING_SIDE}:
         raise UserError(
             f"On this page a drawing has {DRAWING_SIDE} × {DRAWING_SIDE} cells, the recipe's has others: ask /recipe "
             "for its result.",
             "drawing",
         )
-    return "".join(str(int(cell)) for row in request.drawing for cell in row)
+    return "".join(str(int(cell)) for row in drawing for cell in row)
 
 
 def opened_nets(request: SideBySideRequest) -> tuple[str, tuple]:
     """The page's choice of the network, and what `nets_after` makes of it.
 
     Returns:
-        "oracle" or "auto"; and (density, drawing, path, sigma0, net) of every setting on "auto", the net being the key
-        of one that was trained here, or "" where none of the visitor's may answer.
+        "oracle" or "auto"; and (density, drawing, source, its drawing, path, sigma0, net) of every setting on "auto",
+        the net being the key of one that was trained here, or "" where none of the visitor's may answer.
 
     Raises:
         UserError: settings that differ in what the page chooses once.
     """
     oracle, nets = {r.net == "oracle" for r in request.asked}, {}
     for r in request.asked:
-        what = (r.density, drawn_bits(r), r.path, r.sigma0 if r.path in BRIDGES else 0.0)
+        ends = (r.density, drawn_bits(r.drawing), r.source, drawn_bits(r.source_drawing))
+        what = (*ends, r.path, r.sigma0 if r.path in BRIDGES else 0.0)
         nets.setdefault(what, set()).add(r.net if r.net.startswith(KEY_PREFIX) else "")
     if len(oracle) > 1 or any(len(of_one) > 1 for of_one in nets.values()):
         raise UserError(
@@ -283,7 +284,7 @@ def nets_after(own: tuple, opened: tuple) -> tuple[tuple, tuple]:
     """The visitor's nets after a recipe was opened, so that its own nets answer; and that it is done.
 
     Args:
-        own: (density, drawing, path, sigma0, key) of every net, the latest last.
+        own: (density, drawing, source, its drawing, path, sigma0, key) of every net, the latest last.
         opened: of `opened_nets`.
     """
     asked, trained = {net[:-1] for net in opened}, (net for net in opened if net[-1])

@@ -1,4 +1,4 @@
-"""Part of the Flow lab: draw a density, and train a net on it or on a named one while one looks."""
+"""Part of the Flow lab: draw a density, or what points begin at, and train a net while one looks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from analysis.core.errors import UserError
 from analysis.core.progress import Report
 from analysis.figures.flow import loss_figure, preview_figure
 from analysis.flow.clouds import DRAWING
-from analysis.flow.nets import TrainRequest, TrainStep
+from analysis.flow.nets import STRAIGHT, TrainRequest, TrainStep
 from analysis.flow.points import PointFlows
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
+from flow_core.model import NORMAL
 from ui.components.controls import Controls
 from ui.components.html import heading
 from ui.components.layout import Frame, empty_stage, group, intro, only
@@ -29,6 +30,7 @@ from ui.tabs.flow_settings import DRAWING_SIDE, KEPT_NETS
 
 START_STEPS = 2000
 TRAINED_PATHS = (("IDFF: predicts x₁", "idff"), ("OT-CFM: velocity", "otcfm"), ("I-CFM: velocity", "icfm"))
+FROM_ANYWHERE = tuple((text, path) for text, path in TRAINED_PATHS if path in STRAIGHT)
 ASK = '<p class="ks-line">Nothing trained yet. A net of 34,000 parameters sees fresh points in every step.</p>'
 
 
@@ -39,45 +41,82 @@ def ring() -> str:
     return _bits(((r > 8.5) & (r < 11.5)) | (r < 2.5))
 
 
+def bars() -> str:
+    """What the source is before anyone has drawn it: two bars, as text of 0 and 1."""
+    y, x = np.mgrid[:DRAWING_SIDE, :DRAWING_SIDE] + 0.5 - DRAWING_SIDE / 2
+    return _bits((abs(y) < 10) & (abs(abs(x) - 11.5) < 1.5))
+
+
 def _bits(on: np.ndarray) -> str:
     return "".join(map(str, np.asarray(on, bool).astype(int).ravel()))
 
 
 def _mask(bits: str) -> np.ndarray:
-    return np.frombuffer((bits or ring()).encode("ascii"), np.uint8).reshape(DRAWING_SIDE, DRAWING_SIDE) - np.uint8(
-        ord("0")
-    )
+    return np.frombuffer(bits.encode("ascii"), np.uint8).reshape(DRAWING_SIDE, DRAWING_SIDE) - np.uint8(ord("0"))
 
 
 def cells_of(bits: str) -> tuple[tuple[int, ...], ...]:
-    """A drawing kept as text, as the cells of a request; "" is the ring."""
+    """A drawing kept as text, as the cells of a request."""
     return tuple(map(tuple, _mask(bits).tolist()))
 
 
-def own_net(own, density: str, drawing: str, path: str, sigma0: float, kept: tuple[str, ...]) -> str | None:
+@dataclass(frozen=True)
+class Ends:
+    """Between what a flow goes, as the controls say it.
+
+    Attributes:
+        density: where the points shall arrive; drawing: its cells as text of 0 and 1, "" before anyone has drawn.
+        source: what they begin at, "normal" for noise; source_drawing: as drawing.
+    """
+
+    density: str
+    drawing: str = ""
+    source: str = NORMAL
+    source_drawing: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What says whether two are the same: a drawing only where it counts."""
+        drawn = (self.drawing or ring()) if self.density == DRAWING else ""
+        return self.density, drawn, self.source, (self.source_drawing or bars()) if self.source == DRAWING else ""
+
+    def asked(self) -> dict:
+        """The fields of a request."""
+        density, drawn, source, source_drawn = self.key
+        return {
+            "density": density, "drawing": cells_of(drawn) if drawn else None,
+            "source": source, "source_drawing": cells_of(source_drawn) if source_drawn else None,
+        }  # fmt: skip
+
+
+def own_net(own, ends: Ends, path: str, sigma0: float, kept: tuple[str, ...]) -> str | None:
     """Key of the visitor's latest net that fits a setting, None if there is none.
 
     Args:
-        own: (density, drawing, path, sigma0, key) of every net, the latest last.
-        density, drawing, path, sigma0: of the setting.
+        own: (*`Ends.key`, path, sigma0, key) of every net, the latest last.
+        ends, path, sigma0: of the setting.
         kept: keys that still work.
     """
-    wanted = _what(density, drawing, path, sigma0)
+    wanted = _what(ends, path, sigma0)
     return next((key for *what, key in reversed(own) if tuple(what) == wanted and key in kept), None)
 
 
-def _what(density: str, drawing: str, path: str, sigma0: float) -> tuple:
-    return density, (drawing or ring()) if density == DRAWING else "", path, sigma0 if path in BRIDGES else 0.0
+def _what(ends: Ends, path: str, sigma0: float) -> tuple:
+    return *ends.key, path, sigma0 if path in BRIDGES else 0.0
 
 
 @dataclass(frozen=True)
 class TrainingControls(Controls):
-    """Components of the part; density, drawing and own are the tab's, `wish` says which training is wanted."""
+    """Components of the part; density to own are the tab's, `wish` says which training is wanted."""
 
     density: gr.Dropdown
     drawing: gr.State
+    source: gr.Dropdown
+    source_drawing: gr.State
     own: gr.State
     paper: gr.HTML
+    source_paper: gr.HTML
+    source_box: gr.Column
     path: gr.Radio
     sigma0: gr.Slider
     steps: gr.Slider
@@ -91,7 +130,7 @@ class TrainingControls(Controls):
 
 
 SENTENCE = "Draw where the points shall be, and watch a small net learn the way there."
-QUESTION = ("density", "drawing", "path", "sigma0", "steps", "seed", "own")
+QUESTION = ("density", "drawing", "source", "source_drawing", "path", "sigma0", "steps", "seed", "own")
 
 
 class Trainer:
@@ -107,16 +146,19 @@ class Trainer:
         self.flows, self.controls = flows, controls
         self.run = LongRun(patience)
 
-    def train(self, density, drawing, path, sigma0, steps, seed, own, report: Report | None = None) -> Iterator[dict]:
+    def train(
+        self, density, drawing, source, source_drawing, path, sigma0, steps, seed, own, report: Report | None = None
+    ) -> Iterator[dict]:
         """Status, loss curve, preview and the visitor's nets, after every look.
 
         Args:
-            density, drawing, path, sigma0, steps, seed: of the training.
+            density, drawing, source, source_drawing: between what, see `Ends`.
+            path, sigma0, steps, seed: of the training.
             own: the visitor's nets so far.
             report: called with (share done, what); raises `Superseded` to stop, and what was trained is kept.
         """
-        cells, c = cells_of(drawing) if density == DRAWING else None, self.controls
-        request = TrainRequest(density, cells, path, sigma0, steps, seed=seed)
+        ends, c = Ends(density, drawing, source, source_drawing), self.controls
+        request = TrainRequest(**ends.asked(), path=path, sigma0=sigma0, steps=steps, seed=seed)
         contours, losses, fits, last, words = self.flows.contours(request), [], [], None, "Stopped"
         looks = self.flows.train_toy(request)
         try:
@@ -141,7 +183,7 @@ class Trainer:
         if last is None:
             yield {c.status: '<p class="ks-line">Stopped before it began.</p>'}
             return
-        entry = (*_what(density, drawing, path, sigma0), last.key)
+        entry = (*_what(ends, path, sigma0), last.key)
         yield {c.status: _status(last, words, kept=True), c.own: (*own, entry)[-KEPT_NETS:]}
 
     def ask(self, request: gr.Request) -> dict:
@@ -177,10 +219,24 @@ class Trainer:
         Raises:
             UserError: not one 0 or 1 a cell, or everything was rubbed out.
         """
-        mask = painted(event, DRAWING_SIDE)
-        if mask is None:
-            raise UserError("Nothing is drawn: paint where the points shall be.", "drawing")
-        return {self.controls.drawing: _bits(mask > 0), self.controls.density: DRAWING}
+        return {self.controls.drawing: _drawn(event), self.controls.density: DRAWING}
+
+    def source_stroke(self, event: gr.EventData) -> dict:
+        """The drawing of the source. Raises UserError: as `stroke`."""
+        return {self.controls.source_drawing: _drawn(event)}
+
+    def begins(self, source: str, path: str) -> dict:
+        """Another source is chosen: a canvas for one that is drawn, and the paths that may begin there."""
+        c, paths = self.controls, TRAINED_PATHS if source == NORMAL else FROM_ANYWHERE
+        known = path if path in dict(map(reversed, paths)) else paths[0][1]
+        return {c.source_box: gr.update(visible=source == DRAWING), c.path: gr.update(choices=list(paths), value=known)}
+
+
+def _drawn(event: gr.EventData) -> str:
+    mask = painted(event, DRAWING_SIDE)
+    if mask is None:
+        raise UserError("Nothing is drawn: paint where the points shall be.", "drawing")
+    return _bits(mask > 0)
 
 
 def _status(look: TrainStep, words: str, kept: bool = False) -> str:
@@ -196,11 +252,18 @@ def _status(look: TrainStep, words: str, kept: bool = False) -> str:
 
 @dataclass(frozen=True)
 class TrainingPart:
-    """Attributes: paper, what is drawn on; trained, painted: events "a net was trained, or stopped", "it was drawn"."""
+    """What the tab fills and listens to.
+
+    Attributes:
+        paper, source_paper: what is drawn on; source_box: what holds the second.
+        trained: event "a net was trained, or stopped"; painted: events "one of both was drawn".
+    """
 
     paper: gr.HTML
+    source_paper: gr.HTML
+    source_box: gr.Column
     trained: Dependency
-    painted: Dependency
+    painted: tuple[Dependency, Dependency]
 
 
 def _lay_out(frame: Frame) -> dict:
@@ -224,10 +287,18 @@ def _lay_out(frame: Frame) -> dict:
             )  # fmt: skip
             parts["seed"] = gr.Number(0, label="Seed", info="from 0", precision=0, minimum=0, elem_id="flow-train-seed")
     with frame.stage, gr.Row(elem_classes=["ks-pair", *only("train")], equal_height=False):
-        with gr.Column(min_width=0):
-            gr.HTML(heading("Draw here", "32 × 32 cells on [−4, 4]²"))
+        with gr.Column(min_width=0), gr.Row(elem_classes="ks-papers", equal_height=False):
             blank = np.full((DRAWING_SIDE, DRAWING_SIDE, 3), 236, np.uint8)
-            parts["paper"] = canvas(blank, _mask("") * np.uint8(255), label="Density to draw", elem_id="flow-paper")
+            with gr.Column(min_width=0, visible=False) as parts["source_box"]:
+                gr.HTML(heading("Begin here", "the same cells"))
+                parts["source_paper"] = canvas(
+                    blank, _mask(bars()) * np.uint8(255), label="Source to draw", elem_id="flow-source-paper"
+                )
+            with gr.Column(min_width=0):
+                gr.HTML(heading("Draw here", "32 × 32 cells on [−4, 4]²"))
+                parts["paper"] = canvas(
+                    blank, _mask(ring()) * np.uint8(255), label="Density to draw", elem_id="flow-paper"
+                )
         with gr.Column(min_width=0):
             gr.HTML(heading("What the net has learned", "its points over the density"))
             empty_stage("Press “Train”: points learn to arrive where you have drawn.")
@@ -239,7 +310,7 @@ def _lay_out(frame: Frame) -> dict:
 
 
 def build_training(
-    flows: PointFlows, patience: float, frame: Frame, density: gr.Dropdown, drawing: gr.State, own: gr.State
+    flows: PointFlows, patience: float, frame: Frame, shared: dict[str, gr.components.Component]
 ) -> TrainingPart:
     """Lay the view out and wire it.
 
@@ -247,11 +318,9 @@ def build_training(
         flows: trains.
         patience: seconds that a training may take.
         frame: the columns of its tab.
-        density: the tab's choice of a density.
-        drawing: state, the drawing as text.
-        own: state, the visitor's nets.
+        shared: the tab's controls density, drawing, source, source_drawing and own, by name.
     """
-    c = TrainingControls(density, drawing, own, **_lay_out(frame), wish=gr.State(0))
+    c = TrainingControls(**shared, **_lay_out(frame), wish=gr.State(0))
     trainer = Trainer(flows, c, patience)
     quick = {"queue": False, "show_progress": "hidden", **PRIVATE}
     pair = c.listed("start", "stop")
@@ -261,5 +330,7 @@ def build_training(
         outputs=[*c.listed("status", "loss", "preview", "own"), *pair], **LONG_QUEUE, **PRIVATE,
     )  # fmt: skip
     c.stop.click(guarded(trainer.stop), None, pair, **quick)
-    drew = c.paper.apply(guarded(trainer.stroke), None, [drawing, density], **quick)
-    return TrainingPart(c.paper, trained, drew)
+    drew = c.paper.apply(guarded(trainer.stroke), None, [c.drawing, c.density], **quick)
+    began = c.source_paper.apply(guarded(trainer.source_stroke), None, c.source_drawing, **quick)
+    c.source.input(guarded(trainer.begins), [c.source, c.path], [c.source_box, c.path], **quick)
+    return TrainingPart(c.paper, c.source_paper, c.source_box, trained, (drew, began))

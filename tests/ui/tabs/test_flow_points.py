@@ -20,7 +20,7 @@ from ui.components.players import Panel, flow_value
 from ui.server.runs import Superseded
 from ui.tabs.flow_points import START_SETTINGS, FlowControls, FlowLab
 from ui.tabs.flow_settings import DRAWING_SIDE, read_by
-from ui.tabs.flow_training import Trainer, TrainingControls, cells_of, own_net, ring
+from ui.tabs.flow_training import Ends, Trainer, TrainingControls, bars, cells_of, own_net, ring
 
 PLAIN = ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"), ("idff", "bridge")
 
@@ -31,10 +31,12 @@ def lab() -> FlowLab:
     return FlowLab(PointFlows(), FlowControls.names())
 
 
-def controls(*settings, density="8gaussians", points=64, net="oracle", drawing="", own=(), seed=0, nfe=4):
+def controls(
+    *settings, density="8gaussians", source="normal", points=64, net="oracle", drawing="", own=(), seed=0, nfe=4
+):
     """What the page sends: shared controls, and the fields of each setting with its letter."""
     values = {
-        "density": density, "seed": seed, "points": points, "grid": "uniform", "net": net, "drawing": drawing,
+        "density": density, "source": source, "source_drawing": "", "seed": seed, "points": points, "grid": "uniform", "net": net, "drawing": drawing,
         "own": own,
     }  # fmt: skip
     numbers = {"nfe": nfe, "sigma0": 0.2, "gamma1": 0.2, "gamma2": -0.5, "gamma3": 0.0}
@@ -136,7 +138,8 @@ def trainer_of(lab) -> Trainer:
 
 
 def test_drawing(lab):
-    assert cells_of("") == cells_of(ring()) and np.array(cells_of("")).shape == (DRAWING_SIDE, DRAWING_SIDE)
+    assert Ends(DRAWING).asked()["drawing"] == cells_of(ring())
+    assert np.array(cells_of(ring())).shape == (DRAWING_SIDE, DRAWING_SIDE)
     bits = "1" * DRAWING_SIDE + "0" * (DRAWING_SIDE * DRAWING_SIDE - DRAWING_SIDE)
     assert np.array_equal(np.array(cells_of(bits)).sum(1), [DRAWING_SIDE] + [0] * (DRAWING_SIDE - 1))
     trainer = trainer_of(lab)
@@ -150,25 +153,64 @@ def test_drawing(lab):
 
 def test_a_net_trained_on_a_drawing_is_used_at_once(lab):
     trainer = trainer_of(lab)
-    shown = list(trainer.train(DRAWING, "", "idff", 0.2, 60, 0, ()))
+    shown = list(trainer.train(DRAWING, "", "normal", "", "idff", 0.2, 60, 0, ()))
     assert len(shown) == 3 and "Training" in shown[0]["status"] and "Trained" in shown[-1]["status"]
     assert len(json.loads(shown[1]["loss"])["data"]) == 2  # loss and MMD^2
     own = shown[-1]["own"]
-    assert own == ((DRAWING, ring(), "idff", 0.2, lab.flows.trained[-1]),)
+    assert own == ((DRAWING, ring(), "normal", "", "idff", 0.2, lab.flows.trained[-1]),)
     values = controls(("idff", "euler"), density=DRAWING, net="auto", own=own)
     panels = json.loads(lab.show(**values)["player"])["panels"]
     assert panels[0]["note"] == "net trained here"
     kept = lab.flows.trained
-    assert own_net(own, DRAWING, ring(), "idff", 0.2, kept) and own_net(own, DRAWING, "", "idff", 0.2, kept)
-    assert own_net(own, DRAWING, "", "idff", 0.3, kept) is None and own_net(own, "moons", "", "idff", 0.2, kept) is None
-    assert own_net(own, DRAWING, "", "idff", 0.2, ()) is None  # forgotten by the bench
+    ends = Ends(DRAWING)
+    assert own_net(own, Ends(DRAWING, ring()), "idff", 0.2, kept) and own_net(own, ends, "idff", 0.2, kept)
+    assert own_net(own, ends, "idff", 0.3, kept) is None and own_net(own, Ends("moons"), "idff", 0.2, kept) is None
+    assert own_net(own, ends, "idff", 0.2, ()) is None  # forgotten by the bench
+    assert own_net(own, Ends(DRAWING, source="moons"), "idff", 0.2, kept) is None
+
+
+def test_from_a_density_to_another(lab):
+    """On the straight paths alone: a closed form where there is one, else what has to be trained; nothing ships."""
+    asked = controls(("otcfm", "euler"), *PLAIN[:3], density="moons", source="8gaussians", net="auto")
+    shown = lab.show(**asked)
+    value = json.loads(shown["player"])
+    assert value["begin"] == "8gaussians" and "noise" not in value["begin"]
+    ot, icfm, *rest = value["panels"]
+    assert ot["times"] is None and "train a net" in ot["numbers"] and ot["figure"]
+    assert icfm["note"] == "exact oracle, no network" and len(icfm["times"]) == 5
+    assert rest == [None, None] and "C, D" in shown["words"]
+    kept = recipe.from_json(json.loads(shown["save"])["recipe"]).request
+    assert kept.asked[0].source == "8gaussians" and len(kept.asked) == 1
+    assert "noise" in lab.likely(picked(1, [0.0, 0.0]), **asked)  # no density of a flow from elsewhere
+
+
+def test_a_net_from_a_drawing_to_another_is_used_for_that_pair_alone(lab):
+    *_, last = trainer_of(lab).train(DRAWING, "", DRAWING, "", "otcfm", 0.2, 60, 0, ())
+    own = last["own"]
+    assert own[0][:4] == (DRAWING, ring(), DRAWING, bars())
+    asked = {"density": DRAWING, "net": "auto", "own": own}
+    between = json.loads(lab.show(**controls(("otcfm", "euler"), source=DRAWING, **asked))["player"])["panels"][0]
+    assert between["note"] == "net trained here"
+    assert all(abs(abs(x) - 2.9) < 0.45 for x in between["x"][0])  # they begin on the two bars
+    noise = json.loads(lab.show(**controls(("otcfm", "euler"), **asked))["player"])["panels"][0]
+    assert noise["times"] is None
+
+
+def test_another_source_offers_the_paths_that_may_begin_there(lab):
+    trainer = trainer_of(lab)
+    drawn, noise = trainer.begins(DRAWING, "idff"), trainer.begins("normal", "icfm")
+    assert drawn["source_box"]["visible"] and drawn["path"]["value"] == "otcfm"
+    assert "idff" not in [path for _, path in drawn["path"]["choices"]]
+    assert not noise["source_box"]["visible"] and noise["path"]["value"] == "icfm"
+    bits = "1" + "0" * (DRAWING_SIDE * DRAWING_SIDE - 1)
+    assert trainer.source_stroke(SimpleNamespace(_data={"mask": bits})) == {"source_drawing": bits}
 
 
 def test_a_stopped_training_keeps_its_net(lab):
     def stop(share, what):
         raise Superseded
 
-    *_, last = trainer_of(lab).train("moons", "", "icfm", 0.2, 1000, 5, (), stop)
+    *_, last = trainer_of(lab).train("moons", "", "normal", "", "icfm", 0.2, 1000, 5, (), stop)
     assert "Stopped" in last["status"] and "50 of 1,000" in last["status"]
     assert lab.flows.trained[-1] == last["own"][0][-1]
 
@@ -177,7 +219,8 @@ def test_a_training_that_fails_says_why_and_can_be_started_again(lab):
     trainer, visitor = trainer_of(lab), SimpleNamespace(session_hash="s")
     wish = trainer.ask(visitor)["wish"]
     question = {
-        "density": "moons", "drawing": "", "path": "icfm", "sigma0": 0.2, "steps": 10**9, "seed": 0, "own": (),
+        "density": "moons", "drawing": "", "source": "normal", "source_drawing": "", "path": "icfm", "sigma0": 0.2,
+        "steps": 10**9, "seed": 0, "own": (),
     }  # fmt: skip
     *_, failed, last = trainer.watched(visitor, wish, **question)
     assert "training steps" in failed["status"] and last["start"]["interactive"] and not last["stop"]["interactive"]

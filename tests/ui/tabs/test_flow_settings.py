@@ -10,6 +10,7 @@ import pytest
 from analysis.core.errors import UserError
 from analysis.flow.clouds import DRAWING
 from analysis.flow.images import FlowPicturesRequest
+from analysis.flow.nets import TrainRequest
 from analysis.flow.points import Flow2DRequest
 from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
@@ -22,7 +23,7 @@ from tests.ui.serving import page_of
 from ui.tabs.flow_images import FlowImages, FlowImagesControls
 from ui.tabs.flow_points import FlowControls, FlowLab
 from ui.tabs.flow_settings import drawn_bits, in_a_row, nets_after, opened_nets
-from ui.tabs.flow_training import cells_of, ring
+from ui.tabs.flow_training import bars, cells_of, ring
 from ui.tabs.time_series import ASK, SeriesControls, TimeSeries
 
 PLANE = {"seed": 3, "points": 64, "grid": "cosine", "net": "oracle"}
@@ -85,9 +86,11 @@ def test_the_flow_lab_asks_again_what_it_kept(benches, opens):
     )
     values = fill(benches, opens, question)
     assert values["gamma1_c"]["visible"] and not values["gamma1_a"]["visible"]
-    assert values["nfe_all"] == 8 and not {"drawing", "paper"} & set(values) and values["opened"] == ()
+    drawn = {"drawing", "paper", "source_drawing", "source_paper"}
+    assert values["nfe_all"] == 8 and not drawn & set(values) and values["opened"] == ()
     lab = FlowLab(benches.points, FlowControls.names())
-    again = asked(values, "density", "seed", "points", "grid", "net") | {"drawing": "", "own": ()}
+    again = asked(values, "density", "source", "seed", "points", "grid", "net")
+    again |= {"drawing": "", "source_drawing": "", "own": ()}
     assert tuple(lab.requests(**again)) == question.settings
     recipe = kept(lab.show(**again)["save"])
     assert recipe == describe_for(question, benches)
@@ -97,21 +100,30 @@ def test_a_drawing_is_kept_and_painted_again(benches, opens):
     drawing = cells_of(ring())
     request = Flow2DRequest(density=DRAWING, drawing=drawing, **PLANE)
     values = fill(benches, opens, SideBySideRequest((request,)))
-    assert values["drawing"] == ring() == drawn_bits(request) == json.loads(values["paper"])["mask"]
-    assert drawn_bits(Flow2DRequest()) == ""
+    assert values["drawing"] == ring() == drawn_bits(request.drawing) == json.loads(values["paper"])["mask"]
+    assert drawn_bits(None) == "" and values["source"] == "normal" and not values["source_box"]["visible"]
+    between = {"source": DRAWING, "source_drawing": cells_of(bars()), "path": "icfm"}
+    *_, look = benches.points.train_toy(TrainRequest(steps=25, width=16, **between))
+    moved = Flow2DRequest(**between, **PLANE | {"net": look.key})
+    values = fill(benches, opens, SideBySideRequest((moved,)))
+    assert values["source"] == DRAWING and values["source_box"]["visible"] and values["source_drawing"] == bars()
+    assert json.loads(values["source_paper"])["mask"] == bars()
     with refuses("drawing", "32 × 32"):
         fill(benches, opens, SideBySideRequest((Flow2DRequest(density=DRAWING, drawing=((0, 1),) * 2, **PLANE),)))
 
 
 def test_the_nets_of_a_recipe_answer_and_the_others_stay():
-    mine = [("moons", "", "idff", 0.2, "trained-1"), ("spirals", "", "icfm", 0.0, "trained-2")]
+    noise = ("normal", "")
+    mine = [("moons", "", *noise, "idff", 0.2, "trained-1"), ("spirals", "", *noise, "icfm", 0.0, "trained-2")]
     shipped = SideBySideRequest((Flow2DRequest("moons"), Flow2DRequest("moons", path="otcfm")))
     chosen, opened = opened_nets(shipped)
-    assert chosen == "auto" and opened == (("moons", "", "idff", 0.2, ""), ("moons", "", "otcfm", 0.0, ""))
+    assert chosen == "auto" and opened == (
+        ("moons", "", *noise, "idff", 0.2, ""), ("moons", "", *noise, "otcfm", 0.0, ""),
+    )  # fmt: skip
     assert nets_after(tuple(mine), opened) == ((mine[1],), ())
     key = "trained-0123456789abcdef-50"
     chosen, opened = opened_nets(SideBySideRequest((Flow2DRequest("spirals", path="icfm", net=key),)))
-    assert nets_after(tuple(mine), opened)[0] == (mine[0], ("spirals", "", "icfm", 0.0, key))
+    assert nets_after(tuple(mine), opened)[0] == (mine[0], ("spirals", "", *noise, "icfm", 0.0, key))
     assert opened_nets(SideBySideRequest((Flow2DRequest(net="oracle"),))) == ("oracle", ())
     assert nets_after(tuple(mine), ()) == (tuple(mine), ())
     for nets in (("oracle", "auto"), (key, "auto"), (key, key[:-1] + "1")):
