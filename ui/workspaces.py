@@ -15,6 +15,7 @@ import gradio as gr
 
 from ui.components.layout import Frame, frame
 from ui.source import BuiltTab, Views, Workspace
+from ui.tabs.atlas import build_atlas
 from ui.tabs.compare import build_compare
 from ui.tabs.directions import build_directions
 from ui.tabs.edit import build_edit
@@ -66,6 +67,7 @@ SPACES = (
             View("modes", "Modes", "spectrum"), View("bands", "Bands", "spectrum"),
             View("surgery", "Surgery", "spectrum"), View("over-time", "Over time", "effects", heads="Evidence"),
             View("linear", "Linearity", "effects"), View("carry", "Factors", "effects"),
+            View("atlas", "Atlas", "atlas"),
         ),
     ),
     Space(
@@ -96,6 +98,7 @@ TABS: dict[str, Callable[[Workspace, Views], BuiltTab]] = {
     "race": build_race,
     "spectrum": build_spectrum,
     "effects": build_effects,
+    "atlas": build_atlas,
     "edit": build_edit,
     "restore": build_restore,
     "directions": build_directions,

@@ -25,6 +25,7 @@ from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import QUANTILES, ForecastRequest
 from analysis.studio import Studio
+from analysis.workbench.atlas import AtlasRequest
 from analysis.workbench.directions import DirectionRequest
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from analysis.workbench.effects import EffectRequest
@@ -320,6 +321,23 @@ ENDPOINTS = (
         "model pairs sigma carried edges order rows seed measure",
         limits=(Limit(lambda r: r.pairs, 128, "The number of pairs"),),
         queue=LONG_QUEUE,
+    ),
+    Endpoint(
+        "atlas",
+        """Clusters of modes with an address, from the atlas beside the model (`analysis.evaluate.atlas` makes one).
+
+    search: words that all occur in address, place or factors, "" for all. level: index in /spectrum, -1 for all. sort:
+    "effect" (largest first), "address", "modes", "radius" (narrowest first), "frequency" (coarsest first), "alpha",
+    "factor" (largest lift first) or "cosine" (of the match in the second training). count: at most so many, 1 to 500.
+    pictures: send the mean effects and the strongest seeds, too. Returns model, checkpoint, command, criterion, second,
+    again (clusters that are found again, null without a second training), levels, idle (modes of each in no cluster),
+    total, found, clusters: address, level, name, modes (flat indices), effect, control, gain ([value, low, high] of the
+    mean squared change), x, y, radius, place, frequency, alpha and beta (10, 50 and 90 % quantiles), picture, scale,
+    seeds, factors (name, share, carried), everything, match, cosine, again, recipe.""",
+        lambda call: call.bench.atlas(call.request),
+        AtlasRequest,
+        "model search level sort count pictures",
+        defaults={"count": 20},
     ),
     Endpoint(
         "surgery",

@@ -164,7 +164,8 @@ def _share(result: ModeResult) -> tuple[str, str]:
     return "share of energy", f"{100 * result.share[0]:.2g} % at noise, {100 * result.share[-1]:.2g} % at the picture"
 
 
-def _table(rows: Sequence[tuple[str, str]]) -> str:
+def fact_table(rows: Sequence[tuple[str, str]]) -> str:
+    """Names and values, a row each; both are HTML."""
     return f"<table>{''.join(f'<tr><th>{name}</th><td>{value}</td></tr>' for name, value in rows)}</table>"
 
 
@@ -183,7 +184,7 @@ def mode_card(entry: SpectrumEntryResult, flat: int, result: ModeResult | None =
     else:
         rates = tuple(float(v[0]) for v in (result.alpha, result.beta, result.half_life, result.period))
     rows = _place(entry.name, flat, entry.alpha.shape) + _rates(*rates) + ([_share(result)] if result else [])
-    return f'<div class="ks-card" data-mode="{flat}"><h4>Mode {flat:,}</h4>{_table(rows)}</div>'
+    return f'<div class="ks-card" data-mode="{flat}"><h4>Mode {flat:,}</h4>{fact_table(rows)}</div>'
 
 
 def _span(values: np.ndarray, unit: str = "τ") -> str:
@@ -229,7 +230,7 @@ def selection_card(
             _share(result),
         ]
     title = f"{len(picked):,} modes of {html.escape(entry.name)}"
-    return f'<div class="ks-card"><h4>{title}</h4>{_table(rows)}</div>'
+    return f'<div class="ks-card"><h4>{title}</h4>{fact_table(rows)}</div>'
 
 
 WARM = np.array([213.0, 94.0, 0.0])  # Okabe and Ito's vermilion

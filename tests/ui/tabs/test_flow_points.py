@@ -36,8 +36,8 @@ def controls(
 ):
     """What the page sends: shared controls, and the fields of each setting with its letter."""
     values = {
-        "density": density, "source": source, "source_drawing": "", "seed": seed, "points": points, "grid": "uniform", "net": net, "drawing": drawing,
-        "own": own,
+        "density": density, "source": source, "source_drawing": "", "seed": seed, "points": points, "grid": "uniform",
+        "net": net, "drawing": drawing, "own": own,
     }  # fmt: skip
     numbers = {"nfe": nfe, "sigma0": 0.2, "gamma1": 0.2, "gamma2": -0.5, "gamma3": 0.0}
     for letter, (path, sampler) in zip("abcd", settings, strict=False):

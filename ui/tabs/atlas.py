@@ -1,0 +1,196 @@
+"""View "Atlas" of "Look inside": clusters of modes with an address, what each does and which factors it carries."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass
+
+import gradio as gr
+
+from analysis.core.errors import UserError
+from analysis.workbench.atlas import SORTS, AtlasCluster, AtlasRequest, AtlasResult
+from analysis.workbench.library import ModelLibrary
+from ui.components.controls import Controls
+from ui.components.history import CLICKS
+from ui.components.html import data_uri, fact_table, figure_html, row_html
+from ui.components.layout import Frame, details, group, intro
+from ui.components.plot import points
+from ui.server.errors import guarded
+from ui.server.queue import MODEL_QUEUE, PRIVATE
+from ui.source import BuiltTab, Views, Workspace
+
+SENTENCE = "Modes that act at one place and on one thing, taken together: each group has an address."
+FORMULA = """Modes of a level are clustered by where one standard deviation of each acts and by the factors that move
+it; a cluster's effect is what its mean over 1,024 noises in its place changes, with a 95 % interval"""
+ALL, SHOWN = -1, 60
+SORT_NAMES = {
+    "effect": "effect, largest first", "address": "address", "modes": "number of modes",
+    "radius": "place, narrowest first", "frequency": "coarse to fine", "alpha": "growth rate α",
+    "factor": "factor, largest lift first", "cosine": "likeness in the second training",
+}  # fmt: skip
+assert set(SORT_NAMES) == set(SORTS)
+ASK = '<p class="ks-line">Click a cluster.</p>'
+
+
+def interval(values: tuple[float, float, float], digits: str = ".2g") -> str:
+    """A figure with its interval."""
+    value, low, high = values
+    return f"{value:{digits}} [{low:{digits}}, {high:{digits}}]"
+
+
+def clusters_html(result: AtlasResult) -> str:
+    """The clusters as buttons; a click triggers `select`, to be read with `ui.components.plot.points`."""
+    buttons = "".join(
+        f'<button type="button" data-index="{k}"><img src="{data_uri(c.picture)}" '
+        f'alt="Mean effect of {html.escape(c.address)}"><b>{html.escape(c.address.split("/", 1)[1])}</b>'
+        f"<span>{html.escape(_thing(c))}</span><span>{c.effect[0]:.2g}</span></button>"
+        for k, c in enumerate(result.clusters)
+        if c.picture is not None
+    )
+    return f'<div class="ks-atlas">{buttons}</div>'
+
+
+def _thing(cluster: AtlasCluster) -> str:
+    """The factors that it carries, or else its place."""
+    carried = [f.name for f in cluster.factors if f.carried]
+    return ", ".join(carried[:2]) or cluster.place
+
+
+def count_words(result: AtlasResult) -> str:
+    """How many there are, and how many were found again."""
+    shown = len(result.clusters)
+    words = f"{result.found} of {result.total} clusters" + (
+        f", the first {shown} shown" if shown < result.found else ""
+    )
+    again = f" {result.again} of all are found again in {result.second}." if result.again is not None else ""
+    idle = sum(result.idle)
+    return (
+        f'<p class="ks-line">{html.escape(f"{words}.{again} {idle:,} modes do next to nothing and are in none.")}</p>'
+    )
+
+
+def cluster_html(cluster: AtlasCluster) -> str:
+    """One cluster: what it changes, where, at which rates, which factors, at its strongest seeds."""
+    rows = [
+        ("left out", interval(cluster.effect)),
+        ("as many random modes", interval(cluster.control)),
+        ("modes", f"{len(cluster.modes):,}"),
+        ("place", cluster.place),
+        ("α of the median mode", f"{cluster.alpha[1]:.2f} per unit τ"),
+    ]
+    if math.isfinite(cluster.frequency):
+        rows.append(("fineness", f"{cluster.frequency:.3f} cycles per pixel"))
+    if cluster.match:
+        found = "found again as" if cluster.again else "not found again; nearest"
+        rows.append(("second training", f"{found} {cluster.match}, cosine {cluster.cosine:.2f}"))
+    for f in cluster.factors:
+        rows.append((f.name, f"{interval(f.share, '.1%')}{' carried' if f.carried else ''}"))
+    if cluster.everything:
+        rows.append(("unrelated scenes", interval(cluster.everything, ".1%")))
+    table = fact_table([(html.escape(name), html.escape(value)) for name, value in rows])
+    seeds = "".join(
+        row_html(
+            figure_html(s.full, f"Seed {s.seed}"), figure_html(s.without, "without"),
+            figure_html(s.difference, "difference", f"{s.magnification:g} times"),
+        )
+        for s in cluster.seeds
+        if s.full is not None and s.without is not None and s.difference is not None
+    )  # fmt: skip
+    recipe = details("Recipe", f"<pre>{html.escape(cluster.recipe)}</pre>") if cluster.recipe else ""
+    return f'<div class="ks-card"><h4>{html.escape(cluster.address)}</h4>{table}</div>{seeds}{recipe}'
+
+
+@dataclass(frozen=True)
+class AtlasControls(Controls):
+    """Components of the view."""
+
+    search: gr.Textbox
+    level: gr.Dropdown
+    sort: gr.Dropdown
+    count: gr.HTML
+    clusters: gr.HTML
+    cluster: gr.HTML
+    page: gr.HTML
+
+
+class AtlasTab:
+    """The handlers; each can be called without a page.
+
+    Args:
+        library: the models.
+        controls: of the view, or their names.
+    """
+
+    def __init__(self, library: ModelLibrary, controls: AtlasControls):
+        self.library, self.controls = library, controls
+
+    def _ask(self, model: str, search: str, level: int, sort: str) -> AtlasResult:
+        bench = self.library.get(model)
+        if level >= len(bench.spectrum().entries):  # chosen for another model
+            level = ALL
+        return bench.atlas(AtlasRequest(search=search or "", level=level, sort=sort, count=SHOWN))
+
+    def show(self, model: str, search: str, level: int, sort: str) -> dict:
+        """The clusters that were asked for; without an atlas, how to make one."""
+        c, entries = self.controls, self.library.get(model).spectrum().entries
+        choices = [("all levels", ALL), *((e.name, e.index) for e in entries)]
+        levels = {c.level: gr.update(choices=choices, value=level if level < len(entries) else ALL)}
+        try:
+            result = self._ask(model, search, level, sort)
+        except UserError as e:
+            return levels | {
+                c.clusters: f'<p class="ks-wait">{html.escape(str(e))}</p>', c.count: "", c.cluster: "", c.page: "",
+            }  # fmt: skip
+        return levels | {
+            c.clusters: clusters_html(result), c.count: count_words(result), c.cluster: ASK,
+            c.page: details("How it was measured", f'<p class="ks-line">{html.escape(result.criterion)}</p>'
+                            f"<pre>{html.escape(result.command)}</pre>"),
+        }  # fmt: skip
+
+    def choose(self, event: gr.EventData, *, model: str, search: str, level: int, sort: str) -> dict:
+        """The cluster that was clicked.
+
+        Raises:
+            UserError: none of those on show.
+        """
+        result = self._ask(model, search, level, sort)
+        chosen = points(event, len(result.clusters))
+        if len(chosen) != 1:
+            raise UserError("The atlas has changed: choose the cluster again.", "selection")
+        return {self.controls.cluster: cluster_html(result.clusters[chosen[0]])}
+
+
+def _lay_out(frame: Frame) -> AtlasControls:
+    with frame.controls:
+        intro(SENTENCE, FORMULA, "atlas")
+        with group("atlas"):
+            search = gr.Textbox(label="Search", info="address, place, factor", max_length=100, elem_id="atlas-search")
+            level = gr.Dropdown(
+                [("all levels", ALL)], value=ALL, label="Level", elem_id="atlas-level", filterable=False
+            )
+            sort = gr.Dropdown(
+                [(name, key) for key, name in SORT_NAMES.items()], value="effect", label="Sort by",
+                elem_id="atlas-sort", filterable=False,
+            )  # fmt: skip
+    with frame.stage, group("atlas"):
+        count = gr.HTML(elem_id="atlas-count")
+        clusters = gr.HTML(js_on_load=CLICKS, elem_id="atlas-clusters")
+    with frame.readings, group("atlas"):
+        cluster = gr.HTML(ASK, elem_id="atlas-cluster")
+        page = gr.HTML(elem_id="atlas-page")
+    return AtlasControls(search, level, sort, count, clusters, cluster, page)
+
+
+def build_atlas(work: Workspace, views: Views) -> BuiltTab:
+    """Lay the view out and wire it; the file is read when it is opened."""
+    c, model = _lay_out(views.frame), work.source.model
+    tab = AtlasTab(work.library, c)
+    asked = {"model": model, **c.named("search", "level", "sort")}
+    live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
+    gr.on(
+        [views.opened["atlas"], c.search.input, c.level.input, c.sort.input], guarded(tab.show), inputs_kwargs=asked,
+        outputs=c.listed("level", "count", "clusters", "cluster", "page"), trigger_mode="always_last", **live,
+    )  # fmt: skip
+    c.clusters.select(guarded(tab.choose), inputs_kwargs=asked, outputs=[c.cluster], **live)
+    return BuiltTab(c)
