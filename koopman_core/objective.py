@@ -48,7 +48,7 @@ from koopman_core.trajectories import Trajectories
 
 OBJECTIVES = ("path", "published")
 LATENT_SCALES = ("energy", "variance")
-OPERATOR_STARTS = ("learned", "random")
+OPERATOR_STARTS = ("learned", "random", "permuted")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ class StudentConfig:
         nested_continuous: any share of the modes from the first band on, with the blur in between, not whole bands.
         share_noised: share of the samples that start from a noised picture.
         noised_max: largest noise level of those; they are even in ln sigma from sigma_min.
-        operator: "learned", or "random": a control with eigenvalues from a normal distribution, never trained.
+        operator: "learned", or a control that is never trained: "random", eigenvalues from a normal distribution, or
+            "permuted", those of the model that the run starts from, shuffled within every level.
     """
 
     objective: str = "path"
@@ -200,6 +201,24 @@ def freeze_random(model: KoopmanDiffusion, seed: int) -> None:
             operator.a.requires_grad_(False)
 
 
+def freeze_permuted(model: KoopmanDiffusion, seed: int) -> None:
+    """The control with a trained spectrum: the pairs (alpha, beta) of every level at other channels and places, held.
+
+    Raises:
+        ValueError: all pairs of a level are alike, so that there is nothing to shuffle.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for operator in model.operators:
+        if operator.a.requires_grad:
+            pairs = operator.a.detach().reshape(2, -1)
+            if bool((pairs == pairs[:, :1]).all()):
+                raise ValueError("Eigenvalues to permute come from a trained model: name one as input.start.")
+            order = torch.randperm(pairs.shape[1], generator=generator).to(pairs.device)
+            with torch.no_grad():
+                operator.a.copy_(pairs[:, order].reshape(operator.a.shape))
+            operator.a.requires_grad_(False)
+
+
 class StudentTask(Task):
     """HKD student on stored trajectories.
 
@@ -223,6 +242,8 @@ class StudentTask(Task):
         self.trajectories = trajectories
         if config.operator == "random":
             freeze_random(model, seed=0)
+        elif config.operator == "permuted":
+            freeze_permuted(model, seed=0)
         elif config.nested_blurs:
             start_ramp(model)
         sides = [h for _, h, _ in model.config.skip_shapes()]

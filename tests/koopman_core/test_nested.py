@@ -156,6 +156,23 @@ def test_random_operator_is_frozen_and_the_same_every_time(world):
     assert all("operators" not in name for name in student_task(world, operator="random").trainable_state())
 
 
+def test_permuted_operator_keeps_its_pairs_and_is_frozen(world):
+    teacher, data = world
+    config = StudentConfig(lambda2=0.0, operator="permuted")
+    model = KoopmanDiffusion.from_teacher(teacher)
+    with pytest.raises(ValueError):  # nothing was learned yet
+        StudentTask(model, data, None, config)
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for operator in model.operators:
+            operator.a.copy_(torch.randn(operator.a.shape, generator=generator))
+    before = [operator.a.detach().clone() for operator in model.operators]
+    task = StudentTask(model, data, None, config)
+    for old, operator in zip(before, task.model.operators, strict=True):
+        pairs, shuffled = (sorted(zip(*a.detach().reshape(2, -1).tolist(), strict=True)) for a in (old, operator.a))
+        assert pairs == shuffled and not torch.equal(old, operator.a) and not operator.a.requires_grad
+
+
 @pytest.mark.parametrize(
     "bad", [{"nested_blurs": (1.0, 2.0)}, {"nested_blurs": (0.0,)}, {"nested_share": 1.5}, {"share_noised": -0.1},
             {"noised_max": 0.001}, {"operator": "none"}],
