@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Request, Seed
-from analysis.core.progress import Report
+from analysis.core.progress import Report, tell
 from analysis.flow.clouds import DRAWING, CloudNumbers, Clouds, DensityName, Drawing
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from flow_core import load
@@ -315,7 +315,10 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report 
         source, network = source_of(request, clouds), PointConfig(width=request.width)
         task = toy_task(clouds.toy(request), flow, network, seed=request.seed, source=source)
     model, start, losses, last = task.model, time.perf_counter(), [], None
-    before = None if report is None else lambda done, of: report(done / of, "training")
+
+    def before(done: int, of: int) -> None:
+        tell(report, done / of, "training")
+
     live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY, before)
     try:
         while True:

@@ -17,7 +17,7 @@ from pydantic import Field
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Gamma, Request, Seed, Unit, check_noise
-from analysis.core.progress import Progress, Report
+from analysis.core.progress import Progress, Report, tell
 from analysis.series.loaded import (
     MAX_HORIZON,
     METHOD,
@@ -291,8 +291,7 @@ class SeriesForecasts:
         begin = time.perf_counter()
 
         def watch(done: int, of: int) -> None:
-            if report is not None:
-                report(done / of, "forecast")
+            tell(report, done / of, "forecast")
             if time.perf_counter() - begin > patience:
                 raise UserError(
                     f"This forecast takes longer than {patience:g} s here: ask for fewer frames, members or network "

@@ -17,7 +17,7 @@ from torch import Tensor
 from analysis.core.errors import UserError
 from analysis.core.fields import Choice, Label, Request, Seed, sorted_set
 from analysis.core.images import as_pictures
-from analysis.core.progress import Progress
+from analysis.core.progress import Progress, tell
 from analysis.workbench.session import Session
 from foundation import noise
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
@@ -100,8 +100,7 @@ def walk(session: Session, request: WalkRequest, progress: Progress = None) -> W
     x, y = (noise([seed], model.picture_shape) for seed in (request.seed, request.to))
     share, out, seconds = np.linspace(0, 1, request.frames), [], 0.0
     for s in share.tolist():
-        if progress is not None:
-            progress(s, "pictures on the way")
+        tell(progress, s, "pictures on the way")
         angle = s * math.pi / 2
         # exactly, at both ends: the pictures of the two seeds
         z = x if s == 0 else y if s == 1 else math.cos(angle) * x + math.sin(angle) * y
@@ -132,8 +131,7 @@ def few_calls(session: Session, request: FewCallsRequest, progress: Progress = N
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         nonlocal done
-        if progress is not None:
-            progress(done / total, "the teacher")
+        tell(progress, done / total, "the teacher")
         done += 1
         with session.lock:
             return teacher(x, sigma, labels)
