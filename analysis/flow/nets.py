@@ -250,7 +250,7 @@ def _fitting(net: Net, path: Path) -> Net:
 # ---------------------------------------------------------------------------------------------------------------------
 # Training
 
-BATCH = 256
+TRAIN_POINTS = 256
 PREVIEW_POINTS, PREVIEW_NFE = 512, 15
 LOOK_EVERY = 50
 PREDICTED_BY_PATH = {
@@ -306,8 +306,8 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report 
         UserError: from the generator, where flow_core refuses or the loss diverges.
     """
     config = TrainingConfig(
-        images=request.steps * BATCH, batch=BATCH, lr=5e-3, warmup=20 * BATCH, ema_halflife=100 * BATCH,
-        seed=request.seed,
+        images=request.steps * TRAIN_POINTS, batch=TRAIN_POINTS, lr=5e-3, warmup=20 * TRAIN_POINTS,
+        ema_halflife=100 * TRAIN_POINTS, seed=request.seed,
     )  # fmt: skip
     sigma = request.sigma0 if request.path in BRIDGES else 0.0
     with as_user_errors():

@@ -22,9 +22,9 @@ from analysis.workbench.session import Session
 from foundation import noise
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 
-MAX_FRAMES = 64
-MAX_CALLS = 79
-METHODS = ("heun", "euler")
+MAX_WALK_FRAMES = 64
+MAX_TEACHER_CALLS = 79
+TEACHER_METHODS = ("heun", "euler")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class WalkRequest(Request):
     seed: Seed
     to: Annotated[Seed, Field(title="The other seed")]
     label: Label = -1
-    frames: Annotated[int, Field(ge=2, le=MAX_FRAMES, title="The number of frames")] = 25
+    frames: Annotated[int, Field(ge=2, le=MAX_WALK_FRAMES, title="The number of frames")] = 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +66,11 @@ class FewCallsRequest(Request):
     seed: Seed
     label: Label = -1
     calls: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=MAX_CALLS)], ...],
+        tuple[Annotated[int, Field(ge=1, le=MAX_TEACHER_CALLS)], ...],
         Field(min_length=1, max_length=8, title="The numbers of calls"),
         AfterValidator(sorted_set),
     ] = (1, 5, 35)
-    method: Annotated[str, Choice(METHODS)] = "heun"
+    method: Annotated[str, Choice(TEACHER_METHODS)] = "heun"
 
     def check_together(self) -> None:
         """Raises UserError: an even number of calls of Heun's method."""
