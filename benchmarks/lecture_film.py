@@ -17,14 +17,13 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.page import chromium
-from benchmarks.page_film import film, photograph
+from benchmarks.page_film import HEIGHT, WIDTH, film, photograph
 from benchmarks.serving import served
 
-WIDTH, HEIGHT = 1280, 800  # of the window, as `page_film.film` expects
-PATIENCE = 300_000  # milliseconds
-FRAME_MS, PAUSE_MS = 140, 1800
+FILM_MS = 300_000  # milliseconds
+LECTURE_FRAME_MS, LECTURE_PAUSE_MS = 140, 1800
 MAX_BYTES = 3_000_000
-SLIDE = """([selector, share]) => {
+SLIDE_BY_SHARE = """([selector, share]) => {
     const input = document.querySelector(selector), low = Number(input.min), high = Number(input.max);
     input.value = String(Math.round(low + share * (high - low)));
     input.dispatchEvent(new Event("input", { bubbles: true }));
@@ -34,27 +33,27 @@ Frames = Iterator[tuple[Image.Image, int]]
 
 def _open(page: Any, view: str, shown: str) -> None:
     page.evaluate("view => window.studio.open(view)", view)
-    page.wait_for_selector(shown, timeout=PATIENCE)
+    page.wait_for_selector(shown, timeout=FILM_MS)
     page.wait_for_timeout(300)
 
 
 def _slide(page: Any, selector: str, shares: list[float]) -> Frames:
     for k, share in enumerate(shares):
-        page.evaluate(SLIDE, [selector, share])
+        page.evaluate(SLIDE_BY_SHARE, [selector, share])
         page.wait_for_timeout(80)
-        yield photograph(page), PAUSE_MS if k == len(shares) - 1 else FRAME_MS
+        yield photograph(page), LECTURE_PAUSE_MS if k == len(shares) - 1 else LECTURE_FRAME_MS
 
 
 def one_call(page: Any) -> Frames:
     """The first screen: from noise to the picture."""
-    page.wait_for_selector("#player .ks-player[data-level]", timeout=PATIENCE)
+    page.wait_for_selector("#player .ks-player[data-level]", timeout=FILM_MS)
     yield from _slide(page, "#player .ks-time", [k / 12 for k in range(13)])
 
 
 def race(page: Any) -> Frames:
     """At equal calls."""
     _open(page, "race", "#race .ks-race img")
-    yield photograph(page), PAUSE_MS
+    yield photograph(page), LECTURE_PAUSE_MS
 
 
 def walk(page: Any) -> Frames:
@@ -71,39 +70,39 @@ def bands(page: Any) -> Frames:
         page.click(f"#only-{preset}")
         page.wait_for_function(
             "src => document.querySelector('#triptych figure:nth-child(2) img').src !== src", arg=before,
-            timeout=PATIENCE,
+            timeout=FILM_MS,
         )  # fmt: skip
-        yield photograph(page), PAUSE_MS
+        yield photograph(page), LECTURE_PAUSE_MS
 
 
 def mix(page: Any) -> Frames:
     """Two pictures, beside the control."""
     _open(page, "edit", "#edit-pictures img")
-    yield photograph(page), PAUSE_MS
+    yield photograph(page), LECTURE_PAUSE_MS
 
 
 def paint(page: Any) -> Frames:
     """A hole is filled, step by step."""
     _open(page, "restore", "#restore-canvas canvas")
     page.click("#restore-go")
-    page.wait_for_selector("#restore-pictures img", timeout=PATIENCE)
-    yield photograph(page), FRAME_MS
-    page.wait_for_function("() => !document.querySelector('#restore-go').disabled", timeout=PATIENCE)
-    yield photograph(page), PAUSE_MS
+    page.wait_for_selector("#restore-pictures img", timeout=FILM_MS)
+    yield photograph(page), LECTURE_FRAME_MS
+    page.wait_for_function("() => !document.querySelector('#restore-go').disabled", timeout=FILM_MS)
+    yield photograph(page), LECTURE_PAUSE_MS
 
 
 def train(page: Any) -> Frames:
     """A drawing is learned by a flow while it is looked at."""
     _open(page, "train", "#flow-paper canvas")
-    yield photograph(page), PAUSE_MS
+    yield photograph(page), LECTURE_PAUSE_MS
     page.click("#flow-train-start")
-    page.wait_for_selector("#flow-train-preview .plot-container", timeout=PATIENCE)
+    page.wait_for_selector("#flow-train-preview .plot-container", timeout=FILM_MS)
     for _ in range(6):
         page.wait_for_timeout(700)
-        yield photograph(page), 3 * FRAME_MS
+        yield photograph(page), 3 * LECTURE_FRAME_MS
     page.evaluate("document.querySelector('#flow-train-stop').click()")  # a quick machine may have come to its end
-    page.wait_for_function("() => !document.querySelector('#flow-train-start').disabled", timeout=PATIENCE)
-    yield photograph(page), PAUSE_MS
+    page.wait_for_function("() => !document.querySelector('#flow-train-start').disabled", timeout=FILM_MS)
+    yield photograph(page), LECTURE_PAUSE_MS
 
 
 SCENES: tuple[Callable[[Any], Frames], ...] = (one_call, race, walk, bands, mix, paint, train)
@@ -124,9 +123,9 @@ def main(argv: list[str] | None = None) -> int:
             print("lecture_film: there is no Chromium with playwright here.", file=sys.stderr)
             return 2
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, reduced_motion="reduce")
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(FILM_MS)
         page.goto(address + (f"#v=watch&m={args.model}" if args.model else ""))
-        page.wait_for_function("() => window.studio?.open", timeout=PATIENCE)
+        page.wait_for_function("() => window.studio?.open", timeout=FILM_MS)
         for scene in SCENES:
             begun = time.monotonic()
             shots += list(scene(page))

@@ -337,4 +337,4 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     return 0
 
 
-RUN = {"teacher": run_teacher, "trajectories": run_trajectories, "student": run_student}
+STAGES = {"teacher": run_teacher, "trajectories": run_trajectories, "student": run_student}

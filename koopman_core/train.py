@@ -16,7 +16,7 @@ from foundation.training.commands import training_command
 def _runs() -> Mapping:
     from koopman_core import recipes
 
-    return recipes.RUN
+    return recipes.STAGES
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -31,7 +31,7 @@ from analysis.koopman.jacobian import flat, unflat
 from analysis.koopman.scenes import EVERYTHING, drawn_data, rows_of
 from analysis.metrics.image import frequency_centroid
 from analysis.recipes import recipe as recipes
-from analysis.workbench.atlas import FORMAT, SUFFIX
+from analysis.workbench.atlas import ATLAS_FORMAT, SUFFIX
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MAX_MODES, ModeRequest
 from analysis.workbench.workbench import Workbench
@@ -42,8 +42,8 @@ from foundation.training.commands import percent_bar, resumable
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import MODELS_DIR
 
-SPREAD_NOISES = 64  # over which a mode's standard deviation is taken
-SHOWN = 3  # seeds of a cluster
+ATLAS_NOISES = 64  # over which a mode's standard deviation is taken
+SHOWN_SEEDS = 3  # seeds of a cluster
 VERSION = 1  # of what the steps hold
 Arrays = dict[str, np.ndarray]
 
@@ -110,8 +110,8 @@ class Survey:
     def latents(self, seeds: range | list[int]) -> Tensor:
         """Of noises at eps, (n, N)."""
         rows = []
-        for low in range(0, len(seeds), measures.BATCH):
-            some = list(seeds[low : low + measures.BATCH])
+        for low in range(0, len(seeds), measures.ATLAS_BATCH):
+            some = list(seeds[low : low + measures.ATLAS_BATCH])
             x = SIGMA_MAX * noise(some, self.model.picture_shape)
             rows.append(flat(self.model.evolve(self.model.encode(x, SIGMA_MAX, self.labels(len(x))), 1.0, 0.0)))
         return torch.cat(rows)
@@ -133,7 +133,7 @@ class Survey:
 
         def spread() -> Arrays:
             with torch.no_grad():
-                z = self.latents(range(FIRST_SEED, FIRST_SEED + SPREAD_NOISES))
+                z = self.latents(range(FIRST_SEED, FIRST_SEED + ATLAS_NOISES))
             return {"spread": z.std(0).numpy(), "some": z[: self.settings.pictures].numpy()}
 
         known = self.kept("spread", spread)
@@ -307,7 +307,7 @@ def _cluster(survey: Survey, measured: Measured, level: int, number: int, full: 
     heat = measures.effect_map(effects)
     scale = float(heat.max())
     seeds: list[dict[str, Any]] = []
-    for i in mse.argsort(descending=True)[:SHOWN].tolist():
+    for i in mse.argsort(descending=True)[:SHOWN_SEEDS].tolist():
         difference, factor = magnified(effects[i])
         seeds.append({
             "seed": survey.seeds[i], "mse": float(f"{float(mse[i]):.6g}"), "full": _picture(full[i]),
@@ -386,7 +386,7 @@ def make_atlas(
         there = Survey(second, folder, settings)
         again, bound = _stability(clusters, measured, there, measure(there, part(progress, 0.6, 1.0), factors=False))
     return {
-        "format": FORMAT, "model": bench.name, "checkpoint": bench.checksums[0], "program": recipes.PROGRAM,
+        "format": ATLAS_FORMAT, "model": bench.name, "checkpoint": bench.checksums[0], "program": recipes.PROGRAM,
         "torch": recipes.TORCH, "command": command, "settings": asdict(settings), "criterion": clustering.CRITERION,
         "second": second.name if second else "", "second_checkpoint": second.checksums[0] if second else None,
         "again": again, "again_bound": bound, "data": survey.data,

@@ -29,7 +29,7 @@ from analysis.workbench.spectrum import SpectrumEntryResult, SpectrumResult
 
 MOST_SHOWN_MODES = 10_000  # a browser draws two points a mode; more is a blur anyway
 MAX_LINE_POINTS = 400
-IDLE = "#8A8F98"
+IDLE_COLOUR = "#8A8F98"
 
 
 def bands_of(entry: SpectrumEntryResult, edges: Sequence[float], order: str = "alpha") -> np.ndarray:
@@ -76,7 +76,12 @@ def eigenvalue_plane(
             customdata=place[both],
             mode="markers",
             name=f"{name} ({int((bands == b).sum()):,})",
-            marker={"color": IDLE if idle else BAND_COLOURS[b], "symbol": BAND_SYMBOLS[b], "size": 7, "opacity": 0.55},
+            marker={
+                "color": IDLE_COLOUR if idle else BAND_COLOURS[b],
+                "symbol": BAND_SYMBOLS[b],
+                "size": 7,
+                "opacity": 0.55,
+            },
             hovertemplate="α %{x:.3f}, β %{y:.3f}<br>pair %{customdata[1]}, row %{customdata[2]}, "
             "column %{customdata[3]}<extra></extra>",
         )

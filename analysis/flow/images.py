@@ -18,7 +18,7 @@ from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Gamma, Label, Request, Seed, sorted_set
 from analysis.core.images import as_pictures
-from analysis.core.progress import Report
+from analysis.core.progress import Report, tell
 from analysis.flow.clouds import NOISE_PART, STEPS_PART
 from analysis.flow.settings import MAX_NFE, MAX_SETTINGS, MAX_SWEEP_VALUES, FlowSetting, Grid, Nfe, Sampler
 from analysis.metrics.image import PairNumbers, compare_pictures
@@ -453,8 +453,7 @@ class ImageFlows:
             states, predictions, start = [], [], time.perf_counter()
 
             def keep(i: int, t: float, x: Tensor, x1: Tensor) -> None:
-                if report is not None:
-                    report(t, "flow")
+                tell(report, t, "flow")
                 states.append(x)
                 predictions.append(x1)
 
@@ -496,8 +495,7 @@ class ImageFlows:
         net, seeds = self.net(request), request.seeds
 
         def watch(i: int, t: float, x: Tensor, x1: Tensor) -> None:
-            if report is not None:
-                report(t, f"exact flow of {net.name}, {EXACT_NFE} calls")
+            tell(report, t, f"exact flow of {net.name}, {EXACT_NFE} calls")
 
         def make() -> np.ndarray:
             path, predict = net.model.path, net.guided(request)
@@ -532,8 +530,7 @@ class ImageFlows:
         done = 0
 
         def told(share: float, what: str) -> None:
-            if report is not None:
-                report(min(1.0, (sum(work[:done]) + share * work[done]) / sum(work)), what)
+            tell(report, min(1.0, (sum(work[:done]) + share * work[done]) / sum(work)), what)
 
         for setting in request.settings:
             self.exact(setting, told)
@@ -552,8 +549,7 @@ class ImageFlows:
         for s, setting in enumerate(request.settings):
             plain = self.flow_pictures(replace(setting, guidance=1.0)).pictures
             for k, scale in enumerate(request.scales):
-                if report is not None:
-                    report((s + k / len(request.scales)) / len(request.settings), f"guidance {scale:g}")
+                tell(report, (s + k / len(request.scales)) / len(request.settings), f"guidance {scale:g}")
                 made.append(self.flow_pictures(replace(setting, guidance=scale)))
                 pairs = _pairs(made[-1].pictures, plain)
                 distance.append([p.lpips if measure == "LPIPS" else _decibels(p) for p in pairs])

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Request, Seed
-from analysis.core.progress import Report
+from analysis.core.progress import Report, tell
 from analysis.flow.clouds import DRAWING, CloudNumbers, Clouds, DensityName, Drawing
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from flow_core import load
@@ -250,7 +250,7 @@ def _fitting(net: Net, path: Path) -> Net:
 # ---------------------------------------------------------------------------------------------------------------------
 # Training
 
-BATCH = 256
+TRAIN_POINTS = 256
 PREVIEW_POINTS, PREVIEW_NFE = 512, 15
 LOOK_EVERY = 50
 PREDICTED_BY_PATH = {
@@ -306,8 +306,8 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report 
         UserError: from the generator, where flow_core refuses or the loss diverges.
     """
     config = TrainingConfig(
-        images=request.steps * BATCH, batch=BATCH, lr=5e-3, warmup=20 * BATCH, ema_halflife=100 * BATCH,
-        seed=request.seed,
+        images=request.steps * TRAIN_POINTS, batch=TRAIN_POINTS, lr=5e-3, warmup=20 * TRAIN_POINTS,
+        ema_halflife=100 * TRAIN_POINTS, seed=request.seed,
     )  # fmt: skip
     sigma = request.sigma0 if request.path in BRIDGES else 0.0
     with as_user_errors():
@@ -315,7 +315,10 @@ def train_net(request: TrainRequest, clouds: Clouds, nets: Nets, report: Report 
         source, network = source_of(request, clouds), PointConfig(width=request.width)
         task = toy_task(clouds.toy(request), flow, network, seed=request.seed, source=source)
     model, start, losses, last = task.model, time.perf_counter(), [], None
-    before = None if report is None else lambda done, of: report(done / of, "training")
+
+    def before(done: int, of: int) -> None:
+        tell(report, done / of, "training")
+
     live: Generator[tuple[int, float], None, None] = train_live(task, config, LOOK_EVERY, before)
     try:
         while True:

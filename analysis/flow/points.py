@@ -16,7 +16,7 @@ from torch import Tensor
 
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Gamma, Request, Seed, sorted_set
-from analysis.core.progress import Report
+from analysis.core.progress import Report, tell
 from analysis.flow.clouds import NOISE_PART, STEPS_PART, W2_POINTS, CloudNumbers, Clouds, DensityName, Drawing
 from analysis.flow.nets import (
     Net,
@@ -299,8 +299,7 @@ class PointFlows:
         states, predictions = [], []
 
         def keep(i: int, t: float, x: Tensor, x1: Tensor) -> None:
-            if report is not None:
-                report(t, "flow")
+            tell(report, t, "flow")
             states.append(x)
             predictions.append(x1)
 
@@ -392,8 +391,7 @@ class PointFlows:
                     jobs.append((by_gamma, (0, m, g, r), replace(asked, seed=seed)))
                     jobs.append((by_gamma, (1, m, g, r), replace(asked, seed=seed, net="oracle")))
         for i, (table, place, asked) in enumerate(jobs):
-            if report is not None:
-                report(i / len(jobs), f"run {i + 1} of {len(jobs)}: {asked.sampler}, {asked.nfe} calls")
+            tell(report, i / len(jobs), f"run {i + 1} of {len(jobs)}: {asked.sampler}, {asked.nfe} calls")
             table[place] = self._mmd2(asked)
         floor = [self.clouds.floor(replace(first, seed=seed), first.points).mmd2 for seed in seeds]
         return SweepResult(

@@ -10,13 +10,14 @@ evolved with the latents, or by `evolve` alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from analysis.core.progress import Progress, tell
 from foundation.randomness import FIRST_SEED, derived_seed, noise
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
@@ -72,7 +73,7 @@ def mean_latents(
     label: int = -1,
     count: int = MEAN_NOISES,
     *,
-    progress: Callable[[float, str], None] | None = None,
+    progress: Progress = None,
     guard: AbstractContextManager | None = None,
     begun: dict[str, Any] | None = None,
 ) -> list[Tensor]:
@@ -105,8 +106,7 @@ def mean_latents(
         sums = [latent.double().sum(0, keepdim=True) for latent in z]
         total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
         begun["sums"] = low + n, total
-        if progress is not None:
-            progress((low + n) / count, "mean latents")
+        tell(progress, (low + n) / count, "mean latents")
     return [(t / count).float() for t in total]
 
 

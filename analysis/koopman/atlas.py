@@ -18,7 +18,7 @@ from analysis.koopman.modes import without_modes
 from analysis.koopman.probes import exchange_shares
 from koopman_core.model import KoopmanDiffusion
 
-BATCH = 32
+ATLAS_BATCH = 32
 WIDE = 0.36  # an effect whose radius is beyond this has no place; an even one over the whole picture has 0.408
 SAME = 0.95  # quantile of the matches with random sets, beyond which a cluster is found again
 

@@ -23,11 +23,11 @@ from foundation import noise
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion
 
-CELLS = 4  # a side: where in the picture a mode acts
+PLACE_CELLS = 4  # a side: where in the picture a mode acts
 COUNTS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)  # of clusters that are tried
-IDLE = 1e-3  # modes below this share of the strongest mode's effect energy are left alone
-STARTS, ROUNDS = 2, 60  # of k-means
-BATCH = 32
+IDLE_SHARE = 1e-3  # modes below this share of the strongest mode's effect energy are left alone
+CLUSTER_STARTS, ROUNDS = 2, 60  # of k-means
+CLUSTER_BATCH = 32
 CRITERION = (
     "the number of clusters with the largest silhouette on pictures that the partition has not seen, weighted by effect"
 )
@@ -49,9 +49,9 @@ def cell_probes(shape: tuple[int, int, int], seed: int = 0) -> Tensor:
     eps = torch.randn(c, h, w, generator=torch.Generator().manual_seed(seed))
     bright = torch.randn(1, h, w, generator=torch.Generator().manual_seed(seed + 2**31)).expand(c, h, w) / c**0.5
     parts = [bright] if c == 1 else [bright, eps - eps.mean(0)]
-    rows, columns = (torch.arange(side) * CELLS // side for side in (h, w))
-    cell = rows[:, None] * CELLS + columns
-    inside = (cell == torch.arange(CELLS**2)[:, None, None]).float()[:, None]
+    rows, columns = (torch.arange(side) * PLACE_CELLS // side for side in (h, w))
+    cell = rows[:, None] * PLACE_CELLS + columns
+    inside = (cell == torch.arange(PLACE_CELLS**2)[:, None, None]).float()[:, None]
     return torch.cat([part * inside for part in parts])
 
 
@@ -70,7 +70,7 @@ def effect_energy(
     decode = flat_decoder(model, labels)
     jacobian = Jacobian(lambda rows: decode(rows).flatten(1), flat(z)[0])
     probes = cell_probes(model.picture_shape, seed).flatten(1)
-    products = torch.cat([jacobian.transposed_times(part) for part in probes.split(BATCH)]) * spread
+    products = torch.cat([jacobian.transposed_times(part) for part in probes.split(CLUSTER_BATCH)]) * spread
     return products[:, pair_columns(model.spectrum())].square().unflatten(1, (-1, 2)).sum(2)
 
 
@@ -88,7 +88,7 @@ def scene_latents(model: KoopmanDiffusion, data: str, row: str, count: int, seed
     for records in scene_pairs(row, count, seed, data):
         x = draw(data, records, model.config.resolution)
         x = x + SIGMA_MIN * noise([(seed + i) % 2**32 for i in range(count)], x.shape[1:])
-        parts = [flat(model.evolve(model.encode(p, SIGMA_MIN), tau, 0.0)) for p in x.split(BATCH)]
+        parts = [flat(model.evolve(model.encode(p, SIGMA_MIN), tau, 0.0)) for p in x.split(CLUSTER_BATCH)]
         out.append(torch.cat(parts))
     return out[0], out[1]
 
@@ -143,7 +143,7 @@ def spherical_means(rows: Tensor, weight: Tensor, count: int, seed: int = 0) -> 
         seed: of the starts.
     """
     best, kept = -1.0, torch.zeros(len(rows), dtype=torch.int64)
-    for start in range(STARTS):
+    for start in range(CLUSTER_STARTS):
         generator = torch.Generator().manual_seed(seed + start)
         centres = rows[torch.multinomial(weight, 1, generator=generator)]
         while len(centres) < count:
@@ -215,7 +215,7 @@ def cluster_level(
     """
     both = energy.mean(0)
     strength = both.sum(0)
-    alive = strength > IDLE * strength.max()
+    alive = strength > IDLE_SHARE * strength.max()
     if int(alive.sum()) == 0:
         return LevelClusters(torch.full((len(strength),), -1), strength, {})
     fit, held = (

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.core.progress import Progress
+from analysis.core.progress import Progress, tell
 from analysis.koopman import spectrum
 from analysis.koopman.jacobian import Jacobian, flat, in_region, regional, sketch, unflat
 from analysis.koopman.scenes import DRAWN, draw
@@ -136,8 +136,7 @@ def factor_direction(
         with guard or nullcontext():
             z = model.evolve(model.encode(x, sigma), tau, 0.0)
         total.append((flat(z).double() * sign[:, None]).sum(0))
-        if progress is not None:
-            progress((start + len(part)) / len(rows), "pictures that differ in a factor")
+        tell(progress, (start + len(part)) / len(rows), "pictures that differ in a factor")
     return torch.stack(total).sum(0).float()
 
 
@@ -292,8 +291,7 @@ def grouped_directions(
     rows = []
     for i, z in enumerate(latents):
         rows.append(sketch(Jacobian(in_region(decode, region), flat(z)[0]), PROBES, seed))
-        if progress is not None:
-            progress((i + 1) / len(latents), "effects of modes")
+        tell(progress, (i + 1) / len(latents), "effects of modes")
     found = mode_groups(torch.cat(rows)[:, columns], spread[columns], count, seed)
     back = torch.empty_like(found.directions)
     back[:, columns] = found.directions

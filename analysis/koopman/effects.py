@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from analysis.core.progress import Progress, tell
 from analysis.koopman import spectrum
 from analysis.koopman.ablations import ablate
 from analysis.metrics import image as metrics
@@ -168,7 +169,7 @@ def decoded_effect(
     reference: Sequence[Tensor] | None = None,
     labels: Tensor | None = None,
     distance: Callable[[Tensor, Tensor], Tensor] = metrics.mse,
-    progress: Callable[[float, str], None] | None = None,
+    progress: Progress = None,
 ) -> DecodedEffect:
     """The cumulative effect in pictures (docs/method.md, "Cumulative effect"): 1 + K + L decodings a seed and time.
 
@@ -205,6 +206,5 @@ def decoded_effect(
                 other = model.evolve([r[b : b + 1] if len(r) == seeds else r for r in reference], 1.0, now)
             out = model.decode(ablate(state, keep, kind, other), y)
             found[b, :, t] = distance(out[:1].expand_as(out[1:]), out[1:]).double()
-            if progress is not None:
-                progress((b * len(tau) + t + 1) / (seeds * len(tau)), "pictures without a band or a level")
+            tell(progress, (b * len(tau) + t + 1) / (seeds * len(tau)), "pictures without a band or a level")
     return DecodedEffect(tau, found[:, :bands], found[:, bands:])

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from analysis.core.progress import still_wanted
+
 OVERSAMPLE, POWER_ROUNDS = 4, 2
+PRODUCT_ROWS = 4  # of a Jacobian, at once
 Map = Callable[[Tensor], Tensor]
 
 
@@ -38,11 +41,19 @@ class Jacobian:
 
     def times(self, vectors: Tensor) -> Tensor:
         """J v of every row: (k, N) -> (k, M)."""
-        return torch.func.jvp(self.f, (self.at.repeat(len(vectors), 1),), (vectors.contiguous(),))[1].detach()
+        return self._by_rows(vectors, lambda at, v: torch.func.jvp(self.f, (at,), (v.contiguous(),))[1])
 
     def transposed_times(self, vectors: Tensor) -> Tensor:
         """J^T u of every row: (k, M) -> (k, N)."""
-        return torch.func.vjp(self.f, self.at.repeat(len(vectors), 1))[1](vectors)[0].detach()
+        return self._by_rows(vectors, lambda at, v: torch.func.vjp(self.f, at)[1](v)[0])
+
+    def _by_rows(self, vectors: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """A few rows at once, so that neither memory nor the time to the next look at who waits grows with them."""
+        out = []
+        for rows in vectors.split(PRODUCT_ROWS):
+            still_wanted()
+            out.append(product(self.at.repeat(len(rows), 1), rows).detach())
+        return torch.cat(out)
 
 
 def _orthonormal(rows: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from analysis.core.progress import Progress
+from analysis.core.progress import Progress, tell
 from analysis.koopman.effects import MODES_AT_ONCE, acting
 from analysis.koopman.modes import LARGEST_EXPONENT, evolve_with
 from analysis.metrics import image as metrics
@@ -97,7 +97,7 @@ def latent_paths(
     states: Tensor,
     sigmas: Tensor,
     labels: Tensor | None = None,
-    progress: Callable[[float, str], None] | None = None,
+    progress: Progress = None,
 ) -> list[Tensor]:
     """The encoder's view of trajectories, one (B, n, C_l * h_l * w_l) float32 a level.
 
@@ -112,8 +112,7 @@ def latent_paths(
     seen = []
     for t in range(n):
         seen.append([z.flatten(1) for z in model.encode(states[:, t], float(sigmas[t]), labels)])
-        if progress is not None:
-            progress((t + 1) / n, "latents for DMD")
+        tell(progress, (t + 1) / n, "latents for DMD")
     return [torch.stack(level, 1) for level in zip(*seen, strict=True)]
 
 
@@ -146,10 +145,11 @@ def teacher_states(
         def keep(i: int, sigma: float, x: Tensor, denoised: Tensor, low=low, seen=seen) -> None:
             del sigma, denoised
             seen.append(x)
-            if progress is not None:
-                progress(
-                    (low + (i + 1) / n * min(FIT_BATCH, len(noises) - low)) / len(noises), "teacher's trajectories"
-                )
+            tell(
+                progress,
+                (low + (i + 1) / n * min(FIT_BATCH, len(noises) - low)) / len(noises),
+                "teacher's trajectories",
+            )
 
         def denoise(x: Tensor, sigma: Tensor, y: Tensor | None = y) -> Tensor:
             return teacher(x, sigma, y)
@@ -371,8 +371,7 @@ def measure_linearity(
                 first = first or z  # the levels fall from T
                 yield rows, t, y, first, z
                 done += 1
-                if progress is not None:
-                    progress(done / total, what)
+                tell(progress, done / total, what)
 
     sums = [Moments.empty(e.alpha.numel(), n) for e in entries]
     single = torch.zeros(len(entries), n, len(states), dtype=torch.float64)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.core.progress import Progress
+from analysis.core.progress import Progress, still_wanted, tell
 from analysis.koopman import scenes, spectrum
 from analysis.koopman.ablations import ablate
 from analysis.koopman.effects import mode_table, pair_energy
@@ -94,8 +94,7 @@ def band_frequencies(
         powers.append(radial.power)
         centroids.append(metrics.frequency_centroid(added))
         changes.append(added.double().square().mean((1, 2, 3)))
-        if progress is not None:
-            progress((i + 1) / seeds, "pictures without a band")
+        tell(progress, (i + 1) / seeds, "pictures without a band")
     values = torch.stack(centroids)
     mean = values.nanmean(0)
     ends = [bootstrap(column[~column.isnan()], draws, seed) for column in values.T]
@@ -187,10 +186,11 @@ def exchanged(
         masks = [spectrum.level_masks(entries, i, edges, order)[band] for i in range(len(entries))]
         keep.append([1.0 - spectrum.pair_mask(m).float() for m in masks])
     keep += [[torch.tensor(float(i != level)) for i in range(len(entries))] for level in range(len(entries))]
-    first = decode(list(before)).double()
-    changes = [
-        (decode(ablate(before, part, "resample", after)).double() - first).square().mean((1, 2, 3)) for part in keep
-    ]
+    first, changes = decode(list(before)).double(), []
+    for part in keep:
+        still_wanted()  # a batch of pairs takes seconds
+        changed = decode(ablate(before, part, "resample", after)).double()
+        changes.append((changed - first).square().mean((1, 2, 3)))
     return torch.stack(changes, 1)
 
 
@@ -274,8 +274,7 @@ def attribution(
             shares[f, part] = difference_shares(first, second, entries, bands, len(edges) + 1, delta)
             if decode is not None:
                 changes[f, part] = exchanged(decode, first, second, entries, edges, order)
-            if progress is not None:
-                progress((f * pairs + part.stop) / (len(rows) * pairs), f"pairs that differ in {row}")
+            tell(progress, (f * pairs + part.stop) / (len(rows) * pairs), f"pairs that differ in {row}")
     kept = [s[~s.flatten(1).isnan().any(1)] for s in shares]
     if decode is not None:
         found = torch.stack([exchange_shares(c, draws, seed) for c in changes], 1)

@@ -1,4 +1,9 @@
-"""Recipes: a result described so fully that it can be made again, bit for bit on one machine.
+"""Recipes: a result described so fully that it can be made again.
+
+Bit for bit on one kind of processor with as many threads: batches are part of a question, so they are the same again.
+On another processor, with other threads or in a batch of another size a byte of a picture may differ by one level
+(docs/reliability.md, "The same seed, another batch"); `koopman_core.sampling.in_groups` keeps bits from batch and
+threads.
 
 A recipe is JSON: which program, which weights (by checksum), which question, every setting. PNG files carry it in
 a text chunk. Recipes come from strangers, so everything is checked before it is used: size, schema, ranges, names. No

@@ -17,7 +17,7 @@ from pydantic import Field
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Gamma, Request, Seed, Unit, check_noise
-from analysis.core.progress import Progress, Report
+from analysis.core.progress import Progress, Report, tell
 from analysis.series.loaded import (
     MAX_HORIZON,
     METHOD,
@@ -43,7 +43,7 @@ from flow_core.series.worlds import open_world
 from foundation.files import checkpoints
 from foundation.files.models import MODELS_DIR
 
-MIN_MEMBERS, MAX_MEMBERS, MAX_CALLS, MAX_ORDER = 2, 50, 50, 3
+MIN_MEMBERS, MAX_MEMBERS, MAX_FRAME_CALLS, MAX_ORDER = 2, 50, 50, 3
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ForecastRequest(Request):
     start: Unit = 0.5
     horizon: Annotated[int, Field(ge=0, le=MAX_HORIZON)] = 0
     members: Annotated[int, Field(ge=MIN_MEMBERS, le=MAX_MEMBERS, title="The number of members")] = 20
-    nfe: Annotated[int, Field(ge=1, le=MAX_CALLS, title="The number of network calls")] = NFE
+    nfe: Annotated[int, Field(ge=1, le=MAX_FRAME_CALLS, title="The number of network calls")] = NFE
     method: Annotated[str, Choice(METHODS)] = METHOD
     gammas: Annotated[tuple[Gamma, ...], Field(min_length=1, max_length=MAX_ORDER, title="The momentum weights")] = (
         0.5,
@@ -291,8 +291,7 @@ class SeriesForecasts:
         begin = time.perf_counter()
 
         def watch(done: int, of: int) -> None:
-            if report is not None:
-                report(done / of, "forecast")
+            tell(report, done / of, "forecast")
             if time.perf_counter() - begin > patience:
                 raise UserError(
                     f"This forecast takes longer than {patience:g} s here: ask for fewer frames, members or network "

@@ -62,7 +62,7 @@ class Plane:
 MOST_STARTS = 1000  # about so many, evenly spread over the held-out part
 FIT_NUMBERS = 5_000_000  # of the training frames that baselines are fitted on; of more runs every k-th is taken
 TORUS_MEMBERS = 100  # of a baseline on the torus
-CELLS = 72
+PLANE_CELLS = 72
 USUAL = 100
 PLANES = {"lorenz": (0, 2)}  # vector worlds on the line of which two variables are drawn against each other
 
@@ -187,13 +187,13 @@ def _lighter(world: World, horizon: int) -> World:
 
 def _plane(world: World) -> Plane | None:
     if world.geometry == "torus" and world.shape[0] >= 2:
-        edges = np.linspace(-np.pi, np.pi, CELLS + 1)
-        return Plane((0, 1), alanine.ramachandran(real_series(world, "test")[..., :2], CELLS), (edges, edges))
+        edges = np.linspace(-np.pi, np.pi, PLANE_CELLS + 1)
+        return Plane((0, 1), alanine.ramachandran(real_series(world, "test")[..., :2], PLANE_CELLS), (edges, edges))
     if world.name not in PLANES:
         return None
     a, b = PLANES[world.name]
     x = real_series(world, "test")
-    density, first, second = np.histogram2d(x[..., a].ravel(), x[..., b].ravel(), CELLS)
+    density, first, second = np.histogram2d(x[..., a].ravel(), x[..., b].ravel(), PLANE_CELLS)
     return Plane((a, b), density / density.sum(), (first, second))
 
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from analysis.core.errors import UserError
 from analysis.core.fields import Request
-from analysis.core.progress import Progress
+from analysis.core.progress import Progress, tell
 from analysis.series.loaded import METHOD, MODEL, NFE, ModelName, names, plotted_values, real_series
 from flow_core.series import alanine, lorenz
 from flow_core.series.model import SeriesModel
@@ -164,7 +164,8 @@ FREE_RUNS = 16
 
 def free_run(model: SeriesModel, world: World, r: Rollouts, frames: int, progress: Progress) -> np.ndarray:
     """Rollouts of single members, (N, frames, D) in the unit of the world."""
-    tick = None if progress is None else lambda done, of: progress(done / of, "free runs")
     context = r.context if r.context.shape[2] else None
-    made = model.forecast(r.history, context, frames, 1, NFE, METHOD, progress=tick)
+    made = model.forecast(
+        r.history, context, frames, 1, NFE, METHOD, progress=lambda done, of: tell(progress, done / of, "free runs")
+    )
     return world.denormalise(made.members[0])

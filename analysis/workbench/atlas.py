@@ -21,7 +21,7 @@ from analysis.core.fields import MAX_LEVELS, Choice, Request
 from analysis.workbench.session import Session
 
 SUFFIX = ".atlas.json"
-FORMAT = 1
+ATLAS_FORMAT = 1
 MAX_FILE = 64 * 2**20
 SORTS = ("effect", "address", "modes", "radius", "frequency", "alpha", "factor", "cosine")
 Triple = tuple[float, float, float]
@@ -172,7 +172,7 @@ def read_atlas(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MAX_FILE:
             raise ValueError("too large")
         document = json.loads(path.read_text("utf-8"))
-        if document["format"] != FORMAT or not isinstance(document["clusters"], list):
+        if document["format"] != ATLAS_FORMAT or not isinstance(document["clusters"], list):
             raise ValueError("another format")
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path.name} is no atlas of this program: make it again.") from None

@@ -15,7 +15,7 @@ from torch import Tensor
 from analysis.core.errors import UserError
 from analysis.core.fields import THIRDS, Choice, Edges, Label, Mask, Order, Request, Seed, Unit
 from analysis.core.images import as_pictures
-from analysis.core.progress import Progress, part
+from analysis.core.progress import Progress, part, still_wanted, tell
 from analysis.koopman import directions as found_by
 from analysis.koopman import editing
 from analysis.koopman.directions import along, contrasts, step
@@ -172,8 +172,7 @@ def direction(session: Session, request: DirectionRequest, progress: Progress = 
     for i, seed in enumerate(seeds):
         pictures, nfe = walk(session, request, found, seed, label)
         rows.append(pictures)
-        if progress is not None:
-            progress(0.6 + 0.4 * (i + 1) / len(seeds), "pictures along the direction")
+        tell(progress, 0.6 + 0.4 * (i + 1) / len(seeds), "pictures along the direction")
     inside, outside = zip(*(_changes(p, region) for p in rows), strict=True)
     shown = [as_pictures(p[:-1], "choose a smaller strength") for p in rows]
     place = None
@@ -202,9 +201,7 @@ def _many(session: Session, label: int) -> Tensor:
     """Latents of held-out noises at eps, (NOISES, N)."""
 
     def make() -> Tensor:
-        with session.lock:
-            rows = [flat(session.final_latents(FIRST_SEED + i, label)) for i in range(STD_NOISES)]
-        return torch.cat(rows)
+        return torch.cat([flat(session.final_latents(FIRST_SEED + i, label)) for i in range(STD_NOISES)])
 
     return session.kept(("latents", label, STD_NOISES), make)
 
@@ -270,6 +267,7 @@ def _denoise(session: Session, label: int) -> Callable[[Tensor, Tensor], Tensor]
     teacher = _teacher(session)
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        still_wanted()
         with session.lock:
             return teacher(x, sigma, session.labels(label, len(x)))
 
@@ -280,7 +278,9 @@ def _state(session: Session, request: DirectionRequest, seed: int, label: int) -
     sigma = float(sigma_of_tau(request.tau, session.model.koopman.warp))
 
     def make() -> Tensor:
-        return editing.ode_states(_teacher(session), [seed], sigma, session.labels(label, 1)).x
+        return editing.ode_states(
+            _teacher(session), [seed], sigma, session.labels(label, 1), lambda *_: still_wanted()
+        ).x
 
     return session.kept(("state", seed, label, request.tau), make)
 

@@ -33,6 +33,7 @@ from analysis.core.fields import (
     sorted_set,
 )
 from analysis.core.images import as_pictures
+from analysis.core.progress import still_wanted
 from analysis.koopman import editing, restoration
 from analysis.koopman.editing import ENCODINGS, REGIONS, EditNumbers
 from analysis.koopman.restoration import MAX_RESTORATION_STEPS, HoleNumbers
@@ -398,11 +399,13 @@ def _reference_latents(
         return editing.state_latents(model, state, request.tau, labels)
 
     def report(share: float, sigma: float, x: Tensor, denoised: Tensor) -> None:
+        still_wanted()
         if progress is not None:
             progress(share, _shown(denoised)[0])
 
     def shown(step: int, sigma: float, x: Tensor) -> None:
         del step
+        still_wanted()
         if progress is not None:
             progress(float(tau_of_sigma(sigma)) / request.tau, _shown(x / (1 + sigma**2) ** 0.5)[0])
 
@@ -473,6 +476,7 @@ def _map(session: Session, label: int) -> Callable[[Tensor, float], Tensor]:
 def _report(progress: ImageProgress | None, steps: int) -> Callable[[int, float, Tensor], None]:
     def report(done: int, sigma: float, x: Tensor) -> None:
         shown = _shown(restoration.into_gamut(x))[0]
+        still_wanted()
         if progress is not None:
             progress(done / steps, shown)
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from analysis.core.errors import UserError
 from analysis.core.fields import THIRDS, Choice, Edges, Label, Order, Request, Seeds
-from analysis.core.progress import Progress
+from analysis.core.progress import Progress, part
 from analysis.koopman import effects
 from analysis.workbench.session import Session
 from analysis.workbench.spectrum import ZERO_BEFORE, Ablation, Times
@@ -99,10 +99,12 @@ def _effect(session: Session, request: EffectRequest, label: int, progress: Prog
     if request.decoded_times:
         n = request.decoded_times
         times = torch.linspace(1, 0, n, dtype=torch.float64) if n > 1 else torch.zeros(1, dtype=torch.float64)
+        mean = part(progress, 0.0, 0.3)
+        reference = session.reference(request.ablation, request.seeds, label, progress=mean)
         pictures = effects.decoded_effect(
             session.model, z, times, request.edges, request.order,
-            kind=request.ablation, reference=session.reference(request.ablation, request.seeds, label),
-            labels=session.labels(label, len(request.seeds)), progress=progress,
+            kind=request.ablation, reference=reference,
+            labels=session.labels(label, len(request.seeds)), progress=part(progress, 0.3, 1.0),
         )  # fmt: skip
         if not bool(torch.isfinite(pictures.bands).all() and torch.isfinite(pictures.levels).all()):
             raise UserError("This model's pictures are not finite when a part is left out: train it longer.")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from analysis.core.fields import Label, Request, Seed
 from analysis.core.images import as_pictures
-from analysis.core.progress import Progress
+from analysis.core.progress import Progress, tell
 from analysis.metrics import image as metrics
 from analysis.workbench.session import Session
 from foundation import noise
@@ -94,8 +94,7 @@ def generate(session: Session, request: GenerateRequest, progress: Progress = No
         f = CountedCalls(session.model.one_step)
         out = []
         for i, seed in enumerate(request.seeds):
-            if progress is not None:
-                progress(i / len(request.seeds), "pictures")
+            tell(progress, i / len(request.seeds), "pictures")
             # one at a time: a picture must not depend on what it is batched with, to the last bit
             out.append(f(noise([seed], session.model.picture_shape), session.labels(label, 1)))
         return GenerateResult(as_pictures(torch.cat(out)), f.calls // len(out), time.perf_counter() - start)
@@ -129,8 +128,7 @@ def _trajectory(session: Session, request: TrajectoryRequest, label: int, progre
     def keep(i: int, sigma: float, x: Tensor, x0: Tensor) -> None:
         states.append(x / (1 + sigma**2) ** 0.5)
         denoised.append(x0)
-        if progress is not None:
-            progress((i + 1) / n, "teacher's trajectory")
+        tell(progress, (i + 1) / n, "teacher's trajectory")
 
     labels = session.labels(label, 1)
     x = SIGMA_MAX * noise([request.seed], model.picture_shape)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analysis.core.fields import Image, Label, Request
 from analysis.core.images import as_pictures
-from analysis.core.progress import Progress
+from analysis.core.progress import Progress, tell
 from analysis.koopman import inversion
 from analysis.koopman.inversion import NoiseNumbers
 from analysis.metrics import image as metrics
@@ -110,8 +110,7 @@ def invert(session: Session, request: InvertRequest, progress: Progress = None) 
 
         def report(step: int, sigma: float, x: Tensor) -> None:
             del sigma, x
-            if progress is not None:
-                progress(step / (request.steps - 1), "teacher's way back")
+            tell(progress, step / (request.steps - 1), "teacher's way back")
 
         found = inversion.invert_ode(denoise, given, inversion.rising_sigmas(request.steps), report)
     with session.lock:

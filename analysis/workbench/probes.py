@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analysis.core.errors import UserError
 from analysis.core.fields import THIRDS, Choice, Edges, Label, Order, Request, Seed, Seeds
-from analysis.core.progress import Progress, part
+from analysis.core.progress import Progress, part, tell
 from analysis.koopman import effects, probes
 from analysis.koopman import linearity as linear
 from analysis.koopman.scenes import FACTOR_ROWS, drawn_data, rows_of
@@ -256,8 +256,7 @@ def _dmd(
         d = linear.exact_dmd(path, tau, rank)
         rates = d.eigenvalues.numpy()
         out.append(DMDLevel(rates.real.copy(), rates.imag.copy(), d.amplitude.numpy(), d.captured, d.residual))
-        if progress is not None:
-            progress(0.5 + 0.5 * (i + 1) / len(paths), "DMD")
+        tell(progress, 0.5 + 0.5 * (i + 1) / len(paths), "DMD")
     return tuple(out)
 
 

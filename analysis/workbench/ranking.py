@@ -11,7 +11,7 @@ from pydantic import Field
 
 from analysis.core.fields import MAX_LEVELS, Label, Request, Seed
 from analysis.core.images import as_pictures
-from analysis.core.progress import Progress
+from analysis.core.progress import Progress, tell
 from analysis.koopman.modes import without_modes
 from analysis.metrics import image as metrics
 from analysis.workbench.session import Session
@@ -72,8 +72,7 @@ def rank(session: Session, request: RankRequest, progress: Progress = None) -> R
         places = range(pair * h * w, (pair + 1) * h * w)
         with session.lock:  # for one call, so that other questions get through
             out.append(session.model.decode(without_modes(z, entry, places, request.ablation, reference), labels))
-        if progress is not None:
-            progress((pair + 1) / (c // 2), "pictures without a pair")
+        tell(progress, (pair + 1) / (c // 2), "pictures without a pair")
     without = torch.cat(out)
     mse = metrics.mse(without, full.expand_as(without)).numpy()
     order = np.argsort(-mse, kind="stable")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError
-from analysis.core.progress import Progress
+from analysis.core.progress import Progress, still_wanted
 from analysis.koopman import spectrum
 from analysis.koopman.ablations import mean_latents, other_seed
 from foundation import noise
@@ -137,6 +137,7 @@ class Session:
         """E(x_T) of one seed."""
 
         def make() -> list[Tensor]:
+            still_wanted()  # of many seeds
             self.encodes += 1
             x = SIGMA_MAX * noise([seed], self.model.picture_shape)
             return self.model.encode(x, SIGMA_MAX, self.labels(label, 1))

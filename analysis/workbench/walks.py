@@ -17,14 +17,14 @@ from torch import Tensor
 from analysis.core.errors import UserError
 from analysis.core.fields import Choice, Label, Request, Seed, sorted_set
 from analysis.core.images import as_pictures
-from analysis.core.progress import Progress
+from analysis.core.progress import Progress, tell
 from analysis.workbench.session import Session
 from foundation import noise
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 
-MAX_FRAMES = 64
-MAX_CALLS = 79
-METHODS = ("heun", "euler")
+MAX_WALK_FRAMES = 64
+MAX_TEACHER_CALLS = 79
+TEACHER_METHODS = ("heun", "euler")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class WalkRequest(Request):
     seed: Seed
     to: Annotated[Seed, Field(title="The other seed")]
     label: Label = -1
-    frames: Annotated[int, Field(ge=2, le=MAX_FRAMES, title="The number of frames")] = 25
+    frames: Annotated[int, Field(ge=2, le=MAX_WALK_FRAMES, title="The number of frames")] = 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +66,11 @@ class FewCallsRequest(Request):
     seed: Seed
     label: Label = -1
     calls: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=MAX_CALLS)], ...],
+        tuple[Annotated[int, Field(ge=1, le=MAX_TEACHER_CALLS)], ...],
         Field(min_length=1, max_length=8, title="The numbers of calls"),
         AfterValidator(sorted_set),
     ] = (1, 5, 35)
-    method: Annotated[str, Choice(METHODS)] = "heun"
+    method: Annotated[str, Choice(TEACHER_METHODS)] = "heun"
 
     def check_together(self) -> None:
         """Raises UserError: an even number of calls of Heun's method."""
@@ -100,8 +100,7 @@ def walk(session: Session, request: WalkRequest, progress: Progress = None) -> W
     x, y = (noise([seed], model.picture_shape) for seed in (request.seed, request.to))
     share, out, seconds = np.linspace(0, 1, request.frames), [], 0.0
     for s in share.tolist():
-        if progress is not None:
-            progress(s, "pictures on the way")
+        tell(progress, s, "pictures on the way")
         angle = s * math.pi / 2
         # exactly, at both ends: the pictures of the two seeds
         z = x if s == 0 else y if s == 1 else math.cos(angle) * x + math.sin(angle) * y
@@ -132,8 +131,7 @@ def few_calls(session: Session, request: FewCallsRequest, progress: Progress = N
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         nonlocal done
-        if progress is not None:
-            progress(done / total, "the teacher")
+        tell(progress, done / total, "the teacher")
         done += 1
         with session.lock:
             return teacher(x, sigma, labels)

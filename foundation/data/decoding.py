@@ -25,7 +25,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 UPLOAD_BYTES = 16 * 2**20  # of a file of a stranger; a phone's photograph of 12 megapixels as PNG has 10 to 15 MB
 # of a stranger's picture, by what decoding costs: a JPEG is decoded at a fraction of its size, WebP is held four times
 UPLOAD_PIXELS = {"JPEG": 50_000_000, "PNG": 25_000_000, "WEBP": 12_500_000}
-LARGE = 4_000_000  # pixels from which a picture is brought to colour and shrunk in strips
+LARGE_PIXELS = 4_000_000  # pixels from which a picture is brought to colour and shrunk in strips
 STRIP = 2**20  # pixels of a strip, about
 
 _PNG, _DEPTH = b"\x89PNG\r\n\x1a\n", 24  # signature; place of the bits a channel
@@ -122,7 +122,7 @@ def _small(image: Image.Image, size: int, depth: int) -> np.ndarray:
     to_srgb = _to_srgb(image)
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
-    if image.width * image.height > LARGE:
+    if image.width * image.height > LARGE_PIXELS:
         plain, box = _in_strips(image, int(left), int(top), side, size, to_srgb), None
     else:
         plain, box = _plain(image, to_srgb), (left, top, left + side, top + side)

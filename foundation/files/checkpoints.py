@@ -21,7 +21,7 @@ from torch import Tensor
 
 from foundation.files.atomic_write import atomic_write
 
-FORMAT = 1
+CHECKPOINT_FORMAT = 1
 METADATA_KEY = "koopman_studio"
 MAX_HEADER_BYTES = 4_000_000
 MAX_PARAMETERS = 200_000_000
@@ -68,7 +68,7 @@ def save(path, tensors: Mapping[str, Tensor], *, kind: str, config: dict, card: 
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    meta = json.dumps({"format": FORMAT, "kind": kind, "config": config, "card": card or {}})
+    meta = json.dumps({"format": CHECKPOINT_FORMAT, "kind": kind, "config": config, "card": card or {}})
     out = {}
     for name, t in tensors.items():
         t = t.detach().to("cpu")
@@ -118,8 +118,10 @@ def _metadata(path: Path, raw) -> dict:
         raise CheckpointError(
             f"{path.name} carries no Koopman Studio header: save it with foundation.files.checkpoints.save."
         ) from None
-    if meta.get("format") != FORMAT:
-        raise CheckpointError(f"{path.name} has format {meta.get('format')!r:.40}; this version reads format {FORMAT}.")
+    if meta.get("format") != CHECKPOINT_FORMAT:
+        raise CheckpointError(
+            f"{path.name} has format {meta.get('format')!r:.40}; this version reads format {CHECKPOINT_FORMAT}."
+        )
     well_formed = isinstance(meta.get("kind"), str) and isinstance(meta.get("config"), dict)
     if not well_formed or not isinstance(meta.get("card") or {}, dict):
         raise CheckpointError(f"{path.name} has a damaged header: kind, config or card is missing.")

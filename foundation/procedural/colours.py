@@ -26,8 +26,16 @@ def oklab(rgb: np.ndarray) -> np.ndarray:
         Lightness in [0, 1] and the two opponent colours, shape (..., 3).
     """
     rgb = np.asarray(rgb, np.float32)
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return _apply(np.cbrt(_apply(linear, _TO_LMS)), _TO_LAB)
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, _rounded(np.power, (rgb + 0.055) / 1.055, np.float32(2.4)))
+    return _apply(_rounded(np.cbrt, _apply(linear, _TO_LMS)), _TO_LAB)
+
+
+def _rounded(function: np.ufunc, *arguments: np.ndarray | np.float32) -> np.ndarray:
+    """A function in double precision, rounded: NumPy's own for single precision differ between processors.
+
+    A factor's last bit decides by which key it is changed (`factor_changes.change_keys`).
+    """
+    return function(*(np.asarray(a, np.float64) for a in arguments)).astype(np.float32)
 
 
 def _apply(colours: np.ndarray, table: np.ndarray) -> np.ndarray:

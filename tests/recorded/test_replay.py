@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.recorded import cases, files, program, reduction
+from tests.recorded import cases, files, program
 from tests.recorded.exports import file_fields
 from tests.recorded.reduction import differences, reduced
 from tests.recorded.serving import DATA, SEA, Asked, signatures
@@ -62,11 +62,8 @@ def test_the_models_that_are_still_here(app: Asked):
 
 
 @pytest.mark.parametrize(("endpoint", "record"), ANSWERED)
-def test_an_answer_is_the_recorded_one(app: Asked, endpoint: str, record: dict, monkeypatch):
+def test_an_answer_is_the_recorded_one(app: Asked, endpoint: str, record: dict):
     _skip_without(record)
-    if endpoint == "attribution":
-        # over nine pairs of scenes two processors differed by .28 % (docs/reliability.md)
-        monkeypatch.setattr(reduction, "RELATIVE", 5e-3)
     arguments = dict(record["arguments"])
     if after := record.get("after"):
         first = app.ask(after["endpoint"], after["arguments"])

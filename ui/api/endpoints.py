@@ -455,7 +455,7 @@ ENDPOINTS = (
     ),
     Endpoint(
         "recipe",
-        """Make a described result again, bit for bit on the machine that made it first.
+        """Make a described result again, bit for bit on one kind of processor with as many threads.
 
     recipe: JSON text, as “Save recipe” or /describe gives it, at most 64 kB; its checksum finds the model.
     Returns kind, model, pictures (by name: base64 PNG, or a list of them), numbers (everything else of the

@@ -37,7 +37,7 @@ DATA_FIGURES = (
 FIGURE_FORMATS = ("png", "svg", "html")
 PAPER_FIGURES = (("Spectrum", "spectrum"), ("Cumulative effect", "cumulative-effect"))
 PAPER_SEEDS = 4  # that a cumulative effect is averaged over
-LARGE = 512  # pixels a side of a picture for slides
+LARGE_SIDE = 512  # pixels a side of a picture for slides
 GIF_SIDE = 256  # pixels that a small picture is enlarged to
 SITE_SECONDS = 300.0  # that the web page may take
 SITE_QUEUE = {"concurrency_id": "site", "concurrency_limit": 1}  # others' questions do not wait for it
@@ -115,13 +115,13 @@ class Downloads:
         return saved_file(data, f"{bench.name}-seed{seed}-beside-teacher", "gif")
 
     def large(self, model: str, seed: int, label: int, smooth: bool) -> str:
-        """The picture at LARGE pixels a side, with its recipe inside."""
+        """The picture at LARGE_SIDE pixels a side, with its recipe inside."""
         bench = self.library.get(model)
         request = GenerateRequest((seed,), fitting_label(self.library, model, label))
-        picture = exports.enlarged(bench.generate(request).pictures[0], LARGE, bool(smooth))
+        picture = exports.enlarged(bench.generate(request).pictures[0], LARGE_SIDE, bool(smooth))
         buffer = io.BytesIO()
         recipes.save_png(picture, recipes.describe(request, bench), buffer)
-        return saved_file(buffer.getvalue(), f"{bench.name}-seed{seed}-{LARGE}", "png")
+        return saved_file(buffer.getvalue(), f"{bench.name}-seed{seed}-{LARGE_SIDE}", "png")
 
     def latents(self, model: str, seed: int, label: int) -> str:
         """The picture's latents, as the decoder sees them, as a NumPy archive."""
@@ -214,7 +214,7 @@ def _lay_out(levels: dict) -> DownloadControls:
         )
         with gr.Row(elem_classes="ks-buttons"):
             for part, text, name in (
-                ("report", "Report (HTML)", "report"), ("large", f"Picture, {LARGE} px (PNG)", "large"),
+                ("report", "Report (HTML)", "report"), ("large", f"Picture, {LARGE_SIDE} px (PNG)", "large"),
                 ("animation", "Trajectory (GIF)", "gif"), ("beside", "Beside the teacher (GIF)", "beside"),
                 ("latents", "Latents (NPZ)", "latents"), ("modes", "Modes (CSV)", "csv"),
                 ("spectrum", "Spectrum (NPZ)", "npz"), ("site", "Web page (ZIP)", "site"),

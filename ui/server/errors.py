@@ -14,6 +14,8 @@ from pathlib import Path
 import gradio as gr
 
 from analysis.core.errors import UserError
+from analysis.core.progress import wanted_while
+from ui.server.gradio_internals import presence
 
 UNEXPECTED = "Something went wrong here and was written to the server's log: try other settings, or reload the page."
 MISFIT = "What was sent does not fit the controls that it is for: reload the page, or see the API page for what fits."
@@ -35,6 +37,17 @@ class Abandoned(UserError):
 
     def __init__(self):
         super().__init__("The visitor who asked has left.")
+
+
+def watching() -> Callable[[], None]:
+    """A check that raises `Abandoned` once the visitor whose question this thread answers has left."""
+    there = presence()
+
+    def check() -> None:
+        if not there():
+            raise Abandoned
+
+    return check
 
 
 class TooLong(Exception):
@@ -90,7 +103,8 @@ def guarded(fn: Callable) -> Callable:
 
     def call(work: Callable, *args, **kwargs):
         try:
-            return work(*args, **kwargs)
+            with wanted_while(watching()):
+                return work(*args, **kwargs)
         except Told:
             raise
         except Exception as e:

@@ -14,9 +14,8 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
-from analysis.core.progress import Report
-from ui.server.errors import Abandoned, guarded, sentence_of
-from ui.server.gradio_internals import presence
+from analysis.core.progress import Report, wanted_while
+from ui.server.errors import guarded, sentence_of, watching
 from ui.server.queue import PRIVATE
 
 
@@ -76,11 +75,10 @@ def deadline(seconds: float, report: Report | None = None) -> Report:
         UserError: from the callback, when time is up.
         Abandoned: from the callback, when nobody waits any more.
     """
-    end, there = time.monotonic() + seconds, presence()
+    end, check = time.monotonic() + seconds, watching()
 
     def watch(share: float, what: str) -> None:
-        if not there():
-            raise Abandoned
+        check()
         if time.monotonic() > end:
             spent = f"{max(seconds, 0):.0f} s"
             raise UserError(f"This takes longer than {spent} here: ask for fewer seeds, pairs or steps.", "patience")
@@ -184,7 +182,8 @@ def wire_run(
     def watched(request: gr.Request, progress=PROGRESS, **values):
         session = request.session_hash
         try:
-            shown = measure(**values, report=run.report(session, _key(values), progress))
+            with wanted_while(watching()):
+                shown = measure(**values, report=run.report(session, _key(values), progress))
         except Superseded:
             if not run.stopped(session):  # a later run has the buttons
                 return gr.skip()

@@ -23,7 +23,7 @@ from ui.source import BuiltTab, Views, Workspace
 SENTENCE = "Modes that act at one place and on one thing, taken together: each group has an address."
 FORMULA = """Modes of a level are clustered by where one standard deviation of each acts and by the factors that move
 it; a cluster's effect is what its mean over 1,024 noises in its place changes, with a 95 % interval"""
-ALL, SHOWN = -1, 60
+ALL, SHOWN_CLUSTERS = -1, 60
 SORT_NAMES = {
     "effect": "effect, largest first", "address": "address", "modes": "number of modes",
     "radius": "place, narrowest first", "frequency": "coarse to fine", "alpha": "growth rate α",
@@ -129,7 +129,7 @@ class AtlasTab:
         bench = self.library.get(model)
         if level >= len(bench.spectrum().entries):  # chosen for another model
             level = ALL
-        return bench.atlas(AtlasRequest(search=search or "", level=level, sort=sort, count=SHOWN))
+        return bench.atlas(AtlasRequest(search=search or "", level=level, sort=sort, count=SHOWN_CLUSTERS))
 
     def show(self, model: str, search: str, level: int, sort: str) -> dict:
         """The clusters that were asked for; without an atlas, how to make one."""

@@ -29,7 +29,7 @@ from ui.source import NO_CLASS, BuiltTab, Views, Workspace, class_choices, fitti
 SENTENCE = "Make one thing of the picture stronger or weaker, and see whether other seeds follow."
 FORMULA = """x(s) = D( z + s σ<sub>v</sub> v ) &nbsp;·&nbsp; v the direction, of length 1, σ<sub>v</sub> the
 standard deviation of latents along it, s the strength"""
-METHODS = (
+DIRECTION_TITLES = (
     ("means of a factor or class", "mean"), ("decoder's Jacobian", "decoder"), ("modes with one effect", "groups"),
     ("teacher's Jacobian", "teacher"),
 )  # fmt: skip
@@ -133,9 +133,9 @@ class DirectionTab:
             return gr.skip()
         bench = self.library.get(model)
         absent, factors = missing(bench), choices_of(bench)
-        there = [(title, name) for title, name in METHODS if name not in absent]
+        there = [(title, name) for title, name in DIRECTION_TITLES if name not in absent]
         method = method if method not in absent else there[0][1]
-        reasons = "; ".join(f"{dict((n, t) for t, n in METHODS)[name]}: {why}" for name, why in absent.items())
+        reasons = "; ".join(f"{dict((n, t) for t, n in DIRECTION_TITLES)[name]}: {why}" for name, why in absent.items())
         classes, read = class_choices(self.library, model), self.read(model, method)
         read[c.contrast] |= {"choices": [(f, f) for f in factors], "value": factors[0] if factors else None}
         read[c.class_from] |= {"choices": classes, "value": NO_CLASS}
@@ -195,7 +195,7 @@ def _lay_out(frame: Frame) -> DirectionControls:
         intro(SENTENCE, FORMULA)
         with group():
             method = gr.Radio(
-                METHODS,
+                DIRECTION_TITLES,
                 value="mean",
                 label="Found by",
                 elem_id="direction-method",

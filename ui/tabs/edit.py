@@ -49,7 +49,7 @@ from ui.tabs.edit_results import edit_numbers, edit_pictures, sigma_line
 SENTENCE = "Some modes of a reference are mixed into your picture; the control mixes all of them, at the same place."
 FORMULA = """z′ = z + r G M (z<sub>r</sub> − z) &nbsp;·&nbsp; r ratio, G region, M chosen bands, in the control M = 1
 &nbsp;·&nbsp; z<sub>r</sub> the reference, encoded at the edit time τ &nbsp;·&nbsp; x′ = D( e<sup>−τA</sup> z′ )"""
-OWN = ("tau", "bands", "low", "high", "order")  # what a model's card may choose
+OWN_CONTROLS = ("tau", "bands", "low", "high", "order")  # what a model's card may choose
 CURVE = (0.2, 0.4, 0.6, 0.8, 1.0)  # mixing ratios
 SETTLED_SECONDS = 2.0  # seconds: a slider that moves again within them is still in the same step of the history
 
@@ -399,7 +399,9 @@ def _wire_edits(tab: EditTab, work: Workspace, opened: Callable, chooser: Choose
         event.success(**edited, **SELDOM)
     shown = {
         "fn": guarded(tab.opened), "inputs_kwargs": {"known": c.known, **asked},
-        "outputs": list(dict.fromkeys([*c.listed("known", "other_label", "levels", "canvas", *OWN), *recorded])),
+        "outputs": list(
+            dict.fromkeys([*c.listed("known", "other_label", "levels", "canvas", *OWN_CONTROLS), *recorded])
+        ),
         **SELDOM,
     }  # fmt: skip
     opened(**shown)

@@ -24,8 +24,8 @@ from ui.source import BuiltTab, Views, Workspace, fitting_label, usable_seed
 SENTENCE = "A picture goes back to noise and is made again: by the teacher's path, and by the linear law."
 FORMULA = """teacher: x<sub>T</sub> = ODE<sup>−1</sup>(x), x̂ = D( e<sup>−A</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp;
 law: x(τ) = D( e<sup>τA</sup> E(x; σ = 0.002) )"""
-ORIGINS = (("your seed's", "seed"), ("a picture", "picture"))
-TIMES = 12
+INVERSION_ORIGINS = (("your seed's", "seed"), ("a picture", "picture"))
+INVERSION_TIMES = 12
 ASK = '<p class="ks-line">Press “Invert”: the teacher goes back step by step.</p>'
 
 
@@ -110,7 +110,7 @@ class InversionTab:
             given = bench.generate(GenerateRequest((seed,), label)).pictures[0]
         else:
             given = fitted(brought, side_of(self.library, model))
-        result = bench.invert(InvertRequest(given, label, int(steps), TIMES), report)
+        result = bench.invert(InvertRequest(given, label, int(steps), INVERSION_TIMES), report)
         labels = [f"τ = {t:.2f}, σ = {s:.3g}" for t, s in zip(result.tau, result.sigma, strict=True)]
         return {
             c.player: slides([("By the law", result.path)], labels, ("picture", "noise"), 0),
@@ -125,7 +125,12 @@ def _lay_out(frame: Frame, work: Workspace) -> tuple[InversionControls, Chooser]
         with group():
             gr.HTML(heading("Picture"))
             origin = gr.Radio(
-                ORIGINS, value="seed", label="Picture", show_label=False, container=False, elem_id="invert-origin"
+                INVERSION_ORIGINS,
+                value="seed",
+                label="Picture",
+                show_label=False,
+                container=False,
+                elem_id="invert-origin",
             )
             with gr.Column(visible=False, min_width=0) as box:
                 chooser = picture_chooser(work.library, work.source.model, work.source.start[0], "invert")

@@ -17,7 +17,7 @@ from ui.components.layout import group
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
 from ui.source import Workspace, fitting_label, usable_seed
 
-SHOWN = 24
+SHOWN_PAIRS = 24
 ASK = '<p class="ks-line">Leaves out one pair after the other, at all its places; some seconds.</p>'
 
 
@@ -27,11 +27,13 @@ def ranked(result: RankResult) -> str:
     rows = "".join(
         f'<button type="button" data-index="{int(pair)}"><img src="{data_uri(picture)}" alt=""><b>pair {int(pair)}</b>'
         f'<meter min="0" max="1" value="{float(mse) / largest:.4f}">{mse:.2g}</meter><span>{mse:.2g}</span></button>'
-        for pair, mse, picture in zip(result.pair[:SHOWN], result.mse[:SHOWN], result.without[:SHOWN], strict=True)
+        for pair, mse, picture in zip(
+            result.pair[:SHOWN_PAIRS], result.mse[:SHOWN_PAIRS], result.without[:SHOWN_PAIRS], strict=True
+        )
     )
-    more = len(result.pair) - SHOWN
+    more = len(result.pair) - SHOWN_PAIRS
     rest = f'<p class="ks-line">{more} weaker ones are not listed.</p>' if more > 0 else ""
-    share = float(result.mse[:SHOWN].sum() / max(float(result.mse.sum()), 1e-30))
+    share = float(result.mse[:SHOWN_PAIRS].sum() / max(float(result.mse.sum()), 1e-30))
     note = f"Change of the picture without a pair, mean squared; those listed make {share:.0%} of the sum."
     return f'<p class="ks-line">{note}</p><div class="ks-ranked">{rows}</div>{rest}'
 

@@ -27,7 +27,7 @@ from ui.source import BuiltTab, Views, Workspace, fitting_label, usable_seed
 SENTENCE = "One noise, three ways to a picture, at equal numbers of network calls."
 FORMULA = """The model needs one call and has no use for more. The teacher: Euler's method, a noise level a call; at
 35 calls Heun's, on 18 levels. The flow: Euler's steps; a mean flow takes them at once"""
-CALLS = (1, 5, 35)
+RACE_CALLS = (1, 5, 35)
 HEUN_FROM = 9  # calls; of fewer Heun's method makes too few steps
 REPEATS = 3  # of the one call, of which the fastest is told
 WAITING = '<p class="ks-line">The race is on: some seconds.</p>'
@@ -57,16 +57,16 @@ def _cell(runner: Runner, calls: int, first: bool) -> str:
             f'<td><img src="{data_uri(picture)}" alt="{html.escape(name)}"><small>{1000 * seconds:.0f} ms</small></td>'
         )
     if runner.absent:
-        return f'<td class="ks-wait" colspan="{len(CALLS)}">{html.escape(runner.absent)}</td>' if first else ""
+        return f'<td class="ks-wait" colspan="{len(RACE_CALLS)}">{html.escape(runner.absent)}</td>' if first else ""
     return '<td class="ks-wait">done after one call</td>'
 
 
 def race_html(runners: Sequence[Runner]) -> str:
     """The race as a table: a row a runner, a column a number of calls."""
-    head = "".join(f'<th scope="col">{n} {"call" if n == 1 else "calls"}</th>' for n in CALLS)
+    head = "".join(f'<th scope="col">{n} {"call" if n == 1 else "calls"}</th>' for n in RACE_CALLS)
     rows = "".join(
         f'<tr><th scope="row"><b>{html.escape(r.title)}</b><span>{html.escape(r.note)}</span></th>'
-        f"{''.join(_cell(r, n, k == 0) for k, n in enumerate(CALLS))}</tr>"
+        f"{''.join(_cell(r, n, k == 0) for k, n in enumerate(RACE_CALLS))}</tr>"
         for r in runners
     )
     return f'<table class="ks-race"><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>'
@@ -74,7 +74,7 @@ def race_html(runners: Sequence[Runner]) -> str:
 
 def race_words(runners: Sequence[Runner]) -> str:
     """What the clock says, in a sentence."""
-    most = CALLS[-1]
+    most = RACE_CALLS[-1]
     told = [
         f"{most} calls of the {r.title.lower()} {1000 * r.cells[most][1]:.0f} ms" for r in runners if most in r.cells
     ]
@@ -140,7 +140,7 @@ class RaceTab:
     def _teacher(self, bench: Workbench, seed: int, label: int, report) -> Runner:
         if bench.teacher is None:
             return Runner("Teacher", "", {}, "This model has no teacher here.")
-        few, many = tuple(n for n in CALLS if n < HEUN_FROM), tuple(n for n in CALLS if n >= HEUN_FROM)
+        few, many = tuple(n for n in RACE_CALLS if n < HEUN_FROM), tuple(n for n in RACE_CALLS if n >= HEUN_FROM)
         cells = {}
         for k, (calls, method) in enumerate(((few, "euler"), (many, "heun"))):
             r = bench.few_calls(FewCallsRequest(seed, label, calls, method), part(report, k / 2, (k + 1) / 2))
@@ -154,14 +154,16 @@ class RaceTab:
             return Runner("Flow", "", {}, "No flow of these pictures is here: train one with flow_core.train images.")
         cells, data = {}, bench.model.card["data"]["name"]
         classes = self.images.kind(data).classes
-        for k, n in enumerate(CALLS):
+        for k, n in enumerate(RACE_CALLS):
             request = FlowPicturesRequest(
                 data=data, path=path, sampler="euler", nfe=n, seeds=(seed,), label=label if classes else -1
             )
             try:
                 if k == 0:  # what is set up at first is no part of a picture's time
                     self.images.flow_pictures(request, part(report, 0, 0))
-                result = self.images.flow_pictures(request, part(report, k / len(CALLS), (k + 1) / len(CALLS)))
+                result = self.images.flow_pictures(
+                    request, part(report, k / len(RACE_CALLS), (k + 1) / len(RACE_CALLS))
+                )
             except UserError as e:
                 return Runner("Flow", IMAGE_PATH_NAMES[path], {}, str(e))
             cells[n] = (result.pictures[0], result.seconds)

@@ -36,7 +36,7 @@ SENTENCE = "Paint over a part of the picture and the model fills it; what is not
 FORMULA = """x ← f(x + σ<sub>n</sub> ε, σ<sub>n</sub>), known part put back, n = 1 … N &nbsp;·&nbsp; f the Koopman model
 from σ<sub>n</sub> to the picture &nbsp;·&nbsp; after algorithm 4 of Consistency Models (arXiv 2303.01469)"""
 TASK_CHOICES = (("fill a hole", "inpaint"), ("give colours", "colorize"))
-ORIGINS = (("your seed's", "seed"), ("another picture", "picture"))
+RESTORE_ORIGINS = (("your seed's", "seed"), ("another picture", "picture"))
 METHOD_CHOICES = (("step by step", "iterative"), ("at once, in latent space", "latent"))
 FIRST_HOLE = "centre square"
 GO = "go"
@@ -379,7 +379,7 @@ def _picture_controls(work: Workspace) -> dict:
     with group():
         gr.HTML(heading("Picture"))
         parts["origin"] = gr.Radio(
-            ORIGINS, value="seed", label="Picture", show_label=False, container=False, elem_id="restore-origin"
+            RESTORE_ORIGINS, value="seed", label="Picture", show_label=False, container=False, elem_id="restore-origin"
         )
         with gr.Column(visible=False, min_width=0) as parts["chooser_box"]:
             parts["chooser"] = picture_chooser(work.library, work.source.model, work.source.start[0], "restore")

@@ -27,7 +27,7 @@ from analysis.figures.series import (
 )
 from analysis.figures.sheets import forecast_sheet
 from analysis.series.forecast import (
-    MAX_CALLS,
+    MAX_FRAME_CALLS,
     MAX_MEMBERS,
     MIN_MEMBERS,
     ForecastRequest,
@@ -388,8 +388,8 @@ def _question_controls(models: Sequence[SeriesInfo]) -> dict:
                 elem_id="series-method", filterable=False,
             )  # fmt: skip
             parts["nfe"] = gr.Slider(
-                1, MAX_CALLS, NFE, step=1, label="NFE", info="network calls a frame, 1 to 50", elem_id="series-nfe",
-                buttons=["reset"],
+                1, MAX_FRAME_CALLS, NFE, step=1, label="NFE", info="network calls a frame, 1 to 50",
+                elem_id="series-nfe", buttons=["reset"],
             )  # fmt: skip
             parts["gamma"] = gr.Slider(
                 -100, 100, START_GAMMA, step=0.5, label="γ₁", info="momentum weight; without noise it vanishes at 0.5",

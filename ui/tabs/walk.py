@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.core.progress import Report
 from analysis.workbench.library import ModelLibrary
-from analysis.workbench.walks import MAX_FRAMES, WalkRequest, WalkResult
+from analysis.workbench.walks import MAX_WALK_FRAMES, WalkRequest, WalkResult
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, group_html, heading
@@ -22,7 +22,7 @@ from ui.source import DICE, BuiltTab, Views, Workspace, fitting_label, usable_se
 SENTENCE = "From one seed to another: every picture between them comes out of noise, in one call."
 FORMULA = "x<sub>T</sub>(s) = cos(sπ/2) x<sub>T</sub> + sin(sπ/2) x′<sub>T</sub>, standard normal noise at every s"
 FRAMES = 25
-SHOWN = 6  # of the frames, side by side below the picture
+WALK_PICTURES = 6  # of the frames, side by side below the picture
 
 
 def walk_value(result: WalkResult, seed: int, to: int) -> str:
@@ -62,7 +62,7 @@ class WalkTab:
             return gr.skip()
         request = WalkRequest(seed, to, fitting_label(self.library, model, label), int(frames))
         result, c = self.library.get(model).walk(request, report), self.controls
-        places = sorted({round(k) for k in np.linspace(0, len(result.pictures) - 1, SHOWN)})
+        places = sorted({round(k) for k in np.linspace(0, len(result.pictures) - 1, WALK_PICTURES)})
         shown = [figure_html(result.pictures[k], f"{result.share[k]:.0%}") for k in places]
         cost = f"{1000 * result.seconds / len(result.pictures):.0f} ms"
         return {
@@ -82,7 +82,7 @@ def _lay_out(frame: Frame, seed: int) -> WalkControls:
             )  # fmt: skip
             dice = gr.Button("Another seed", size="sm", elem_id="walk-dice")
             frames = gr.Slider(
-                2, MAX_FRAMES, FRAMES, step=1, label="Pictures", info="of the way, both ends among them",
+                2, MAX_WALK_FRAMES, FRAMES, step=1, label="Pictures", info="of the way, both ends among them",
                 buttons=["reset"], elem_id="walk-frames",
             )  # fmt: skip
     with frame.stage:

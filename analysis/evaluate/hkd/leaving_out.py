@@ -2,7 +2,7 @@
 
 The distance is LPIPS between the full picture and the one without, both of the model itself (ours; docs/method.md,
 "Ablation"). A level is idle where neither mean ablation nor holding its operator still (A = 0 there alone) moves LPIPS
-by more than `IDLE`, the upper ends of both 95 % intervals taken.
+by more than `IDLE_BOUND`, the upper ends of both 95 % intervals taken.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from foundation.randomness import FIRST_SEED
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
 
-IDLE = 0.01  # LPIPS: what nobody sees at 32 pixels
+IDLE_BOUND = 0.01  # LPIPS: what nobody sees at 32 pixels
 LEFT_OUT_BATCH = 16
 STILL = "A = 0"
 
@@ -51,7 +51,7 @@ class LeftOut:
     def idle(self) -> tuple[str, ...]:
         """Levels that carry nothing by the rule above."""
         ends = [[bootstrap_interval(column).high for column in self.levels[k].T] for k in ("mean", STILL)]
-        return tuple(name for name, *high in zip(self.names, *ends, strict=True) if max(high) < IDLE)
+        return tuple(name for name, *high in zip(self.names, *ends, strict=True) if max(high) < IDLE_BOUND)
 
 
 @torch.inference_mode()
@@ -117,11 +117,11 @@ def idle_verdict(found: LeftOut) -> Verdict:
     first = {kind: BANDS[int(v.mean(0).argmax())] for kind, v in found.bands.items()}
     agree = len(set(first.values())) == 1
     return Verdict(
-        f"Idle (mean ablation and A = 0 there alone both move LPIPS by less than {IDLE:g}): "
+        f"Idle (mean ablation and A = 0 there alone both move LPIPS by less than {IDLE_BOUND:g}): "
         f"{', '.join(found.idle) or 'no level'}. The band whose absence shows most is "
         + (f"the {first['mean']} by every ablation." if agree else
            ", ".join(f"the {band} by {kind}" for kind, band in first.items()) + ": the kinds do not agree."),
-        {"idle": list(found.idle), "bound": IDLE, "most": first},
+        {"idle": list(found.idle), "bound": IDLE_BOUND, "most": first},
     )  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def card_figures(found: LeftOut) -> dict:
         return dict(zip(found.names, found.levels[kind].mean(0).tolist(), strict=True))
 
     return {
-        "noises": len(found.levels[STILL]), "bound": IDLE, "idle": list(found.idle), "mean": means("mean"),
+        "noises": len(found.levels[STILL]), "bound": IDLE_BOUND, "idle": list(found.idle), "mean": means("mean"),
         "still": means(STILL),
     }  # fmt: skip
 

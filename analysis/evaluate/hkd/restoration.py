@@ -27,7 +27,7 @@ from foundation.randomness import FIRST_SEED
 
 Map = Callable[[Tensor, float], Tensor]
 Distance = Callable[[Tensor, Tensor], Tensor]
-STEP_CHOICES, ENDS, SKIPS = (6, 12, 18), (0.0, 0.5), (False, True)
+STEP_CHOICES, END_LEVELS, SKIPS = (6, 12, 18), (0.0, 0.5), (False, True)
 BOTH_TASKS = ("inpaint", "colorize")
 
 
@@ -190,7 +190,7 @@ def restore(job: Job) -> Outcome:
     """Inpainting and colourisation against baselines, settings chosen by measurement."""
     model, teacher, distance = job.model.model, job.model.teacher, backbone(job.options.lpips)
     pictures = held_out(job.model, job.count)
-    settings = [Setting(*s) for s in product(STEP_CHOICES, ENDS, SKIPS)]
+    settings = [Setting(*s) for s in product(STEP_CHOICES, END_LEVELS, SKIPS)]
     blocks: list[Block] = [
         f"{job.count} test pictures: the first half choose among {len(settings)} settings of the loop, the second half "
         "are reported; means with 95 % bootstrap intervals. Holes are squares of half the side at random places."

@@ -33,7 +33,7 @@ PUBLISHED_ROWS = (
     ("IDFF, NFE 3", "10.5 ± 1.1", "15.2 ± 2.6", "0.93 ± 0.06"),
     ("IDFF, NFE 5", "10.3 ± 1.3", "14.9 ± 2.7", "0.93 ± 0.05"),
 )
-OWN, OTHER = "rollout, told each frame's number", "rollout, told the number of a frame half the trajectory away"
+TOLD_NUMBER, OTHER = "rollout, told each frame's number", "rollout, told the number of a frame half the trajectory away"
 COPIED, LOOKED_UP, AHEAD = (
     "copy of the previous frame",
     "table of the frames by number",
@@ -88,7 +88,7 @@ def measure_in_sample(
 
     for job, nfe in enumerate(SHOWN_IN_SAMPLE_NFE):
         made = rolled(model, r.history, r.context, horizon, nfe, job)
-        found[f"{OWN}, NFE {nfe}"] = agreement(made[:, 0], r.truth[0])
+        found[f"{TOLD_NUMBER}, NFE {nfe}"] = agreement(made[:, 0], r.truth[0])
     other = (r.context + (frames // 2) / frames) % 1
     made = rolled(model, r.history, other, horizon, CONTROL_NFE, jobs - 2)
     found[f"{OTHER}, NFE {CONTROL_NFE}"] = agreement(made[:, 0], r.truth[0])
@@ -148,7 +148,7 @@ def in_sample_verdict(found: dict[str, Agreement]) -> Verdict:
     """How much of the agreement is the number of the frame, and how much is left on unseen frames."""
     names = {key: next((n for n in found if n.startswith(key)), None) for key in (OTHER, UNSEEN)}
     cc = {key: float(found[name].cc[:, 0].mean()) for key, name in names.items() if name}
-    mine = {name: float(a.cc[:, 0].mean()) for name, a in found.items() if name.startswith(OWN)}
+    mine = {name: float(a.cc[:, 0].mean()) for name, a in found.items() if name.startswith(TOLD_NUMBER)}
     best = max(mine, key=lambda name: mine[name])
     copy = float(found[COPIED].cc[:, 0].mean())
     unseen = f", and a model that was trained on other frames reaches {cc[UNSEEN]:.2f}" if UNSEEN in cc else ""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from analysis.core.errors import UserError
 from analysis.export import files
-from analysis.export.report import REPORT_POLICY, STYLE, Section, Table, figure_html, report_html
+from analysis.export.report import REPORT_POLICY, REPORT_STYLE, Section, Table, figure_html, report_html
 from analysis.figures import spectrum as figures
 from analysis.workbench.images import TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
@@ -145,7 +145,7 @@ def test_the_report_asks_no_network_and_runs_no_stranger(drawn):
     assert read.loads and all(
         v.startswith("data:image/png;base64,") or re.fullmatch(r"height:\d+px", v) for v in read.loads
     )
-    assert "@import" not in STYLE and "url(" not in STYLE
+    assert "@import" not in REPORT_STYLE and "url(" not in REPORT_STYLE
     assert "link" not in read.tags and "iframe" not in read.tags and read.tags.count("img") == 2
     assert [kind for kind, _ in read.scripts] == ["application/json"] * 2 + [None] * 2  # plotly once, and the drawing
     assert "default-src 'none'" in page and "http" not in REPORT_POLICY

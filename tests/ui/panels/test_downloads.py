@@ -14,7 +14,7 @@ from analysis.export import web
 from analysis.recipes import recipe
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from tests.refusals import refuses
-from ui.panels.downloads import DATA_FIGURES, LARGE, PAPER_FIGURES, Downloads
+from ui.panels.downloads import DATA_FIGURES, LARGE_SIDE, PAPER_FIGURES, Downloads
 
 WHO = {"model": "tiny", "seed": 3, "label": -1, "steps": 5}
 BANDS = {"low": 0.2, "high": 0.7, "small": 1.0, "middle": 0.0, "large": 1.0, "order": "abs", "levels": [0, 99]}
@@ -129,8 +129,8 @@ def test_the_large_picture_carries_its_recipe(library, smooth):
     data = content(Downloads(library).large("tiny", 3, -1, smooth))[1]
     picture = np.asarray(Image.open(io.BytesIO(data)))
     small = library.get("tiny").generate(GenerateRequest((3,))).pictures[0]
-    assert picture.shape == (LARGE, LARGE, 3) and recipe.read_png(data).request == GenerateRequest((3,))
-    scale = LARGE // len(small)
+    assert picture.shape == (LARGE_SIDE, LARGE_SIDE, 3) and recipe.read_png(data).request == GenerateRequest((3,))
+    scale = LARGE_SIDE // len(small)
     assert np.array_equal(picture, np.kron(small, np.ones((scale, scale, 1), np.uint8))) == (not smooth)
 
 

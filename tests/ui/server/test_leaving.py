@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 import time
@@ -12,9 +13,12 @@ import gradio as gr
 import pytest
 
 from analysis.studio import Studio
+from tests.hostile.strategies import base64_png
 from tests.ui.server.test_queue import post, until
 from tests.ui.serving import served
+from ui.api.endpoints import BY_NAME
 from ui.app import build_app
+from ui.server import errors
 from ui.server.errors import guarded
 from ui.server.runs import LONG_QUEUE, deadline
 
@@ -149,47 +153,145 @@ def test_nobody_leaves_outside_of_a_question():
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The studio's own work
+# The studio's own work, with its own models: endpoints and the page's handlers, each with the most that it may be asked
+
+PICTURE = {"picture": base64_png(64)}
+ENDPOINT_WORK = {
+    "generate": {"seeds": list(range(64))},
+    "trajectory": {"steps": 40},
+    "cumulative_effect": {"seeds": [0, 1], "decoded_times": 16},
+    "linearity": {"seeds": [0, 1, 2, 3], "steps": 24},
+    "attribution": {"pairs": 128},
+    "attribution latent": {"pairs": 128, "measure": "latent"},
+    "mask_bands": {"gains": [0.0, 1.0, 1.0]},
+    "edit": {"encoding": "inversion", "tau": 0.1},
+    "inpaint": PICTURE | {"mask": base64_png(64, "L"), "steps": 40},
+    "colorize": PICTURE | {"steps": 40},
+    "invert": PICTURE | {"steps": 40, "times": 16},
+    "direction mean": {"method": "mean", "contrast": "skin"},
+    "direction groups": {"method": "groups"},
+    "direction decoder": {"method": "decoder", "count": 8, "rest": 8, "region": "lower-half"},
+    "direction teacher": {"method": "teacher", "count": 8},
+    "flow_2d": {"path": "idff", "sampler": "published", "nfe": 50, "points": 2048},
+    "train_toy": {"steps": 2000, "width": 256},
+    "flow_images": {"nfe": 50, "seeds": list(range(8)), "distance": True},
+    "forecast": {"members": 50, "nfe": 50, "horizon": 60},
+}  # fmt: skip
+FIRST = {
+    "linearity": {"seeds": [0], "steps": 4, "dmd_rank": 0},
+    "train_toy": {"steps": 25, "width": 16},
+    "flow_images": {"nfe": 1, "seeds": [0], "distance": True},
+    "forecast": {"members": 2, "nfe": 1, "horizon": 1},
+}  # fmt: skip
+PAGE_WORK = {
+    "RaceTab.race": {},
+    "WalkTab.walk": {"walk-to": 99},
+    "PairPart.rank": {},
+    "LinearityPart.measure": {"linearity-seeds": 4, "linearity-steps": 24},
+    "FactorPart.frequencies": {"labels-seeds": 64},
+    "FactorPart.factors": {"attribution-pairs": 128},
+    "EffectsTab.decoded": {"effect-seeds": 16},
+    "RestoreTab.run": {"restore-steps": 40},
+    "DirectionTab.find": {"direction-method": "teacher"},
+    "InversionTab.invert": {"invert-steps": 40},
+    "GridPanel.grow": {},
+    "Trainer.watched": {"flow-train-steps": 5000},
+    "FlowLab.sweep": {},
+    "FlowImages.show": {"images-pictures": 8, "images-nfe-a": 50, "images-nfe-b": 50},
+    "FlowImages.watched_distances": {"images-pictures": 8},
+    "FlowImages.sweep": {"images-pictures": 8},
+    "TimeSeries.free_runs": {"series-frames": 5000},
+    "Downloads.site": {},
+}  # fmt: skip
+
+
+def inner(fn) -> str:
+    """The name of what a handler asks in the end."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    free = getattr(getattr(fn, "__code__", None), "co_freevars", ())
+    fn = fn.__closure__[free.index("measure")].cell_contents if "measure" in free else fn
+    return getattr(fn, "__qualname__", "")
+
+
+def asked_of(demo, name: str, more: dict) -> tuple[int, list]:
+    """Number of an endpoint's function, and its arguments in order."""
+    parameters = BY_NAME[name].parameters
+    known = {n: p.default for n, p in parameters.items()} | more
+    index = next(i for i, fn in demo.fns.items() if fn.api_name == name)
+    return index, [known[n] for n in parameters]
 
 
 @pytest.fixture(scope="module")
-def studio(library):
-    demo = build_app(Studio(library=library))
+def studio():
+    demo = build_app(Studio())
     with served(demo) as address:
+        for name, more in FIRST.items():  # what is imported and opened only once
+            index, data = asked_of(demo, name, more)
+            waiting_time(address, f"first-{name}", index, data)
         yield address, demo
 
 
-WORK = {
-    "train_toy": {"steps": 2000, "width": 256},
-    "linearity": {"seeds": list(range(4)), "steps": 24, "dmd_rank": 0},
-    "cumulative_effect": {"seeds": list(range(4)), "decoded_times": 8, "times": 256},
-    "attribution": {"pairs": 128},
-    "inpaint": {"steps": 40},
-    "generate": {"seeds": list(range(64))},
-}
-QUICK = {"train_toy": {"steps": 25, "width": 16}, "linearity": {"seeds": [0], "steps": 4, "dmd_rank": 0},
-         "cumulative_effect": {"seeds": [0], "times": 2}, "attribution": {"pairs": 8, "rows": ["everything"]},
-         "inpaint": {"steps": 1}, "generate": {"seeds": [1]}}  # fmt: skip
+@pytest.fixture
+def left_early(studio, monkeypatch):
+    """How often work stopped before its end: by a look at who waits, or since its generator was closed."""
+    stops: list[str] = []
+
+    class Noted(errors.Abandoned):
+        def __init__(self):
+            stops.append("looked")
+            super().__init__()
+
+    monkeypatch.setattr(errors, "Abandoned", Noted)
+    for fn in studio[1].fns.values():
+        if inner(fn.fn) in ("GridPanel.grow", "RestoreTab.run"):
+
+            def steps(*args, _made=fn.fn, **kwargs):
+                try:
+                    yield from _made(*args, **kwargs)
+                except GeneratorExit:
+                    stops.append("closed")
+                    raise
+
+            monkeypatch.setattr(fn, "fn", functools.wraps(fn.fn)(steps))
+    return stops
 
 
-@pytest.mark.parametrize("name", ["train_toy", "linearity", "cumulative_effect", "attribution", "inpaint", "generate"])
-def test_the_next_visitor_of_the_studio(studio, name):
-    from tests.hostile.strategies import base64_png
-    from ui.api.endpoints import BY_NAME
-
+def leave_and_follow(studio, index: int, data: list, left_early: list) -> float:
+    """Seconds that the next visitor waits for a turn after one has left in the midst of the same question."""
     address, demo = studio
-    index = next(i for i, fn in demo.fns.items() if fn.api_name == name)
-    endpoint = BY_NAME[name]
-    pictures = {"picture": base64_png(16), "mask": base64_png(16, "L")} if name == "inpaint" else {}
+    ask(address, f"leaver-{index}", index, data)
+    leaver = listen(address, f"leaver-{index}")
+    leaver.hear(b"process_starts")
+    time.sleep(0.2)
+    leaver.leave()
+    start = time.monotonic()
+    ask(address, f"next-{index}", index, data)
+    following = listen(address, f"next-{index}")
+    following.hear(b"process_starts")
+    waited = time.monotonic() - start
+    assert left_early, "it was over before: ask for more"
+    following.leave()
+    until(lambda: not any(demo._queue.active_jobs))
+    return waited
 
-    def arguments(more: dict) -> list:
-        known = {n: p.default for n, p in endpoint.parameters.items()} | pictures | more
-        return [known[n] for n in endpoint.parameters]
 
-    waiting_time(address, f"first-{name}", index, arguments(QUICK[name]))  # what is imported and made only once
-    ask(address, f"leaver-{name}", index, arguments(WORK[name]))
-    stream = listen(address, f"leaver-{name}")
-    stream.hear(b"process_starts")
-    time.sleep(0.1)
-    stream.leave()
-    assert waiting_time(address, f"next-{name}", index, arguments(QUICK[name])) < SOON
+@pytest.mark.parametrize("case", ENDPOINT_WORK)
+def test_endpoints(studio, left_early, case):
+    index, data = asked_of(studio[1], case.split()[0], ENDPOINT_WORK[case])
+    assert leave_and_follow(studio, index, data, left_early) < SOON
+
+
+@pytest.mark.parametrize("handler", PAGE_WORK)
+def test_handlers_of_the_page(studio, left_early, handler):
+    index, fn = next((i, fn) for i, fn in studio[1].fns.items() if inner(fn.fn) == handler)
+    more = PAGE_WORK[handler]
+    assert more.keys() <= {block.elem_id for block in fn.inputs}
+    data = [None if b.stateful else more.get(b.elem_id, getattr(b, "value", None)) for b in fn.inputs]
+    assert leave_and_follow(studio, index, data, left_early) < SOON
+
+
+def test_no_long_work_of_the_page_is_left_out(studio):
+    """Whatever waits in a queue of long work is tried above, but what only shows what is there, and the export."""
+    long = {inner(fn.fn) for fn in studio[1].fns.values() if fn.concurrency_id in ("long", "exact", "restore", "site")}
+    assert {name for name in long if not name.startswith("Endpoint")} <= PAGE_WORK.keys() | {"LinearityPart.show_level"}

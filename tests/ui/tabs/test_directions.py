@@ -12,7 +12,7 @@ from analysis.core.errors import UserError
 from ui.components.picture_chooser import photograph
 from ui.source import NO_CLASS
 from ui.tabs.directions import STEPS, DirectionControls, DirectionTab, strengths
-from ui.tabs.inversion import TIMES, InversionControls, InversionTab, visible_noise
+from ui.tabs.inversion import INVERSION_TIMES, InversionControls, InversionTab, visible_noise
 
 ASKED = {"method": "mean", "contrast": None, "class_from": NO_CLASS, "class_to": 0, "index": 1, "region": "whole"}
 
@@ -70,7 +70,7 @@ def inversion(library) -> InversionTab:
 
 def test_both_ways_back(inversion):
     shown = inversion.invert("tiny", 3, NO_CLASS, "picture", photograph("cat", 16), 4)
-    assert shown["pictures"].count("<figure") == 4 and len(json.loads(shown["player"])["labels"]) == TIMES
+    assert shown["pictures"].count("<figure") == 4 and len(json.loads(shown["player"])["labels"]) == INVERSION_TIMES
     assert shown["words"].count("<td>") == 8
 
 

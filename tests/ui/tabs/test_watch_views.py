@@ -9,7 +9,7 @@ import pytest
 
 from analysis.flow.images import ImageFlows
 from ui.source import NO_CLASS
-from ui.tabs.race import CALLS, RaceControls, RaceTab
+from ui.tabs.race import RACE_CALLS, RaceControls, RaceTab
 from ui.tabs.walk import WalkControls, WalkTab
 
 
@@ -35,7 +35,7 @@ def test_a_race_has_a_row_a_runner_and_says_who_is_not_there(race):
     shown = race.race("tiny", 3, NO_CLASS, None, lambda share, what: shares.append(share))
     table = shown["race"]
     # one picture of the model, one a number of calls of the teacher, and no flow
-    assert table.count("<img") == 1 + len(CALLS) and table.count("<tr>") == 4
+    assert table.count("<img") == 1 + len(RACE_CALLS) and table.count("<tr>") == 4
     assert shown["path"]["interactive"] is False and shares == sorted(shares)
 
 

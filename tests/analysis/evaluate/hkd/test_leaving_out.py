@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from analysis.evaluate.hkd import leaving_out
-from analysis.evaluate.hkd.leaving_out import IDLE, STILL, LeftOut, measure_left_out
+from analysis.evaluate.hkd.leaving_out import IDLE_BOUND, STILL, LeftOut, measure_left_out
 from analysis.evaluate.tables.parts import Job
 from analysis.koopman import ablations
 from analysis.koopman.spectrum import band_masks, pair_mask
@@ -61,8 +61,8 @@ def test_every_distance_one_picture_at_a_time(model, monkeypatch):
 
 
 def test_idle_is_small_by_both_and_beyond_chance():
-    small, wide = torch.full((8,), IDLE / 2), torch.tensor([0.0, 3 * IDLE] * 4) / 2
-    large = torch.full((8,), 2 * IDLE)
+    small, wide = torch.full((8,), IDLE_BOUND / 2), torch.tensor([0.0, 3 * IDLE_BOUND] * 4) / 2
+    large = torch.full((8,), 2 * IDLE_BOUND)
     found = LeftOut(
         ("a", "b", "c", "d"), {},
         {"mean": torch.stack([small, small, large, wide], 1).double(),

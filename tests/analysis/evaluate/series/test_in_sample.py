@@ -13,7 +13,7 @@ from analysis.evaluate.series.in_sample import (
     COPIED,
     LOOKED_UP,
     OTHER,
-    OWN,
+    TOLD_NUMBER,
     UNSEEN,
     UNSEEN_COPY,
     Agreement,
@@ -92,8 +92,8 @@ def test_every_series_is_what_it_is_called(world, model):
     x = world.segments[0].values.copy()
     told = (np.arange(FRAMES, dtype=np.float32) / FRAMES)[None, 1:, None]
     for name, context, nfe in (
-        (f"{OWN}, NFE 1", told, 1),
-        (f"{OWN}, NFE 2", told, 2),
+        (f"{TOLD_NUMBER}, NFE 1", told, 1),
+        (f"{TOLD_NUMBER}, NFE 2", told, 2),
         (f"{OTHER}, NFE 2", (told + 0.5) % 1, 2),
     ):
         made = model.forecast(x[None, :1], context, FRAMES - 1, 3, nfe, "euler").members[:, 0]
@@ -132,8 +132,9 @@ def flat(cc):
     (0.9, 0.1, 0.0, True), (0.3, 0.25, 0.0, False), (0.9, 0.1, 0.85, False)
 ])  # fmt: skip
 def test_the_verdict_follows_the_figures(own, other, unseen, memory):
-    found = {f"{OWN}, NFE 3": flat(own), f"{OWN}, NFE 5": flat(own - 0.05), f"{OTHER}, NFE 5": flat(other),
-             COPIED: flat(0.4), LOOKED_UP: flat(1.0), f"{UNSEEN}, NFE 5": flat(unseen)}  # fmt: skip
+    found = {f"{TOLD_NUMBER}, NFE 3": flat(own), f"{TOLD_NUMBER}, NFE 5": flat(own - 0.05),
+             f"{OTHER}, NFE 5": flat(other), COPIED: flat(0.4), LOOKED_UP: flat(1.0),
+             f"{UNSEEN}, NFE 5": flat(unseen)}  # fmt: skip
     assert series_in_sample.in_sample_verdict(found).figures == {
         "memory": memory, "in_sample": own, "other_number": other, "unseen": unseen, "copy": 0.4, "table": 1
     }  # fmt: skip
