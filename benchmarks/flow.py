@@ -3,7 +3,8 @@
 All nets have one architecture, optimizer, batch and number of steps; every seed trains its own. Momentum weights, time
 grids and the best solver with its grid are chosen for each density and NFE on validation noise and data, over all
 seeds at once; the table is of test noise and data. NFE is counted; orders 2 and 3 of the published drift need backward
-passes on top, which are not in it. Trained nets are kept in `FOLDER`, so a run that was stopped goes on where it was.
+passes on top, which are not in it. Where torchcfm is installed, its OT-CFM matcher trains the same net with the same
+budget, for the same solver. Trained nets are kept in `FOLDER`, so a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -11,30 +12,34 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
 
+from analysis.core.errors import UserError
+from analysis.core.fields import whole
 from analysis.evaluate.flow.momentum import choose
 from benchmarks.flow_methods import (
     BASELINE,
     GRADED,
     GRID,
     IDFF_PATH,
+    JUMPS,
+    PEER,
     SEARCHED_GAMMAS,
     SEARCHED_HIGHER,
     SOLVERS_AND_GRIDS,
     Row,
     rows,
 )
-from benchmarks.flow_nets import PEER_FLOW, TRAINED_NETS, Plan, peer_matcher, trained
+from benchmarks.flow_nets import MAX_SEEDS, PEER_FLOW, TRAINED_NETS, Plan, peer_matcher, trained
 from benchmarks.timing import print_table
 from flow_core.densities.distances import MMD, Blur, blur
-from flow_core.densities.toys import toy
+from flow_core.densities.toys import TOYS, toy
 from flow_core.fields import Predict
 from flow_core.samplers import Diverged
-from foundation.metrics.statistics import ratio_interval
+from foundation.metrics.statistics import mean_interval, ratio_interval
 from foundation.randomness import derived_seed
 
 FOLDER = Path("runs/benchmark_flow")
@@ -214,10 +219,31 @@ def show(measured: list[Measured], plan: Plan) -> None:
             print(f"{density}: its MMD^2 over that of {other}: {_ratio(best, at[other])}")
         reached = "reached" if best.mean <= ERROR_GOAL * at[BASELINE].mean else "missed"
         print(f"{density}: goal of {ERROR_GOAL:.2f} of {BASELINE}: {reached}")
+        _peers({(m.name, m.nfe): m for m in measured if m.density == density}, density, plan)
         for m in at.values():
             if m.chosen:
                 what = "exponent of the grid" if GRID in m.name else "gammas"
                 print(f"{density}: {m.name}: {what} chosen: {', '.join(f'{g:g}' for g in m.chosen)}")
+
+
+def _peers(cells: dict[tuple[str, int], Measured], density: str, plan: Plan) -> None:
+    """One call of MeanFlow against OT-CFM at one call and at the target; OT-CFM against the peer's."""
+    few = sorted({1, plan.target} & set(plan.nfes))
+    against = [name for name in (BASELINE, PEER) if (name, few[0]) in cells]
+    if (JUMPS, 1) in cells:
+        for name in against:
+            for nfe in few:
+                print(f"{density}: {JUMPS}, NFE 1, over {name}, NFE {nfe}: {_ratio(cells[JUMPS, 1], cells[name, nfe])}")
+    if PEER in against:
+        for nfe in plan.nfes:
+            mine, other = cells[BASELINE, nfe].values, cells[PEER, nfe].values
+            gaps = [1000 * (a - b) for a, b in zip(mine, other, strict=True)]
+            if len(gaps) > 1:
+                v = mean_interval(gaps)
+                print(
+                    f"{density}: {BASELINE} less {PEER}, NFE {nfe}, MMD^2 x 1000: {v.value:+.2f}, "
+                    f"95 % interval [{v.low:.2f}, {v.high:.2f}]"
+                )
 
 
 def _ratio(m: Measured, other: Measured) -> str:
@@ -228,7 +254,17 @@ def _ratio(m: Measured, other: Measured) -> str:
     return f"{v.value:.2f}, 95 % interval [{v.low:.2f}, {v.high:.2f}] (Fieller, Student's t over seeds)"
 
 
-def run() -> None:
-    """The whole measurement; most of its time is the exact transport plans of the OT-CFM trainings."""
+def run(seeds: int | None = None, density: str | None = None) -> None:
+    """The whole measurement, or fewer trainings of each net, or one density.
+
+    Raises:
+        UserError: no such number or density.
+    """
     plan = Plan()
+    if seeds is not None:
+        plan = replace(plan, seeds=whole(seeds, 2, MAX_SEEDS, "--seeds"))
+    if density is not None:
+        if density not in TOYS:
+            raise UserError(f"--density is one of {', '.join(TOYS)}, not {density!r}.")
+        plan = replace(plan, densities=(density,))
     show(measure(plan), plan)

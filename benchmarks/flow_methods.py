@@ -29,6 +29,8 @@ SOLVERS_AND_GRIDS = (
 PAPERS = (0.2, -0.5, 0.0)  # the public code's weights for the 8 Gaussians
 BASELINE = "OT-CFM net, Euler"
 GRADED = f"{BASELINE}, {GRID}"
+JUMPS = "MeanFlow net, jumps"
+PEER = f"{PEER_FLOW} net, Euler"
 
 # Methods: (net, noise seeds, NFE, what was chosen: gammas or the exponent of the grid) -> SampleResult
 
@@ -121,8 +123,8 @@ def rows(peer: bool) -> dict[str, Row]:
         f"OT-CFM net, Heun, {GRID}": Row("OT-CFM", _graded(heun, otcfm), 1, EXPONENTS),
         f"OT-CFM net, RK4, {GRID}": Row("OT-CFM", _graded(rk4, otcfm), 1, EXPONENTS),
         f"OT-CFM net, multistep, {GRID}": Row("OT-CFM", _graded_multistep(otcfm), 1, EXPONENTS),
-        "MeanFlow net, jumps": Row("MeanFlow", lambda net, seeds, nfe, gammas: mean_flow(net, _start(seeds), nfe)),
+        JUMPS: Row("MeanFlow", lambda net, seeds, nfe, gammas: mean_flow(net, _start(seeds), nfe)),
         "oracle, Euler on v": Row("oracle", _exact(euler, idff)),
         "oracle, multistep": Row("oracle", _multistep(idff)),
     }
-    return table | ({f"{PEER_FLOW} net, Euler": Row(PEER_FLOW, _exact(euler, otcfm))} if peer else {})
+    return table | ({PEER: Row(PEER_FLOW, _exact(euler, otcfm))} if peer else {})

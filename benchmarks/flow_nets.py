@@ -22,6 +22,7 @@ from foundation.randomness import derived_seed
 from foundation.training.loop import TrainingConfig
 
 NETS_SIGMA0 = 0.2
+MAX_SEEDS = 20
 TRAINED_NETS = {
     "I-CFM": FlowConfig("icfm", 0.0, predicts="velocity"),
     "OT-CFM": FlowConfig("otcfm", 0.0, predicts="velocity"),

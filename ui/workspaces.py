@@ -28,6 +28,7 @@ from ui.tabs.race import build_race
 from ui.tabs.restore import build_restore
 from ui.tabs.spectrum import build_spectrum
 from ui.tabs.time_series import build_time_series
+from ui.tabs.torus import build_torus
 from ui.tabs.walk import build_walk
 
 
@@ -82,7 +83,7 @@ SPACES = (
         "flows", "Flows", "Few-step flows of points and of pictures.",
         (
             View("flow", "Plane", "flow", False), View("train", "Draw and train", "flow", False),
-            View("sweep", "Sweep", "flow", False),
+            View("sweep", "Sweep", "flow", False), View("angles", "Angles", "angles", False),
             View("images", "Pictures", "images", False), View("images-sweep", "Picture sweep", "images", False),
         ),
     ),
@@ -105,6 +106,7 @@ TABS: dict[str, Callable[[Workspace, Views], BuiltTab]] = {
     "inversion": build_inversion,
     "compare": build_compare,
     "flow": build_flow_lab,
+    "angles": build_torus,
     "images": build_flow_images,
     "series": build_time_series,
 }

@@ -108,6 +108,11 @@ class SeriesInfo:
     card: dict
     parameters: int
 
+    @property
+    def unbeaten(self) -> str:
+        """The strongest baseline where the model is not better by its card's fair CRPS, "" where it is or has none."""
+        return _unbeaten(_usual(self.card))
+
 
 @dataclass(frozen=True, eq=False)
 class Maps:
@@ -147,7 +152,8 @@ class ForecastResult:
         baselines: name -> (L, D) mean.
         marks: "this model" and baselines -> scores of this forecast.
         reference: the baseline to beat.
-        usual: the same names -> fair CRPS over many starts, as the model's card has it; empty if it has none.
+        usual: the same names -> fair CRPS over many starts, as the model's card has it; empty if it has none. It may
+            name stronger baselines, which are not forecast here.
         inside: share of the truth between the outer quantiles.
         plane: None where no two variables are drawn against each other.
         maps: of a field, else None.
@@ -189,6 +195,11 @@ class ForecastResult:
     in_sample: bool
     same_data: bool
     licence: str
+
+    @property
+    def unbeaten(self) -> str:
+        """As of `SeriesInfo`: where it is not "", the model is a demonstration."""
+        return _unbeaten(self.usual)
 
 
 WORLD_ORDER = ("lorenz", "alanine", "sst", "sst_sites")  # of the list; others follow by name
@@ -387,6 +398,14 @@ def _usual(card: dict) -> dict[str, float]:
     table = card.get("metrics", {})
     found = {k: v.get("crps_fair") for k, v in table.items() if isinstance(v, dict)} if isinstance(table, dict) else {}
     return {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and math.isfinite(v)}
+
+
+def _unbeaten(usual: Mapping[str, float]) -> str:
+    others = {k: v for k, v in usual.items() if k != MODEL}
+    if MODEL not in usual or not others:
+        return ""
+    best = min(others, key=lambda k: others[k])
+    return best if usual[MODEL] >= others[best] else ""
 
 
 def _maps(world: World, members: np.ndarray, truth: np.ndarray) -> Maps | None:

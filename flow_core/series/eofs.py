@@ -34,10 +34,12 @@ class Eofs(nn.Module):
         decay: () of the rest from a frame to the next.
         ripples: (RIPPLES, P), patterns of the rest's noise, each for a standard normal number.
         speckle: (P,), standard deviation of the noise of each cell that the ripples leave.
+        area: (P,) shares of the area, only where a level is subtracted.
 
     Args:
         modes: K.
         shape: of a field, (1, rows, columns).
+        level: whether fields come less the area mean of the frames before.
     """
 
     patterns: Tensor
@@ -46,16 +48,22 @@ class Eofs(nn.Module):
     decay: Tensor
     ripples: Tensor
     speckle: Tensor
+    area: Tensor
 
-    def __init__(self, modes: int, shape: Sequence[int]):
+    def __init__(self, modes: int, shape: Sequence[int], level: bool = False):
         super().__init__()
         self.shape = tuple(shape)
         cells = math.prod(self.shape)
         for name, size in {
             "patterns": (modes, cells), "filters": (modes, cells), "explained": (modes,), "decay": (),
-            "ripples": (RIPPLES, cells), "speckle": (cells,),
+            "ripples": (RIPPLES, cells), "speckle": (cells,), **({"area": (cells,)} if level else {}),
         }.items():  # fmt: skip
             self.register_buffer(name, torch.zeros(size))
+
+    def level(self, fields: Tensor) -> Tensor:
+        """The area mean of frames (..., H, *shape) over all of them, as a field (..., *shape): 0 without data."""
+        mean = fields.flatten(-len(self.shape)).mean(-2) @ self.area
+        return (mean[..., None] * (self.area > 0)).unflatten(-1, self.shape)
 
     def project(self, fields: Tensor) -> Tensor:
         """(..., *shape) to coefficients (..., K), by least squares in area."""
@@ -98,8 +106,20 @@ def filters(patterns: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.divide(patterns * weights, size, out=np.zeros_like(patterns), where=size > 1e-12)
 
 
-def fit(world: World, modes: int) -> Eofs:
+def _less_level(run: np.ndarray, weights: np.ndarray, frames: int) -> np.ndarray:
+    """Fields (T, P) less the area mean of the frames before each, (T - frames, P)."""
+    area = run @ weights
+    before = np.array([area[k : k + frames].mean() for k in range(len(run) - frames)])
+    return run[frames:] - before[:, None] * (weights > 0)
+
+
+def fit(world: World, modes: int, level: int = 0) -> Eofs:
     """Patterns of the training part, and the rest's decay and noise from years whose EOFs were fitted on the others.
+
+    Args:
+        world: of fields.
+        modes: K.
+        level: frames whose area mean is taken off the frame after them; 0 for none.
 
     Raises:
         ValueError: too many modes for the training part.
@@ -109,11 +129,13 @@ def fit(world: World, modes: int) -> Eofs:
         for s in world.segments
         if "train" in s.splits
     ]
+    cells = math.prod(world.shape)
+    weights = np.full(cells, 1 / cells) if world.weights is None else world.weights.ravel()
+    if level:
+        runs = [_less_level(run, weights, level) for run in runs if len(run) > level]
     frames = np.concatenate(runs)
     if not 1 <= modes <= len(frames) // 2:
         raise ValueError(f"series.modes must be from 1 to {len(frames) // 2}, half of the training frames of a field.")
-    cells = frames.shape[1]
-    weights = np.full(cells, 1 / cells) if world.weights is None else world.weights.ravel()
     patterns, explained = leading(frames, weights, modes)
     before, after = _rests(runs, weights, modes)
     decay = ((before * after) @ weights).sum() / max((before**2 @ weights).sum(), 1e-300)
@@ -121,10 +143,10 @@ def fit(world: World, modes: int) -> Eofs:
     ripples, _ = leading(shaken, weights, RIPPLES)
     ripples = np.concatenate([ripples, np.zeros((RIPPLES - len(ripples), cells))])
     speckle = np.sqrt(((shaken**2).mean(0) - (ripples**2).sum(0)).clip(0))
-    made = Eofs(modes, world.shape)
+    made = Eofs(modes, world.shape, bool(level))
     found = {
         "patterns": patterns, "filters": filters(patterns, weights), "explained": explained, "decay": decay,
-        "ripples": ripples, "speckle": speckle,
+        "ripples": ripples, "speckle": speckle, **({"area": weights} if level else {}),
     }  # fmt: skip
     made.load_state_dict({k: torch.as_tensor(v, dtype=torch.float32) for k, v in found.items()})
     return made

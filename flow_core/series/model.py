@@ -27,7 +27,7 @@ from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig
 from flow_core.series import eofs
 from flow_core.series.scores import wrap
-from flow_core.series.world import World
+from flow_core.series.world import Windows, World
 from foundation import noise
 from foundation.files import checkpoints
 from foundation.files.models import MODELS_DIR, find_model, load_model
@@ -53,6 +53,8 @@ class FrameConfig:
         field: (1, rows, columns) where frames are fields, whose leading EOFs' coefficients are the `dims` numbers.
         numbered: T, where the last context number is k / T of frame k (`alanine_in_sample` alone): a learned vector for
             each k, which is the published memory of a trajectory; 0 elsewhere.
+        level: whether fields flow less the area mean of the window, which stays what it was for a whole forecast.
+        seen: last frames of the window that the network sees, 0 for all.
     """
 
     world: str = "lorenz"
@@ -63,10 +65,12 @@ class FrameConfig:
     harmonics: int = 2
     field: tuple[int, ...] = ()
     numbered: int = 0
+    level: bool = False
+    seen: int = 0
 
     def __post_init__(self) -> None:
         limits = {"history": (1, 1000), "dims": (1, 4096), "context": (0, 100), "harmonics": (1, 20)}
-        limits["numbered"] = (0, 100_000)
+        limits |= {"numbered": (0, 100_000), "seen": (0, self.history)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be from {low} to {high}, not {getattr(self, name)!r}.")
@@ -80,6 +84,8 @@ class FrameConfig:
             raise ValueError("numbered needs a context that tells the frame's number.")
         if self.field and self.geometry == "torus":
             raise ValueError("field needs geometry 'euclidean': EOFs are sums, which angles have none of.")
+        if self.level and not self.field:
+            raise ValueError("level is of fields, whose area mean it is: set it to false.")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -90,7 +96,7 @@ class FrameConfig:
     def condition(self) -> int:
         """Numbers that the network is told beside x and t."""
         where = 2 * self.harmonics if self.geometry == "torus" else 1
-        return self.dims * (where + self.history - 1) + self.context
+        return self.dims * (where + (self.seen or self.history) - 1) + self.context
 
 
 class ConditionedNet(nn.Module):
@@ -159,11 +165,27 @@ class SeriesModel(FlowModel):
         self.net = ConditionedNet(network, frame.condition, frame.numbered)
         self.register_buffer("center", torch.zeros(frame.dims))  # of a change, over the training part
         self.register_buffer("scale", torch.ones(frame.dims))
-        self.eofs = eofs.Eofs(frame.dims, frame.field) if frame.field else None
+        self.eofs = eofs.Eofs(frame.dims, frame.field, frame.level) if frame.field else None
+
+    def level(self, history: Tensor) -> Tensor:
+        """What is taken off frames of windows (N, H, *shape) and added again, (N, *shape): zeros where not asked."""
+        if self.eofs is None or not self.frame.level:
+            return torch.zeros_like(history[:, 0])
+        return self.eofs.level(history)
+
+    def window(self, history: Tensor) -> Tensor:
+        """Windows (N, H, *shape) as the network sees them: (N, S, D) of the last frames, less their level."""
+        seen = history[:, -self.frame.seen :] if self.frame.seen else history
+        return self.coordinates(seen - self.level(history)[:, None])
 
     def coordinates(self, frames: Tensor) -> Tensor:
         """Frames (..., *shape) as the numbers that flow, (..., D): themselves, or coefficients of a field's EOFs."""
         return frames if self.eofs is None else self.eofs.project(frames)
+
+    def pairs(self, windows: Windows) -> tuple[Tensor, Tensor]:
+        """What the network sees (N, S, D) of training windows, and the next frame (N, D) less the same level."""
+        history, target = torch.from_numpy(windows.history), torch.from_numpy(windows.target)
+        return self.window(history), self.coordinates(target - self.level(history))
 
     def changes(self, before: Tensor, after: Tensor) -> Tensor:
         """From one frame to another, the short way round on the torus."""
@@ -246,8 +268,11 @@ class SeriesModel(FlowModel):
         n, dims, shape = len(start), self.frame.dims, self.frame.shape
         rows = [derived_seed(seed, m, row) for m in range(members) for row in range(n)]
         drawn = self.path.start_std * noise(rows, (horizon, dims))
-        window, ahead = self.coordinates(start).repeat(members, 1, 1), ahead.repeat(members, 1, 1)
-        rest = None if self.eofs is None else start[:, -1].repeat(members, 1, 1, 1) - self.eofs.lift(window[:, -1])
+        window, ahead = self.window(start).repeat(members, 1, 1), ahead.repeat(members, 1, 1)
+        level, rest = self.level(start), None
+        if self.eofs is not None:
+            level = level.repeat(members, 1, 1, 1)
+            rest = start[:, -1].repeat(members, 1, 1, 1) - level - self.eofs.lift(window[:, -1])
         out = np.empty((members * n, horizon, *shape), np.float32)
         spent: samplers.SampleResult | None = None
         for k in range(horizon):
@@ -263,7 +288,7 @@ class SeriesModel(FlowModel):
                 out[:, k] = frame.numpy()
             else:
                 rest = self.eofs.next_rest(rest, [derived_seed(s, 0, k) for s in rows])
-                out[:, k] = (self.eofs.lift(frame) + rest).numpy()
+                out[:, k] = (level + self.eofs.lift(frame) + rest).numpy()
             window = torch.cat([window[:, 1:], frame[:, None]], 1)
             if progress is not None:
                 progress(k + 1, horizon)
@@ -290,7 +315,15 @@ class SeriesModel(FlowModel):
 
 
 def make(
-    world: World, spec: str, flow: FlowConfig, network: PointConfig, harmonics: int, seed: int = 0, modes: int = 0
+    world: World,
+    spec: str,
+    flow: FlowConfig,
+    network: PointConfig,
+    harmonics: int,
+    seed: int = 0,
+    modes: int = 0,
+    level: bool = False,
+    seen: int = 0,
 ) -> SeriesModel:
     """An untrained model, its scales and EOFs fitted on the training part, weights drawn from the seed.
 
@@ -300,6 +333,7 @@ def make(
         harmonics: of `FrameConfig`.
         seed: of the weights.
         modes: EOFs of a world of fields; 0 for a vector world.
+        level, seen: of `FrameConfig`.
 
     Raises:
         ValueError: a world of fields without modes, or a vector world with some.
@@ -311,16 +345,17 @@ def make(
             else f"{world.title} is a vector world: series.modes is for fields, set it to 0."
         )
     dims, field = modes or world.shape[0], world.shape if modes else ()
-    patterns = eofs.fit(world, modes) if modes else None
+    patterns = eofs.fit(world, modes, world.history if level else 0) if modes else None
     numbered = len(world.segments[0].values) if world.in_sample else 0
-    frame = FrameConfig(spec, world.history, dims, world.context_size, world.geometry, harmonics, field, numbered)
+    frame = FrameConfig(
+        spec, world.history, dims, world.context_size, world.geometry, harmonics, field, numbered, level, seen
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SeriesModel(flow, PointConfig(dims, network.width, network.depth, network.frequencies), frame)
     if patterns is not None:
         model.eofs = patterns
-    train = world.windows("train")
-    model.fit_scale(*(model.coordinates(torch.from_numpy(a)) for a in (train.history, train.target)))
+    model.fit_scale(*model.pairs(world.windows("train")))
     return model
 
 

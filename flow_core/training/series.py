@@ -34,12 +34,16 @@ class DataConfig:
         history: frames, 0 for the world's own.
         harmonics: of angles.
         modes: EOFs of a field that flow; 0 for vector worlds.
+        level: whether fields flow less the area mean of the window (`series.model.FrameConfig`).
+        seen: last frames of the window that the network sees, 0 for all.
     """
 
     world: str = "lorenz"
     history: int = 0
     harmonics: int = 2
     modes: int = 0
+    level: bool = False
+    seen: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class SeriesSettings(TypedDict):
 def series_draw(model: series_model.SeriesModel, world: World) -> Draw:
     """Pairs of the training part, drawn at random with replacement: (change, condition)."""
     train_windows = world.windows("train")
-    history, target = (model.coordinates(torch.from_numpy(a)) for a in (train_windows.history, train_windows.target))
+    history, target = model.pairs(train_windows)
     context = torch.from_numpy(train_windows.context)
     x1, condition = model.target(history, target), model.condition(history, context)
 
@@ -97,8 +101,9 @@ def run_series(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
     out, data = Path(s["run"].out), s["series"]
     world = open_world(data.world, data.history or None)
     model = series_model.make(
-        world, data.world, s["flow"], s["network"], data.harmonics, s["training"].seed, data.modes
-    )
+        world, data.world, s["flow"], s["network"], data.harmonics, s["training"].seed, data.modes, data.level,
+        data.seen,
+    )  # fmt: skip
     task = FlowTask(model, series_draw(model, world), s["objective"])
     recipe = plain_sections(s, without=("run",))
 

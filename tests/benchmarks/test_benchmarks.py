@@ -28,6 +28,9 @@ def test_only_what_has_a_section_is_asked_to_write(monkeypatch, capsys):
     assert asked[:2] == [("benchmarks.evolve", {}), ("benchmarks.cost", {"write": True})]
     assert ("benchmarks.cost", {"write": False}) in asked and len(asked) == 2 + len(command.BENCHMARKS)
     assert command.main(["evolve", "--write"]) == 2 and "leave --write out" in capsys.readouterr().err
+    assert command.main(["flow", "evolve", "--seeds", "3"]) == 0
+    assert asked[-2:] == [("benchmarks.flow", {"seeds": 3}), ("benchmarks.evolve", {})]
+    assert command.main(["evolve", "--seeds", "3"]) == 2
 
 
 def test_what_is_missing_is_told_in_a_sentence(monkeypatch, capsys):

@@ -8,13 +8,14 @@ import types
 import pytest
 import torch
 
+from analysis.core.errors import UserError
 from benchmarks import flow, flow_methods, flow_nets
 from flow_core.densities.distances import MMD
 from flow_core.densities.toys import toy
 from flow_core.fields import Exact
 from flow_core.samplers import Diverged, euler
 from foundation import noise
-from foundation.metrics.statistics import ratio_interval
+from foundation.metrics.statistics import mean_interval, ratio_interval
 
 PLAN = flow_nets.Plan(
     densities=("8gaussians",), seeds=2, steps=4, batch=16, width=8, points=32, reference=48, validation=16,
@@ -33,12 +34,10 @@ def few_choices(monkeypatch):
 def test_the_whole_measurement(tmp_path, few_choices, capsys):
     measured = flow.measure(PLAN, tmp_path, report=lambda line: None)
     files = sorted(tmp_path.iterdir())
-    assert len(files) == len(flow_nets.TRAINED_NETS) * PLAN.seeds
+    peer = flow_nets.peer_matcher() is not None
+    assert len(files) == (len(flow_nets.TRAINED_NETS) + peer) * PLAN.seeds
     names = {m.name for m in measured}
-    assert (
-        names == {"data", *flow_methods.rows(flow_nets.peer_matcher() is not None)}
-        and set(flow.SOLVERS_AND_GRIDS) < names
-    )
+    assert names == {"data", *flow_methods.rows(peer)} and set(flow.SOLVERS_AND_GRIDS) < names
     for m in measured:
         assert len(m.values) == len(m.biased) == 2 and all(map(math.isfinite, (*m.values, *m.biased)))
         assert len(m.beyond) == 2 and all(0 <= b <= 1 for b in m.beyond) and min(m.spread) > 0
@@ -82,6 +81,35 @@ def test_the_best_solver_and_grid_is_chosen_by_the_validation_and_not_by_the_tes
     assert f"0.40 of {flow.BASELINE}: reached" in capsys.readouterr().out
     flow.show(cells(values | {flow.SOLVERS_AND_GRIDS[1]: (0.2, 1.7)}), plan)
     assert f"0.40 of {flow.BASELINE}: missed" in capsys.readouterr().out
+
+
+def test_one_call_and_the_peer_are_compared_seed_by_seed(capsys):
+    def row(name, nfe, *values):
+        return flow.Measured("d", name, nfe, (), 1.0, values, values)
+
+    ours, theirs = (4.0, 8.0), (3.0, 8.5)
+    measured = [row("data", 0, 0.0, 0.0), row(flow.BASELINE, 1, *ours), row(flow.BASELINE, 5, 1.0, 3.0),
+                row(flow.GRADED, 5, 1.0, 2.0), row(flow_methods.PEER, 1, *theirs), row(flow_methods.PEER, 5, 2.0, 2.5),
+                row(flow_methods.JUMPS, 1, 2.0, 6.0), row(flow.SOLVERS_AND_GRIDS[1], 5, 1.0, 1.0)]  # fmt: skip
+    flow.show(measured, dataclasses.replace(PLAN, densities=("d",), nfes=(1, 5), target=5))
+    out = capsys.readouterr().out
+    gap = mean_interval([1000.0, -500.0])
+    assert f"NFE 1, MMD^2 x 1000: {gap.value:+.2f}, 95 % interval [{gap.low:.2f}, {gap.high:.2f}]" in out
+    for name, nfe, below in ((flow.BASELINE, 1, ours), (flow_methods.PEER, 1, theirs), (flow.BASELINE, 5, (1.0, 3.0))):
+        v = ratio_interval((2.0, 6.0), below)
+        assert f"over {name}, NFE {nfe}: {v.value:.2f}, 95 % interval [{v.low:.2f}, {v.high:.2f}]" in out
+
+
+def test_fewer_trainings_or_one_density_can_be_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(flow, "measure", lambda plan: asked.append(plan) or [])
+    monkeypatch.setattr(flow, "show", lambda *_: None)
+    flow.run()
+    flow.run(seeds=3, density="moons")
+    assert asked == [flow_nets.Plan(), flow_nets.Plan(densities=("moons",), seeds=3)]
+    for wrong in ({"seeds": 1}, {"density": "nothing"}):
+        with pytest.raises(UserError):
+            flow.run(**wrong)
 
 
 def test_choices_are_made_on_validation_noise_and_impossible_ones_never(monkeypatch):

@@ -60,10 +60,15 @@ the tables of results), compared with the training and the test part of the real
 
 
 def choices(models: Sequence[SeriesInfo]) -> list[tuple[str, str]]:
-    """The worlds at hand for a chooser: the title, with the model's name where two share one."""
+    """The worlds at hand for a chooser: title, the model's name where two share one, and what is a demonstration."""
     there = [m for m in models if not m.needs]
     titles = [m.title for m in there]
-    return [(m.title + (f" ({m.name})" if titles.count(m.title) > 1 else ""), m.name) for m in there]
+
+    def label(m: SeriesInfo) -> str:
+        name = f" ({m.name})" if titles.count(m.title) > 1 else ""
+        return m.title + name + (", a demonstration" if m.unbeaten else "")
+
+    return [(label(m), m.name) for m in there]
 
 
 def not_here(models: Sequence[SeriesInfo]) -> str:
@@ -140,6 +145,11 @@ def verdict(r: ForecastResult) -> str:
         note += (
             f"Over many starts (the model’s card: usual horizon, 20 members, {METHOD}, {NFE} calls) the fair CRPS is "
             f"{r.usual[MODEL]:.3g}, of {r.reference} {r.usual[r.reference]:.3g}. "
+        )
+    if r.unbeaten:
+        note += (
+            f"A demonstration: over many starts no better than {r.unbeaten}, whose fair CRPS is "
+            f"{r.usual[r.unbeaten]:.3g}. "
         )
     if r.in_sample:
         note += "Mind that this protocol trains and tests on the same frames: it measures memory, not prediction. "

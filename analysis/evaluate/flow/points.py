@@ -6,6 +6,7 @@ to compare with, so that differences are paired. Intervals are Student's over se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -108,16 +109,18 @@ def blurred(density: Toy, x: Tensor, seeds: int) -> Blurred:
 
 
 def blur_tables(blurs: Mapping[str, Sequence[Blurred]], data: Blurred, head: Sequence[str]) -> list[Block]:
-    """Both numbers by method and number of calls."""
+    """Both numbers by method and number of calls; a grid has no components, and so the second alone."""
     data_name, rest = "data in place of samples", ["same"] * (len(head) - 1)
-    spread = [[name, *(interval(b.spread, ".3f") for b in row)] for name, row in blurs.items()]
     beyond = [[name, *(interval(b.beyond, ".4f") for b in row)] for name, row in blurs.items()]
+    table = grid(["share beyond", *head], [*beyond, [data_name, interval(data.beyond, ".4f"), *rest]])
+    if not math.isfinite(data.spread.value):
+        return ["Blur, which that kernel hardly sees: the share of points on empty ground.", table]
+    spread = [[name, *(interval(b.spread, ".3f") for b in row)] for name, row in blurs.items()]
     return [
         "Blur, which that kernel hardly sees: root mean square distance along an axis to the mean of the nearest "
-        "component, and the share of points beyond 3 of its standard deviations (of a grid: on empty ground, and no "
-        "spread).",
+        "component, and the share of points beyond 3 of its standard deviations.",
         grid(["spread within modes", *head], [*spread, [data_name, interval(data.spread, ".3f"), *rest]]),
-        grid(["share beyond", *head], [*beyond, [data_name, interval(data.beyond, ".4f"), *rest]]),
+        table,
     ]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from analysis.evaluate.tables.markdown import Block, Verdict, grid, interval, number
 from analysis.evaluate.tables.parts import Job, Outcome, part
+from analysis.flow.torus import drawn
 from flow_core.model import FlowModel
 from flow_core.networks import TorusConfig
 from flow_core.samplers import sample
@@ -32,11 +33,6 @@ def histogram_of_flow(model: FlowModel, method: str, nfe: int, n: int, seed: int
     if result.nfe != nfe:
         raise RuntimeError(f"A sampler spent {result.nfe} network calls, not {nfe}.")
     return alanine.ramachandran(wrap(result.x).numpy())
-
-
-def drawn(histogram: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Of n independent draws from a histogram."""
-    return (rng.multinomial(n, histogram.ravel()) / n).reshape(histogram.shape)
 
 
 def measure(

@@ -1,6 +1,7 @@
 """Pictures of the page of results, drawn from a section's own figures where they say more than its table.
 
-Four kinds of tables have one: anything by network calls, scores by lead, the linear law by noise level, and bands.
+Five kinds of tables have one: anything by network calls, scores by lead, the linear law by noise level, bands, and
+what depends on the size of a batch.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ def _kind(table: Table) -> Callable[[Table], Figure] | None:
     first, rest = table.head[0], table.head[1:]
     if rest and all(name.isdecimal() for name in rest) and ("network calls" in first or "lead" in first):
         return _curves
+    if first == "batch":
+        return _batches
     if first.startswith("level: learned"):
         return _linearity
     return _bands if table.head[1:3] == ("band, coarse to fine", "frequency centroid, cycles a pixel") else None
@@ -78,6 +81,21 @@ def _errors(axes: Axes, at: Sequence[float], figures: list[tuple[float, ...]], i
         at, values, yerr=ends, label=name, color=LINE_COLOURS[i % len(LINE_COLOURS)], linewidth=1, markersize=3,
         marker=MARKERS[i % len(MARKERS)], elinewidth=0.7, linestyle="-" if i < len(LINE_COLOURS) else "--",
     )  # fmt: skip
+
+
+def _batches(table: Table) -> Figure:
+    """A panel a column, over the size of the batch."""
+    names = table.head[1:]
+    figure, (line,) = empty_panels(PAGE_INCHES, 2.0, 1, len(names))
+    sizes = [int(row[0].replace(",", "")) for row in table.rows]
+    for k, (axes, name) in enumerate(zip(line, names, strict=True)):
+        _errors(axes, sizes, [_figures(row[k + 1]) for row in table.rows], k, name)
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, map(str, sizes))
+        axes.minorticks_off()
+        axes.set_ylim(bottom=0)
+        label_axes(axes, "batch", "", name)
+    return figure
 
 
 def _linearity(table: Table) -> Figure:

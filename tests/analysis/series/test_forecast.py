@@ -8,7 +8,7 @@ import pytest
 
 from analysis.core.errors import UserError
 from analysis.series import loaded
-from analysis.series.forecast import QUANTILES, ForecastRequest, SeriesForecasts
+from analysis.series.forecast import QUANTILES, ForecastRequest, SeriesForecasts, _unbeaten
 from analysis.series.long_run import LongRunRequest
 from flow_core.samplers import METHODS, Diverged
 from flow_core.series.model import SeriesModel
@@ -86,6 +86,14 @@ def test_baselines_by_hand(bench):
             assert math.isclose(r.marks[kind].by_lead[k], np.mean(crps), abs_tol=6e-3)
     assert r.reference == "damped persistence"
     assert r.usual == {"this model": 0.25, "damped persistence": 0.5}
+
+
+def test_a_model_that_no_card_shows_to_be_better_is_named_with_what_it_does_not_beat(bench):
+    assert bench.forecast(ForecastRequest("small", 0.2, 3)).unbeaten == "" and _unbeaten({}) == ""
+    assert _unbeaten({"this model": 0.3}) == "" and _unbeaten({"persistence": 0.3}) == ""
+    scores = {"persistence": 0.5, "vector autoregression": 0.3, "climatology": 0.9}
+    found = [_unbeaten(scores | {"this model": mine}) for mine in (0.29, 0.3, 0.4)]
+    assert found == ["", "vector autoregression", "vector autoregression"]
 
 
 def test_angles(bench):

@@ -43,6 +43,18 @@ def test_a_forecast_of_a_vector_world(tab):
     assert not any(out[m]["visible"] for m in MAPS)
 
 
+def test_what_beats_no_strong_baseline_is_a_demonstration(tab):
+    r = tab.series.forecast(ForecastRequest("small", 0.3, 2, 5, 3))
+    usual = {"this model": 0.25, "persistence": 0.24}
+    weak = dataclasses.replace(r, usual=usual)
+    assert "demonstration" in words.verdict(weak) and "demonstration" not in words.verdict(r)
+    info = tab.series.models[0]
+    names = [words.choices([dataclasses.replace(info, needs="", card={"metrics": m})])[0][0] for m in (
+        {k: {"crps_fair": v} for k, v in usual.items()}, {},
+    )]  # fmt: skip
+    assert "demonstration" in names[0] and names[1] == info.title
+
+
 def test_planes_and_maps_are_shown_where_there_are_some(tab):
     assert tab.forecast("alanine", 0.3, 2, lead=0, **SETTINGS)["plane"]["visible"]
     out = tab.forecast("field", 0.3, 2, lead=1, **SETTINGS)

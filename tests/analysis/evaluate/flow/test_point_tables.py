@@ -1,12 +1,20 @@
 """Verdicts on flows in the plane follow from the intervals, whichever way they come out."""
 
 import dataclasses
+import math
 
 import pytest
 
 from analysis.evaluate.flow.momentum import EULER, MULTISTEP, Blurred, Momentum, MomentumRow, at_calls, momentum_verdict
-from analysis.evaluate.flow.points import Quality, calls_for, momentum_blocks, quality_blocks, quality_verdict
-from analysis.evaluate.tables.markdown import Verdict, markdown
+from analysis.evaluate.flow.points import (
+    Quality,
+    blur_tables,
+    calls_for,
+    momentum_blocks,
+    quality_blocks,
+    quality_verdict,
+)
+from analysis.evaluate.tables.markdown import Table, Verdict, markdown
 from foundation.metrics.statistics import Interval
 
 GOOD, BAD, OPEN = Interval(-1e-3, -2e-3, -5e-4), Interval(1e-3, 5e-4, 2e-3), Interval(0.0, -1e-3, 1e-3)
@@ -38,6 +46,14 @@ def test_quality_text():
     }  # fmt: skip
     assert calls_for(q, MULTISTEP, 1e-9) is None
     assert "| exact flow, Euler | 0.700 [0.700, 0.700] |" in text and "0.0110 [0.0109, 0.0111] | same" in text
+
+
+def test_a_grid_has_no_spread_within_modes():
+    none, some = Blurred(Interval(math.nan, math.nan, math.nan), value(0.2)), Blurred(value(0.6), value(0.1))
+    tables = [
+        [b for b in blur_tables({EULER: (x,)}, x, ["5"]) if isinstance(b, Table)] for x in (none, some)
+    ]  # fmt: skip
+    assert [[t.head[0] for t in of] for of in tables] == [["share beyond"], ["spread within modes", "share beyond"]]
 
 
 def rows(controls):

@@ -38,6 +38,15 @@ def test_scores_by_lead_leave_differences_out():
     assert [c.get_label() for c in axes.containers] == ["this model"] and axes.get_xscale() == "linear"
 
 
+def test_what_depends_on_the_batch_has_a_panel_a_column():
+    rows = [curve("16", 9.0, 4.0), curve("1,024", 8.0, 1.0)]
+    figure = picture_of([grid(["batch", "cost", "scatter"], rows)])
+    assert [a.get_title() for a in figure.axes] == ["cost", "scatter"]
+    for axes, values in zip(figure.axes, ([9, 8], [4, 1]), strict=True):
+        (errors,) = axes.containers
+        assert list(errors.lines[0].get_xdata()) == [16, 1024] and list(errors.lines[0].get_ydata()) == values
+
+
 def first_table(part):
     """Of a section of our page."""
     return next(s.blocks[1] for s in read_sections(RESULTS) if (s.model, s.part) == ("shapes", part))
