@@ -15,13 +15,15 @@ from analysis.core.errors import UserError
 from analysis.studio import Studio
 from analysis.workbench.library import ModelInfo, ModelLibrary
 from foundation.randomness import MAX_SEED
-from ui.components.html import bands_line, one_line
+from ui.components.bands import bands_line
+from ui.components.html import one_line
 from ui.components.layout import Frame
+from ui.components.made import Made
 from ui.components.save_bar import RecipeBinding
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 
-NO_CLASS = -1
+NO_CLASS, UNCLASSED = -1, "no class"
 DICE = "() => Math.floor(Math.random() * 100000)"  # short enough to read aloud
 COUNT_UP = "(count) => (count || 0) + 1"
 
@@ -129,6 +131,12 @@ def fitting_label(library: ModelLibrary, model: str, label: int | None) -> int:
     return int(label) if isinstance(label, (int, float)) and 0 <= label < known else NO_CLASS
 
 
+def made_with(library: ModelLibrary, model: str, seed: int | None, label: int | None, seeds: str = "") -> Made:
+    """What a result of this model, seed and class is made with; `seeds` as in `Made`."""
+    bench, label = library.get(model), fitting_label(library, model, label)
+    return Made(bench.name, UNCLASSED if label == NO_CLASS else bench.classes[label], seed, seeds)
+
+
 def told(info: ModelInfo) -> str:
     """What a model is, and what its bands mean, in a line or two."""
     return f"{one_line(info).rstrip('.')}. {bands_line(info)}"
@@ -140,7 +148,7 @@ def _line(text: str) -> str:
 
 def class_choices(library: ModelLibrary, model: str) -> list[tuple[str, int]]:
     """The classes of a model for a dropdown, none first."""
-    return [("no class", NO_CLASS), *((name, i) for i, name in enumerate(library.get(model).classes))]
+    return [(UNCLASSED, NO_CLASS), *((name, i) for i, name in enumerate(library.get(model).classes))]
 
 
 def build_source(library: ModelLibrary, seed: int) -> Source:

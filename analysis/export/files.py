@@ -1,4 +1,4 @@
-"""Results as files: modes as CSV, spectra as NPZ, trajectories as GIF, figures as HTML, one report without a network.
+"""Results as files: modes as CSV, spectra as NPZ, trajectories as GIF and MP4; all of them made in memory.
 
 The page itself saves its figures as PNG and SVG; figures for a paper are in `analysis.figures.publication`. Everything
 is made in memory; the caller decides where it goes.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import csv
+import importlib.util
 import io
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 from PIL import Image
@@ -98,6 +100,52 @@ def trajectory_gif(frames: np.ndarray, milliseconds: int = 120, scale: int = 8, 
     Raises:
         UserError: something out of range.
     """
+    images = [
+        Image.fromarray(f).quantize(256, dither=Image.Dither.NONE) for f in _enlarged(frames, milliseconds, scale, hold)
+    ]
+    buffer = io.BytesIO()
+    duration = [milliseconds] * (len(images) - 1) + [hold]
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0, disposal=1)
+    return buffer.getvalue()
+
+
+def films_mp4() -> bool:
+    """Whether PyAV is here, which `trajectory_mp4` needs."""
+    return importlib.util.find_spec("av") is not None
+
+
+def trajectory_mp4(frames: np.ndarray, milliseconds: int = 120, scale: int = 8, hold: int = 1500) -> bytes:
+    """The animation of `trajectory_gif` in all its colours, once, as H.264 in MP4: what slides and videos take.
+
+    Args:
+        frames, milliseconds, scale, hold: as of `trajectory_gif`; odd sides lose a row or column of pixels.
+
+    Raises:
+        UserError: something out of range, or PyAV is not here.
+    """
+    pictures = _enlarged(frames, milliseconds, scale, hold)
+    if not films_mp4():
+        raise UserError("MP4 needs the package av: pip install av, or save the GIF.", "format")
+    import av  # only here: an optional package
+
+    lasts = [milliseconds] * (len(pictures) - 1) + [hold]
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as film:
+        stream = film.add_stream("libx264", rate=1000, options={"crf": "16", "preset": "medium"})
+        stream.height, stream.width = (side // 2 * 2 for side in pictures[0].shape[:2])  # 4:2:0 has no odd sides
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        # the last picture twice, at the beginning and at the end of its time: a film has no other way to say how long
+        for picture, begins in zip([*pictures, pictures[-1]], [0, *np.cumsum(lasts).tolist()], strict=True):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[: stream.height, : stream.width]))
+            frame.pts, frame.time_base = begins, Fraction(1, 1000)
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def _enlarged(frames: np.ndarray, milliseconds: int, scale: int, hold: int) -> list[np.ndarray]:
+    """The frames of an animation, pixels as squares of `scale`. Raises UserError: see `trajectory_gif`."""
     good = frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3
     if not good or not 1 <= len(frames) <= MAX_GIF_FRAMES:
         raise UserError(f"An animation has 1 to {MAX_GIF_FRAMES} colour pictures: choose fewer steps.")
@@ -105,14 +153,7 @@ def trajectory_gif(frames: np.ndarray, milliseconds: int = 120, scale: int = 8, 
         raise UserError(f"The animation would be larger than {MAX_GIF_SIDE} pixels: choose a smaller scale.")
     if not (20 <= milliseconds <= 10_000 and 20 <= hold <= 10_000):
         raise UserError("Frames last 20 to 10000 milliseconds.")
-    images = [
-        Image.fromarray(np.kron(f, np.ones((scale, scale, 1), np.uint8))).quantize(256, dither=Image.Dither.NONE)
-        for f in frames
-    ]
-    buffer = io.BytesIO()
-    duration = [milliseconds] * (len(images) - 1) + [hold]
-    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0, disposal=1)
-    return buffer.getvalue()
+    return [np.kron(f, np.ones((scale, scale, 1), np.uint8)) for f in frames]
 
 
 def data_uri(picture: np.ndarray) -> str:

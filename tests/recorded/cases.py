@@ -159,6 +159,24 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
         Refused("steps", {"steps": 3}),
         Refused("seed", {"seed": 0.5}),
     ],
+    "walk": [
+        {"model": "shapes", "seed": 3, "to": 8, "frames": 4},
+        Refused("frames", {"frames": 1}),
+        Refused("to", {"to": -1}),
+    ],
+    "race": [
+        {"model": "shapes", "seed": 3},
+        Refused("seed", {"seed": -1}),
+    ],
+    "rank": [
+        {"model": "shapes", "seed": 2, "level": 1, "pictures": True},
+        Refused("level", {"level": 99}),
+        Refused("ablation", {"ablation": "median"}),
+    ],
+    "atlas": [  # none ships
+        Refused("sort", {"sort": "x"}),
+        Refused("count", {"count": 0}),
+    ],
     "spectrum": [
         {},
         {"model": "shapes", "level": 2},

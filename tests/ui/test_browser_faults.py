@@ -113,3 +113,21 @@ def test_a_figure_is_saved_by_the_page_itself(page):
             page.locator("#export-figure").click()
         path = saved.value.path()
         assert saved.value.suggested_filename.endswith(f".{form}") and path.read_bytes().startswith(start)
+
+
+OLDER = "([name, older]) => document.querySelector(`#${name} [data-made]`)?.hasAttribute('data-older') === older"
+
+
+def test_what_no_longer_holds_is_grey_until_it_holds_again(page):
+    open_view(page, "modes")
+    page.locator("#pairs-start").click()
+    page.wait_for_selector("#pairs-list .ks-ranked")
+    wait_for(page, OLDER, ["pairs-list", False])
+    seed = page.locator("#seed input").input_value()
+    page.locator("#seed input").fill(str(int(seed) + 1))
+    wait_for(page, OLDER, ["pairs-list", True])
+    grey = "getComputedStyle(document.querySelector('#pairs-list img')).filter"
+    wait_for(page, f"() => {grey} === 'grayscale(1)'")
+    wait_for(page, OLDER, ["mode-pictures", False])  # it follows
+    page.locator("#seed input").fill(seed)
+    wait_for(page, OLDER, ["pairs-list", False])

@@ -71,6 +71,7 @@ def test_a_mode_is_chosen_by_the_keyboard(toured):
     wait_for(toured, "old => document.querySelector('#mode .ks-card').dataset.mode !== old", first)
     toured.wait_for_timeout(1000)
     check(toured, "That agrees.")
+    assert toured.evaluate("document.documentElement.dataset.view") == "modes"  # filling the bands opened theirs once
 
 
 def test_a_band_is_taken_away(toured):

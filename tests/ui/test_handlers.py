@@ -12,6 +12,7 @@ import pytest
 
 from analysis.core.errors import UserError
 from analysis.figures import spectrum
+from analysis.koopman.spectrum import band_names
 from analysis.workbench.spectrum import MaskResult
 from tests.refusals import refuses
 from ui.components import html
@@ -117,7 +118,7 @@ def test_a_superseded_trajectory_is_left_early(library):
     assert len(seen) == 1
     seen.clear()
     shown = tab.watched_trajectory(request, progress, **asked(99))
-    assert len(seen) == 8 and json.loads(shown["player"])["seed"] == 99
+    assert len(seen) == 8 and "seed 99" in json.loads(shown["player"])["made"]["words"]
 
 
 # tabs
@@ -284,7 +285,7 @@ def test_the_mode_card_does_the_arithmetic():
 def test_the_band_table_has_shares_and_counts():
     grey = np.zeros((2, 2, 3), np.uint8)
     result = MaskResult(grey, grey, grey, 1.0, np.array([0.25, 0.5, 0.25]), np.array([1, 2000, 3]), 0.0)
-    table = html.band_table(result, (1, 0, 0.5), "abs")
+    table = html.band_table(result, (1, 0, 0.5), band_names(3, "abs"))
     assert "25.0 %" in table and "2,000" in table and "× 0.50" in table and "smallest |α|" in table
 
 

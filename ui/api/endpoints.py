@@ -21,6 +21,7 @@ from analysis.flow.nets import TrainRequest
 from analysis.flow.points import Flow2DRequest, LikelihoodRequest
 from analysis.flow.settings import SideBySideRequest
 from analysis.koopman.trajectories import open_states, study
+from analysis.race import RaceRequest, race
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import QUANTILES, ForecastRequest
@@ -32,7 +33,9 @@ from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
+from analysis.workbench.ranking import RankRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
+from analysis.workbench.walks import WalkRequest
 from foundation.data.decoding import limit_decoders
 from ui.api.codec import pictures_and_numbers, result_json
 from ui.api.endpoint import Call, Endpoint, Limit
@@ -78,6 +81,11 @@ def _spectrum(call: Call) -> dict[str, Any]:
 def _mode(call: Call) -> dict[str, Any]:
     answer = result_json(call.bench.mode(call.request))
     return {"level": answer.pop("entry"), **answer}
+
+
+def _rank(call: Call) -> dict[str, Any]:
+    answer = result_json(call.bench.rank(call.request, call.watch), () if call.more["pictures"] else ("without",))
+    return {"level": call.request.entry, **answer}
 
 
 def _restored(call: Call) -> dict[str, Any]:
@@ -231,6 +239,31 @@ ENDPOINTS = (
         defaults={"seed": 0},
     ),
     Endpoint(
+        "walk",
+        """Pictures on the way from one seed to another, one network call each.
+
+    seed, to: both ends. frames: 2 to 64, both ends among them. Returns share (of the way, 0 to 1), pictures (base64
+    PNG), nfe (network calls a picture), seconds. The noises between are cos(a) x + sin(a) x', normal at any angle.""",
+        lambda call: call.bench.walk(call.request, call.watch),
+        WalkRequest,
+        "model seed to label frames",
+        defaults={"seed": 0, "to": 1},
+    ),
+    Endpoint(
+        "race",
+        """Three ways from one noise to a picture at 1, 5 and 35 network calls: the model, its teacher, a flow.
+
+    path: of the flow, one that is here of the model's pictures; "" or another for the first. The teacher: Euler's
+    method, from 9 calls on Heun's; the flow: Euler's. The model makes one call. Returns model, teacher and flow, each
+    with title, note, calls, pictures (base64 PNG a number of calls), seconds (of this machine), absent (why it does not
+    run, or ""), and path.""",
+        lambda call: race(call.bench, call.studio.images, call.request, call.watch),
+        RaceRequest,
+        "model seed label path",
+        defaults={"seed": 0},
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
         "spectrum",
         """Eigenvalues alpha +- i beta of one level, per unit tau.
 
@@ -286,6 +319,19 @@ ENDPOINTS = (
         ModeRequest,
         "model seed label level=entry modes tau times ablation",
         defaults={"seed": 0, "level": 0, "modes": [0]},
+    ),
+    Endpoint(
+        "rank",
+        """Channel pairs of a level by what the picture loses without them, at all their places.
+
+    level: index, see /spectrum. ablation: as in /mask_bands. pictures: whether the picture without each is sent, too.
+    Returns level, name, pair (numbers, the strongest first), mse (mean squared change of the picture, in that order),
+    without (base64 PNG, in that order) where asked for.""",
+        _rank,
+        RankRequest,
+        "model seed label level=entry ablation pictures",
+        defaults={"seed": 0, "level": 0, "pictures": False},
+        queue=LONG_QUEUE,
     ),
     Endpoint(
         "linearity",

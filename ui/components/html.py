@@ -103,15 +103,6 @@ def one_line(info: ModelInfo) -> str:
     return f"{summary}. Licence of the weights: {licence}" if licence else summary
 
 
-def bands_line(info: ModelInfo) -> str:
-    """What thirds of the spectrum mean in this model: what it was trained for, or else what the sign of alpha does."""
-    recipe = info.card.get("recipe")
-    student = recipe.get("student") if isinstance(recipe, dict) else None
-    if isinstance(student, dict) and student.get("nested_blurs"):
-        return "Its bands were trained to be layout, shape and detail, from the smallest α to the largest."
-    return "Its bands are thirds by rank of α: growing, slow, fading; check the signs."
-
-
 def times(factor: float) -> str:
     """By how much a difference was magnified."""
     return f"magnified × {factor:.3g}" if factor < 100 else f"magnified × {factor:,.0f}"
@@ -268,12 +259,12 @@ def _glyph(band: int) -> str:
     return f'<i class="ks-glyph" style="color:{BAND_COLOURS[band]}" aria-hidden="true">{GLYPHS[band]}</i>'
 
 
-def band_table(result: MaskResult, gains: Sequence[float], order: str) -> str:
-    """Modes, energy and retention of every band."""
+def band_table(result: MaskResult, gains: Sequence[float], names: Sequence[str]) -> str:
+    """Modes, energy and retention of every band, by name."""
     rows = "".join(
         f"<tr><th>{_glyph(b)} {html.escape(name)}</th><td>{int(result.modes[b]):,}</td>"
         f"<td>{100 * float(result.share[b]):.1f} %</td><td>× {gains[b]:.2f}</td></tr>"
-        for b, name in enumerate(band_names(len(gains), order))
+        for b, name in enumerate(names)
     )
     return (
         '<table class="ks-bands"><thead><tr><th>band</th><td>modes</td><td>energy</td><td>kept</td></tr></thead>'

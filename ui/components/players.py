@@ -15,6 +15,7 @@ from analysis.figures.flow import MAX_DRAWN, POINTS_TRACE, flow_figure, preview_
 from analysis.figures.spectrum import error_curve
 from analysis.workbench.images import TrajectoryResult
 from ui.components.html import data_uri, strip
+from ui.components.made import Made
 from ui.components.plot import PLOTLY_HEAD
 from ui.theme import script
 
@@ -38,7 +39,7 @@ _TRAJECTORY_PLAYER = f"""<div class="ks-player ks-film">
 <input type="range" class="ks-time" min="0" max="1" value="0" aria-label="Noise level, from noise to picture">
 <span class="ks-end">picture</span>
 </div>
-<output class="ks-now"></output>
+<output class="ks-now ks-made"></output>
 <details class="ks-details ks-curve-box"><summary>Error by noise level</summary>
 <div class="ks-curve" role="img" aria-label="Error by noise level"></div></details>
 </div>"""
@@ -55,7 +56,7 @@ def player(value: str | None = None, **kwargs) -> gr.HTML:
     )
 
 
-def player_value(result: TrajectoryResult, model: str, seed: int) -> str:
+def player_value(result: TrajectoryResult, made: Made) -> str:
     """A trajectory as the JSON that the player's script reads: one strip of frames a track."""
     tracks = [("Koopman path", "decoded from evolved latents, closed form", result.koopman)]
     if result.denoised is not None:
@@ -63,8 +64,7 @@ def player_value(result: TrajectoryResult, model: str, seed: int) -> str:
         tracks.append(("Teacher, ODE state", "the noisy state itself, over √(1 + σ²)", result.state))
     return json.dumps(
         {
-            "model": model,
-            "seed": seed,
+            "made": {"words": made.words, "data": made.data()},
             "side": int(result.koopman.shape[1]),
             "sigma": [float(s) for s in result.sigma],
             "tau": [float(t) for t in result.tau],
@@ -82,7 +82,7 @@ _SLIDE_PLAYER = """<div class="ks-player ks-film ks-slide"><div class="ks-film-r
 <button type="button" class="ks-forward" aria-label="One picture on">›</button>
 <span class="ks-end"></span>
 <input type="range" class="ks-time" min="0" max="1000" value="500" aria-label="{label}">
-<span class="ks-end"></span></div></div>"""
+<span class="ks-end"></span></div><p class="ks-line ks-made"></p></div>"""
 
 
 def slide_player(label: str, value: str | None = None, **kwargs) -> gr.HTML:
@@ -92,7 +92,9 @@ def slide_player(label: str, value: str | None = None, **kwargs) -> gr.HTML:
     return gr.HTML(value, html_template=template, js_on_load=parts, **kwargs)
 
 
-def slides(tracks: Sequence[tuple[str, np.ndarray]], labels: Sequence[str], ends: tuple[str, str], start: int) -> str:
+def slides(
+    tracks: Sequence[tuple[str, np.ndarray]], labels: Sequence[str], ends: tuple[str, str], start: int, made: Made
+) -> str:
     """Tracks of pictures as the JSON that the player's script reads.
 
     Args:
@@ -100,6 +102,7 @@ def slides(tracks: Sequence[tuple[str, np.ndarray]], labels: Sequence[str], ends
         labels: n, what is written on the large picture.
         ends: what stands at both ends of the slider.
         start: the picture that is shown at first.
+        made: what the pictures were made with.
     """
     return json.dumps(
         {
@@ -107,6 +110,7 @@ def slides(tracks: Sequence[tuple[str, np.ndarray]], labels: Sequence[str], ends
             "labels": list(labels),
             "ends": list(ends),
             "start": start,
+            "made": {"words": made.words, "data": made.data()},
             "tracks": [{"title": title, "src": data_uri(strip(pictures))} for title, pictures in tracks],
         }
     )

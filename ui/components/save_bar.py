@@ -27,6 +27,7 @@ TYPES = {
     "csv": "text/csv",
     "gif": "image/gif",
     "html": "text/html",
+    "mp4": "video/mp4",
     "npz": "application/octet-stream",
     "pdf": "application/pdf",
     "png": "image/png",

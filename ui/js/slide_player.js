@@ -32,6 +32,9 @@ function load() {
   const mine = (run = JSON.parse(props.value)), last = run.labels.length - 1;
   element.querySelectorAll(".ks-end").forEach((end, k) => { end.textContent = run.ends[k]; });
   bar.stops = run.labels.map((_, k) => k / last);
+  const told = element.querySelector(".ks-made");
+  told.textContent = run.made.words;
+  told.dataset.made = run.made.data;
   box.replaceChildren();
   run.tracks.forEach((track, k) => {
     if (k) {

@@ -17,8 +17,8 @@ function paintMain() {
   const [first] = run.tracks, other = over === null ? null : run.tracks[over];
   if (!first.ready) return;
   paint(main, first.sprite, shown);
-  words.textContent = other ? `${first.title} | ${other.title}` : `${run.model}, seed ${run.seed}`;
-  main.setAttribute("aria-label", `${other ? words.textContent : first.title}, seed ${run.seed}`);
+  words.textContent = other ? `${first.title} | ${other.title}` : run.made.words;
+  main.setAttribute("aria-label", `${other ? words.textContent : first.title}, ${run.made.words}`);
   wipe.hidden = line.hidden = !other;
   if (!other || !other.ready) return;
   const { side } = run, share = Number(wipe.value) / 100, from = Math.round(share * side);
@@ -47,7 +47,7 @@ function show(index) {
   slider.value = shown;
   const sigma = run.sigma[shown], tau = run.tau[shown];
   const number = (x) => (x >= 0.01 || x === 0 ? Number(x.toPrecision(3)).toString() : x.toExponential(1));
-  const where = [`seed ${run.seed}`, run.model, `σ = ${number(sigma)}`, `τ = ${tau.toFixed(3)}`, `level ${shown + 1} of ${run.sigma.length}`];
+  const where = [run.made.words, `σ = ${number(sigma)}`, `τ = ${tau.toFixed(3)}`, `level ${shown + 1} of ${run.sigma.length}`];
   find(".ks-now").replaceChildren(...where.map((text) => Object.assign(document.createElement("span"), { textContent: text })));
   slider.setAttribute("aria-valuetext", `noise level ${number(sigma)}, Koopman time ${tau.toFixed(3)}`);
   run.tracks.forEach((track) => { if (track.ready) paint(track.canvas, track.sprite, shown); });
@@ -97,6 +97,7 @@ function load() {
   stop();
   run = JSON.parse(props.value);
   slider.max = run.sigma.length - 1;
+  find(".ks-now").dataset.made = run.made.data;
   const figures = [...element.querySelectorAll(".ks-track")];
   figures.forEach((box, i) => {
     const track = run.tracks[i];

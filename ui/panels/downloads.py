@@ -10,8 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.core.errors import UserError
+from analysis.export import batches, web
 from analysis.export import files as exports
-from analysis.export import web
 from analysis.export.report import figure_html, picture_report
 from analysis.figures import spectrum as figures
 from analysis.recipes import recipe as recipes
@@ -36,6 +36,8 @@ DATA_FIGURES = (
 )
 FIGURE_FORMATS = ("png", "svg", "html")
 PAPER_FIGURES = (("Spectrum", "spectrum"), ("Cumulative effect", "cumulative-effect"))
+CURVES = (("Path against the teacher, by noise level", "path"), ("Cumulative effect, over time", "effect"))
+START_BATCH, BATCH_SECONDS = 8, 120.0  # seeds; what all of them may take
 PAPER_SEEDS = 4  # that a cumulative effect is averaged over
 LARGE_SIDE = 512  # pixels a side of a picture for slides
 GIF_SIDE = 256  # pixels that a small picture is enlarged to
@@ -52,6 +54,7 @@ class DownloadControls(Controls):
     smooth: gr.Checkbox
     animation: gr.Button
     beside: gr.Button
+    film: gr.Button
     latents: gr.Button
     modes: gr.Button
     spectrum: gr.Button
@@ -62,6 +65,9 @@ class DownloadControls(Controls):
     figure: gr.Button
     paper: gr.Dropdown
     paper_figure: gr.Button
+    curve: gr.Dropdown
+    seeds: gr.Slider
+    batch: gr.Button
     done: gr.HTML
     opened: gr.Button
 
@@ -106,13 +112,34 @@ class Downloads:
 
     def beside(self, model: str, seed: int, label: int, steps: int) -> str:
         """The Koopman path beside the teacher's denoised states, as a GIF."""
+        frames, name = self._pair(model, seed, label, steps)
+        return saved_file(exports.trajectory_gif(frames, scale=max(1, GIF_SIDE // frames.shape[1])), name, "gif")
+
+    def film(self, model: str, seed: int, label: int, steps: int) -> str:
+        """The same as an MP4."""
+        frames, name = self._pair(model, seed, label, steps)
+        return saved_file(exports.trajectory_mp4(frames, scale=max(1, GIF_SIDE // frames.shape[1])), name, "mp4")
+
+    def _pair(self, model: str, seed: int, label: int, steps: int) -> tuple[np.ndarray, str]:
+        """(n, H, 2 W, 3) path and teacher side by side, and a name for the file."""
         bench = self.library.get(model)
         walked = bench.trajectory(self._path(model, seed, label, steps))
         if walked.denoised is None:
             raise UserError("This model has no teacher to stand beside it: save the trajectory alone.", "model")
-        frames = np.concatenate([walked.koopman, walked.denoised], axis=2)
-        data = exports.trajectory_gif(frames, scale=max(1, GIF_SIDE // frames.shape[1]))
-        return saved_file(data, f"{bench.name}-seed{seed}-beside-teacher", "gif")
+        return np.concatenate([walked.koopman, walked.denoised], axis=2), f"{bench.name}-seed{seed}-beside-teacher"
+
+    def batch(self, curve, seeds, model, seed, label, steps, progress=PROGRESS, **bands) -> str:
+        """A curve over so many seeds with intervals, as CSV."""
+        bench, path = self.library.get(model), self._path(model, seed, label, steps)
+        report = deadline(min(self.patience, BATCH_SECONDS), lambda share, what: progress(share, desc=what))
+        if curve == "path":
+            text = batches.path_csv(bench, path, int(seeds), report)
+        elif curve == "effect":
+            asked = EffectRequest((path.seed,), path.label, (bands["low"], bands["high"]), bands["order"])
+            text = batches.effect_csv(bench, asked, int(seeds), report)
+        else:
+            raise UserError("There is no such curve: choose one of the list.", "curve")
+        return saved_file(text.encode(), f"{bench.name}-{curve}-seeds{seed}to{seed + int(seeds) - 1}", "csv")
 
     def large(self, model: str, seed: int, label: int, smooth: bool) -> str:
         """The picture at LARGE_SIDE pixels a side, with its recipe inside."""
@@ -216,11 +243,15 @@ def _lay_out(levels: dict) -> DownloadControls:
             for part, text, name in (
                 ("report", "Report (HTML)", "report"), ("large", f"Picture, {LARGE_SIDE} px (PNG)", "large"),
                 ("animation", "Trajectory (GIF)", "gif"), ("beside", "Beside the teacher (GIF)", "beside"),
+                ("film", "Beside the teacher (MP4)", "film"),
                 ("latents", "Latents (NPZ)", "latents"), ("modes", "Modes (CSV)", "csv"),
                 ("spectrum", "Spectrum (NPZ)", "npz"), ("site", "Web page (ZIP)", "site"),
             ):  # fmt: skip
                 variant = "primary" if part == "report" else "secondary"
-                parts[part] = gr.Button(text, size="sm", variant=variant, min_width=120, elem_id=f"export-{name}")
+                there = part != "film" or exports.films_mp4()
+                parts[part] = gr.Button(
+                    text, size="sm", variant=variant, min_width=120, elem_id=f"export-{name}", visible=there
+                )
         parts["smooth"] = gr.Checkbox(
             label="smooth the large picture", info="else every pixel is a square", elem_id="export-smooth"
         )
@@ -242,6 +273,15 @@ def _lay_out(levels: dict) -> DownloadControls:
             info="with the level above and the bands of Look inside", filterable=False,
         )  # fmt: skip
         parts["paper_figure"] = gr.Button("Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf")
+        parts["curve"] = gr.Dropdown(
+            list(CURVES), value=CURVES[0][1], label="Curve over seeds", elem_id="export-curve", filterable=False,
+            info="mean and 95 % interval of the mean, with the steps and bands above",
+        )  # fmt: skip
+        parts["seeds"] = gr.Slider(
+            2, batches.MAX_BATCH, START_BATCH, step=1, label="Seeds", info="from the header's on", buttons=["reset"],
+            elem_id="export-seeds",
+        )  # fmt: skip
+        parts["batch"] = gr.Button("Curve over seeds (CSV)", size="sm", min_width=120, elem_id="export-batch")
         parts["done"] = saver(elem_id="export-done")
     parts["opened"] = gr.Button(visible="hidden", elem_id="opened-share")
     return DownloadControls(**parts)
@@ -262,6 +302,11 @@ def build_downloads(page: Page) -> DownloadControls:
     c.spectrum.click(guarded(files.spectrum), source.model, **wired)
     c.site.click(guarded(files.site), source.model, **{**wired, **SITE_QUEUE, "show_progress": "full"})
     c.beside.click(guarded(files.beside), inputs_kwargs=path, **wired)
+    c.film.click(guarded(files.film), inputs_kwargs=path, **wired)
+    c.batch.click(
+        guarded(files.batch), inputs_kwargs={**c.named("curve", "seeds"), **path, **bands},
+        **{**wired, **SITE_QUEUE, "show_progress": "full"},
+    )  # fmt: skip
     c.large.click(guarded(files.large), inputs_kwargs={**source.named, "smooth": c.smooth}, **wired)
     c.latents.click(guarded(files.latents), inputs_kwargs=source.named, **wired)
     c.animation.click(guarded(files.animation), inputs_kwargs=path, **wired)

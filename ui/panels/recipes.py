@@ -45,8 +45,9 @@ PNG = b"\x89PNG"
 class RecipeControls(Controls):
     """Components of the panel, and of what else opens a recipe.
 
-    `pending` is what is to be filled and at which count of moves, `due` this count alone, `counts` one count a binding
-    that grows when the result of its view is to be made.
+    `pending` is at which count of moves what is to be filled, and the view that then opens ("" for the one that the
+    question's kind belongs to); `due` this count alone, `counts` one count a binding that grows when the result of its
+    view is to be made.
     """
 
     text: gr.Textbox
@@ -120,7 +121,7 @@ class RecipePanel:
         if recipe.of_flows:
             check_flows(recipe, self.work.studio)
             binding.fill(recipe.request)  # what it cannot show is told before anything is set
-            return {pending: (at, recipe.request), due: at, line: _line(recipe)}
+            return {pending: (at, recipe.request, ""), due: at, line: _line(recipe)}
         name = find_model(library, recipe, (model,))
         request: Any = recipe.request
         seeds = request.seeds if isinstance(request, GenerateRequest) else (request.seed,)
@@ -132,18 +133,19 @@ class RecipePanel:
             )
         return {
             **self.work.source.moved(library, name, seeds[0], request.label),
-            pending: (at, request),
+            pending: (at, request, ""),
             due: at,
             line: _line(recipe, f" of the model {bench.name}", len(seeds)),
         }
 
-    def fill(self, pending: tuple[int, Request] | None, moves: int | None) -> dict:
+    def fill(self, pending: tuple[int, Request, str] | None, moves: int | None) -> dict:
         """The view to open, its count, which makes its result, and its filled controls; or that the view stays."""
         filled: dict = {}
         for binding, count in zip(self.bindings, self.controls.counts, strict=True):
             # another move has come since, or it was none of a recipe's
             if pending is not None and pending[0] == moves and recipes.kind_of(pending[1]) in binding.kinds:
-                opener = opening(binding.view, filled=True)
+                view = pending[2] or binding.view
+                opener = opening(view, filled=view == binding.view)  # another view of the tab has to look for itself
                 filled |= {self.opener: opener, count: next(self._counts), **binding.fill(pending[1])}
         return filled or {self.opener: opening()}
 

@@ -177,12 +177,12 @@ class Tour:
             c.at: at, c.words: lesson_html(at, lesson), c.reply: "", c.back: gr.update(interactive=True),
             c.ahead: gr.update(value="Finish the tour" if at == len(LESSONS) else "Next lesson"),
             self.stops.opener: opening(lesson.tab, filled=flows), **self.answering(lesson),
-            **(self.flows_set(lesson.preset) if flows else self.model_set(lesson.preset, moves, shown)),
+            **(self.flows_set(lesson.preset) if flows else self.model_set(lesson, moves, shown)),
         }  # fmt: skip
 
-    def model_set(self, preset, moves: int | None, shown: tuple) -> dict:
-        """The bar, the level and the tab's controls as a lesson about the model wants them."""
-        library, grows, values = self.work.library, 0, {}
+    def model_set(self, lesson: Lesson, moves: int | None, shown: tuple) -> dict:
+        """The bar, the level and the tab's controls as a lesson about the model wants them; its view stays open."""
+        preset, library, grows, values = lesson.preset, self.work.library, 0, {}
         model = readable(library)[0]
         bench = library.get(model)
         linear = isinstance(preset, LinearityRequest)
@@ -194,7 +194,7 @@ class Tour:
         values |= {self.controls.grows: grows, self.pending: None}
         if linear:
             return values
-        return values | {self.pending: (int(moves or 0) + grows, preset)}
+        return values | {self.pending: (int(moves or 0) + grows, preset, lesson.tab)}
 
     def flows_set(self, settings: Sequence[Flow2DRequest]) -> dict:
         """The Flow lab as a lesson wants it; settings beyond the lesson's are hidden."""

@@ -15,6 +15,7 @@ from ui.components.controls import Controls
 from ui.components.history import CLICKS
 from ui.components.html import data_uri, fact_table, figure_html, row_html
 from ui.components.layout import Frame, details, group, intro
+from ui.components.made import Made
 from ui.components.plot import points
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
@@ -142,8 +143,10 @@ class AtlasTab:
             return levels | {
                 c.clusters: f'<p class="ks-wait">{html.escape(str(e))}</p>', c.count: "", c.cluster: "", c.page: "",
             }  # fmt: skip
+        made = Made(self.library.get(model).name, None, None)
         return levels | {
-            c.clusters: clusters_html(result), c.count: count_words(result), c.cluster: ASK,
+            c.clusters: clusters_html(result), c.cluster: ASK,
+            c.count: count_words(result) + made.line("#atlas-clusters, #atlas-cluster", "Atlas of "),
             c.page: details("How it was measured", f'<p class="ks-line">{html.escape(result.criterion)}</p>'
                             f"<pre>{html.escape(result.command)}</pre>"),
         }  # fmt: skip

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gradio as gr
 
 from analysis.core.fields import HIGH_EDGE, LOW_EDGE
+from analysis.koopman.spectrum import BANDS
 from analysis.metrics.image import PairNumbers, compare_pictures
 from analysis.recipes import recipe
-from analysis.workbench.library import ModelLibrary
+from analysis.workbench.library import ModelInfo, ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
+from ui.components.bands import keeping, kept_as
 from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, heading, row_html
 from ui.components.layout import group, intro, only
@@ -26,6 +28,7 @@ from ui.source import (
     Workspace,
     class_choices,
     fitting_label,
+    made_with,
     model_choices,
     readable,
 )
@@ -52,7 +55,8 @@ class SideControls(Controls):
     take: gr.Button
 
 
-SETTING = ("model", "seed", "label", "low", "high", "small", "middle", "large", "order")
+GAINS = ("small", "middle", "large")
+SETTING = ("model", "seed", "label", "low", "high", *GAINS, "order")
 
 
 @dataclass(frozen=True)
@@ -86,39 +90,50 @@ class CompareTab:
         if any(side["seed"] is None for side in sides.values()):  # cleared to type another number
             return gr.skip()
         c = self.controls
-        shown, pictures, saves = [], [], []
+        shown, pictures, saves, mades = [], [], [], []
         for letter, side in sides.items():
             bench = self.library.get(side["model"])
             edges = (min(side["low"], side["high"]), max(side["low"], side["high"]))
-            gains = tuple(side[name] for name in ("small", "middle", "large"))
+            gains = tuple(side[name] for name in GAINS)
             label = fitting_label(self.library, side["model"], side["label"])
             request = MaskRequest(side["seed"], label, edges, gains, side["order"])
             picture = bench.mask_bands(request).masked
             name = f"{bench.name}-seed{request.seed}-{letter.upper()}"
             saves.append(save_value(picture, recipe.describe(request, bench), name))
-            shown.append(figure_html(picture, letter.upper(), f"{bench.name}, seed {request.seed}"))
+            made = replace(made_with(self.library, side["model"], request.seed, label), at=f"-{letter}")
+            shown.append(figure_html(picture, letter.upper(), made.words))
+            mades.append(made)
             pictures.append(picture)
         both = compare_pictures(*pictures)
         same = both.numbers.mse == 0
         note = "equal in every pixel" if same else f"A − B, magnified × {both.magnification:.3g}, grey = equal"
         return {
-            c.pictures: row_html(*shown, figure_html(both.difference, "Difference", note)),
-            c.numbers: _numbers(both.numbers),
+            c.pictures: mades[0].within(
+                mades[1].within(row_html(*shown, figure_html(both.difference, "Difference", note)))
+            ),
+            c.numbers: mades[0].within(mades[1].within(_numbers(both.numbers))),
             c.save_a: saves[0],
             c.save_b: saves[1],
         }
 
-    def take(self, side: SideControls, model: str, seed: int, label: int) -> dict:
+    def take(self, side: SideControls, model: str, seed: int, label: int, order: str = "alpha") -> dict:
         """Model, seed and class of the bar above for one side."""
         choices = model_choices(self.library, () if model in readable(self.library) else (model,))
-        classes = self.classes(side, model, label)
-        return {side.model: gr.update(choices=choices, value=model), side.seed: seed, **classes}
+        of_model = self.of_model(side, model, order, label)
+        return {side.model: gr.update(choices=choices, value=model), side.seed: seed, **of_model}
 
-    def classes(self, side: SideControls, model: str, label: int = NO_CLASS) -> dict:
-        """The choices of a side's class."""
+    def of_model(self, side: SideControls, model: str, order: str, label: int = NO_CLASS) -> dict:
+        """The choices of a side's class, and what its bands are called."""
         choices = class_choices(self.library, model)
         value = fitting_label(self.library, model, label)
-        return {side.label: gr.update(choices=choices, value=value, visible=len(choices) > 1)}
+        return {
+            side.label: gr.update(choices=choices, value=value, visible=len(choices) > 1),
+            **self.band_words(side, model, order),
+        }
+
+    def band_words(self, side: SideControls, model: str, order: str) -> dict:
+        """What a side's bands are called."""
+        return kept_as(side.listed(*GAINS), self.library.info(model), order)
 
 
 def _numbers(numbers: PairNumbers) -> str:
@@ -151,12 +166,12 @@ def _side(library: ModelLibrary, source: Source, letter: str, seed: int) -> Side
                 elem_id=f"label-{name}", min_width=110, filterable=False,
             )  # fmt: skip
         with gr.Accordion("Bands", open=False, elem_id=f"bands-{name}"):
-            bands = _bands(name)
+            bands = _bands(name, library.info(first))
         take = gr.Button("Copy model and seed from the header", size="sm", elem_id=f"take-{name}")
     return SideControls(model, number, kind, **bands, take=take)
 
 
-def _bands(name: str) -> dict:
+def _bands(name: str, info: ModelInfo) -> dict:
     """Edges, retentions and order of one side."""
     parts: dict = {}
     for edge, part, value in (("Lower", "low", LOW_EDGE), ("Upper", "high", HIGH_EDGE)):
@@ -164,11 +179,8 @@ def _bands(name: str) -> dict:
             0, 1, value, step=0.01, label=f"{edge} edge", info="share of modes below", buttons=["reset"],
             elem_id=f"{part}-{name}",
         )  # fmt: skip
-    for part, size in (("small", "smallest"), ("middle", "middle"), ("large", "largest")):
-        parts[part] = gr.Slider(
-            0, 2, 1, step=0.05, label=f"Keep {size} α", info="0 removes, 1 keeps, 2 doubles", buttons=["reset"],
-            elem_id=f"gain-{size}-{name}",
-        )  # fmt: skip
+    for part, size, words in zip(GAINS, BANDS, keeping(info), strict=True):
+        parts[part] = gr.Slider(0, 2, 1, step=0.05, buttons=["reset"], elem_id=f"gain-{size}-{name}", **words)
     parts["order"] = gr.Radio(
         [("signed α", "alpha"), ("size |α|", "abs")], value="alpha", label="Order of modes",
         info="what “smallest” means", elem_id=f"order-{name}",
@@ -183,9 +195,9 @@ def build_compare(work: Workspace, views: Views) -> BuiltTab:
         intro(SENTENCE, FORMULA, "compare")
         sides = {letter: _side(library, source, letter.upper(), source.start[1] + i) for i, letter in enumerate("ab")}
     with frame.stage, gr.Column(min_width=0, elem_classes=only("compare")):
-        pictures = gr.HTML(elem_id="compare-pictures")
+        pictures = gr.HTML(elem_id="compare-pictures", elem_classes="ks-result")
     with frame.readings, group("compare"):
-        numbers = gr.HTML(elem_id="compare-numbers")
+        numbers = gr.HTML(elem_id="compare-numbers", elem_classes="ks-result")
         saves = [save_bar(elem_id=f"keep-{letter}", elem_classes="ks-save-side") for letter in "ab"]
     c = CompareControls(pictures, numbers, *saves)
     tab = CompareTab(library, c)
@@ -200,11 +212,17 @@ def build_compare(work: Workspace, views: Views) -> BuiltTab:
         bands = side.listed(*SETTING[3:])
         looks += [side.seed.change, side.label.input, *(p.input for p in bands)]
         looks += [p.release for p in bands if isinstance(p, gr.Slider)]  # what Gradio's reset button tells
+        named = side.listed(*GAINS)
         chosen = side.model.input(
-            guarded(functools.partial(tab.classes, side)), side.model, side.label, **live
+            guarded(functools.partial(tab.of_model, side)), [side.model, side.order], [side.label, *named], **live
         )  # fmt: skip
         taken = side.take.click(
-            guarded(functools.partial(tab.take, side)), source.inputs, side.listed("model", "seed", "label"), **live
+            guarded(functools.partial(tab.take, side)), [*source.inputs, side.order],
+            [*side.listed("model", "seed", "label"), *named], **live,
+        )  # fmt: skip
+        side.order.input(
+            guarded(functools.partial(tab.band_words, side)), [side.model, side.order], named, queue=False,
+            show_progress="hidden", **PRIVATE,
         )  # fmt: skip
         for event in (chosen, taken):
             event.success(**paired)

@@ -24,7 +24,7 @@ from ui.components.players import slide_player, slides
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import NO_CLASS, BuiltTab, Views, Workspace, class_choices, fitting_label, usable_seed
+from ui.source import NO_CLASS, BuiltTab, Views, Workspace, class_choices, fitting_label, made_with, usable_seed
 
 SENTENCE = "Make one thing of the picture stronger or weaker, and see whether other seeds follow."
 FORMULA = """x(s) = D( z + s σ<sub>v</sub> v ) &nbsp;·&nbsp; v the direction, of length 1, σ<sub>v</sub> the
@@ -182,12 +182,13 @@ class DirectionTab:
             transfer=others,
         )  # fmt: skip
         result = bench.direction(request, report)
-        seeds = (seed, *others)
+        seeds, made = (seed, *others), made_with(self.library, model, seed, label)
         tracks = [(f"seed {s}", p) for s, p in zip(seeds, (result.pictures, *result.transfer), strict=True)]
         labels = [f"seed {seed}, strength {s:+.1f}" for s in result.strengths]
         return {
-            c.player: slides(tracks, labels, ("weaker", "stronger"), STEPS - 1), c.words: in_words(result, seeds)
-        }  # fmt: skip
+            c.player: slides(tracks, labels, ("weaker", "stronger"), STEPS - 1, made),
+            c.words: made.within(in_words(result, seeds)),
+        }
 
 
 def _lay_out(frame: Frame) -> DirectionControls:
@@ -232,10 +233,10 @@ def _lay_out(frame: Frame) -> DirectionControls:
             buttons = run_buttons("Find the direction", "direction")
     with frame.stage:
         empty_stage("Press “Find the direction”: a slider then makes it stronger and weaker, here and on other seeds.")
-        player = slide_player("Strength of the direction", elem_id="direction-player")
+        player = slide_player("Strength of the direction", elem_id="direction-player", elem_classes="ks-result")
     with frame.readings, group():
         gr.HTML(heading("What it changes"))
-        words = gr.HTML(ASK, elem_id="direction-words", elem_classes="ks-told")
+        words = gr.HTML(ASK, elem_id="direction-words", elem_classes="ks-told ks-result")
     return DirectionControls(
         method, reason, contrast, class_from, class_to, index, region, reach, buttons, player, words, gr.State(None)
     )

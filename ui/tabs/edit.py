@@ -27,7 +27,7 @@ from ui.components.plot import points
 from ui.components.save_bar import RecipeBinding, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, class_choices, fitting_label, usable_seed
+from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, class_choices, fitting_label, made_with, usable_seed
 from ui.tabs.edit_controls import (
     DEFAULT,
     ENCODING_CHOICES,
@@ -119,10 +119,12 @@ class EditTab:
         request = self.request(**values)
         bench, c = self.library.get(values["model"]), self.controls
         result, recipe = bench.edit(request), recipes.describe(request, bench)
+        made = made_with(self.library, values["model"], request.seed, request.label)
         of = {"seed": f"seed {request.reference_seed}", "scene": f"scene {request.reference_seed}", "picture": ""}
         shown = {
-            c.pictures: edit_pictures(result, request.ratio, of[request.reference], bench.name, request.seed),
-            c.numbers: edit_numbers(result),
+            c.pictures: edit_pictures(result, request.ratio, of[request.reference], made),
+            c.numbers: made.within(edit_numbers(result)),
+            c.trade_off: gr.update(value=None, visible=False),  # it was of another edit
             c.sigma: sigma_line(request.tau, result.sigma),
             c.save: save_value(result.edited, recipe, f"{bench.name}-seed{request.seed}-edit"),
             c.hint: "",
@@ -203,6 +205,8 @@ class EditTab:
             if not filled and own != begun and all(values[name] == begun[name] for name in begun):
                 values |= own
                 shown |= {getattr(c, name): value for name, value in own.items()}
+        if model != known or filled:
+            shown[c.bands] = self.bands(model, values["order"])[c.bands] | {"value": list(values["bands"] or [])}
         paper = self.paper(*(values[name] for name in ("model", "seed", "label", "region", "mask")))
         return {**shown, **({} if paper == gr.skip() else paper), **self.edit(past, last, **values)}
 
@@ -232,18 +236,24 @@ class EditTab:
         """The choices of the levels, for another model; what is ticked stays, as far as there is such a level."""
         return {self.controls.levels: gr.update(choices=level_choices(self.library, model))}
 
-    def step(self, move: Callable[[History], History], past: History) -> tuple[dict, EditRequest | None]:
+    def bands(self, model: str, order: str) -> dict:
+        """The names of the bands, of another model or order."""
+        return {self.controls.bands: gr.update(choices=band_choices(self.library.info(model), order))}
+
+    def step(self, move: Callable[[History], History], past: History, model: str) -> tuple[dict, EditRequest | None]:
         """Another place in the history: what is shown of it, and the request there, None where there is none.
 
         Args:
             move: `history.undo`, `history.redo` or the like.
             past: the history.
+            model: whose it is.
         """
         past = move(past)
         if past.current is None:
             return {}, None
         request = recipes.from_json(past.current).request
-        return {**self.shown_past(past), **self.fill(request)}, request
+        named = self.bands(model, request.order)[self.controls.bands] | {"value": list(request.bands)}
+        return {**self.shown_past(past), **self.fill(request), self.controls.bands: named}, request
 
     def chosen(self, event: gr.EventData, past: History) -> Callable[[History], History]:
         """The step to a past result that was clicked."""
@@ -285,7 +295,7 @@ class EditTab:
             c.tau: request.tau,
             c.low: request.edges[0],
             c.high: request.edges[1],
-            c.bands: gr.update(choices=band_choices(request.order), value=list(request.bands)),
+            c.bands: list(request.bands),
             c.order: request.order,
             c.ratio: round(100 * request.ratio, 10),
             c.region: request.region,
@@ -341,7 +351,8 @@ def build_edit(work: Workspace, views: Views) -> BuiltTab:
         with group():
             parts = reference_panel(work)
         with group():
-            parts |= mixing_panel(level_choices(work.library, work.source.start[0]))
+            first = work.source.start[0]
+            parts |= mixing_panel(level_choices(work.library, first), work.library.info(first))
         with group():
             parts |= region_panel()
     with views.frame.stage:
@@ -389,7 +400,7 @@ def _wire_edits(tab: EditTab, work: Workspace, opened: Callable, chooser: Choose
     gr.on(moved, **edited, trigger_mode="always_last", **QUIET)
     of_reference = c.listed("other", "number_box", "chooser_box", "encoding")
     c.reference.input(guarded(tab.of_reference), c.reference, of_reference, **light)
-    c.order.input(guarded(lambda name: gr.update(choices=band_choices(name))), c.order, c.bands, **light)
+    c.order.input(guarded(tab.bands), [source.model, c.order], c.bands, **light)
     c.region.input(guarded(lambda name: gr.update(visible=name == "painted")), c.region, c.canvas_box, **light)
     c.region.input(**papered)
     c.canvas.apply(
@@ -417,20 +428,20 @@ def _wire_history(tab: EditTab, work: Workspace) -> None:
     """Steps through the history, in the queue of the edits, which write it, too."""
     c, source = tab.controls, work.source
 
-    def stepped(move: Callable[[History], History], past: History) -> dict:
-        shown, request = tab.step(move, past)
+    def stepped(move: Callable[[History], History], past: History, model: str) -> dict:
+        shown, request = tab.step(move, past, model)
         return {**shown, source.seed: request.seed, source.label: request.label} if request else gr.skip()
 
-    def jumped(event: gr.EventData, past: History) -> dict:
-        return stepped(tab.chosen(event, past), past)
+    def jumped(event: gr.EventData, past: History, model: str) -> dict:
+        return stepped(tab.chosen(event, past), past, model)
 
     outputs = [*c.listed(*PAST, *FILLED), source.seed, source.label]
     shown = {
         "fn": guarded(tab.show), "inputs_kwargs": {**source.named, **c.named(*SETTING)}, "outputs": c.listed(*SHOWN),
     }  # fmt: skip
     for event in (
-        c.undo.click(guarded(functools.partial(stepped, history.undo)), c.past, outputs, **SELDOM),
-        c.redo.click(guarded(functools.partial(stepped, history.redo)), c.past, outputs, **SELDOM),
-        c.strip.select(guarded(jumped), c.past, outputs, **SELDOM),
+        c.undo.click(guarded(functools.partial(stepped, history.undo)), [c.past, source.model], outputs, **SELDOM),
+        c.redo.click(guarded(functools.partial(stepped, history.redo)), [c.past, source.model], outputs, **SELDOM),
+        c.strip.select(guarded(jumped), [c.past, source.model], outputs, **SELDOM),
     ):
         event.success(**shown, **SELDOM).success(**_papered(tab, work))

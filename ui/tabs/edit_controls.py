@@ -8,8 +8,9 @@ import gradio as gr
 import numpy as np
 
 from analysis.core.fields import HIGH_EDGE, LOW_EDGE
-from analysis.koopman.spectrum import band_names
 from analysis.workbench.editing import EditRequest
+from analysis.workbench.library import ModelInfo
+from ui.components.bands import long_names
 from ui.components.controls import Controls
 from ui.components.history import history_strip
 from ui.components.html import GLYPHS, heading
@@ -87,14 +88,14 @@ SETTING = (  # what an edit is made of, beside model, seed and class
     "reference", "other", "other_label", "picture", "encoding", "noise_seed", "tau", "low", "high", "bands", "order",
     "ratio", "region", "mask", "levels", "feather",
 )  # fmt: skip
-SHOWN = ("pictures", "numbers", "sigma", "save", "hint")
+SHOWN = ("pictures", "numbers", "trade_off", "sigma", "save", "hint")
 PAST = ("past", "strip", "undo", "redo")
 FILLED = (*SETTING, "number_box", "chooser_box", "photo", "canvas_box")
 
 
-def band_choices(order: str) -> list[tuple[str, int]]:
-    """The three bands by name."""
-    return [(f"{GLYPHS[b]} {name}", b) for b, name in enumerate(band_names(3, order))]
+def band_choices(info: ModelInfo, order: str) -> list[tuple[str, int]]:
+    """The three bands of a model by name."""
+    return [(f"{GLYPHS[b]} {name}", b) for b, name in enumerate(long_names(info, order))]
 
 
 def reference_panel(work: Workspace) -> dict:
@@ -131,7 +132,7 @@ def reference_panel(work: Workspace) -> dict:
     return parts
 
 
-def mixing_panel(levels: list[tuple[str, int]]) -> dict:
+def mixing_panel(levels: list[tuple[str, int]], info: ModelInfo) -> dict:
     """How much of which bands."""
     parts: dict = {}
     gr.HTML(heading("What is mixed", "pictures follow at once"))
@@ -140,7 +141,7 @@ def mixing_panel(levels: list[tuple[str, int]]) -> dict:
         info="0 = original, 100 = reference", elem_id="edit-ratio",
     )  # fmt: skip
     parts["bands"] = gr.CheckboxGroup(
-        band_choices("alpha"), value=list(DEFAULT.bands), label="Bands", elem_id="edit-bands",
+        band_choices(info, "alpha"), value=list(DEFAULT.bands), label="Bands", elem_id="edit-bands",
         info="of all modes by rank of α within each level",
     )  # fmt: skip
     parts["levels"] = gr.CheckboxGroup(
@@ -186,7 +187,7 @@ def stage(original: np.ndarray) -> dict:
         with gr.Column(visible=False, min_width=0) as parts["canvas_box"]:
             parts["canvas"] = canvas(original, elem_id="edit-canvas", label="Paint where the reference comes in")
         with gr.Column(min_width=0):
-            parts["pictures"] = gr.HTML(EDIT_PLACEHOLDER, elem_id="edit-pictures")
+            parts["pictures"] = gr.HTML(EDIT_PLACEHOLDER, elem_id="edit-pictures", elem_classes="ks-result")
     return parts
 
 
@@ -194,7 +195,7 @@ def readings() -> dict:
     """Numbers, what can be saved, and the history."""
     parts: dict = {}
     with group():
-        parts["numbers"] = gr.HTML(elem_id="edit-numbers")
+        parts["numbers"] = gr.HTML(elem_id="edit-numbers", elem_classes="ks-result")
         parts["draw"] = gr.Button("Detail against layout", size="sm", elem_id="edit-draw")
         parts["trade_off"] = plot(
             None, visible=False, elem_id="edit-trade-off", label="Detail gained against layout moved, by mixing ratio"

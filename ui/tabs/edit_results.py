@@ -7,6 +7,7 @@ import html
 from analysis.koopman.editing import EditNumbers
 from analysis.workbench.editing import EditResult
 from ui.components.html import figure_html, group_html
+from ui.components.made import Made
 
 
 def sigma_line(tau: float, sigma: float) -> str:
@@ -14,19 +15,19 @@ def sigma_line(tau: float, sigma: float) -> str:
     return f'<p class="ks-line">τ = {tau:.2f} is noise level σ = {sigma:.3g}.</p>'
 
 
-def edit_pictures(result: EditResult, ratio: float, of: str, model: str, seed: int) -> str:
+def edit_pictures(result: EditResult, ratio: float, of: str, made: Made) -> str:
     """Original, edit, control, reference; below, smaller: the edit at five ratios, and what the reference encodes to.
 
     Args:
         result: the edit.
         ratio: 0 to 1.
         of: what the reference is.
-        model, seed: of the original.
+        made: what the original was made with.
     """
-    name = f"{model}-seed{seed}-edit"
+    name = f"{made.model}-seed{made.seed}-edit"
     large = group_html(
         "ks-pictures ks-four",
-        figure_html(result.original, "Original", f"seed {seed}"),
+        figure_html(result.original, "Original", f"seed {made.seed}"),
         figure_html(result.edited, "Edited", f"chosen bands, {ratio:.0%}", f"{name}.png"),
         figure_html(result.control, "Control", f"all bands, {ratio:.0%}", f"{name}-control.png"),
         figure_html(result.reference, "Reference", of),
@@ -34,7 +35,7 @@ def edit_pictures(result: EditResult, ratio: float, of: str, model: str, seed: i
     small = [figure_html(p, f"{r:.0%}") for p, r in zip(result.strip, result.strip_ratios, strict=True)]
     small.append(figure_html(result.encoded, "Limit"))
     note = "The edit at five ratios; on the right its limit: all bands, everywhere, 100 %."
-    return f'{large}<p class="ks-line ks-after">{note}</p>{group_html("ks-strip", *small)}'
+    return f'{large}<p class="ks-line ks-after">{note}</p>{group_html("ks-strip", *small)}{made.line()}'
 
 
 MEASURED = (

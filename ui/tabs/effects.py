@@ -22,7 +22,7 @@ from ui.components.plot import plot, seen_script
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import BuiltTab, Views, Workspace, fitting_label, usable_seed
+from ui.source import BuiltTab, Views, Workspace, fitting_label, made_with, usable_seed
 from ui.tabs.factors import build_factors
 from ui.tabs.linearity import build_linearity, consecutive, drawn, seed_words, verdict
 
@@ -85,9 +85,10 @@ class EffectsTab:
             (min(low, high), max(low, high)), order, kind, decoded_times=decoded,
         )  # fmt: skip
 
-    def _of(self, model: str, request: EffectRequest) -> str:
-        name, (low, high) = self.library.get(model).name, request.edges
-        return f"{name}, {seed_words(request.seeds)}, edges {low:.2f} and {high:.2f}"
+    def _told(self, sentence: str, model: str, request: EffectRequest, over: str) -> str:
+        low, high = request.edges
+        made = made_with(self.library, model, request.seeds[0], request.label, seed_words(request.seeds))
+        return verdict(sentence, made=made, of=f"edges {low:.2f} and {high:.2f}", over=over)
 
     def curves(self, seen, model, seed, label, low, high, order, kind, seeds) -> dict:
         """Formula, curves of bands and levels, and a sentence.
@@ -108,7 +109,7 @@ class EffectsTab:
             c.formula: details("Formula", f"<p>{FORMULAS[kind]}</p>"),
             c.by_band: effects.band_curves(result, order).to_json(),
             c.by_level: effects.level_curves(result).to_json(),
-            c.words: verdict(effect_words(result, order), of=self._of(model, request)),
+            c.words: self._told(effect_words(result, order), model, request, "#effect-bands, #effect-levels"),
         }
 
     def decoded(self, model, seed, label, low, high, order, seeds, report: Report | None = None) -> dict:
@@ -119,7 +120,9 @@ class EffectsTab:
         result = self.library.get(model).cumulative_effect(request, report)
         c = self.controls
         return {
-            c.decoded_words: verdict(decoded_words(result, order), of=self._of(model, request)),
+            c.decoded_words: self._told(
+                decoded_words(result, order), model, request, "#decoded-pictures, #decoded-bands, #decoded-levels"
+            ),
             c.decoded_pictures: self.without(model, request, result.names),
             c.decoded_by_band: drawn(effects.decoded_curves(result, "bands", order)),
             c.decoded_by_level: drawn(effects.decoded_curves(result, "levels")),

@@ -15,11 +15,11 @@ from analysis.workbench.probes import AttributionRequest, BandLabelsRequest
 from ui.components.controls import Controls
 from ui.components.html import heading
 from ui.components.layout import Frame, empty_stage, group, intro, only
+from ui.components.made import Made
 from ui.components.plot import plot
-from ui.server.errors import guarded
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import Views, Workspace, fitting_label, usable_seed
-from ui.tabs.linearity import REMARK, consecutive, drawn, remark, seed_words, told, verdict
+from ui.source import Views, Workspace, fitting_label, made_with, usable_seed
+from ui.tabs.linearity import consecutive, drawn, seed_words, told, verdict
 
 MAX_LABEL_PICTURES, MAX_ATTRIBUTION_PAIRS = 32, 256
 SIGMAS = (("0.002: clean", 0.002), ("0.5", 0.5), ("2.5: midpoint", 2.5), ("14", 14.0), ("80: noise", 80.0))
@@ -31,23 +31,19 @@ ASK = '<p class="ks-line">Not measured yet: some seconds.</p>'
 
 @dataclass(frozen=True)
 class FactorControls(Controls):
-    """Components of the part; requests are (model, question) of what is shown."""
+    """Components of the part."""
 
     pictures: gr.Slider
     frequency_buttons: RunButtons
-    frequencies_older: gr.HTML
     frequencies: gr.HTML
     power: gr.HTML
     pairs: gr.Slider
     sigma: gr.Dropdown
     carried: gr.Checkbox
     factor_buttons: RunButtons
-    factors_older: gr.HTML
     factors: gr.HTML
     by_band: gr.HTML
     by_level: gr.HTML
-    frequency_request: gr.State
-    factor_request: gr.State
 
 
 class FactorPart:
@@ -72,11 +68,10 @@ class FactorPart:
         edges = (min(low, high), max(low, high))
         question = BandLabelsRequest(seeds, fitting_label(self.library, model, label), edges, order)
         result = bench.band_labels(question, report)
-        of = f"{bench.name}, {seed_words(seeds)}, edges {edges[0]:.2f} and {edges[1]:.2f}"
+        made, of = made_with(self.library, model, seed, label, seed_words(seeds)), _edges_words(edges)
         return {
-            c.frequencies: verdict(findings.label_words(result, order), of=of),
+            c.frequencies: verdict(findings.label_words(result, order), made=made, of=of, over="#labels-power"),
             c.power: drawn(effects.radial_power_curves(result, order)),
-            c.frequency_request: (model, question),
         }
 
     def factors(self, model, low, high, order, pairs, sigma, carried, report: Report | None = None) -> dict:
@@ -86,24 +81,21 @@ class FactorPart:
         question = AttributionRequest(min(pairs, MAX_ATTRIBUTION_PAIRS), sigma, carried, edges, order)
         result = bench.attribution(question, report)
         of = (
-            f"{bench.name}, {question.pairs} pairs of scenes a factor, encoded at σ = {sigma:g}"
-            f"{', carried to the picture' if carried else ''}, edges {edges[0]:.2f} and {edges[1]:.2f}"
+            f"{question.pairs} pairs of scenes a factor, encoded at σ = {sigma:g}"
+            f"{', carried to the picture' if carried else ''}, {_edges_words(edges)}"
         )
         words = findings.attribution_words(result, order), attribution_verdict(readings(result, sigma, order))
         return {
-            c.factors: verdict(*words, of=of),
+            c.factors: verdict(
+                *words, made=Made(bench.name, None, None), of=of, over="#attribution-bands, #attribution-levels"
+            ),
             c.by_band: drawn(effects.attribution_map(result, "bands", order)),
             c.by_level: drawn(effects.attribution_map(result, "levels", order)),
-            c.factor_request: (model, question),
         }
 
-    def remarks(self, model, seed, label, frequency_request, factor_request) -> dict:
-        """Whether what is shown is older than what is looked at."""
-        c = self.controls
-        return {
-            c.frequencies_older: remark(self.library, frequency_request, model, seed, label),
-            c.factors_older: remark(self.library, factor_request, model, seed, label),
-        }
+
+def _edges_words(edges: tuple[float, float]) -> str:
+    return f"edges {edges[0]:.2f} and {edges[1]:.2f}"
 
 
 def _lay_out_frequencies(frame: Frame) -> dict:
@@ -117,11 +109,7 @@ def _lay_out_frequencies(frame: Frame) -> dict:
     with frame.stage, gr.Column(min_width=0, elem_classes=only("carry")):
         power = plot(None, visible=False, elem_id="labels-power", label="Radial power of each band")
     said = told(frame, "carry", "labels", ASK, "Frequencies")
-    return {
-        "pictures": pictures, "frequency_buttons": buttons, "frequencies_older": said["older"],
-        "frequencies": said["words"],
-        "power": power, "frequency_request": gr.State(None),
-    }  # fmt: skip
+    return {"pictures": pictures, "frequency_buttons": buttons, "frequencies": said, "power": power}
 
 
 def _lay_out_factors(frame: Frame) -> dict:
@@ -147,8 +135,8 @@ def _lay_out_factors(frame: Frame) -> dict:
             by_level = plot(None, visible=False, elem_id="attribution-levels", label="Factors by levels")
     said = told(frame, "carry", "attribution", ASK, "Factors")
     return {
-        "pairs": pairs, "sigma": sigma, "carried": carried, "factor_buttons": buttons, "factors_older": said["older"],
-        "factors": said["words"], "by_band": by_band, "by_level": by_level, "factor_request": gr.State(None),
+        "pairs": pairs, "sigma": sigma, "carried": carried, "factor_buttons": buttons, "factors": said,
+        "by_band": by_band, "by_level": by_level,
     }  # fmt: skip
 
 
@@ -167,18 +155,13 @@ def build_factors(work: Workspace, views: Views, edges: dict) -> FactorControls:
         empty_stage("Press “Measure frequencies” or “Measure factors”: what each band carries.", "carry")
     c = FactorControls(**_lay_out_frequencies(frame), **_lay_out_factors(frame))
     part = FactorPart(work.library, c, work.bounded(RUN_SECONDS))
-    counted = wire_run(
+    wire_run(
         part.frequency_run, c.frequency_buttons, part.frequencies, {**source.named, **edges, **c.named("pictures")},
-        c.listed("frequencies", "power", "frequency_request"),
+        c.listed("frequencies", "power"),
     )  # fmt: skip
-    attributed = wire_run(
+    wire_run(
         part.factor_run, c.factor_buttons, part.factors,
         {"model": source.model, **edges, **c.named("pairs", "sigma", "carried")},
-        c.listed("factors", "by_band", "by_level", "factor_request"),
+        c.listed("factors", "by_band", "by_level"),
     )  # fmt: skip
-    for event in (counted.success, attributed.success, views.opened["carry"]):
-        event(
-            guarded(part.remarks), [*source.inputs, c.frequency_request, c.factor_request],
-            [c.frequencies_older, c.factors_older], **REMARK,
-        )  # fmt: skip
     return c

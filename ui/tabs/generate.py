@@ -29,7 +29,7 @@ from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import PROGRESS, RUN_SECONDS, Latest, Superseded, deadline
 from ui.server.startup import DEFAULT_STEPS
-from ui.source import BuiltTab, Views, Workspace, fitting_label, place_line_and_lock, usable_seed
+from ui.source import BuiltTab, Views, Workspace, fitting_label, made_with, place_line_and_lock, usable_seed
 from ui.theme import script
 
 SHEET = 12
@@ -68,6 +68,7 @@ class GenerateControls(Controls):
     cost: gr.HTML
     save_picture: gr.HTML
     sheet: gr.Gallery
+    sheet_made: gr.HTML
     next_sheet: gr.Button
     player: gr.HTML
     path_cost: gr.HTML
@@ -119,12 +120,19 @@ class GenerateTab:
         request = GenerateRequest((seed,), fitting_label(self.library, model, label))
         bench = self._warmed(model, request.label)
         result = bench.generate(request)
+        made = made_with(self.library, model, seed, label)
         calls = "network call" if result.nfe == 1 else "network calls"
         recipe = recipes.describe(request, bench)
         c = self.controls
         return {
-            c.picture: figure_html(
-                result.pictures[0], f"seed {seed}", bench.name, f"{bench.name}-seed{seed}.png", css="ks-hero"
+            c.picture: made.within(
+                figure_html(
+                    result.pictures[0],
+                    f"seed {seed}",
+                    f"{made.model}, {made.label}",
+                    f"{bench.name}-seed{seed}.png",
+                    css="ks-hero",
+                )
             ),
             c.cost: facts((str(result.nfe), calls), (f"{1000 * result.seconds:.0f} ms", "on this machine")),
             c.save_picture: save_value(result.pictures[0], recipe, f"{bench.name}-seed{seed}"),
@@ -144,7 +152,8 @@ class GenerateTab:
         label = fitting_label(self.library, model, label)
         result = self.library.get(model).generate(GenerateRequest(seeds, label))
         pictures = [(picture, str(seed)) for picture, seed in zip(result.pictures, seeds, strict=True)]
-        return {self.controls.sheet: pictures}
+        made = made_with(self.library, model, None, label, f"seeds {seeds[0]} to {seeds[-1]}")
+        return {self.controls.sheet: pictures, self.controls.sheet_made: made.line()}
 
     def next_sheet(self, model: str, label: int, first: int) -> dict:
         """The next SHEET seeds."""
@@ -157,15 +166,15 @@ class GenerateTab:
         bench = self.library.get(model)
         request = TrajectoryRequest(seed, fitting_label(self.library, model, label), steps)
         result = bench.trajectory(request, progress)
-        levels = len(result.sigma)
+        levels, made = len(result.sigma), made_with(self.library, model, seed, label)
         costs = [("1", f"encoding and {levels} decodings: the Koopman path")]
         if result.nfe_teacher:
             costs.append((str(result.nfe_teacher), f"network calls: the teacher's path, Heun on {levels} levels"))
         recipe = recipes.describe(request, bench)
         c = self.controls
         return {
-            c.player: player_value(result, bench.name, seed),
-            c.path_cost: comparison(result) + details("What each path costs", facts(*costs)),
+            c.player: player_value(result, made),
+            c.path_cost: made.within(comparison(result) + details("What each path costs", facts(*costs))),
             c.save_path: save_value(strip(result.koopman), recipe, f"{bench.name}-seed{seed}-trajectory"),
         }
 
@@ -214,17 +223,18 @@ def _lay_out(first: dict, work: Workspace, views: Views) -> GenerateControls:
     """The components with their first values, by name."""
     frame = views.frame
     with frame.stage:
-        film = player(first["player"], elem_id="player")
-        path_cost = gr.HTML(first["path_cost"], elem_id="trajectory-facts")
+        film = player(first["player"], elem_id="player", elem_classes="ks-result")
+        path_cost = gr.HTML(first["path_cost"], elem_id="trajectory-facts", elem_classes="ks-result")
         gr.HTML(cards_html(), elem_id="doors")
     with frame.controls:
         intro(SENTENCE, FORMULA)
-        with group():
+        with group(css="ks-group ks-result"):
             gr.HTML(heading("More seeds", "click one to look at it"))
             sheet = gr.Gallery(
                 first["sheet"], columns=4, allow_preview=False, object_fit="contain", format="png",
                 show_label=False, container=False, buttons=[], elem_id="sheet", interactive=False, height="auto",
             )  # fmt: skip
+            sheet_made = gr.HTML(first["sheet_made"], elem_id="sheet-made")
             next_sheet = gr.Button("Next 12 seeds", size="sm", elem_id="next-sheet")
             place_line_and_lock(work.source)
         with group():
@@ -234,7 +244,7 @@ def _lay_out(first: dict, work: Workspace, views: Views) -> GenerateControls:
                 buttons=["reset"],
             )  # fmt: skip
     with frame.readings:
-        with group():
+        with group(css="ks-group ks-result"):
             picture = gr.HTML(first["picture"], elem_id="hero")
             cost = gr.HTML(first["cost"], elem_id="hero-facts")
         with group():
@@ -252,6 +262,7 @@ def _lay_out(first: dict, work: Workspace, views: Views) -> GenerateControls:
         cost,
         save_picture,
         sheet,
+        sheet_made,
         next_sheet,
         film,
         path_cost,
@@ -285,10 +296,15 @@ def build_generate(work: Workspace, views: Views) -> BuiltTab:
         event(guarded(tab.wish), inputs_kwargs=wanted, **ahead)
     fresh = {
         "fn": guarded(tab.fresh), "inputs_kwargs": {**source.named, **c.named("first", "known")},
-        "outputs": c.listed("picture", "cost", "save_picture", "sheet", "about", "pipeline", "known"), **quiet,
+        "outputs": c.listed(
+            "picture", "cost", "save_picture", "sheet", "sheet_made", "about", "pipeline", "known"
+        ),
+        **quiet,
     }  # fmt: skip
     shown = opened(**fresh, trigger_mode="always_last")
-    c.next_sheet.click(guarded(tab.next_sheet), [source.model, source.label, c.first], [c.sheet, c.first], **quiet)
+    c.next_sheet.click(
+        guarded(tab.next_sheet), [source.model, source.label, c.first], [c.sheet, c.sheet_made, c.first], **quiet
+    )
     c.sheet.select(guarded(tab.choose), [c.first, source.locked], source.seed, show_progress="hidden", **PRIVATE)
 
     followed = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gradio as gr
 import numpy as np
@@ -22,12 +22,13 @@ from ui.components.controls import Controls
 from ui.components.history import CLICKS
 from ui.components.html import data_uri, figure_html
 from ui.components.layout import Frame, group, intro, only
+from ui.components.made import Made
 from ui.components.plot import points
 from ui.components.save_bar import saved_file, saver
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
 from ui.server.runs import LONG_QUEUE, RUN_SECONDS, Latest, Superseded
-from ui.source import Workspace, fitting_label, readable
+from ui.source import Workspace, fitting_label, made_with, readable
 
 SENTENCE = f"A grid over any two parameters, at most {grids.MAX_GRID_CELLS} cells; everything else stays as in A."
 SINGLE = ""  # the second direction of a grid of one row
@@ -187,7 +188,15 @@ class GridPanel:
         if not down:
             corner = f"<th>{html.escape(x)} →</th>"
         table = f'<table class="ks-grid"><thead><tr>{corner}{head}</tr></thead><tbody>{body}</tbody></table>'
-        return f'<div class="ks-grid-box" tabindex="0" role="region" aria-label="Grid of pictures">{table}</div>'
+        box = f'<div class="ks-grid-box" tabindex="0" role="region" aria-label="Grid of pictures">{table}</div>'
+        return box + self._made(result.grid).line()
+
+    def _made(self, grid: Grid) -> Made:
+        """What all cells have in common: what differs between them is no reason to grey them."""
+        base, free = grid.base, {grid.x, grid.y}
+        made = made_with(self.library, base.model, base.seed, base.label)
+        fixed = {name: None for name in ("model", "label", "seed") if name in free}
+        return replace(made, **fixed, at="-a")
 
     def _named_cell(self, grid: Grid, i: int, j: int) -> str:
         across, down, x, y = self._labels(grid)
@@ -329,7 +338,7 @@ def build_grid(work: Workspace, frame: Frame, side: Mapping[str, Component]) -> 
                 parts |= _fixed_settings()
     with frame.stage, gr.Column(min_width=0, elem_classes=only("grid")):
         parts["cell"] = gr.HTML(elem_id="grid-cell")
-        parts["page"] = gr.HTML(EMPTY, js_on_load=CLICKS, elem_id="grid-page")
+        parts["page"] = gr.HTML(EMPTY, js_on_load=CLICKS, elem_id="grid-page", elem_classes="ks-result")
     with frame.readings, group("grid"):
         parts["status"] = gr.HTML(elem_id="grid-status")
         parts["save"] = gr.Button("Save grid (PNG)", size="md", elem_id="grid-save", min_width=140)

@@ -19,7 +19,7 @@ from ui.components.players import slide_player, slides
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import BuiltTab, Views, Workspace, fitting_label, usable_seed
+from ui.source import BuiltTab, Views, Workspace, fitting_label, made_with, usable_seed
 
 SENTENCE = "A picture goes back to noise and is made again: by the teacher's path, and by the linear law."
 FORMULA = """teacher: x<sub>T</sub> = ODE<sup>−1</sup>(x), x̂ = D( e<sup>−A</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp;
@@ -111,11 +111,13 @@ class InversionTab:
         else:
             given = fitted(brought, side_of(self.library, model))
         result = bench.invert(InvertRequest(given, label, int(steps), INVERSION_TIMES), report)
+        mine = {"seed": seed} if origin == "seed" else {"seed": None, "seeds": "your picture"}
+        made = made_with(self.library, model, label=label, **mine)
         labels = [f"τ = {t:.2f}, σ = {s:.3g}" for t, s in zip(result.tau, result.sigma, strict=True)]
         return {
-            c.player: slides([("By the law", result.path)], labels, ("picture", "noise"), 0),
-            c.pictures: inverted(result, given),
-            c.words: numbers(result),
+            c.player: slides([("By the law", result.path)], labels, ("picture", "noise"), 0, made),
+            c.pictures: made.within(inverted(result, given)),
+            c.words: made.within(numbers(result)),
         }
 
 
@@ -141,11 +143,11 @@ def _lay_out(frame: Frame, work: Workspace) -> tuple[InversionControls, Chooser]
             buttons = run_buttons("Invert", "invert")
     with frame.stage:
         empty_stage("Press “Invert”: the picture goes back to noise, two ways, and is made again.")
-        pictures = gr.HTML(elem_id="invert-pictures")
-        player = slide_player("Time on the law's way", elem_id="invert-player")
+        pictures = gr.HTML(elem_id="invert-pictures", elem_classes="ks-result")
+        player = slide_player("Time on the law's way", elem_id="invert-player", elem_classes="ks-result")
     with frame.readings, group():
         gr.HTML(heading("What came back"))
-        words = gr.HTML(ASK, elem_id="invert-words", elem_classes="ks-told")
+        words = gr.HTML(ASK, elem_id="invert-words", elem_classes="ks-told ks-result")
     controls = InversionControls(origin, box, chooser.picture, steps, buttons, player, pictures, words)
     return controls, chooser
 

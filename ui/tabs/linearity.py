@@ -16,11 +16,12 @@ from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
 from ui.components.html import heading
 from ui.components.layout import Frame, empty_stage, group, intro, only
+from ui.components.made import Made
 from ui.components.plot import plot
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
 from ui.server.runs import LONG_QUEUE, RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import Views, Workspace, fitting_label, usable_seed
+from ui.source import Views, Workspace, fitting_label, made_with, usable_seed
 
 PICTURE_LEVEL = -1  # in the list of levels
 MAX_FIT_SEEDS, MAX_FIT_STEPS = 16, 24
@@ -29,8 +30,6 @@ FORMULA = """‖E(x<sub>t</sub>) − e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>
 yardsticks: A = 0, and the α and β of every mode that fit these very trajectories best &nbsp;·&nbsp; of two or more also
 what differs between them: their mean is taken off every latent first"""
 ASK = '<p class="ks-line">Not measured yet. It follows the teacher, so it takes some seconds.</p>'
-OLDER = '<p class="ks-line ks-older" role="status">Older: you now look at something else. Measure again.</p>'
-REMARK = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,6 @@ class LinearityControls(Controls):
     trajectories: gr.Slider
     steps: gr.Slider
     buttons: RunButtons
-    older: gr.HTML
     words: gr.HTML
     level: gr.Dropdown
     curves: gr.HTML
@@ -48,10 +46,18 @@ class LinearityControls(Controls):
     request: gr.State
 
 
-def verdict(*sentences: str, of: str) -> str:
-    """What follows from a measurement, and what was measured."""
+def verdict(*sentences: str, made: Made, of: str = "", over: str = "") -> str:
+    """What follows from a measurement, and what was measured.
+
+    Args:
+        *sentences: plain text.
+        made: whose it is.
+        of: what else belongs to it.
+        over: selects the plots that were measured with it, see `Made.data`.
+    """
     words = " ".join(html.escape(s) for s in sentences if s)
-    return f'<p class="ks-verdict" role="status">{words}</p><p class="ks-line">Measured on {html.escape(of)}.</p>'
+    more = f'<p class="ks-line">{html.escape(of)}.</p>' if of else ""
+    return f'<p class="ks-verdict" role="status">{words}</p>{made.line(over, "Measured on ")}{more}'
 
 
 def consecutive(seed: int, count: int) -> tuple[int, ...]:
@@ -69,8 +75,8 @@ def drawn(figure=None) -> dict:
     return gr.update(value=None if figure is None else figure.to_json(), visible=figure is not None)
 
 
-def told(frame: Frame, view: str, name: str, ask: str, title: str = "") -> dict:
-    """Where a measurement is told in the readings: "older", a remark, and "words".
+def told(frame: Frame, view: str, name: str, ask: str, title: str = "") -> gr.HTML:
+    """Where a measurement is told in the readings.
 
     Args:
         frame: the tab's columns.
@@ -82,24 +88,7 @@ def told(frame: Frame, view: str, name: str, ask: str, title: str = "") -> dict:
     with frame.readings, group(view):
         if title:
             gr.HTML(heading(title))
-        older = gr.HTML(elem_id=f"{name}-older")
-        return {"older": older, "words": gr.HTML(ask, elem_id=f"{name}-words", elem_classes="ks-told")}
-
-
-def remark(library: ModelLibrary, request: tuple | None, model: str, seed: int | None, label: int) -> str:
-    """A remark where a measurement is not about what is looked at now, "" where it is or was not made.
-
-    Args:
-        library: the models.
-        request: (model, question), of which one with seeds begins with the seed that it is about.
-        model, seed, label: what is looked at.
-    """
-    if request is None:
-        return ""
-    name, question = request
-    label = fitting_label(library, model, label)
-    same_seed = not hasattr(question, "seeds") or question.seeds[0] == seed
-    return "" if name == model and same_seed and getattr(question, "label", label) == label else OLDER
+        return gr.HTML(ask, elem_id=f"{name}-words", elem_classes="ks-told")
 
 
 class LinearityPart:
@@ -125,11 +114,16 @@ class LinearityPart:
             min(steps, MAX_FIT_STEPS),
         )  # fmt: skip
         result = bench.linearity(question, report)
-        of = f"{bench.name}, {seed_words(question.seeds)}, {question.steps} noise levels"
+        made = made_with(self.library, model, seed, label, seed_words(question.seeds))
         choices = [("pictures, decoded", PICTURE_LEVEL), *((name, i) for i, name in enumerate(result.names))]
         last, request = len(result.names) - 1, (model, question)
         return {
-            c.words: verdict(linearity_verdict(result), of=of),
+            c.words: verdict(
+                linearity_verdict(result),
+                made=made,
+                of=f"{question.steps} noise levels",
+                over="#linearity-curves, #linearity-dmd",
+            ),
             c.level: gr.update(choices=choices, value=last, visible=True),
             **self.show_level(request, last),
             c.request: request,
@@ -148,10 +142,6 @@ class LinearityPart:
         entry = bench.spectrum().entries[min(max(int(level or 0), 0), len(result.names) - 1)]
         plane = None if result.dmd is None else effects.dmd_plane(entry, result)
         return {c.curves: drawn(effects.linearity_curves(result, entry.index)), c.dmd: drawn(plane)}
-
-    def remarks(self, model, seed, label, request) -> dict:
-        """Whether what is shown is older than what is looked at."""
-        return {self.controls.older: remark(self.library, request, model, seed, label)}
 
 
 def _lay_out(frame: Frame) -> LinearityControls:
@@ -180,21 +170,18 @@ def _lay_out(frame: Frame) -> LinearityControls:
         with gr.Column(min_width=0):
             dmd = plot(None, visible=False, elem_id="linearity-dmd", label="Learned spectrum and exact DMD")
     return LinearityControls(
-        trajectories, steps, buttons, **told(frame, "linear", "linearity", ASK), level=level, curves=curves, dmd=dmd,
-        request=gr.State(None),
-    )  # fmt: skip
+        trajectories, steps, buttons, told(frame, "linear", "linearity", ASK), level, curves, dmd, gr.State(None)
+    )
 
 
 def build_linearity(work: Workspace, views: Views) -> LinearityControls:
     """Lay the view out and wire it."""
     c, source = _lay_out(views.frame), work.source
     part = LinearityPart(work.library, c, work.bounded(RUN_SECONDS))
-    done = wire_run(
+    wire_run(
         part.run, c.buttons, part.measure, {**source.named, **c.named("trajectories", "steps")},
         c.listed("words", "level", "curves", "dmd", "request"),
     )  # fmt: skip
-    for event in (done.success, views.opened["linear"]):
-        event(guarded(part.remarks), [*source.inputs, c.request], c.older, **REMARK)
     c.level.input(
         guarded(part.show_level), [c.request, c.level], [c.curves, c.dmd], trigger_mode="always_last", **LONG_QUEUE,
         **PRIVATE,

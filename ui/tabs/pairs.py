@@ -15,7 +15,7 @@ from ui.components.history import CLICKS
 from ui.components.html import data_uri, heading
 from ui.components.layout import group
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
-from ui.source import Workspace, fitting_label, usable_seed
+from ui.source import Workspace, fitting_label, made_with, usable_seed
 
 SHOWN_PAIRS = 24
 ASK = '<p class="ks-line">Leaves out one pair after the other, at all its places; some seconds.</p>'
@@ -65,7 +65,8 @@ class PairPart:
         bench = self.library.get(model)
         level = min(max(int(level or 0), 0), len(bench.spectrum().entries) - 1)
         result = bench.rank(RankRequest(seed, level, fitting_label(self.library, model, label)), report)
-        return {self.controls.listed_pairs: ranked(result)}
+        made = made_with(self.library, model, seed, label)
+        return {self.controls.listed_pairs: ranked(result) + made.line(before=f"{result.name} of ")}
 
 
 def modes_of(pair: int, shape: tuple[int, int, int]) -> list[int]:
@@ -84,7 +85,7 @@ def build_pairs(work: Workspace, level: gr.Radio) -> PairControls:
     with group("modes"):
         gr.HTML(heading("Strongest pairs", "click one"))
         buttons = run_buttons("Sort by effect", "pairs")
-        listed = gr.HTML(ASK, js_on_load=CLICKS, elem_id="pairs-list")
+        listed = gr.HTML(ASK, js_on_load=CLICKS, elem_id="pairs-list", elem_classes="ks-result")
     c = PairControls(buttons, listed)
     part = PairPart(work.library, c, work.bounded(RUN_SECONDS))
     wire_run(part.run, buttons, part.rank, {**work.source.named, "level": level}, [listed])

@@ -23,13 +23,14 @@ from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, group_html, heading
 from ui.components.layout import group, intro
+from ui.components.made import Made
 from ui.components.painter import HOLES, canvas, canvas_value, hole, painted
 from ui.components.picture_chooser import Chooser, fitted, picture_chooser, side_of
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import RUN_SECONDS, Latest, Superseded
-from ui.source import DICE, BuiltTab, Views, Workspace, fitting_label, usable_seed
+from ui.source import DICE, BuiltTab, Views, Workspace, fitting_label, made_with, usable_seed
 
 RUN_QUEUE = {"concurrency_id": "restore", "concurrency_limit": 1}  # the model is locked for one step at a time only
 SENTENCE = "Paint over a part of the picture and the model fills it; what is not painted stays as it is."
@@ -43,22 +44,23 @@ GO = "go"
 
 
 def restore_pictures(
-    given: np.ndarray, shown: np.ndarray, truth: np.ndarray | None, task: str, model: str, name: str = ""
+    given: np.ndarray, shown: np.ndarray, truth: np.ndarray | None, task: str, made: Made, name: str = ""
 ) -> str:
     """What was given, what was made so far, and the truth where it is known.
 
     Args:
         given, shown, truth: uint8 (H, W, 3).
         task: "inpaint" or "colorize".
-        model: who made it, by name.
+        made: what it is made with.
         name: of the file that is offered for saving; none when empty.
     """
-    return group_html(
+    shown_ones = group_html(
         "ks-pictures",
         figure_html(given, "Given", "grey = unknown" if task == "inpaint" else "grey input"),
-        figure_html(shown, "Restored" if name else "So far", f"by {model}", name),
+        figure_html(shown, "Restored" if name else "So far", f"by {made.model}", name),
         figure_html(truth, "Truth", "never looked at while restoring") if truth is not None else "",
     )
+    return shown_ones + made.line()
 
 
 def progress_line(done: int, steps: int) -> str:
@@ -275,9 +277,11 @@ class RestoreTab:
         steps = 1 if task == "inpaint" and request.method == "latent" else request.steps
         known = request.picture if request.truth else None
         given = _given(request)
+        mine = {"seed": values["seed"]} if values["origin"] == "seed" else {"seed": None, "seeds": "your picture"}
+        made = made_with(self.library, values["model"], label=values["label"], **mine)
         working = {c.numbers: "", c.save: "", **self.buttons(running=True)}
         yield {
-            c.pictures: restore_pictures(given, given, known, task, bench.name), c.progress: progress_line(0, steps),
+            c.pictures: restore_pictures(given, given, known, task, made), c.progress: progress_line(0, steps),
             **working,
         }  # fmt: skip
         result = None
@@ -287,15 +291,15 @@ class RestoreTab:
                 break
             share, picture = step
             yield {
-                c.pictures: restore_pictures(given, picture, known, task, bench.name),
+                c.pictures: restore_pictures(given, picture, known, task, made),
                 c.progress: progress_line(round(share * steps), steps), **working,
             }  # fmt: skip
         name = f"{bench.name}-{task}-seed{request.seed}"
         saved = "" if result.stopped else save_value(result.picture, recipe.describe(request, bench), name)
         yield {
-            c.pictures: restore_pictures(result.given, result.picture, known, task, bench.name, f"{name}.png"),
+            c.pictures: restore_pictures(result.given, result.picture, known, task, made, f"{name}.png"),
             c.progress: done_line(result, steps),
-            c.numbers: hole_numbers(result, task),
+            c.numbers: made.within(hole_numbers(result, task)),
             c.save: saved,
             **self.buttons(),
         }
@@ -420,7 +424,7 @@ def _canvas_and_result(start: np.ndarray, first_hole: np.ndarray, title: str) ->
         with gr.Column(min_width=0):
             gr.HTML(heading("Restored"))
             parts["progress"] = gr.HTML(elem_id="restore-progress")
-            parts["pictures"] = gr.HTML(ASK, elem_id="restore-pictures", elem_classes="ks-shown")
+            parts["pictures"] = gr.HTML(ASK, elem_id="restore-pictures", elem_classes="ks-shown ks-result")
     return parts
 
 
@@ -466,7 +470,7 @@ def build_restore(work: Workspace, views: Views) -> BuiltTab:
     with views.frame.stage:
         parts |= _canvas_and_result(start, first_hole, f"seed {seed}")
     with views.frame.readings, group():
-        parts["numbers"] = gr.HTML(elem_id="restore-numbers")
+        parts["numbers"] = gr.HTML(elem_id="restore-numbers", elem_classes="ks-result")
         parts["save"] = save_bar(elem_id="restore-keep")
     chooser = parts.pop("chooser")
     c = RestoreControls(

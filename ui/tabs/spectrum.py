@@ -16,8 +16,9 @@ from analysis.figures import effects, spectrum
 from analysis.figures.spectrum import bands_of
 from analysis.recipes import recipe
 from analysis.workbench.images import GenerateRequest
-from analysis.workbench.library import ModelLibrary
+from analysis.workbench.library import ModelInfo, ModelLibrary
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest, SpectrumEntryResult, SpectrumResult
+from ui.components.bands import keeping, kept_as, long_names, short_names
 from ui.components.controls import Controls
 from ui.components.html import (
     EMPTY_MODE,
@@ -35,7 +36,7 @@ from ui.components.plot import plot, points
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import BuiltTab, Views, Workspace, fitting_label, usable_seed
+from ui.source import BuiltTab, Views, Workspace, fitting_label, made_with, usable_seed
 from ui.tabs.pairs import build_pairs, modes_of
 from ui.tabs.surgery import build_surgery, wire_surgery
 
@@ -92,7 +93,10 @@ class SpectrumControls(Controls):
     small: gr.Slider
     middle: gr.Slider
     large: gr.Slider
-    presets: tuple[tuple[gr.Button, tuple[float, float, float]], ...]
+    all_bands: gr.Button
+    only_small: gr.Button
+    only_middle: gr.Button
+    only_large: gr.Button
     pictures: gr.HTML
     save: gr.HTML
     bands: gr.HTML
@@ -107,6 +111,9 @@ class SpectrumControls(Controls):
 
 
 WHERE = ("level", "low", "high", "order")
+GAINS = ("small", "middle", "large")
+ONLY = ("only_small", "only_middle", "only_large")
+PRESETS = dict(zip(("all_bands", *ONLY), ((1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)), strict=True))
 MASK_CONTROLS = ("low", "high", "small", "middle", "large", "order", "levels", "ablation")
 
 
@@ -196,8 +203,15 @@ class SpectrumTab:
             c.level: gr.update(choices=self.labelled(model), value=level),
             c.levels: gr.update(choices=[(e.name, e.index) for e in entries], value=[]),
             c.lines: spectrum.sorted_real_parts(self.spectrum(model)).to_json(),
+            **self.band_words(model, order),
             **self.open_level(model, level, low, high, order),
         }
+
+    def band_words(self, model: str, order: str) -> dict:
+        """What the model's bands are called on their sliders and buttons."""
+        info, c = self.library.info(model), self.controls
+        only = zip(c.named(*ONLY).values(), short_names(info, order), strict=True)
+        return {**kept_as(c.listed(*GAINS), info, order), **{b: gr.update(value=f"Only {n}") for b, n in only}}
 
     def follow(self, known: tuple, model, level, low, high, order) -> dict:
         """What `open_model` or `open_level` gives, of another model or level than the `known` one."""
@@ -286,7 +300,7 @@ class SpectrumTab:
             return {c.mode_pictures: self.waiting(model, seed, label), **none}
         if len(chosen) > MAX_MODES:
             return {c.mode_pictures: TOO_MANY, **none}
-        bench = self.library.get(model)
+        bench, made = self.library.get(model), made_with(self.library, model, seed, label)
         result = bench.mode(ModeRequest(seed, entry.index, tuple(chosen), fitting_label(self.library, model, label)))
         if len(chosen) == 1:
             card = mode_card(entry, chosen[0], result)
@@ -294,7 +308,7 @@ class SpectrumTab:
             card = selection_card(entry, np.array(chosen), bands_of(entry, (low, high), order), order, result)
         return {
             c.card: card,
-            c.mode_pictures: contribution(result, bench.name, seed),
+            c.mode_pictures: contribution(result, bench.name, seed) + made.line(),
             c.mode_curves: gr.update(value=effects.mode_curves(result).to_json(), visible=True),
         }
 
@@ -302,7 +316,8 @@ class SpectrumTab:
         """The whole picture, while no mode is chosen."""
         bench = self.library.get(model)
         request = GenerateRequest((seed,), fitting_label(self.library, model, label))
-        return figure_html(bench.generate(request).pictures[0], "All modes", f"{bench.name}, seed {seed}") + NO_CHOICE
+        made = made_with(self.library, model, seed, label)
+        return figure_html(bench.generate(request).pictures[0], "All modes", f"seed {seed}") + made.line() + NO_CHOICE
 
     # -----------------------------------------------------------------------------------------------------------------
     # Bands
@@ -318,6 +333,7 @@ class SpectrumTab:
             tuple(i for i in levels or () if i < known), ablation,
         )  # fmt: skip
         result = bench.mask_bands(request)
+        made = made_with(self.library, model, seed, label)
         note = "none yet: lower a band" if result.mse == 0 else f"{times(result.magnification)}, grey = no change"
         c = self.controls
         return {
@@ -325,8 +341,9 @@ class SpectrumTab:
                 figure_html(result.full, "All modes", f"seed {seed}"),
                 figure_html(result.masked, "Kept bands", f"MSE {result.mse:.4f}"),
                 figure_html(result.difference, "Difference", note),
-            ),
-            c.bands: band_table(result, request.gains, order),
+            )
+            + made.line(),
+            c.bands: made.within(band_table(result, request.gains, long_names(self.library.info(model), order))),
             c.save: save_value(result.masked, recipe.describe(request, bench), f"{bench.name}-seed{seed}-bands"),
         }
 
@@ -404,7 +421,9 @@ def _plane_part(frame: Frame, first: dict, start: int) -> dict:
         parts["results"] = gr.Column(min_width=0, elem_classes=["ks-half", "ks-results"])
     with parts["results"], gr.Column(min_width=0, elem_classes=only("modes")):
         gr.HTML(heading("What the chosen modes do", "a box takes them out"))
-        parts["mode_pictures"] = gr.HTML(first["mode_pictures"], elem_id="mode-pictures", elem_classes="ks-shown")
+        parts["mode_pictures"] = gr.HTML(
+            first["mode_pictures"], elem_id="mode-pictures", elem_classes="ks-shown ks-result"
+        )
     with frame.controls, group("modes"):
         pairs = {k: v for k, v in first["pair"].items() if k != "__type__"}
         parts["pair"] = gr.Dropdown(label="Channel pair", info="whose maps are drawn", elem_id="pair", **pairs)
@@ -416,25 +435,17 @@ def _plane_part(frame: Frame, first: dict, start: int) -> dict:
     return parts
 
 
-def _band_sliders(entries: tuple) -> dict:
+def _band_sliders(first: dict, entries: tuple, info: ModelInfo) -> dict:
     """Retentions and their presets, edges, order and levels."""
     parts: dict = {}
     with group("bands"):
-        for name, part in (("smallest α", "small"), ("middle α", "middle"), ("largest α", "large")):
-            parts[part] = gr.Slider(
-                0, 2, 1, step=0.05, label=f"Keep {name}", info="0 removes, 1 keeps, 2 doubles", buttons=["reset"],
-                elem_id=f"gain-{part}",
-            )  # fmt: skip
+        for part, words in zip(GAINS, keeping(info), strict=True):
+            parts[part] = gr.Slider(0, 2, 1, step=0.05, buttons=["reset"], elem_id=f"gain-{part}", **words)
         with gr.Row(elem_classes="ks-buttons"):
-            parts["presets"] = tuple(
-                (gr.Button(text, size="sm", min_width=60, elem_id=f"only-{i}"), values)
-                for text, i, values in (
-                    ("All", "all", (1, 1, 1)),
-                    ("Only smallest", "small", (1, 0, 0)),
-                    ("Only middle", "middle", (0, 1, 0)),
-                    ("Only largest", "large", (0, 0, 1)),
-                )
-            )
+            parts["all_bands"] = gr.Button("All", size="sm", min_width=60, elem_id="only-all")
+            for part in ONLY:
+                name = part.replace("_", "-")
+                parts[part] = gr.Button(first[part]["value"], size="sm", min_width=60, elem_id=name)
         parts["levels"] = gr.CheckboxGroup(
             [(e.name, e.index) for e in entries], value=[], label="Levels to touch", elem_id="levels",
             info="none ticked: all of them", elem_classes="ks-chips",
@@ -469,12 +480,12 @@ def _lay_out(first: dict, frame: Frame, entries: tuple, start: int, work: Worksp
     parts = _plane_part(frame, first, start)
     results = parts.pop("results")
     with frame.controls:
-        parts |= _band_sliders(entries)
+        parts |= _band_sliders(first, entries, work.library.info(work.source.start[0]))
     with results, gr.Column(min_width=0, elem_classes=only("bands")):
         gr.HTML(heading("What is left of the picture", "follows at once"))
-        parts["pictures"] = gr.HTML(first["pictures"], elem_id="triptych", elem_classes="ks-shown")
+        parts["pictures"] = gr.HTML(first["pictures"], elem_id="triptych", elem_classes="ks-shown ks-result")
     with frame.readings, group("bands"):
-        parts["bands"] = gr.HTML(first["bands"], elem_id="bands")
+        parts["bands"] = gr.HTML(first["bands"], elem_id="bands", elem_classes="ks-result")
         parts["save"] = save_bar(first["save"], elem_id="keep-bands")
     with frame.readings:
         parts["pairs"] = build_pairs(work, parts["level"]).listed_pairs
@@ -521,7 +532,10 @@ def _wire(tab: SpectrumTab, work: Workspace, views: Views):
         "fn": guarded(tab.masked), "inputs_kwargs": {**source.named, **c.named(*MASK_CONTROLS)},
         "outputs": c.listed("pictures", "bands", "save"), **live,
     }  # fmt: skip
-    whole = [c.level, c.levels, c.lines, *opened]
+    named = c.listed(*GAINS, *ONLY)
+    whole = [c.level, c.levels, c.lines, *named, *opened]
+    quick = {"queue": False, "show_progress": "hidden", **PRIVATE}
+    c.order.input(guarded(tab.band_words), [source.model, c.order], named, **quick)
     shown = {"known": c.known, **source.named, **c.named(*WHERE)}
     views.opened["modes"](
         guarded(tab.modes), inputs_kwargs={**shown, "chosen": c.chosen},
@@ -563,9 +577,9 @@ def _wire(tab: SpectrumTab, work: Workspace, views: Views):
     edges = ([c.low.input, c.low.release], "low"), ([c.high.input, c.high.release], "high")
     for events, moved in (*edges, ([c.order.input], "low")):
         gr.on(events, **moving(moved), **live)
-    gains = c.listed("small", "middle", "large")
+    gains = c.listed(*GAINS)
     gr.on([c.levels.input, c.ablation.input, *(e for g in gains for e in (g.input, g.release))], **masked)
-    for button, values in c.presets:
+    for button, values in zip(c.listed(*PRESETS), PRESETS.values(), strict=True):
         button.click(None, None, gains, js=f"() => {list(values)}", **PRIVATE).success(**masked)
 
     def rerun(filled: Dependency) -> None:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from analysis.koopman.spectrum import BAND_COUNT, band_names
-from analysis.workbench.library import ModelLibrary
+from analysis.koopman.spectrum import BAND_COUNT
+from analysis.workbench.library import ModelInfo, ModelLibrary
 from analysis.workbench.spectrum import SurgeryRequest
+from ui.components.bands import long_names
 from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, heading, row_html, times
 from ui.components.layout import Frame, group, intro, only
 from ui.components.plot import seen_script
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import Views, Workspace, fitting_label, usable_seed
+from ui.source import Views, Workspace, fitting_label, made_with, usable_seed
 
 SENTENCE = (
     "Give a band faster growth, slower decay or other turns, and see whether the picture changes in a way you can name."
@@ -68,12 +69,19 @@ class Surgery:
     def __init__(self, library: ModelLibrary, controls: SurgeryControls):
         self.library, self.controls = library, controls
 
-    def follow_model(self, known: str, model: str) -> dict:
-        """The levels of another model than the `known` one."""
+    def follow_model(self, known: str, model: str, order: str) -> dict:
+        """The levels and bands of another model than the `known` one."""
         if model == known:
             return gr.skip()
         entries, c = self.library.get(model).spectrum().entries, self.controls
-        return {c.known: model, c.levels: gr.update(choices=[(e.name, e.index) for e in entries], value=[])}
+        return {
+            c.known: model, c.levels: gr.update(choices=[(e.name, e.index) for e in entries], value=[]),
+            **self.bands(model, order),
+        }  # fmt: skip
+
+    def bands(self, model: str, order: str) -> dict:
+        """The choices of the band."""
+        return {self.controls.band: gr.update(choices=band_choices(self.library.info(model), order))}
 
     def operate(self, seen, model, seed, label, low, high, order, band, levels, tau, **rates) -> dict:
         """Before, after and difference; how many modes, their growth, how many were held back.
@@ -105,7 +113,8 @@ class Surgery:
                 figure_html(result.full, "Before", f"seed {seed}, τ = {tau:g}"),
                 figure_html(result.altered, "After", f"MSE {result.mse:.4f}", name),
                 figure_html(result.difference, "Difference", note),
-            ),
+            )
+            + made_with(self.library, model, seed, label).line(),
             c.numbers: facts(
                 (f"{int(sum(result.modes[b] for b in touched)):,}", "modes operated on"),
                 (f"× {result.growth:.3g}", "largest growth of a mode from noise to here"),
@@ -114,9 +123,9 @@ class Surgery:
         }
 
 
-def band_choices(order: str) -> list[tuple[str, int]]:
-    """The bands and all of them, for a list."""
-    return [*((name, b) for b, name in enumerate(band_names(BAND_COUNT, order))), ("all modes", BAND_COUNT)]
+def band_choices(info: ModelInfo, order: str) -> list[tuple[str, int]]:
+    """The bands of a model and all of them, for a list."""
+    return [*((name, b) for b, name in enumerate(long_names(info, order))), ("all modes", BAND_COUNT)]
 
 
 def build_surgery(
@@ -137,8 +146,9 @@ def build_surgery(
         intro(SENTENCE, FORMULA, "surgery")
         with group("surgery"):
             band = gr.Radio(
-                band_choices("alpha"), value=0, label="Band", info="whose rates are changed", elem_id="surgery-band"
-            )
+                band_choices(work.library.info(work.source.start[0]), "alpha"), value=0, label="Band",
+                info="whose rates are changed", elem_id="surgery-band",
+            )  # fmt: skip
             rates = {
                 name: gr.Slider(
                     -most, most, NEUTRAL[name], step=step, label=text, info=info, buttons=["reset"],
@@ -157,7 +167,7 @@ def build_surgery(
             )  # fmt: skip
     with results, gr.Column(min_width=0, elem_classes=only("surgery")):
         gr.HTML(heading("With other eigenvalues", "follows at once"))
-        pictures = gr.HTML(first["pictures"], elem_id="surgery-pictures", elem_classes="ks-shown")
+        pictures = gr.HTML(first["pictures"], elem_id="surgery-pictures", elem_classes="ks-shown ks-result")
     with frame.readings, group("surgery"):
         numbers = gr.HTML(first["numbers"], elem_id="surgery-facts")
     c = SurgeryControls(
@@ -187,10 +197,13 @@ def wire_surgery(
         "inputs_kwargs": {"seen": c.seen, **work.source.named, **edges, **c.named(*RESULT_CONTROLS)},
     }  # fmt: skip
 
-    edges["order"].input(lambda o: gr.update(choices=band_choices(o)), edges["order"], c.band, **seldom)
+    edges["order"].input(guarded(surgery.bands), [work.source.model, edges["order"]], c.band, **seldom)
     gr.on(moved, **operated, **seldom)
     views.opened["surgery"](
-        guarded(surgery.follow_model), [c.known, work.source.model], [c.known, c.levels], **seldom
+        guarded(surgery.follow_model),
+        [c.known, work.source.model, edges["order"]],
+        [c.known, c.levels, c.band],
+        **seldom,
     ).success(**operated, **seldom)
     controls = c.listed(*RESULT_CONTROLS)
     gr.on(

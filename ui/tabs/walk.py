@@ -14,10 +14,11 @@ from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, group_html, heading
 from ui.components.layout import Frame, group, intro
+from ui.components.made import Made
 from ui.components.players import slide_player, slides
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.source import DICE, BuiltTab, Views, Workspace, fitting_label, usable_seed
+from ui.source import DICE, BuiltTab, Views, Workspace, fitting_label, made_with, usable_seed
 
 SENTENCE = "From one seed to another: every picture between them comes out of noise, in one call."
 FORMULA = "x<sub>T</sub>(s) = cos(sπ/2) x<sub>T</sub> + sin(sπ/2) x′<sub>T</sub>, standard normal noise at every s"
@@ -25,12 +26,12 @@ FRAMES = 25
 WALK_PICTURES = 6  # of the frames, side by side below the picture
 
 
-def walk_value(result: WalkResult, seed: int, to: int) -> str:
+def walk_value(result: WalkResult, seed: int, to: int, made: Made) -> str:
     """A walk for the player, which opens in its middle."""
     n = len(result.pictures)
     inner = [f"{share:.0%} of the way" for share in result.share[1:-1]]
     ends = f"seed {seed}", f"seed {to}"
-    return slides([(f"From {ends[0]} to {ends[1]}", result.pictures)], [ends[0], *inner, ends[1]], ends, n // 2)
+    return slides([(f"From {ends[0]} to {ends[1]}", result.pictures)], [ends[0], *inner, ends[1]], ends, n // 2, made)
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,11 @@ class WalkTab:
         result, c = self.library.get(model).walk(request, report), self.controls
         places = sorted({round(k) for k in np.linspace(0, len(result.pictures) - 1, WALK_PICTURES)})
         shown = [figure_html(result.pictures[k], f"{result.share[k]:.0%}") for k in places]
+        made = made_with(self.library, model, seed, label, f"seed {seed} to seed {to}")
         cost = f"{1000 * result.seconds / len(result.pictures):.0f} ms"
         return {
-            c.player: walk_value(result, seed, to),
-            c.strip: group_html("ks-strip", *shown),
+            c.player: walk_value(result, seed, to, made),
+            c.strip: made.within(group_html("ks-strip", *shown)),
             c.cost: facts((str(len(result.pictures)), "network calls, one a picture"), (cost, "a picture")),
         }
 
@@ -86,8 +88,8 @@ def _lay_out(frame: Frame, seed: int) -> WalkControls:
                 buttons=["reset"], elem_id="walk-frames",
             )  # fmt: skip
     with frame.stage:
-        player = slide_player("Between the seeds", elem_id="walk-player")
-        pictures = gr.HTML(elem_id="walk-strip")
+        player = slide_player("Between the seeds", elem_id="walk-player", elem_classes="ks-result")
+        pictures = gr.HTML(elem_id="walk-strip", elem_classes="ks-result")
     with frame.readings, group():
         gr.HTML(heading("What it costs"))
         cost = gr.HTML(elem_id="walk-cost")

@@ -28,6 +28,8 @@ def names(url, tmp_path_factory):
 def test_the_examples_give_what_they_say(names):
     assert names["answer"]["nfe"] == 1 and len(names["pictures"]) == 2
     assert len(names["way"]["koopman"]) == 6 and names["way"]["tau"][0] == pytest.approx(1)
+    assert len(names["between"]["pictures"]) == 4 and names["raced"]["model"]["calls"] == [1]
+    assert names["pairs"]["mse"] == sorted(names["pairs"]["mse"], reverse=True)
     assert names["masked"]["mse"] > 0 and names["saved"]
     assert names["filled"]["nfe"] == 4 and names["again"]["kind"] == "generate"
     assert names["effect"]["decoded_bands"] is not None

@@ -9,12 +9,14 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 
 from analysis.export import web
 from analysis.recipes import recipe
+from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from tests.refusals import refuses
-from ui.panels.downloads import DATA_FIGURES, LARGE_SIDE, PAPER_FIGURES, Downloads
+from ui.panels.downloads import CURVES, DATA_FIGURES, LARGE_SIDE, PAPER_FIGURES, Downloads
 
 WHO = {"model": "tiny", "seed": 3, "label": -1, "steps": 5}
 BANDS = {"low": 0.2, "high": 0.7, "small": 1.0, "middle": 0.0, "large": 1.0, "order": "abs", "levels": [0, 99]}
@@ -139,3 +141,50 @@ def test_latents_are_those_of_the_decoder(library):
     expected = library.get("tiny").final_latents(3, -1)
     assert len(archive["names"]) == len(expected)
     assert np.array_equal(archive["latent_0"], expected[0][0].numpy())
+
+
+def test_the_film_shows_every_level_side_by_side(library):
+    av = pytest.importorskip("av")
+    name, data = content(Downloads(library).film(**WHO))
+    with av.open(io.BytesIO(data)) as film:
+        shown = [(f.time, f.to_ndarray(format="rgb24")) for f in film.decode(video=0)]
+        seconds = film.duration / 1e6
+    walked = library.get("tiny").trajectory(TrajectoryRequest(3, -1, 5))
+    assert name.endswith(".mp4") and len(shown) == 6 and seconds == pytest.approx(4 * 0.12 + 1.5, abs=0.05)
+    for (_, picture), left, right in zip(shown, walked.koopman, walked.denoised, strict=False):
+        assert picture.shape == (256, 512, 3)
+        large = np.kron(np.concatenate([left, right], axis=1), np.ones((16, 16, 1), np.uint8))
+        inner = np.s_[8::16, 8::16]  # colour has half the resolution: edges of squares are mixed
+        assert np.abs(picture[inner].astype(int) - large[inner]).mean() < 6
+    with refuses("model"):
+        Downloads(library).film(**WHO | {"model": "tiny-classes"})
+
+
+@pytest.mark.parametrize("curve", [key for _, key in CURVES])
+def test_a_curve_over_seeds_has_students_interval(library, curve):
+    name, data = content(Downloads(library).batch(curve, 3, **WHO, **BANDS))
+    rows = list(csv.DictReader(io.StringIO(data.decode())))
+    bench = library.get("tiny")
+    if curve == "path":
+        each = np.stack([bench.trajectory(TrajectoryRequest(seed, -1, 5)).mse for seed in (3, 4, 5)])
+        mine = [r for r in rows if r["curve"] == "mse"]
+    else:
+        asked = [EffectRequest((seed,), -1, (0.2, 0.7), "abs") for seed in (3, 4, 5)]
+        each = np.stack([bench.cumulative_effect(a).bands[0] for a in asked])
+        mine = [r for r in rows if r["curve"] == rows[0]["curve"]]
+    assert name == f"tiny-{curve}-seeds3to5.csv" and {r["seeds"] for r in rows} == {"3"}
+    np.testing.assert_allclose([float(r["mean"]) for r in mine], each.mean(0), rtol=1e-6, atol=1e-9)
+    low, high = stats.t.interval(0.95, 2, each.mean(0), each.std(0, ddof=1) / np.sqrt(3) + 1e-300)
+    np.testing.assert_allclose([float(r["low"]) for r in mine], low, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose([float(r["high"]) for r in mine], high, rtol=1e-5, atol=1e-7)
+
+
+def test_a_batch_that_cannot_be_is_a_sentence(library):
+    files = Downloads(library)
+    for seeds in (1, 65):
+        with refuses("seeds"):
+            files.batch("path", seeds, **WHO, **BANDS)
+    with refuses("curve"):
+        files.batch("x", 3, **WHO, **BANDS)
+    with refuses("teacher"):
+        files.batch("path", 2, **WHO | {"model": "tiny-classes"}, **BANDS)

@@ -76,7 +76,7 @@ def test_a_picture_is_made_again_bit_for_bit(library, built, panel, bar):
     recipe = recipe_of(library, "tiny-classes", GenerateRequest((77,), 2))
     out = panel.open_text(recipes.to_json(recipe), "tiny", 4)
     model, seed, label, line = bar(out)
-    assert (model, seed, label["value"], out["pending"]) == ("tiny-classes", 77, 2, (5, recipe.request))
+    assert (model, seed, label["value"], out["pending"]) == ("tiny-classes", 77, 2, (5, recipe.request, ""))
     assert "<p" in line and "Opened a generated picture" in out["status"] and "torch" not in out["status"]
     replayed = recipes.replay(recipe, library.get("tiny-classes")).pictures[0]
     kept = generate_tab(library).picture(model, seed, label["value"])["save_picture"]
@@ -116,7 +116,7 @@ def test_flows_are_opened_and_the_bar_stays(library, built, panel, bar):
     recipe = describe_for(question, panel.work.studio)
     out = panel.open(recipe, "tiny", 6, "line")
     assert (
-        out == {"pending": (7, recipe.request), "due": 7, "line": out["line"]}
+        out == {"pending": (7, recipe.request, ""), "due": 7, "line": out["line"]}
         and "Opened flows in the plane." in out["line"]
     )
     filled = panel.fill(out["pending"], 7)
@@ -199,6 +199,8 @@ def test_only_the_latest_move_of_a_recipe_fills(library, built, panel, bar):
     recipe = recipe_of(library, "tiny", TrajectoryRequest(9, -1, 6))
     pending = panel.open(recipe, "tiny", 0, "line")["pending"]
     assert stays(panel.fill(pending, 2)) and stays(panel.fill(None, 1))
+    elsewhere = panel.fill((*pending[:2], "walk"), 1)  # a lesson's own view, which then looks for itself
+    assert elsewhere["opener"].split()[0] == "walk" and not elsewhere["opener"].endswith("filled")
     first, second = (panel.fill(pending, 1)["count generate"] for _ in range(2))
     assert first != second  # the same recipe again is computed again
 
@@ -216,7 +218,7 @@ def test_a_class_of_no_class_model_is_none(library, built, panel, bar):
 def test_an_example_is_opened_as_a_recipe_is(panel):
     numbers = {e.key: i for i, e in enumerate(EXAMPLES)}
     out = panel.open_example(numbers["five-calls"], "tiny", 4)
-    (moves, request), words = out.pop("pending"), out.pop("example_words")
+    (moves, request, _), words = out.pop("pending"), out.pop("example_words")
     assert out == {"due": 5} and moves == 5 and recipes.kind_of(request) == "flow_2d"
     assert "<b>Five calls in the plane.</b> The same noise" in words
     with refuses("model"):

@@ -61,8 +61,8 @@ def test_all_lessons_open_one_after_another(tour, library):
             continue
         assert (out["model"], out["seed"], out["level"], out["grows"]) == ("tiny", 2, bottom, 1) and "ask" not in out
         if lesson.asks != "guess":
-            moves, question = out["pending"]
-            assert moves == 6 and isinstance(question, type(lesson.preset))
+            moves, question, view = out["pending"]
+            assert moves == 6 and isinstance(question, type(lesson.preset)) and view == lesson.tab
     out = tour.go(1, 6, 5, "tiny", 2, NO_CLASS, bottom)
     assert out["at"] == 0 and out["words"] == INTRO and out["box"]["open"] is False and out["check"]["visible"] is False
     assert tour.go(-1, 1, 5, "tiny", 2, NO_CLASS, bottom)["box"]["open"] is True
@@ -72,7 +72,7 @@ def test_what_is_shown_already_is_not_made_anew(tour, library):
     bottom = len(library.get("tiny").spectrum().entries) - 1
     out = tour.go(1, 3, 5, "tiny", 2, NO_CLASS, bottom)
     assert not {"level", "model", "seed"} & set(out) and out["grows"] == 0
-    moves, question = out["pending"]
+    moves, question, _ = out["pending"]
     assert moves == 5 and question == MaskRequest(2, edges=(0.33, 0.67))
 
 

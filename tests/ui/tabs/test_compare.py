@@ -72,7 +72,7 @@ def test_a_side_takes_over_the_bar(library):
     shown = tab.take(side, "tiny-classes", 9, 1)
     assert shown["model"]["value"] == "tiny-classes" and shown["seed"] == 9
     assert shown["label"]["value"] == 1 and shown["label"]["visible"]
-    assert tab.classes(side, "tiny", 1)["label"]["value"] == NO_CLASS
+    assert tab.of_model(side, "tiny", "alpha", 1)["label"]["value"] == NO_CLASS
 
 
 def test_a_side_takes_over_an_own_model(library, models_folder):

@@ -102,7 +102,8 @@ def test_a_value_out_of_range_is_a_sentence(tab, change):
 def test_the_pictures_are_the_workbenchs(tab, library):
     shown = tab.show(**values(reference="scene", other=8))
     assert set(shown) == set(SHOWN)
-    pictures, numbers, sigma, keep, hint = (shown[name] for name in SHOWN)
+    pictures, numbers, drawn, sigma, keep, hint = (shown[name] for name in SHOWN)
+    assert not drawn["visible"]  # a trade-off of a former edit
     request = EditRequest(3, -1, "scene", 8, edges=(0.33, 0.67), bands=tuple(FIRST["bands"]), region="lower-half")
     result = library.get("tiny").edit(request)
     for image in (result.original, result.edited, result.control, result.reference, result.encoded, *result.strip):
@@ -149,15 +150,15 @@ def test_results_are_kept_and_can_be_gone_back_to(tab):
     past = second["past"]
     assert len(past.recipes) == 2 and second["undo"]["interactive"]
 
-    back, request = tab.step(history.undo, past)
+    back, request = tab.step(history.undo, past, "tiny")
     assert set(back) >= set(PAST) and set(back) <= {*PAST, *FILLED}
     assert back["past"].at == 0 and (request.seed, request.label) == (3, -1)
     assert back["region"] == "lower-half" and back["bands"]["value"] == [2] and back["ratio"] == 50
-    clicked, request = tab.step(tab.chosen(SimpleNamespace(_data={"points": [1]}), past), past)
+    clicked, request = tab.step(tab.chosen(SimpleNamespace(_data={"points": [1]}), past), past, "tiny")
     assert clicked["past"].at == 1 and request.seed == 4
     with pytest.raises(UserError):
         tab.chosen(SimpleNamespace(_data={"points": [2]}), past)
-    assert tab.step(history.undo, History()) == ({}, None)
+    assert tab.step(history.undo, History(), "tiny") == ({}, None)
 
 
 def test_a_slider_that_is_still_moving_is_one_step(tab, monkeypatch):
@@ -242,7 +243,7 @@ def test_other_numbers_of_bands_are_refused_in_words(tab):
 
 def test_the_defaults_are_the_analysis_own(tab):
     filled = tab.defaults("tiny")
-    assert filled["bands"]["value"] == list(EditRequest(0).bands) and filled["tau"] == EditRequest(0).tau
+    assert filled["bands"] == list(EditRequest(0).bands) and filled["tau"] == EditRequest(0).tau
     assert filled["region"] == EditRequest(0).region
 
 
@@ -263,7 +264,7 @@ def test_a_models_card_chooses_what_nobody_moved(tab, library, monkeypatch):
     monkeypatch.setattr(library.get("tiny"), "edit_defaults", lambda: {"tau": 0.2, "bands": (1, 2)}, raising=False)
     untouched = values(bands=[0])
     shown = tab.opened(None, **FRESH, **untouched)
-    assert shown["tau"] == 0.2 and shown["bands"] == [1, 2]
+    assert shown["tau"] == 0.2 and shown["bands"]["value"] == [1, 2]
     assert "tau" not in tab.opened(None, **FRESH, **untouched | {"tau": 0.4})
     assert "tau" not in tab.opened(None, **FRESH, filled=True, **untouched)
     assert tab.defaults("tiny")["tau"] == 0.2

@@ -15,14 +15,15 @@ from analysis.core.errors import UserError
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.spectrum import MaskRequest, SurgeryRequest
 from tests.refusals import refuses
+from tests.ui.made import made_of
 from ui.components.html import png_base64
+from ui.components.made import Made
 from ui.server import runs
 from ui.server.runs import LongRun, Superseded, deadline
 from ui.source import NO_CLASS
-from ui.tabs import linearity
 from ui.tabs.effects import EffectControls, EffectsTab
 from ui.tabs.factors import FactorControls, FactorPart
-from ui.tabs.linearity import OLDER, PICTURE_LEVEL, LinearityControls, LinearityPart, consecutive, seed_words, verdict
+from ui.tabs.linearity import PICTURE_LEVEL, LinearityControls, LinearityPart, consecutive, seed_words, verdict
 from ui.tabs.surgery import BAND_COUNT, NEUTRAL, Surgery, SurgeryControls, band_choices
 
 WHERE = ("tiny", 3, NO_CLASS, 0.3, 0.6, "alpha")
@@ -62,7 +63,7 @@ def test_the_curves_are_the_workbenchs(effects, library):
     assert list(named) == list(result.names) and "every time" in shown["formula"]
     assert len(json.loads(shown["by_band"])["data"]) == 6  # three bands, three ribbons
     assert "seeds 3 to 5" in shown["words"] and "edges 0.30 and 0.60" in shown["words"]
-    assert "seed 3," in effects.curves(True, *WHERE, "arc", 1)["words"]
+    assert "no class, seed 3<" in effects.curves(True, *WHERE, "arc", 1)["words"]
 
 
 def test_what_is_not_seen_is_not_computed(effects, surgery, library):
@@ -113,7 +114,8 @@ def test_pictures_without_a_part_are_shown_and_can_be_stopped(effects, library):
 def test_linearity_shows_a_level_or_the_pictures(linear, library):
     shown = linear.measure("tiny", 1, NO_CLASS, 2, 4)
     levels, request = shown["level"], shown["request"]
-    assert "tiny, seeds 1 to 2, 4 noise levels" in shown["words"]
+    assert "tiny, no class, seeds 1 to 2" in shown["words"] and "4 noise levels" in shown["words"]
+    assert made_of(shown["words"])[0] == {"model": "tiny", "label": "no class", "seed": 1}
     assert levels["value"] == len(library.get("tiny").entries) - 1 and levels["choices"][0][1] == PICTURE_LEVEL
     assert shown["curves"]["visible"] and shown["dmd"]["visible"]
     other = linear.show_level(request, 0)
@@ -144,18 +146,13 @@ def test_band_labels_and_factors(factors):
     assert len(json.loads(found["by_level"]["value"])["data"][0]["x"]) == 5
     with pytest.raises(Superseded):
         factors.factors("tiny", 0.3, 0.6, "alpha", 16, 2.5, False, stop)
-    asked = counted["frequency_request"], found["factor_request"]
-
-    def remarks(model, seed, *requests):
-        return tuple(factors.remarks(model, seed, NO_CLASS, *requests).values())
-
-    assert remarks("tiny", 1, *asked) == ("", "") == remarks("tiny", 1, None, None)
-    assert remarks("tiny", 2, *asked) == (OLDER, "")  # factors have no seed
-    assert remarks("tiny-classes", 1, *asked) == (OLDER, OLDER)
+    assert made_of(counted["frequencies"])[0] == {"model": "tiny", "label": "no class", "seed": 1}
+    assert made_of(found["factors"])[0] == {"model": "tiny", "label": None, "seed": None}  # factors have no seed
 
 
 def test_a_verdict_is_text():
-    assert "<b>" not in verdict("<b>", of="<b>x</b>") and "&lt;b&gt;x" in verdict("a", of="<b>x</b>")
+    told = verdict("<b>", made=Made("<b>", "<b>", 0), of="<b>x</b>", over="<b>")
+    assert "<b>" not in told and "&lt;b&gt;x" in told
 
 
 # surgery
@@ -175,7 +172,8 @@ def test_all_modes_and_none_changed(surgery, library):
     shown = surgery.operate(True, *WHERE, BAND_COUNT, [], 0.0, **NEUTRAL)
     assert "none yet" in shown["pictures"]
     assert f"{sum(e.alpha.numel() for e in library.get('tiny').entries):,}" in shown["numbers"]
-    assert [b for _, b in band_choices("abs")] == [0, 1, 2, 3] and "|α|" in band_choices("abs")[0][0]
+    choices = band_choices(library.info("tiny"), "abs")
+    assert [b for _, b in choices] == [0, 1, 2, 3] and "|α|" in choices[0][0]
 
 
 # runs that take long
@@ -257,7 +255,6 @@ def test_a_page_runs_and_stops_a_measurement(monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda s: None)
     done = watched(request, lambda *_, **__: None, value=7)
     assert (done[words], done[state]) == ("done 7", 1) and pressable(done, buttons) == [True, False]
-    assert linearity.REMARK["queue"] is False
 
 
 @pytest.mark.parametrize("mistake", [UserError("Train a <net> first."), RuntimeError("secret")])

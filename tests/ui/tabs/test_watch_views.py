@@ -8,8 +8,9 @@ import gradio as gr
 import pytest
 
 from analysis.flow.images import ImageFlows
+from analysis.race import RACE_CALLS
 from ui.source import NO_CLASS
-from ui.tabs.race import RACE_CALLS, RaceControls, RaceTab
+from ui.tabs.race import RaceControls, RaceTab
 from ui.tabs.walk import WalkControls, WalkTab
 
 
