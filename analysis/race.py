@@ -55,12 +55,12 @@ class Runner:
 
 @dataclass(frozen=True, eq=False)
 class RaceResult:
-    """Attributes: model, teacher, flow: the runners; path: of the flow, "" without one."""
+    """Attributes: model, teacher, flow: the runners; flow_path: of the flow, "" without one."""
 
     model: Runner
     teacher: Runner
     flow: Runner
-    path: str
+    flow_path: str
 
     @property
     def runners(self) -> tuple[Runner, ...]:

@@ -256,7 +256,7 @@ ENDPOINTS = (
     path: of the flow, one that is here of the model's pictures; "" or another for the first. The teacher: Euler's
     method, from 9 calls on Heun's; the flow: Euler's. The model makes one call. Returns model, teacher and flow, each
     with title, note, calls, pictures (base64 PNG a number of calls), seconds (of this machine), absent (why it does not
-    run, or ""), and path.""",
+    run, or ""), and flow_path.""",
         lambda call: race(call.bench, call.studio.images, call.request, call.watch),
         RaceRequest,
         "model seed label path",

@@ -397,11 +397,12 @@ class FlowImages:
         for part, value in zip(guided, (first.guidance, first.guidance_from, first.guidance_to), strict=True):
             guided[part] |= {"value": value}
         settings = c.fill_settings(request)
-        asked = {f"path_{letter.lower()}": r.path for letter, r in zip(LETTERS, request.settings, strict=False)}
+        settled = zip(LETTERS, request.settings, strict=False)
+        asked = {f"path_{letter.lower()}": r.path for letter, r in settled if r is not None}
         return {
             c.data: first.data, **self.classes(first.data, first.label), **guided, c.pictures: in_a_row(first.seeds),
             c.nfe_all: first.nfe, c.grid: first.grid, c.seed: first.seeds[0], **settings,
-            **self.paths(first.data, {name: path for name, path in asked.items() if path is not None}),
+            **self.paths(first.data, asked),
         }  # fmt: skip
 
 
