@@ -29,7 +29,7 @@ def test_a_walk_is_the_workbenchs(ask, library):
 
 def test_a_race_has_the_teacher_at_all_calls_and_says_who_is_not_there(ask, library):
     out = ask.race("tiny", 3)
-    assert out["model"]["calls"] == [1] and out["teacher"]["calls"] == list(RACE_CALLS) and out["path"] == ""
+    assert out["model"]["calls"] == [1] and out["teacher"]["calls"] == list(RACE_CALLS) and out["flow_path"] == ""
     assert out["flow"]["pictures"] == [] and "flow" in out["flow"]["absent"].lower()
     expected = library.get("tiny").few_calls(FewCallsRequest(3, calls=(1, 5), method="euler")).pictures
     np.testing.assert_array_equal(np.stack([picture(p) for p in out["teacher"]["pictures"][:2]]), expected)
