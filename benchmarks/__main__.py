@@ -8,7 +8,9 @@ import sys
 
 from analysis.core.errors import UserError
 
-BENCHMARKS = ("cost", "evolve", "slider", "training", "flow", "features", "startup", "soak", "flood", "trips", "page")
+BENCHMARKS = (
+    "cost", "evolve", "slider", "training", "precision", "flow", "features", "startup", "soak", "flood", "trips", "page",
+)  # fmt: skip
 ON_GPU = ("training",)  # those that can be asked for a GPU
 WRITTEN = ("cost",)  # those with a section on the page of results
 

@@ -44,7 +44,7 @@ class TrajectoryConfig:
         unlabelled: share without a class, in [0, 1]; 0 for a teacher that always had one, as the official EDM networks.
         denoised: whether D(x; sigma) is stored, half of the disk; the objective `published` never reads it.
         precision: "fp32", or "bf16" for the network's layers (states and steps stay in fp32): about twice as fast where
-            the hardware is good at it; the last pictures of `portraits` are then 51 dB (median) from those of fp32.
+            the hardware is good at it; `python -m benchmarks precision` prints what that costs.
     """
 
     count: int = 20_000

@@ -7,10 +7,12 @@ import torch
 from analysis.core.errors import UserError
 from analysis.workbench.workbench import Workbench
 from benchmarks import __main__ as command
-from benchmarks import features, slider, timing
+from benchmarks import features, precision, slider, timing
 from benchmarks.evolve import assemble
 from benchmarks.timing import Ratio, print_table, ratio, side_by_side, timed_rounds
 from foundation.metrics.inception import NetworkMissing
+from foundation.networks.unet import UNetConfig
+from koopman_core.edm import EDM
 from koopman_core.operator import KoopmanOperator
 
 
@@ -112,3 +114,13 @@ def test_features_are_compared_in_every_form(monkeypatch, capsys):
     monkeypatch.setattr(features, "alternatives", none)
     features.run()
     assert capsys.readouterr().out == "features: there is no network here\n"
+
+
+def test_precision_compares_each_way_with_the_first():
+    torch.manual_seed(0)
+    teacher = EDM(UNetConfig(resolution=8, base=8, multipliers=(1,), blocks=1, attention=(), embedding=16)).eval()
+    torch.nn.init.normal_(teacher.net.decoder.conv.weight, std=0.1)
+    whole, half, fewer, both = precision.measure(teacher, range(3))
+    assert whole.psnr is None and whole.ratio.median == 1
+    assert float(half.psnr.min()) > 40 and fewer.steps == both.steps == 12 and len(both.psnr) == 3
+    assert torch.isfinite(fewer.psnr).all()
