@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.figures.style import BAND_SYMBOLS, GREY, LINE_COLOURS, LINE_DASHES, empty_figure, ribbon
-from analysis.flow.images import PictureSweepResult
+from analysis.flow.image_sweeps import PictureSweepResult
 from analysis.flow.points import Flow2DResult, SweepResult
 
 MAX_DRAWN = 400  # points; the numbers are of all of them

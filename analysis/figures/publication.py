@@ -25,7 +25,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter, Nul
 
 from analysis.core.errors import UserError
 from analysis.figures.style import BAND_COLOURS, GREY, LINE_COLOURS, TIME_TICKS
-from analysis.flow.images import PictureSweepResult
+from analysis.flow.image_sweeps import PictureSweepResult
 from analysis.flow.points import SweepResult
 from analysis.koopman.spectrum import band_names, band_numbers
 from analysis.workbench.editing import EditResult

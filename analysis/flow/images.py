@@ -5,22 +5,22 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor
 
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError, as_user_errors
-from analysis.core.fields import Choice, Gamma, Label, Request, Seed, sorted_set
+from analysis.core.fields import Choice, Gamma, Label, Seed
 from analysis.core.images import as_pictures
 from analysis.core.progress import Report, tell
 from analysis.flow.clouds import NOISE_PART, STEPS_PART
-from analysis.flow.settings import MAX_NFE, MAX_SETTINGS, MAX_SWEEP_VALUES, FlowSetting, Grid, Nfe, Sampler
+from analysis.flow.settings import FlowSetting, Grid, Nfe, Sampler
 from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
 from flow_core.fields import Exact, Prediction
@@ -30,7 +30,6 @@ from flow_core.paths import PATH_NAMES
 from flow_core.samplers import GRIDS, MOMENTUM, NOISY, Callback, SampleResult, cosine_grid, rk4, sample
 from foundation import noise
 from foundation.files import checkpoints
-from foundation.metrics.perceptual import available
 from foundation.networks.unet import UNetConfig
 from foundation.randomness import derived_seed
 from koopman_core.edm import EDM, SIGMA_DATA
@@ -113,71 +112,6 @@ class FlowPicturesRequest(FlowSetting):
         return ", or set gamma2 and gamma3 to 0" if len(self.gammas) > 1 else ""
 
 
-@dataclass(frozen=True)
-class GuidanceSweepRequest(Request):
-    """Pictures of several settings, such as intervals, at several guidance scales.
-
-    Attributes:
-        settings: 1 to 4 of the same seeds, with a class; their own scale is not read.
-        scales: rising, 0 to 20, at most 24.
-    """
-
-    # `field()`, because `Request` has a method of this name, which would be the default
-    settings: Annotated[  # type: ignore[assignment]
-        tuple[FlowPicturesRequest, ...], Field(min_length=1, max_length=MAX_SETTINGS)
-    ] = field()
-    scales: Annotated[
-        tuple[Annotated[float, Field(ge=0, le=MAX_GUIDANCE)], ...],
-        Field(min_length=1, max_length=MAX_SWEEP_VALUES, title="The guidance scales"),
-        AfterValidator(sorted_set),
-    ] = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0)
-
-    def check_together(self) -> None:
-        """Raises UserError: settings without a class or of other seeds, or one that is too dear with guidance."""
-        if any(s.label < 0 for s in self.settings):
-            raise UserError("Guidance leads towards a class: choose one in every setting.", "settings")
-        if len({s.seeds for s in self.settings}) > 1:
-            raise UserError("All settings of a sweep must share their seeds.", "settings")
-        for setting in self.settings:
-            for scale in self.scales:
-                replace(setting, guidance=scale)
-
-
-@dataclass(frozen=True)
-class PictureSweepRequest(Request):
-    """Distance to the exact flow of several settings over NFE.
-
-    Attributes:
-        settings: 1 to 4 of the same seeds, at least two of them.
-        nfes: rising network calls, 1 to 50, at most 24.
-    """
-
-    # `field()`, because `Request` has a method of this name, which would be the default
-    settings: Annotated[  # type: ignore[assignment]
-        tuple[FlowPicturesRequest, ...], Field(min_length=1, max_length=MAX_SETTINGS)
-    ] = field()
-    nfes: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=MAX_NFE)], ...],
-        Field(min_length=1, max_length=MAX_SWEEP_VALUES, title="The numbers of network calls"),
-        AfterValidator(sorted_set),
-    ] = (1, 2, 3, 4, 5, 7, 10, 15, 20)
-
-    def check_together(self) -> None:
-        """Raises UserError: settings of other seeds, or of one."""
-        if len({s.seeds for s in self.settings}) > 1 or len(set(self.settings[0].seeds)) < 2:
-            raise UserError(
-                "All settings of a sweep must share their seeds, and there must be two or more of these.", "settings"
-            )
-
-    @staticmethod
-    def at(setting: FlowPicturesRequest, nfe: int) -> FlowPicturesRequest | None:
-        """A setting with another number of calls; None where that is dearer than one question may be."""
-        try:
-            return replace(setting, nfe=nfe)
-        except UserError:
-            return None
-
-
 def needs_noise(sampler: str) -> bool:
     """Whether a sampler is another than Euler's only on a path with noise."""
     return sampler in MOMENTUM or sampler in NOISY
@@ -245,40 +179,6 @@ class ExactDistance:
     psnr: np.ndarray
     ssim: np.ndarray
     lpips: np.ndarray | None
-
-
-@dataclass(frozen=True, eq=False)
-class PictureSweepResult:
-    """Distance to the exact flow over NFE; NaN where a setting diverged or is too dear. S settings, K numbers of calls.
-
-    Attributes:
-        nfes: (K,).
-        distance: (S, K, n).
-        measure: "LPIPS", or "PSNR" in decibels without a backbone.
-    """
-
-    nfes: np.ndarray
-    distance: np.ndarray
-    measure: str
-
-
-@dataclass(frozen=True, eq=False)
-class GuidanceSweepResult:
-    """Pictures over guidance scales. S settings, K scales.
-
-    Attributes:
-        scales: (K,).
-        pictures: (S, K, n, H, W, 3) uint8, from equal noise.
-        distance: (S, K, n) to the same setting's picture from the same noise at scale 1.
-        measure: "LPIPS", or "PSNR" in decibels without a backbone.
-        nfe: (S, K) network calls, counted.
-    """
-
-    scales: np.ndarray
-    pictures: np.ndarray
-    distance: np.ndarray
-    measure: str
-    nfe: np.ndarray
 
 
 IMAGES_PREFIX = "images-"
@@ -509,64 +409,15 @@ class ImageFlows:
     def distance(self, request: FlowPicturesRequest, report: Report | None = None) -> ExactDistance:
         """How far a setting's pictures lie from its net's own exact flow; arguments as `exact`."""
         made, exact = self.flow_pictures(request, report).pictures, self.exact(request, report)
-        pairs = _pairs(made, exact)
+        pairs = pair_numbers(made, exact)
         return ExactDistance(
             exact=exact,
             nfe=EXACT_NFE,
             mse=np.array([p.mse for p in pairs]),
-            psnr=np.array([_decibels(p) for p in pairs]),
+            psnr=np.array([decibels(p) for p in pairs]),
             ssim=np.array([p.ssim for p in pairs]),
             lpips=None if pairs[0].lpips is None else np.array([p.lpips for p in pairs]),
         )
-
-    def sweep(self, request: PictureSweepRequest, report: Report | None = None) -> PictureSweepResult:
-        """Distance to the exact flow over NFE; arguments as `exact`."""
-        for setting in request.settings:  # what cannot be asked is told at once, not as gaps
-            self.net(setting)
-        measure = "LPIPS" if available("alex") else "PSNR"
-        distance = np.full((len(request.settings), len(request.nfes), len(request.settings[0].seeds)), np.nan)
-        jobs = [(s, k) for s in range(len(request.settings)) for k in range(len(request.nfes))]
-        work = [EXACT_NFE] * len(request.settings) + [request.nfes[k] for _, k in jobs]
-        done = 0
-
-        def told(share: float, what: str) -> None:
-            tell(report, min(1.0, (sum(work[:done]) + share * work[done]) / sum(work)), what)
-
-        for setting in request.settings:
-            self.exact(setting, told)
-            done += 1
-        for s, k in jobs:
-            asked = request.at(request.settings[s], request.nfes[k])
-            told(0, f"setting {s + 1} of {len(request.settings)}, {request.nfes[k]} calls")
-            done += 1
-            if asked is not None:
-                distance[s, k] = self._distances(asked, measure)
-        return PictureSweepResult(np.array(request.nfes), distance, measure)
-
-    def guidance_sweep(self, request: GuidanceSweepRequest, report: Report | None = None) -> GuidanceSweepResult:
-        """Pictures at every scale, and how far each lies from that at scale 1; arguments as `exact`."""
-        measure, made, distance = "LPIPS" if available("alex") else "PSNR", [], []
-        for s, setting in enumerate(request.settings):
-            plain = self.flow_pictures(replace(setting, guidance=1.0)).pictures
-            for k, scale in enumerate(request.scales):
-                tell(report, (s + k / len(request.scales)) / len(request.settings), f"guidance {scale:g}")
-                made.append(self.flow_pictures(replace(setting, guidance=scale)))
-                pairs = _pairs(made[-1].pictures, plain)
-                distance.append([p.lpips if measure == "LPIPS" else _decibels(p) for p in pairs])
-        shape = (len(request.settings), len(request.scales))
-        pictures = np.stack([r.pictures for r in made])
-        return GuidanceSweepResult(
-            np.array(request.scales), pictures.reshape(*shape, *pictures.shape[1:]),
-            np.array(distance).reshape(*shape, -1), measure, np.array([r.nfe for r in made]).reshape(shape),
-        )  # fmt: skip
-
-    def _distances(self, request: FlowPicturesRequest, measure: str) -> np.ndarray | float:
-        try:
-            made = as_pictures(self._sample(request, self.net(request)).x, WEIGHTS_CURE)
-        except UserError:
-            return np.nan
-        pairs = _pairs(made, self.exact(request))
-        return np.array([p.lpips if measure == "LPIPS" else _decibels(p) for p in pairs])
 
 
 def _classes(card: dict, count) -> tuple[str, ...]:
@@ -578,9 +429,11 @@ def _classes(card: dict, count) -> tuple[str, ...]:
     return tuple(str(n) for n in names)
 
 
-def _pairs(made: np.ndarray, exact: np.ndarray) -> list[PairNumbers]:
+def pair_numbers(made: np.ndarray, exact: np.ndarray) -> list[PairNumbers]:
+    """What two sets of pictures differ by, one by one."""
     return [compare_pictures(a, b).numbers for a, b in zip(made, exact, strict=True)]
 
 
-def _decibels(pair: PairNumbers) -> float:
+def decibels(pair: PairNumbers) -> float:
+    """PSNR in dB, infinite for equal pictures."""
     return np.inf if pair.psnr is None else pair.psnr

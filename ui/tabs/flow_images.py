@@ -15,6 +15,7 @@ from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.core.progress import Report
 from analysis.figures.flow import calls_figure
+from analysis.flow.image_sweeps import PictureSweepRequest, PictureSweepResult, sweep
 from analysis.flow.images import (
     EXACT_NFE,
     IMAGE_PATH_NAMES,
@@ -25,8 +26,6 @@ from analysis.flow.images import (
     FlowPicturesRequest,
     FlowPicturesResult,
     ImageFlows,
-    PictureSweepRequest,
-    PictureSweepResult,
 )
 from analysis.flow.settings import MAX_NFE, SideBySideRequest
 from flow_core.guidance import MAX_GUIDANCE
@@ -375,7 +374,7 @@ class FlowImages:
         requests = requests_of(self.requests(**values))
         first = requests[0].seeds[0]
         requests = [replace(r, nfe=1, seeds=tuple(range(first, first + SWEEP_PICTURES))) for r in requests]
-        result = self.flows.sweep(PictureSweepRequest(tuple(requests)), report)
+        result = sweep(self.flows, PictureSweepRequest(tuple(requests)), report)
         names = distinct([setting_name(r) for r in requests])
         c = self.controls
         return {

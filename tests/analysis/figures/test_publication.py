@@ -11,7 +11,7 @@ from scipy import stats
 from analysis.core.errors import UserError
 from analysis.figures import publication
 from analysis.figures.style import BAND_COLOURS
-from analysis.flow.images import PictureSweepResult
+from analysis.flow.image_sweeps import PictureSweepResult
 from analysis.flow.points import SweepResult
 from analysis.koopman.editing import EditNumbers
 from analysis.workbench.editing import EditResult

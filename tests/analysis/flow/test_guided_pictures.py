@@ -8,7 +8,8 @@ import torch
 
 from analysis.core.errors import UserError
 from analysis.core.images import as_pictures
-from analysis.flow.images import FlowPicturesRequest, GuidanceSweepRequest, ImageFlows
+from analysis.flow.image_sweeps import GuidanceSweepRequest, guidance_sweep
+from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from analysis.flow.settings import SideBySideRequest
 from analysis.recipes.recipe import request_of, settings_of
 from flow_core.fields import Exact, Prediction
@@ -76,7 +77,7 @@ def test_a_net_of_mean_velocities_is_a_choice_beside_the_others(tmp_path):
 
 def test_a_sweep_over_scales(bench):
     late = dataclasses.replace(ASKED, guidance_from=0.5)
-    swept = bench.guidance_sweep(GuidanceSweepRequest((ASKED, late), scales=(0.0, 1.0, 2.5)))
+    swept = guidance_sweep(bench, GuidanceSweepRequest((ASKED, late), scales=(0.0, 1.0, 2.5)))
     assert swept.pictures.shape == (2, 3, 2, 16, 16, 3) and swept.nfe.tolist() == [[8, 4, 8], [6, 4, 6]]
     np.testing.assert_array_equal(swept.pictures[0, 2], bench.flow_pictures(ASKED).pictures)
     np.testing.assert_array_equal(swept.pictures[1, 2], bench.flow_pictures(late).pictures)

@@ -11,14 +11,8 @@ import torch
 
 from analysis.core.errors import UserError
 from analysis.figures.flow import calls_figure
-from analysis.flow.images import (
-    EXACT_NFE,
-    MAX_WORK,
-    FlowPicturesRequest,
-    ImageFlows,
-    PictureSweepRequest,
-    PictureSweepResult,
-)
+from analysis.flow.image_sweeps import PictureSweepRequest, PictureSweepResult, sweep
+from analysis.flow.images import EXACT_NFE, MAX_WORK, FlowPicturesRequest, ImageFlows
 from flow_core.model import load
 from foundation import noise
 from tests.analysis.flow.image_flows import CLASSES
@@ -132,7 +126,7 @@ def test_a_run_can_be_given_up(bench):
     with pytest.raises(Stop):
         bench.distance(FlowPicturesRequest(seeds=(99,)), stop)
     with pytest.raises(Stop):
-        bench.sweep(PictureSweepRequest((FlowPicturesRequest(seeds=(1, 2)),), (1,)), stop)
+        sweep(bench, PictureSweepRequest((FlowPicturesRequest(seeds=(1, 2)),), (1,)), stop)
 
 
 def test_sweep(bench):
@@ -141,7 +135,7 @@ def test_sweep(bench):
         FlowPicturesRequest(sampler="momentum", gamma3=1.0, seeds=(0, 1, 2)),
     )
     told = []
-    r = bench.sweep(PictureSweepRequest(settings, (50, 1, 4)), lambda share, what: told.append(share))
+    r = sweep(bench, PictureSweepRequest(settings, (50, 1, 4)), lambda share, what: told.append(share))
     assert list(r.nfes) == [1, 4, 50] and r.distance.shape == (2, 3, 3) and r.measure in ("LPIPS", "PSNR")
     assert told == sorted(told) and told[0] >= 0 and told[-1] <= 1
     d = bench.distance(FlowPicturesRequest(seeds=(0, 1, 2), nfe=4))
@@ -157,7 +151,7 @@ def test_a_run_that_diverges_is_a_sentence_and_a_gap(bench, monkeypatch):
     monkeypatch.setattr("flow_core.samplers.LIMIT", 0.5)
     with pytest.raises(UserError, match="diverged"):
         bench.flow_pictures(setting)
-    assert np.isnan(bench.sweep(PictureSweepRequest((setting,), (2,))).distance).all()
+    assert np.isnan(sweep(bench, PictureSweepRequest((setting,), (2,))).distance).all()
     monkeypatch.undo()
     assert bench.flow_pictures(setting).nfe == 2  # a failure is not kept
 

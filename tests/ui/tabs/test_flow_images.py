@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from analysis.core.errors import UserError
-from analysis.flow.images import FlowPicturesRequest, ImageFlows, PictureSweepResult
+from analysis.flow.image_sweeps import PictureSweepResult
+from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe
 from analysis.studio import Studio
