@@ -52,6 +52,7 @@ from ui.tabs.flow_settings import (
     saved_settings,
     setting_column,
 )
+from ui.tabs.guidance_sweep import build_guidance_sweep
 
 SENTENCE = "The same noise becomes pictures in up to four ways, a few network calls each."
 FORMULA = """x̂₁: what each expects the picture to be at that moment &nbsp;·&nbsp; v = (x̂₁ − x)/(1 − t) − (σ₀²/2) s,
@@ -519,6 +520,8 @@ def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
     c = FlowImagesControls(settings, **parts)
     tab = FlowImages(flows, c, work.bounded(RUN_SECONDS))
     rerun = _wire(tab, views, presets)
+    inputs = {**c.named(*SHARED), **c.by_letter()}
+    build_guidance_sweep(flows, tab.requests, setting_name, frame, inputs, work.bounded(RUN_SECONDS))
     outputs = [*c.listed(*FILLED), *c.by_letter().values()]
     return BuiltTab(c, RecipeBinding(("flow_images",), "images", outputs, tab.fill, rerun))
 
