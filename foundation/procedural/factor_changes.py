@@ -9,6 +9,12 @@ import numpy as np
 from foundation.procedural.colours import oklab
 from foundation.procedural.counter_random import absorb, first_good, record_keys, seed_key
 
+BACKGROUND_FIELDS = [
+    ("background_a", np.float32, 3),  # RGB in [0, 1], where the gradient starts
+    ("background_b", np.float32, 3),  # RGB in [0, 1], where it ends
+    ("gradient", np.float32),  # direction from a to b in radians, [0, 2 pi), clockwise from the right
+]
+BACKGROUND_GROUP = tuple(str(field[0]) for field in BACKGROUND_FIELDS)
 COLOUR_STEP = 0.15  # least OKLab distance between an old and a new colour
 Draw = Callable[[np.ndarray], np.ndarray]
 

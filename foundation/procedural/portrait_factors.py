@@ -14,6 +14,8 @@ import numpy as np
 from foundation.procedural.colours import hsv, oklab
 from foundation.procedural.counter_random import absorb, choice, first_good, index_keys, uniform, uniform_away
 from foundation.procedural.factor_changes import (
+    BACKGROUND_FIELDS,
+    BACKGROUND_GROUP,
     another_background,
     another_colour,
     change_keys,
@@ -31,9 +33,7 @@ PATTERNS = ("plain", "rows", "columns", "checks", "dots")
 
 FACTOR_DTYPE = np.dtype(
     [
-        ("background_a", np.float32, 3),  # RGB in [0, 1], where the gradient starts
-        ("background_b", np.float32, 3),  # RGB in [0, 1], where it ends
-        ("gradient", np.float32),  # direction from a to b, [0, 2 pi), clockwise from the right
+        *BACKGROUND_FIELDS,
         ("x", np.float32),  # centre of the head, to the right
         ("y", np.float32),  # downwards
         ("size", np.float32),  # of the head
@@ -65,7 +65,7 @@ FACTOR_DTYPE = np.dtype(
     ]
 )
 FACTOR_GROUPS = {
-    "background": ("background_a", "background_b", "gradient"),
+    "background": BACKGROUND_GROUP,
     "place": ("x", "y", "size"),
     "pose": ("yaw", "roll"),
     "skin": ("skin", "undertone"),

@@ -9,6 +9,8 @@ import numpy as np
 from foundation.procedural.colours import hsv, oklab
 from foundation.procedural.counter_random import absorb, first_good, index_keys, uniform, uniform_away
 from foundation.procedural.factor_changes import (
+    BACKGROUND_FIELDS,
+    BACKGROUND_GROUP,
     another_background,
     another_colour,
     change_keys,
@@ -23,9 +25,7 @@ STRIPE_DEPTH = 0.62  # the dark tone of a stripe is (1 - STRIPE_DEPTH) times the
 
 FACTOR_DTYPE = np.dtype(
     [
-        ("background_a", np.float32, 3),  # RGB in [0, 1], where the gradient starts
-        ("background_b", np.float32, 3),  # RGB in [0, 1], where it ends
-        ("gradient", np.float32),  # direction from a to b in radians, [0, 2 pi), clockwise from the right
+        *BACKGROUND_FIELDS,
         ("kind", np.int32),  # index into SHAPE_KINDS
         ("x", np.float32),  # centre of the object, from the left, in PLACE_RANGE
         ("y", np.float32),  # from the top, in PLACE_RANGE
@@ -38,7 +38,7 @@ FACTOR_DTYPE = np.dtype(
     ]
 )
 FACTOR_GROUPS = {
-    "background": ("background_a", "background_b", "gradient"),
+    "background": BACKGROUND_GROUP,
     "kind": ("kind",),
     "place": ("x", "y"),
     "size": ("size",),

@@ -95,3 +95,15 @@ def browser():
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser, url):
+    """The whole app in a window of 1440 x 900, for tests of a module that has no page of its own."""
+    from tests.ui.test_browser import visit
+
+    page, complaints, _ = visit(browser, url)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    yield page
+    page.close()
+    assert complaints == []

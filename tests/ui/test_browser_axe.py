@@ -6,17 +6,8 @@ import pytest
 
 from tests.axe import violations
 from tests.ui.serving import open_drawer, open_view
-from tests.ui.test_browser import visit, wait_for
+from tests.ui.test_browser import wait_for
 from ui.workspaces import SPACES
-
-
-@pytest.fixture(scope="module")
-def page(browser, url):
-    page, complaints, _ = visit(browser, url)
-    page.set_viewport_size({"width": 1440, "height": 900})
-    yield page
-    page.close()
-    assert complaints == []
 
 
 @pytest.mark.parametrize("space", [space.key for space in SPACES])

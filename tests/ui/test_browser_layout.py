@@ -47,15 +47,6 @@ OVERFLOW = """() => [document.documentElement.scrollHeight - innerHeight,
     .map((part) => part.scrollWidth - part.clientWidth)]"""
 
 
-@pytest.fixture(scope="module")
-def page(browser, url):
-    page, complaints, _ = visit(browser, url)
-    page.set_viewport_size({"width": 1440, "height": 900})
-    yield page
-    page.close()
-    assert complaints == []
-
-
 def fresh(browser, width: int, height: int):
     """A page that has not been anywhere."""
     page = browser.new_page(viewport={"width": width, "height": height})

@@ -11,15 +11,6 @@ from analysis.koopman.modes import without_modes
 from analysis.koopman.scenes import scene_pairs
 from foundation import noise
 from koopman_core.edm import SIGMA_MAX
-from tests.analysis.conftest import random_pair
-
-
-@pytest.fixture(scope="module")
-def model():
-    model = random_pair()[0]
-    for p in model.parameters():
-        p.requires_grad_(False)
-    return model
 
 
 @pytest.fixture(scope="module")

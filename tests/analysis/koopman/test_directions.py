@@ -12,15 +12,6 @@ from foundation import noise
 from foundation.procedural import shapes
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.operator import sigma_of_tau
-from tests.analysis.conftest import random_pair
-
-
-@pytest.fixture(scope="module")
-def model():
-    model = random_pair()[0]
-    for p in model.parameters():
-        p.requires_grad_(False)
-    return model
 
 
 @pytest.fixture(scope="module")
