@@ -156,13 +156,14 @@ def atlas(session: Session, request: AtlasRequest) -> AtlasResult:
     """
     if session.folder is None or not (path := session.folder / f"{session.name}{SUFFIX}").is_file():
         raise UserError(
-            f"There is no atlas of {session.name}: python -m analysis.evaluate.atlas --model {session.name} makes one."
+            f"There is no atlas of {session.name}: python -m analysis.evaluate.atlas --model {session.name} makes one.",
+            "atlas",
         )
     if request.level >= 0:
         session.levels((request.level,), "level")
     document = session.kept(("atlas", path.stat().st_mtime_ns), lambda: read_atlas(path))
     if document["checkpoint"] != session.checksums[0]:
-        raise UserError(f"The atlas of {session.name} was made with other weights: make it again.")
+        raise UserError(f"The atlas of {session.name} was made with other weights: make it again.", "weights")
     return select(document, request)
 
 
@@ -175,7 +176,7 @@ def read_atlas(path: Path) -> dict[str, Any]:
         if document["format"] != ATLAS_FORMAT or not isinstance(document["clusters"], list):
             raise ValueError("another format")
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{path.name} is no atlas of this program: make it again.") from None
+        raise UserError(f"{path.name} is no atlas of this program: make it again.", "file") from None
     return document
 
 

@@ -225,8 +225,14 @@ def measure_memory(
     data, card = data_of(bench), bench.model.card["data"]
     held_out = open_dataset(card["spec"], bench.model.config.resolution, "test")
     trained = card.get("pictures", len(data))
-    whole(trained, NEIGHBOURS, len(data), f"The number of training pictures in the card of {bench.name}")
-    whole(count, SHEET_ROWS, len(held_out), f"The number of pictures of each kind, those held out of {data.name} too,")
+    whole(trained, NEIGHBOURS, len(data), f"The number of training pictures in the card of {bench.name}", "trained")
+    whole(
+        count,
+        SHEET_ROWS,
+        len(held_out),
+        f"The number of pictures of each kind, those held out of {data.name} too,",
+        "count",
+    )
     # the teacher alone meets the data; the student learns from it
     mirrored = bool(bench.teacher.card.get("recipe", {}).get("teacher", {}).get("flip", False))
     seeds = range(FIRST_SEED, FIRST_SEED + count)

@@ -107,7 +107,7 @@ def test_the_least_recently_used_gives_way(models):
     own.find(a)
     c = own.add(models / "many.hkd.safetensors")
     assert len(own) == 2
-    with pytest.raises(UserError, match="not loaded"):
+    with refuses("model"):
         own.find(b)
     assert own.find(a) and own.find(c)
     own.drop([a, "nobody"])
@@ -123,7 +123,7 @@ def test_forgotten_after_a_time_without_use(models):
     now[0] = 18
     own.find(key)
     now[0] = 28.5
-    with pytest.raises(UserError, match="not loaded"):
+    with refuses("model"):
         own.find(key)
     assert len(own) == 0
 
