@@ -34,12 +34,13 @@ from analysis.evaluate.flow.momentum import (
 )
 from analysis.evaluate.tables.markdown import Block, Verdict, grid, interval
 from analysis.evaluate.tables.parts import Job, Outcome, part
+from flow_core.adaptive import dopri5
 from flow_core.densities.distances import MMD, blur, wasserstein2
 from flow_core.densities.toys import TOYS, Toy, toy
 from flow_core.fields import Exact, MomentumODE, Preserving, Published
 from flow_core.model import FlowModel
 from flow_core.networks import PointConfig
-from flow_core.samplers import SampleResult, euler, euler_maruyama, heun, multistep, rk4, step_noise
+from flow_core.samplers import Diverged, SampleResult, euler, euler_maruyama, heun, multistep, rk4, step_noise
 from foundation import noise
 from foundation.metrics.statistics import Interval, mean_interval
 from foundation.randomness import FIRST_SEED
@@ -51,6 +52,7 @@ WEIGHT_SEEDS = 4
 POINT_GAMMAS = (-80.0, -40.0, -20.0, -10.0, -5.0, -2.0, 2.0, 5.0, 10.0, 20.0)  # of the first order, beside none
 HIGHER_POINT_GAMMAS = (0.0, -1.0, -0.1, 0.1, 1.0)  # of orders 2 and 3, added to the best of the order below
 MATCHED_WEIGHTS = (0.25, 1.0, 3.0, 10.0, 30.0)
+ADAPTIVE_ERROR = 1e-4  # relative and absolute, of a step of the reference
 # The weights of the 8 Gaussians' picture in the public code of IDFF, chosen there on the test distance
 PAPERS_GAMMAS = {"8gaussians": (0.2, -0.5, 0.0)}
 
@@ -142,6 +144,7 @@ class Quality:
         seeds: units.
         blurs: method -> for each nfe.
         data_blur: of data in the place of samples.
+        reference: calls and unbiased squared MMD of the exact flow by error control, None where that gives up.
     """
 
     density: str
@@ -154,6 +157,7 @@ class Quality:
     seeds: int
     blurs: Mapping[str, tuple[Blurred, ...]]
     data_blur: Blurred
+    reference: tuple[int, Interval] | None = None
 
 
 def methods(model: FlowModel, density: Toy) -> dict[str, Callable[[Split, int], SampleResult]]:
@@ -185,6 +189,15 @@ def matched(model: FlowModel, s: Split, nfe: int, gammas: tuple[float, ...]) -> 
     return euler_maruyama(model, s.start, Preserving(model.path, gammas[0]), nfe, draw=draw)
 
 
+def adaptive_flow(model: FlowModel, split: Split) -> tuple[int, Interval] | None:
+    """The exact flow of all points at once by error control: its calls, and the squared MMD; None where it gives up."""
+    try:
+        made = dopri5(model, split.start, Exact(model.path), rtol=ADAPTIVE_ERROR, atol=ADAPTIVE_ERROR)
+    except Diverged:
+        return None
+    return made.nfe, mean_interval(split.distances(made.x))
+
+
 def measure_quality(
     model: FlowModel, density: Toy, seeds: int, progress: Progress = None, nfes: tuple[int, ...] = SHOWN_POINT_NFE
 ) -> Quality:
@@ -209,7 +222,7 @@ def measure_quality(
         {k: tuple(mean_interval(a - b) for a, b in zip(v, found[EULER], strict=True))
          for k, v in found.items() if k != EULER},
         mean_interval(data_distances(density, split)), w2(data), seeds, blurs,
-        blurred(density, split_data(density, seeds), seeds),
+        blurred(density, split_data(density, seeds), seeds), adaptive_flow(model, split),
     )  # fmt: skip
 
 
@@ -312,6 +325,17 @@ def thousandths(v: Interval, form: str = ".2f") -> str:
 # Quality
 
 
+def adaptive_words(reference: tuple[int, Interval] | None) -> list[Block]:
+    """What no error of steps would leave, in a sentence."""
+    if reference is None:
+        return []
+    calls, mmd2 = reference
+    return [
+        f"The exact flow by error control (Dormand and Prince, tolerance {ADAPTIVE_ERROR:g}) has {thousandths(mmd2)} "
+        f"in {calls} calls, rejected steps included."
+    ]
+
+
 def quality_blocks(q: Quality) -> list[Block]:
     """Squared MMD and W2 by method and number of calls, with the verdict."""
     head = list(map(str, q.nfe))
@@ -324,6 +348,7 @@ def quality_blocks(q: Quality) -> list[Block]:
         f"Samples of {q.density} against held-out data, {q.seeds} seeds of noise and data, the same for every method; "
         f"means with 95 % Student intervals over seeds. Squared MMD, unbiased, x 1000 ({KERNEL}).",
         grid(["MMD^2 x 1000, by network calls", *head], [*mmd2, ["data in place of samples", *same]]),
+        *adaptive_words(q.reference),
         "Less Euler's at the same number of calls, paired.",
         grid(["difference x 1000", *head], gaps),
         f"2-Wasserstein distance by exact assignment of {ASSIGNED} points, in the units of the points; so few points "

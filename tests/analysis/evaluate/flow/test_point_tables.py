@@ -38,8 +38,10 @@ def test_quality_text():
                                    MULTISTEP: tuple(map(value, (1.0, 0.0009, 0.0005)))},
         {EULER: (value(2.0),) * 3, MULTISTEP: (value(1.0),) * 3}, {MULTISTEP: (OPEN, GOOD, BAD)}, value(0.0),
         value(0.9), 4, {EULER: (Blurred(value(0.7), value(0.2)),) * 3}, Blurred(value(0.56), value(0.011)),
+        (97, value(0.0003)),
     )  # fmt: skip
     text = markdown(quality_blocks(q))
+    assert "0.30 [0.20, 0.40] in 97 calls" in text
     assert "| exact flow, Euler | 1000.00 [999.90, 1000.10] | 20.00" in text
     assert quality_verdict(q).figures == {
         "most": 20, "methods": {MULTISTEP: {"better": [5], "worse": [20], "calls": 5}}

@@ -11,7 +11,7 @@ from flow_core.densities.toys import toy
 from flow_core.fields import Exact, Preserving, Published
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PointConfig
-from flow_core.samplers import Diverged, euler, euler_maruyama, heun, step_noise
+from flow_core.samplers import Diverged, euler, euler_maruyama, heun, rk4, step_noise
 from foundation import noise
 from foundation.randomness import FIRST_SEED
 from tests.refusals import refuses
@@ -57,6 +57,22 @@ def test_quality_seed_by_seed():
     by_hand(q.w2[EULER][1], w2)
     assert any("public code's weights 0.2, -0.5, 0" in name for name in q.mmd2) and EULER not in q.less_euler
     assert q.less_euler["exact flow, Heun"][0].value == pytest.approx(0, abs=1e-12), "one call of either is the same"
+    fine = []
+    for i, m in enumerate(flow_points.split_of(model, density, True, 3).references):
+        start = noise(range(room + i * POINTS, room + (i + 1) * POINTS), (2,))
+        fine.append(m.unbiased(rk4(model, start, drift, 400).x))
+    calls, reached = q.reference
+    assert reached.value == pytest.approx(sum(fine) / 3, abs=2e-3) and calls > 4
+
+
+def test_a_reference_that_gives_up_is_left_out(monkeypatch):
+    def gives_up(*asked, **options):
+        raise Diverged("gone")
+
+    monkeypatch.setattr(flow_points, "dopri5", gives_up)
+    model = random_flow()
+    split = flow_points.split_of(model, toy("8gaussians"), True, 2)
+    assert flow_points.adaptive_flow(model, split) is None and flow_points.adaptive_words(None) == []
 
 
 def test_a_path_without_noise_has_no_momentum_rows():
