@@ -131,7 +131,8 @@ def trajectory_mp4(frames: np.ndarray, milliseconds: int = 120, scale: int = 8, 
     lasts = [milliseconds] * (len(pictures) - 1) + [hold]
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as film:
-        stream = film.add_stream("libx264", rate=1000, options={"crf": "16", "preset": "medium"})
+        # without B-frames: their reordering would shorten the time that the file tells
+        stream = film.add_stream("libx264", rate=1000, options={"crf": "16", "bf": "0"})
         stream.height, stream.width = (side // 2 * 2 for side in pictures[0].shape[:2])  # 4:2:0 has no odd sides
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
