@@ -15,21 +15,21 @@ import gradio as gr
 
 from ui.components.layout import Frame, frame
 from ui.source import BuiltTab, Views, Workspace
-from ui.tabs.atlas import build_atlas
-from ui.tabs.compare import build_compare
-from ui.tabs.directions import build_directions
-from ui.tabs.edit import build_edit
-from ui.tabs.effects import build_effects
-from ui.tabs.flow_images import build_flow_images
-from ui.tabs.flow_points import build_flow_lab
-from ui.tabs.generate import build_generate
-from ui.tabs.inversion import build_inversion
-from ui.tabs.race import build_race
-from ui.tabs.restore import build_restore
-from ui.tabs.spectrum import build_spectrum
-from ui.tabs.time_series import build_time_series
-from ui.tabs.torus import build_torus
-from ui.tabs.walk import build_walk
+from ui.tabs.change.compare import build_compare
+from ui.tabs.change.directions import build_directions
+from ui.tabs.change.edit import build_edit
+from ui.tabs.change.inversion import build_inversion
+from ui.tabs.change.restore import build_restore
+from ui.tabs.flows.images import build_flow_images
+from ui.tabs.flows.points import build_flow_lab
+from ui.tabs.flows.torus import build_torus
+from ui.tabs.forecast.time_series import build_time_series
+from ui.tabs.inside.atlas import build_atlas
+from ui.tabs.inside.effects import build_effects
+from ui.tabs.inside.spectrum import build_spectrum
+from ui.tabs.watch.generate import build_generate
+from ui.tabs.watch.race import build_race
+from ui.tabs.watch.walk import build_walk
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from ui.server.errors import UNEXPECTED, guarded
 from ui.server.limits import Limits
 from ui.server.runs import Latest, Superseded
 from ui.source import NO_CLASS, _line, fitting_label, readable
-from ui.tabs.generate import SHEET, GenerateControls, GenerateTab
-from ui.tabs.spectrum import SpectrumControls, SpectrumTab
+from ui.tabs.inside.spectrum import SpectrumTab
+from ui.tabs.inside.spectrum_controls import SpectrumControls
+from ui.tabs.watch.generate import SHEET, GenerateControls, GenerateTab
 
 BANDS = {
     "low": 0.3, "high": 0.6, "small": 1, "middle": 1, "large": 1, "order": "alpha", "levels": [],

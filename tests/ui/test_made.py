@@ -11,21 +11,22 @@ from tests.ui.made import made_of
 from ui.components.made import Made
 from ui.components.painter import hole
 from ui.source import NO_CLASS
-from ui.tabs.compare import SETTING as SIDE
-from ui.tabs.compare import CompareControls, CompareTab
-from ui.tabs.directions import DirectionControls, DirectionTab
-from ui.tabs.edit import EditTab
-from ui.tabs.edit_controls import EditControls
-from ui.tabs.effects import EffectControls, EffectsTab
-from ui.tabs.generate import GenerateControls, GenerateTab
-from ui.tabs.grid import GridControls, GridPanel
-from ui.tabs.inversion import InversionControls, InversionTab
-from ui.tabs.pairs import PairControls, PairPart
-from ui.tabs.race import RaceControls, RaceTab
-from ui.tabs.restore import RestoreControls, RestoreTab
-from ui.tabs.spectrum import SpectrumControls, SpectrumTab
-from ui.tabs.surgery import NEUTRAL, Surgery, SurgeryControls
-from ui.tabs.walk import WalkControls, WalkTab
+from ui.tabs.change.compare import SETTING as SIDE
+from ui.tabs.change.compare import CompareControls, CompareTab
+from ui.tabs.change.directions import DirectionControls, DirectionTab
+from ui.tabs.change.edit import EditTab
+from ui.tabs.change.edit_controls import EditControls
+from ui.tabs.change.grid import GridControls, GridPanel
+from ui.tabs.change.inversion import InversionControls, InversionTab
+from ui.tabs.change.restore import RestoreControls, RestoreTab
+from ui.tabs.inside.effects import EffectControls, EffectsTab
+from ui.tabs.inside.pairs import PairControls, PairPart
+from ui.tabs.inside.spectrum import SpectrumTab
+from ui.tabs.inside.spectrum_controls import SpectrumControls
+from ui.tabs.inside.surgery import NEUTRAL, Surgery, SurgeryControls
+from ui.tabs.watch.generate import GenerateControls, GenerateTab
+from ui.tabs.watch.race import RaceControls, RaceTab
+from ui.tabs.watch.walk import WalkControls, WalkTab
 
 MODEL, SEED, LABEL = "tiny-classes", 3, 1
 WHO = {"model": MODEL, "seed": SEED, "label": LABEL}

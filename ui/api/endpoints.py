@@ -42,8 +42,8 @@ from ui.api.endpoint import Call, Endpoint, Limit
 from ui.components.html import one_line
 from ui.server.runs import LONG_QUEUE, deadline
 from ui.source import readable
-from ui.tabs.flow_images import EXACT_QUEUE
-from ui.tabs.flow_settings import LETTERS
+from ui.tabs.flows.images import EXACT_QUEUE
+from ui.tabs.flows.settings import LETTERS
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Answers that are more than a result as it is

@@ -27,12 +27,12 @@ from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import PROGRESS, deadline
 from ui.source import NO_CLASS, Page, Workspace, fitting_label, readable, usable_seed
-from ui.tabs.edit_controls import EditControls
-from ui.tabs.flow_points import FlowControls, setting_name
-from ui.tabs.flow_settings import LETTERS
-from ui.tabs.generate import GenerateControls
-from ui.tabs.linearity import consecutive
-from ui.tabs.spectrum import SpectrumControls
+from ui.tabs.change.edit_controls import EditControls
+from ui.tabs.flows.points import FlowControls, setting_name
+from ui.tabs.flows.settings import LETTERS
+from ui.tabs.inside.linearity import consecutive
+from ui.tabs.inside.spectrum_controls import SpectrumControls
+from ui.tabs.watch.generate import GenerateControls
 from ui.workspaces import opening
 
 CHECK_SECONDS = 60.0  # for one answer

@@ -1,1 +1,1 @@
-"""The workspaces of the page: a file a tab, or a part of one that stands alone."""
+"""The workspaces of the page, a room each: a file a tab, or a part of one that stands alone."""

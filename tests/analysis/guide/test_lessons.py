@@ -40,6 +40,7 @@ def test_presets_can_be_asked(lesson, models):
 
 
 def test_edges_are_those_of_the_pages_sliders():
-    from ui.tabs import edit_controls, spectrum
+    from ui.tabs.change import edit_controls
+    from ui.tabs.inside import spectrum
 
     assert SLIDER_THIRDS == (spectrum.LOW_EDGE, spectrum.HIGH_EDGE) == (edit_controls.LOW_EDGE, edit_controls.HIGH_EDGE)

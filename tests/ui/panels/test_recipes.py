@@ -24,8 +24,9 @@ from tests.ui.serving import page_of
 from ui.components.save_bar import RecipeBinding, save_value
 from ui.panels.recipes import RecipeControls, RecipePanel
 from ui.source import NO_CLASS
-from ui.tabs.generate import GenerateControls, GenerateTab
-from ui.tabs.spectrum import MASK_CONTROLS, SpectrumControls, SpectrumTab
+from ui.tabs.inside.spectrum import SpectrumTab
+from ui.tabs.inside.spectrum_controls import MASK_CONTROLS, SpectrumControls
+from ui.tabs.watch.generate import GenerateControls, GenerateTab
 from ui.workspaces import STAY
 
 TABS = ("generate", "spectrum", "flow")

@@ -15,7 +15,7 @@ from analysis.workbench.spectrum import MaskRequest
 from tests.ui.serving import page_of
 from ui.panels.tour import INTRO, Stops, Tour, TourControls, lesson_html, reply_html
 from ui.source import NO_CLASS, Source, Workspace
-from ui.tabs.flow_points import START_SETTINGS
+from ui.tabs.flows.points import START_SETTINGS
 
 TABS = ("generate", "spectrum", "effects", "edit", "flow")
 

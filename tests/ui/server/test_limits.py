@@ -30,7 +30,7 @@ from ui.server.limits import BODY_BYTES, FILE_BYTES, PAGE_POLICY, UPLOAD_PATH, P
 from ui.server.queue import MAX_WAITING
 from ui.server.runs import RUN_SECONDS, deadline
 from ui.server.startup import DEFAULT_SEED
-from ui.tabs.effects import EffectControls, EffectsTab
+from ui.tabs.inside.effects import EffectControls, EffectsTab
 from ui.workspaces import VIEWS
 
 

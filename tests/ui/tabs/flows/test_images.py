@@ -1,0 +1,211 @@
+"""Tab "Flow images": handlers as plain functions, and the player's value."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import gradio as gr
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from analysis.core.errors import UserError
+from analysis.flow.image_sweeps import PictureSweepResult
+from analysis.flow.images import FlowPicturesRequest, ImageFlows
+from analysis.flow.settings import SideBySideRequest
+from analysis.recipes import recipe
+from analysis.studio import Studio
+from flow_core.samplers import METHODS
+from tests.refusals import refuses
+from tests.ui.serving import page_of
+from ui.components.players import SENT_FRAMES, Panel, images_value, shown_steps, tiled
+from ui.server.runs import Superseded, deadline
+from ui.tabs.flows.images import START_SETTINGS, FlowImages, FlowImagesControls, start_settings, sweep_words
+from ui.tabs.flows.settings import read_by
+
+
+@pytest.fixture(scope="module")
+def tab(flows_folder) -> FlowImages:
+    torch.set_num_threads(1)
+    return FlowImages(ImageFlows(flows_folder), FlowImagesControls.names())
+
+
+def controls(*settings, data="shapes", label=-1, pictures=2, seed=0, nfe=3):
+    """What the page sends: shared controls, and the fields of each setting with its letter."""
+    shared = {"data": data, "label": label, "pictures": pictures, "grid": "uniform", "seed": seed}
+    for letter, (path, sampler) in zip("abcd", settings, strict=False):
+        fields = {"shown": True, "path": path, "sampler": sampler, "nfe": nfe, "gamma1": 0.2, "gamma2": 0, "gamma3": 0}
+        shared |= {f"{name}_{letter}": value for name, value in fields.items()}
+    return shared
+
+
+def hidden(values: dict) -> dict:
+    return {k: False if k.startswith("shown_") else v for k, v in values.items()}
+
+
+def opened(src: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(src.split(",")[1]))))
+
+
+def test_four_settings_from_one_noise_with_every_step(tab):
+    panels = json.loads(tab.show(**controls(*START_SETTINGS))["player"])
+    assert [p["title"][0] for p in panels] == list("ABCD") and panels[2]["title"] == "C: IDFF, published momentum"
+    assert panels[2]["note"] == "net images-shapes, γ₁ = 0.2" and "3</b><span>network calls" in panels[0]["numbers"]
+    for p in panels:
+        assert p["steps"] == [0, 1, 2, 3] and np.allclose(p["times"], [0, 1 / 3, 2 / 3, 1])
+        assert all((t["width"], t["height"]) == (32, 16) for t in p["tracks"])
+        expected, state = (opened(t["src"]) for t in p["tracks"])
+        assert np.array_equal(state[:16], opened(panels[0]["tracks"][1]["src"])[:16])  # the same noise
+        assert np.array_equal(state[48:], expected[48:])  # at the end both are the picture
+    result = tab.flows.flow_pictures(tab.requests(**controls(*START_SETTINGS))[3])
+    assert np.array_equal(opened(panels[3]["tracks"][0]["src"])[16:32], np.concatenate(result.predictions[1], axis=1))
+
+
+def test_distances_say_what_the_numbers_say(tab):
+    values, told = controls(*START_SETTINGS), []
+    shown = tab.distances(lambda share, what: told.append(what), **values)
+    words, figures = shown["words"], shown["exact"]
+    found = [tab.flows.distance(r) for r in tab.requests(**values)]
+    measure = [d.mse.mean() if d.lpips is None else d.lpips.mean() for d in found]
+    assert f"{'ABCD'[int(np.argmin(measure))]} ends nearest to its net’s exact flow" in words
+    assert f"{found[1].mse.mean():.4f} ± {found[1].mse.std(ddof=1):.4f}" in words
+    assert "an exact flow of its own" in words and "not all cost" not in words and told
+    assert figures.count("<img") == 2 and "Exact flow, OT-CFM net" in figures
+    on_one_net = controls(("idff", "bridge"), ("idff", "heun"), ("idff", "euler"), ("idff", "rk4"))
+    alone = tab.distances(**on_one_net)["words"]
+    assert "noise of its own" in alone and "an exact flow of its own" not in alone
+
+
+def test_one_bad_setting_does_not_hide_the_others(tab):
+    values = controls(*START_SETTINGS)
+    values |= {"gamma1_a": 1e6, "shown_b": False, "path_c": "otcfm"}  # C: momentum on a path without noise
+    panels = json.loads(tab.show(**values)["player"])
+    assert panels[1] is None and panels[3]["tracks"]
+    assert panels[0]["tracks"] is None and "gamma1 must be a number from -100 to 100." in panels[0]["numbers"]
+    assert panels[2]["tracks"] is None and "this path has none" in panels[2]["numbers"]
+    assert "D ends nearest" in tab.distances(**values)["words"]
+    nothing = hidden(controls(*START_SETTINGS))
+    assert "No setting can be run" in tab.distances(**nothing)["words"] and tab.show(**nothing)["save"] == ""
+    kept = recipe.from_json(json.loads(tab.show(**values)["save"])["recipe"]).request
+    assert kept.settings == (None, None, None, tab.requests(**values)[3])
+
+
+def test_a_seed_that_is_being_typed_changes_nothing(tab):
+    for seed in (None, -1, 2**40):
+        assert tab.show(**controls(*START_SETTINGS, seed=seed)) == gr.skip()
+    assert tab.requests(**controls(*START_SETTINGS, seed=2**32 - 1, pictures=8))[0].seeds[-1] == 2**32 - 1
+
+
+def test_a_number_of_pictures_is_checked_before_anything_is_made(tab):
+    for many in (0, 9, 10**12, None):
+        with refuses("pictures"):
+            tab.show(**controls(*START_SETTINGS, pictures=many))
+
+
+def test_distances_that_take_too_long_say_so(tab):
+    with refuses("patience"):
+        tab.distances(deadline(-1), **controls(*START_SETTINGS, seed=55))
+
+
+def test_classes_are_clamped_to_the_data(tab):
+    def classes(*args):
+        return tab.classes(*args)["label"]
+
+    assert [n for n, _ in classes("cifar10", 2)["choices"]] == ["no class", "cat & dog", "<b>ship</b>", "plane"]
+    assert classes("cifar10", 2)["value"] == 2 and classes("shapes", 2)["value"] == -1
+    assert classes("shapes")["visible"] is False and tab.label("cifar10", 3) == tab.label("cifar10", None) == -1
+    asked = [controls(("idff", "euler"), *START_SETTINGS[1:], data="cifar10", label=k) for k in (0, 1)]
+    made = [tab.show(**values)["player"] for values in asked]
+    assert json.loads(made[0])[0]["tracks"] != json.loads(made[1])[0]["tracks"]
+
+
+def test_only_the_gammas_that_a_sampler_reads_are_seen():
+    seen = {s: list(read_by("idff", s).values())[1:] for s in METHODS}
+    assert seen["published"] == seen["momentum"] == [True] * 3 and seen["matched"] == [True, False, False]
+    assert all(seen[s] == [False] * 3 for s in METHODS if s not in ("published", "momentum", "matched"))
+
+
+def test_sweep(tab, monkeypatch):
+    monkeypatch.setattr("ui.tabs.flows.images.SWEEP_PICTURES", 2)
+    told = []
+    shown = tab.sweep(lambda share, what: told.append(share), **controls(*START_SETTINGS[:2]))
+    words, figure = shown["sweep_words"], shown["sweep_figure"]
+    assert "is nearest to its exact flow" in words and "2 pictures, seeds 0 to 1" in words and told[-1] > 0.9
+    assert {"OT-CFM, Euler", "IDFF, Euler"} <= {t.get("name") for t in json.loads(figure["value"])["data"]}
+
+    def superseded(share, what):
+        raise Superseded
+
+    with pytest.raises(Superseded):
+        tab.sweep(superseded, **controls(*START_SETTINGS[:2], seed=9))
+    with refuses("settings"):
+        tab.sweep(**hidden(controls(START_SETTINGS[0])))
+
+
+def test_sweep_words_know_which_way_is_better():
+    distance = np.array([[[10.0, 12.0]], [[20.0, 24.0]], [[np.nan, 9.0]]])
+    first = FlowPicturesRequest(seeds=(3, 4))
+    psnr = sweep_words(PictureSweepResult(np.array([5]), distance, "PSNR"), ["one", "two", "three"], first)
+    lpips = sweep_words(PictureSweepResult(np.array([5]), distance, "LPIPS"), ["one", "two", "three"], first)
+    assert "two is nearest" in psnr and "22.0 ± 2.8 dB" in psnr and "one is nearest" in lpips and "Gaps" in psnr
+    none = sweep_words(PictureSweepResult(np.array([5]), distance[2:], "PSNR"), ["three"], first)
+    assert "no setting has a number" in none
+
+
+def test_pictures_in_rows():
+    pictures = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((5, 2, 2, 3), np.uint8)
+    made = tiled(pictures)
+    assert made.shape == (4, 6, 3) and made[0, 2, 0] == 1 and made[2, 0, 0] == 3 and made[3, 5, 0] == 128
+    assert tiled(pictures[:1]).shape == (2, 2, 3) and tiled(pictures[:4]).shape == (4, 4, 3)
+
+
+def test_a_long_run_sends_some_of_its_moments():
+    assert shown_steps(6) == list(range(6)) and shown_steps(2) == [0, 1]
+    some = shown_steps(51)
+    assert len(some) == SENT_FRAMES and some[0] == 0 and some[-1] == 50
+
+
+def test_a_sentence_is_escaped():
+    assert "&lt;script&gt;" in json.loads(images_value([Panel("A", "", None, "", "<script>")]))[0]["numbers"]
+
+
+def test_a_page_without_models_says_how_to_get_one(tmp_path, library):
+    flows = Studio(images=ImageFlows(tmp_path))
+    demo, page = page_of(library, "images", studio=flows)
+    assert page.built["images"].binding is None
+    told = [b.value for b in demo.blocks.values() if getattr(b, "elem_id", "") == "images-none"]
+    assert len(told) == 1 and "flow_core.train images" in told[0]
+
+
+def test_guidance_needs_a_class_and_says_so(tab):
+    grey, there = tab.guided("shapes", 1)["guidance"], tab.guided("cifar10", 1)["guidance"]
+    assert grey["interactive"] is False and there["interactive"] is True and grey["info"] != there["info"]
+    values = {"guidance": 3.0, "guidance_from": 0.8, "guidance_to": 0.2}
+    (asked,) = [r for r in tab.requests(**controls(("idff", "euler"), data="cifar10", label=1), **values) if r]
+    assert (asked.guidance, asked.guidance_from, asked.guidance_to) == (3.0, 0.2, 0.8)
+    (plain,) = [r for r in tab.requests(**controls(("idff", "euler")), **values) if r]
+    assert plain.guidance == 1
+
+
+def test_settings_that_differ_in_guidance_are_refused(tab):
+    values = controls(("idff", "euler"), data="cifar10", label=1)
+    one, other = (next(r for r in tab.requests(**values, guidance=g) if r) for g in (2.0, 3.0))
+    with pytest.raises(UserError):
+        tab.fill(SideBySideRequest((one, other, None, None)))
+
+
+def test_other_data_brings_its_own_nets(tab):
+    asked = {"path_a": "otcfm", "path_b": "idff"}
+    values = tab.of_data("cifar10", -1, **asked)
+    assert [p for _, p in values["path_a"]["choices"]] == ["idff"]
+    assert values["path_a"]["value"] == values["path_b"]["value"] == "idff"
+    assert tab.of_data("shapes", -1, **asked)["path_a"]["value"] == "otcfm"
+
+
+def test_settings_of_one_net_begin_with_four_samplers():
+    assert start_settings(("idff", "otcfm", "teacher")) == START_SETTINGS
+    alone = start_settings(("teacher",))
+    assert {p for p, _ in alone} == {"teacher"} and len({s for _, s in alone}) == len(START_SETTINGS)

@@ -1,0 +1,526 @@
+"""Views "Plane", "Sweep" and "Draw and train" of "Flows": flows in the plane side by side, and nets that train here."""
+
+from __future__ import annotations
+
+import functools
+import html
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import gradio as gr
+from gradio.events import Dependency
+
+from analysis.core.errors import UserError
+from analysis.core.progress import Report
+from analysis.figures.flow import gamma_figure, nfe_figure
+from analysis.flow.clouds import DRAWING
+from analysis.flow.nets import KEY_PREFIX, STRAIGHT
+from analysis.flow.points import (
+    Flow2DRequest,
+    Flow2DResult,
+    LikelihoodRequest,
+    LikelihoodResult,
+    PointFlows,
+    SweepRequest,
+    SweepResult,
+)
+from analysis.flow.settings import MAX_NFE, MAX_POINTS, SideBySideRequest
+from flow_core.densities.toys import TOYS
+from flow_core.model import NORMAL
+from flow_core.paths import PATH_NAMES
+from flow_core.samplers import SAMPLER_NAMES
+from ui.components.html import facts
+from ui.components.layout import Frame, details, group, intro, noise_row, only
+from ui.components.players import Panel, flow_player, flow_value
+from ui.components.plot import plot
+from ui.components.save_bar import RecipeBinding, save_bar
+from ui.server.errors import guarded
+from ui.server.queue import MODEL_QUEUE, PRIVATE
+from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
+from ui.source import DICE, BuiltTab, Views, Workspace, usable_seed
+from ui.tabs.flows.settings import (
+    LETTERS,
+    START_NFE,
+    Setting,
+    SettingsControls,
+    distinct,
+    drawn_bits,
+    nets_after,
+    of_letters,
+    opened_nets,
+    requests_of,
+    saved_settings,
+    setting_column,
+    within,
+)
+from ui.tabs.flows.training import Ends, TrainingPart, build_training, own_net
+
+SENTENCE = "A flow carries noise to data in a few network calls; here up to four ways start from the same noise."
+FORMULA = """x<sub>t</sub> = t x₁ + (1 − t) x₀ + σ<sub>t</sub> ε, &nbsp;σ<sub>t</sub> = σ₀ √(t (1 − t)) &nbsp;·&nbsp;
+exact velocity v = (x̂₁ − x)/(1 − t) − (σ₀²/2) s, &nbsp;s = ∇ log p<sub>t</sub> &nbsp;·&nbsp; published drift
+√(1 − Σγ σ<sub>t</sub>²) (x̂₁ − x)/(1 − t) + (γ₁ − ½) σ<sub>t</sub>² ξ¹ + γ₂ σ<sub>t</sub>² ξ² + γ₃ σ<sub>t</sub>² ξ³,
+&nbsp;ξ¹ = s, &nbsp;ξ<sup>k+1</sup> = ∇ Σ ξ<sup>k</sup>"""
+SWEEP_SENTENCE = "The settings of the plane over the number of calls, and those with momentum over its weight."
+PRESETS = (1, 5)  # calls
+MOMENTUM_WORDS = """<p class="ks-line">What theory says of momentum: adding η s to the drift keeps the law of
+x<sub>t</sub> only together with the noise √(2η) dW (“matched noise”). The published drift adds it without noise and
+lacks −(σ₀²/2) s, so with many calls it ends at another law than the data’s; γ₁ = ½ is where its first term vanishes,
+not 0. With few calls a <em>negative</em> γ₁ can help, since it spreads what Euler’s large steps contract. Orders 2 and
+3 cost derivatives of the net on top of its calls.</p>"""
+ASK = '<p class="ks-line">Not measured yet: every setting over 1 to 20 calls and over γ₁, four seeds each.</p>'
+
+
+def setting_name(request: Flow2DRequest) -> str:
+    """Path and sampler in words."""
+    return f"{PATH_NAMES[request.path]}, {SAMPLER_NAMES[request.sampler]}"
+
+
+def net_words(net: str) -> str:
+    """What a result was called on."""
+    return (
+        "exact oracle, no network"
+        if net == "oracle"
+        else "net trained here"
+        if net.startswith(KEY_PREFIX)
+        else f"net {net}"
+    )
+
+
+def numbers(r: Flow2DResult) -> str:
+    """The distances and the cost of one setting."""
+    calls = f"calls, and {r.derivatives} derivatives" if r.derivatives else "network calls"
+    twin = f"oracle with this sampler: MMD² {r.oracle.mmd2:.4f}" if r.oracle else "no closed form for this path"
+    pairs = ((f"{r.numbers.mmd2:.4f}", "MMD²"), (f"{r.numbers.w2:.2f}", "W₂"), (str(r.nfe), calls))
+    return facts(*pairs) + (f'<p class="ks-line">{twin}</p>' if r.net != "oracle" else "")
+
+
+def likelihood_words(letter: str, point: Sequence[float], result: LikelihoodResult) -> str:
+    """The flow's density at a point beside the exact one."""
+    exact = "0" if math.isinf(result.exact_log_prob) else f"e^{result.exact_log_prob:.2f}"
+    pairs = ((f"e^{result.log_prob:.2f}", f"density of {letter}’s flow"), (exact, "exact density"))
+    calls = f"{result.nfe} network calls and {result.derivatives} derivatives back to noise"
+    return f'{facts(*pairs)}<p class="ks-line">At ({point[0]:.2f}, {point[1]:.2f}), per unit of area; {calls}.</p>'
+
+
+def verdict(results: dict[str, Flow2DResult]) -> str:
+    """Which setting is best and what data gives; settings by letter."""
+    if not results:
+        return '<p class="ks-line">No setting can be run: each says why.</p>'
+    best = min(results, key=lambda k: results[k].numbers.mmd2)
+    r = results[best]
+    words = f"{best} has the least MMD², {r.numbers.mmd2:.4f} (W₂ {r.numbers.w2:.2f})"
+    words += f"; data against data gives {r.floor.mmd2:.4f} (W₂ {r.floor.w2:.2f}). "
+    if r.numbers.mmd2 <= r.floor.mmd2:
+        words += "No sampler can be told from perfect below that. "
+    if len({v.nfe for v in results.values()}) > 1 or len({v.derivatives for v in results.values()}) > 1:
+        words += "Mind that they do not all cost the same. "
+    if len({v.net == "oracle" for v in results.values()}) > 1:
+        words += "Some run on the exact oracle, which makes no errors of training, others on nets. "
+    note = (
+        "One noise; unbiased MMD² with kernel exp(−d²/2), which can be negative; W₂ of "
+        f"{r.w2_points} points, mostly scatter."
+    )
+    return f'<p class="ks-verdict" role="status">{words}</p><p class="ks-line">{note} The sweep shows the spread.</p>'
+
+
+def sweep_words(result: SweepResult, names: list[str], first: Flow2DRequest, nfe: int = 5) -> str:
+    """Which setting is best on average.
+
+    Args:
+        result: of the sweep.
+        names: of the settings.
+        first: for its seed and number of points.
+        nfe: where to look, or else the smallest.
+    """
+    column = list(result.nfes).index(nfe) if nfe in result.nfes else 0
+    at = result.by_nfe[:, column].mean(axis=1)
+    best = min(range(len(names)), key=lambda s: at[s] if at[s] == at[s] else float("inf"))
+    spread = result.by_nfe[best, column].std(ddof=1)
+    words = (
+        f"At {result.nfes[column]} calls {names[best]} has the least MMD², {at[best]:.4f} ± {spread:.4f}; data against "
+        f"data gives {result.floor.mean():.4f} ± {result.floor.std(ddof=1):.4f}."
+    )
+    of = f"{len(result.floor)} seeds from {first.seed} on, {first.points} points each, ± one standard deviation"
+    return f'<p class="ks-verdict" role="status">{html.escape(words)}</p><p class="ks-line">Measured with {of}.</p>'
+
+
+DENSITIES = [*((name, name) for name in TOYS), ("my drawing", DRAWING)]
+SOURCES = [("noise", NORMAL), *((name, name) for name in TOYS), ("my other drawing", DRAWING)]
+FROM_NOISE_ONLY = '<p class="ks-line">How probable a point is can be told of flows that begin at noise.</p>'
+START_SETTINGS = (("otcfm", "euler"), ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"))
+START_GAMMAS, START_POINTS = (0.2, -0.5, 0.0), 1024  # the gammas of the public code's best picture
+SWEEP_POINTS = 1024
+POINT = '<p class="ks-line">Click anywhere in a plane: how probable its flow makes that point.</p>'
+
+
+@dataclass(frozen=True)
+class FlowControls(SettingsControls):
+    """Components of the tab.
+
+    `nfe_all` sets the NFE of all settings; `own` are the visitor's nets, `drawing` and `source_drawing` the painted
+    cells as text, `opened` what a recipe says of nets.
+    """
+
+    density: gr.Dropdown
+    source: gr.Dropdown
+    nfe_all: gr.Slider
+    points: gr.Slider
+    grid: gr.Radio
+    net: gr.Radio
+    seed: gr.Number
+    dice: gr.Button
+    player: gr.HTML
+    words: gr.HTML
+    likelihood: gr.HTML
+    save: gr.HTML
+    sweep_buttons: RunButtons
+    sweep_words: gr.HTML
+    sweep_nfe: gr.HTML
+    sweep_gamma: gr.HTML
+    drawing: gr.State
+    source_drawing: gr.State
+    own: gr.State
+    opened: gr.State
+    paper: gr.HTML
+    source_paper: gr.HTML
+    source_box: gr.Column
+
+
+ENDS = ("density", "drawing", "source", "source_drawing")  # fields of `Ends`
+SHARED = (*ENDS, "seed", "points", "grid", "net", "own")  # of all settings
+FILLED = (*ENDS, "nfe_all", "points", "grid", "net", "seed", "paper", "source_paper", "source_box", "opened")
+
+
+class FlowLab:
+    """The handlers; each can be called without a page.
+
+    Their `values` are `SHARED` and the fields of each setting with its letter, by name.
+
+    Args:
+        flows: answers the questions.
+        controls: of the tab, or their names.
+        patience: seconds that a sweep may take.
+    """
+
+    def __init__(self, flows: PointFlows, controls: FlowControls, patience: float = RUN_SECONDS):
+        self.flows, self.controls = flows, controls
+        self.run = LongRun(patience)
+
+    def requests(
+        self, density, drawing, source, source_drawing, seed, points, grid, net, own, **settings
+    ) -> list[Flow2DRequest | str | None]:
+        """The questions that the controls ask: a sentence where one cannot be asked, None where none is shown.
+
+        Args:
+            density, drawing, source, source_drawing: of all settings, see `Ends`.
+            seed, points, grid: of all settings.
+            net: "auto" (own, shipped, or closed form) or "oracle".
+            own: nets that the visitor trained, (what they were trained on, key).
+            **settings: the fields of each, with its letter.
+        """
+        requests: list[Flow2DRequest | str | None] = []
+        ends = Ends(density, drawing, source, source_drawing)
+        for setting in of_letters(settings):
+            if not setting.pop("shown", False) or needs_noise(source, setting["path"]):
+                requests.append(None)
+                continue
+            path, sigma0 = setting["path"], setting["sigma0"]
+            trained = own_net(own, ends, path, sigma0, self.flows.trained) if net == "auto" else None
+            shared = {**ends.asked(), "grid": grid, "seed": seed, "points": points}
+            try:
+                requests.append(Flow2DRequest(**shared, **setting, net=trained or net))
+            except UserError as e:
+                requests.append(str(e))
+        return requests
+
+    def show(self, **values) -> dict:
+        """The player, what follows from the numbers, and what can be saved."""
+        if not usable_seed(values["seed"]):
+            return gr.skip()
+        requests = self.requests(**values)
+        panels = [self._panel(letter, request) for letter, request in zip(LETTERS, requests, strict=True)]
+        results = {letter: p.result for letter, p in zip(LETTERS, panels, strict=True) if p and p.result}
+        c, source = self.controls, values["source"]
+        return {
+            c.player: flow_value(panels, begin_word(source)), c.words: verdict(results) + noise_needed(source, values),
+            c.save: saved_settings(requests, panels, self.flows),
+        }  # fmt: skip
+
+    def _panel(self, letter: str, request: Flow2DRequest | str | None) -> Panel | None:
+        if request is None:
+            return None
+        if isinstance(request, str):
+            return Panel(letter, "", None, "", request)
+        title = f"{letter}: {setting_name(request)}"
+        try:
+            result = self.flows.flow_2d(request)
+        except UserError as e:  # where it shall arrive is known, whether or not anything can go there
+            return Panel(title, "", None, "", str(e), ground=self.flows.contours(request))
+        return Panel(title, net_words(result.net), result, numbers(result))
+
+    def likely(self, event: gr.EventData, **values) -> str:
+        """A point of a plane was clicked: how probable the setting's flow makes it, beside the exact density.
+
+        Raises:
+            UserError: no such setting or point.
+        """
+        data = event._data if isinstance(event._data, dict) else {}
+        setting, point = data.get("setting"), data.get("point")
+        if type(setting) is not int or not 0 <= setting < len(LETTERS) or not isinstance(point, list):
+            raise UserError("Click a point of one of the planes.")
+        request = self.requests(**values)[setting]
+        if not isinstance(request, Flow2DRequest):
+            return ""
+        if request.source != NORMAL:
+            return FROM_NOISE_ONLY
+        result = self.flows.likelihood(
+            LikelihoodRequest(
+                request.density, request.drawing, request.path, request.sigma0, tuple(point), net=request.net
+            )
+        )
+        return likelihood_words(LETTERS[setting], point, result)
+
+    def sweep(self, report: Report | None = None, **values) -> dict:
+        """A sentence and two figures; a setting without a net is left out, and the sentence says so."""
+        if not usable_seed(values["seed"]):
+            return gr.skip()
+        values["points"] = min(values["points"], SWEEP_POINTS)
+        requests, left_out = self._with_net(requests_of(self.requests(**values)))
+        result = self.flows.sweep(SweepRequest(tuple(requests)), report)
+        names = distinct([setting_name(r) for r in requests])
+        with_gammas = bool(len(result.gammas))
+        c = self.controls
+        return {
+            c.sweep_words: sweep_words(result, names, requests[0])
+            + _left_out(left_out)
+            + noise_needed(values["source"], values),
+            c.sweep_nfe: gr.update(value=nfe_figure(result, names).to_json(), visible=True),
+            c.sweep_gamma: gr.update(
+                value=gamma_figure(result, names).to_json() if with_gammas else None, visible=with_gammas
+            ),
+        }
+
+    def _with_net(self, requests: Sequence[Flow2DRequest]) -> tuple[list[Flow2DRequest], list[str]]:
+        """The questions that something can answer, and the names of the others.
+
+        Raises:
+            UserError: none can be answered; the first one's sentence.
+        """
+        good, left_out, sentences = [], [], []
+        for request in requests:
+            try:
+                self.flows.net(request)
+                good.append(request)
+            except UserError as e:
+                left_out.append(setting_name(request))
+                sentences.append(str(e))
+        if not good:
+            raise UserError(sentences[0], "net")
+        return good, left_out
+
+    def take_nets(self, own: tuple, opened: tuple) -> dict:
+        """The nets that a recipe has opened answer from now on."""
+        own, opened = nets_after(own, opened)
+        return {self.controls.own: own, self.controls.opened: opened}
+
+    def fill(self, request: SideBySideRequest) -> dict:
+        """A recipe's request as values of the controls.
+
+        Raises:
+            UserError: what the page cannot show.
+        """
+        c = self.controls
+        first, (net, nets) = request.asked[0], opened_nets(request)
+        paint = _painted(c.drawing, c.paper, first.drawing) | _painted(
+            c.source_drawing, c.source_paper, first.source_drawing
+        )
+        begin = {c.source: first.source, c.source_box: gr.update(visible=first.source == DRAWING)}
+        return {
+            c.density: first.density, **begin, c.nfe_all: first.nfe, c.points: within(c.points, first.points),
+            c.grid: first.grid, c.net: net, c.seed: first.seed, **paint, c.opened: nets, **c.fill_settings(request),
+        }  # fmt: skip
+
+
+def _painted(state: gr.State, paper: gr.HTML, drawing: tuple | None) -> dict:
+    """A recipe's drawing as values of the state that keeps it and of its canvas; nothing without one."""
+    bits = drawn_bits(drawing)
+    return {state: bits, paper: json.dumps(json.loads(paper.value) | {"mask": bits})} if bits else {}
+
+
+def needs_noise(source: str, path: str) -> bool:
+    """Whether a path cannot begin at this source."""
+    return source != NORMAL and path not in STRAIGHT
+
+
+def noise_needed(source: str, values: dict) -> str:
+    """Which of the settings are left out, since their paths begin at noise alone."""
+    letters = [k for k, s in zip(LETTERS, of_letters(values), strict=True) if s.get("shown")
+               and needs_noise(source, s["path"])]  # fmt: skip
+    if not letters:
+        return ""
+    names = ", ".join(PATH_NAMES[path] for path in STRAIGHT)
+    return (
+        f'<p class="ks-line">Left out: {", ".join(letters)}. Their paths need a score, and so begin at noise; from '
+        f"another density go {names}.</p>"
+    )
+
+
+def begin_word(source: str) -> str:
+    """What the points begin at, in a word or two."""
+    return next(text for text, name in SOURCES if name == source)
+
+
+def _left_out(names: list[str]) -> str:
+    if not names:
+        return ""
+    return f'<p class="ks-line">Left out, since no net answers: {html.escape(", ".join(names))}.</p>'
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The page
+
+
+def _setting(letter: str, path: str, sampler: str) -> Setting:
+    paths = gr.Dropdown(
+        [(t, p) for p, t in PATH_NAMES.items()], value=path, label="Path", info="how noise and data are joined",
+        elem_id=f"flow-path-{letter.lower()}", filterable=False, min_width=100, render=False,
+    )  # fmt: skip
+    orders = ("first order; the term vanishes at 0.5", "second order", "third order")
+    return setting_column("flow", letter, path, sampler, paths=paths, orders=orders, gammas=START_GAMMAS, sigma0=True)
+
+
+def _shared_controls() -> dict:
+    """What all settings have in common."""
+    parts: dict = {}
+    with group("flow", "sweep", "train"):
+        parts["density"] = gr.Dropdown(
+            DENSITIES, value=TOYS[0], label="Density", info="where the points shall arrive", elem_id="flow-density",
+            filterable=False,
+        )  # fmt: skip
+        parts["source"] = gr.Dropdown(
+            SOURCES, value=NORMAL, label="Begin at", elem_id="flow-source", filterable=False,
+            info="shipped nets begin at noise: from another density take a closed form, or train one",
+        )  # fmt: skip
+    with group("flow", "sweep"):
+        with gr.Row(elem_classes="ks-buttons"):
+            parts["presets"] = tuple(
+                (gr.Button(f"{n} call{'s' if n > 1 else ''}", size="sm", min_width=80, elem_id=f"flow-preset-{n}"), n)
+                for n in PRESETS
+            )
+        parts["nfe_all"] = gr.Slider(
+            1, MAX_NFE, START_NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="flow-nfe-all",
+            buttons=["reset"],
+        )  # fmt: skip
+        parts |= noise_row("flow")
+        with gr.Accordion("More", open=False, elem_id="flow-more"):
+            parts["points"] = gr.Slider(
+                64, MAX_POINTS, START_POINTS, step=64, label="Points", info="64 to 2048; 400 are drawn",
+                elem_id="flow-points", buttons=["reset"],
+            )  # fmt: skip
+            parts["grid"] = gr.Radio(
+                ["uniform", "cosine"], value="uniform", label="Steps", info="cosine: dense at both ends",
+                elem_id="flow-grid",
+            )  # fmt: skip
+            parts["net"] = gr.Radio(
+                [("trained net if there is one", "auto"), ("exact oracle", "oracle")], value="auto", label="Network",
+                info="the oracle is the closed form: a perfect net", elem_id="flow-net",
+            )  # fmt: skip
+    return parts
+
+
+def _sweep_view(frame: Frame) -> dict:
+    """The sweep's buttons, sentence and figures."""
+    parts: dict = {}
+    with frame.controls:
+        intro(SWEEP_SENTENCE, "", "sweep")
+        with group("sweep"):
+            parts["sweep_buttons"] = run_buttons("Sweep", "flow-sweep")
+    with frame.readings, group("sweep"):
+        parts["sweep_words"] = gr.HTML(ASK, elem_id="flow-sweep-words", elem_classes="ks-told")
+    with frame.stage, gr.Column(min_width=0, elem_classes=only("sweep")):
+        for of, label in (("nfe", "MMD² over network calls"), ("gamma", "MMD² over gamma1")):
+            parts[f"sweep_{of}"] = plot(None, visible=False, elem_id=f"flow-sweep-{of}", label=label)
+    return parts
+
+
+def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
+    """Lay the tab out and wire it; nothing is computed before it is opened."""
+    flows, frame = work.studio.points, views.frame
+    with frame.controls:
+        intro(SENTENCE, FORMULA, "flow")
+        parts = _shared_controls()
+    presets = parts.pop("presets")
+    with frame.stage, gr.Column(min_width=0, elem_classes=only("flow")):
+        parts["player"] = flow_player(elem_id="flow-player")
+    with frame.readings, group("flow"):
+        parts["words"] = gr.HTML(elem_id="flow-words")
+        parts["likelihood"] = gr.HTML(POINT, elem_id="flow-likelihood")
+        parts["save"] = save_bar(elem_id="flow-keep")
+        gr.HTML(details("What theory says of momentum", MOMENTUM_WORDS))
+    parts |= _sweep_view(frame) | {
+        name: gr.State(value) for name, value in (("own", ()), ("drawing", ""), ("source_drawing", ""), ("opened", ()))
+    }
+    with frame.controls, group("flow", "sweep", css="ks-plain"):
+        settings = tuple(_setting(letter, *start) for letter, start in zip(LETTERS, START_SETTINGS, strict=True))
+    shared = {name: parts[name] for name in (*ENDS, "own")}
+    training = build_training(flows, work.bounded(RUN_SECONDS), frame, shared)
+    c = FlowControls(
+        settings, **parts, paper=training.paper, source_paper=training.source_paper, source_box=training.source_box
+    )
+    lab = FlowLab(flows, c, work.bounded(RUN_SECONDS))
+    rerun = _wire(lab, views, training, presets)
+    outputs = [*c.listed(*FILLED), *c.by_letter().values()]
+    return BuiltTab(c, RecipeBinding(("flow_2d",), "flow", outputs, lab.fill, rerun))
+
+
+def _wire(lab: FlowLab, views: Views, training: TrainingPart, presets: Sequence) -> Callable[[Dependency], None]:
+    """Connect the handlers; gives what looks again after an event that set the controls."""
+    c = lab.controls
+    live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
+    asked = {**c.named(*SHARED), **c.by_letter()}
+    again = {"fn": guarded(lab.show), "inputs_kwargs": asked, "outputs": c.listed("player", "words", "save"), **live}
+    # of sliders "release" too: it is what Gradio's reset button tells
+    looks = [
+        views.opened["flow"],
+        c.density.input,
+        c.source.input,
+        c.points.input,
+        c.points.release,
+        c.grid.input,
+        c.net.input,
+        c.seed.change,
+    ]
+    for s in c.settings:
+        sliders = s.listed("nfe", "sigma0", "gamma1", "gamma2", "gamma3")
+        looks += [s.shown.input, *(e for part in sliders for e in (part.input, part.release))]
+        for chooser in (s.path, s.sampler):
+            chosen = chooser.input(guarded(s.read), [s.path, s.sampler], sliders[1:], **live)
+            chosen.success(**again)
+    gr.on(looks, **again, trigger_mode="always_last")
+    c.player.select(
+        guarded(lab.likely), inputs_kwargs=asked, outputs=c.likelihood, show_progress_on=c.likelihood, **MODEL_QUEUE,
+        **PRIVATE,
+    )  # fmt: skip
+    every_nfe = [s.nfe for s in c.settings]
+
+    def set_all(n: int) -> dict:
+        return dict.fromkeys((c.nfe_all, *every_nfe), n)
+
+    spread = gr.on(
+        [c.nfe_all.input, c.nfe_all.release], lambda n: dict.fromkeys(every_nfe, n), c.nfe_all, every_nfe, **live
+    )
+    answers = [spread, training.trained, *training.painted]
+    for button, n in presets:
+        answers.append(button.click(functools.partial(set_all, n), None, [c.nfe_all, *every_nfe], **live))
+    for event in answers:
+        event.success(**again)
+    c.dice.click(None, None, c.seed, js=DICE, **PRIVATE)
+    wire_run(lab.run, c.sweep_buttons, lab.sweep, asked, c.listed("sweep_words", "sweep_nfe", "sweep_gamma"))
+
+    def rerun(event: Dependency) -> None:
+        own = [c.own, c.opened]
+        event.success(guarded(lab.take_nets), own, own, **live).success(**again)
+
+    return rerun
