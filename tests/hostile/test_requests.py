@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis import race
+from analysis.flow import image_sweeps, nets, points, settings
 from analysis.flow import images as flow_images
-from analysis.flow import nets, points, settings
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.points import Flow2DRequest
 from analysis.workbench import editing, effects, images, probes, spectrum
@@ -19,7 +20,7 @@ from tests.hostile.strategies import ANY, fuzz
 
 EXAMPLES = 100
 PICTURE, MASK = np.full((16, 16, 3), 7, np.uint8), np.full((16, 16), 255, np.uint8)
-MODULES = (images, spectrum, effects, probes, editing, points, nets, settings, flow_images)
+MODULES = (images, spectrum, effects, probes, editing, points, nets, settings, flow_images, image_sweeps, race)
 ALL = [
     value
     for module in MODULES
@@ -30,8 +31,8 @@ HONEST = {"seeds": (0,), "seed": 0, "entry": 0, "modes": (0,), "picture": PICTUR
 SETTINGS = {
     settings.SideBySideRequest: Flow2DRequest(),
     points.SweepRequest: Flow2DRequest(),
-    flow_images.PictureSweepRequest: FlowPicturesRequest(seeds=(0, 1)),
-    flow_images.GuidanceSweepRequest: FlowPicturesRequest(label=0),
+    image_sweeps.PictureSweepRequest: FlowPicturesRequest(seeds=(0, 1)),
+    image_sweeps.GuidanceSweepRequest: FlowPicturesRequest(label=0),
 }
 LATER = ("label", "reference_label")  # how many classes there are, only the Workbench knows
 ARRAYS = st.sampled_from(

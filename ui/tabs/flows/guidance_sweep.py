@@ -10,7 +10,8 @@ import numpy as np
 
 from analysis.core.progress import Report
 from analysis.figures.flow import UNITS
-from analysis.flow.images import FlowPicturesRequest, GuidanceSweepRequest, GuidanceSweepResult, ImageFlows
+from analysis.flow.image_sweeps import GuidanceSweepRequest, GuidanceSweepResult, guidance_sweep
+from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from ui.components.controls import Controls
 from ui.components.html import figure_html, row_html
 from ui.components.layout import Frame, group, intro, only
@@ -83,7 +84,7 @@ class GuidanceSweep:
         low, high = sorted((values["guidance_from"], values["guidance_to"]))
         asked = requests_of(self.requests(**(values | {"pictures": SWEPT_PICTURES, "guidance": 1.0})))
         settings = tuple(replace(r, guidance_from=low, guidance_to=high) for r in asked)
-        result = self.flows.guidance_sweep(GuidanceSweepRequest(settings), report)
+        result = guidance_sweep(self.flows, GuidanceSweepRequest(settings), report)
         c = self.controls
         said = f'<p class="ks-line" role="status">Guidance between t = {low:g} and {high:g}, from the same noise.</p>'
         return {c.words: said, c.rows: guidance_rows(result, distinct([self.name(r) for r in settings]))}
