@@ -9,6 +9,8 @@ from analysis.workbench.library import ModelInfo
 
 MEANT = ("layout", "shape", "detail")  # of a model that was trained with nested bands, the smallest alpha first
 
+GAINS = ("small", "middle", "large")  # names of the three sliders
+
 
 def is_nested(info: ModelInfo) -> bool:
     """Whether a model's thirds by rank of alpha were trained to be `MEANT`."""

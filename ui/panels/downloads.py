@@ -36,7 +36,7 @@ DATA_FIGURES = (
 )
 FIGURE_FORMATS = ("png", "svg", "html")
 PAPER_FIGURES = (("Spectrum", "spectrum"), ("Cumulative effect", "cumulative-effect"))
-CURVES = (("Path against the teacher, by noise level", "path"), ("Cumulative effect, over time", "effect"))
+SEED_CURVES = (("Path against the teacher, by noise level", "path"), ("Cumulative effect, over time", "effect"))
 START_BATCH, BATCH_SECONDS = 8, 120.0  # seeds; what all of them may take
 PAPER_SEEDS = 4  # that a cumulative effect is averaged over
 LARGE_SIDE = 512  # pixels a side of a picture for slides
@@ -274,7 +274,7 @@ def _lay_out(levels: dict) -> DownloadControls:
         )  # fmt: skip
         parts["paper_figure"] = gr.Button("Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf")
         parts["curve"] = gr.Dropdown(
-            list(CURVES), value=CURVES[0][1], label="Curve over seeds", elem_id="export-curve", filterable=False,
+            list(SEED_CURVES), value=SEED_CURVES[0][1], label="Curve over seeds", elem_id="export-curve", filterable=False,
             info="mean and 95 % interval of the mean, with the steps and bands above",
         )  # fmt: skip
         parts["seeds"] = gr.Slider(

@@ -16,7 +16,7 @@ from analysis.recipes import recipe
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from tests.refusals import refuses
-from ui.panels.downloads import CURVES, DATA_FIGURES, LARGE_SIDE, PAPER_FIGURES, Downloads
+from ui.panels.downloads import DATA_FIGURES, LARGE_SIDE, PAPER_FIGURES, SEED_CURVES, Downloads
 
 WHO = {"model": "tiny", "seed": 3, "label": -1, "steps": 5}
 BANDS = {"low": 0.2, "high": 0.7, "small": 1.0, "middle": 0.0, "large": 1.0, "order": "abs", "levels": [0, 99]}
@@ -160,7 +160,7 @@ def test_the_film_shows_every_level_side_by_side(library):
         Downloads(library).film(**WHO | {"model": "tiny-classes"})
 
 
-@pytest.mark.parametrize("curve", [key for _, key in CURVES])
+@pytest.mark.parametrize("curve", [key for _, key in SEED_CURVES])
 def test_a_curve_over_seeds_has_students_interval(library, curve):
     name, data = content(Downloads(library).batch(curve, 3, **WHO, **BANDS))
     rows = list(csv.DictReader(io.StringIO(data.decode())))

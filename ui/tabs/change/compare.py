@@ -13,7 +13,7 @@ from analysis.metrics.image import PairNumbers, compare_pictures
 from analysis.recipes import recipe
 from analysis.workbench.library import ModelInfo, ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
-from ui.components.bands import keeping, kept_as
+from ui.components.bands import GAINS, keeping, kept_as
 from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, heading, row_html
 from ui.components.layout import group, intro, only
@@ -55,7 +55,6 @@ class SideControls(Controls):
     take: gr.Button
 
 
-GAINS = ("small", "middle", "large")
 SETTING = ("model", "seed", "label", "low", "high", *GAINS, "order")
 
 

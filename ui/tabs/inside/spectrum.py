@@ -17,7 +17,7 @@ from analysis.recipes import recipe
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest, SpectrumEntryResult, SpectrumResult
-from ui.components.bands import kept_as, long_names, short_names
+from ui.components.bands import GAINS, kept_as, long_names, short_names
 from ui.components.html import (
     EMPTY_MODE,
     band_table,
@@ -34,7 +34,7 @@ from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import BuiltTab, Views, Workspace, fitting_label, made_with, usable_seed
 from ui.tabs.inside.pairs import modes_of
-from ui.tabs.inside.spectrum_controls import GAINS, MASK_CONTROLS, ONLY, PRESETS, WHERE, SpectrumControls, lay_out
+from ui.tabs.inside.spectrum_controls import MASK_CONTROLS, ONLY, PRESETS, WHERE, SpectrumControls, lay_out
 from ui.tabs.inside.surgery import wire_surgery
 
 NO_CHOICE = '<p class="ks-line">Choose one or more points: here you see what the picture owes to them.</p>'

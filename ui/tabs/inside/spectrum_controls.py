@@ -8,7 +8,7 @@ import gradio as gr
 
 from analysis.core.fields import HIGH_EDGE, LOW_EDGE
 from analysis.workbench.library import ModelInfo
-from ui.components.bands import keeping
+from ui.components.bands import GAINS, keeping
 from ui.components.controls import Controls
 from ui.components.html import EMPTY_MODE, heading
 from ui.components.layout import Frame, group, intro, only
@@ -68,7 +68,6 @@ class SpectrumControls(Controls):
 
 
 WHERE = ("level", "low", "high", "order")
-GAINS = ("small", "middle", "large")
 ONLY = ("only_small", "only_middle", "only_large")
 PRESETS = dict(zip(("all_bands", *ONLY), ((1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)), strict=True))
 MASK_CONTROLS = ("low", "high", "small", "middle", "large", "order", "levels", "ablation")
