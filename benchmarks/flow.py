@@ -26,7 +26,7 @@ from benchmarks.flow_methods import (
     GRID,
     IDFF_PATH,
     JUMPS,
-    PEER_FLOW,
+    PEER_ROW,
     SEARCHED_GAMMAS,
     SEARCHED_HIGHER,
     SOLVERS_AND_GRIDS,
@@ -229,19 +229,19 @@ def show(measured: list[Measured], plan: Plan) -> None:
 def _peers(cells: dict[tuple[str, int], Measured], density: str, plan: Plan) -> None:
     """One call of MeanFlow against OT-CFM at one call and at the target; OT-CFM against the peer's."""
     few = sorted({1, plan.target} & set(plan.nfes))
-    against = [name for name in (BASELINE, PEER_FLOW) if (name, few[0]) in cells]
+    against = [name for name in (BASELINE, PEER_ROW) if (name, few[0]) in cells]
     if (JUMPS, 1) in cells:
         for name in against:
             for nfe in few:
                 print(f"{density}: {JUMPS}, NFE 1, over {name}, NFE {nfe}: {_ratio(cells[JUMPS, 1], cells[name, nfe])}")
-    if PEER_FLOW in against:
+    if PEER_ROW in against:
         for nfe in plan.nfes:
-            mine, other = cells[BASELINE, nfe].values, cells[PEER_FLOW, nfe].values
+            mine, other = cells[BASELINE, nfe].values, cells[PEER_ROW, nfe].values
             gaps = [1000 * (a - b) for a, b in zip(mine, other, strict=True)]
             if len(gaps) > 1:
                 v = mean_interval(gaps)
                 print(
-                    f"{density}: {BASELINE} less {PEER_FLOW}, NFE {nfe}, MMD^2 x 1000: {v.value:+.2f}, "
+                    f"{density}: {BASELINE} less {PEER_ROW}, NFE {nfe}, MMD^2 x 1000: {v.value:+.2f}, "
                     f"95 % interval [{v.low:.2f}, {v.high:.2f}]"
                 )
 

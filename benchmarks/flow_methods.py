@@ -30,7 +30,7 @@ PAPERS = (0.2, -0.5, 0.0)  # the public code's weights for the 8 Gaussians
 BASELINE = "OT-CFM net, Euler"
 GRADED = f"{BASELINE}, {GRID}"
 JUMPS = "MeanFlow net, jumps"
-PEER_FLOW = f"{PEER_FLOW} net, Euler"
+PEER_ROW = f"{PEER_FLOW} net, Euler"
 
 # Methods: (net, noise seeds, NFE, what was chosen: gammas or the exponent of the grid) -> SampleResult
 
@@ -127,4 +127,4 @@ def rows(peer: bool) -> dict[str, Row]:
         "oracle, Euler on v": Row("oracle", _exact(euler, idff)),
         "oracle, multistep": Row("oracle", _multistep(idff)),
     }
-    return table | ({PEER_FLOW: Row(PEER_FLOW, _exact(euler, otcfm))} if peer else {})
+    return table | ({PEER_ROW: Row(PEER_ROW, _exact(euler, otcfm))} if peer else {})

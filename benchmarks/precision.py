@@ -17,7 +17,7 @@ from koopman_core.edm import SIGMA_MAX, heun_sample
 from koopman_core.model import load_teacher
 from koopman_core.trajectories import label_of
 
-MEASURED, PICTURES = "portraits", 32
+MEASURED_TEACHER, PICTURES = "portraits", 32
 WAYS = ((18, False), (18, True), (12, False), (12, True))  # steps, layers in bf16; the first is the reference
 
 
@@ -69,7 +69,7 @@ def measure(teacher: Denoiser, seeds: range, rounds: int = 2) -> list[Way]:
 def run() -> None:
     """The shipped teacher of portraits."""
     try:
-        teacher = load_teacher(MEASURED)
+        teacher = load_teacher(MEASURED_TEACHER)
     except ValueError as e:
         raise UserError(str(e)) from None
     rows = [
@@ -81,4 +81,4 @@ def run() -> None:
         for w in measure(teacher, range(FIRST_SEED, FIRST_SEED + PICTURES))
     ]  # fmt: skip
     heads = ["steps", "layers", "times the first", "PSNR of the last picture, dB, median", "smallest"]
-    print_table(f"Trajectories of {MEASURED}, {PICTURES} noises, {machine()}", heads, rows)
+    print_table(f"Trajectories of {MEASURED_TEACHER}, {PICTURES} noises, {machine()}", heads, rows)

@@ -89,7 +89,8 @@ def test_one_call_and_the_peer_are_compared_seed_by_seed(capsys):
 
     ours, theirs = (4.0, 8.0), (3.0, 8.5)
     measured = [row("data", 0, 0.0, 0.0), row(flow.BASELINE, 1, *ours), row(flow.BASELINE, 5, 1.0, 3.0),
-                row(flow.GRADED, 5, 1.0, 2.0), row(flow_methods.PEER_FLOW, 1, *theirs), row(flow_methods.PEER_FLOW, 5, 2.0, 2.5),
+                row(flow.GRADED, 5, 1.0, 2.0), row(flow_methods.PEER_ROW, 1, *theirs),
+                row(flow_methods.PEER_ROW, 5, 2.0, 2.5),
                 row(flow_methods.JUMPS, 1, 2.0, 6.0), row(flow.SOLVERS_AND_GRIDS[1], 5, 1.0, 1.0)]  # fmt: skip
     flow.show(measured, dataclasses.replace(PLAN, densities=("d",), nfes=(1, 5), target=5))
     out = capsys.readouterr().out
@@ -97,7 +98,7 @@ def test_one_call_and_the_peer_are_compared_seed_by_seed(capsys):
     assert f"NFE 1, MMD^2 x 1000: {gap.value:+.2f}, 95 % interval [{gap.low:.2f}, {gap.high:.2f}]" in out
     for name, nfe, below in (
         (flow.BASELINE, 1, ours),
-        (flow_methods.PEER_FLOW, 1, theirs),
+        (flow_methods.PEER_ROW, 1, theirs),
         (flow.BASELINE, 5, (1.0, 3.0)),
     ):
         v = ratio_interval((2.0, 6.0), below)

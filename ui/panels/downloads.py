@@ -274,7 +274,8 @@ def _lay_out(levels: dict) -> DownloadControls:
         )  # fmt: skip
         parts["paper_figure"] = gr.Button("Figure for a paper (PDF)", size="sm", min_width=120, elem_id="export-pdf")
         parts["curve"] = gr.Dropdown(
-            list(SEED_CURVES), value=SEED_CURVES[0][1], label="Curve over seeds", elem_id="export-curve", filterable=False,
+            list(SEED_CURVES), value=SEED_CURVES[0][1], label="Curve over seeds", elem_id="export-curve",
+            filterable=False,
             info="mean and 95 % interval of the mean, with the steps and bands above",
         )  # fmt: skip
         parts["seeds"] = gr.Slider(
