@@ -127,4 +127,4 @@ def rows(peer: bool) -> dict[str, Row]:
         "oracle, Euler on v": Row("oracle", _exact(euler, idff)),
         "oracle, multistep": Row("oracle", _multistep(idff)),
     }
-    return table | ({PEER_ROW: Row(PEER_ROW, _exact(euler, otcfm))} if peer else {})
+    return table | ({PEER_ROW: Row(PEER_FLOW, _exact(euler, otcfm))} if peer else {})
