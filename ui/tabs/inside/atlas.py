@@ -170,11 +170,16 @@ def _lay_out(frame: Frame) -> AtlasControls:
         with group("atlas"):
             search = gr.Textbox(label="Search", info="address, place, factor", max_length=100, elem_id="atlas-search")
             level = gr.Dropdown(
-                [("all levels", ALL)], value=ALL, label="Level", elem_id="atlas-level", filterable=False
+                [("all levels", ALL)],
+                value=ALL,
+                label="Level",
+                info="whose modes they are",
+                elem_id="atlas-level",
+                filterable=False,
             )
             sort = gr.Dropdown(
                 [(name, key) for key, name in SORT_NAMES.items()], value="effect", label="Sort by",
-                elem_id="atlas-sort", filterable=False,
+                info="of those found", elem_id="atlas-sort", filterable=False,
             )  # fmt: skip
     with frame.stage, group("atlas"):
         count = gr.HTML(elem_id="atlas-count")

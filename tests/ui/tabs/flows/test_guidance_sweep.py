@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from analysis.core.errors import UserError
+from analysis.flow import image_sweeps
 from analysis.flow.images import ImageFlows
 from tests.analysis.flow.image_flows import write_flows
+from ui.tabs.flows import guidance_sweep
 from ui.tabs.flows.guidance_sweep import SWEPT_PICTURES, GuidanceControls, GuidanceSweep
 from ui.tabs.flows.images import FlowImages, FlowImagesControls, setting_name
 
@@ -27,8 +29,13 @@ def part(tmp_path_factory):
 
 
 def test_a_row_a_setting_and_a_picture_a_scale(part, monkeypatch):
-    asked, answer = [], part.flows.guidance_sweep
-    monkeypatch.setattr(part.flows, "guidance_sweep", lambda r, report: asked.append(r) or answer(r, report))
+    asked: list = []
+
+    def answer(flows, request, report):
+        asked.append(request)
+        return image_sweeps.guidance_sweep(flows, request, report)
+
+    monkeypatch.setattr(guidance_sweep, "guidance_sweep", answer)
     out = part.sweep(**VALUES)
     (request,) = asked
     assert [s.sampler for s in request.settings] == ["euler", "heun"]
@@ -36,7 +43,7 @@ def test_a_row_a_setting_and_a_picture_a_scale(part, monkeypatch):
         (0.25, 1.0, 1, SWEPT_PICTURES)
     }
     assert out["rows"].count("<img") == 2 * len(request.scales)
-    result = answer(request)
+    result = image_sweeps.guidance_sweep(part.flows, request)
     for calls in set(result.nfe.ravel().tolist()):
         assert f"{calls} calls" in out["rows"]
 
