@@ -64,7 +64,7 @@ def test_decoded_effect_and_its_progress(bench):
         bench.cumulative_effect(request, progress=stop)
     r = bench.cumulative_effect(request, progress=lambda share, what: told.append(share))
     assert r.decoded_tau.tolist() == [1, 0] and r.decoded_bands.shape == (3, 2) and r.decoded_levels.shape == (5, 2)
-    assert (r.decoded_levels > 0).any() and told == sorted(told) and told[-1] == 1 and {0.25, 0.5, 0.75} & set(told)
+    assert (r.decoded_levels > 0).any() and told == sorted(told) and told[-1] == 1 and len(told) > 4
     assert bench.cumulative_effect(request, progress=stop) is r  # kept
     assert bench.cumulative_effect(EffectRequest((1,), decoded_times=1)).decoded_tau.tolist() == [0]
 
