@@ -87,6 +87,11 @@ class FrameConfig:
         if self.level and not self.field:
             raise ValueError("level is of fields, whose area mean it is: set it to false.")
 
+    def to_dict(self) -> dict:
+        """Plain types, for JSON and checksums; what is newer than the shipped files is not mentioned at its default."""
+        newer = {"level": False, "seen": 0}
+        return {k: v for k, v in asdict(self).items() if k not in newer or v != newer[k]}
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one frame as the world has it."""
@@ -363,7 +368,7 @@ def save(model: SeriesModel, path: str | FilePath, card: dict | None = None) -> 
     """Write a model with its card, in float32: a deterministic world shows the rounding of float16."""
     if card is not None:
         model.card = card
-    config = {"flow": model.flow.to_dict(), "points": asdict(model.config), "series": asdict(model.frame)}
+    config = {"flow": model.flow.to_dict(), "points": asdict(model.config), "series": model.frame.to_dict()}
     checkpoints.save(path, model.state_dict(), kind=SERIES_KIND, config=config, card=model.card)
 
 

@@ -18,6 +18,7 @@ EFFECT = {
     "over-time": "#effect-bands", "linear": ".ks-stage", "carry": ".ks-stage", "edit": "#edit-pictures",
     "restore": "#restore-result",
     "directions": ".ks-stage", "inversion": ".ks-stage",
+    "atlas": "#atlas-clusters", "angles": ".ks-stage",
     "compare": "#compare-pictures", "grid": "#grid-page", "flow": "#flow-player",
     "train": "#flow-paper", "sweep": ".ks-stage", "images": "#images-player", "images-sweep": ".ks-stage",
     "series": ".ks-stage", "free": ".ks-stage",
