@@ -207,7 +207,8 @@ class EditTab:
                 shown |= {getattr(c, name): value for name, value in own.items()}
         if model != known or filled:
             # at first the values may be older than those that a lesson or a recipe fills in just now
-            value = {} if known is None and not filled else {"value": list(values["bands"] or [])}
+            stale = known is None and not filled and c.bands not in shown
+            value = {} if stale else {"value": list(values["bands"] or [])}
             shown[c.bands] = self.bands(model, values["order"])[c.bands] | value
         paper = self.paper(*(values[name] for name in ("model", "seed", "label", "region", "mask")))
         return {**shown, **({} if paper == gr.skip() else paper), **self.edit(past, last, **values)}
