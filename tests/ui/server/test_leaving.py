@@ -276,6 +276,7 @@ def leave_and_follow(studio, index: int, data: list, left_early: list) -> float:
     following.leave()
     until(lambda: not any(demo._queue.active_jobs))
     if not left_early:  # on a quick machine nothing was left to be cut short
+        assert waited < SOON  # or it was not over, and went on for nobody
         pytest.skip(f"it was over before; the next one waited {waited:.1f} s")
     return waited
 
