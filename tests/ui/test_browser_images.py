@@ -41,6 +41,6 @@ def test_four_flows_that_can_be_stepped_and_changed(page, bench):
     wait_for(page, "() => document.querySelectorAll('#images-player .ks-image-at')[1].innerText.includes('2 of 2')")
     page.locator("#images-data input").click()
     page.get_by_role("option", name="cifar10").click()  # it has classes, and no net of OT-CFM
-    page.wait_for_selector("#images-player >> text=no net for cifar10 on the path otcfm")
+    wait_for(page, "() => document.querySelector('#images-player figcaption b')?.textContent === 'A: IDFF, Euler'")
     page.locator("#images-label input").click()
     assert page.get_by_role("option", name="<b>ship</b>").count() == 1  # text, not markup

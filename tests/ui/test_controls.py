@@ -13,6 +13,7 @@ from tests.ui.test_browser import open_spectrum, visit, wait_for
 from ui.app import build_app
 
 INPUTS = (gr.Slider, gr.Number, gr.Dropdown, gr.Radio, gr.CheckboxGroup, gr.Checkbox, gr.Textbox)
+CHOICES = (gr.Dropdown, gr.Radio)
 FREE = {"series-horizon", "series-lead"}  # their ranges move: where they began may be outside
 
 
@@ -47,6 +48,17 @@ def test_events_that_show_no_progress_keep_their_state_in_one_place(demo):
     asked = [fn for fn in demo.fns.values() if fn.fn is not None and fn.targets]
     places = {part._id for fn in asked for part in (fn.show_progress_on or fn.outputs)}
     assert len(asked) > 150 and len(places) < 30
+
+
+def test_a_drop_down_that_is_sent_twice_is_not_refused(demo):
+    """Its first answer may change the choices of another one that is sent along, before the second is read."""
+    chosen = []
+    for fn in demo.fns.values():
+        by = {part for part, event in fn.targets if event == "input" and isinstance(demo.blocks[part], gr.Dropdown)}
+        both = [p for p in fn.inputs if isinstance(p, CHOICES) and p in fn.outputs and p._id not in by]
+        if by and both:
+            chosen.append((fn.preprocess, [p.elem_id for p in both]))
+    assert len(chosen) >= 3 and [names for preprocess, names in chosen if preprocess] == []
 
 
 def test_every_input_has_a_line_that_explains_it(demo):

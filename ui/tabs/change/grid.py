@@ -26,7 +26,7 @@ from ui.components.made import Made
 from ui.components.plot import points
 from ui.components.save_bar import saved_file, saver
 from ui.server.errors import guarded
-from ui.server.queue import PRIVATE
+from ui.server.queue import AS_SENT, PRIVATE
 from ui.server.runs import LONG_QUEUE, RUN_SECONDS, Latest, Superseded
 from ui.source import Workspace, fitting_label, made_with, readable
 
@@ -347,7 +347,7 @@ def build_grid(work: Workspace, frame: Frame, side: Mapping[str, Component]) -> 
     tab = GridPanel(work.library, c, work.bounded(RUN_SECONDS))
 
     quick = {"queue": False, "show_progress": "hidden", **PRIVATE}
-    other = c.kind.input(guarded(tab.axes), [c.kind, c.x, c.y], [c.x, c.y], **quick)
+    other = c.kind.input(guarded(tab.axes), [c.kind, c.x, c.y], [c.x, c.y], **quick, **AS_SENT)
     for axis, text in ((c.x, c.across), (c.y, c.down)):
         axis.input(guarded(tab.usual), axis, text, **quick)
         other.success(guarded(tab.usual), axis, text, **quick)

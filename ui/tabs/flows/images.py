@@ -37,7 +37,7 @@ from ui.components.players import Panel, images_player, images_value, tiled
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar
 from ui.server.errors import guarded
-from ui.server.queue import MODEL_QUEUE, PRIVATE
+from ui.server.queue import AS_SENT, MODEL_QUEUE, PRIVATE
 from ui.server.runs import PROGRESS, RUN_SECONDS, LongRun, RunButtons, Superseded, run_buttons, wire_run
 from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, usable_seed
 from ui.tabs.flows.guidance_sweep import build_guidance_sweep
@@ -566,7 +566,7 @@ def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Depende
     rerun(
         c.data.input(
             guarded(tab.of_data), inputs_kwargs={**c.named("data", "label"), **nets},
-            outputs=[c.label, *nets.values()], **live,
+            outputs=[c.label, *nets.values()], **live, **AS_SENT,
         )
     )  # fmt: skip
     gr.on(

@@ -24,7 +24,7 @@ from ui.components.layout import Frame, empty_stage, group, intro, only
 from ui.components.painter import canvas, painted
 from ui.components.plot import plot
 from ui.server.errors import guarded, sentence_of
-from ui.server.queue import PRIVATE
+from ui.server.queue import AS_SENT, PRIVATE
 from ui.server.runs import LONG_QUEUE, RUN_SECONDS, LongRun, Superseded, problem
 from ui.tabs.flows.settings import DRAWING_SIDE, KEPT_NETS
 
@@ -332,5 +332,5 @@ def build_training(
     c.stop.click(guarded(trainer.stop), None, pair, **quick)
     drew = c.paper.apply(guarded(trainer.stroke), None, [c.drawing, c.density], **quick)
     began = c.source_paper.apply(guarded(trainer.source_stroke), None, c.source_drawing, **quick)
-    c.source.input(guarded(trainer.begins), [c.source, c.path], [c.source_box, c.path], **quick)
+    c.source.input(guarded(trainer.begins), [c.source, c.path], [c.source_box, c.path], **quick, **AS_SENT)
     return TrainingPart(c.paper, c.source_paper, c.source_box, trained, (drew, began))
