@@ -81,6 +81,7 @@ class StudentConfig:
         noised_max: largest noise level of those; they are even in ln sigma from sigma_min.
         operator: "learned", or a control that is never trained: "random", eigenvalues from a normal distribution, or
             "permuted", those of the model that the run starts from, shuffled within every level.
+        operator_seed: of a control's eigenvalues.
     """
 
     objective: str = "path"
@@ -103,6 +104,7 @@ class StudentConfig:
     share_noised: float = 0.0
     noised_max: float = 0.3
     operator: str = "learned"
+    operator_seed: int = 0
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -212,7 +214,7 @@ def freeze_permuted(model: KoopmanDiffusion, seed: int) -> None:
         if operator.a.requires_grad:
             pairs = operator.a.detach().reshape(2, -1)
             if bool((pairs == pairs[:, :1]).all()):
-                raise ValueError("Eigenvalues to permute come from a trained model: name one as input.start.")
+                raise ValueError("Eigenvalues to permute come from a trained model: name it as input.operator.")
             order = torch.randperm(pairs.shape[1], generator=generator).to(pairs.device)
             with torch.no_grad():
                 operator.a.copy_(pairs[:, order].reshape(operator.a.shape))
@@ -241,9 +243,9 @@ class StudentTask(Task):
         self.model, self.config, self.perceptual = model, config, perceptual
         self.trajectories = trajectories
         if config.operator == "random":
-            freeze_random(model, seed=0)
+            freeze_random(model, config.operator_seed)
         elif config.operator == "permuted":
-            freeze_permuted(model, seed=0)
+            freeze_permuted(model, config.operator_seed)
         elif config.nested_blurs:
             start_ramp(model)
         sides = [h for _, h, _ in model.config.skip_shapes()]

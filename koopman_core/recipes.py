@@ -213,6 +213,7 @@ class StudentInput:
             has no weights: it starts from nothing, with the [network] section.
         lpips: backbone file, "" to look it up.
         start: another student's checkpoint to continue from, "" for the teacher.
+        operator: a student's checkpoint whose eigenvalues alone the run begins with, "" for those of the start.
         dropout: of the student. 0 whatever the teacher was trained with: its targets are fixed, and there are no
             more pictures to learn by heart than trajectories were made.
         fid_data: the pictures that `training.images_per_fid` compares with, as
@@ -223,6 +224,7 @@ class StudentInput:
     teacher: str = "runs/teacher/teacher.safetensors"
     lpips: str = ""
     start: str = ""
+    operator: str = ""
     dropout: float = 0.0
     fid_data: str = ""
 
@@ -257,6 +259,19 @@ def _student_network(teacher: Denoiser, network: UNetConfig, dropout: float) -> 
     return replace(network, dropout=dropout)
 
 
+def take_operators(model: KoopmanDiffusion, source: KoopmanDiffusion) -> None:
+    """Give a student the eigenvalues of another one, which share no storage.
+
+    Raises:
+        SettingsError: their levels differ.
+    """
+    if model.config.skip_shapes() != source.config.skip_shapes() or model.koopman.evolved != source.koopman.evolved:
+        raise SettingsError("input.operator has other levels than this run's network: give one of the same teacher's.")
+    with torch.no_grad():
+        for operator, known in zip(model.operators, source.operators, strict=True):
+            operator.a.copy_(known.a)
+
+
 def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
     """Train an HKD student from its teacher's weights and stored trajectories."""
     s = read_settings(config, overrides, StudentSettings)
@@ -280,6 +295,8 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
         torch.manual_seed(s["training"].seed)
         model = KoopmanDiffusion(network, s["koopman"])
         print("student: the teacher's network is another one; it starts from random weights", flush=True)
+    if s["input"].operator:
+        take_operators(model, load_student(s["input"].operator))
     perceptual = None
     if c.lambda2 > 0:
         perceptual = PerceptualDistance(c.lpips_net, backbone=s["input"].lpips or None, side=c.lpips_side)

@@ -9,17 +9,14 @@ import koopman_core
 from analysis.evaluate import ablation
 from analysis.evaluate.ablation import (
     ABLATION_ROWS,
+    GROUP_SETTINGS,
     PATH_OVERRIDES,
-    Figures,
-    Plan,
-    Row,
-    ablation_blocks,
     main,
     measure,
-    order_verdict,
     run,
     train_row,
 )
+from analysis.evaluate.tables.ablation import OPERATOR_FIGURES, Figures, Plan, Row, ablation_blocks, order_verdict
 from analysis.evaluate.tables.markdown import markdown
 from foundation import noise
 from foundation.metrics.statistics import Interval
@@ -130,6 +127,49 @@ def test_the_decoder_s_level_is_compared_at_equal_budget(plan, tmp_path):
     blocks = ablation_blocks("decoder_published", rows, plan)
     assert blocks[2].figures["picture"] == better
     assert f"| published, decoder 80 | 1 | {high.lpips:.4f} |" in markdown(blocks)
+
+
+def test_eigenvalues_that_are_never_learned_stand_beside_learned_ones(plan, tmp_path):
+    settings = tmp_path / "operator.toml"
+    settings.write_text(CONFIG.replace('objective = "published"', 'objective = "path"\nnested_blurs = [2.0, 0.7]'))
+    folder = tmp_path / "runs"
+    rows = run(replace(plan, config=settings), "operator", folder, seeds=2, report=lambda _: None)
+
+    def pairs(key):
+        model = koopman_core.load(folder / key / "student.safetensors")
+        return [operator.a.reshape(2, -1) for operator in model.operators]
+
+    for seed in range(2):
+        learned, shuffled = pairs(f"operator_learned-{seed}"), pairs(f"operator_permuted-{seed}")
+        for a, b in zip(learned, shuffled, strict=True):
+            assert not torch.equal(a, b) and sorted(a.T.tolist()) == sorted(b.T.tolist())
+    one, two = pairs("operator_random-0"), pairs("operator_random-1")
+    assert not torch.equal(one[0], two[0]) and 0.7 < float(one[0].std()) < 1.3
+    for _, found in rows:
+        assert all(f.nested["share"] > 0 and f.nested["first step"] > 0 and f.nested["move"] >= 0 for f in found)
+    assert set(GROUP_SETTINGS) <= set(ABLATION_ROWS)
+
+
+def test_what_learning_adds_is_read_from_the_ranges():
+    def trained(lpips, move):
+        bands = {"share": 0.1, "first step": 2.0, "second step": 3.0, "move": move}
+        return [figures(i, v, nested=bands) for i, v in enumerate(lpips)]
+
+    rows = list(
+        zip(
+            ABLATION_ROWS["operator"],
+            (trained((0.1, 0.2), 0.04), trained((0.3, 0.4), 0.02), trained((0.2, 0.1), 0.04)),
+            strict=True,
+        )
+    )
+    random, permuted = (b.figures for b in ablation_blocks("operator", rows, Plan("portraits", None))[2:])
+    assert random["apart"]["LPIPS of the picture"] == "better"
+    assert random["margins"]["LPIPS of the picture"] == pytest.approx(0.15 / 0.35)
+    assert random["apart"]["layout moved by the largest band"] == "worse"
+    assert random["margins"]["layout moved by the largest band"] == pytest.approx(2)
+    assert set(permuted["apart"].values()) == {"not told apart"} and set(permuted["margins"]) == {
+        name for name, _, _ in OPERATOR_FIGURES
+    }
 
 
 def figures(seed=0, lpips=0.1, fid=10.0, **other):
