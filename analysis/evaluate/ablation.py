@@ -218,9 +218,9 @@ def measure(
             found[name] = {str(side): statistics.fmean(v) for side, v in sides.items()}
         _keep(kept, found)
     if model.card["recipe"]["student"].get("nested_blurs") and "nested" not in found:
-        few = range(FIRST_SEED, FIRST_SEED + min(NESTED_SEEDS, plan.noises))
-        report(f"{bench.name}: nested bands, {len(few)} noises")
-        bands = measure_nested(model, few)
+        heldout = range(FIRST_SEED, FIRST_SEED + min(NESTED_SEEDS, plan.noises))
+        report(f"{bench.name}: nested bands, {len(heldout)} noises")
+        bands = measure_nested(model, heldout)
         first, second = bands.steps
         found["nested"] = {
             "share": float((bands.error.mean(0) / bands.variance).max()), "first step": first.value,
