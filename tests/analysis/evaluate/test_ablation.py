@@ -158,11 +158,14 @@ def test_what_learning_adds_is_read_from_the_ranges():
     rows = list(
         zip(
             ABLATION_ROWS["operator"],
-            (trained((0.1, 0.2), 0.04), trained((0.3, 0.4), 0.02), trained((0.2, 0.1), 0.04)),
+            (
+                trained((0.1, 0.2), 0.04),
+                *(trained(v, m) for v, m in (((0.3, 0.4), 0.02), ((0.2, 0.1), 0.04), ((0.1, 0.1), 0.04))),
+            ),
             strict=True,
         )
     )
-    random, permuted = (b.figures for b in ablation_blocks("operator", rows, Plan("portraits", None))[2:])
+    random, permuted, _ = (b.figures for b in ablation_blocks("operator", rows, Plan("portraits", None))[2:])
     assert random["apart"]["LPIPS of the picture"] == "better"
     assert random["margins"]["LPIPS of the picture"] == pytest.approx(0.15 / 0.35)
     assert random["apart"]["layout moved by the largest band"] == "worse"
