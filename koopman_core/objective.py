@@ -48,7 +48,7 @@ from koopman_core.trajectories import Trajectories
 
 OBJECTIVES = ("path", "published")
 LATENT_SCALES = ("energy", "variance")
-OPERATOR_STARTS = ("learned", "random", "permuted")
+OPERATOR_STARTS = ("learned", "random", "permuted", "start")
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,9 @@ class StudentConfig:
         nested_continuous: any share of the modes from the first band on, with the blur in between, not whole bands.
         share_noised: share of the samples that start from a noised picture.
         noised_max: largest noise level of those; they are even in ln sigma from sigma_min.
-        operator: "learned", or a control that is never trained: "random", eigenvalues from a normal distribution, or
-            "permuted", those of the model that the run starts from, shuffled within every level.
+        operator: "learned", or a control that is never trained: "random", eigenvalues from a normal distribution,
+            "permuted", those of the model that the run starts from, shuffled within every level, or "start", those
+            that learning would begin with: with nested bands a slight ramp over the channel pairs, else 0.
         operator_seed: of a control's eigenvalues.
     """
 
@@ -203,6 +204,12 @@ def freeze_random(model: KoopmanDiffusion, seed: int) -> None:
             operator.a.requires_grad_(False)
 
 
+def freeze_start(model: KoopmanDiffusion) -> None:
+    """The control that is neither learned nor drawn: alpha and beta as they are, held."""
+    for operator in model.operators:
+        operator.a.requires_grad_(False)
+
+
 def freeze_permuted(model: KoopmanDiffusion, seed: int) -> None:
     """The control with a trained spectrum: the pairs (alpha, beta) of every level at other channels and places, held.
 
@@ -248,6 +255,8 @@ class StudentTask(Task):
             freeze_permuted(model, config.operator_seed)
         elif config.nested_blurs:
             start_ramp(model)
+        if config.operator == "start":
+            freeze_start(model)
         sides = [h for _, h, _ in model.config.skip_shapes()]
         levels = sorted(set(sides), reverse=True)
         if config.latent_weights and len(config.latent_weights) != len(levels):

@@ -110,13 +110,7 @@ ABLATION_ROWS = {
             ),
             3,
         ),
-        # as many samples ask for the picture of pure noise as above: share_T x share_eps
-        Row(
-            "operator_published",
-            "published, A learned",
-            ("--student.objective=published", "--student.share_T=0.4125", "--student.latent_weights=[]"),
-            3,
-        ),
+        Row("operator_start", "A as it starts, held", ("--student.operator=start",), 3),
     ),
 }
 

@@ -156,6 +156,14 @@ def test_random_operator_is_frozen_and_the_same_every_time(world):
     assert all("operators" not in name for name in student_task(world, operator="random").trainable_state())
 
 
+def test_operator_as_it_starts_is_a_ramp_that_is_held(world):
+    task = student_task(world, operator="start")
+    learned = student_task(world).model
+    for a, b in zip(task.model.operators, learned.operators, strict=True):
+        assert not a.a.requires_grad and torch.equal(a.a, b.a) and len(a.alpha.unique()) == len(a.alpha)
+    assert all("operators" not in name for name in task.trainable_state())
+
+
 def test_permuted_operator_keeps_its_pairs_and_is_frozen(world):
     teacher, data = world
     config = StudentConfig(lambda2=0.0, operator="permuted")
