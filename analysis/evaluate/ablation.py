@@ -29,7 +29,10 @@ from analysis.evaluate.hkd.fidelity import measure_fidelity
 from analysis.evaluate.hkd.nested_bands import measure_nested
 from analysis.evaluate.image_sets import measure_distribution
 from analysis.evaluate.page import RESULTS, Section
-from analysis.evaluate.tables.ablation import CONFIGS, FROM, Figures, Plan, Row, ablation_blocks, known
+from analysis.evaluate.shipping import keep_part
+from analysis.evaluate.tables.ablation import CONFIGS, FROM, Figures, Plan, Row, ablation_blocks, control_figures, known
+from analysis.workbench.findings import CONTROLS
+from analysis.workbench.library import ModelLibrary
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.workbench import Workbench
 from foundation.files.atomic_write import atomic_write
@@ -40,6 +43,7 @@ from foundation.metrics.frechet import sample_name
 from foundation.metrics.perceptual import PerceptualDistance
 from foundation.randomness import FIRST_SEED
 from foundation.training.commands import percent_bar, resumable
+from koopman_core.model import MODELS_DIR
 from koopman_core.recipes import StudentSettings, run_student
 
 GROUP_SETTINGS = {"operator": CONFIGS / "portraits_ablation.toml"}  # of the groups that have their own
@@ -289,7 +293,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fid-reference", type=int, default=None, help="training pictures; all, of shapes 10,000")
     parser.add_argument("--lpips", type=Path, default=None, help="AlexNet backbone file (npz, safetensors or pth)")
     parser.add_argument("--folder", type=Path, default=ABLATION_FOLDER, help="of the runs")
-    parser.add_argument("--write", action="store_true", help="put the tables on the page")
+    parser.add_argument(
+        "--write", action="store_true", help="put the tables on the page, those of `operator` also into the card"
+    )
+    parser.add_argument("--models", type=Path, default=MODELS_DIR, help="where the model of that card is")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the page")
     args = parser.parse_args(argv)
     groups = args.groups.split(",")
@@ -316,6 +323,14 @@ def main(argv: list[str] | None = None) -> int:
             asked += f" --fid-reference {plan.reference}" if plan.reference else ""
             section = Section("ablation", group, asked, tuple(blocks), list(ABLATION_ROWS).index(group))
             page.publish(section, args.results if args.write else None)
+            if group == "operator" and args.write:
+                keep_part(
+                    args.models,
+                    ModelLibrary(args.models).get(plan.teacher),
+                    CONTROLS,
+                    asked,
+                    control_figures(found, of_group),
+                )
 
     return resumable("analysis.evaluate.ablation", work, (ValueError, RuntimeError, FileNotFoundError))
 

@@ -6,7 +6,7 @@ arXiv 2510.12220); the criteria are ours and are stated in the sentences or in d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from analysis.koopman.spectrum import ORDER_WORDS, band_names
 from analysis.workbench.effects import EffectResult
 from analysis.workbench.probes import AttributionResult, BandLabelsResult, LinearityResult
 
+CONTROLS = (
+    "controls"  # in a card's metrics: trainings beside ones whose eigenvalues are held (analysis.evaluate.ablation)
+)
 EFFECT_NAMES = {"displacement": "all displacement", "energy": "all energy", "arc": "the way covered"}
 
 
@@ -94,6 +97,32 @@ def decoded_words(result: EffectResult, order: str = "alpha") -> str:
         f"{shares[late, -1]:.3g} without it){before}; of the levels it misses {result.names[level]} most "
         f"(MSE {levels[level, -1]:.3g})."
     )
+
+
+def control_words(card: Mapping, *figures: str) -> str:
+    """What learning the eigenvalues adds to some figures, over holding them: of short trainings, from the model's card.
+
+    Args:
+        card: of the model.
+        *figures: their names there.
+
+    Returns:
+        Empty where the card has none of them.
+    """
+    metrics = card.get("metrics")
+    controls = metrics.get(CONTROLS) if isinstance(metrics, Mapping) else None
+    if not isinstance(controls, Mapping):
+        return ""
+    try:
+        rows = [(name, controls["figures"][name]) for name in figures]
+        head = f"Controls, {int(controls['trainings'])} trainings each of {int(controls['images']):,} samples"
+        parts = [
+            f"{name} {listed([f'{mean:.3g} [{low:.3g}, {high:.3g}] ({row})' for row, (mean, low, high) in of.items()])}"
+            for name, of in rows
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError):  # an older card, or a stranger's
+        return ""
+    return f"{head}: {'; '.join(parts)}."
 
 
 def label_words(result: BandLabelsResult, order: str = "alpha") -> str:

@@ -17,8 +17,9 @@ from ui.theme import script
 
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}  # one model, one question at a time
 PRIVATE = {"api_visibility": "private"}
-# A click on a drop-down is sent twice by Gradio's page. Where the answer changes the choices of another one that is sent
-# along, the second has a choice that is no longer there, and Gradio would refuse it: such handlers look themselves.
+# A click on a drop-down is sent twice by Gradio's page. Where the answer changes the choices of another one that is
+# sent along, the second has a choice that is no longer there and that Gradio would refuse: such handlers look
+# themselves.
 AS_SENT = {"preprocess": False}
 
 

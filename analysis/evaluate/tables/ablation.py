@@ -265,6 +265,17 @@ def _operator(rows: Found, plan: Plan) -> list[Verdict]:
     return out
 
 
+def control_figures(rows: Found, plan: Plan) -> dict:
+    """Of the group `operator`, what a model's card keeps: mean, least and most of every figure, by figure and row."""
+    figures: dict[str, dict[str, list[float]]] = {}
+    for name, of, _ in OPERATOR_FIGURES:
+        figures[name] = {}
+        for row, found in rows:
+            values = [of(f) for f in found]
+            figures[name][row.words] = [statistics.fmean(values), min(values), max(values)]
+    return {"images": plan.images, "trainings": len(rows[0][1]), "figures": figures}
+
+
 VERDICTS = {
     "paper": _paper,
     "time": _best,

@@ -16,7 +16,15 @@ from analysis.evaluate.ablation import (
     run,
     train_row,
 )
-from analysis.evaluate.tables.ablation import OPERATOR_FIGURES, Figures, Plan, Row, ablation_blocks, order_verdict
+from analysis.evaluate.tables.ablation import (
+    OPERATOR_FIGURES,
+    Figures,
+    Plan,
+    Row,
+    ablation_blocks,
+    control_figures,
+    order_verdict,
+)
 from analysis.evaluate.tables.markdown import markdown
 from foundation import noise
 from foundation.metrics.statistics import Interval
@@ -170,6 +178,9 @@ def test_what_learning_adds_is_read_from_the_ranges():
     assert random["margins"]["LPIPS of the picture"] == pytest.approx(0.15 / 0.35)
     assert random["apart"]["layout moved by the largest band"] == "worse"
     assert random["margins"]["layout moved by the largest band"] == pytest.approx(2)
+    kept = control_figures(rows, Plan("portraits", None, 16))
+    assert kept["images"] == 16 and kept["trainings"] == 2
+    assert kept["figures"]["LPIPS of the picture"]["A learned"] == pytest.approx([0.15, 0.1, 0.2])
     assert set(permuted["apart"].values()) == {"not told apart"} and set(permuted["margins"]) == {
         name for name, _, _ in OPERATOR_FIGURES
     }

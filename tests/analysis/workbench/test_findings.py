@@ -4,7 +4,16 @@ import dataclasses
 
 import numpy as np
 
-from analysis.workbench.findings import attribution_words, compared, decoded_words, effect_words, label_words, listed
+from analysis.workbench.findings import (
+    CONTROLS,
+    attribution_words,
+    compared,
+    control_words,
+    decoded_words,
+    effect_words,
+    label_words,
+    listed,
+)
 from tests.analysis.figures.test_effects import SIGMA, TAU, N, attribution, effect, labels
 
 
@@ -14,6 +23,19 @@ def shares(r, levels, bands):
 
 def test_lists():
     assert [listed(v) for v in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["none", "a", "a and b", "a, b and c"]
+
+
+def test_what_learning_adds_is_read_from_the_card():
+    kept = {
+        "images": 16_000,
+        "trainings": 3,
+        "figures": {"move": {"learned": [0.25, 0.2, 0.3], "held": [0.5, 0.4, 0.6]}},
+    }
+    words = control_words({"metrics": {CONTROLS: kept}}, "move")
+    assert all(part in words for part in ("16,000", "0.25 [0.2, 0.3] (learned)", "0.5 [0.4, 0.6] (held)"))
+    strange = ({}, {"metrics": {}}, {"metrics": [1]}, {"metrics": {CONTROLS: {**kept, "figures": {"move": 3}}}})
+    assert [control_words(card, "move") for card in strange] == [""] * 4
+    assert control_words({"metrics": {CONTROLS: kept}}, "another") == ""
 
 
 def test_the_level_that_moves_most_and_until_when():

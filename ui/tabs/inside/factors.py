@@ -28,6 +28,8 @@ SENTENCE = (
 )
 ASK = '<p class="ks-line">Not measured yet: some seconds.</p>'
 
+BAND_CONTROLS = ("error of the first bands alone", "first step of the centroid", "layout moved by the largest band")
+
 
 @dataclass(frozen=True)
 class FactorControls(Controls):
@@ -70,7 +72,13 @@ class FactorPart:
         result = bench.band_labels(question, report)
         made, of = made_with(self.library, model, seed, label, seed_words(seeds)), _edges_words(edges)
         return {
-            c.frequencies: verdict(findings.label_words(result, order), made=made, of=of, over="#labels-power"),
+            c.frequencies: verdict(
+                findings.label_words(result, order),
+                findings.control_words(bench.model.card, *BAND_CONTROLS),
+                made=made,
+                of=of,
+                over="#labels-power",
+            ),
             c.power: drawn(effects.radial_power_curves(result, order)),
         }
 

@@ -9,7 +9,7 @@ import gradio as gr
 
 from analysis.core.progress import Report
 from analysis.figures import effects
-from analysis.workbench.findings import linearity_verdict
+from analysis.workbench.findings import control_words, linearity_verdict
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.probes import LinearityRequest
 from foundation.randomness import MAX_SEED
@@ -120,6 +120,7 @@ class LinearityPart:
         return {
             c.words: verdict(
                 linearity_verdict(result),
+                control_words(bench.model.card, "error of the law, of what differs"),
                 made=made,
                 of=f"{question.steps} noise levels",
                 over="#linearity-curves, #linearity-dmd",
