@@ -14,7 +14,7 @@ import gradio as gr
 import numpy as np
 
 from analysis.core.errors import UserError
-from ui.components.html import data_uri
+from analysis.core.images import data_uri
 from ui.theme import script
 
 HOLES = ("centre square", "left half", "random dots")

@@ -17,7 +17,6 @@ import plotly.graph_objects as go
 from gradio.events import Dependency
 
 from analysis.recipes import recipe as recipes
-from analysis.recipes.code import as_python
 from ui.components.plot import PLOTLY_HEAD
 from ui.theme import script
 
@@ -103,15 +102,15 @@ def save_value(picture: np.ndarray, recipe: recipes.Recipe, name: str) -> str:
         recipe: what makes it.
         name: of the files, without an ending; unusual characters are replaced.
     """
-    buffer = io.BytesIO()
+    buffer, stem = io.BytesIO(), file_stem(name)
     grey = picture.ndim == 3 and picture.shape[-1] == 1
     recipes.save_png(picture[..., 0] if grey else picture, recipe, buffer)
     return json.dumps(
         {
-            "recipe": recipes.to_json(recipe),
-            "python": as_python(recipe),
+            "recipe": recipe.text,
+            "python": recipes.as_python(recipe),
             "png": base64.b64encode(buffer.getvalue()).decode("ascii"),
-            "name": file_stem(name),
+            "name": stem,
         }
     )
 

@@ -243,8 +243,9 @@ class SpectrumTab:
             return {c.mode_pictures: self.waiting(model, seed, label), **none}
         if len(chosen) > MAX_MODES:
             return {c.mode_pictures: TOO_MANY, **none}
-        bench, made = self.library.get(model), made_with(self.library, model, seed, label)
-        result = bench.mode(ModeRequest(seed, entry.index, tuple(chosen), fitting_label(self.library, model, label)))
+        bench = self.library.get(model)
+        made = made_with(bench, seed, label)
+        result = bench.mode(ModeRequest(seed, entry.index, tuple(chosen), fitting_label(bench, label)))
         if len(chosen) == 1:
             card = mode_card(entry, chosen[0], result)
         else:
@@ -258,8 +259,8 @@ class SpectrumTab:
     def waiting(self, model: str, seed: int, label: int) -> str:
         """The whole picture, while no mode is chosen."""
         bench = self.library.get(model)
-        request = GenerateRequest((seed,), fitting_label(self.library, model, label))
-        made = made_with(self.library, model, seed, label)
+        request = GenerateRequest((seed,), fitting_label(bench, label))
+        made = made_with(bench, seed, label)
         return figure_html(bench.generate(request).pictures[0], "All modes", f"seed {seed}") + made.line() + NO_CHOICE
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -272,11 +273,11 @@ class SpectrumTab:
         known = len(self.spectrum(model).entries)
         bench = self.library.get(model)
         request = MaskRequest(
-            seed, fitting_label(self.library, model, label), (low, high), (small, middle, large), order,
+            seed, fitting_label(bench, label), (low, high), (small, middle, large), order,
             tuple(i for i in levels or () if i < known), ablation,
         )  # fmt: skip
         result = bench.mask_bands(request)
-        made = made_with(self.library, model, seed, label)
+        made = made_with(bench, seed, label)
         note = "none yet: lower a band" if result.mse == 0 else f"{times(result.magnification)}, grey = no change"
         c = self.controls
         return {
