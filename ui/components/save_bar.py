@@ -18,6 +18,7 @@ from gradio.events import Dependency
 
 from analysis.recipes import recipe as recipes
 from ui.components.plot import PLOTLY_HEAD
+from ui.server.gradio_internals import sent
 from ui.theme import script
 
 LONGEST_NAME = 80
@@ -90,8 +91,7 @@ def visited_recipe(event: gr.EventData) -> recipes.Recipe:
     Raises:
         UserError: it is none.
     """
-    data = event._data if isinstance(event._data, dict) else {}
-    return recipes.from_json(data.get("recipe"))
+    return recipes.from_json(sent(event).get("recipe"))
 
 
 def save_value(picture: np.ndarray, recipe: recipes.Recipe, name: str) -> str:

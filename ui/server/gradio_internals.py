@@ -156,6 +156,11 @@ def asked() -> Asked:
     return event or _UNKNOWN  # Gradio marks it when the stream of its answers is closed
 
 
+def sent(event: gr.EventData) -> dict[str, Any]:
+    """What a script of the page hands over with an event, unchecked; {} where it is no table."""
+    return event._data if isinstance(event._data, dict) else {}
+
+
 def names_function(scope: dict, index: int | None, name: str) -> bool:
     """Whether there is a handler of this number or, without one, of this name.
 
