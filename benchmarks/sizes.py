@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.timing import print_table
+from benchmarks.trips import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 HOUSE = ("foundation", "koopman_core", "flow_core", "analysis", "ui", "benchmarks", "tests")
 
 

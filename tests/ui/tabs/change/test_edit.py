@@ -15,6 +15,7 @@ from analysis.core.images import data_uri
 from analysis.koopman.editing import ENCODINGS, EditNumbers
 from analysis.recipes import recipe
 from analysis.workbench.editing import EditRequest, EditResult
+from benchmarks.trips import QUESTIONS, trip
 from tests.refusals import refuses
 from ui.components import history
 from ui.components.history import History, history_html
@@ -111,6 +112,13 @@ def test_the_pictures_are_the_workbenchs(tab, library):
     assert f"σ = {result.sigma:.3g}" in sigma and hint == ""
     assert f"{result.numbers.low_distance:.4f}" in numbers or f"{result.numbers.low_distance:.0e}" in numbers
     assert recipe.from_json(json.loads(keep)["recipe"]).request.as_settings() == request.as_settings()
+
+
+def test_a_moved_ratio_stays_within_its_moves_between_files(tab):
+    ratio = QUESTIONS[0]
+    tab.edit(**FRESH, **values(ratio=ratio.value - 1))
+    there = trip(lambda: tab.edit(**FRESH, **values(ratio=ratio.value)))
+    assert ratio.control == "edit-ratio" and 10 < there.moves <= ratio.most_moves
 
 
 def result_of(edit: EditNumbers, control: EditNumbers) -> EditResult:
