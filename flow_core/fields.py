@@ -72,7 +72,8 @@ def score(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
             f"With {path.coupling} coupling the score needs a network with an eps head: "
             "train one with predicts = 'x1+eps', or use the independent coupling."
         )
-    return (path.alpha(t) * data_prediction(path, x, t, p) - x) / path.noise_variance(t)
+    share, variance = path.law(t)
+    return (share * data_prediction(path, x, t, p) - x) / variance
 
 
 def velocity(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
@@ -83,43 +84,41 @@ def velocity(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
     if isinstance(path, Scheduled):
         here, there = path.weights(t)
         return here * x + there * data_prediction(path, x, t, p)
+    pull = path.pull(t) if path.sigma else None
     v = (data_prediction(path, x, t, p) - x) / (1 - t)
-    return v if path.sigma == 0 else v - path.pull(t) * score(path, x, t, p)
-
-
-def _velocity_of(p: Prediction) -> Tensor:
-    if p.velocity is None:
-        raise ValueError("A network must say x1 or the velocity: its prediction holds neither.")
-    return p.velocity
+    return v if pull is None else v - pull * score(path, x, t, p)
 
 
 def data_prediction(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
     """x1_hat; of a velocity network by solving the formula of `velocity` for it.
 
     Raises:
-        ValueError: a velocity network of a noisy path with dependent ends, from which x1_hat does not follow.
+        ValueError: a velocity network of a noisy path with dependent ends, from which x1_hat does not follow; or a
+            prediction of neither.
     """
     if p.x1 is not None:
         return p.x1
+    if p.velocity is None:
+        raise ValueError("A network must say x1 or the velocity: its prediction holds neither.")
     t = over(t, x)
     if isinstance(path, Scheduled):
         here, there = path.weights(t)
-        return (_velocity_of(p) - here * x) / there
+        return (p.velocity - here * x) / there
     if path.sigma == 0:
-        return x + (1 - t) * _velocity_of(p)
+        return x + (1 - t) * p.velocity
     if not path.independent:
         raise ValueError(
             f"x1_hat does not follow from a velocity network with sigma > 0 and {path.coupling} coupling: "
             "train with sigma = 0, or a network that predicts x1."
         )
     share = (1 - t) * path.pull(t) / path.noise_variance(t)
-    return ((1 - t) * _velocity_of(p) + (1 - share) * x) / (1 - share * t)
+    return ((1 - t) * p.velocity + (1 - share) * x) / (1 - share * t)
 
 
 def shown_data(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
     """x1_hat for a callback; where it does not follow from the velocity, where that points: x + (1 - t) v."""
-    if p.x1 is None and path.sigma > 0 and not path.independent:
-        return x + (1 - over(t, x)) * _velocity_of(p)
+    if p.velocity is not None and p.x1 is None and path.sigma > 0 and not path.independent:
+        return x + (1 - over(t, x)) * p.velocity
     return data_prediction(path, x, t, p)
 
 

@@ -133,16 +133,25 @@ class FlowModel(Model):
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """c_in, c_skip, c_out of x1_hat at t, of its shape."""
-        a, v0, var = self.path.alpha(t), self.source_std**2 * self.path.noise_variance(t), self.flow.data_std**2
+        return self._scales(*self.path.law(t))
+
+    def _scales(self, a: Tensor, v0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        v0, var = self.source_std**2 * v0, self.flow.data_std**2
         c = a**2 * var + v0
         return c.rsqrt(), a * var / c, (var * v0 / c).sqrt()
 
     def raw(self, x: Tensor, t: Tensor, *extras: Tensor, **more: Tensor) -> tuple[Tensor, ...]:
         """F, of unit size: x (B, *dim), t (B,) -> one (B, *dim) for each head."""
+        return self._scaled(x, t, *extras, **more)[0]
+
+    def _scaled(self, x: Tensor, t: Tensor, *extras: Tensor, **more: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+        """`raw`, and c_skip and c_out of x1_hat, which multiply with x; the path is asked once."""
         if isinstance(self.config, TorusConfig):
-            return self.net(x, t)
-        level = self.path.noise_variance(t).sqrt() / self.path.alpha(t).clamp_min(1e-6)
-        return self.net(over(self.scales(t)[0], x) * x, t, level, *extras, **more)
+            return self.net(x, t), ()
+        a, v0 = self.path.law(t)
+        level = v0.sqrt() / a.clamp_min(1e-6)
+        each = [s.reshape(-1, *[1] * (x.ndim - 1)) for s in self._scales(a, v0)]
+        return self.net(each[0] * x, t, level, *extras, **more), tuple(each[1:])
 
     def average(self, x: Tensor, t: Tensor, end: Tensor, *extras: Tensor) -> Tensor:
         """Mean velocity from x (B, *dim) at t (B,) to the end (B,) of an interval, (B, *dim); v at end = t."""
@@ -162,10 +171,10 @@ class FlowModel(Model):
             return Prediction(velocity=self.average(x, t, t if end is None else self._times(end, x), *extras))
         if end is not None:
             raise ValueError("This net knows no mean velocities: train one with path = 'meanflow' to jump over a step.")
-        out = self.raw(x, t, *extras)
+        out, scales = self._scaled(x, t, *extras)
         if self.flow.predicts == "velocity":
             return Prediction(velocity=(1 + self.flow.data_std**2) ** 0.5 * out[0])
-        _, skip, scale = self.scales(over(t, x))
+        skip, scale = scales
         return Prediction(x1=skip * x + scale * out[0], eps=out[1] if len(out) > 1 else None)
 
     @staticmethod

@@ -102,6 +102,10 @@ class Path:
         t = _time(t)
         return (1 - t) ** 2 + self.std(t) ** 2
 
+    def law(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
+        """x_t given x1 alone for independent x0: weight of x1 and variance, `alpha` and `noise_variance`."""
+        return self.alpha(t), self.noise_variance(t)
+
     def time_of(self, level: Tensor) -> Tensor:
         """The time at which sqrt(V0) / alpha, the noise-to-data ratio for independent x0 ~ N(0, I), has a value.
 

@@ -14,6 +14,7 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.studio import Studio
 from analysis.workbench.library import ModelInfo, ModelLibrary
+from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED
 from ui.components.bands import bands_line
 from ui.components.html import one_line
@@ -125,15 +126,15 @@ def usable_seed(seed) -> bool:
     return isinstance(seed, int) and 0 <= seed <= MAX_SEED
 
 
-def fitting_label(library: ModelLibrary, model: str, label: int | None) -> int:
+def fitting_label(bench: Workbench, label: int | None) -> int:
     """The class, or none where this model does not have it (it was chosen for another model)."""
-    known = len(library.get(model).classes)
+    known = len(bench.classes)
     return int(label) if isinstance(label, (int, float)) and 0 <= label < known else NO_CLASS
 
 
-def made_with(library: ModelLibrary, model: str, seed: int | None, label: int | None, seeds: str = "") -> Made:
+def made_with(bench: Workbench, seed: int | None, label: int | None, seeds: str = "") -> Made:
     """What a result of this model, seed and class is made with; `seeds` as in `Made`."""
-    bench, label = library.get(model), fitting_label(library, model, label)
+    label = fitting_label(bench, label)
     return Made(bench.name, UNCLASSED if label == NO_CLASS else bench.classes[label], seed, seeds)
 
 

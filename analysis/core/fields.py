@@ -119,8 +119,13 @@ class Request:
 
     def __post_init__(self) -> None:
         cls: Any = type(self)
+        usual = _usual(cls)
         for name, adapter in _fields(cls).items():
-            object.__setattr__(self, name, _checked(adapter, getattr(self, name), name))
+            value = getattr(self, name)
+            if name in usual and type(value) is type(usual[name]) and value == usual[name]:
+                object.__setattr__(self, name, usual[name])
+            else:
+                object.__setattr__(self, name, _checked(adapter, value, name))
         self.check_together()
 
     def check_together(self) -> None:
@@ -173,6 +178,13 @@ def _fields(cls: Any) -> dict[str, TypeAdapter]:
     """A strict reader of each field."""
     hints = get_type_hints(cls, include_extras=True)
     return {f.name: TypeAdapter(hints[f.name], config=_STRICT) for f in dataclasses.fields(cls)}
+
+
+@functools.cache
+def _usual(cls: Any) -> dict[str, Any]:
+    """The values that fields have where nothing is said and that need no check: plain numbers, texts and None."""
+    plain = (bool, int, float, str, type(None))
+    return {f.name: f.default for f in dataclasses.fields(cls) if type(f.default) in plain}
 
 
 def _plain(value: Any, depth: int = 4) -> Any:

@@ -8,7 +8,7 @@ import functools
 import io
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,16 @@ def png_bytes(picture: np.ndarray) -> bytes:
 def png_base64(picture: np.ndarray) -> str:
     """As `png_bytes`, in base64."""
     return base64.b64encode(png_bytes(picture)).decode("ascii")
+
+
+def data_uri(picture: np.ndarray) -> str:
+    """As `png_bytes`, as an address that holds all of it."""
+    return f"data:image/png;base64,{png_base64(picture)}"
+
+
+def data_uris(pictures: Iterable[np.ndarray]) -> list[str]:
+    """`data_uri` of each."""
+    return [data_uri(p) for p in pictures]
 
 
 def embed(picture: np.ndarray) -> str:

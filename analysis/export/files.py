@@ -6,7 +6,6 @@ is made in memory; the caller decides where it goes.
 
 from __future__ import annotations
 
-import base64
 import csv
 import importlib.util
 import io
@@ -155,10 +154,3 @@ def _enlarged(frames: np.ndarray, milliseconds: int, scale: int, hold: int) -> l
     if not (20 <= milliseconds <= 10_000 and 20 <= hold <= 10_000):
         raise UserError("Frames last 20 to 10000 milliseconds.")
     return [np.kron(f, np.ones((scale, scale, 1), np.uint8)) for f in frames]
-
-
-def data_uri(picture: np.ndarray) -> str:
-    """uint8 (H, W, 3) or (H, W) as an address that holds all of it."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

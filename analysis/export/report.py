@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.export.files import data_uri
+from analysis.core.images import data_uri
 from analysis.figures import spectrum as figures
 from analysis.koopman.spectrum import band_names
 from analysis.recipes import recipe

@@ -17,8 +17,6 @@ from foundation.files.checkpoints import checksum, peek
 from foundation.files.models import MODELS_DIR
 from foundation.randomness import derived_seed
 
-PAGE_PREDICTIONS = ("x1", "x1+eps", "velocity")  # what the page's samplers read; mean velocities are the studio's alone
-
 
 def density(name: str) -> dict:
     """A density of flow_core.toys: its closed form, and held-out points of seed 0, row by row."""

@@ -21,7 +21,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Request, Seed
 from analysis.core.progress import Report, tell
-from analysis.flow.clouds import DRAWING, CloudNumbers, Clouds, DensityName, Drawing
+from analysis.flow.clouds import DRAWING, CloudNumbers, Clouds, DensityName, Drawing, Place
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from flow_core import load
 from flow_core.densities.mixtures import GaussianMixture
@@ -95,14 +95,6 @@ class Sourced(Flow, Protocol):
     def source_drawing(self) -> tuple | None: ...
 
 
-@dataclass(frozen=True)
-class Source:
-    """What a flow begins at, as a `Target`. Attributes: density; drawing."""
-
-    density: str
-    drawing: tuple | None
-
-
 def check_source(request: Sourced) -> None:
     """Raises UserError: a source on a path that needs noise, or a drawing without it."""
     if (request.source_drawing is not None) != (request.source == DRAWING):
@@ -119,7 +111,7 @@ def check_source(request: Sourced) -> None:
 
 def source_of(request: Sourced, clouds: Clouds) -> Toy | None:
     """The density that a question begins at, None for noise."""
-    return None if request.source == NORMAL else clouds.toy(Source(request.source, request.source_drawing))
+    return None if request.source == NORMAL else clouds.toy(Place(request.source, request.source_drawing))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ from analysis.flow.settings import (
     Nfe,
     Sampler,
 )
+from flow_core.densities.toys import Toy
 from flow_core.likelihood import log_likelihood
 from flow_core.model import MODELS_DIR, NORMAL
 from flow_core.samplers import GRIDS, MOMENTUM, Callback, SampleResult, sample
@@ -274,10 +275,10 @@ class PointFlows:
 
     def net(self, request: Flow2DRequest | LikelihoodRequest) -> Net:
         """What a question calls. Raises UserError: see `Nets.get`."""
-        return self._get(request, request.net)
-
-    def _get(self, request: Flow2DRequest | LikelihoodRequest, key: str) -> Net:
         source = None if isinstance(request, LikelihoodRequest) else source_of(request, self.clouds)
+        return self._get(request, request.net, source)
+
+    def _get(self, request: Flow2DRequest | LikelihoodRequest, key: str, source: Toy | None) -> Net:
         return self.nets.get(self.clouds.toy(request), request.path, request.sigma0, key, source)
 
     def contours(self, request: Flow2DRequest | TrainRequest) -> tuple[np.ndarray, np.ndarray]:
@@ -295,7 +296,8 @@ class PointFlows:
             request: what to run.
             report: called with (share done, what) at every step; may raise to cancel.
         """
-        net = self.net(request)
+        source = source_of(request, self.clouds)
+        net, start = self._get(request, request.net, source), self._start(request, source)
         states, predictions = [], []
 
         def keep(i: int, t: float, x: Tensor, x1: Tensor) -> None:
@@ -303,7 +305,7 @@ class PointFlows:
             states.append(x)
             predictions.append(x1)
 
-        result = self._sample(request, net, keep)
+        result = self._sample(request, net, start, keep)
         density, axis = self.contours(request)
         numbers = self.clouds.numbers(request, result.x)
         return Flow2DResult(
@@ -317,31 +319,32 @@ class PointFlows:
             net=net.name,
             numbers=numbers,
             floor=self.clouds.floor(request, request.points),
-            oracle=numbers if net.name == "oracle" else self._of_oracle(request),
+            oracle=numbers if net.name == "oracle" else self._of_oracle(request, source, start),
             w2_points=min(request.points, W2_POINTS),
         )
 
-    def _of_oracle(self, request: Flow2DRequest) -> CloudNumbers | None:
+    def _of_oracle(self, request: Flow2DRequest, source: Toy | None, start: Tensor) -> CloudNumbers | None:
         try:
-            net = self._get(request, "oracle")
-            return self.clouds.numbers(request, self._sample(request, net).x)
+            net = self._get(request, "oracle", source)
+            return self.clouds.numbers(request, self._sample(request, net, start).x)
         except UserError:  # no closed form, or it diverged
             return None
 
-    def _sample(self, request: Flow2DRequest, net: Net, callback: Callback | None = None) -> SampleResult:
+    def _sample(
+        self, request: Flow2DRequest, net: Net, start: Tensor, callback: Callback | None = None
+    ) -> SampleResult:
         if request.sampler == "taylor2" and request.path == "sbcfm":
             raise UserError(
                 "Taylor-2 needs a net without an eps head, and this path has one: choose heun or rk4.", "sampler"
             )
         with as_user_errors():
-            start = self._start(request)
             return sample(
                 request.sampler, net.predict, start, net.path, request.nfe, gammas=request.gammas,
                 spacing=GRIDS[request.grid], noise_seeds=_seeds(request, STEPS_PART), callback=callback,
             )  # fmt: skip
 
-    def _start(self, request: Flow2DRequest) -> Tensor:
-        source = source_of(request, self.clouds)
+    @staticmethod
+    def _start(request: Flow2DRequest, source: Toy | None) -> Tensor:
         if source is None:
             return _noise(_seeds(request, NOISE_PART))
         return source.sample(request.points, derived_seed(NOISE_PART, request.seed))
@@ -407,7 +410,9 @@ class PointFlows:
 
     def _mmd2(self, request: Flow2DRequest) -> float:
         try:
-            x = self._sample(request, self.net(request)).x
+            source = source_of(request, self.clouds)
+            net, start = self._get(request, request.net, source), self._start(request, source)
+            x = self._sample(request, net, start).x
         except UserError:
             return math.nan
         return self.clouds.mmd(request).unbiased(x)

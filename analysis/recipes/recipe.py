@@ -6,8 +6,8 @@ On another processor, with other threads or in a batch of another size a byte of
 threads.
 
 A recipe is JSON: which program, which weights (by checksum), which question, every setting. PNG files carry it in
-a text chunk. Recipes come from strangers, so everything is checked before it is used: size, schema, ranges, names. No
-path is ever in one, and nothing is unpickled or executed.
+a text chunk, and a question to a model can be written as Python. Recipes come from strangers, so everything is checked
+before it is used: size, schema, ranges, names. No path is ever in one, and nothing is unpickled or executed.
 
 The settings are the request itself, read by the very annotations of its class. Settings of flows beside each other say
 what they share once. Those of a model name its checkpoint and its teacher, those of flows all nets that are called.
@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 
@@ -317,7 +317,7 @@ def save_png(picture: np.ndarray, recipe: Recipe, target: str | Path | BinaryIO)
         target: a path of the caller's own choice, or a binary buffer.
     """
     info = PngInfo()
-    info.add_text(KEY, to_json(recipe))
+    info.add_text(KEY, recipe.text)
     Image.fromarray(picture).save(target, format="PNG", pnginfo=info)
 
 
@@ -335,3 +335,32 @@ def read_png(data: bytes) -> Recipe:
             "This PNG carries no recipe: choose one that this program saved, not a screenshot of it.", "png"
         )
     return from_json(text)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Python
+
+
+def as_python(recipe: Recipe) -> str:
+    """A script whose `result` is the recipe's; "" for recipes of flows.
+
+    What a request has by default is left out; one that holds pictures is read from the recipe's own text.
+    """
+    if recipe.of_flows:
+        return ""
+    name, request = recipe.model, recipe.request
+    kind: Any = type(request)
+    head = "from analysis.studio import Studio\n"
+    bench = f"\nbench = Studio().library.get({name!r})\n"
+    asked = {f.name: getattr(request, f.name) for f in fields(kind) if not _usual(request, f)}
+    if any(isinstance(value, np.ndarray) for value in asked.values()):
+        imports = f"from analysis.recipes import recipe\n{head}"
+        return f"{imports}{bench}result = recipe.replay(recipe.from_json({recipe.text!r}), bench)\n"
+    given = ", ".join(f"{key}={value!r}" for key, value in asked.items())
+    imports = f"{head}from {kind.__module__} import {kind.__name__}\n"
+    return f"{imports}{bench}result = bench.{recipe.kind}({kind.__name__}({given}))\n"
+
+
+def _usual(request, field) -> bool:
+    value = getattr(request, field.name)
+    return field.default is not MISSING and not isinstance(value, np.ndarray) and value == field.default

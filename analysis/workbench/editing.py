@@ -6,6 +6,7 @@ and 1), and are kept as uint8 0 to 255, so that a recipe can hold them without l
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -232,8 +233,7 @@ class RestoreResult:
     numbers: HoleNumbers | None
 
 
-def _shown(x: Tensor) -> np.ndarray:
-    return as_pictures(x, "choose a smaller ratio or another time")
+_shown = functools.partial(as_pictures, cure="choose a smaller ratio or another time")
 
 
 def _digest(array: np.ndarray | None) -> str:
@@ -276,6 +276,7 @@ def edit(session: Session, request: EditRequest, progress: ImageProgress | None 
         progress: called with (share done, picture) while the `ode` encoding runs; may raise to cancel.
     """
     session.levels(request.entries)
+    labels = session.labels(request.label, 4)
     key = (_key(request), request.seed, request.label, *_where(request))
     with session.lock:
         e = session.cache.get(
@@ -286,8 +287,7 @@ def edit(session: Session, request: EditRequest, progress: ImageProgress | None 
             editing.mix(e.z, e.path, e.everywhere, request.ratio), e.path,
         ]  # fmt: skip
         # always four at a time: a picture must not depend on what it is batched with, to the last bit
-        batch = [torch.cat(level) for level in zip(*parts, strict=True)]
-        decoded = session.model.decode(batch, session.labels(request.label, 4))
+        decoded = session.model.decode(list(map(torch.cat, zip(*parts, strict=True))), labels)
     shown = _shown(decoded)
     rows = editing.measure(decoded[1:3], decoded[:1].expand(2, -1, -1, -1), e.reference.expand(2, -1, -1, -1), e.region)
     return EditResult(

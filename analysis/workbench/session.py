@@ -49,6 +49,8 @@ class Session:
 
     Attributes:
         entries: the model's spectrum, one entry a level.
+        side: pixels a side of its pictures.
+        all_levels: numbers of all levels.
         encodes: how many batches were encoded so far (a slider must not raise it).
 
     Raises:
@@ -68,11 +70,12 @@ class Session:
                 "This teacher makes pictures of another size than the model: choose its own teacher.", "teacher"
             )
         self.model, self.teacher, self.name = model.eval(), teacher.eval() if teacher else None, name
-        self.folder = folder
+        self.folder, self.side = folder, model.config.resolution
         self.entries = spectrum.RankedSpectrum(model.spectrum())
         self.encodes = 0
         self.cache = ByteLRU(cache_bytes)
         self.lock = threading.RLock()
+        self.all_levels = tuple(range(len(self.entries)))
         self._means: dict[int, list[Tensor]] = {}
         self._begun: dict[int, dict[str, Any]] = {}
         self._perceptual: PerceptualDistance | None = None
@@ -80,7 +83,7 @@ class Session:
     # -----------------------------------------------------------------------------------------------------------------
     # What fits this model
 
-    @property
+    @functools.cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the class labels, () for an unconditional model."""
         names, n = class_names(self.model.card), self.model.config.classes
@@ -100,9 +103,9 @@ class Session:
 
     def levels(self, entries: Sequence[int], field: str = "entries") -> tuple[int, ...]:
         """Levels that this model has; all of them for (). Raises UserError of that field."""
-        if any(i >= len(self.entries) for i in entries):
-            raise UserError(f"This model has levels 0 to {len(self.entries) - 1}: choose among them.", field)
-        return tuple(entries) or tuple(range(len(self.entries)))
+        if entries and max(entries) >= len(self.all_levels):
+            raise UserError(f"This model has levels 0 to {self.all_levels[-1]}: choose among them.", field)
+        return tuple(entries) or self.all_levels
 
     def tensor(self, picture: np.ndarray) -> Tensor:
         """uint8 (H, W, 3) of the model's size -> (1, 3, H, W) in [-1, 1]. Raises UserError."""

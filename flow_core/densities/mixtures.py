@@ -74,7 +74,7 @@ class Density:
             if end is not None:
                 return Prediction(velocity=exact_average(predict, path, x.double(), t, end).to(x.dtype))
             t64 = torch.as_tensor(t, dtype=torch.float64, device=x.device)
-            return Prediction(self.posterior_mean(x.double(), path.alpha(t64), path.noise_variance(t64)).to(x.dtype))
+            return Prediction(self.posterior_mean(x.double(), *path.law(t64)).to(x.dtype))
 
         return predict
 

@@ -10,11 +10,10 @@ import torch
 
 from flow_core.densities.distances import MMD
 from flow_core.densities.toys import Toy, toy
-from flow_core.fields import Exact
 from flow_core.mean_flow import MeanFlowConfig
 from flow_core.model import NORMAL, FlowConfig, FlowModel, save, save_tensors
 from flow_core.networks import PointConfig
-from flow_core.samplers import heun, mean_flow
+from flow_core.samplers import sample
 from flow_core.training.images import run_images
 from flow_core.training.mean_flow import task_of, unread_sections
 from flow_core.training.objective import Draw, FlowTask, ObjectiveConfig
@@ -96,8 +95,12 @@ def toy_fit(model: FlowModel, density: Toy, source: Toy | None = None) -> dict[s
         start = model.path.start_std * noise(range(FIT_SEED, FIT_SEED + FIT_POINTS), (2,))
     else:
         start = source.sample(FIT_POINTS, FIT_SEED + 2)
-    samples = heun(model, start, Exact(model.path), FIT_NFE).x
-    jumped = {"mmd2_one_call": reference.unbiased(mean_flow(model, start, 1).x)} if model.path.average else {}
+    samples = sample("heun", model, start, model.path, FIT_NFE).x
+    jumped = (
+        {"mmd2_one_call": reference.unbiased(sample("euler", model, start, model.path, 1).x)}
+        if model.path.average
+        else {}
+    )
     return {
         "mmd2": reference.unbiased(samples),
         **jumped,

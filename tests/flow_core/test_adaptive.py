@@ -57,7 +57,7 @@ def test_what_cannot_be_done_is_a_sentence(monkeypatch):
     x, drift = points(), Exact(ICFM())
     oracle = GaussianMixture(torch.zeros(1, 2), 0.6).oracle(ICFM())
     for wrong in ({"rtol": 0.0}, {"atol": 1.0}, {"end": 1.0}, {"solver": "lsoda"}):
-        with pytest.raises(ValueError, match="must be"):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
             dopri5(oracle, x, drift, **wrong)
     with pytest.raises(Diverged, match="adaptive solver"):
         dopri5(oracle, x, lambda f, y, t: Motion(y**2 * 50 + 1, y), solver="scipy")
@@ -66,6 +66,6 @@ def test_what_cannot_be_done_is_a_sentence(monkeypatch):
         raise ImportError
 
     monkeypatch.setattr(adaptive.importlib, "import_module", missing)
-    with pytest.raises(ValueError, match="not installed"):
+    with pytest.raises(ValueError, match="torchdiffeq"):
         dopri5(oracle, x, drift, solver="torchdiffeq")
     assert dopri5(oracle, x, drift).nfe > 6, "auto takes what is there"

@@ -1,5 +1,6 @@
 """Models as folders and by address, without a network."""
 
+import re
 import sys
 import types
 
@@ -45,7 +46,7 @@ def test_a_folder_is_a_model(folder):
                   KoopmanDiffusion.from_pretrained(str(path), sha256=sha256(path / MODEL_FILE))):  # fmt: skip
         assert torch.equal(pictures(again), pictures(model))
         assert again.card == model.card and again.koopman == model.koopman
-    with pytest.raises(CheckpointError, match="checksum"):
+    with pytest.raises(CheckpointError, match=MODEL_FILE):
         KoopmanDiffusion.from_pretrained(path, sha256="0" * 64)
 
 
@@ -101,15 +102,15 @@ def test_addresses(served):
     "address", ["hf://", "hf://user", "hf://user/tiny/x", "hf://user/tiny#sha256=12", "hf://user/../x/y", "hf://a b/c"]
 )
 def test_what_is_no_address(served, address):
-    with pytest.raises(CheckpointError, match="address"):
+    with pytest.raises(CheckpointError, match=re.escape(repr(address))):
         koopman_core.load(address)
     assert served[1] == []
 
 
 def test_what_cannot_be_fetched_or_is_another_model(served, monkeypatch):
-    with pytest.raises(CheckpointError, match="cannot be fetched"):
+    with pytest.raises(CheckpointError, match="user/none"):
         koopman_core.load("hf://user/none")
-    with pytest.raises(CheckpointError, match="another checksum"):
+    with pytest.raises(CheckpointError, match="user/tiny"):
         koopman_core.load("hf://user/tiny#sha256=" + "0" * 64)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(CheckpointError, match="huggingface_hub"):

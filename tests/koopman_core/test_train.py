@@ -1,10 +1,6 @@
 """The training commands, from pictures in a folder to a student that loads, and every shipped settings file."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +17,7 @@ from foundation.networks.unet import UNetConfig
 from koopman_core import convert, recipes
 from koopman_core.train import main
 from tests.koopman_core.official_layout import REFERENCE
+from tests.processes import run_on_two
 
 CONFIGS = Path(recipes.__file__).parent / "configs"
 SECTIONS = {
@@ -236,17 +233,7 @@ def test_two_workers_train_with_augmentation_inputs(tmp_path):
         threads = 1
         """
     write_settings(tmp_path, network="augment = 9", training=training)
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port),
-        str(Path(__file__).with_name("two_workers.py")), str(tmp_path),
-    ]  # fmt: skip
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    child = subprocess.run(command, capture_output=True, timeout=280, env=env, text=True)
-    assert child.returncode == 0, child.stderr[-3000:]
+    run_on_two(Path(__file__).with_name("two_workers.py"), str(tmp_path))
     for rank in range(2):
         assert json.loads((tmp_path / f"rank{rank}.json").read_text()) == {"codes": [0, 0, 0], "world": "2"}
     student = koopman_core.load(tmp_path / "student" / "student.safetensors")

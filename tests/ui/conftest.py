@@ -98,12 +98,13 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def page(browser, url):
-    """The whole app in a window of 1440 x 900, for tests of a module that has no page of its own."""
+def page(browser, url, request):
+    """The whole app in a window of the module's WINDOW, for tests of a module that has no page of its own."""
     from tests.ui.test_browser import visit
 
     page, complaints, _ = visit(browser, url)
-    page.set_viewport_size({"width": 1440, "height": 900})
+    width, height = getattr(request.module, "WINDOW", (1440, 900))
+    page.set_viewport_size({"width": width, "height": height})
     yield page
     page.close()
     assert complaints == []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.ui.serving import open_drawer, open_view
 from tests.ui.test_browser import open_spectrum, visit, wait_for
 
@@ -22,6 +20,7 @@ THROUGH = """() => {
   }
   return over;
 }"""
+WINDOW = (1440, 1000)
 # a glyph that a face lacks comes from the next one: its width beside the same text with and without that next one
 WIDTHS = """async () => {
   await document.fonts.ready;
@@ -38,14 +37,6 @@ WIDTHS = """async () => {
   }
   return widths;
 }"""
-
-
-@pytest.fixture(scope="module")
-def page(browser, url):
-    page, complaints, _ = visit(browser, url)
-    yield page
-    page.close()
-    assert complaints == []
 
 
 def test_no_plot_and_no_link_leaves_the_machine(page):

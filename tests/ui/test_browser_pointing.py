@@ -6,7 +6,7 @@ import pytest
 
 from analysis.guide.examples import EXAMPLES
 from tests.ui.serving import open_drawer, open_view
-from tests.ui.test_browser import open_spectrum, visit, wait_for
+from tests.ui.test_browser import open_spectrum, wait_for
 from tests.ui.test_browser_layout import asked
 
 # where the mode farthest to the right is on the screen, and which one it is
@@ -25,19 +25,12 @@ IN_VIEW = """selector => [...document.querySelectorAll(selector)].some((part) =>
   const box = part.getBoundingClientRect();
   return part.offsetParent && box.width > 0 && box.top < innerHeight && box.bottom > 0 && box.left < innerWidth;
 })"""
+WINDOW = (1440, 1000)
 # file endings by the id of their button
 FILES = {
     "report": "html", "large": "png", "gif": "gif", "beside": "gif", "latents": "npz", "csv": "csv", "npz": "npz",
     "figure": "png", "pdf": "pdf", "batch": "csv",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def page(browser, url):
-    page, complaints, _ = visit(browser, url)
-    yield page
-    page.close()
-    assert complaints == []
 
 
 def test_a_mode_under_the_pointer_is_shown_until_the_plane_is_left(page):

@@ -126,9 +126,9 @@ def test_a_superseded_trajectory_is_left_early(library):
 
 
 def test_a_class_of_another_model_falls_back_to_none(library):
-    assert fitting_label(library, "tiny-classes", 2) == 2
-    assert fitting_label(library, "tiny", 2) == NO_CLASS
-    assert fitting_label(library, "tiny-classes", None) == NO_CLASS
+    assert fitting_label(library.get("tiny-classes"), 2) == 2
+    assert fitting_label(library.get("tiny"), 2) == NO_CLASS
+    assert fitting_label(library.get("tiny-classes"), None) == NO_CLASS
 
 
 def test_unreadable_models_are_left_out(library):

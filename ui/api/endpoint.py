@@ -18,7 +18,7 @@ from analysis.core.fields import Image, Mask
 from analysis.studio import Studio
 from analysis.workbench.workbench import Workbench
 from ui.api.codec import jsonable
-from ui.components.picture_chooser import open_base64, open_mask_base64, side_of
+from ui.components.picture_chooser import open_base64, open_mask_base64
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE
 from ui.server.runs import deadline
@@ -191,4 +191,4 @@ def _opened(studio: Studio, model: str, value: Any, hint: Any, name: str) -> Any
     if value in ("", None) and type(None) in (*get_args(hint), *(b for a in get_args(hint) for b in get_args(a))):
         return None
     read = open_base64 if kind == Image else open_mask_base64
-    return read(value, side_of(studio.library, model), f"The {name}")
+    return read(value, studio.library.get(model).side, f"The {name}")

@@ -6,25 +6,16 @@ lists, what has no number is null. The work of a call is bounded, and a call tha
 
 from __future__ import annotations
 
-import base64
-import json
-import math
-import time
 from typing import Any
 
-import numpy as np
-
-from analysis.core.errors import UserError
-from analysis.core.fields import real, whole
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.nets import TrainRequest
 from analysis.flow.points import Flow2DRequest, LikelihoodRequest
 from analysis.flow.settings import SideBySideRequest
-from analysis.koopman.trajectories import open_states, study
 from analysis.race import RaceRequest, race
 from analysis.recipes import recipe as recipes
-from analysis.recipes.replay import check_flows, describe_for, find_model
-from analysis.series.forecast import QUANTILES, ForecastRequest
+from analysis.recipes.replay import check_flows, find_model
+from analysis.series.forecast import ForecastRequest
 from analysis.studio import Studio
 from analysis.workbench.atlas import AtlasRequest
 from analysis.workbench.directions import DirectionRequest
@@ -37,135 +28,16 @@ from analysis.workbench.ranking import RankRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
 from analysis.workbench.walks import WalkRequest
 from foundation.data.decoding import limit_decoders
+from ui.api import answers
 from ui.api.codec import pictures_and_numbers, result_json
 from ui.api.endpoint import Call, Endpoint, Limit
-from ui.components.html import one_line
-from ui.server.runs import LONG_QUEUE, deadline
-from ui.source import readable
+from ui.server.runs import LONG_QUEUE
 from ui.tabs.flows.images import EXACT_QUEUE
 from ui.tabs.flows.settings import LETTERS
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Answers that are more than a result as it is
-
-
-def _models(call: Call) -> list[dict[str, Any]]:
-    library = call.studio.library
-    infos = [library.info(name) for name in readable(library)]
-    return [
-        {
-            "name": i.name,
-            "description": one_line(i),
-            "side": i.side,
-            "classes": list(i.classes),
-            "parameters": i.parameters,
-            "card": i.card,
-        }
-        for i in infos
-    ]
-
-
-def _spectrum(call: Call) -> dict[str, Any]:
-    result = call.bench.spectrum()
-    entry = result.entries[whole(call.more["level"], 0, len(result.entries) - 1, "The level", "level")]
-    levels = [
-        {"name": e.name, "shape": e.shape, "alpha_mean": float(e.alpha.mean()), "alpha_std": float(e.alpha.std())}
-        for e in result.entries
-    ]
-    return {
-        "levels": levels, "level": entry.index, "name": entry.name, "alpha": entry.alpha, "beta": entry.beta,
-        "warp": result.warp, "idle": result.idle, "idle_bound": result.idle_bound,
-    }  # fmt: skip
-
-
-def _mode(call: Call) -> dict[str, Any]:
-    answer = result_json(call.bench.mode(call.request))
-    return {"level": answer.pop("entry"), **answer}
-
-
-def _rank(call: Call) -> dict[str, Any]:
-    answer = result_json(call.bench.rank(call.request, call.watch), () if call.more["pictures"] else ("without",))
-    return {"level": call.request.entry, **answer}
-
-
-def _restored(call: Call) -> dict[str, Any]:
-    ask = call.bench.inpaint if isinstance(call.request, InpaintRequest) else call.bench.colorize
-    answer = result_json(ask(call.request, call.watch), ("stopped",))
-    return answer if call.more["frames"] else answer | {"frames": []}
-
-
-def _flow_2d(call: Call) -> dict[str, Any]:
-    result = call.studio.points.flow_2d(call.request, call.watch)
-    answer = result_json(result, ("trajectories", "predictions", "density", "axis"))
-    shown = result.trajectories if call.more["trajectories"] else None
-    return answer | {"points": result.points, "trajectories": shown}
-
-
-def _train_toy(call: Call) -> dict[str, Any]:
-    losses, fits, end = [], [], time.monotonic() + TRAINING_SECONDS
-    looks: Any = call.studio.points.train_toy(call.request, deadline(math.inf))
-    try:
-        for look in looks:
-            losses += look.losses.tolist()
-            if look.numbers is not None:
-                fits.append([look.step, look.numbers.mmd2])
-            if time.monotonic() > end:
-                break
-    finally:
-        looks.close()  # keeps the net
-    return result_json(look, ("preview", "finished")) | {"losses": np.array(losses), "mmd2": np.array(fits)}
-
-
-def _flow_images(call: Call) -> dict[str, Any]:
-    images, request = call.studio.images, call.request
-    steps, distance = call.more["steps"], None
-    if steps and request.nfe * len(request.seeds) > MAX_SENT:
-        raise UserError(f"Steps come back for at most {MAX_SENT} pictures: ask for fewer calls or seeds.", "steps")
-    result = images.flow_pictures(request, call.watch)
-    if call.more["distance"]:
-        distance = images.distance(request, call.watch)
-    return result_json(result, ("states", "predictions")) | {
-        "pictures": result.pictures,
-        "x1_hat": result.predictions if steps else None,
-        "states": result.states if steps else None,
-        "exact": distance and distance.exact,
-        "distance": distance and result_json(distance, ("exact", "nfe")),
-    }
-
-
-def _dynamics(call: Call) -> dict[str, Any]:
-    more = call.more
-    if not isinstance(more["npz"], str):
-        raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz")
-    if len(more["npz"]) > MAX_NPZ:
-        raise UserError(
-            f"The file has more than {MAX_NPZ * 3 // 4 // 2**20} MB: take fewer trajectories or features.", "npz"
-        )
-    try:
-        data = base64.b64decode(more["npz"], validate=True)
-    except ValueError:
-        raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz") from None
-    rank, draws = (
-        whole(more["rank"], 1, 64, "The rank", "rank"),
-        whole(more["draws"], 10, 1000, "The number of resamples", "draws"),
-    )
-    share = real(more["held_out"], 0, 0.9, "The share held out", "held_out")
-    return result_json(study(open_states(data, MAX_UNPACKED), rank, share, draws, progress=call.watch))
-
-
-def _forecast(call: Call) -> dict[str, Any]:
-    series, every = call.studio.series, call.more["every_member"]
-    result = series.forecast(call.request, FORECAST_SECONDS, call.watch)
-    answer = result_json(result, ("anomaly", "period", "plane", "same_data", "licence", "members", "maps"))
-    return answer | {
-        "levels": QUANTILES,
-        "members": result.members if every else None,
-        "models": [m.name for m in series.models],
-        "maps": result.maps if call.more["maps"] else None,
-    }
-
 
 def _recipe(call: Call) -> dict[str, Any]:
+    # here, since flows are answered by the endpoint of their kind
     studio, recipe = call.studio, recipes.from_json(call.more["recipe"])
     if not recipe.of_flows:
         name = find_model(studio.library, recipe)
@@ -177,42 +49,16 @@ def _recipe(call: Call) -> dict[str, Any]:
         return about | {"pictures": {}, "numbers": endpoint.of(studio, request)}
     settings = request.settings if isinstance(request, SideBySideRequest) else ()
     places = zip(LETTERS, settings, strict=False)
-    answers = {letter: endpoint.of(studio, setting) for letter, setting in places if setting is not None}
-    pictures = {letter: answer.pop("pictures") for letter, answer in answers.items() if "pictures" in answer}
-    return about | {"pictures": pictures, "numbers": answers}
+    each = {letter: endpoint.of(studio, setting) for letter, setting in places if setting is not None}
+    pictures = {letter: answer.pop("pictures") for letter, answer in each.items() if "pictures" in answer}
+    return about | {"pictures": pictures, "numbers": each}
 
-
-def _describe(call: Call) -> str:
-    settings = call.more["settings"]
-    try:
-        if len(json.dumps(settings)) > recipes.MAX_RECIPE_BYTES:
-            raise UserError(
-                f"The settings have more than {recipes.MAX_RECIPE_BYTES // 1024} kB: use smaller pictures.", "settings"
-            )
-        kind, request = recipes.request_of(settings)
-    except RecursionError:
-        raise UserError(
-            "The settings are nested too deeply: give exactly the fields of their kind.", "settings"
-        ) from None
-    if kind in recipes.FLOW_KINDS and call.model != "":
-        raise UserError(
-            "Flows are of no model of this list, their settings name the nets: leave the model empty.", "model"
-        )
-    return recipes.to_json(describe_for(request, call.studio, call.model))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The table
-
-MAX_SENT = 256  # images in the steps of one answer
-MAX_NPZ, MAX_UNPACKED = 16 * 2**20, 64 * 2**20  # characters of base64; bytes of the arrays inside
-TRAINING_SECONDS, FORECAST_SECONDS = 60.0, 30.0  # of one call
 
 ENDPOINTS = (
     Endpoint(
         "models",
         """All models: name, description, side of pictures in pixels, classes, number of parameters, card.""",
-        _models,
+        answers.models,
         returns=list[dict],
     ),
     Endpoint(
@@ -270,7 +116,7 @@ ENDPOINTS = (
     level: index in `levels`. Returns levels (name, shape (C, h, w), mean and standard deviation of alpha),
     level, name, alpha and beta as [pair][row][column], warp (the time variable), idle: indices of levels without
     which, and with whose operator held still, LPIPS moves by less than idle_bound; null where not measured.""",
-        _spectrum,
+        answers.spectrum,
         arguments="model level",
         defaults={"level": 0},
     ),
@@ -315,7 +161,7 @@ ENDPOINTS = (
     level, name, index, pair, row, column, alpha, beta, half_life (of the norm, in tau; doubling time where
     alpha < 0), period (null where infinite), tau, energy [mode][time], share of the group in all energy, full,
     without, contribution (base64 PNG), magnification of the contribution, mse.""",
-        _mode,
+        answers.mode,
         ModeRequest,
         "model seed label level=entry modes tau times ablation",
         defaults={"seed": 0, "level": 0, "modes": [0]},
@@ -327,7 +173,7 @@ ENDPOINTS = (
     level: index, see /spectrum. ablation: as in /mask_bands. pictures: whether the picture without each is sent, too.
     Returns level, name, pair (numbers, the strongest first), mse (mean squared change of the picture, in that order),
     without (base64 PNG, in that order) where asked for.""",
-        _rank,
+        answers.rank,
         RankRequest,
         "model seed label level=entry ablation pictures",
         defaults={"seed": 0, "level": 0, "pictures": False},
@@ -431,7 +277,7 @@ ENDPOINTS = (
     the map still at small noise. Returns picture, given, frames (base64 PNG), sigma of the steps, nfe (network calls),
     numbers (psnr in dB over the hole, null where it is infinite since nothing differs; ssim; lpips, null without a
     backbone), which are null without truth.""",
-        _restored,
+        answers.restored,
         InpaintRequest,
         "model picture mask seed label steps method tau truth frames end skip",
         defaults={"frames": False},
@@ -441,7 +287,7 @@ ENDPOINTS = (
         """Make up the colours of a picture, of which only the luma is looked at.
 
     Arguments and result as in /inpaint; truth: whether the picture's own colours are right.""",
-        _restored,
+        answers.restored,
         ColorizeRequest,
         "model picture seed label steps truth frames end skip",
         defaults={"frames": False},
@@ -494,7 +340,7 @@ ENDPOINTS = (
     alpha_high, beta_low, beta_high (null for one trajectory), amplitude, captured, singular values, held_out (numbers),
     errors by predictor (dense, diagonal, identity, best) [time], step, largest (frequency that the step can tell),
     remarks: what to mistrust.""",
-        _dynamics,
+        answers.dynamics,
         arguments="npz rank held_out draws",
         defaults={"npz": "", "rank": 8, "held_out": 0.25, "draws": 200},
         queue=LONG_QUEUE,
@@ -518,7 +364,7 @@ ENDPOINTS = (
     model: name, "" for the default and for flows. settings: "kind" (generate, trajectory, mask_bands, edit,
     inpaint, colorize, flow_2d, flow_images or forecast) and every field of that kind, as in the "settings" of a
     saved recipe; pictures are base64 PNG. Returns the recipe as JSON text for /recipe and for the page.""",
-        _describe,
+        answers.describe,
         arguments="model settings",
         returns=str,
         defaults={"settings": {"kind": "generate", "seeds": [0], "label": -1}},
@@ -538,7 +384,7 @@ ENDPOINTS = (
     Returns net, nfe and derivatives as counted, times, points [n][2], trajectories [n][time][2] or null;
     numbers, floor (data against data) and oracle (the same sampler on the closed form, or null), each with mmd2
     (unbiased), mmd2_biased and w2, whose points are w2_points.""",
-        _flow_2d,
+        answers.flow_2d,
         Flow2DRequest,
         "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories source "
         "source_drawing",
@@ -564,7 +410,7 @@ ENDPOINTS = (
     of the net's 3 hidden layers, 16 to 256. Returns key (for net of /flow_2d; kept for some time), step reached, steps
     asked for, seconds, losses [step, mean loss], mmd2 [step, unbiased MMD^2 of a preview], numbers of the last preview
     or null.""",
-        _train_toy,
+        answers.train_toy,
         TrainRequest,
         "density path sigma0 steps width seed drawing source source_drawing",
         defaults={"steps": 500},
@@ -586,7 +432,7 @@ ENDPOINTS = (
     Returns net, nfe and derivatives as counted, seconds, times, pictures [seed]; x1_hat [step][seed] and states
     [time][seed], or null; exact [seed] and distance with mse, psnr, ssim, lpips, each [seed] (null for equal
     pictures or without a backbone), or null. Pictures are base64 PNG.""",
-        _flow_images,
+        answers.flow_images,
         FlowPicturesRequest,
         "data path sampler nfe seeds label gamma1 gamma2 gamma3 grid steps distance guidance guidance_from guidance_to",
         defaults={"steps": False, "distance": False},
@@ -610,7 +456,7 @@ ENDPOINTS = (
     starts), inside (share of the truth in the band from 5 to 95 %), in_sample (whether the model was trained on
     these frames), nfe and derivatives a frame as counted, seconds, models (what is here); maps: null, or mean,
     truth, error, spread [lead][row][column], null on land, latitudes, longitudes.""",
-        _forecast,
+        answers.forecast,
         ForecastRequest,
         "model start horizon members nfe method gammas seed every_member maps",
         defaults={"every_member": False, "maps": False},

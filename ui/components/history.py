@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import gradio as gr
 import numpy as np
 
-from ui.components.html import data_uri
+from analysis.core.images import data_uri
 
 MOST_RESULTS = 50
 MOST_CHARACTERS = 400_000  # recipes that carry pictures are long; the oldest give way
@@ -82,13 +82,18 @@ def history_strip(**kwargs) -> gr.HTML:
     return gr.HTML(history_html((), -1), js_on_load=CLICKS, **kwargs)
 
 
-def history_html(pictures: Sequence[np.ndarray | None], at: int) -> str:
-    """One button a result, the one that is shown marked; a number where the picture is not at hand any more."""
+def history_html(pictures: Sequence[str | None], at: int) -> str:
+    """One button a result, the one that is shown marked; a number where the picture is not at hand any more.
+
+    Args:
+        pictures: their addresses, `analysis.core.images.data_uri`.
+        at: which is shown.
+    """
     if not pictures:
         return '<p class="ks-line">Every result of this visit will be kept here.</p>'
     buttons = "".join(
         f'<button type="button" data-index="{i}" aria-label="Result {i + 1}"{_current(i == at)}>'
-        + (f"<span>{i + 1}</span>" if p is None else f'<img src="{data_uri(p)}" alt="">')
+        + (f"<span>{i + 1}</span>" if p is None else f'<img src="{p}" alt="">')
         + "</button>"
         for i, p in enumerate(pictures)
     )
@@ -100,10 +105,13 @@ def _current(yes: bool) -> str:
 
 
 class Thumbnails:
-    """Small pictures of recipes, the latest THUMBNAILS of them; when one is gone, its number is shown instead."""
+    """Small pictures of recipes, the latest THUMBNAILS of them; when one is gone, its number is shown instead.
+
+    They are kept as addresses: the strip is written again at every move of a slider, and encoded once.
+    """
 
     def __init__(self):
-        self._pictures: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._pictures: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
 
     @staticmethod
@@ -112,10 +120,14 @@ class Thumbnails:
 
     def keep(self, recipe: str, picture: np.ndarray) -> None:
         with self._lock:
-            self._pictures[self._key(recipe)] = picture
+            self._pictures[self._key(recipe)] = data_uri(picture)
             while len(self._pictures) > THUMBNAILS:
                 self._pictures.popitem(last=False)
 
-    def find(self, recipe: str) -> np.ndarray | None:
+    def find(self, recipe: str) -> str | None:
         with self._lock:
             return self._pictures.get(self._key(recipe))
+
+    def strip(self, past: History) -> str:
+        """`history_html` of past results."""
+        return history_html([self.find(text) for text in past.recipes], past.at)

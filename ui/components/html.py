@@ -5,19 +5,15 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.core.images import png_base64
+from analysis.core.images import data_uris
 from analysis.figures.style import BAND_COLOURS
 from analysis.koopman.spectrum import band_names
 from analysis.workbench.library import ModelInfo
 from analysis.workbench.spectrum import MaskResult, ModeResult, SpectrumEntryResult
-
-
-def data_uri(picture: np.ndarray) -> str:
-    """A picture as an address that holds all of it."""
-    return f"data:image/png;base64,{png_base64(picture)}"
 
 
 def strip(frames: np.ndarray) -> np.ndarray:
@@ -26,26 +22,45 @@ def strip(frames: np.ndarray) -> np.ndarray:
     return frames.transpose(1, 0, 2, 3).reshape(h, n * w, c)
 
 
-def figure_html(picture: np.ndarray, title: str, note: str = "", download: str = "", css: str = "") -> str:
-    """One captioned picture, enlarged by the page without smoothing.
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """One captioned picture.
 
-    Args:
+    Attributes:
         picture: uint8 (H, W, C).
-        title, note: caption; escaped here.
+        title, note: caption; escaped where it becomes HTML.
         download: file name offered for saving; none when empty.
         css: further classes.
     """
-    source = data_uri(picture)
-    save = f'<a class="ks-save" href="{source}" download="{html.escape(download)}">save PNG</a>' if download else ""
+
+    picture: np.ndarray
+    title: str
+    note: str = ""
+    download: str = ""
+    css: str = ""
+
+
+def _figure(f: Figure, source: str) -> str:
+    save = f'<a class="ks-save" href="{source}" download="{html.escape(f.download)}">save PNG</a>' if f.download else ""
     return (
-        f'<figure class="ks-picture {html.escape(css)}"><img src="{source}" alt="{html.escape(title)}">'
-        f"<figcaption><b>{html.escape(title)}</b><span>{html.escape(note)}</span>{save}</figcaption></figure>"
+        f'<figure class="ks-picture {html.escape(f.css)}"><img src="{source}" alt="{html.escape(f.title)}">'
+        f"<figcaption><b>{html.escape(f.title)}</b><span>{html.escape(f.note)}</span>{save}</figcaption></figure>"
     )
+
+
+def figures_html(figures: Sequence[Figure]) -> list[str]:
+    """Each as HTML, enlarged by the page without smoothing."""
+    return list(map(_figure, figures, data_uris([f.picture for f in figures])))
+
+
+def figure_html(picture: np.ndarray, title: str, note: str = "", download: str = "", css: str = "") -> str:
+    """`Figure` as HTML, enlarged by the page without smoothing."""
+    return figures_html([Figure(picture, title, note, download, css)])[0]
 
 
 def row_html(*figures: str) -> str:
     """Several of `figure_html` side by side."""
-    return f'<div class="ks-pictures">{"".join(figures)}</div>'
+    return group_html("ks-pictures", *figures)
 
 
 GLYPHS = ("●", "◆", "▲", "■", "✚", "✖", "★", "⬢", "▼")  # the plane's markers, in its order

@@ -14,7 +14,8 @@ import gradio as gr
 import numpy as np
 
 from analysis.core.errors import UserError
-from ui.components.html import data_uri
+from analysis.core.images import data_uri
+from ui.server.gradio_internals import sent
 from ui.theme import script
 
 HOLES = ("centre square", "left half", "random dots")
@@ -59,7 +60,7 @@ def painted(event: gr.EventData, side: int) -> np.ndarray | None:
     Raises:
         UserError: not one 0 or 1 a pixel of this picture.
     """
-    bits = event._data.get("mask") if isinstance(event._data, dict) else None
+    bits = sent(event).get("mask")
     if not isinstance(bits, str) or len(bits) != side * side or not set(bits) <= {"0", "1"}:
         raise UserError("The painting does not belong to this picture: paint again.", "mask")
     mask = np.frombuffer(bits.encode("ascii"), np.uint8).reshape(side, side) - np.uint8(ord("0"))

@@ -112,11 +112,6 @@ def photograph(name: str, side: int) -> np.ndarray:
 # On the page
 
 
-def side_of(library: ModelLibrary, model: str) -> int:
-    """Pixels a side of a model's pictures."""
-    return library.get(model).model.picture_shape[1]
-
-
 @dataclass(frozen=True)
 class Chooser:
     """Attributes: picture = State of uint8 (side, side, 3); name = the dropdown; chosen = events of another picture."""
@@ -138,10 +133,10 @@ def picture_chooser(library: ModelLibrary, model: gr.Dropdown, first: str, prefi
     limit_decoders()
 
     def photo(name: str | None, model: str) -> np.ndarray:
-        return photograph(name or next(iter(PHOTOGRAPHS)), side_of(library, model))
+        return photograph(name or next(iter(PHOTOGRAPHS)), library.get(model).side)
 
     def upload(data: bytes | None, model: str) -> tuple:
-        return open_picture(data or b"", side_of(library, model)), None
+        return open_picture(data or b"", library.get(model).side), None
 
     start = photo(None, first)
     picture = gr.State(start)

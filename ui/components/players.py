@@ -11,10 +11,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from analysis.core.images import data_uri
 from analysis.figures.flow import MAX_DRAWN, POINTS_TRACE, flow_figure, preview_figure
 from analysis.figures.spectrum import error_curve
 from analysis.workbench.images import TrajectoryResult
-from ui.components.html import data_uri, strip
+from ui.components.html import strip
 from ui.components.made import Made
 from ui.components.plot import PLOTLY_HEAD
 from ui.theme import script

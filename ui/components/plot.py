@@ -15,6 +15,7 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 
 from analysis.core.errors import UserError
+from ui.server.gradio_internals import sent
 from ui.theme import script
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -67,8 +68,7 @@ def points(event: gr.EventData, count: int) -> list[int]:
     Raises:
         UserError: not a list of such indices.
     """
-    data = event._data if isinstance(event._data, dict) else {}
-    found = data.get("points")
+    found = sent(event).get("points")
     if not isinstance(found, list) or len(found) > count:
         raise UserError("The selection does not belong to this level: choose the points again.", "selection")
     if not all(type(p) is int and 0 <= p < count for p in found):

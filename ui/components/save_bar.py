@@ -17,8 +17,8 @@ import plotly.graph_objects as go
 from gradio.events import Dependency
 
 from analysis.recipes import recipe as recipes
-from analysis.recipes.code import as_python
 from ui.components.plot import PLOTLY_HEAD
+from ui.server.gradio_internals import sent
 from ui.theme import script
 
 LONGEST_NAME = 80
@@ -91,8 +91,7 @@ def visited_recipe(event: gr.EventData) -> recipes.Recipe:
     Raises:
         UserError: it is none.
     """
-    data = event._data if isinstance(event._data, dict) else {}
-    return recipes.from_json(data.get("recipe"))
+    return recipes.from_json(sent(event).get("recipe"))
 
 
 def save_value(picture: np.ndarray, recipe: recipes.Recipe, name: str) -> str:
@@ -103,15 +102,15 @@ def save_value(picture: np.ndarray, recipe: recipes.Recipe, name: str) -> str:
         recipe: what makes it.
         name: of the files, without an ending; unusual characters are replaced.
     """
-    buffer = io.BytesIO()
+    buffer, stem = io.BytesIO(), file_stem(name)
     grey = picture.ndim == 3 and picture.shape[-1] == 1
     recipes.save_png(picture[..., 0] if grey else picture, recipe, buffer)
     return json.dumps(
         {
-            "recipe": recipes.to_json(recipe),
-            "python": as_python(recipe),
+            "recipe": recipe.text,
+            "python": recipes.as_python(recipe),
             "png": base64.b64encode(buffer.getvalue()).decode("ascii"),
-            "name": file_stem(name),
+            "name": stem,
         }
     )
 

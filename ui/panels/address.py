@@ -18,6 +18,7 @@ from analysis.core.errors import UserError
 from analysis.workbench.library import ModelLibrary
 from ui.components.layout import Frame
 from ui.server.errors import guarded
+from ui.server.gradio_internals import sent
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import NO_CLASS, Page, usable_seed
 from ui.workspaces import VIEWS, opening
@@ -79,7 +80,7 @@ class Address:
         Raises:
             UserError: no text, or too long a one.
         """
-        text = event._data.get("hash") if isinstance(event._data, dict) else None
+        text = sent(event).get("hash")
         if not isinstance(text, str) or len(text) > LONGEST:
             raise UserError("This address is none of this page: open it without what follows the #.", "address")
         asked, source = dict(parse_qsl(text.lstrip("#"))), self.page.work.source

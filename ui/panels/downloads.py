@@ -144,7 +144,7 @@ class Downloads:
     def large(self, model: str, seed: int, label: int, smooth: bool) -> str:
         """The picture at LARGE_SIDE pixels a side, with its recipe inside."""
         bench = self.library.get(model)
-        request = GenerateRequest((seed,), fitting_label(self.library, model, label))
+        request = GenerateRequest((seed,), fitting_label(bench, label))
         picture = exports.enlarged(bench.generate(request).pictures[0], LARGE_SIDE, bool(smooth))
         buffer = io.BytesIO()
         recipes.save_png(picture, recipes.describe(request, bench), buffer)
@@ -153,7 +153,7 @@ class Downloads:
     def latents(self, model: str, seed: int, label: int) -> str:
         """The picture's latents, as the decoder sees them, as a NumPy archive."""
         bench = self.library.get(model)
-        label = fitting_label(self.library, model, label)
+        label = fitting_label(bench, label)
         names, levels = [e.name for e in bench.spectrum().entries], bench.final_latents(seed, label)
         data = exports.latents_npz(names, [z[0].numpy() for z in levels])
         return saved_file(data, f"{bench.name}-seed{seed}-latents", "npz")
@@ -182,7 +182,7 @@ class Downloads:
             figure = publication.spectrum(bench.spectrum(), levels=(entry.index,), edges=edges, order=order)
         elif paper == "cumulative-effect":
             seeds = tuple(range(seed, min(seed + PAPER_SEEDS, MAX_SEED + 1)))
-            request = EffectRequest(seeds, fitting_label(self.library, model, label), edges, order)
+            request = EffectRequest(seeds, fitting_label(bench, label), edges, order)
             figure = publication.cumulative_effect(bench.cumulative_effect(request), order)
         else:
             raise UserError("There is no such figure: choose one of the list.", "figure")
@@ -205,7 +205,7 @@ class Downloads:
         return entries[min(max(int(level or 0), 0), len(entries) - 1)]
 
     def _path(self, model: str, seed, label, steps) -> TrajectoryRequest:
-        return TrajectoryRequest(seed, fitting_label(self.library, model, label), steps)
+        return TrajectoryRequest(seed, fitting_label(self.library.get(model), label), steps)
 
     def _mask(self, model: str, path: TrajectoryRequest, bands: dict) -> MaskRequest:
         known = len(self.library.get(model).spectrum().entries)

@@ -255,7 +255,8 @@ class Tour:
             return self._flow_answer(lesson.preset, choice, report, done)
         if not usable_seed(seed):
             raise UserError("Type a seed first: a whole number from 0 to 4294967295.", "seed")
-        bench, label = self.work.library.get(model), fitting_label(self.work.library, model, label)
+        bench = self.work.library.get(model)
+        label = fitting_label(bench, label)
         entries = bench.spectrum().entries
         if lesson.asks == "level":
             return lessons.outline(bench, TrajectoryRequest(seed, label, done["steps"]), played, report)

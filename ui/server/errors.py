@@ -15,7 +15,7 @@ import gradio as gr
 
 from analysis.core.errors import UserError
 from analysis.core.progress import wanted_while
-from ui.server.gradio_internals import presence
+from ui.server.gradio_internals import asked
 
 UNEXPECTED = "Something went wrong here and was written to the server's log: try other settings, or reload the page."
 MISFIT = "What was sent does not fit the controls that it is for: reload the page, or see the API page for what fits."
@@ -41,10 +41,10 @@ class Abandoned(UserError):
 
 def watching() -> Callable[[], None]:
     """A check that raises `Abandoned` once the visitor whose question this thread answers has left."""
-    there = presence()
+    question = asked()
 
     def check() -> None:
-        if not there():
+        if not question.alive:
             raise Abandoned
 
     return check

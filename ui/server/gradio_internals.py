@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -137,16 +138,27 @@ def queue_of(scope: dict, question: dict[str, Any]) -> str | None:
     return None if fn is None else fn.concurrency_id
 
 
-def presence() -> Callable[[], bool]:
-    """Whether the visitor whose question this thread answers is still there, to be asked again and again.
+class Asked(Protocol):
+    """A question in a queue. Attributes: alive = whether the stream of its answers is open."""
 
-    True where nobody knows: outside of a question, or of one that waits in no queue.
-    """
+    alive: bool
+
+
+_UNKNOWN = SimpleNamespace(alive=True)  # outside of a question, or of one that waits in no queue
+
+
+def asked() -> Asked:
+    """The question that this thread answers; looked at again and again, it tells whether its visitor has left."""
     from gradio.context import LocalContext
 
     blocks, name = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
     event = blocks._queue.event_ids_to_events.get(name) if blocks is not None and name else None
-    return lambda: event is None or event.alive  # Gradio marks it when the stream of its answers is closed
+    return event or _UNKNOWN  # Gradio marks it when the stream of its answers is closed
+
+
+def sent(event: gr.EventData) -> dict[str, Any]:
+    """What a script of the page hands over with an event, unchecked; {} where it is no table."""
+    return event._data if isinstance(event._data, dict) else {}
 
 
 def names_function(scope: dict, index: int | None, name: str) -> bool:

@@ -13,8 +13,9 @@ from flow_core.networks import TorusConfig
 from flow_core.samplers import sample
 from flow_core.series import alanine
 from flow_core.series.scores import jensen_shannon
-from flow_core.torus import TORUS_PATH, WrappedMixture, uniform, wrap
+from flow_core.torus import TORUS_PATH, uniform, wrap
 from flow_core.training.torus import TORUS_FLOW
+from tests.flow_core.wrapped_mixtures import WrappedMixture
 
 WORLD = WrappedMixture([[3.0, 2.6], [-1.2, -0.5]], [0.3, 0.3], [0.6, 0.4])
 

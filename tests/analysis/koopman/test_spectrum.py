@@ -39,7 +39,7 @@ def test_ranks_by_hand():
 
 @pytest.mark.parametrize("edges", [(0.6, 0.4), (-0.1,), (1.1,), (float("nan"),)])
 def test_bad_edges_are_refused(edges):
-    with pytest.raises(ValueError, match="rise from 0 to 1"):
+    with pytest.raises(ValueError, match="edges.* 0 .* 1"):
         spectrum.band_masks(torch.zeros(2, 1, 1), edges)
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from analysis import studio
 from analysis.recipes import recipe as recipes
-from analysis.recipes.code import as_python
 from analysis.workbench.editing import InpaintRequest
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
@@ -32,12 +31,12 @@ def test_the_script_makes_the_result_again(models, monkeypatch, request_, shown)
     bench = library.get("shapes")
     recipe = recipes.describe(request_, bench)
     names: dict = {}
-    exec(as_python(recipe), names)
+    exec(recipes.as_python(recipe), names)
     expected = getattr(recipes.replay(recipe, bench), shown)
     np.testing.assert_array_equal(getattr(names["result"], shown), expected)
 
 
 def test_what_is_usual_is_left_out(models):
     bench = ModelLibrary(models, default="shapes").get("shapes")
-    text = as_python(recipes.describe(GenerateRequest((2,)), bench))
+    text = recipes.as_python(recipes.describe(GenerateRequest((2,)), bench))
     assert "label" not in text and "seeds=(2,)" in text

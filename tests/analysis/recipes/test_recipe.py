@@ -132,7 +132,7 @@ def test_names_become_harmless(bench):
     odd = Workbench(bench.model, None, "../my <b>model</b> ä")
     assert recipes.describe(REQUESTS["generate"], odd).model == "my--b-model--b---"
     assert recipes.describe(GenerateRequest((1,), None), odd).request.label == -1
-    with pytest.raises(UserError, match="kind"):
+    with refuses("kind"):
         recipes.describe("generate", bench)
 
 
@@ -272,7 +272,7 @@ def test_pictures_inside_a_recipe():
         assert np.array_equal(extract(embed(picture), mode), picture)
     noisy = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert len(embed(noisy)) < 20_000
-    with pytest.raises(UserError, match="64 x 64"):
+    with refuses("recipe", "64 x 64"):
         embed(np.zeros((65, 8, 3), np.uint8))
     wide = io.BytesIO()
     Image.new("RGB", (128, 64)).save(wide, "PNG")
@@ -287,5 +287,5 @@ def test_a_recipe_with_the_largest_pictures_fits(models):
     bench = ModelLibrary(models).get("shapes")
     edit = EditRequest(1, reference="picture", picture=noisy[..., :3], region="painted", mask=noisy[..., 3])
     assert len(recipes.to_json(recipes.describe(edit, bench))) < recipes.MAX_RECIPE_BYTES
-    with pytest.raises(UserError, match="64 x 64"):
+    with refuses("recipe", "64 x 64"):
         recipes.describe(ColorizeRequest(np.zeros((128, 128, 3), np.uint8)), bench)

@@ -81,9 +81,9 @@ def test_eight_gaussians_become_moons():
 def test_what_has_no_closed_form():
     a = mixture(0)
     for path in (IDFF(0.2), OTCFM(), VP()):
-        with pytest.raises(ValueError, match="independent ends"):
+        with pytest.raises(ValueError, match="icfm"):
             between(a, a, path)
     with pytest.raises(ValueError, match="dimensions"):
         between(a, GaussianMixture(torch.zeros(1, 3), 1.0), ICFM())
-    with pytest.raises(ValueError, match="pairs of components"):
+    with pytest.raises(ValueError, match="[0-9],[0-9]{3}"):
         between(toy("spirals").density, toy("pinwheel").density, ICFM())

@@ -69,7 +69,7 @@ def test_damaged_files_get_their_sentence(tmp_path, content, sentence):
 
 
 def test_missing_file():
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="nowhere.npz"):
         alanine.load("nowhere.npz")
 
 
@@ -115,7 +115,7 @@ def test_ramachandran_counts_cells():
     np.testing.assert_allclose(share, want)
     edge = alanine.ramachandran(np.array([[math.pi, -math.pi]]), 8)  # one and the same angle
     assert edge[0, 0] == 1
-    with pytest.raises(ValueError, match="one bin"):
+    with pytest.raises(ValueError, match="bin"):
         alanine.ramachandran(angles, 0)
 
 

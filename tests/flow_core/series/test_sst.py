@@ -67,7 +67,7 @@ def test_damaged_fields_get_their_sentence(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="month"):
         sst.read_field(path)
     write_netcdf3(path, values, time, latitudes, longitudes, units="hours since 1800-01-01")
-    with pytest.raises(DataError, match="days since"):
+    with pytest.raises(DataError, match="hours since"):
         sst.read_field(path)
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
     monkeypatch.setitem(sys.modules, "h5py", None)
@@ -108,9 +108,9 @@ def test_crop():
         *(140, 266),
     )
     assert sst.crop(field, "global").values.shape == (2, 64, 180)
-    with pytest.raises(DataError, match="Unknown region"):
+    with pytest.raises(DataError, match="moon"):
         sst.crop(field, "moon")
-    with pytest.raises(DataError, match="reach"):
+    with pytest.raises(DataError, match="pacific|global"):
         sst.crop(sst.crop(field, "pacific"), "pacific") and sst.crop(
             sst.Field(values[:, :5], latitudes[:5], longitudes, field.months), "pacific"
         )

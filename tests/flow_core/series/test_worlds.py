@@ -115,7 +115,7 @@ def test_normalisation_is_undone():
 
 def test_mistakes_get_their_sentence():
     world = counting_world()
-    with pytest.raises(DataError, match="Unknown split"):
+    with pytest.raises(DataError, match="all"):
         world.windows("all")
     with pytest.raises(DataError, match="too short"):
         world.rollouts("validation", 4)

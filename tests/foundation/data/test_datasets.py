@@ -270,7 +270,7 @@ def test_a_wrong_path_is_told_at_once(tmp_path):
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(DataError, match="data_batch_1.bin"):
             open_dataset(f"cifar10:{path}")
-        with pytest.raises(DataError, match="missing"):
+        with pytest.raises(DataError, match="idx"):
             open_dataset(f"fashion:{path}")
 
 
@@ -315,7 +315,7 @@ def test_damaged_gzip_is_told(tmp_path):
     whole = file.read_bytes()
     for content in (whole[: len(whole) // 2], b"plain", whole[:900] + b"\0" * 50 + whole[950:]):
         file.write_bytes(content)
-        with pytest.raises(DataError, match="again"):
+        with pytest.raises(DataError, match="train-images"):
             len(open_dataset(f"fashion:{tmp_path / 'f'}"))
 
 
@@ -397,17 +397,17 @@ def test_folder_with_splits(tmp_path):
 
 
 def test_folder_without_pictures_is_told(tmp_path):
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="none"):
         open_dataset(f"folder:{tmp_path / 'none'}")
-    with pytest.raises(DataError, match="No PNG"):
+    with pytest.raises(DataError, match="PNG, JPEG or WebP"):
         open_dataset(f"folder:{tmp_path}")
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(DataError, match="None of the 1"):
+    with pytest.raises(DataError, match=" 1 "):
         open_dataset(f"folder:{tmp_path}")
 
 
 def test_too_many_pictures_for_the_memory_are_told(tmp_path, monkeypatch):
     save(tmp_path / "a.png", random_pictures(1)[0])
     monkeypatch.setattr("foundation.data.pictures.MAX_DATASET_BYTES", 32 * 32 * 3 - 1)
-    with pytest.raises(DataError, match="smaller size"):
+    with pytest.raises(DataError, match="4 GB"):
         open_dataset(f"folder:{tmp_path}")

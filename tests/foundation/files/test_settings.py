@@ -106,9 +106,9 @@ def test_sections_for_a_card(tmp_path):
 
 
 def test_unreadable_files(tmp_path):
-    with pytest.raises(SettingsError, match="No such file"):
+    with pytest.raises(SettingsError, match="none.toml"):
         read_settings(tmp_path / "none.toml", (), Sections)
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SettingsError, match="--config"):
         read_settings(tmp_path, (), Sections)
     (tmp_path / "bytes.toml").write_bytes(b"[small]\nname = '\xff'\n")
     with pytest.raises(SettingsError, match="TOML"):
@@ -126,5 +126,5 @@ def test_the_real_configurations_go_through_plain_types_and_back():
     assert build(TrainingConfig, {"images": 5, "lr": 1}, "training") == TrainingConfig(images=5, lr=1.0)
     with pytest.raises(SettingsError, match="training: schedule"):
         build(TrainingConfig, {"schedule": "linear"}, "training")
-    with pytest.raises(SettingsError, match="network: .*multiple of 4"):
+    with pytest.raises(SettingsError, match="network: .* 4"):
         build(UNetConfig, {"resolution": 30}, "network")

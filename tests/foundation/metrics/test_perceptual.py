@@ -234,7 +234,7 @@ def test_wrong_pictures_are_refused(alex_file):
     for bad in (x[0], x[:, :1], (127 * x).to(torch.uint8)):
         with pytest.raises(ValueError, match="float"):
             distance(bad, bad)
-    with pytest.raises(ValueError, match="equal shapes"):
+    with pytest.raises(ValueError, match=r"\(3, 3, .*\(1, 3, "):
         distance(x, y[:1])
     with pytest.raises(ValueError, match="`side`"):
         distance(x[..., :30, :], y[..., :30, :])

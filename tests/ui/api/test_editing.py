@@ -11,13 +11,13 @@ import pytest
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from analysis.core.images import png_base64
 from analysis.koopman.restoration import HoleNumbers
 from analysis.studio import Studio
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
 from tests.ui.api.asking import client_with
 from ui.api.codec import jsonable
 from ui.api.endpoints import BY_NAME
-from ui.components.html import png_base64
 from ui.components.painter import hole
 from ui.components.picture_chooser import photograph
 

@@ -13,7 +13,7 @@ from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.studio import Studio
 from tests.ui.api.asking import client_with, functions
 from tests.ui.api.test_endpoints import assert_sentence
-from ui.api import endpoints
+from ui.api import answers
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_train_toy_and_what_it_trained(client):
 
 
 def test_a_training_out_of_time_comes_back_with_what_it_has(monkeypatch):
-    monkeypatch.setattr(endpoints, "TRAINING_SECONDS", -1)
+    monkeypatch.setattr(answers, "TRAINING_SECONDS", -1)
     bench = PointFlows()
     out = functions(Studio(points=bench)).train_toy("moons", "icfm", steps=1000, width=16)
     assert out["step"] == 50 and bench.trained == (out["key"],)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
-from ui.server.gradio_internals import MODULE, SCRIPT, QuickPage
+from ui.server.gradio_internals import MODULE, SCRIPT, SEEN_IN, QuickPage
 
 PAGE = b"<html><script>window.gradio_config = {};</script>" + MODULE + b' src="a.js"></script></html>'
 
@@ -48,3 +50,10 @@ def test_a_page_that_is_not_gradios_stays_as_it_is():
 def test_every_other_answer_passes_through(other):
     headers, body = answer(PAGE[:9], PAGE[9:], **other)
     assert body == PAGE and headers[b"content-length"] == b"%d" % len(PAGE)
+
+
+def test_gradio_is_held_to_the_minor_version_that_was_seen():
+    requirements = (Path(__file__).parents[3] / "requirements.txt").read_text(encoding="utf-8")
+    low, high = re.search(r"^gradio>=([0-9.]+),<([0-9.]+)", requirements, re.MULTILINE).groups()
+    major, minor = map(int, SEEN_IN.split("."))
+    assert low == SEEN_IN and high == f"{major}.{minor + 1}"

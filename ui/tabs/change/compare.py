@@ -94,12 +94,12 @@ class CompareTab:
             bench = self.library.get(side["model"])
             edges = (min(side["low"], side["high"]), max(side["low"], side["high"]))
             gains = tuple(side[name] for name in GAINS)
-            label = fitting_label(self.library, side["model"], side["label"])
+            label = fitting_label(bench, side["label"])
             request = MaskRequest(side["seed"], label, edges, gains, side["order"])
             picture = bench.mask_bands(request).masked
             name = f"{bench.name}-seed{request.seed}-{letter.upper()}"
             saves.append(save_value(picture, recipe.describe(request, bench), name))
-            made = replace(made_with(self.library, side["model"], request.seed, label), at=f"-{letter}")
+            made = replace(made_with(bench, request.seed, label), at=f"-{letter}")
             shown.append(figure_html(picture, letter.upper(), made.words))
             mades.append(made)
             pictures.append(picture)
@@ -124,7 +124,7 @@ class CompareTab:
     def of_model(self, side: SideControls, model: str, order: str, label: int = NO_CLASS) -> dict:
         """The choices of a side's class, and what its bands are called."""
         choices = class_choices(self.library, model)
-        value = fitting_label(self.library, model, label)
+        value = fitting_label(self.library.get(model), label)
         return {
             side.label: gr.update(choices=choices, value=value, visible=len(choices) > 1),
             **self.band_words(side, model, order),

@@ -175,14 +175,14 @@ class DirectionTab:
         known = choices_of(bench) if mean else ()
         factor = contrast if contrast in known else next(iter(known), "")  # another model's, or not chosen yet
         request = DirectionRequest(
-            seed, fitting_label(self.library, model, label), method, factor,
-            fitting_label(self.library, model, class_from) if mean and not factor else -1,
-            fitting_label(self.library, model, class_to) if mean and not factor else -1,
+            seed, fitting_label(bench, label), method, factor,
+            fitting_label(bench, class_from) if mean and not factor else -1,
+            fitting_label(bench, class_to) if mean and not factor else -1,
             0 if mean else int(index) - 1, region="whole" if mean else region, strengths=strengths(reach),
             transfer=others,
         )  # fmt: skip
         result = bench.direction(request, report)
-        seeds, made = (seed, *others), made_with(self.library, model, seed, label)
+        seeds, made = (seed, *others), made_with(bench, seed, label)
         tracks = [(f"seed {s}", p) for s, p in zip(seeds, (result.pictures, *result.transfer), strict=True)]
         labels = [f"seed {seed}, strength {s:+.1f}" for s in result.strengths]
         return {

@@ -18,11 +18,12 @@ from analysis.recipes import recipe as recipes
 from analysis.workbench.editing import EditRequest
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
+from analysis.workbench.workbench import Workbench
 from ui.components import history
-from ui.components.history import History, Thumbnails, history_html
+from ui.components.history import History, Thumbnails
 from ui.components.layout import group, intro
 from ui.components.painter import canvas_value, painted
-from ui.components.picture_chooser import Chooser, fitted, side_of
+from ui.components.picture_chooser import Chooser, fitted
 from ui.components.plot import points
 from ui.components.save_bar import RecipeBinding, save_value
 from ui.server.errors import guarded
@@ -80,8 +81,8 @@ class EditTab:
     def request(
         self, model, seed, label, reference, other, other_label, picture, encoding, noise_seed, tau, low, high, bands,
         order, ratio, region, mask, levels, feather,
-    ) -> EditRequest:  # fmt: skip
-        """What the controls ask for; what does not go with the rest of them gives way.
+    ) -> tuple[Workbench, EditRequest]:  # fmt: skip
+        """Whom and what the controls ask; what does not go with the rest of them gives way.
 
         Raises:
             Waiting: a seed is being typed, nothing is painted, no band is ticked.
@@ -93,14 +94,14 @@ class EditTab:
             raise Waiting("Tick at least one band to mix.")
         if region == "painted" and mask is None:
             raise Waiting("Paint on the picture where the reference may come in.")
-        side = side_of(self.library, model)
-        return EditRequest(
+        bench = self.library.get(model)
+        return bench, EditRequest(
             seed,
-            fitting_label(self.library, model, label),
+            fitting_label(bench, label),
             reference,
             other,
-            fitting_label(self.library, model, other_label),
-            fitted(picture, side) if reference == "picture" else None,
+            fitting_label(bench, other_label),
+            fitted(picture, bench.side) if reference == "picture" else None,
             encoding if reference == "seed" or encoding in OF_PICTURES else "noise",
             noise_seed,
             tau,
@@ -109,23 +110,23 @@ class EditTab:
             order,
             round(ratio / 100, 10),
             region,
-            fitted(mask, side) if region == "painted" else None,
-            tuple(i for i in levels or () if i < len(self.library.get(model).entries)),
+            fitted(mask, bench.side) if region == "painted" else None,
+            tuple({*(levels or ())} & {*bench.all_levels}),
             feather,
         )
 
     def _answer(self, values: dict) -> tuple[dict, recipes.Recipe, np.ndarray]:
         """What is shown, its recipe, and the edited picture. Raises Waiting."""
-        request = self.request(**values)
-        bench, c = self.library.get(values["model"]), self.controls
-        result, recipe = bench.edit(request), recipes.describe(request, bench)
-        made = made_with(self.library, values["model"], request.seed, request.label)
+        bench, request = self.request(**values)
+        result, recipe, c = bench.edit(request), recipes.describe(request, bench), self.controls
+        made = made_with(bench, request.seed, request.label)
         of = {"seed": f"seed {request.reference_seed}", "scene": f"scene {request.reference_seed}", "picture": ""}
+        numbers, sigma = edit_numbers(result), sigma_line(request.tau, result.sigma)
         shown = {
             c.pictures: edit_pictures(result, request.ratio, of[request.reference], made),
-            c.numbers: made.within(edit_numbers(result)),
+            c.numbers: made.within(numbers),
             c.trade_off: gr.update(value=None, visible=False),  # it was of another edit
-            c.sigma: sigma_line(request.tau, result.sigma),
+            c.sigma: sigma,
             c.save: save_value(result.edited, recipe, f"{bench.name}-seed{request.seed}-edit"),
             c.hint: "",
         }
@@ -151,7 +152,7 @@ class EditTab:
             shown, recipe, picture = self._answer(values)
         except Waiting as e:
             return {c.hint: _hint(e)}
-        text, now = recipes.to_json(recipe), time.monotonic()
+        text, now = recipe.text, time.monotonic()
         self.thumbnails.keep(text, picture)
         what = ""
         if past.current is not None:
@@ -168,10 +169,10 @@ class EditTab:
         """Detail gained against layout moved of this edit and of its control, at other ratios beside the one shown."""
         c = self.controls
         try:
-            request = self.request(**values)
+            bench, request = self.request(**values)
         except Waiting as e:
             return {c.hint: _hint(e)}
-        bench, ratios = self.library.get(values["model"]), sorted({*CURVE, request.ratio} - {0.0})
+        ratios = sorted({*CURVE, request.ratio} - {0.0})
         results = [bench.edit(replace(request, ratio=r)) for r in ratios]
         figure = editing.trade_off(
             ratios, [r.numbers for r in results], [r.numbers_control for r in results], request.ratio
@@ -180,10 +181,10 @@ class EditTab:
 
     def shown_past(self, past: History) -> dict:
         """The past results, and whether undo and redo can be pressed."""
-        c, pictures = self.controls, [self.thumbnails.find(text) for text in past.recipes]
+        c = self.controls
         return {
             c.past: past,
-            c.strip: history_html(pictures, past.at),
+            c.strip: self.thumbnails.strip(past),
             c.undo: gr.update(interactive=past.can_undo),
             c.redo: gr.update(interactive=past.can_redo),
         }
@@ -215,7 +216,7 @@ class EditTab:
 
     def stroke(self, event: gr.EventData, *, past: History, last: tuple, **values) -> dict:
         """A stroke on the canvas: the mask, and what `edit` gives."""
-        mask = painted(event, side_of(self.library, values["model"]))
+        mask = painted(event, self.library.get(values["model"]).side)
         return {self.controls.mask: mask, **self.edit(past, last, **values | {"mask": mask})}
 
     def paper(self, model, seed, label, region, mask) -> dict:
@@ -227,12 +228,12 @@ class EditTab:
 
     def original(self, model: str, seed: int, label: int) -> np.ndarray:
         """The picture of a seed."""
-        request = GenerateRequest((seed,), fitting_label(self.library, model, label))
+        request = GenerateRequest((seed,), fitting_label(self.library.get(model), label))
         return self.library.get(model).generate(request).pictures[0]
 
     def classes(self, model: str, label: int = NO_CLASS) -> dict:
         """The choices of the reference's class, for another model."""
-        choices, label = class_choices(self.library, model), fitting_label(self.library, model, label)
+        choices, label = class_choices(self.library, model), fitting_label(self.library.get(model), label)
         return {self.controls.other_label: gr.update(choices=choices, value=label, visible=len(choices) > 1)}
 
     def levels(self, model: str) -> dict:

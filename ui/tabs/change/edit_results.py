@@ -6,7 +6,7 @@ import html
 
 from analysis.koopman.editing import EditNumbers
 from analysis.workbench.editing import EditResult
-from ui.components.html import figure_html, group_html
+from ui.components.html import Figure, figures_html, group_html
 from ui.components.made import Made
 
 
@@ -25,17 +25,17 @@ def edit_pictures(result: EditResult, ratio: float, of: str, made: Made) -> str:
         made: what the original was made with.
     """
     name = f"{made.model}-seed{made.seed}-edit"
-    large = group_html(
-        "ks-pictures ks-four",
-        figure_html(result.original, "Original", f"seed {made.seed}"),
-        figure_html(result.edited, "Edited", f"chosen bands, {ratio:.0%}", f"{name}.png"),
-        figure_html(result.control, "Control", f"all bands, {ratio:.0%}", f"{name}-control.png"),
-        figure_html(result.reference, "Reference", of),
-    )
-    small = [figure_html(p, f"{r:.0%}") for p, r in zip(result.strip, result.strip_ratios, strict=True)]
-    small.append(figure_html(result.encoded, "Limit"))
+    large = [
+        Figure(result.original, "Original", f"seed {made.seed}"),
+        Figure(result.edited, "Edited", f"chosen bands, {ratio:.0%}", f"{name}.png"),
+        Figure(result.control, "Control", f"all bands, {ratio:.0%}", f"{name}-control.png"),
+        Figure(result.reference, "Reference", of),
+    ]
+    small = [Figure(p, f"{r:.0%}") for p, r in zip(result.strip, result.strip_ratios, strict=True)]
+    figures = figures_html([*large, *small, Figure(result.encoded, "Limit")])
+    row, strip = group_html("ks-pictures ks-four", *figures[:4]), group_html("ks-strip", *figures[4:])
     note = "The edit at five ratios; on the right its limit: all bands, everywhere, 100 %."
-    return f'{large}<p class="ks-line ks-after">{note}</p>{group_html("ks-strip", *small)}{made.line()}'
+    return f'{row}<p class="ks-line ks-after">{note}</p>{strip}{made.line()}'
 
 
 MEASURED = (

@@ -12,7 +12,7 @@ import numpy as np
 from gradio.components import Component
 
 from analysis.core.errors import UserError
-from analysis.core.images import grid_png
+from analysis.core.images import data_uri, grid_png
 from analysis.koopman.editing import REGIONS
 from analysis.workbench import grids
 from analysis.workbench.grids import AXES, GRID_KINDS, Cell, Grid
@@ -20,7 +20,7 @@ from analysis.workbench.images import MAX_GRID_STEPS
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
 from ui.components.history import CLICKS
-from ui.components.html import data_uri, figure_html
+from ui.components.html import figure_html
 from ui.components.layout import Frame, group, intro, only
 from ui.components.made import Made
 from ui.components.plot import points
@@ -132,7 +132,7 @@ class GridPanel:
             **setting: the other fields of `Cell`: fixed settings and those of side A.
         """
         low, high = setting["low"], setting["high"]
-        label = fitting_label(self.library, setting["model"], setting["label"])
+        label = fitting_label(self.library.get(setting["model"]), setting["label"])
         fixed = {"label": label, "low": min(low, high), "high": max(low, high), "mixed": tuple(mixed or ())}
         grid = self.grid(kind, x, across, y, down, Cell(**setting | fixed))
         part = PartialGrid(grid, ((None,) * len(grid.across),) * grid.rows)
@@ -194,7 +194,7 @@ class GridPanel:
     def _made(self, grid: Grid) -> Made:
         """What all cells have in common: what differs between them is no reason to grey them."""
         base, free = grid.base, {grid.x, grid.y}
-        made = made_with(self.library, base.model, base.seed, base.label)
+        made = made_with(self.library.get(base.model), base.seed, base.label)
         fixed = {name: None for name in ("model", "label", "seed") if name in free}
         return replace(made, **fixed, at="-a")
 

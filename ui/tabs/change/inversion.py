@@ -14,7 +14,7 @@ from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
 from ui.components.html import figure_html, group_html, heading
 from ui.components.layout import Frame, empty_stage, group, intro
-from ui.components.picture_chooser import Chooser, fitted, picture_chooser, side_of
+from ui.components.picture_chooser import Chooser, fitted, picture_chooser
 from ui.components.players import slide_player, slides
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
@@ -103,16 +103,17 @@ class InversionTab:
 
     def invert(self, model, seed, label, origin, brought, steps, report: Report | None = None) -> dict:
         """Both ways back, beside each other."""
-        bench, c, label = self.library.get(model), self.controls, fitting_label(self.library, model, label)
+        bench = self.library.get(model)
+        c, label = self.controls, fitting_label(bench, label)
         if origin == "seed":
             if not usable_seed(seed):
                 return gr.skip()
             given = bench.generate(GenerateRequest((seed,), label)).pictures[0]
         else:
-            given = fitted(brought, side_of(self.library, model))
+            given = fitted(brought, bench.side)
         result = bench.invert(InvertRequest(given, label, int(steps), INVERSION_TIMES), report)
         mine = {"seed": seed} if origin == "seed" else {"seed": None, "seeds": "your picture"}
-        made = made_with(self.library, model, label=label, **mine)
+        made = made_with(bench, label=label, **mine)
         labels = [f"τ = {t:.2f}, σ = {s:.3g}" for t, s in zip(result.tau, result.sigma, strict=True)]
         return {
             c.player: slides([("By the law", result.path)], labels, ("picture", "noise"), 0, made),

@@ -25,7 +25,7 @@ from ui.components.html import facts, figure_html, group_html, heading
 from ui.components.layout import group, intro
 from ui.components.made import Made
 from ui.components.painter import HOLES, canvas, canvas_value, hole, painted
-from ui.components.picture_chooser import Chooser, fitted, picture_chooser, side_of
+from ui.components.picture_chooser import Chooser, fitted, picture_chooser
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
@@ -179,8 +179,8 @@ class RestoreTab:
     def picture(self, model: str, seed: int, label: int, origin: str, brought: np.ndarray) -> np.ndarray:
         """The picture to restore, uint8 (side, side, 3)."""
         if origin == "picture":
-            return fitted(brought, side_of(self.library, model))
-        request = GenerateRequest((seed,), fitting_label(self.library, model, label))
+            return fitted(brought, self.library.get(model).side)
+        request = GenerateRequest((seed,), fitting_label(self.library.get(model), label))
         return self.library.get(model).generate(request).pictures[0]
 
     def look(self, now, owner, model, seed, label, origin, brought, mask) -> dict:
@@ -239,7 +239,8 @@ class RestoreTab:
         Raises:
             UserError: no hole, or a value out of range.
         """
-        picture, label = self.picture(model, seed, label, origin, brought), fitting_label(self.library, model, label)
+        picture = self.picture(model, seed, label, origin, brought)
+        label = fitting_label(self.library.get(model), label)
         if task == "colorize":
             return ColorizeRequest(picture, filling_seed, label, steps, truth)
         if mask is None:
@@ -278,7 +279,7 @@ class RestoreTab:
         known = request.picture if request.truth else None
         given = _given(request)
         mine = {"seed": values["seed"]} if values["origin"] == "seed" else {"seed": None, "seeds": "your picture"}
-        made = made_with(self.library, values["model"], label=values["label"], **mine)
+        made = made_with(bench, label=values["label"], **mine)
         working = {c.numbers: "", c.save: "", **self.buttons(running=True)}
         yield {
             c.pictures: restore_pictures(given, given, known, task, made), c.progress: progress_line(0, steps),

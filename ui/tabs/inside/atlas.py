@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import gradio as gr
 
 from analysis.core.errors import UserError
+from analysis.core.images import data_uri
 from analysis.workbench.atlas import SORTS, AtlasCluster, AtlasRequest, AtlasResult
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
 from ui.components.history import CLICKS
-from ui.components.html import data_uri, fact_table, figure_html, row_html
+from ui.components.html import fact_table, figure_html, row_html
 from ui.components.layout import Frame, details, group, intro
 from ui.components.made import Made
 from ui.components.plot import points

@@ -81,13 +81,13 @@ class EffectsTab:
     def request(self, model, seed, label, low, high, order, kind, seeds, decoded=0) -> EffectRequest:
         """The question that the controls ask; edges in any order."""
         return EffectRequest(
-            consecutive(seed, min(seeds, MAX_EFFECT_SEEDS)), fitting_label(self.library, model, label),
+            consecutive(seed, min(seeds, MAX_EFFECT_SEEDS)), fitting_label(self.library.get(model), label),
             (min(low, high), max(low, high)), order, kind, decoded_times=decoded,
         )  # fmt: skip
 
     def _told(self, sentence: str, model: str, request: EffectRequest, over: str) -> str:
         low, high = request.edges
-        made = made_with(self.library, model, request.seeds[0], request.label, seed_words(request.seeds))
+        made = made_with(self.library.get(model), request.seeds[0], request.label, seed_words(request.seeds))
         return verdict(sentence, made=made, of=f"edges {low:.2f} and {high:.2f}", over=over)
 
     def curves(self, seen, model, seed, label, low, high, order, kind, seeds) -> dict:

@@ -68,9 +68,9 @@ class FactorPart:
         bench, c = self.library.get(model), self.controls
         seeds = consecutive(seed, min(pictures, MAX_LABEL_PICTURES))
         edges = (min(low, high), max(low, high))
-        question = BandLabelsRequest(seeds, fitting_label(self.library, model, label), edges, order)
+        question = BandLabelsRequest(seeds, fitting_label(bench, label), edges, order)
         result = bench.band_labels(question, report)
-        made, of = made_with(self.library, model, seed, label, seed_words(seeds)), _edges_words(edges)
+        made, of = made_with(bench, seed, label, seed_words(seeds)), _edges_words(edges)
         return {
             c.frequencies: verdict(
                 findings.label_words(result, order),

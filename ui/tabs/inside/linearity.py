@@ -110,11 +110,11 @@ class LinearityPart:
             return gr.skip()
         bench, c = self.library.get(model), self.controls
         question = LinearityRequest(
-            consecutive(seed, min(trajectories, MAX_FIT_SEEDS)), fitting_label(self.library, model, label),
+            consecutive(seed, min(trajectories, MAX_FIT_SEEDS)), fitting_label(bench, label),
             min(steps, MAX_FIT_STEPS),
         )  # fmt: skip
         result = bench.linearity(question, report)
-        made = made_with(self.library, model, seed, label, seed_words(question.seeds))
+        made = made_with(bench, seed, label, seed_words(question.seeds))
         choices = [("pictures, decoded", PICTURE_LEVEL), *((name, i) for i, name in enumerate(result.names))]
         last, request = len(result.names) - 1, (model, question)
         return {

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import gradio as gr
 import numpy as np
 
+from analysis.core.images import data_uri
 from analysis.core.progress import Report
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.ranking import RankRequest, RankResult
 from ui.components.controls import Controls
 from ui.components.history import CLICKS
-from ui.components.html import data_uri, heading
+from ui.components.html import heading
 from ui.components.layout import group
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
 from ui.source import Workspace, fitting_label, made_with, usable_seed
@@ -64,8 +65,8 @@ class PairPart:
             return gr.skip()
         bench = self.library.get(model)
         level = min(max(int(level or 0), 0), len(bench.spectrum().entries) - 1)
-        result = bench.rank(RankRequest(seed, level, fitting_label(self.library, model, label)), report)
-        made = made_with(self.library, model, seed, label)
+        result = bench.rank(RankRequest(seed, level, fitting_label(bench, label)), report)
+        made = made_with(bench, seed, label)
         return {self.controls.listed_pairs: ranked(result) + made.line(before=f"{result.name} of ")}
 
 

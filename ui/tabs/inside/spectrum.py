@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
+from collections.abc import Callable
 
 import gradio as gr
 import numpy as np
@@ -31,6 +32,7 @@ from ui.components.html import (
 from ui.components.plot import points
 from ui.components.save_bar import RecipeBinding, save_value
 from ui.server.errors import guarded
+from ui.server.gradio_internals import sent
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import BuiltTab, Views, Workspace, fitting_label, made_with, usable_seed
 from ui.tabs.inside.pairs import modes_of
@@ -179,8 +181,7 @@ class SpectrumTab:
         Raises:
             UserError: no such level.
         """
-        data = event._data if isinstance(event._data, dict) else {}
-        level = data.get("level")
+        level = sent(event).get("level")
         if type(level) is not int or not 0 <= level < len(self.spectrum(model).entries):
             raise UserError("There is no such level in this model: choose one of its own.", "level")
         return {self.controls.level: level, **self.follow(known, model, level, low, high, order)}
@@ -243,8 +244,9 @@ class SpectrumTab:
             return {c.mode_pictures: self.waiting(model, seed, label), **none}
         if len(chosen) > MAX_MODES:
             return {c.mode_pictures: TOO_MANY, **none}
-        bench, made = self.library.get(model), made_with(self.library, model, seed, label)
-        result = bench.mode(ModeRequest(seed, entry.index, tuple(chosen), fitting_label(self.library, model, label)))
+        bench = self.library.get(model)
+        made = made_with(bench, seed, label)
+        result = bench.mode(ModeRequest(seed, entry.index, tuple(chosen), fitting_label(bench, label)))
         if len(chosen) == 1:
             card = mode_card(entry, chosen[0], result)
         else:
@@ -258,8 +260,8 @@ class SpectrumTab:
     def waiting(self, model: str, seed: int, label: int) -> str:
         """The whole picture, while no mode is chosen."""
         bench = self.library.get(model)
-        request = GenerateRequest((seed,), fitting_label(self.library, model, label))
-        made = made_with(self.library, model, seed, label)
+        request = GenerateRequest((seed,), fitting_label(bench, label))
+        made = made_with(bench, seed, label)
         return figure_html(bench.generate(request).pictures[0], "All modes", f"seed {seed}") + made.line() + NO_CHOICE
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -272,11 +274,11 @@ class SpectrumTab:
         known = len(self.spectrum(model).entries)
         bench = self.library.get(model)
         request = MaskRequest(
-            seed, fitting_label(self.library, model, label), (low, high), (small, middle, large), order,
+            seed, fitting_label(bench, label), (low, high), (small, middle, large), order,
             tuple(i for i in levels or () if i < known), ablation,
         )  # fmt: skip
         result = bench.mask_bands(request)
-        made = made_with(self.library, model, seed, label)
+        made = made_with(bench, seed, label)
         note = "none yet: lower a band" if result.mse == 0 else f"{times(result.magnification)}, grey = no change"
         c = self.controls
         return {
@@ -351,7 +353,8 @@ def build_spectrum(work: Workspace, views: Views) -> BuiltTab:
     }
     controls, surgery, operation = lay_out(first, views.frame, entries, start, work)
     tab = SpectrumTab(library, controls)
-    rerun = _wire(tab, work, views)
+    _wire_modes(tab, work, views)
+    rerun = _wire_bands(tab, work, views)
     edges = [tab.controls.low.release, tab.controls.high.release, tab.controls.order.input]
     wire_surgery(surgery, operation, work, tab.controls.named("low", "high", "order"), edges, views)
     return BuiltTab(
@@ -359,52 +362,57 @@ def build_spectrum(work: Workspace, views: Views) -> BuiltTab:
     )
 
 
-def _wire(tab: SpectrumTab, work: Workspace, views: Views):
-    """Connect the handlers; gives what asks for the bands again after an event that set their controls."""
+# of all that wait, the last is answered
+LAST = {"trigger_mode": "always_last", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
+
+
+def _of_a_level(c: SpectrumControls) -> list:
+    """What shows the chosen level, and the names of bands and levels, which are another model's own."""
+    moved = c.listed("plane", "alpha_map", "beta_map", "pair", "card", "mark", "chosen")
+    return [c.level, c.levels, c.lines, *c.listed(*GAINS, *ONLY), *moved, c.about_level, c.known]
+
+
+def _wire_modes(tab: SpectrumTab, work: Workspace, views: Views) -> None:
+    """Connect the view "Modes"."""
     c, source = tab.controls, work.source
-    live = {"trigger_mode": "always_last", "show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
-    # "multiple": only one listener of an event may be "always_last" (see ui/tabs/watch/generate.py)
-    seldom = {**live, "trigger_mode": "multiple"}
     where = {"model": source.model, **c.named(*WHERE)}
     moved = c.listed("plane", "alpha_map", "beta_map", "pair", "card", "mark", "chosen")
-    opened = [*moved, c.about_level, c.known]
-    masked = {
-        "fn": guarded(tab.masked), "inputs_kwargs": {**source.named, **c.named(*MASK_CONTROLS)},
-        "outputs": c.listed("pictures", "bands", "save"), **live,
-    }  # fmt: skip
-    named = c.listed(*GAINS, *ONLY)
-    whole = [c.level, c.levels, c.lines, *named, *opened]
-    quick = {"queue": False, "show_progress": "hidden", **PRIVATE}
-    c.order.input(guarded(tab.band_words), [source.model, c.order], named, **quick)
-    shown = {"known": c.known, **source.named, **c.named(*WHERE)}
+    opened, whole = [*moved, c.about_level, c.known], _of_a_level(c)
+    chosen = {**source.named, **c.named(*WHERE, "chosen")}
     views.opened["modes"](
-        guarded(tab.modes), inputs_kwargs={**shown, "chosen": c.chosen},
-        outputs=[*whole, c.mode_pictures, c.mode_curves], **live,
+        guarded(tab.modes), inputs_kwargs={"known": c.known, **chosen},
+        outputs=[*whole, c.mode_pictures, c.mode_curves], **LAST,
     )  # fmt: skip
-    views.opened["bands"](
-        guarded(tab.bands), inputs_kwargs={**shown, **c.named(*MASK_CONTROLS)},
-        outputs=[*whole, *masked["outputs"]], **live,
-    )  # fmt: skip
-    answers = []
-    answers.append(c.level.input(guarded(tab.open_level), inputs_kwargs=where, outputs=opened, **live))
-    c.pair.input(
-        guarded(tab.maps), [source.model, c.level, c.pair, c.mark], [c.alpha_map, c.beta_map], **live
-    )  # fmt: skip
-    answers.append(c.plane.select(guarded(tab.click), inputs_kwargs=where, outputs=moved, **live))
-    answers.append(c.plane.apply(guarded(tab.select), inputs_kwargs=where, outputs=moved, **live))
-    answers.append(c.pairs.select(guarded(tab.choose_pair), inputs_kwargs=where, outputs=moved, **live))
-    c.plane.focus(
-        guarded(tab.hover), inputs_kwargs={**source.named, **c.named(*WHERE, "chosen")},
-        outputs=c.listed("card", "mode_pictures", "mode_curves"), **live,
-    )  # fmt: skip
+    answers = [c.level.input(guarded(tab.open_level), inputs_kwargs=where, outputs=opened, **LAST)]
+    c.pair.input(guarded(tab.maps), [source.model, c.level, c.pair, c.mark], [c.alpha_map, c.beta_map], **LAST)
+    for event, handler in ((c.plane.select, tab.click), (c.plane.apply, tab.select), (c.pairs.select, tab.choose_pair)):
+        answers.append(event(guarded(handler), inputs_kwargs=where, outputs=moved, **LAST))
+    pictures = {
+        "fn": guarded(tab.contributions), "inputs_kwargs": chosen,
+        "outputs": c.listed("card", "mode_pictures", "mode_curves"), **LAST,
+    }  # fmt: skip
+    c.plane.focus(**pictures | {"fn": guarded(tab.hover)})
     if work.pipeline is not None:
         box = {"known": c.known, "model": source.model, **c.named("low", "high", "order")}
-        answers.append(work.pipeline.select(guarded(tab.open_box), inputs_kwargs=box, outputs=whole, **live))
+        answers.append(work.pipeline.select(guarded(tab.open_box), inputs_kwargs=box, outputs=whole, **LAST))
     for event in answers:  # words at once, pictures as soon as they are there
-        event.success(
-            guarded(tab.contributions), inputs_kwargs={**source.named, **c.named(*WHERE, "chosen")},
-            outputs=c.listed("card", "mode_pictures", "mode_curves"), **live,
-        )  # fmt: skip
+        event.success(**pictures)
+
+
+def _wire_bands(tab: SpectrumTab, work: Workspace, views: Views) -> Callable[[Dependency], None]:
+    """Connect the view "Bands"; gives what asks for them again after an event that set their controls."""
+    c, source = tab.controls, work.source
+    masked = {
+        "fn": guarded(tab.masked), "inputs_kwargs": {**source.named, **c.named(*MASK_CONTROLS)},
+        "outputs": c.listed("pictures", "bands", "save"), **LAST,
+    }  # fmt: skip
+    words = {"queue": False, "show_progress": "hidden", **PRIVATE}
+    c.order.input(guarded(tab.band_words), [source.model, c.order], c.listed(*GAINS, *ONLY), **words)
+    shown, whole = {"known": c.known, **source.named, **c.named(*WHERE)}, _of_a_level(c)
+    views.opened["bands"](
+        guarded(tab.bands), inputs_kwargs={**shown, **c.named(*MASK_CONTROLS)},
+        outputs=[*whole, *masked["outputs"]], **LAST,
+    )  # fmt: skip
 
     def moving(moved: str) -> dict:
         return {
@@ -416,16 +424,17 @@ def _wire(tab: SpectrumTab, work: Workspace, views: Views):
     # "release" too: it is what Gradio's reset button tells
     edges = ([c.low.input, c.low.release], "low"), ([c.high.input, c.high.release], "high")
     for events, moved in (*edges, ([c.order.input], "low")):
-        gr.on(events, **moving(moved), **live)
+        gr.on(events, **moving(moved), **LAST)
     gains = c.listed(*GAINS)
     gr.on([c.levels.input, c.ablation.input, *(e for g in gains for e in (g.input, g.release))], **masked)
     for button, values in zip(c.listed(*PRESETS), PRESETS.values(), strict=True):
         button.click(None, None, gains, js=f"() => {list(values)}", **PRIVATE).success(**masked)
 
     def rerun(filled: Dependency) -> None:
+        # "multiple": only one listener of an event may be "always_last" (see ui/tabs/watch/generate.py)
         filled.success(
             guarded(tab.refill), inputs_kwargs={**shown, **c.named("mark", *MASK_CONTROLS)},
-            outputs=list(dict.fromkeys([*whole, *moving("low")["outputs"]])), **seldom,
+            outputs=list(dict.fromkeys([*whole, *moving("low")["outputs"]])), **LAST | {"trigger_mode": "multiple"},
         )  # fmt: skip
 
     return rerun

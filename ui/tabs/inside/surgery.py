@@ -102,7 +102,7 @@ class Surgery:
         touched = range(BAND_COUNT) if band == BAND_COUNT else (int(band),)
         by_band = (tuple(rates[n] if b in touched else v for b in range(BAND_COUNT)) for n, v in NEUTRAL.items())
         request = SurgeryRequest(
-            seed, fitting_label(self.library, model, label), (min(low, high), max(low, high)), order, *by_band,
+            seed, fitting_label(bench, label), (min(low, high), max(low, high)), order, *by_band,
             tuple(i for i in levels or () if i < known), tau,
         )  # fmt: skip
         result = bench.surgery(request)
@@ -114,7 +114,7 @@ class Surgery:
                 figure_html(result.altered, "After", f"MSE {result.mse:.4f}", name),
                 figure_html(result.difference, "Difference", note),
             )
-            + made_with(self.library, model, seed, label).line(),
+            + made_with(bench, seed, label).line(),
             c.numbers: facts(
                 (f"{int(sum(result.modes[b] for b in touched)):,}", "modes operated on"),
                 (f"× {result.growth:.3g}", "largest growth of a mode from noise to here"),

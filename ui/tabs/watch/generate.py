@@ -117,10 +117,10 @@ class GenerateTab:
         """Big picture, its cost, and what can be saved of it."""
         if seed is None:  # the box was cleared to type another number
             return gr.skip()
-        request = GenerateRequest((seed,), fitting_label(self.library, model, label))
+        request = GenerateRequest((seed,), fitting_label(self.library.get(model), label))
         bench = self._warmed(model, request.label)
         result = bench.generate(request)
-        made = made_with(self.library, model, seed, label)
+        made = made_with(self.library.get(model), seed, label)
         calls = "network call" if result.nfe == 1 else "network calls"
         recipe = recipes.describe(request, bench)
         c = self.controls
@@ -140,7 +140,7 @@ class GenerateTab:
 
     def fresh(self, model: str, seed: int | None, label: int, first: int, known: tuple | None) -> dict:
         """What `picture` gives; of another model or class than `known` the sheet, the card and the pipeline, too."""
-        shown, label = self.picture(model, seed, label), fitting_label(self.library, model, label)
+        shown, label = self.picture(model, seed, label), fitting_label(self.library.get(model), label)
         if shown == gr.skip() or known == (model, label):
             return shown
         more = {} if known and known[0] == model else self.about(model)
@@ -149,10 +149,10 @@ class GenerateTab:
     def sheet(self, model: str, label: int, first: int) -> dict:
         """SHEET pictures with their seeds, from seed `first` on."""
         seeds = tuple(range(int(first), int(first) + SHEET))
-        label = fitting_label(self.library, model, label)
+        label = fitting_label(self.library.get(model), label)
         result = self.library.get(model).generate(GenerateRequest(seeds, label))
         pictures = [(picture, str(seed)) for picture, seed in zip(result.pictures, seeds, strict=True)]
-        made = made_with(self.library, model, None, label, f"seeds {seeds[0]} to {seeds[-1]}")
+        made = made_with(self.library.get(model), None, label, f"seeds {seeds[0]} to {seeds[-1]}")
         return {self.controls.sheet: pictures, self.controls.sheet_made: made.line()}
 
     def next_sheet(self, model: str, label: int, first: int) -> dict:
@@ -164,9 +164,9 @@ class GenerateTab:
     def trajectory(self, model: str, seed: int, label: int, steps: int, progress: Report | None = None) -> dict:
         """The player, what it cost, and what can be saved."""
         bench = self.library.get(model)
-        request = TrajectoryRequest(seed, fitting_label(self.library, model, label), steps)
+        request = TrajectoryRequest(seed, fitting_label(bench, label), steps)
         result = bench.trajectory(request, progress)
-        levels, made = len(result.sigma), made_with(self.library, model, seed, label)
+        levels, made = len(result.sigma), made_with(bench, seed, label)
         costs = [("1", f"encoding and {levels} decodings: the Koopman path")]
         if result.nfe_teacher:
             costs.append((str(result.nfe_teacher), f"network calls: the teacher's path, Heun on {levels} levels"))

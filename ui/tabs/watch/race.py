@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from analysis.core.images import data_uri
 from analysis.core.progress import Report
 from analysis.flow.images import IMAGE_PATH_NAMES, ImageFlows
 from analysis.race import RACE_CALLS, RaceRequest, Runner, flow_paths, race
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
-from ui.components.html import data_uri
 from ui.components.layout import Frame, details, group, intro
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
@@ -100,9 +100,9 @@ class RaceTab:
         if not usable_seed(seed):
             return gr.skip()
         bench, c = self.library.get(model), self.controls
-        request = RaceRequest(seed, fitting_label(self.library, model, label), path or "")
+        request = RaceRequest(seed, fitting_label(bench, label), path or "")
         runners = race(bench, self.images, request, deadline(self.patience, report)).runners
-        made = made_with(self.library, model, seed, label)
+        made = made_with(bench, seed, label)
         shown = {c.race: race_html(runners) + made.line(), c.words: made.within(race_words(runners))}
         return {**shown, **self.paths(model, path)}
 

@@ -61,11 +61,11 @@ class WalkTab:
         """The player, some of the frames side by side, and what they cost."""
         if not (usable_seed(seed) and usable_seed(to)):
             return gr.skip()
-        request = WalkRequest(seed, to, fitting_label(self.library, model, label), int(frames))
+        request = WalkRequest(seed, to, fitting_label(self.library.get(model), label), int(frames))
         result, c = self.library.get(model).walk(request, report), self.controls
         places = sorted({round(k) for k in np.linspace(0, len(result.pictures) - 1, WALK_PICTURES)})
         shown = [figure_html(result.pictures[k], f"{result.share[k]:.0%}") for k in places]
-        made = made_with(self.library, model, seed, label, f"seed {seed} to seed {to}")
+        made = made_with(self.library.get(model), seed, label, f"seed {seed} to seed {to}")
         cost = f"{1000 * result.seconds / len(result.pictures):.0f} ms"
         return {
             c.player: walk_value(result, seed, to, made),

@@ -12,9 +12,10 @@ from flow_core.networks import TorusConfig
 from flow_core.samplers import sample
 from flow_core.series import alanine
 from flow_core.series.scores import jensen_shannon
-from flow_core.torus import TORUS_PATH, WrappedMixture, uniform, wrap
+from flow_core.torus import TORUS_PATH, uniform, wrap
 from flow_core.training.torus import TORUS_FLOW
 from tests.analysis.evaluate.flow.test_points import random_flow
+from tests.flow_core.wrapped_mixtures import WrappedMixture
 
 WORLD = WrappedMixture([[-1.4, 2.6], [-1.2, -0.5]], [0.3, 0.3], [0.6, 0.4])
 

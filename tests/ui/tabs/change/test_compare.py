@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from analysis.core.errors import UserError
+from analysis.core.images import data_uri
 from analysis.metrics.image import compare_pictures
 from analysis.recipes import recipe
 from analysis.workbench.spectrum import MaskRequest
 from tests.refusals import refuses
 from tests.ui.serving import page_of
-from ui.components.html import data_uri
 from ui.server.errors import guarded
 from ui.source import NO_CLASS
 from ui.tabs.change.compare import SETTING, CompareControls, CompareTab, SideControls

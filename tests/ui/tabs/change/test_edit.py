@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from analysis.core.errors import UserError
+from analysis.core.images import data_uri
 from analysis.koopman.editing import ENCODINGS, EditNumbers
 from analysis.recipes import recipe
 from analysis.workbench.editing import EditRequest, EditResult
+from benchmarks.trips import QUESTIONS, trip
 from tests.refusals import refuses
 from ui.components import history
 from ui.components.history import History, history_html
-from ui.components.html import data_uri
 from ui.components.picture_chooser import photograph
 from ui.source import NO_CLASS
 from ui.tabs.change import edit as edit_tab
@@ -47,25 +48,25 @@ def tab(library) -> EditTab:
 
 
 def test_the_controls_become_a_request(tab):
-    asked = tab.request(**values(low=0.7, high=0.2, ratio=29, encoding="ode", order="abs"))
+    _, asked = tab.request(**values(low=0.7, high=0.2, ratio=29, encoding="ode", order="abs"))
     assert asked.edges == (0.2, 0.7) and asked.ratio == 0.29 and asked.encoding == "ode" and asked.order == "abs"
     assert asked.picture is None and asked.mask is None and asked.seed == 3 and asked.reference_seed == 5
-    asked = tab.request(**values(levels=[0, 99], feather=1.5))
+    _, asked = tab.request(**values(levels=[0, 99], feather=1.5))
     assert asked.entries == (0,) and asked.feather == 1.5  # 99: of another model
 
 
 def test_every_percent_comes_back_exactly(tab):
     for percent in range(101):
-        ratio = tab.request(**values(ratio=percent)).ratio
+        ratio = tab.request(**values(ratio=percent))[1].ratio
         assert ratio == percent / 100 and round(100 * ratio, 10) == percent
 
 
 def test_what_does_not_go_together_gives_way(tab):
-    asked = tab.request(**values(reference="picture", encoding="latent", picture=photograph("cat", 32), label=7))
+    _, asked = tab.request(**values(reference="picture", encoding="latent", picture=photograph("cat", 32), label=7))
     assert asked.encoding == "noise" and asked.picture.shape == (16, 16, 3) and asked.label == -1
     painted = np.full((32, 32), 255, np.uint8)
-    assert tab.request(**values(region="painted", mask=painted)).mask.shape == (16, 16)
-    assert tab.request(**values(region="whole", mask=painted)).mask is None
+    assert tab.request(**values(region="painted", mask=painted))[1].mask.shape == (16, 16)
+    assert tab.request(**values(region="whole", mask=painted))[1].mask is None
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,13 @@ def test_the_pictures_are_the_workbenchs(tab, library):
     assert f"σ = {result.sigma:.3g}" in sigma and hint == ""
     assert f"{result.numbers.low_distance:.4f}" in numbers or f"{result.numbers.low_distance:.0e}" in numbers
     assert recipe.from_json(json.loads(keep)["recipe"]).request.as_settings() == request.as_settings()
+
+
+def test_a_moved_ratio_stays_within_its_moves_between_files(tab):
+    ratio = QUESTIONS[0]
+    tab.edit(**FRESH, **values(ratio=ratio.value - 1))
+    there = trip(lambda: tab.edit(**FRESH, **values(ratio=ratio.value)))
+    assert ratio.control == "edit-ratio" and 10 < there.moves <= ratio.most_moves
 
 
 def result_of(edit: EditNumbers, control: EditNumbers) -> EditResult:
@@ -232,7 +240,7 @@ def test_fill_and_request_are_inverse(tab):
     def plain(value):
         return value["value"] if isinstance(value, dict) else value
 
-    again = tab.request("tiny", 9, -1, **{name: plain(filled[name]) for name in SETTING})
+    _, again = tab.request("tiny", 9, -1, **{name: plain(filled[name]) for name in SETTING})
     assert again.as_settings() == request.as_settings()
 
 

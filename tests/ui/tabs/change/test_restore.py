@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from analysis.core.errors import UserError
+from analysis.core.images import data_uri
 from analysis.koopman.restoration import HoleNumbers
 from analysis.recipes import recipe
 from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
 from analysis.workbench.images import GenerateRequest
 from tests.refusals import refuses
-from ui.components.html import data_uri
 from ui.components.painter import hole
 from ui.components.picture_chooser import photograph
 from ui.server.errors import UNEXPECTED, guarded

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from analysis.core.errors import UserError
+from analysis.core.images import png_base64
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.spectrum import MaskRequest, SurgeryRequest
 from tests.refusals import refuses
 from tests.ui.made import made_of
-from ui.components.html import png_base64
 from ui.components.made import Made
 from ui.server import runs
 from ui.server.runs import LongRun, Superseded, deadline

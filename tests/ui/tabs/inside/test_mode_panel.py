@@ -9,11 +9,11 @@ import gradio as gr
 import numpy as np
 import pytest
 
+from analysis.core.images import png_base64
 from analysis.recipes import recipe as recipes
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest
 from tests.refusals import refuses
 from ui.components import html
-from ui.components.html import png_base64
 from ui.source import NO_CLASS
 from ui.tabs.inside.spectrum import NO_CHOICE, TOO_MANY, SpectrumTab
 from ui.tabs.inside.spectrum_controls import SpectrumControls
