@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -32,7 +33,7 @@ from flow_core.model import FlowModel
 from flow_core.samplers import sample
 from foundation.data.datasets import open_dataset
 from foundation.data.pictures import from_bytes, to_bytes
-from foundation.metrics.feature_cache import FEATURES_FOLDER, reference, size_of
+from foundation.metrics.feature_cache import FEATURES_FOLDER, CountProgress, reference, size_of
 from foundation.metrics.frechet import fid, sample_name
 from foundation.metrics.perceptual import PerceptualDistance, available
 from foundation.metrics.statistics import Interval, mean_interval
@@ -103,41 +104,29 @@ def makers_of(model: FlowModel, name: str, folder: Path) -> list[Maker]:
     library, data = ModelLibrary(folder), model.card.get("data", {}).get("name")
     same = [n for n in library.names() if data and library.info(n).card.get("data", {}).get("name") == data]
     benches = [b for b in map(library.get, same) if b.teacher and b.model.config.resolution == model.sample_shape[-1]]
-    if not benches:
+    teacher = benches[0].teacher if benches else None
+    if teacher is None:
         raise UserError(
             f"There is no HKD model of {data or 'unnamed data'} with its teacher in {folder}: put one there.", "model"
         )
-    teacher = benches[0].teacher
-    taught = str(teacher.card.get("name", f"{benches[0].name}-teacher"))
-    out = [
-        Maker(
-            MAKER_WORDS["teacher"], "teacher", 2 * FID_STEPS - 1, lambda s: teacher_pictures(teacher, s, FID_STEPS),
-            teacher, taught, MAKER_WORDS["teacher"],
-        )
-    ]  # fmt: skip
+    taught, words = str(teacher.card.get("name", f"{benches[0].name}-teacher")), MAKER_WORDS["teacher"]
+    make: Callable[[range], Tensor] = partial(teacher_pictures, teacher, steps=FID_STEPS)
+    out = [Maker(words, "teacher", 2 * FID_STEPS - 1, make, teacher, taught, words)]
     for bench in benches:
         told = bench.model.card.get("recipe", {}).get("student", {})
         aim = "nested" if told.get("nested_blurs") else told.get("objective", "unnamed")
-        out.append(
-            Maker(
-                f"HKD {bench.name}, objective {aim}, 1 call", "HKD", 1,
-                lambda s, m=bench.model: student_pictures(m, s), bench.model, f"{bench.name}-student",
-                MAKER_WORDS["student"],
-            )
-        )  # fmt: skip
-    nets = {"MeanFlow": (model, name, (1, 2))}
+        shown, place = f"HKD {bench.name}, objective {aim}, 1 call", f"{bench.name}-student"
+        make = partial(student_pictures, bench.model)
+        out.append(Maker(shown, "HKD", 1, make, bench.model, place, MAKER_WORDS["student"]))
+    nets: dict[str, tuple[FlowModel, str, tuple[int, ...]]] = {"MeanFlow": (model, name, (1, 2))}
     beside = folder / f"images-{data}-otcfm{flow_model.FLOW_SUFFIX}"
     if beside.is_file():
         nets["OT-CFM"] = flow_model.load(beside), f"images-{data}-otcfm", (1,)
     for kind, (net, place, several) in nets.items():
         for n in several:
-            words = f"Euler, {n} call{'s' if n > 1 else ''}"
-            out.append(
-                Maker(
-                    f"{kind}, {words.removeprefix('Euler, ')}", kind, n,
-                    lambda s, m=net, n=n: flow_pictures(m, s, n), net, place, words,
-                )
-            )  # fmt: skip
+            calls = f"{n} call{'s' if n > 1 else ''}"
+            make = partial(flow_pictures, net, calls=n)
+            out.append(Maker(f"{kind}, {calls}", kind, n, make, net, place, f"Euler, {calls}"))
     return out
 
 
@@ -146,7 +135,8 @@ def measure_pictures_of_one_call(
 ) -> tuple[list[OneCallPictures], str]:
     """Every row, and the metric: LPIPS, or without a backbone the mean squared error."""
     perceptual = PerceptualDistance("alex", lpips) if available("alex", lpips) else None
-    seeds, found = range(FIRST_SEED, FIRST_SEED + count), {m.name: [] for m in makers}
+    seeds = range(FIRST_SEED, FIRST_SEED + count)
+    found: dict[str, list[Tensor]] = {m.name: [] for m in makers}
     for i in range(0, count, ONE_CALL_BATCH):
         some = seeds[i : i + ONE_CALL_BATCH]
         made = {m.name: from_bytes(m.make(some)) for m in makers}
@@ -256,12 +246,12 @@ def measure_fids(
     of = size_of(data) if of is None else of
     share = 1 / (len(makers) + 1)
 
-    def told(i: int, words: str):
+    def told(i: int, words: str) -> CountProgress:
         here = piece(progress, i * share, (i + 1) * share)
         return None if here is None else lambda done, n: here(done / n, words)
 
-    real, found = reference(data, network, of, folder=folder, progress=told(0, "reference")), {}
-    classes = bool(model.classes)
+    real = reference(data, network, of, folder=folder, progress=told(0, "reference"))
+    found, classes = dict[str, float](), bool(model.classes)
     for i, m in enumerate(makers, 1):
         row = features(m.place, m.model, m.words, m.make, count, network, folder, classes, progress=told(i, m.name))
         found[m.name] = fid(real.moments, row.moments)
