@@ -122,27 +122,35 @@ def flood(url: str, model: str, weigh, busy: int = BUSY, seconds: float = FLOODE
 
 
 FLOOD_COLUMNS = ["visitors", "answers", "wrong", "errors", "refused", "posts of the one that floods", "let in",
-           "others p50, s", "p95, s", "quiet p50, s", "p95, s ", "MiB at first", "at most"]  # fmt: skip
+           "others p50, s", "p95, s", "quiet p50, s", "quiet at most, s", "MiB at first", "at most",
+           "at last"]  # fmt: skip
 
 
 def row(found: Flood, wrong: int, busy: int) -> list[str]:
     """A line of the table."""
 
-    def percent(times: list[float]) -> list[str]:
-        return [f"{np.percentile(times, p):.1f}" if times else "none" for p in (50, 95)]
+    def percent(times: list[float], *shares: int) -> list[str]:
+        return [f"{np.percentile(times, p):.1f}" if times else "none" for p in shares]
 
-    memory = [f"{m:.0f}" for m in (found.memory[0], max(found.memory))] if found.memory else ["not measured"] * 2
+    held = found.memory
+    memory = [f"{m:.0f}" for m in (held[0], max(held), held[-1])] if held else ["not measured"] * 3
     return [str(busy + 2), str(len(found.answers)), str(wrong), str(len(found.errors)), str(found.refused),
-            str(found.posts), str(found.let_in), *percent(found.seconds), *percent(found.quiet), *memory]  # fmt: skip
+            str(found.posts), str(found.let_in), *percent(found.seconds, 50, 95), *percent(found.quiet, 50, 100),
+            *memory]  # fmt: skip
 
 
-def run() -> None:
-    """The default model of the shipped ones."""
+def run(busy: int = BUSY, seconds: float = FLOODED) -> None:
+    """The default model of the shipped ones.
+
+    Args:
+        busy: visitors that ask all the time.
+        seconds: how long.
+    """
     library, before = ModelLibrary(), load()
     with served() as app:
-        found = flood(app.url, library.default, lambda: resident(app.pid))
+        found = flood(app.url, library.default, lambda: resident(app.pid), busy, seconds)
     bench = library.get(library.default)
     wrong = sum(not same(picture, question.directly(bench)) for question, picture in found.answers)
-    print_table(f"A flood, {library.default}; {before}", FLOOD_COLUMNS, [row(found, wrong, BUSY)])
+    print_table(f"A flood, {library.default}; {before}", FLOOD_COLUMNS, [row(found, wrong, busy)])
     for text in dict.fromkeys(found.errors):
         print(f"error: {text}")

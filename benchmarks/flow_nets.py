@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from analysis.core.errors import UserError
 from flow_core import load
 from flow_core.densities.toys import Toy
 from flow_core.model import FlowConfig, FlowModel, save
@@ -85,11 +86,17 @@ class PeerTask(FlowTask):
 
 
 def peer_matcher():
-    """torchcfm's exact OT matcher where the package is installed, else None."""
+    """torchcfm's exact OT matcher where the package is installed, else None.
+
+    Raises:
+        UserError: it is there, and lacks what it needs itself; without the peer the table would look whole.
+    """
     try:
         module = importlib.import_module("torchcfm.conditional_flow_matching")
-    except ImportError:  # a folder of that name on the path is no package
-        return None
+    except ImportError as e:
+        if (e.name or "").startswith("torchcfm"):  # a folder of that name on the path is no package
+            return None
+        raise UserError(f"torchcfm is installed and cannot be used ({e}): install what it needs, or remove it.") from e
     return module.ExactOptimalTransportConditionalFlowMatcher(sigma=0.0)
 
 

@@ -23,7 +23,14 @@ from analysis.core.fields import whole
 # these register their parts
 from analysis.evaluate import image_sets  # noqa: F401
 from analysis.evaluate import page as result_pages
-from analysis.evaluate.flow import images, one_call, points, ramachandran, transport  # noqa: F401
+from analysis.evaluate.flow import (  # noqa: F401
+    images,
+    one_call,
+    one_call_pictures,
+    points,
+    ramachandran,
+    transport,
+)
 from analysis.evaluate.hkd import (  # noqa: F401
     directions,
     edit_curves,

@@ -192,6 +192,33 @@ def _from(make: Callable[[range], Tensor], first: int) -> Callable[[int, int], T
     return lambda low, high: make(range(first + low, first + high))
 
 
+def features(
+    name: str, model: torch.nn.Module, made: str, make: Callable[[range], Tensor], count: int, network: Inception,
+    folder: Path, classes: bool, first: int = FIRST_SEED, progress: CountProgress = None,
+) -> Row:  # fmt: skip
+    """Moments of pictures, from the folder where they were collected before.
+
+    Args:
+        name: of the place.
+        model: whose weights; another checksum is another place.
+        made: words that tell this way of making pictures from others.
+        make: seeds -> bytes (B, 3, H, W).
+        count: pictures.
+        network: the features.
+        folder: where they are kept.
+        classes: whether each seed draws a class.
+        first: seed.
+        progress: called with (done, of).
+    """
+    key = {
+        "network": inception.SHA256, "model": checksum(model), "made": made, "first_seed": first,
+        "labels": "mix_seed(seed, 8) % classes" if classes else None,
+    }  # fmt: skip
+    return collect(
+        place(folder, name, key), key, count, _from(make, first), network, batch=SET_BATCH, progress=progress
+    )
+
+
 def measure_distribution(
     bench: Workbench,
     count: int,
@@ -231,7 +258,7 @@ def measure_distribution(
     real = reference(data, network, reference_count, folder=folder, progress=tell("reference", before))
     before += reference_count
     makes = makers(bench, getattr(network, "device", "cpu"))
-    checksums = {"teacher": checksum(bench.teacher), "student": checksum(bench.model)}
+    models = {"teacher": bench.teacher, "student": bench.model}
     # students of one teacher share its row
     names = {
         "teacher": str(bench.teacher.card.get("name", f"{bench.name}-teacher")),
@@ -242,14 +269,9 @@ def measure_distribution(
     for run in range(runs):
         first = FIRST_SEED + run * APART
         for maker in who:
-            key = {
-                "network": inception.SHA256, "model": checksums[maker], "made": MAKER_WORDS[maker], "first_seed": first,
-                "labels": "mix_seed(seed, 8) % classes" if bench.model.config.classes else None,
-            }  # fmt: skip
-            row: Row = collect(
-                place(folder, names[maker], key), key, count,
-                _from(makes[maker], first),
-                network, batch=SET_BATCH, progress=tell(f"{maker}, run {run + 1}", before),
+            row = features(
+                names[maker], models[maker], MAKER_WORDS[maker], makes[maker], count, network, folder,
+                bool(bench.model.config.classes), first, tell(f"{maker}, run {run + 1}", before),
             )  # fmt: skip
             before += count
             found[maker].append(fid(real.moments, row.moments))

@@ -176,3 +176,17 @@ def test_the_peer_is_used_where_it_is_installed(tmp_path, monkeypatch):
     assert f"{flow_nets.PEER_FLOW} net, Euler" in flow_methods.rows(True)
     model = flow_nets.trained(flow_nets.PEER_FLOW, toy("8gaussians"), 0, PLAN, tmp_path)
     assert model.flow.predicts == "velocity" and model.card["name"] == flow_nets.PEER_FLOW
+
+
+def test_a_peer_that_lacks_what_it_needs_is_a_sentence(tmp_path, monkeypatch):
+    for name in ("torchcfm", "torchcfm.conditional_flow_matching"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    (tmp_path / "torchcfm").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert flow_nets.peer_matcher() is None  # a folder of that name
+    sys.modules.pop("torchcfm", None)
+    (tmp_path / "torchcfm" / "__init__.py").write_text("")
+    (tmp_path / "torchcfm" / "conditional_flow_matching.py").write_text("import no_solver_of_transport")
+    with pytest.raises(UserError, match="no_solver_of_transport"):
+        flow_nets.peer_matcher()
+    sys.modules.pop("torchcfm", None)

@@ -27,6 +27,7 @@ from foundation import noise
 from koopman_core.edm import SIGMA_MAX
 from tests.export.conftest import MODEL, PATIENCE, opened
 from tests.ui.conftest import browser  # noqa: F401
+from tests.waiting import wait_for
 
 SEEDS, STEPS = range(40, 60), 2
 EDGES = (1 / 3, 2 / 3)
@@ -41,7 +42,8 @@ def bench():
 
 def picture(page, seed, selector=".stage canvas", **fields):
     """Pixels of a canvas once it shows a seed and these fields of its scene, (H, W, 3) int."""
-    page.wait_for_function(
+    wait_for(
+        page,
         """([selector, seed, fields]) => {
             const said = JSON.parse(document.querySelector(selector).dataset.scene ?? "{}");
             const same = ([k, v]) => JSON.stringify(said[k]) === JSON.stringify(v);
@@ -111,7 +113,7 @@ def test_pictures_are_pythons(context, address, bench):
     region = region_mask("lower-left-triangle", *bench.model.picture_shape[1:])
     weights = mode_weights(bench.entries, region, (0, 2), EDGES)
     mixed = mix(latents(bench, 7, 0.0), latents(bench, 9, 0.0), weights, 0.8)
-    page.wait_for_function("() => document.querySelector('.stage canvas').dataset.scene.includes('triangle')")
+    wait_for(page, "() => document.querySelector('.stage canvas').dataset.scene.includes('triangle')")
     assert np.abs(picture(page, 7, tau=0) - as_bytes(bench.model.decode(mixed))).max() <= STEPS
 
 
@@ -140,8 +142,8 @@ def test_sliders_answer(context, address):
     print(f"slider to picture: median {np.median(times):.0f} ms, p95 {np.quantile(times, 0.95):.0f} ms")
     # a picture seen may be that of the value before: the last one comes to rest at the last value
     gain = "JSON.parse(document.querySelector('.stage canvas').dataset.scene).gains[0]"
-    page.wait_for_function(f"() => Math.abs({gain} - 0.89) < 1e-6")
-    page.wait_for_function("() => location.hash.includes('keep=0.89')")
+    wait_for(page, f"() => Math.abs({gain} - 0.89) < 1e-6")
+    wait_for(page, "() => location.hash.includes('keep=0.89')")
 
 
 def test_first_picture_before_the_model(context, complaints, address, bench):
@@ -164,8 +166,8 @@ def test_mode_hash_and_embedding(context, address):
     plane = page.locator(".plane").first
     plane.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("() => /mode=\\d+,\\d+/.test(location.hash)")
-    page.wait_for_function("() => JSON.parse(document.querySelector('.stage canvas').dataset.scene).without !== null")
+    wait_for(page, "() => /mode=\\d+,\\d+/.test(location.hash)")
+    wait_for(page, "() => JSON.parse(document.querySelector('.stage canvas').dataset.scene).without !== null")
     go(page, "#explore?seed=11&tau=0.25&keep=1,0,1&mode=0,5")
     whole = picture(page, 11, tau=0.25, gains=[1, 0, 1], without={"entry": 0, "index": 5})
     again = opened(context, address, "?embed=200#explore?seed=11&tau=0.25&keep=1,0,1&mode=0,5")
@@ -218,7 +220,7 @@ def test_recipes_go_both_ways(context, address, bench):
     unknown, strange = good.replace('"gains"', '"gain"'), good.replace(recipe.checkpoint, "0" * 64)
     for bad in (b"{}", b"no", unknown.encode(), strange.encode()):
         upload(page, "r.json", bad)
-        page.wait_for_function("() => document.querySelector('.live.shown')")
+        wait_for(page, "() => document.querySelector('.live.shown')")
         assert "pened" not in page.inner_text(".live")
     assert page.evaluate("location.hash") == before
 
@@ -232,7 +234,7 @@ def test_a_picture_of_ones_own_is_a_reference(context, address, bench):
         ".right input[type=file]", {"name": "p.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
     )
     shown = picture(page, 33, tau=0)
-    page.wait_for_function("() => document.querySelector('.stage canvas').dataset.scene.includes('picture')")
+    wait_for(page, "() => document.querySelector('.stage canvas').dataset.scene.includes('picture')")
     shown = picture(page, 33, tau=0)
     asked = EditRequest(
         33, reference="picture", picture=own, tau=0.5, edges=EDGES, bands=(0,), ratio=1.0, region="whole"
@@ -243,7 +245,7 @@ def test_a_picture_of_ones_own_is_a_reference(context, address, bench):
     recipe = from_json(downloaded(page, "Save recipe"))
     np.testing.assert_array_equal(recipe.request.picture, own)
     assert np.abs(replay(recipe, bench).edited - shown).max() <= STEPS
-    page.wait_for_function("() => location.hash.includes('picture=')")
+    wait_for(page, "() => location.hash.includes('picture=')")
     again = opened(context, address, page.evaluate("location.hash"))
     np.testing.assert_array_equal(picture(again, 33, tau=0), shown)
     again.close()
@@ -257,19 +259,21 @@ def test_a_card_mixes_one_band_and_takes_it_out_again(context, address):
     page = opened(context, address, "#explore?seed=6")
     card = page.get_by_role("button", name="Mix in: ").nth(1)
     card.click()
-    page.wait_for_function("() => location.hash.includes('mix=1,-1,1,whole')")
+    wait_for(page, "() => location.hash.includes('mix=1,-1,1,whole')")
     assert card.get_attribute("aria-pressed") == "true"
     card.click()
-    page.wait_for_function("() => location.hash === '#explore?seed=6'")
+    wait_for(page, "() => location.hash === '#explore?seed=6'")
     page.get_by_role("button", name="50 % of the way").click()
-    page.wait_for_function("() => location.hash.includes('walk=7,0.5')")
+    wait_for(page, "() => location.hash.includes('walk=7,0.5')")
     page.get_by_role("button", name="Walk", exact=True).click()
-    page.wait_for_function(
-        "() => JSON.parse(document.querySelector('.stage canvas').dataset.scene).walk?.share > 0.6", timeout=PATIENCE
+    wait_for(
+        page,
+        "() => JSON.parse(document.querySelector('.stage canvas').dataset.scene).walk?.share > 0.6",
+        timeout=PATIENCE,
     )
     page.get_by_role("button", name="Stop", exact=True).click()
     page.locator(".plane").first.click(position={"x": 200, "y": 130})  # the nearest eigenvalue's mode goes
-    page.wait_for_function("() => /mode=\\d+,\\d+/.test(location.hash)")
+    wait_for(page, "() => /mode=\\d+,\\d+/.test(location.hash)")
 
 
 @pytest.mark.parametrize(
@@ -299,11 +303,11 @@ def test_a_net_is_trained_on_a_drawing(context, address):
     page.goto(f"{address}#flow?density=8gaussians&points=256&set=idff,heun,9,0.2,0.5,0,0,auto")
     page.wait_for_selector(".setting .numbers b", timeout=PATIENCE)
     page.get_by_role("button", name="Two squares").click()
-    page.wait_for_function("() => location.hash.includes('density=drawn')")
+    wait_for(page, "() => location.hash.includes('density=drawn')")
     page.get_by_role("button", name="Train", exact=True).click()
-    page.wait_for_function("() => location.hash.includes('trained')", timeout=PATIENCE)
-    page.wait_for_function(
-        "() => document.querySelector('.setting .numbers').textContent.includes('trained')", timeout=PATIENCE
+    wait_for(page, "() => location.hash.includes('trained')", timeout=PATIENCE)
+    wait_for(
+        page, "() => document.querySelector('.setting .numbers').textContent.includes('trained')", timeout=PATIENCE
     )
     text = page.inner_text(".train .numbers")
     steps = int(text.split("steps")[0].split(",")[-1])
@@ -322,8 +326,11 @@ def judged(page, lesson):
     """Whether an answer was right, None where it was none, as the page marks it."""
     part = page.locator(f"#lesson-{lesson}")
     part.get_by_role("button", name="Check").click()
-    page.wait_for_function(
-        "n => document.querySelector(`#lesson-${n} .answer`).textContent !== 'Measuring…'", arg=lesson, timeout=PATIENCE
+    wait_for(
+        page,
+        "n => document.querySelector(`#lesson-${n} .answer`).textContent !== 'Measuring…'",
+        argument=lesson,
+        timeout=PATIENCE,
     )
     mark = part.locator(".answer").get_attribute("class").split()[1:]
     return {(): None, ("right",): True, ("wrong",): False}[tuple(mark)]
@@ -335,9 +342,7 @@ def test_lessons_read_and_answer(context, address, page_folder):
     band = page.locator("#lesson-4")
     band.locator("input[type=range]").nth(1).evaluate("e => { e.value = '0'; e.dispatchEvent(new Event('input')) }")
     band.get_by_role("button", name="Check").click()
-    page.wait_for_function(
-        "() => /right|wrong/.test(document.querySelector('#lesson-4 .answer').className)", timeout=PATIENCE
-    )
+    wait_for(page, "() => /right|wrong/.test(document.querySelector('#lesson-4 .answer').className)", timeout=PATIENCE)
     assert judged(page, 2) is None  # the slider was not touched
     errors = json.loads((page_folder / "site.json").read_text("utf-8"))["linearity"]["errors"]
     guess = page.locator("#lesson-2 input[type=range]")

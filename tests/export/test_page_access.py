@@ -5,6 +5,7 @@ import pytest
 from tests.axe import violations
 from tests.export.conftest import PATIENCE, opened
 from tests.ui.conftest import browser  # noqa: F401
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(900)
 ROOMS = {
@@ -73,11 +74,12 @@ def test_with_reduced_motion_nothing_moves_by_itself(context, address):
 def test_the_first_picture_plays_once(context, address):
     page = context.new_page()
     page.goto(address)
-    page.wait_for_function("() => Number(document.querySelector('.transport input').value) < 0.9", timeout=PATIENCE)
-    page.wait_for_function(
+    wait_for(page, "() => Number(document.querySelector('.transport input').value) < 0.9", timeout=PATIENCE)
+    wait_for(
+        page,
         "() => document.querySelector('.play').textContent === 'Play' && "
         "document.querySelector('.transport input').value === '1'",
         timeout=PATIENCE,
     )
-    page.wait_for_function("() => location.hash === '#explore?seed=2'", timeout=PATIENCE)
+    wait_for(page, "() => location.hash === '#explore?seed=2'", timeout=PATIENCE)
     page.close()

@@ -82,3 +82,13 @@ def test_every_size_of_a_batch_is_paired(n, coupling):
     assert index.shape == (n,) and index.dtype == torch.int64 and 0 <= int(index.min()) <= int(index.max()) < n
     if coupling == "exact":
         assert sorted(index.tolist()) == list(range(n))
+
+
+@pytest.mark.parametrize("n", [6, 129])
+def test_points_that_are_there_twice_are_each_used_once(n):
+    generator = torch.Generator().manual_seed(n)
+    x0, x1 = torch.randn(n, 2, generator=generator), torch.randn(n, 2, generator=generator)[torch.arange(n) // 3]
+    index = IDFF(0.5, "exact").couple(x0, x1, generator)
+    assert sorted(index.tolist()) == list(range(n))
+    pairs = IDFF(0.5, "entropic").couple(x0, torch.zeros(n, 2), generator)  # all of them the same
+    assert pairs.shape == (n,) and 0 <= int(pairs.min()) <= int(pairs.max()) < n

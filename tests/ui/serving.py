@@ -12,6 +12,7 @@ from gradio_client import Client
 
 from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
+from tests.waiting import wait_for
 from ui.app import launch_options
 from ui.panels.page import build_page
 from ui.server import limits
@@ -77,7 +78,7 @@ def open_view(page, view: str) -> None:
     page.locator(f".ks-space[data-space='{button.get_attribute('data-of')}']").click()
     if button.is_visible():  # the workspace has several views
         button.click()
-    page.wait_for_function("view => document.documentElement.dataset.view === view", arg=view)
+    wait_for(page, "view => document.documentElement.dataset.view === view", argument=view)
 
 
 def open_drawer(page, name: str) -> None:

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.ui.serving import WAIT, open_view
+from tests.waiting import wait_for
 from ui.server.startup import DEFAULT_SEED
 from ui.workspaces import VIEWS
 
@@ -61,10 +62,6 @@ def frame(page) -> str:
 
 def index(page) -> int:
     return int(page.locator("#player .ks-player").get_attribute("data-level"))
-
-
-def wait_for(page, expression: str, argument=None) -> None:
-    page.wait_for_function(expression, arg=argument)
 
 
 def settle(page, selector: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.ui.serving import close_drawer, open_drawer, open_view
-from tests.ui.test_browser import settle, visit, wait_for
+from tests.ui.test_browser import settle, visit
+from tests.waiting import wait_for
 from ui.workspaces import VIEWS
 
 NAMELESS = """() => {

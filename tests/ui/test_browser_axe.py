@@ -6,7 +6,7 @@ import pytest
 
 from tests.axe import violations
 from tests.ui.serving import open_drawer, open_view
-from tests.ui.test_browser import wait_for
+from tests.waiting import wait_for
 from ui.workspaces import SPACES
 
 

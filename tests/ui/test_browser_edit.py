@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.ui.serving import WAIT, open_view, page_of, served
+from tests.waiting import wait_for
 
 RED = """() => { const canvas = document.querySelector("#restore-canvas canvas");
   const [r, g] = canvas.getContext("2d").getImageData(1, 1, 1, 1).data; return r > 240 && g < 20; }"""
@@ -41,14 +42,16 @@ def picture(page, where: str, index: int) -> str:
 
 
 def changes(page, where: str, index: int, old: str) -> str:
-    page.wait_for_function(
-        f"([k, old]) => {{ const now = ({SHOWN})(k); return now && now !== old; }}", arg=[[where, index], old]
+    wait_for(
+        page,
+        f"([k, old]) => {{ const now = ({SHOWN})(k); return now && now !== old; }}",
+        argument=[[where, index], old],
     )
     return picture(page, where, index)
 
 
 def becomes(page, where: str, index: int, wanted: str) -> None:
-    page.wait_for_function(f"([k, wanted]) => ({SHOWN})(k) === wanted", arg=[[where, index], wanted])
+    wait_for(page, f"([k, wanted]) => ({SHOWN})(k) === wanted", argument=[[where, index], wanted])
 
 
 def paint(page, where: str) -> None:
@@ -75,7 +78,7 @@ def test_a_painted_mask_changes_the_edit_and_undo_takes_it_back(page):
     page.locator("#edit-ratio input[type=range]").focus()
     page.keyboard.press("End")
     third = changes(page, "#edit-pictures", 1, second)
-    page.wait_for_function("() => document.querySelectorAll('#edit-history button').length === 3")
+    wait_for(page, "() => document.querySelectorAll('#edit-history button').length === 3")
     page.locator("#edit-undo").click()
     becomes(page, "#edit-pictures", 1, second)
     assert page.locator("#edit-ratio input[type=number]").input_value() == "50"
@@ -83,7 +86,7 @@ def test_a_painted_mask_changes_the_edit_and_undo_takes_it_back(page):
     becomes(page, "#edit-pictures", 1, first)
     page.locator("#edit-history button").last.click()
     becomes(page, "#edit-pictures", 1, third)
-    page.wait_for_function("n => document.querySelector('#edit-canvas canvas').dataset.painted === n", arg=painted)
+    wait_for(page, "n => document.querySelector('#edit-canvas canvas').dataset.painted === n", argument=painted)
     page.locator("#dice").click()  # the tab follows the source bar
     changes(page, "#edit-pictures", 0, picture(page, "#edit-pictures", 0))
     assert page.locator("#edit-history button").count() == 4
@@ -105,11 +108,11 @@ def test_cancelling_the_restoration_keeps_the_picture(page, library, monkeypatch
     with page.expect_file_chooser() as chooser:
         page.locator("#restore-upload").click()
     chooser.value.set_files({"name": "red.png", "mimeType": "image/png", "buffer": square.getvalue()})
-    page.wait_for_function(RED)
+    wait_for(page, RED)
     page.locator("#restore-hole-1").click()
-    page.wait_for_function("() => document.querySelector('#restore-canvas canvas').dataset.painted === '128'")
+    wait_for(page, "() => document.querySelector('#restore-canvas canvas').dataset.painted === '128'")
     paint(page, "#restore-canvas")
-    page.wait_for_function("() => +document.querySelector('#restore-canvas canvas').dataset.painted > 128")
+    wait_for(page, "() => +document.querySelector('#restore-canvas canvas').dataset.painted > 128")
     page.locator("#restore-go").click()
     page.wait_for_selector("text=/step [2-9] of 40/")
     page.locator("#restore-stop").click()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.ui.serving import open_drawer, open_view
-from tests.ui.test_browser import open_spectrum, visit, wait_for
+from tests.ui.test_browser import open_spectrum, visit
+from tests.waiting import wait_for
 
 CLOUD = """() => [...document.querySelectorAll('.js-plotly-plot')].map((plot) => {
   const context = plot._context, titles = [...plot.querySelectorAll('.modebar-btn')].map((b) => b.dataset.title || '');

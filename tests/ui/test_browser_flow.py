@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.ui.serving import on_page, open_view, page_of
-from tests.ui.test_browser import wait_for
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

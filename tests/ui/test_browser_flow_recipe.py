@@ -14,7 +14,7 @@ from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest
 from tests.analysis.flow.tiny_flows import tiny_benches
 from tests.ui.serving import on_page, open_drawer, open_view, page_of
-from tests.ui.test_browser import wait_for
+from tests.waiting import wait_for
 
 CROSS = tuple(tuple(int(k in (15, 16) or j in (15, 16)) for j in range(32)) for k in range(32))
 

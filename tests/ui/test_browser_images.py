@@ -7,7 +7,7 @@ import pytest
 from analysis.flow.images import ImageFlows
 from analysis.studio import Studio
 from tests.ui.serving import on_page, open_view, page_of
-from tests.ui.test_browser import wait_for
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 from analysis.recipes import recipe as recipes
 from analysis.workbench.spectrum import MaskRequest
 from tests.ui.serving import WAIT, open_drawer, open_view
-from tests.ui.test_browser import played, visit, wait_for
+from tests.ui.test_browser import played, visit
+from tests.waiting import wait_for
 from ui.server.startup import DEFAULT_SEED
 from ui.workspaces import VIEWS, views_css
 

@@ -6,8 +6,9 @@ import pytest
 
 from analysis.guide.examples import EXAMPLES
 from tests.ui.serving import open_drawer, open_view
-from tests.ui.test_browser import open_spectrum, wait_for
+from tests.ui.test_browser import open_spectrum
 from tests.ui.test_browser_layout import asked
+from tests.waiting import wait_for
 
 # where the mode farthest to the right is on the screen, and which one it is
 SPOT = """() => {

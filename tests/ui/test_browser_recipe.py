@@ -13,7 +13,8 @@ from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import find_model
 from analysis.workbench.images import TrajectoryRequest
 from tests.ui.serving import WAIT, open_drawer, open_view, page_of, served
-from tests.ui.test_browser import played, wait_for
+from tests.ui.test_browser import played
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def test_a_recipe_is_copied_without_a_clipboard_of_the_page(page, library):
     page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
     page.evaluate("document.addEventListener('copy', () => { window.copied = String(document.activeElement.value); })")
     page.locator("#keep-picture .ks-copy-recipe").click()
-    page.wait_for_function("() => document.querySelector('#keep-picture .ks-saved').textContent === 'copied'")
+    wait_for(page, "() => document.querySelector('#keep-picture .ks-saved').textContent === 'copied'")
     recipe = recipes.from_json(page.evaluate("window.copied"))
     assert recipe.request.seeds == (12,) and find_model(library, recipe) == "tiny"
 
@@ -51,14 +52,14 @@ def test_a_saved_png_opens_where_it_was_made(page, library, tmp_path):
     page.get_by_role("button", name="Open a recipe").click()
     page.locator("#recipe-text textarea").fill(recipes.to_json(recipe))
     page.locator("#recipe-open").click()
-    page.wait_for_function("() => document.querySelector('#player .ks-now')?.textContent.includes('level 6 of 6')")
+    wait_for(page, "() => document.querySelector('#player .ks-now')?.textContent.includes('level 6 of 6')")
     assert page.get_by_role("tab", name="Watch").first.get_attribute("aria-selected") == "true"
     assert page.locator("#seed input").input_value() == "5"
     open_view(page, "compare")
     with page.expect_file_chooser() as chooser:
         page.locator("#recipe-file").click()
     chooser.value.set_files(tmp_path / "kept.png")
-    page.wait_for_function("() => document.querySelector('#hero').textContent.includes('seed 12')")
+    wait_for(page, "() => document.querySelector('#hero').textContent.includes('seed 12')")
     page.wait_for_selector("[role=tab][aria-selected=true]:has-text('Watch')")  # the last that a recipe sets
     source = page.locator("#hero img").get_attribute("src")
     shown = base64.b64decode(source.split(",")[1])
@@ -69,12 +70,12 @@ def test_a_saved_png_opens_where_it_was_made(page, library, tmp_path):
 
 def test_a_grid_is_stopped_and_keeps_what_it_has(page):
     open_view(page, "compare")
-    page.wait_for_function("() => document.querySelectorAll('#compare-pictures img').length === 3")
+    wait_for(page, "() => document.querySelectorAll('#compare-pictures img').length === 3")
     open_view(page, "grid")
     page.locator("#grid-make").click()
-    page.wait_for_function("() => document.querySelectorAll('#grid-page img').length >= 2")
+    wait_for(page, "() => document.querySelectorAll('#grid-page img').length >= 2")
     page.locator("#grid-stop").click()
-    page.wait_for_function("() => /Stopped|Nothing/.test(document.querySelector('#grid-status').textContent)")
+    wait_for(page, "() => /Stopped|Nothing/.test(document.querySelector('#grid-status').textContent)")
     assert page.locator("#grid-page img").count() >= 2
     with page.expect_download() as download:
         page.locator("#grid-save").click()
@@ -94,7 +95,7 @@ def test_what_was_looked_at_can_be_looked_at_again(page):
         wait_for(page, f"n => ({kept})().some(t => t.endsWith('-seed' + n))", number)
     page.get_by_role("button", name="Open tiny-seed41 again", exact=True).click()
     wait_for(page, "() => document.querySelector('#seed input').value === '41'")
-    page.wait_for_function("() => document.querySelector('#visit-status').textContent.includes('Opened')")
+    wait_for(page, "() => document.querySelector('#visit-status').textContent.includes('Opened')")
     # it is kept once, however often it is shown, and is the newest again
     wait_for(page, f"() => ({kept})().slice(0, 2).includes('tiny-seed41')")
     assert page.evaluate(kept).count("tiny-seed41") == 1

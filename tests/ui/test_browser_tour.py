@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.ui.serving import open_drawer
-from tests.ui.test_browser import visit, wait_for
+from tests.ui.test_browser import visit
+from tests.waiting import wait_for
 
 REPLY = "() => document.querySelector('#tour-reply').innerText"
 

@@ -9,7 +9,8 @@ import pytest
 
 from analysis.studio import Studio
 from tests.ui.serving import open_view
-from tests.ui.test_browser import open_spectrum, visit, wait_for
+from tests.ui.test_browser import open_spectrum, visit
+from tests.waiting import wait_for
 from ui.app import build_app
 
 INPUTS = (gr.Slider, gr.Number, gr.Dropdown, gr.Radio, gr.CheckboxGroup, gr.Checkbox, gr.Textbox)

@@ -47,6 +47,7 @@ from analysis.metrics import image as metrics
 from flow_core import model as flow_model
 from flow_core.fields import Exact, Predict
 from flow_core.model import FlowModel
+from flow_core.paths import PATH_NAMES
 from flow_core.samplers import Diverged, cosine_grid, rk4, sample
 from foundation import noise
 from foundation.data.datasets import DataError
@@ -64,7 +65,6 @@ SEARCHED = {
     "matched noise": (0.0, 1.0, 3.0, 10.0, 30.0),
 }
 SAMPLER = {"published drift": "published", "matched noise": "matched"}
-PATH_WORDS = {"idff": "IDFF", "otcfm": "OT-CFM", "icfm": "I-CFM", "sbcfm": "SB-CFM"}
 COMPANION = "otcfm"  # what is measured beside a net of another path, where its file is there
 
 Rows = dict[str, tuple[FlowModel, tuple[FlowPicturesRequest, ...]]]
@@ -91,7 +91,7 @@ def companion_of(model: FlowModel, name: str, folder: Path) -> FlowModel | None:
 
 def path_words(model: FlowModel) -> str:
     """What a net's path is called."""
-    return PATH_WORDS[model.flow.path]
+    return PATH_NAMES[model.flow.path]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.flow.torus import drawn
 from flow_core.model import FlowModel
 from flow_core.networks import TorusConfig
-from flow_core.samplers import sample
+from flow_core.samplers import SAMPLER_NAMES, sample
 from flow_core.series import alanine
 from flow_core.series.scores import jensen_shannon
 from flow_core.torus import TORUS_PATH, uniform, wrap
@@ -41,7 +41,7 @@ def measure(
     """Distances of samples to the test part, of others to it, and the floor of independent draws of its own law."""
     n, truth = len(test), alanine.ramachandran(test.numpy())
     rows = {
-        f"flow, {method}, {nfe} calls": mean_interval(
+        f"flow, {SAMPLER_NAMES[method]}, {nfe} call{'s' if nfe > 1 else ''}": mean_interval(
             [jensen_shannon(histogram_of_flow(model, method, nfe, n, FIRST_SEED + i), truth) for i in range(seeds)]
         )
         for nfe, method in CALLS

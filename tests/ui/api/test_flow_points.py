@@ -11,6 +11,7 @@ from gradio_client.exceptions import AppError
 
 from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.studio import Studio
+from flow_core.samplers import METHODS
 from tests.ui.api.asking import client_with, functions
 from tests.ui.api.test_endpoints import assert_sentence
 from ui.api import answers
@@ -39,6 +40,13 @@ def test_flow_2d(client):
     for name in ("numbers", "floor", "oracle"):
         for of in ("mmd2", "mmd2_biased", "w2"):
             assert math.isclose(out[name][of], getattr(getattr(r, name), of), abs_tol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", METHODS)
+def test_calls_asked_are_calls_spent(client, sampler):
+    for nfe in (1, 7, 50):
+        out = client.predict(sampler=sampler, nfe=nfe, points=16, net="oracle", api_name="/flow_2d")
+        assert out["nfe"] == nfe
 
 
 def test_train_toy_and_what_it_trained(client):

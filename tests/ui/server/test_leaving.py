@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import socket
 import time
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import gradio as gr
 import pytest
 
+from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError
 from analysis.export import web
 from analysis.studio import Studio
@@ -26,6 +28,7 @@ from ui.server.runs import LONG_QUEUE, deadline
 
 SOON = 3.0  # seconds that the next visitor waits at most
 LONG = 40.0  # seconds that the work of one who stays takes
+LOOKS = (0.0, 0.1, 1.0)  # seconds that each look at who waits takes more, until the work outlasts its visitor
 
 
 class Stream:
@@ -191,20 +194,23 @@ PAGE_WORK = {
     "WalkTab.walk": {"walk-to": 99},
     "PairPart.rank": {},
     "LinearityPart.measure": {"linearity-seeds": 4, "linearity-steps": 24},
-    "FactorPart.frequencies": {"labels-seeds": 64},
+    "FactorPart.frequencies": {"labels-seeds": 32},
     "FactorPart.factors": {"attribution-pairs": 128},
     "EffectsTab.decoded": {"effect-seeds": 16},
     "RestoreTab.run": {"restore-steps": 40},
     "DirectionTab.find": {"direction-method": "teacher"},
     "InversionTab.invert": {"invert-steps": 40},
     "GridPanel.grow": {},
-    "Trainer.watched": {"flow-train-steps": 5000},
+    "Trainer.watched": {"flow-train-steps": 6000},
     "FlowLab.sweep": {},
     "FlowImages.show": {"images-pictures": 8, "images-nfe-a": 50, "images-nfe-b": 50},
     "FlowImages.watched_distances": {"images-pictures": 8},
     "FlowImages.sweep": {"images-pictures": 8},
-    "TimeSeries.free_runs": {"series-frames": 5000},
+    "GuidanceSweep.sweep": {"images-label": 3},
+    "TimeSeries.free_runs": {"series-frames": 2000},
     "Downloads.site": {},
+    "Downloads.batch": {"export-seeds": 64},
+    "Downloads.batch effect": {"export-seeds": 64, "export-curve": "effect"},
 }  # fmt: skip
 
 
@@ -247,7 +253,7 @@ def left_early(studio, monkeypatch):
 
     monkeypatch.setattr(errors, "Abandoned", Noted)
     for fn in studio[1].fns.values():
-        if inner(fn.fn) in ("GridPanel.grow", "RestoreTab.run"):
+        if inspect.isgeneratorfunction(fn.fn):
 
             def steps(*args, _made=fn.fn, **kwargs):
                 try:
@@ -260,37 +266,71 @@ def left_early(studio, monkeypatch):
     return stops
 
 
-def leave_and_follow(studio, index: int, data: list, left_early: list) -> float:
-    """Seconds that the next visitor waits for a turn after one has left in the midst of the same question."""
+@pytest.fixture
+def pace(monkeypatch):
+    """How slow the machine is: a list of the seconds that each look takes more; and nothing is kept from before."""
+    slowness, real = [0.0], errors.presence
+
+    def slower():
+        there = real()
+
+        def look() -> bool:
+            time.sleep(slowness[0])
+            return there()
+
+        return look
+
+    monkeypatch.setattr(errors, "presence", slower)
+    monkeypatch.setattr(ByteLRU, "find", lambda *_: None)
+    return slowness
+
+
+def leave_and_follow(studio, index: int, data: list, stops: list, name: str) -> tuple[float, bool]:
+    """Seconds that the next visitor waits for a turn after one has left in the midst of the same question, and whether
+    that one's work stopped before its end.
+    """
     address, demo = studio
-    ask(address, f"leaver-{index}", index, data)
-    leaver = listen(address, f"leaver-{index}")
+    ask(address, f"leaver-{name}", index, data)
+    leaver = listen(address, f"leaver-{name}")
     leaver.hear(b"process_starts")
     time.sleep(0.2)
     leaver.leave()
-    start = time.monotonic()
-    ask(address, f"next-{index}", index, data)
-    following = listen(address, f"next-{index}")
+    start = time.monotonic(), time.process_time()
+    ask(address, f"next-{name}", index, data)
+    following = listen(address, f"next-{name}")
     following.hear(b"process_starts")
-    waited = time.monotonic() - start
+    # where others use the machine, what this process itself has worked meanwhile
+    waited = min(time.monotonic() - start[0], time.process_time() - start[1])
+    stopped = bool(stops)  # one runs at a time: the first is not there any more
     following.leave()
     until(lambda: not any(demo._queue.active_jobs))
-    if not left_early:  # on a quick machine nothing was left to be cut short
-        assert waited < SOON  # or it was not over, and went on for nobody
-        pytest.skip(f"it was over before; the next one waited {waited:.1f} s")
-    return waited
+    return waited, stopped
+
+
+def longest_wait(studio, index: int, data: list, stops: list, pace: list) -> float:
+    """Seconds that the next visitor waits at most, over asks that last ever longer until one is left in its midst.
+
+    A quick machine is through before anybody leaves, and shows nothing of what is left: so a look takes longer there.
+    """
+    waits = []
+    for pace[0] in LOOKS:
+        waited, stopped = leave_and_follow(studio, index, data, stops, f"{index}-{pace[0]}")
+        waits.append(waited)
+        if stopped:
+            return max(waits)
+    pytest.fail(f"nothing looks whether somebody waits; the next visitor waited {max(waits):.1f} s")
 
 
 @pytest.mark.parametrize("case", ENDPOINT_WORK)
-def test_endpoints(studio, left_early, case):
+def test_endpoints(studio, left_early, pace, case):
     index, data = asked_of(studio[1], case.split()[0], ENDPOINT_WORK[case])
-    assert leave_and_follow(studio, index, data, left_early) < SOON
+    assert longest_wait(studio, index, data, left_early, pace) < SOON
 
 
-@pytest.mark.parametrize("handler", PAGE_WORK)
-def test_handlers_of_the_page(studio, left_early, handler):
+@pytest.mark.parametrize("case", PAGE_WORK)
+def test_handlers_of_the_page(studio, left_early, pace, case):
+    handler, more = case.split()[0], PAGE_WORK[case]
     index, fn = next((i, fn) for i, fn in studio[1].fns.items() if inner(fn.fn) == handler)
-    more = PAGE_WORK[handler]
     if handler == "Downloads.site":
         try:
             web.find_runtime(install=False)
@@ -298,14 +338,11 @@ def test_handlers_of_the_page(studio, left_early, handler):
             pytest.skip(str(e))
     assert more.keys() <= {block.elem_id for block in fn.inputs}
     data = [None if b.stateful else more.get(b.elem_id, getattr(b, "value", None)) for b in fn.inputs]
-    assert leave_and_follow(studio, index, data, left_early) < LONG_STEP.get(handler, SOON)
+    assert longest_wait(studio, index, data, left_early, pace) < LONG_STEP.get(handler, SOON)
 
 
 def test_no_long_work_of_the_page_is_left_out(studio):
-    """Whatever waits in a queue of long work is tried above, but what only shows what is there, and the export."""
+    """Whatever waits in a queue of long work is tried above, but what only shows what is there."""
     long = {inner(fn.fn) for fn in studio[1].fns.values() if fn.concurrency_id in ("long", "exact", "restore", "site")}
-    assert {name for name in long if not name.startswith("Endpoint")} <= PAGE_WORK.keys() | {
-        "LinearityPart.show_level",
-        "GuidanceSweep.sweep",
-        "Downloads.batch",
-    }
+    tried = {case.split()[0] for case in PAGE_WORK}
+    assert {name for name in long if not name.startswith("Endpoint")} <= tried | {"LinearityPart.show_level"}

@@ -22,7 +22,8 @@ from analysis.workbench.library import ModelLibrary
 from tests.refusals import refuses
 from tests.ui.server.test_queue import join
 from tests.ui.serving import open_view, page_of
-from tests.ui.test_browser import visit, wait_for
+from tests.ui.test_browser import visit
+from tests.waiting import wait_for
 from ui.app import build_app, launch_options
 from ui.server import limits
 from ui.server import queue as visitors

@@ -24,7 +24,7 @@ from PIL import Image
 
 import app
 from tests.ui.serving import WAIT, open_view, page_of, served
-from tests.ui.test_browser import wait_for
+from tests.waiting import wait_for
 from ui.api.endpoints import add_endpoints
 
 ROOT = "/ks"

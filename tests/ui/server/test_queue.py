@@ -14,7 +14,7 @@ import pytest
 from gradio_client import Client
 
 from tests.ui.serving import on_page, served
-from tests.ui.test_browser import wait_for
+from tests.waiting import wait_for
 from ui.server import queue as visitors
 from ui.server.queue import BUSY_HEAD, JOIN_PATH, MAX_WAITING, MODEL_QUEUE
 

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from benchmarks import soak
+from benchmarks import flood, soak
 from benchmarks.serving import Served, load, resident
 from benchmarks.soak import Question, Soak
 from benchmarks.startup import parts
@@ -40,6 +40,23 @@ def test_errors_are_counted_and_the_table_tells_them():
     found.memory[500] = 109.9
     assert soak.row(found, 0, 4)[-1] == "yes"
     assert soak.row(Soak(), 0, 4)[-1] == "not measured"
+
+
+@pytest.mark.slow
+def test_a_quiet_visitor_is_served_in_a_flood(url, library):
+    found = flood.flood(url, "tiny", lambda: 100.0, busy=4, seconds=6.0, every=1.0)
+    assert found.errors == [] and found.answers
+    assert all(flood.same(picture, q.directly(library.get("tiny"))) for q, picture in found.answers)
+    assert 1 <= len(found.quiet) == len(found.memory) and found.let_in <= found.posts
+    row = dict(zip(flood.FLOOD_COLUMNS, flood.row(found, 0, 4), strict=True))
+    assert (row["visitors"], row["wrong"], row["errors"], row["at most"]) == ("6", "0", "0", "100")
+
+
+def test_a_line_of_a_flood():
+    found = flood.Flood(seconds=[1.0] * 3, quiet=[2.0, 4.0], errors=["x"], refused=7, memory=[100.0, 130.0, 120.0])
+    row = dict(zip(flood.FLOOD_COLUMNS, flood.row(found, 5, 2), strict=True))
+    assert (row["wrong"], row["errors"], row["refused"], row["quiet at most, s"]) == ("5", "1", "7", "4.0")
+    assert (row["MiB at first"], row["at most"], row["at last"]) == ("100", "130", "120")
 
 
 def test_parts_of_a_start_add_up():

@@ -42,7 +42,7 @@ def test_distances_by_hand(model, monkeypatch):
         start = uniform(300, 2, torch.Generator().manual_seed(ramachandran.FIRST_SEED + i))
         x = sample("heun", model, start, TORUS_PATH, 4).x
         want.append(jensen_shannon(alanine.ramachandran(wrap(x).numpy()), truth))
-    assert rows["flow, heun, 4 calls"].value == pytest.approx(np.mean(want))
+    assert rows["flow, Heun, 4 calls"].value == pytest.approx(np.mean(want))
     assert others["training part"] == pytest.approx(jensen_shannon(alanine.ramachandran(train.numpy()), truth))
     # independent data: its own parts differ about as draws do; uniform angles are far away
     assert 0.1 < floor.value < others["training part"] * 1.4 and others["uniform angles"] > 0.6
