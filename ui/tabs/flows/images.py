@@ -13,6 +13,7 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.core.progress import Report
+from analysis.export import batches
 from analysis.figures.flow import calls_figure
 from analysis.flow.image_sweeps import PictureSweepRequest, PictureSweepResult, sweep
 from analysis.flow.images import (
@@ -36,7 +37,7 @@ from ui.components.layout import Frame, details, empty_stage, group, intro, nois
 from ui.components.made import Made
 from ui.components.players import Panel, images_player, images_value, tiled
 from ui.components.plot import plot
-from ui.components.save_bar import RecipeBinding, save_bar
+from ui.components.save_bar import RecipeBinding, save_bar, saved_file, saver
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
 from ui.server.runs import PROGRESS, RUN_SECONDS, LongRun, RunButtons, Superseded, wire_run
@@ -65,7 +66,7 @@ DISTANCE_WORDS = """<p class="ks-line">The exact flow is the plain ODE of the <e
 {nfe} calls. The distance to it is the error of a sampler, not of a net: a small one says nothing of how good the
 pictures are. Momentum without noise heads for another law than the flow’s, and “matched noise” and “bridge SDE” draw
 noise of their own, so for them a distance is a difference, not an error.</p>"""
-ASK = '<p class="ks-line">Not measured yet: every setting over 1 to 20 calls, 6 pictures each.</p>'
+ASK = '<p class="ks-line">Not measured yet: every setting over 1 to 20 calls, several seeds each.</p>'
 WAIT = '<p class="ks-line">Distances are on their way, and with another noise its exact flow.</p>'
 
 
@@ -187,7 +188,7 @@ START_SETTINGS = (("otcfm", "euler"), ("idff", "euler"), ("idff", "published"), 
 START_SAMPLERS = ("euler", "heun", "published", "multistep")  # where all settings have one net
 NEEDS_CLASS = "leads towards a class: choose one first"
 START_PICTURES, START_GAMMAS = 4, (0.2, 0.0, 0.0)
-SWEEP_PICTURES = 6
+SWEEP_PICTURES = 6  # at first
 # a fine resolution takes long: neither a slider nor a sweep shall wait for it
 EXACT_QUEUE = {"concurrency_id": "exact", "concurrency_limit": 1}
 NONE = f"""<p class="ks-line">There is no flow of pictures in the models’ folder. Train one on the procedural shapes
@@ -213,8 +214,12 @@ class FlowImagesControls(SettingsControls):
     words: gr.HTML
     exact: gr.HTML
     sweep_buttons: RunButtons
+    sweep_seeds: gr.Slider
     sweep_words: gr.HTML
     sweep_figure: gr.HTML
+    sweep_curves: gr.State
+    sweep_save: gr.Button
+    sweep_saved: gr.HTML
 
 
 GUIDANCE = ("guidance", "guidance_from", "guidance_to")
@@ -400,22 +405,29 @@ class FlowImages:
         except Superseded:
             return gr.skip()
 
-    def sweep(self, report: Report | None = None, **values) -> dict:
-        """A sentence and a figure."""
+    def sweep(self, report: Report | None = None, sweep_seeds: int = SWEEP_PICTURES, **values) -> dict:
+        """A sentence, a figure, and the curves as CSV."""
         if not usable_seed(values["seed"]):
             return gr.skip()
+        whole(sweep_seeds, 2, MAX_IMAGES, "The number of seeds", "seeds")
         made = self.made(values, "pictures", "nfe").line("#images-sweep-words, #images-sweep-plot")
         values["pictures"] = 1  # dearer settings are gaps there, not mistakes
         requests = requests_of(self.requests(**values))
         first = requests[0].seeds[0]
-        requests = [replace(r, nfe=1, seeds=tuple(range(first, first + SWEEP_PICTURES))) for r in requests]
+        requests = [replace(r, nfe=1, seeds=tuple(range(first, first + sweep_seeds))) for r in requests]
         result = sweep(self.flows, PictureSweepRequest(tuple(requests)), report)
         names = distinct([setting_name(r) for r in requests])
         c = self.controls
         return {
             c.sweep_words: sweep_words(result, names, requests[0]) + made,
             c.sweep_figure: gr.update(value=calls_figure(result, names).to_json(), visible=True),
+            c.sweep_curves: batches.calls_csv(result, names),
+            c.sweep_save: gr.update(visible=True),
         }
+
+    def save_curves(self, curves: str, data: str, seed: int) -> str:
+        """The sweep's curves as a file."""
+        return saved_file(curves.encode(), f"flow-{data}-seed{seed}-distance-by-calls", "csv")
 
     def fill(self, request: SideBySideRequest) -> dict:
         """A recipe's request as values of the controls.
@@ -511,6 +523,17 @@ def _distances(frame: Frame) -> dict:
 def _sweep_view(frame: Frame) -> tuple[dict, Frame]:
     """The sweep, and the columns of the sweep of guidance."""
     parts = sweep_part(frame, SWEEP_VIEW, "images-sweep", SWEEP_SENTENCE, ASK)
+    with frame.controls, group(SWEEP_VIEW):
+        parts["sweep_seeds"] = gr.Slider(
+            2, MAX_IMAGES, SWEEP_PICTURES, step=1, label="Seeds of the sweep", info="in a row, 2 to 8",
+            elem_id="images-sweep-seeds", buttons=["reset"],
+        )  # fmt: skip
+    with frame.readings, group(SWEEP_VIEW):
+        parts["sweep_save"] = gr.Button(
+            "Save the curves (CSV)", size="sm", visible=False, elem_id="images-sweep-save", min_width=140
+        )
+        parts["sweep_saved"] = saver(elem_id="images-sweep-saved")
+        parts["sweep_curves"] = gr.State("")
     with frame.stage, gr.Column(min_width=0, elem_classes=only(SWEEP_VIEW)) as stage:
         empty_stage("Press “Sweep” for distances over calls, or “Sweep guidance” for pictures by its scale.")
         parts["sweep_figure"] = plot(
@@ -591,5 +614,9 @@ def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Depende
         show_progress="hidden", **PRIVATE,
     )  # fmt: skip
     c.dice.click(None, None, c.seed, js=DICE, **PRIVATE)
-    wire_run(tab.run, c.sweep_buttons, tab.sweep, asked["inputs_kwargs"], c.listed("sweep_words", "sweep_figure"))
+    wire_run(
+        tab.run, c.sweep_buttons, tab.sweep, {**asked["inputs_kwargs"], **c.named("sweep_seeds")},
+        c.listed("sweep_words", "sweep_figure", "sweep_curves", "sweep_save"),
+    )  # fmt: skip
+    c.sweep_save.click(guarded(tab.save_curves), c.listed("sweep_curves", "data", "seed"), c.sweep_saved, **LIVE)
     return rerun
