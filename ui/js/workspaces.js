@@ -30,6 +30,7 @@
     mark(all(".ks-space"), one(`.ks-space[data-space="${space}"]`));
     mark(all(`.ks-view[data-of="${space}"]`), button);
     all(".ks-views").forEach((list) => { list.hidden = list.dataset.of !== space; });
+    button.scrollIntoView({ block: "nearest", inline: "nearest" }); // of a narrow page's bar
     one(`#workspaces > .tab-wrapper [data-tab-id="${tab}"]`)?.click();
     sheet(null);
     document.dispatchEvent(new CustomEvent("studio:view", { detail: { view, space } }));
