@@ -94,6 +94,9 @@ def paint(page: Any) -> Frames:
 def train(page: Any) -> Frames:
     """A drawing is learned by a flow while it is looked at."""
     _open(page, "train", "#flow-paper canvas")
+    page.click("#flow-paper canvas", position={"x": 40, "y": 40})  # what is not drawn here would not be learned
+    drawn = "() => document.querySelector('#flow-density input').value === 'my drawing'"
+    page.wait_for_function(drawn, timeout=FILM_MS)
     yield photograph(page), LECTURE_PAUSE_MS
     page.click("#flow-train-start")
     page.wait_for_selector("#flow-train-preview .plot-container", timeout=FILM_MS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -239,10 +239,16 @@ class BuiltTab:
     Attributes:
         controls: a dataclass of its components.
         binding: how it takes up a recipe, None if it takes none.
+        settle: what an address makes of controls beyond their own values, where choices or what is seen depend on
+            others: the address's texts by the controls' ids, and {component: value} of those that fit; gives
+            {component: update}, "value" among it where it is another one.
+        settled: components that `settle` may give beside those that an address keeps.
     """
 
     controls: object
     binding: RecipeBinding | None = None
+    settle: Callable[[Mapping[str, str], Mapping], dict] | None = None
+    settled: Sequence = ()
 
 
 @dataclass

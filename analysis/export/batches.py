@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Report, part
+from analysis.flow.image_sweeps import PictureSweepResult
 from analysis.koopman.spectrum import band_names
+from analysis.workbench.editing import EditRequest
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import TrajectoryRequest
 from analysis.workbench.workbench import Workbench
@@ -19,6 +21,7 @@ from foundation.metrics.statistics import mean_interval
 from foundation.randomness import MAX_SEED
 
 MAX_BATCH = 64  # seeds
+RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0)  # of an edit's curve
 
 
 def consecutive(seed: int, count: int) -> tuple[int, ...]:
@@ -87,3 +90,33 @@ def effect_csv(bench: Workbench, request: EffectRequest, count: int, report: Rep
     shares = np.stack([np.concatenate([r.bands, r.levels]) for r in found])
     curves = {name: shares[:, k] for k, name in enumerate(names)}
     return curves_csv(curves, {"tau": found[0].tau, "sigma": found[0].sigma})
+
+
+def mix_csv(bench: Workbench, request: EditRequest, count: int, report: Report | None = None) -> str:
+    """Layout moved and detail shared by an edit and by its control, by mixing ratio, over seeds from the request's on.
+
+    Raises:
+        UserError: too few or too many seeds.
+    """
+    seeds, found = consecutive(request.seed, count), []
+    for k, seed in enumerate(seeds):
+        if report is not None:
+            report(k / count, f"seed {seed}")
+        found.append([bench.edit(replace(request, seed=seed, ratio=ratio)) for ratio in RATIOS])
+    curves = {
+        f"{who}, {what}": np.array([[getattr(getattr(r, part), field) for r in row] for row in found], np.float64)
+        for who, part in (("chosen bands", "numbers"), ("control", "numbers_control"))
+        for what, field in (("layout moved", "low_distance"), ("detail shared", "high_correlation"))
+    }
+    return curves_csv(curves, {"ratio": np.array(RATIOS)})
+
+
+def calls_csv(result: PictureSweepResult, names: Sequence[str]) -> str:
+    """The distance of every setting to its net's exact flow, by network calls, over the sweep's seeds.
+
+    Args:
+        result: of the sweep.
+        names: of the settings.
+    """
+    curves = {f"{name}, {result.measure}": result.distance[s].T for s, name in enumerate(names)}
+    return curves_csv(curves, {"calls": result.nfes})

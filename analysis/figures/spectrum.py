@@ -143,7 +143,9 @@ def position_map(
             showlegend=False,
         )
     figure.update_xaxes(title="column j", showgrid=False, zeroline=False, constrain="domain")
-    figure.update_yaxes(title="row i", showgrid=False, zeroline=False, autorange="reversed", scaleanchor="x")
+    figure.update_yaxes(
+        title="row i", showgrid=False, zeroline=False, autorange="reversed", scaleanchor="x", constrain="domain"
+    )
     return figure
 
 

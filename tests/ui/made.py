@@ -14,3 +14,9 @@ def made_of(shown: str) -> list[dict]:
     else:
         found = [html.unescape(text) for text in re.findall(r'data-made="([^"]*)"', shown)]
     return [{name: json.loads(text)[name] for name in ("model", "label", "seed")} for text in found]
+
+
+def controls_of(shown: str) -> dict[str, str]:
+    """What the controls of its tab were at, of the one line of a result that says it."""
+    (text,) = re.findall(r'data-made="([^"]*)"', shown)
+    return json.loads(html.unescape(text))["controls"]

@@ -123,3 +123,16 @@ def test_what_no_longer_holds_is_grey_until_it_holds_again(page):
     wait_for(page, OLDER, ["mode-pictures", False])  # it follows
     page.locator("#seed input").fill(seed)
     wait_for(page, OLDER, ["pairs-list", False])
+
+
+def test_a_flow_that_no_longer_holds_is_grey_until_it_holds_again(page):
+    open_view(page, "flow")
+    page.wait_for_selector("#flow-player .main-svg")
+    wait_for(page, OLDER, ["flow-words", False])
+    page.locator("#flow-player .ks-flow-plot").first.click()
+    wait_for(page, OLDER, ["flow-likelihood", False])
+    page.locator("#flow-seed input").fill("9")
+    wait_for(page, OLDER, ["flow-likelihood", True])
+    wait_for(page, OLDER, ["flow-words", False])  # it follows
+    page.locator("#flow-seed input").fill("0")
+    wait_for(page, OLDER, ["flow-likelihood", False])

@@ -26,13 +26,13 @@ EFFECT = {
 }  # fmt: skip
 # of every control that is seen in this view: its name, and the share of the effect's box on the screen once it is
 # scrolled to; and whether the control itself is
-BOXES = """(effect) => {
+BOXES = """([effect, room]) => {
   const shown = (part) => part && part.offsetParent !== null;
   const share = (part) => {
     const box = part.getBoundingClientRect();
     const wide = Math.max(0, Math.min(box.right, innerWidth) - Math.max(box.left, 0));
     const high = Math.max(0, Math.min(box.bottom, innerHeight) - Math.max(box.top, 0));
-    return (wide * high) / (box.width * Math.min(box.height, 0.75 * innerHeight));
+    return (wide * high) / (box.width * Math.min(box.height, room));
   };
   const target = [...document.querySelectorAll(effect)].find(shown);
   if (!target) return [['no effect', 0, 0]];
@@ -84,20 +84,47 @@ def test_the_first_picture_comes_out_of_its_noise_by_itself(browser, url):
     page.close()
 
 
-@pytest.mark.parametrize("size", [(1440, 900), (1920, 1080)])
-def test_what_a_control_changes_is_on_the_screen_with_it(page, size):
-    page.set_viewport_size({"width": size[0], "height": size[1]})
+def seen_with_their_controls(page, room: float, width: int) -> int:
+    """How many controls all views have; each is on the screen with what it changes, and nothing is wider than it.
+
+    Args:
+        page: whole.
+        room: pixels of height, of which a result that is higher shall fill half.
+        width: of the window; on a narrow one the controls are a sheet, which is opened.
+    """
     controls = 0
     for view, effect in EFFECT.items():
         open_view(page, view)
+        if width < 760:
+            page.locator("[data-sheet=controls]").click()
         wait_for(page, f"() => [...document.querySelectorAll('{effect}')].some((part) => part.offsetParent)")
         page.wait_for_timeout(500)
-        found = page.evaluate(BOXES, effect)
+        found = page.evaluate(BOXES, [effect, room])
         controls += len(found)
         assert [name for name, of_effect, of_part in found if of_effect < 0.5 or of_part < 0.5] == [], view
         assert max(page.evaluate(OVERFLOW)) <= 0, view
-    assert controls > 100
+    return controls
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [(1440, 900), (1920, 1080)])
+def test_what_a_control_changes_is_on_the_screen_with_it(page, size, dark):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
+    assert seen_with_their_controls(page, 0.75 * size[1], size[0]) > 100
+    page.evaluate("document.body.classList.remove('dark')")
     page.set_viewport_size({"width": 1440, "height": 900})
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_on_a_phone_what_a_control_changes_is_above_its_sheet(browser, url, dark):
+    page = fresh(browser, 400, 800)
+    page.goto(url)
+    played(page)
+    page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
+    left = 800 - 56 - 44 - 96 - 0.46 * 800  # of the height, by header, views, bars and sheet
+    assert seen_with_their_controls(page, left, 400) > 100
+    page.close()
 
 
 def test_on_a_phone_controls_are_a_sheet_below_the_picture(browser, url):
@@ -169,6 +196,25 @@ def test_a_link_opens_what_was_shown(page, browser, url):
     # the table and the picture of one answer are put in their places one after the other
     wait_for(other, f"right => ({shown})() === right", page.evaluate(shown))
     assert other.locator("#gain-large input[type=number]").input_value() == "0"
+    other.close()
+
+
+def test_a_link_opens_lists_and_ticks_of_flows(page, browser, url):
+    open_view(page, "flow")
+    page.locator("#flow-density input").click()
+    page.get_by_role("option", name="moons", exact=True).click()
+    page.locator("#flow-shown-d input").uncheck()
+    page.locator("#flow-sampler-a input").click()
+    page.get_by_role("option", name="Heun", exact=True).click()
+    wait_for(page, "() => /flow-density=moons/.test(location.hash) && /flow-shown-d=0/.test(location.hash)")
+    wait_for(page, "() => /flow-sampler-a=/.test(location.hash)")
+    other = fresh(browser, 1440, 900)
+    other.goto(page.evaluate("location.href"))
+    wait_for(other, "() => document.querySelectorAll('#flow-player .ks-flow:not([hidden])').length === 3")
+    wait_for(other, "() => /moons/.test(document.querySelector('#flow-words').textContent)")
+    for name in ("flow-density", "flow-sampler-a"):
+        assert other.locator(f"#{name} input").input_value() == page.locator(f"#{name} input").input_value()
+    assert not other.locator("#flow-shown-d input").is_checked()
     other.close()
 
 

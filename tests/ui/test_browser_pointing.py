@@ -92,8 +92,24 @@ def test_every_button_of_files_saves_one(page):
     page.keyboard.press("Escape")
 
 
+# where the result of an example is drawn; not the drawing itself, of which a browser does not say whether it is shown
+RESULT = {
+    "five-calls": "#flow-player .js-plotly-plot",
+    "two-calls": "#images-player canvas",
+    "lorenz": "#series-fan .js-plotly-plot",
+}
+WHOLE = """selector => {
+  const parts = [...document.querySelectorAll(selector)].filter((part) => part.offsetParent);
+  return parts.length > 0 && parts.every((part) => {
+    const { top, bottom, left, right } = part.getBoundingClientRect();
+    return top >= 0 && left >= 0 && bottom <= innerHeight + 1 && right <= innerWidth + 1;
+  });
+}"""
+
+
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if not e.model], ids=lambda e: e.key)
-def test_an_example_is_opened_with_few_questions(page, example):
+def test_an_example_is_opened_with_few_questions_and_all_of_it_is_seen(page, example):
+    page.set_viewport_size({"width": 1440, "height": 900})
     open_view(page, "watch")
     open_drawer(page, "learn")
     if not page.locator(f"#example-{example.key}").is_visible():
@@ -102,5 +118,7 @@ def test_an_example_is_opened_with_few_questions(page, example):
     calls = asked(page)
     page.locator(f"#example-{example.key}").click()
     wait_for(page, "() => document.documentElement.dataset.view !== 'watch'")
-    page.wait_for_timeout(5000)
+    wait_for(page, WHOLE, RESULT[example.key])
+    page.wait_for_timeout(3000)  # what else it may ask
     assert 0 < len(calls) <= 6
+    assert page.evaluate(WHOLE, RESULT[example.key])

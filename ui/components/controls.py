@@ -6,10 +6,26 @@ A handler is called with the values of the controls that it names as arguments (
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Self
 
+import gradio as gr
 from gradio.components import Component
+
+
+def shown_text(part: Component, value: Any) -> str:
+    """A control's value as the page's script reads it (`value` of `ui/js/workspaces.js`): of a list its words."""
+    if isinstance(part, gr.Dropdown):
+        return next((name for name, known in part.choices if known == value), "" if value is None else str(value))
+    if isinstance(part, gr.Checkbox):
+        return str(int(bool(value)))
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def chosen(part: Component, out: Mapping) -> Any:
+    """A control's value after an address: its own among {component: value}, or the one that it begins with."""
+    return out.get(part, part.value)
 
 
 class Controls:

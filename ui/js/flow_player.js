@@ -45,8 +45,7 @@ function draw() {
       const moved = place(panel, bar.at);
       figure.data[run.trace] = { ...figure.data[run.trace], x: moved.x[0], y: moved.y[0] };
     }
-    // a plane is square: on a narrow page a lower plot leaves no gap
-    if (plot.clientWidth > 0) figure.layout.height = Math.min(figure.layout.height, plot.clientWidth + 12);
+    if (plot.clientWidth > 0) figure.layout.height = plot.clientWidth + 12; // a plane is square
     plot.style.minHeight = `${figure.layout.height}px`;
     plot.setAttribute("aria-label", panel.times ? `Points of ${panel.title} on the way to the density` : "The exact density");
     Plotly.react(plot, figure.data, figure.layout, { ...PLOT, displayModeBar: false }).then(() => {

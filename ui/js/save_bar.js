@@ -68,7 +68,7 @@ function saveBar(bar, text) {
   const load = () => {
     result = props.value ? JSON.parse(props.value) : null;
     bar.hidden = result === null;
-    find(".ks-copy-python").hidden = !result?.python; // of flows there is none
+    find(".ks-copy-python").hidden = !result?.python;
     text.hidden = true;
     word.textContent = "";
     clearTimeout(later);

@@ -30,6 +30,7 @@
     mark(all(".ks-space"), one(`.ks-space[data-space="${space}"]`));
     mark(all(`.ks-view[data-of="${space}"]`), button);
     all(".ks-views").forEach((list) => { list.hidden = list.dataset.of !== space; });
+    button.scrollIntoView({ block: "nearest", inline: "nearest" }); // of a narrow page's bar
     one(`#workspaces > .tab-wrapper [data-tab-id="${tab}"]`)?.click();
     sheet(null);
     document.dispatchEvent(new CustomEvent("studio:view", { detail: { view, space } }));
@@ -162,8 +163,9 @@
     const number = part?.querySelector("input[type=number]"); // beside a slider, whose own value is rounded to its steps
     if (number) return number.value;
     const choices = part ? [...part.querySelectorAll("input[type=radio], input[type=checkbox]")] : [];
+    if (choices.length === 1 && !part.querySelector("fieldset")) return String(Number(choices[0].checked)); // a tick of its own
     if (choices.length) return choices.filter((c) => c.checked).map((c) => (c.type === "radio" ? c.value : c.name)).join(",");
-    return undefined;
+    return part?.querySelector("input:is([role=combobox], [role=listbox])")?.value; // the words of a list's choice
   };
   let begin = null, ask = null, waiting = false;
 
@@ -193,6 +195,8 @@
     const { hash } = location;
     if (!ask || hash.length < 2 || hash === written()) return;
     waiting = true; // until the controls have their values
+    const view = new URLSearchParams(hash.slice(1)).get("v");
+    if (!FRESH.includes(view)) (stale ??= new Set(all(".ks-view").map((b) => b.dataset.view))).add(view); // shown anew
     setTimeout(() => { waiting = false; }, 4000);
     ask(hash);
   }
@@ -206,7 +210,7 @@
     window.addEventListener("hashchange", read);
   }
 
-  window.studio = { addressed, open, opening, moved, say };
+  window.studio = { addressed, open, opening, moved, say, value };
 
   // what is read out holds what is seen: Gradio calls them "Thumbnail 3 of 12", anew with every sheet
   function named() {

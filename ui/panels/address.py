@@ -16,6 +16,7 @@ import gradio as gr
 
 from analysis.core.errors import UserError
 from analysis.workbench.library import ModelLibrary
+from ui.components.controls import shown_text
 from ui.components.layout import Frame
 from ui.server.errors import guarded
 from ui.server.gradio_internals import sent
@@ -24,11 +25,13 @@ from ui.source import NO_CLASS, Page, usable_seed
 from ui.workspaces import VIEWS, opening
 
 LONGEST = 2000  # characters of an address
-ADDRESS_KINDS = (gr.Slider, gr.Radio, gr.CheckboxGroup, gr.Number)
-# what shows and hides other controls, which a value alone would not
+ADDRESS_KINDS = (gr.Slider, gr.Radio, gr.CheckboxGroup, gr.Number, gr.Dropdown, gr.Checkbox)
+# what shows and hides other controls, which a value alone would not, and what is of no use without it; a tab that
+# settles its others itself says so by `BuiltTab.settle`
 NOT_IN_ADDRESS = {
-    "edit-reference", "edit-region", "restore-origin", "restore-task", "restore-method", "series-horizon",
-    "invert-origin", "direction-method",
+    "edit-reference", "edit-region", "edit-photo", "edit-other-label", "restore-origin", "restore-task",
+    "restore-method", "restore-photo", "invert-origin", "invert-photo", "direction-method", "direction-region", "pair",
+    "atlas-level", "grid-kind", "grid-x", "grid-y",
 }  # fmt: skip
 
 
@@ -38,7 +41,9 @@ def controls_of(frame: Frame) -> Iterator[gr.components.Component]:
     while stack:
         part = stack.pop()
         stack.extend(getattr(part, "children", ()))
-        if isinstance(part, ADDRESS_KINDS) and part.elem_id and part.elem_id not in NOT_IN_ADDRESS:
+        if not isinstance(part, ADDRESS_KINDS) or not part.elem_id or part.elem_id in NOT_IN_ADDRESS:
+            continue
+        if not isinstance(part, gr.Dropdown) or part.choices:  # those that a result fills have nothing to begin with
             yield part
 
 
@@ -49,6 +54,10 @@ def fitting(part: gr.components.Component, text: str):
         return chosen if len(chosen) == len([t for t in text.split(",") if t]) else None
     if isinstance(part, gr.Radio):
         return next((value for _, value in part.choices if str(value) == text), None)
+    if isinstance(part, gr.Dropdown):
+        return next((value for name, value in part.choices if name == text), None)
+    if isinstance(part, gr.Checkbox):
+        return {"1": True, "0": False}.get(text)
     try:
         number = float(text)
     except ValueError:
@@ -95,6 +104,9 @@ class Address:
             value = fitting(part, asked[name]) if name in asked else None
             if value is not None:
                 out[part] = value
+        for tab in self.page.built.values():
+            for part, update in (tab.settle(asked, out) if tab.settle else {}).items():
+                out[part] = {"value": out[part]} | update if isinstance(update, dict) and part in out else update
         view = asked.get("v", "")
         if view in VIEWS:
             out[self.page.opener] = opening(view)
@@ -106,7 +118,7 @@ class Address:
 def build_address(page: Page) -> Address:
     """Wire what the page's script tells."""
     of = {tab: {part.elem_id: part for part in controls_of(frame)} for tab, frame in page.frames.items()}
-    begin = {tab: {name: _text(part.value) for name, part in parts.items()} for tab, parts in of.items()}
+    begin = {tab: {name: shown_text(part, part.value) for name, part in parts.items()} for tab, parts in of.items()}
     kept = {name: part for parts in of.values() for name, part in parts.items()}
     source, address = page.work.source, Address(page.work.library, page, kept)
     part = gr.HTML(
@@ -114,12 +126,9 @@ def build_address(page: Page) -> Address:
         js_on_load="window.studio?.addressed((hash) => trigger('apply', { hash }));", elem_id="address",
         visible="hidden",
     )  # fmt: skip
+    settled = [part for tab in page.built.values() for part in tab.settled]
+    outputs = dict.fromkeys([*source.targets, source.moves, page.opener, *kept.values(), *settled])
     part.apply(
-        guarded(address.read), source.moves, [*source.targets, source.moves, page.opener, *kept.values()],
-        show_progress="hidden", **MODEL_QUEUE, **PRIVATE,
+        guarded(address.read), source.moves, list(outputs), show_progress="hidden", **MODEL_QUEUE, **PRIVATE
     )  # fmt: skip
     return address
-
-
-def _text(value) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -26,6 +26,8 @@ from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import PROGRESS, deadline
 from ui.source import Page, fitting_label
+from ui.tabs.change.edit import EditTab, Waiting
+from ui.tabs.change.edit_controls import SETTING, EditControls
 
 DATA_FIGURES = (
     ("Eigenvalues of a level", "eigenvalues"),
@@ -36,7 +38,10 @@ DATA_FIGURES = (
 )
 FIGURE_FORMATS = ("png", "svg", "html")
 PAPER_FIGURES = (("Spectrum", "spectrum"), ("Cumulative effect", "cumulative-effect"))
-SEED_CURVES = (("Path against the teacher, by noise level", "path"), ("Cumulative effect, over time", "effect"))
+SEED_CURVES = (
+    ("Path against the teacher, by noise level", "path"), ("Cumulative effect, over time", "effect"),
+    ("Mix: layout and detail, by ratio", "mix"),
+)  # fmt: skip
 START_BATCH, BATCH_SECONDS = 8, 120.0  # seeds; what all of them may take
 PAPER_SEEDS = 4  # that a cumulative effect is averaged over
 LARGE_SIDE = 512  # pixels a side of a picture for slides
@@ -72,6 +77,7 @@ class DownloadControls(Controls):
     opened: gr.Button
 
 
+OF_EDIT = "edit_"  # before the names of what an edit is made of
 CONTROLS = ("low", "high", "small", "middle", "large", "order", "levels")  # controls of Look inside
 
 
@@ -128,8 +134,10 @@ class Downloads:
             raise UserError("This model has no teacher to stand beside it: save the trajectory alone.", "model")
         return np.concatenate([walked.koopman, walked.denoised], axis=2), f"{bench.name}-seed{seed}-beside-teacher"
 
-    def batch(self, curve, seeds, model, seed, label, steps, progress=PROGRESS, **bands) -> str:
-        """A curve over so many seeds with intervals, as CSV."""
+    def batch(self, curve, seeds, model, seed, label, steps, progress=PROGRESS, **values) -> str:
+        """A curve over so many seeds with intervals, as CSV; `values` are the bands, and the edit's with `OF_EDIT`."""
+        edit = {name.removeprefix(OF_EDIT): v for name, v in values.items() if name.startswith(OF_EDIT)}
+        bands = {name: value for name, value in values.items() if name in CONTROLS}
         bench, path = self.library.get(model), self._path(model, seed, label, steps)
         report = deadline(min(self.patience, BATCH_SECONDS), lambda share, what: progress(share, desc=what))
         if curve == "path":
@@ -137,6 +145,12 @@ class Downloads:
         elif curve == "effect":
             asked = EffectRequest((path.seed,), path.label, (bands["low"], bands["high"]), bands["order"])
             text = batches.effect_csv(bench, asked, int(seeds), report)
+        elif curve == "mix" and edit:
+            try:
+                mixed = EditTab(self.library, EditControls.names()).request(model, seed, label, **edit)
+            except Waiting as e:
+                raise UserError(str(e), "edit") from e
+            text = batches.mix_csv(bench, mixed, int(seeds), report)
         else:
             raise UserError("There is no such curve: choose one of the list.", "curve")
         return saved_file(text.encode(), f"{bench.name}-{curve}-seeds{seed}to{seed + int(seeds) - 1}", "csv")
@@ -276,7 +290,7 @@ def _lay_out(levels: dict) -> DownloadControls:
         parts["curve"] = gr.Dropdown(
             list(SEED_CURVES), value=SEED_CURVES[0][1], label="Curve over seeds", elem_id="export-curve",
             filterable=False,
-            info="mean and 95 % interval of the mean, with the steps and bands above",
+            info="mean and 95 % interval of the mean, with the steps, bands and mix that are set",
         )  # fmt: skip
         parts["seeds"] = gr.Slider(
             2, batches.MAX_BATCH, START_BATCH, step=1, label="Seeds", info="from the header's on", buttons=["reset"],
@@ -295,6 +309,8 @@ def build_downloads(page: Page) -> DownloadControls:
     wired = {"outputs": c.done, **MODEL_QUEUE, **PRIVATE, "show_progress": "minimal"}
     path = {**source.named, "steps": page.built["generate"].controls.steps}
     bands = page.built["spectrum"].controls.named(*CONTROLS)
+    mixing = page.built["edit"].controls.named(*SETTING) if "edit" in page.built else {}
+    edit = {f"{OF_EDIT}{name}": part for name, part in mixing.items()}
     c.opened.click(
         guarded(files.levels), source.model, c.level, trigger_mode="multiple", queue=False, show_progress="hidden",
         **PRIVATE,
@@ -305,7 +321,7 @@ def build_downloads(page: Page) -> DownloadControls:
     c.beside.click(guarded(files.beside), inputs_kwargs=path, **wired)
     c.film.click(guarded(files.film), inputs_kwargs=path, **wired)
     c.batch.click(
-        guarded(files.batch), inputs_kwargs={**c.named("curve", "seeds"), **path, **bands},
+        guarded(files.batch), inputs_kwargs={**c.named("curve", "seeds"), **path, **bands, **edit},
         **{**wired, **SITE_QUEUE, "show_progress": "full"},
     )  # fmt: skip
     c.large.click(guarded(files.large), inputs_kwargs={**source.named, "smooth": c.smooth}, **wired)

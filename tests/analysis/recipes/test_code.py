@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from analysis import studio
+from analysis.flow.points import Flow2DRequest, PointFlows
+from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
+from analysis.recipes.recipe import ASKED, as_python
+from analysis.recipes.replay import describe_flows
 from analysis.workbench.editing import InpaintRequest
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
@@ -31,12 +35,22 @@ def test_the_script_makes_the_result_again(models, monkeypatch, request_, shown)
     bench = library.get("shapes")
     recipe = recipes.describe(request_, bench)
     names: dict = {}
-    exec(recipes.as_python(recipe), names)
+    exec(as_python(recipe), names)
     expected = getattr(recipes.replay(recipe, bench), shown)
     np.testing.assert_array_equal(getattr(names["result"], shown), expected)
 
 
+def test_a_script_of_flows_makes_every_setting_again():
+    flows = PointFlows()
+    settings = tuple(Flow2DRequest("moons", path="icfm", nfe=n, points=64, net="oracle") for n in (1, 3))
+    names: dict = {}
+    exec(as_python(describe_flows(SideBySideRequest(settings), flows)), names)
+    for mine, setting in zip(names["result"], settings, strict=True):
+        np.testing.assert_array_equal(mine.points, flows.flow_2d(setting).points)
+    assert set(ASKED) == set(recipes.FLOW_KINDS)
+
+
 def test_what_is_usual_is_left_out(models):
     bench = ModelLibrary(models, default="shapes").get("shapes")
-    text = recipes.as_python(recipes.describe(GenerateRequest((2,)), bench))
+    text = as_python(recipes.describe(GenerateRequest((2,)), bench))
     assert "label" not in text and "seeds=(2,)" in text

@@ -8,15 +8,18 @@ from urllib.parse import urlencode
 import gradio as gr
 import pytest
 
+from flow_core.samplers import SAMPLER_NAMES
 from tests.refusals import refuses
 from tests.ui.serving import page_of
+from ui.components.controls import shown_text
 from ui.panels.address import LONGEST, Address, controls_of, fitting
+from ui.source import NO_CLASS
 from ui.workspaces import STAY
 
 
 @pytest.fixture(scope="module")
 def page(library):
-    return page_of(library, "spectrum", "flow", seed=3)[1]
+    return page_of(library, "spectrum", "flow", "compare", seed=3)[1]
 
 
 @pytest.fixture(scope="module")
@@ -68,5 +71,25 @@ def test_another_message_is_a_sentence(address, data):
 def test_a_control_gives_back_its_own_beginning(kept):
     assert len(kept) > 30
     for name, part in kept.items():
-        text = ",".join(map(str, part.value)) if isinstance(part.value, list) else str(part.value)
-        assert fitting(part, text) == part.value, name
+        assert fitting(part, shown_text(part, part.value)) == part.value, name
+
+
+def test_a_list_is_set_by_its_words_and_what_depends_on_it_follows(address, page, kept):
+    asked = {"flow-density": "moons", "flow-sampler-a": SAMPLER_NAMES["published"], "flow-gamma1-a": "3",
+             "flow-shown-b": "0"}  # fmt: skip
+    out = read(address, v="flow", **asked)
+    assert out[kept["flow-density"]] == "moons" and out[kept["flow-sampler-a"]] == "published"
+    assert out[kept["flow-shown-b"]] is False
+    gamma = out[kept["flow-gamma1-a"]]
+    assert gamma["value"] == 3 and gamma["visible"] and out[kept["flow-gamma2-a"]]["visible"]
+    box = page.built["flow"].controls.source_box
+    assert box not in out
+    assert read(address, **{"flow-source": "my other drawing"})[box]["visible"]
+    assert read(address, **{"flow-density": "nowhere"}) == gr.skip()
+
+
+def test_the_classes_of_a_compared_model_are_its_own(address, page, kept):
+    out = read(address, **{"model-b": "tiny-classes", "label-b": "plane"})
+    label = out[kept["label-b"]]
+    assert out[kept["model-b"]] == "tiny-classes" and (label["value"], label["visible"]) == (2, True)
+    assert read(address, **{"label-b": "plane"})[kept["label-b"]]["value"] == NO_CLASS  # the model has none

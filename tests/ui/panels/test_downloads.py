@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,13 +13,21 @@ from PIL import Image
 from scipy import stats
 
 from analysis.export import web
+from analysis.export.batches import RATIOS
 from analysis.recipes import recipe
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from tests.refusals import refuses
-from ui.panels.downloads import DATA_FIGURES, LARGE_SIDE, PAPER_FIGURES, SEED_CURVES, Downloads
+from ui.panels.downloads import DATA_FIGURES, LARGE_SIDE, OF_EDIT, PAPER_FIGURES, SEED_CURVES, Downloads
+from ui.tabs.change.edit import EditTab
+from ui.tabs.change.edit_controls import EditControls
 
 WHO = {"model": "tiny", "seed": 3, "label": -1, "steps": 5}
+EDIT = {
+    "reference": "seed", "other": 5, "other_label": -1, "picture": None, "encoding": "noise", "noise_seed": 0,
+    "tau": 0.5, "low": 0.3, "high": 0.6, "bands": [2], "order": "alpha", "ratio": 50, "region": "whole", "mask": None,
+    "levels": [], "feather": 0,
+}  # fmt: skip
 BANDS = {"low": 0.2, "high": 0.7, "small": 1.0, "middle": 0.0, "large": 1.0, "order": "abs", "levels": [0, 99]}
 
 
@@ -162,12 +171,20 @@ def test_the_film_shows_every_level_side_by_side(library):
 
 @pytest.mark.parametrize("curve", [key for _, key in SEED_CURVES])
 def test_a_curve_over_seeds_has_students_interval(library, curve):
-    name, data = content(Downloads(library).batch(curve, 3, **WHO, **BANDS))
+    edit = {f"{OF_EDIT}{name}": value for name, value in EDIT.items()}
+    name, data = content(Downloads(library).batch(curve, 3, **WHO, **BANDS, **edit))
     rows = list(csv.DictReader(io.StringIO(data.decode())))
     bench = library.get("tiny")
     if curve == "path":
         each = np.stack([bench.trajectory(TrajectoryRequest(seed, -1, 5)).mse for seed in (3, 4, 5)])
         mine = [r for r in rows if r["curve"] == "mse"]
+    elif curve == "mix":
+        asked = EditTab(library, EditControls.names()).request("tiny", 3, -1, **EDIT)
+        each = np.array(
+            [[bench.edit(replace(asked, seed=s, ratio=r)).numbers.low_distance for r in RATIOS] for s in (3, 4, 5)]
+        )
+        mine = [r for r in rows if r["curve"] == "chosen bands, layout moved"]
+        assert [float(r["ratio"]) for r in mine] == list(RATIOS) and len({r["curve"] for r in rows}) == 4
     else:
         asked = [EffectRequest((seed,), -1, (0.2, 0.7), "abs") for seed in (3, 4, 5)]
         each = np.stack([bench.cumulative_effect(a).bands[0] for a in asked])
@@ -181,6 +198,8 @@ def test_a_curve_over_seeds_has_students_interval(library, curve):
 
 def test_a_batch_that_cannot_be_is_a_sentence(library):
     files = Downloads(library)
+    with refuses("edit"):
+        files.batch("mix", 3, **WHO, **BANDS, **{f"{OF_EDIT}{k}": v for k, v in (EDIT | {"bands": []}).items()})
     for seeds in (1, 65):
         with refuses("seeds"):
             files.batch("path", seeds, **WHO, **BANDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import gradio as gr
@@ -14,7 +15,7 @@ from analysis.recipes import recipe
 from analysis.workbench.library import ModelInfo, ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
 from ui.components.bands import GAINS, keeping, kept_as
-from ui.components.controls import Controls
+from ui.components.controls import Controls, chosen
 from ui.components.html import facts, figure_html, heading, row_html
 from ui.components.layout import group, intro, only
 from ui.components.save_bar import save_bar, save_value
@@ -212,7 +213,7 @@ def build_compare(work: Workspace, views: Views) -> BuiltTab:
         looks += [side.seed.change, side.label.input, *(p.input for p in bands)]
         looks += [p.release for p in bands if isinstance(p, gr.Slider)]  # what Gradio's reset button tells
         named = side.listed(*GAINS)
-        chosen = side.model.input(
+        other = side.model.input(
             guarded(functools.partial(tab.of_model, side)), [side.model, side.order], [side.label, *named], **live
         )  # fmt: skip
         taken = side.take.click(
@@ -223,7 +224,19 @@ def build_compare(work: Workspace, views: Views) -> BuiltTab:
             guarded(functools.partial(tab.band_words, side)), [side.model, side.order], named, queue=False,
             show_progress="hidden", **PRIVATE,
         )  # fmt: skip
-        for event in (chosen, taken):
+        for event in (other, taken):
             event.success(**paired)
     gr.on(looks, **paired, trigger_mode="always_last")
-    return BuiltTab(c)
+
+    def settle(asked: Mapping[str, str], out: Mapping) -> dict:
+        """The classes of each side's model."""
+        updates: dict = {}
+        for side in sides.values():
+            text = asked.get(side.label.elem_id)
+            if text is not None or side.model in out:
+                model = chosen(side.model, out)
+                label = dict(class_choices(library, model)).get(text, NO_CLASS)
+                updates |= tab.of_model(side, model, chosen(side.order, out), label)
+        return updates
+
+    return BuiltTab(c, settle=settle)

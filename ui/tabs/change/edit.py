@@ -13,6 +13,7 @@ from gradio.events import Dependency
 
 from analysis.core.errors import UserError
 from analysis.core.fields import HIGH_EDGE, LOW_EDGE
+from analysis.export.batches import RATIOS
 from analysis.figures import editing
 from analysis.recipes import recipe as recipes
 from analysis.workbench.editing import EditRequest
@@ -51,7 +52,6 @@ SENTENCE = "Some modes of a reference are mixed into your picture; the control m
 FORMULA = """z′ = z + r G M (z<sub>r</sub> − z) &nbsp;·&nbsp; r ratio, G region, M chosen bands, in the control M = 1
 &nbsp;·&nbsp; z<sub>r</sub> the reference, encoded at the edit time τ &nbsp;·&nbsp; x′ = D( e<sup>−τA</sup> z′ )"""
 OWN_CONTROLS = ("tau", "bands", "low", "high", "order")  # what a model's card may choose
-CURVE = (0.2, 0.4, 0.6, 0.8, 1.0)  # mixing ratios
 SETTLED_SECONDS = 2.0  # seconds: a slider that moves again within them is still in the same step of the history
 
 
@@ -172,7 +172,7 @@ class EditTab:
             bench, request = self.request(**values)
         except Waiting as e:
             return {c.hint: _hint(e)}
-        ratios = sorted({*CURVE, request.ratio} - {0.0})
+        ratios = sorted({*RATIOS, request.ratio} - {0.0})
         results = [bench.edit(replace(request, ratio=r)) for r in ratios]
         figure = editing.trade_off(
             ratios, [r.numbers for r in results], [r.numbers_control for r in results], request.ratio

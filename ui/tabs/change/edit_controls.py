@@ -107,7 +107,7 @@ def reference_panel(work: Workspace) -> dict:
     parts["reference"] = gr.Radio(
         REFERENCE_CHOICES, value="seed", label="Reference", show_label=False, container=False, elem_id="edit-reference"
     )
-    with gr.Row(elem_classes="ks-two"):
+    with gr.Row(elem_classes="ks-two ks-level-top"):
         with gr.Column(min_width=100) as parts["number_box"]:
             parts["other"] = gr.Number(
                 DEFAULT.reference_seed, label="Reference seed", info="picks its noise", precision=0,

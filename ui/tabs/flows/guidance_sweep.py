@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import gradio as gr
 import numpy as np
@@ -14,7 +14,8 @@ from analysis.flow.image_sweeps import GuidanceSweepRequest, GuidanceSweepResult
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from ui.components.controls import Controls
 from ui.components.html import figure_html, row_html
-from ui.components.layout import Frame, group, intro, only
+from ui.components.layout import Frame, group
+from ui.components.made import Made
 from ui.components.players import tiled
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
 from ui.source import usable_seed
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from gradio.components import Component
 
+VIEW = "images-sweep"
 SENTENCE = "The same settings with guidance towards the chosen class, between the times chosen beside it."
 GUIDANCE_ASK = """<p class="ks-line">Not run yet: two pictures of every setting at six scales; choose a class first. A
 scale of 1 is the class as it was learned; any other leads away from its law.</p>"""
@@ -55,22 +57,32 @@ class GuidanceControls(Controls):
     rows: gr.HTML
 
 
+class Settings(Protocol):
+    """What the part asks of its tab, see `FlowImages`."""
+
+    def requests(self, **values) -> list:
+        """The question of each setting."""
+
+    def made(self, values: dict, *without: str) -> Made:
+        """What a result is made with."""
+
+
 class GuidanceSweep:
     """The handler; it can be called without a page.
 
     Args:
         flows: answers.
-        requests: values of the tab's controls -> the question of each setting, as `FlowImages.requests` has it.
+        tab: whose settings they are.
         name: of a setting.
         controls: of the part, or their names.
         patience: seconds that it may take.
     """
 
     def __init__(
-        self, flows: ImageFlows, requests: Callable[..., list], name: Callable[[FlowPicturesRequest], str],
+        self, flows: ImageFlows, tab: Settings, name: Callable[[FlowPicturesRequest], str],
         controls: GuidanceControls, patience: float = RUN_SECONDS,
     ):  # fmt: skip
-        self.flows, self.requests, self.name, self.controls = flows, requests, name, controls
+        self.flows, self.tab, self.name, self.controls = flows, tab, name, controls
         self.run = LongRun(patience)
 
     def sweep(self, report: Report | None = None, **values) -> dict:
@@ -82,28 +94,27 @@ class GuidanceSweep:
         if not usable_seed(values["seed"]):
             return gr.skip()
         low, high = sorted((values["guidance_from"], values["guidance_to"]))
-        asked = requests_of(self.requests(**(values | {"pictures": SWEPT_PICTURES, "guidance": 1.0})))
+        asked = requests_of(self.tab.requests(**(values | {"pictures": SWEPT_PICTURES, "guidance": 1.0})))
         settings = tuple(replace(r, guidance_from=low, guidance_to=high) for r in asked)
         result = guidance_sweep(self.flows, GuidanceSweepRequest(settings), report)
         c = self.controls
         said = f'<p class="ks-line" role="status">Guidance between t = {low:g} and {high:g}, from the same noise.</p>'
+        said += self.tab.made(values, "pictures", "guidance").line("#guidance-sweep-words, #guidance-sweep-rows")
         return {c.words: said, c.rows: guidance_rows(result, distinct([self.name(r) for r in settings]))}
 
 
 def build_guidance_sweep(
-    flows: ImageFlows, requests: Callable[..., list], name: Callable[[FlowPicturesRequest], str], frame: Frame,
+    flows: ImageFlows, tab: Settings, name: Callable[[FlowPicturesRequest], str], frame: Frame,
     inputs: Mapping[str, Component], patience: float,
 ) -> GuidanceSweep:  # fmt: skip
     """Lay the part out and wire it; arguments as of `GuidanceSweep`, and the tab's columns and controls by name."""
-    view = "images-sweep"
-    with frame.controls:
-        intro(SENTENCE, "", view)
-        with group(view):
-            buttons = run_buttons("Sweep guidance", "guidance-sweep")
-    with frame.readings, group(view):
+    with frame.controls, group(VIEW):
+        gr.HTML(f'<p class="ks-line">{SENTENCE}</p>')
+        buttons = run_buttons("Sweep guidance", "guidance-sweep")
+    with frame.readings, group(VIEW):
         words = gr.HTML(GUIDANCE_ASK, elem_id="guidance-sweep-words", elem_classes="ks-told")
-    with frame.stage, gr.Column(min_width=0, elem_classes=only(view)):
+    with frame.stage:
         rows = gr.HTML(elem_id="guidance-sweep-rows")
-    part = GuidanceSweep(flows, requests, name, GuidanceControls(buttons, words, rows), patience)
+    part = GuidanceSweep(flows, tab, name, GuidanceControls(buttons, words, rows), patience)
     wire_run(part.run, buttons, part.sweep, inputs, [words, rows])
     return part

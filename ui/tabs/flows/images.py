@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.core.progress import Report
+from analysis.export import batches
 from analysis.figures.flow import calls_figure
 from analysis.flow.image_sweeps import PictureSweepRequest, PictureSweepResult, sweep
 from analysis.flow.images import (
@@ -27,23 +27,26 @@ from analysis.flow.images import (
     FlowPicturesResult,
     ImageFlows,
 )
-from analysis.flow.settings import MAX_NFE, SideBySideRequest
+from analysis.flow.settings import SideBySideRequest
 from flow_core.guidance import MAX_GUIDANCE
 from flow_core.samplers import SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
+from ui.components.controls import chosen
 from ui.components.html import facts, figure_html, heading, row_html
-from ui.components.layout import Frame, details, group, intro, noise_row, only
+from ui.components.layout import Frame, details, empty_stage, group, intro, noise_row, only
+from ui.components.made import Made
 from ui.components.players import Panel, images_player, images_value, tiled
 from ui.components.plot import plot
-from ui.components.save_bar import RecipeBinding, save_bar
+from ui.components.save_bar import RecipeBinding, save_bar, saved_file, saver
 from ui.server.errors import guarded
-from ui.server.queue import AS_SENT, MODEL_QUEUE, PRIVATE
-from ui.server.runs import PROGRESS, RUN_SECONDS, LongRun, RunButtons, Superseded, run_buttons, wire_run
+from ui.server.queue import AS_SENT, PRIVATE
+from ui.server.runs import PROGRESS, RUN_SECONDS, LongRun, RunButtons, Superseded, wire_run
 from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, usable_seed
+from ui.tabs.flows.guidance_sweep import VIEW as SWEEP_VIEW
 from ui.tabs.flows.guidance_sweep import build_guidance_sweep
+from ui.tabs.flows.set_up import LIVE, calls_of_all, steps_of_time, sweep_part, wire_calls
 from ui.tabs.flows.settings import (
     LETTERS,
-    START_NFE,
     Setting,
     SettingsControls,
     distinct,
@@ -59,12 +62,11 @@ FORMULA = """x̂₁: what each expects the picture to be at that moment &nbsp;·
 &nbsp;s = ∇ log p<sub>t</sub> = (t x̂₁ − x)/V₀ &nbsp;·&nbsp; published drift √(1 − Σγ σ<sub>t</sub>²) (x̂₁ − x)/(1 − t)
 + (γ₁ − ½) σ<sub>t</sub>² s + γ₂ σ<sub>t</sub>² ξ² + γ₃ σ<sub>t</sub>² ξ³, &nbsp;σ<sub>t</sub> = σ₀ √(t (1 − t))"""
 SWEEP_SENTENCE = "How far each setting ends from its net's exact flow, over 1 to 20 calls."
-PRESETS = (1, 5)  # calls
 DISTANCE_WORDS = """<p class="ks-line">The exact flow is the plain ODE of the <em>same net</em> from the same noise, in
 {nfe} calls. The distance to it is the error of a sampler, not of a net: a small one says nothing of how good the
 pictures are. Momentum without noise heads for another law than the flow’s, and “matched noise” and “bridge SDE” draw
 noise of their own, so for them a distance is a difference, not an error.</p>"""
-ASK = '<p class="ks-line">Not measured yet: every setting over 1 to 20 calls, 6 pictures each.</p>'
+ASK = '<p class="ks-line">Not measured yet: every setting over 1 to 20 calls, several seeds each.</p>'
 WAIT = '<p class="ks-line">Distances are on their way, and with another noise its exact flow.</p>'
 
 
@@ -186,7 +188,7 @@ START_SETTINGS = (("otcfm", "euler"), ("idff", "euler"), ("idff", "published"), 
 START_SAMPLERS = ("euler", "heun", "published", "multistep")  # where all settings have one net
 NEEDS_CLASS = "leads towards a class: choose one first"
 START_PICTURES, START_GAMMAS = 4, (0.2, 0.0, 0.0)
-SWEEP_PICTURES = 6
+SWEEP_PICTURES = 6  # at first
 # a fine resolution takes long: neither a slider nor a sweep shall wait for it
 EXACT_QUEUE = {"concurrency_id": "exact", "concurrency_limit": 1}
 NONE = f"""<p class="ks-line">There is no flow of pictures in the models’ folder. Train one on the procedural shapes
@@ -212,8 +214,12 @@ class FlowImagesControls(SettingsControls):
     words: gr.HTML
     exact: gr.HTML
     sweep_buttons: RunButtons
+    sweep_seeds: gr.Slider
     sweep_words: gr.HTML
     sweep_figure: gr.HTML
+    sweep_curves: gr.State
+    sweep_save: gr.Button
+    sweep_saved: gr.HTML
 
 
 GUIDANCE = ("guidance", "guidance_from", "guidance_to")
@@ -266,6 +272,18 @@ class FlowImages:
         """Classes and nets of other data."""
         return {**self.classes(data, label), **self.paths(data, paths)}
 
+    def settle(self, asked: Mapping[str, str], out: Mapping) -> dict:
+        """Classes, nets and guidance of an address, whose choices are those of its data; see `BuiltTab.settle`."""
+        c, words = self.controls, {name: path for path, name in IMAGE_PATH_NAMES.items()}
+        nets = {name: part for name, part in c.by_letter().items() if name.startswith("path_")}
+        if not {part.elem_id for part in (c.data, c.label, *nets.values())} & asked.keys():
+            return c.settle_settings(out)
+        data = chosen(c.data, out)
+        classes = list(self.flows.kind(data).classes)
+        label = classes.index(name) if (name := asked.get(c.label.elem_id)) in classes else NO_CLASS
+        paths = {name: words.get(asked.get(part.elem_id, ""), part.value) for name, part in nets.items()}
+        return c.settle_settings(out) | self.of_data(data, label, **paths) | self.guided(data, label)
+
     def guided(self, data: str, label) -> dict:
         """Whether guidance can be moved: it leads towards a class."""
         there = self.label(data, label) >= 0
@@ -313,7 +331,26 @@ class FlowImages:
         requests = self.requests(**values)
         panels = [self._panel(letter, request) for letter, request in zip(LETTERS, requests, strict=True)]
         c = self.controls
-        return {c.player: images_value(panels), c.words: WAIT, c.save: saved_settings(requests, panels, self.flows)}
+        told = WAIT + self.made(values).line("#images-player")
+        return {c.player: images_value(panels), c.words: told, c.save: saved_settings(requests, panels, self.flows)}
+
+    def made(self, values: dict, *without: str) -> Made:
+        """What a result of these values is made with.
+
+        Args:
+            values: of the controls, by name.
+            *without: names of controls, of all settings or of each, that it is not made with.
+        """
+        c, classes = self.controls, self.flows.kind(values["data"]).classes
+        label = self.label(values["data"], values["label"])
+        of = classes[label] if label >= 0 else "no class"
+        known = {name: part for name, part in c.named(*SHARED).items() if name in values and name not in without}
+        shared = {part: values[name] for name, part in known.items() if label >= 0 or name not in GUIDANCE}
+        nets = {c.by_letter()[n]: IMAGE_PATH_NAMES[v] for n, v in values.items() if n.startswith("path_")}
+        asked = c.asked_by(values, *without)
+        asked |= {part: name for part, name in nets.items() if part in asked}
+        classed = f", {of}" if classes else ""
+        return Made.by(f"{values['data']}{classed}, noise seed {values['seed']}", shared | {c.label: of} | asked)
 
     def _panel(self, letter: str, request: FlowPicturesRequest | str | None) -> Panel | None:
         if request is None:
@@ -353,6 +390,7 @@ class FlowImages:
             )
             for p, (r, e) in exact.items()
         ]
+        words += self.made(values).line("#images-player, #images-words, #images-exact")
         return {self.controls.words: words, self.controls.exact: row_html(*figures)}
 
     def wish(self, request: gr.Request, **values) -> None:
@@ -367,21 +405,29 @@ class FlowImages:
         except Superseded:
             return gr.skip()
 
-    def sweep(self, report: Report | None = None, **values) -> dict:
-        """A sentence and a figure."""
+    def sweep(self, report: Report | None = None, sweep_seeds: int = SWEEP_PICTURES, **values) -> dict:
+        """A sentence, a figure, and the curves as CSV."""
         if not usable_seed(values["seed"]):
             return gr.skip()
+        whole(sweep_seeds, 2, MAX_IMAGES, "The number of seeds", "seeds")
+        made = self.made(values, "pictures", "nfe").line("#images-sweep-words, #images-sweep-plot")
         values["pictures"] = 1  # dearer settings are gaps there, not mistakes
         requests = requests_of(self.requests(**values))
         first = requests[0].seeds[0]
-        requests = [replace(r, nfe=1, seeds=tuple(range(first, first + SWEEP_PICTURES))) for r in requests]
+        requests = [replace(r, nfe=1, seeds=tuple(range(first, first + sweep_seeds))) for r in requests]
         result = sweep(self.flows, PictureSweepRequest(tuple(requests)), report)
         names = distinct([setting_name(r) for r in requests])
         c = self.controls
         return {
-            c.sweep_words: sweep_words(result, names, requests[0]),
+            c.sweep_words: sweep_words(result, names, requests[0]) + made,
             c.sweep_figure: gr.update(value=calls_figure(result, names).to_json(), visible=True),
+            c.sweep_curves: batches.calls_csv(result, names),
+            c.sweep_save: gr.update(visible=True),
         }
+
+    def save_curves(self, curves: str, data: str, seed: int) -> str:
+        """The sweep's curves as a file."""
+        return saved_file(curves.encode(), f"flow-{data}-seed{seed}-distance-by-calls", "csv")
 
     def fill(self, request: SideBySideRequest) -> dict:
         """A recipe's request as values of the controls.
@@ -436,32 +482,20 @@ def _shared_controls(flows: ImageFlows) -> dict:
     with group():
         with gr.Row(elem_classes="ks-two"):
             parts["data"] = gr.Dropdown(
-                [k.data for k in flows.kinds], value=first, label="Data", info="what the nets have learned",
+                [k.data for k in flows.kinds], value=first, label="Data", info="of the nets",
                 elem_id="images-data", filterable=False, min_width=120,
             )  # fmt: skip
             parts["label"] = gr.Dropdown(
                 label["choices"], value=NO_CLASS, label="Class", info="of the pictures", elem_id="images-label",
                 visible=label["visible"], filterable=False, min_width=120,
             )  # fmt: skip
-        with gr.Row(elem_classes="ks-buttons"):
-            parts["presets"] = tuple(
-                (gr.Button(f"{n} call{'s' if n > 1 else ''}", size="sm", min_width=80, elem_id=f"images-preset-{n}"), n)
-                for n in PRESETS
-            )
-        parts["nfe_all"] = gr.Slider(
-            1, MAX_NFE, START_NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="images-nfe-all",
-            buttons=["reset"],
-        )  # fmt: skip
-        parts |= noise_row("images", "of the first")
+        parts |= calls_of_all("images") | noise_row("images", "of the first")
         with gr.Accordion("More", open=False, elem_id="images-more"):
             parts["pictures"] = gr.Slider(
                 1, MAX_IMAGES, START_PICTURES, step=1, label="Pictures", info="1 to 8, of seeds in a row",
                 elem_id="images-pictures", buttons=["reset"],
             )  # fmt: skip
-            parts["grid"] = gr.Radio(
-                ["uniform", "cosine"], value="uniform", label="Steps", info="cosine: dense at both ends",
-                elem_id="images-grid",
-            )  # fmt: skip
+            parts["grid"] = steps_of_time("images")
             parts["guidance"] = gr.Slider(
                 0, MAX_GUIDANCE, 1, step=0.5, label="Guidance", info=NEEDS_CLASS, interactive=False, buttons=["reset"],
                 elem_id="images-guidance",
@@ -474,26 +508,40 @@ def _shared_controls(flows: ImageFlows) -> dict:
     return parts
 
 
-def _measurements(frame: Frame) -> dict:
-    """The distance to the exact flow, and the sweep."""
+def _distances(frame: Frame) -> dict:
+    """The distance to the exact flow, and what can be saved."""
     parts: dict = {}
-    with frame.readings:
-        with group("images"):
-            gr.HTML(heading("Distance to the exact flow"))
-            parts["words"] = gr.HTML(elem_id="images-words", elem_classes="ks-told")
-            parts["exact"] = gr.HTML(elem_id="images-exact")
-            gr.HTML(details("What the distance says", DISTANCE_WORDS.format(nfe=EXACT_NFE)))
-        with group("images-sweep"):
-            parts["sweep_words"] = gr.HTML(ASK, elem_id="images-sweep-words", elem_classes="ks-told")
-    with frame.controls:
-        intro(SWEEP_SENTENCE, "", "images-sweep")
-        with group("images-sweep"):
-            parts["sweep_buttons"] = run_buttons("Sweep", "images-sweep")
-    with frame.stage, gr.Column(min_width=0, elem_classes=only("images-sweep")):
+    with frame.readings, group("images"):
+        gr.HTML(heading("Distance to the exact flow"))
+        parts["words"] = gr.HTML(elem_id="images-words", elem_classes="ks-told")
+        parts["exact"] = gr.HTML(elem_id="images-exact")
+        gr.HTML(details("What the distance says", DISTANCE_WORDS.format(nfe=EXACT_NFE)))
+        parts["save"] = save_bar(elem_id="images-keep")
+    return parts
+
+
+def _sweep_view(frame: Frame) -> tuple[dict, Frame]:
+    """The sweep, and the columns of the sweep of guidance."""
+    parts = sweep_part(frame, SWEEP_VIEW, "images-sweep", SWEEP_SENTENCE, ASK)
+    with frame.controls, group(SWEEP_VIEW):
+        parts["sweep_seeds"] = gr.Slider(
+            2, MAX_IMAGES, SWEEP_PICTURES, step=1, label="Seeds of the sweep", info="in a row, 2 to 8",
+            elem_id="images-sweep-seeds", buttons=["reset"],
+        )  # fmt: skip
+    with frame.readings, group(SWEEP_VIEW):
+        parts["sweep_save"] = gr.Button(
+            "Save the curves (CSV)", size="sm", visible=False, elem_id="images-sweep-save", min_width=140
+        )
+        parts["sweep_saved"] = saver(elem_id="images-sweep-saved")
+        parts["sweep_curves"] = gr.State("")
+    with frame.stage, gr.Column(min_width=0, elem_classes=only(SWEEP_VIEW)) as stage:
+        empty_stage("Press “Sweep” for distances over calls, or “Sweep guidance” for pictures by its scale.")
         parts["sweep_figure"] = plot(
             None, visible=False, elem_id="images-sweep-plot", label="Distance over network calls"
         )
-    return parts
+    with frame.controls, gr.Column(min_width=0) as controls:
+        pass
+    return parts, Frame(controls, stage, frame.readings)
 
 
 def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
@@ -505,14 +553,13 @@ def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
         with frame.stage:
             gr.HTML(NONE, elem_id="images-none")
         return BuiltTab(None)
+    parts, of_guidance = _sweep_view(frame)
     with frame.controls:
-        parts = _shared_controls(flows)
+        parts |= _shared_controls(flows)
     presets = parts.pop("presets")
     with frame.stage, gr.Column(min_width=0, elem_classes=only("images")):
         parts["player"] = images_player(elem_id="images-player")
-    with frame.readings, group("images"):
-        parts["save"] = save_bar(elem_id="images-keep")
-    parts |= _measurements(frame)
+    parts |= _distances(frame)
     with frame.controls:
         there = flows.kinds[0].paths
         starts = zip(LETTERS, start_settings(there), strict=True)
@@ -521,20 +568,19 @@ def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
     tab = FlowImages(flows, c, work.bounded(RUN_SECONDS))
     rerun = _wire(tab, views, presets)
     inputs = {**c.named(*SHARED), **c.by_letter()}
-    build_guidance_sweep(flows, tab.requests, setting_name, frame, inputs, work.bounded(RUN_SECONDS))
+    build_guidance_sweep(flows, tab, setting_name, of_guidance, inputs, work.bounded(RUN_SECONDS))
     outputs = [*c.listed(*FILLED), *c.by_letter().values()]
-    return BuiltTab(c, RecipeBinding(("flow_images",), "images", outputs, tab.fill, rerun))
+    return BuiltTab(c, RecipeBinding(("flow_images",), "images", outputs, tab.fill, rerun), tab.settle)
 
 
 def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Dependency], None]:
     """Connect the handlers; gives what looks again after an event that set the controls."""
     c = tab.controls
-    live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     ahead = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
     asked = {"inputs_kwargs": {**c.named(*SHARED), **c.by_letter()}}
     again = {
         "fn": guarded(tab.show), **asked, "outputs": c.listed("player", "words", "save"),
-        "trigger_mode": "always_last", **live,
+        "trigger_mode": "always_last", **LIVE,
     }  # fmt: skip
     measured = {
         "fn": guarded(tab.watched_distances), **asked, "outputs": [c.words, c.exact], "show_progress_on": c.words,
@@ -553,20 +599,14 @@ def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Depende
 
     for s in c.settings:
         for chooser in (s.path, s.sampler):
-            rerun(chooser.input(guarded(s.read), [s.path, s.sampler], s.listed("gamma1", "gamma2", "gamma3"), **live))
-    every_nfe = [s.nfe for s in c.settings]
-
-    def set_all(n: int) -> dict:
-        return dict.fromkeys((c.nfe_all, *every_nfe), n)
-
-    for button, n in presets:
-        rerun(button.click(functools.partial(set_all, n), None, [c.nfe_all, *every_nfe], **live))
-    rerun(c.nfe_all.release(lambda n: dict.fromkeys(every_nfe, n), c.nfe_all, every_nfe, **live))
+            rerun(chooser.input(guarded(s.read), [s.path, s.sampler], s.listed("gamma1", "gamma2", "gamma3"), **LIVE))
+    for called in wire_calls(c, c.nfe_all, presets, [c.nfe_all.release]):
+        rerun(called)
     nets = {name: part for name, part in c.by_letter().items() if name.startswith("path_")}
     rerun(
         c.data.input(
             guarded(tab.of_data), inputs_kwargs={**c.named("data", "label"), **nets},
-            outputs=[c.label, *nets.values()], **live, **AS_SENT,
+            outputs=[c.label, *nets.values()], **LIVE, **AS_SENT,
         )
     )  # fmt: skip
     gr.on(
@@ -574,5 +614,9 @@ def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Depende
         show_progress="hidden", **PRIVATE,
     )  # fmt: skip
     c.dice.click(None, None, c.seed, js=DICE, **PRIVATE)
-    wire_run(tab.run, c.sweep_buttons, tab.sweep, asked["inputs_kwargs"], c.listed("sweep_words", "sweep_figure"))
+    wire_run(
+        tab.run, c.sweep_buttons, tab.sweep, {**asked["inputs_kwargs"], **c.named("sweep_seeds")},
+        c.listed("sweep_words", "sweep_figure", "sweep_curves", "sweep_save"),
+    )  # fmt: skip
+    c.sweep_save.click(guarded(tab.save_curves), c.listed("sweep_curves", "data", "seed"), c.sweep_saved, **LIVE)
     return rerun

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import html
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import gradio as gr
@@ -26,23 +25,25 @@ from analysis.flow.points import (
     SweepRequest,
     SweepResult,
 )
-from analysis.flow.settings import MAX_NFE, MAX_POINTS, SideBySideRequest
+from analysis.flow.settings import MAX_POINTS, SideBySideRequest
 from flow_core.densities.toys import TOYS
 from flow_core.model import NORMAL
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
+from ui.components.controls import chosen
 from ui.components.html import facts
-from ui.components.layout import Frame, details, group, intro, noise_row, only
+from ui.components.layout import Frame, details, empty_stage, group, intro, noise_row, only
+from ui.components.made import Made
 from ui.components.players import Panel, flow_player, flow_value
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
+from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, wire_run
 from ui.source import DICE, BuiltTab, Views, Workspace, usable_seed
+from ui.tabs.flows.set_up import LIVE, calls_of_all, steps_of_time, sweep_part, wire_calls
 from ui.tabs.flows.settings import (
     LETTERS,
-    START_NFE,
     Setting,
     SettingsControls,
     distinct,
@@ -63,7 +64,6 @@ exact velocity v = (x̂₁ − x)/(1 − t) − (σ₀²/2) s, &nbsp;s = ∇ log
 √(1 − Σγ σ<sub>t</sub>²) (x̂₁ − x)/(1 − t) + (γ₁ − ½) σ<sub>t</sub>² ξ¹ + γ₂ σ<sub>t</sub>² ξ² + γ₃ σ<sub>t</sub>² ξ³,
 &nbsp;ξ¹ = s, &nbsp;ξ<sup>k+1</sup> = ∇ Σ ξ<sup>k</sup>"""
 SWEEP_SENTENCE = "The settings of the plane over the number of calls, and those with momentum over its weight."
-PRESETS = (1, 5)  # calls
 MOMENTUM_WORDS = """<p class="ks-line">What theory says of momentum: adding η s to the drift keeps the law of
 x<sub>t</sub> only together with the noise √(2η) dW (“matched noise”). The published drift adds it without noise and
 lacks −(σ₀²/2) s, so with many calls it ends at another law than the data’s; γ₁ = ½ is where its first term vanishes,
@@ -189,7 +189,8 @@ class FlowControls(SettingsControls):
 
 
 ENDS = ("density", "drawing", "source", "source_drawing")  # fields of `Ends`
-SHARED = (*ENDS, "seed", "points", "grid", "net", "own")  # of all settings
+PLAIN = ("seed", "points", "grid", "net")
+SHARED = (*ENDS, *PLAIN, "own")  # of all settings
 FILLED = (*ENDS, "nfe_all", "points", "grid", "net", "seed", "paper", "source_paper", "source_box", "opened")
 
 
@@ -243,10 +244,19 @@ class FlowLab:
         panels = [self._panel(letter, request) for letter, request in zip(LETTERS, requests, strict=True)]
         results = {letter: p.result for letter, p in zip(LETTERS, panels, strict=True) if p and p.result}
         c, source = self.controls, values["source"]
+        made = self.made(values).line("#flow-player, #flow-words")
         return {
-            c.player: flow_value(panels, begin_word(source)), c.words: verdict(results) + noise_needed(source, values),
+            c.player: flow_value(panels, begin_word(source)),
+            c.words: verdict(results) + noise_needed(source, values) + made,
             c.save: saved_settings(requests, panels, self.flows),
         }  # fmt: skip
+
+    def made(self, values: dict, *without: str) -> Made:
+        """What a result of these values is made with; `without` as of `SettingsControls.asked_by`."""
+        c = self.controls
+        shared = {part: values[name] for name, part in c.named("density", "source", *PLAIN).items()}
+        where = values["density"] if values["density"] != DRAWING else "my drawing"
+        return Made.by(f"{where}, noise seed {values['seed']}", shared | c.asked_by(values, *without))
 
     def _panel(self, letter: str, request: Flow2DRequest | str | None) -> Panel | None:
         if request is None:
@@ -280,12 +290,14 @@ class FlowLab:
                 request.density, request.drawing, request.path, request.sigma0, tuple(point), net=request.net
             )
         )
-        return likelihood_words(LETTERS[setting], point, result)
+        words = likelihood_words(LETTERS[setting], point, result)
+        return words + self.made(values, "nfe").line("#flow-likelihood")
 
     def sweep(self, report: Report | None = None, **values) -> dict:
         """A sentence and two figures; a setting without a net is left out, and the sentence says so."""
         if not usable_seed(values["seed"]):
             return gr.skip()
+        made = self.made(values, "nfe").line("#flow-sweep-words, #flow-sweep-nfe, #flow-sweep-gamma")
         values["points"] = min(values["points"], SWEEP_POINTS)
         requests, left_out = self._with_net(requests_of(self.requests(**values)))
         result = self.flows.sweep(SweepRequest(tuple(requests)), report)
@@ -295,7 +307,8 @@ class FlowLab:
         return {
             c.sweep_words: sweep_words(result, names, requests[0])
             + _left_out(left_out)
-            + noise_needed(values["source"], values),
+            + noise_needed(values["source"], values)
+            + made,
             c.sweep_nfe: gr.update(value=nfe_figure(result, names).to_json(), visible=True),
             c.sweep_gamma: gr.update(
                 value=gamma_figure(result, names).to_json() if with_gammas else None, visible=with_gammas
@@ -404,25 +417,13 @@ def _shared_controls() -> dict:
             info="shipped nets begin at noise: from another density take a closed form, or train one",
         )  # fmt: skip
     with group("flow", "sweep"):
-        with gr.Row(elem_classes="ks-buttons"):
-            parts["presets"] = tuple(
-                (gr.Button(f"{n} call{'s' if n > 1 else ''}", size="sm", min_width=80, elem_id=f"flow-preset-{n}"), n)
-                for n in PRESETS
-            )
-        parts["nfe_all"] = gr.Slider(
-            1, MAX_NFE, START_NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id="flow-nfe-all",
-            buttons=["reset"],
-        )  # fmt: skip
-        parts |= noise_row("flow")
+        parts |= calls_of_all("flow") | noise_row("flow")
         with gr.Accordion("More", open=False, elem_id="flow-more"):
             parts["points"] = gr.Slider(
                 64, MAX_POINTS, START_POINTS, step=64, label="Points", info="64 to 2048; 400 are drawn",
                 elem_id="flow-points", buttons=["reset"],
             )  # fmt: skip
-            parts["grid"] = gr.Radio(
-                ["uniform", "cosine"], value="uniform", label="Steps", info="cosine: dense at both ends",
-                elem_id="flow-grid",
-            )  # fmt: skip
+            parts["grid"] = steps_of_time("flow")
             parts["net"] = gr.Radio(
                 [("trained net if there is one", "auto"), ("exact oracle", "oracle")], value="auto", label="Network",
                 info="the oracle is the closed form: a perfect net", elem_id="flow-net",
@@ -432,14 +433,9 @@ def _shared_controls() -> dict:
 
 def _sweep_view(frame: Frame) -> dict:
     """The sweep's buttons, sentence and figures."""
-    parts: dict = {}
-    with frame.controls:
-        intro(SWEEP_SENTENCE, "", "sweep")
-        with group("sweep"):
-            parts["sweep_buttons"] = run_buttons("Sweep", "flow-sweep")
-    with frame.readings, group("sweep"):
-        parts["sweep_words"] = gr.HTML(ASK, elem_id="flow-sweep-words", elem_classes="ks-told")
+    parts = sweep_part(frame, "sweep", "flow-sweep", SWEEP_SENTENCE, ASK)
     with frame.stage, gr.Column(min_width=0, elem_classes=only("sweep")):
+        empty_stage("Press “Sweep”: which setting is nearest to the data, from 1 to 20 calls.")
         for of, label in (("nfe", "MMD² over network calls"), ("gamma", "MMD² over gamma1")):
             parts[f"sweep_{of}"] = plot(None, visible=False, elem_id=f"flow-sweep-{of}", label=label)
     return parts
@@ -450,7 +446,9 @@ def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
     flows, frame = work.studio.points, views.frame
     with frame.controls:
         intro(SENTENCE, FORMULA, "flow")
-        parts = _shared_controls()
+    parts = _sweep_view(frame)
+    with frame.controls:
+        parts |= _shared_controls()
     presets = parts.pop("presets")
     with frame.stage, gr.Column(min_width=0, elem_classes=only("flow")):
         parts["player"] = flow_player(elem_id="flow-player")
@@ -459,7 +457,7 @@ def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
         parts["likelihood"] = gr.HTML(POINT, elem_id="flow-likelihood")
         parts["save"] = save_bar(elem_id="flow-keep")
         gr.HTML(details("What theory says of momentum", MOMENTUM_WORDS))
-    parts |= _sweep_view(frame) | {
+    parts |= {
         name: gr.State(value) for name, value in (("own", ()), ("drawing", ""), ("source_drawing", ""), ("opened", ()))
     }
     with frame.controls, group("flow", "sweep", css="ks-plain"):
@@ -472,15 +470,20 @@ def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
     lab = FlowLab(flows, c, work.bounded(RUN_SECONDS))
     rerun = _wire(lab, views, training, presets)
     outputs = [*c.listed(*FILLED), *c.by_letter().values()]
-    return BuiltTab(c, RecipeBinding(("flow_2d",), "flow", outputs, lab.fill, rerun))
+
+    def settle(_: Mapping[str, str], out: Mapping) -> dict:
+        begins = training.begins(chosen(c.source, out), chosen(training.path, out)) if c.source in out else {}
+        return c.settle_settings(out) | begins
+
+    binding = RecipeBinding(("flow_2d",), "flow", outputs, lab.fill, rerun)
+    return BuiltTab(c, binding, settle, (c.source_box,))
 
 
 def _wire(lab: FlowLab, views: Views, training: TrainingPart, presets: Sequence) -> Callable[[Dependency], None]:
     """Connect the handlers; gives what looks again after an event that set the controls."""
     c = lab.controls
-    live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     asked = {**c.named(*SHARED), **c.by_letter()}
-    again = {"fn": guarded(lab.show), "inputs_kwargs": asked, "outputs": c.listed("player", "words", "save"), **live}
+    again = {"fn": guarded(lab.show), "inputs_kwargs": asked, "outputs": c.listed("player", "words", "save"), **LIVE}
     # of sliders "release" too: it is what Gradio's reset button tells
     looks = [
         views.opened["flow"],
@@ -496,31 +499,21 @@ def _wire(lab: FlowLab, views: Views, training: TrainingPart, presets: Sequence)
         sliders = s.listed("nfe", "sigma0", "gamma1", "gamma2", "gamma3")
         looks += [s.shown.input, *(e for part in sliders for e in (part.input, part.release))]
         for chooser in (s.path, s.sampler):
-            chosen = chooser.input(guarded(s.read), [s.path, s.sampler], sliders[1:], **live)
-            chosen.success(**again)
+            read = chooser.input(guarded(s.read), [s.path, s.sampler], sliders[1:], **LIVE)
+            read.success(**again)
     gr.on(looks, **again, trigger_mode="always_last")
     c.player.select(
         guarded(lab.likely), inputs_kwargs=asked, outputs=c.likelihood, show_progress_on=c.likelihood, **MODEL_QUEUE,
         **PRIVATE,
     )  # fmt: skip
-    every_nfe = [s.nfe for s in c.settings]
-
-    def set_all(n: int) -> dict:
-        return dict.fromkeys((c.nfe_all, *every_nfe), n)
-
-    spread = gr.on(
-        [c.nfe_all.input, c.nfe_all.release], lambda n: dict.fromkeys(every_nfe, n), c.nfe_all, every_nfe, **live
-    )
-    answers = [spread, training.trained, *training.painted]
-    for button, n in presets:
-        answers.append(button.click(functools.partial(set_all, n), None, [c.nfe_all, *every_nfe], **live))
-    for event in answers:
+    called = wire_calls(c, c.nfe_all, presets, [c.nfe_all.input, c.nfe_all.release])
+    for event in (*called, training.trained, *training.painted):
         event.success(**again)
     c.dice.click(None, None, c.seed, js=DICE, **PRIVATE)
     wire_run(lab.run, c.sweep_buttons, lab.sweep, asked, c.listed("sweep_words", "sweep_nfe", "sweep_gamma"))
 
     def rerun(event: Dependency) -> None:
         own = [c.own, c.opened]
-        event.success(guarded(lab.take_nets), own, own, **live).success(**again)
+        event.success(guarded(lab.take_nets), own, own, **LIVE).success(**again)
 
     return rerun

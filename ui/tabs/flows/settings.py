@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -20,7 +20,7 @@ from analysis.recipes.replay import describe_flows
 from analysis.series.forecast import SeriesForecasts
 from flow_core.samplers import MOMENTUM, SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
-from ui.components.controls import Controls
+from ui.components.controls import Controls, chosen
 from ui.components.layout import group
 from ui.components.players import Panel
 from ui.components.save_bar import save_value
@@ -93,6 +93,30 @@ class SettingsControls(Controls):
             for name, part in setting.named().items()
             if part is not None
         }
+
+    def asked_by(self, values: Mapping, *without: str) -> dict:
+        """What the settings that are shown are asked with, as {control: value}.
+
+        Args:
+            values: of the controls, by name and letter.
+            *without: names of fields that are left out.
+        """
+        asked: dict = {}
+        for letter, setting in zip(LETTERS, self.settings, strict=False):
+            of = {name: values.get(f"{name}_{letter.lower()}") for name in setting.named()}
+            seen = read_by(of["path"], of["sampler"])
+            asked[setting.shown] = of["shown"]
+            if of["shown"]:
+                asked |= {
+                    part: of[name] for name, part in setting.named().items()
+                    if of[name] is not None and name not in without and seen.get(name, True)
+                }  # fmt: skip
+        return asked
+
+    def settle_settings(self, out: Mapping) -> dict:
+        """Which sliders the paths and samplers of an address read; `out` as of `BuiltTab.settle`."""
+        moved = [s for s in self.settings if s.path in out or s.sampler in out]
+        return {k: v for s in moved for k, v in s.read(*(chosen(part, out) for part in (s.path, s.sampler))).items()}
 
     def fill_settings(self, request: SideBySideRequest) -> dict:
         """Values that ask the questions; places beyond them are not shown. Raises UserError."""

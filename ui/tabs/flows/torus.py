@@ -12,18 +12,19 @@ from analysis.flow.torus import MAX_ANGLES, TORUS_SAMPLERS, AnglesRequest, Angle
 from flow_core.samplers import SAMPLER_NAMES
 from ui.components.controls import Controls
 from ui.components.html import facts
-from ui.components.layout import Frame, group, intro, noise_row
+from ui.components.layout import Frame, details, group, intro, noise_row
+from ui.components.made import Made
 from ui.components.players import Panel, flow_player, flow_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.source import DICE, BuiltTab, Views, Workspace, usable_seed
 
 SENTENCE = (
-    "Two angles of alanine dipeptide, φ across and ψ upwards: a flow carries evenly spread ones to those that the "
-    "molecule has. What leaves the square on one side comes back on the other."
+    "Two angles of alanine dipeptide, φ across and ψ upwards: a flow carries evenly spread ones to those of the "
+    "molecule."
 )
-FORMULA = """x<sub>t</sub> = x₀ + t wrap(x₁ − x₀), the shortest way round &nbsp;·&nbsp;
-v = E[wrap(x₁ − x) | x<sub>t</sub> = x] / (1 − t)"""
+FORMULA = """What leaves the square on one side comes back on the other: x<sub>t</sub> = x₀ + t wrap(x₁ − x₀),
+the shortest way round &nbsp;·&nbsp; v = E[wrap(x₁ − x) | x<sub>t</sub> = x] / (1 − t)"""
 START_ANGLES, START_CALLS = 2000, 20
 SHOWN_ANGLES = 200  # of the points, with their copies beyond the edges
 
@@ -39,7 +40,11 @@ def angle_numbers(r: AnglesResult) -> str:
         (f"{phi:.3f}, {psi:.3f}", "largest difference of the distribution functions of φ and of ψ"),
         (str(r.nfe), "network calls"),
     )
-    return facts(*pairs)
+    words = (
+        f"At {r.nfe} call{'s' if r.nfe > 1 else ''} the angles are {r.distance:.3f} away from those of the molecule, "
+        f"evenly spread ones {r.flat:.3f}; as many draws of its own law are {r.floor:.3f} away."
+    )
+    return f'<p class="ks-verdict" role="status">{words}</p>{details("Details", facts(*pairs))}'
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,9 @@ class AnglesTab:
         seen = replace(result, trajectories=copies(result.trajectories[:SHOWN_ANGLES]))
         note = f"{min(SHOWN_ANGLES, len(result.trajectories))} of {len(result.trajectories):,} points in radians"
         panel = Panel(SAMPLER_NAMES[sampler], note, seen, "")
-        return {c.player: flow_value([panel]), c.words: angle_numbers(result)}
+        asked = {c.sampler: sampler, c.nfe: nfe, c.points: points, c.seed: seed}
+        made = Made.by(f"alanine dipeptide, noise seed {seed}", asked).line("#angles-player, #angles-words")
+        return {c.player: flow_value([panel]), c.words: angle_numbers(result) + made}
 
 
 def _lay_out(frame: Frame) -> AnglesControls:

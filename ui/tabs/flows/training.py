@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import gradio as gr
@@ -21,6 +22,7 @@ from flow_core.model import NORMAL
 from ui.components.controls import Controls
 from ui.components.html import heading
 from ui.components.layout import Frame, empty_stage, group, intro, only
+from ui.components.made import Made
 from ui.components.painter import canvas, painted
 from ui.components.plot import plot
 from ui.server.errors import guarded, sentence_of
@@ -117,6 +119,7 @@ class TrainingControls(Controls):
     paper: gr.HTML
     source_paper: gr.HTML
     source_box: gr.Column
+    subject: gr.HTML
     path: gr.Radio
     sigma0: gr.Slider
     steps: gr.Slider
@@ -184,7 +187,11 @@ class Trainer:
             yield {c.status: '<p class="ks-line">Stopped before it began.</p>'}
             return
         entry = (*_what(ends, path, sigma0), last.key)
-        yield {c.status: _status(last, words, kept=True), c.own: (*own, entry)[-KEPT_NETS:]}
+        asked = {c.density: density, c.source: source, c.path: path, c.steps: steps, c.seed: seed}
+        asked |= {c.sigma0: sigma0} if path in BRIDGES else {}
+        of = "my drawing" if density == DRAWING else density
+        made = Made.by(f"{of}, seed {seed}", asked).line("#flow-train-preview, #flow-train-loss, #flow-train-status")
+        yield {c.status: _status(last, words, kept=True) + made, c.own: (*own, entry)[-KEPT_NETS:]}
 
     def ask(self, request: gr.Request) -> dict:
         """A visitor wants a training, and no earlier one."""
@@ -256,17 +263,28 @@ class TrainingPart:
 
     Attributes:
         paper, source_paper: what is drawn on; source_box: what holds the second.
+        path: of the training; begins: (source, path) -> what another source makes of the two, see `Trainer.begins`.
         trained: event "a net was trained, or stopped"; painted: events "one of both was drawn".
     """
 
     paper: gr.HTML
     source_paper: gr.HTML
     source_box: gr.Column
+    path: gr.Radio
+    begins: Callable[[str, str], dict]
     trained: Dependency
     painted: tuple[Dependency, Dependency]
 
 
-def _lay_out(frame: Frame) -> dict:
+def subject(density: str) -> str:
+    """What a training would learn now."""
+    words = "The net learns what is drawn here."
+    if density != DRAWING:
+        words = f"The net learns <b>{html.escape(density)}</b>. Draw, and it learns your drawing."
+    return f'<p class="ks-line">{words}</p>'
+
+
+def _lay_out(frame: Frame, start: str) -> dict:
     parts: dict = {}
     with frame.controls:
         intro(SENTENCE, "", "train")
@@ -299,9 +317,10 @@ def _lay_out(frame: Frame) -> dict:
                 parts["paper"] = canvas(
                     blank, _mask(ring()) * np.uint8(255), label="Density to draw", elem_id="flow-paper"
                 )
+                parts["subject"] = gr.HTML(subject(start), elem_id="flow-train-subject")
         with gr.Column(min_width=0):
             gr.HTML(heading("What the net has learned", "its points over the density"))
-            empty_stage("Press “Train”: points learn to arrive where you have drawn.")
+            empty_stage("Press “Train”: points learn the way to the density.")
             parts["preview"] = plot(None, elem_id="flow-train-preview", label="Points of the net in training")
             parts["loss"] = plot(None, elem_id="flow-train-loss", label="Loss over steps")
     with frame.readings, group("train"):
@@ -320,7 +339,7 @@ def build_training(
         frame: the columns of its tab.
         shared: the tab's controls density, drawing, source, source_drawing and own, by name.
     """
-    c = TrainingControls(**shared, **_lay_out(frame), wish=gr.State(0))
+    c = TrainingControls(**shared, **_lay_out(frame, shared["density"].value), wish=gr.State(0))
     trainer = Trainer(flows, c, patience)
     quick = {"queue": False, "show_progress": "hidden", **PRIVATE}
     pair = c.listed("start", "stop")
@@ -332,5 +351,6 @@ def build_training(
     c.stop.click(guarded(trainer.stop), None, pair, **quick)
     drew = c.paper.apply(guarded(trainer.stroke), None, [c.drawing, c.density], **quick)
     began = c.source_paper.apply(guarded(trainer.source_stroke), None, c.source_drawing, **quick)
+    c.density.change(guarded(subject), c.density, c.subject, **quick)
     c.source.input(guarded(trainer.begins), [c.source, c.path], [c.source_box, c.path], **quick, **AS_SENT)
-    return TrainingPart(c.paper, c.source_paper, c.source_box, trained, (drew, began))
+    return TrainingPart(c.paper, c.source_paper, c.source_box, c.path, trainer.begins, trained, (drew, began))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import gradio as gr
@@ -38,9 +38,10 @@ from analysis.series.forecast import (
 from analysis.series.loaded import MAX_HORIZON, METHOD, MODEL, NFE
 from analysis.series.long_run import MAX_FRAMES, MIN_FRAMES, LongRunRequest, LongRunResult
 from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES
-from ui.components.controls import Controls
+from ui.components.controls import Controls, chosen
 from ui.components.html import facts, heading
-from ui.components.layout import Frame, group, intro, noise_row, only
+from ui.components.layout import Frame, details, empty_stage, group, intro, noise_row, only
+from ui.components.made import Made
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
@@ -106,15 +107,18 @@ def numbers(r: ForecastResult) -> str:
     """The scores and the cost of one forecast."""
     mine, unit = r.marks[MODEL], unit_of_scores(r)
     calls = "network calls a frame" + (f", and {r.derivatives} derivatives" if r.derivatives else "")
-    return facts(
+    first = facts(
         (f"{mine.crps_fair:.3g} {unit}", "fair CRPS"),
         (f"{r.marks[r.reference].crps_fair:.3g} {unit}", f"that of {r.reference}"),
+    )
+    more = facts(
         (f"{mine.rmse:.3g} {unit}", "RMSE of the mean"),
         (f"{mine.spread:.3g} {unit}", "spread"),
         (f"{100 * r.inside:.0f} %", "of the truth in the 5 to 95 % band"),
         (str(r.nfe), calls),
         (f"{r.seconds:.2f} s", f"for {len(r.members)} members of {len(r.truth)} frames"),
     )
+    return first + details("More numbers", more)
 
 
 def verdict(r: ForecastResult) -> str:
@@ -146,19 +150,20 @@ def verdict(r: ForecastResult) -> str:
             f"Over many starts (the model’s card: usual horizon, 20 members, {METHOD}, {NFE} calls) the fair CRPS is "
             f"{r.usual[MODEL]:.3g}, of {r.reference} {r.usual[r.reference]:.3g}. "
         )
+    warning = ""
     if r.unbeaten:
-        note += (
+        warning += (
             f"A demonstration: over many starts no better than {r.unbeaten}, whose fair CRPS is "
             f"{r.usual[r.unbeaten]:.3g}. "
         )
     if r.in_sample:
-        note += "Mind that this protocol trains and tests on the same frames: it measures memory, not prediction. "
+        warning += "Mind that this protocol trains and tests on the same frames: it measures memory, not prediction. "
     if not r.same_data:
-        note += "The data here are not bit for bit those that the model was trained on. "
-    return (
-        f'<p class="ks-verdict" role="status">{html.escape(words.strip())}</p>'
-        f'<p class="ks-line">{html.escape(note.strip())}</p><p class="ks-line">{html.escape(r.licence)}</p>'
-    )
+        warning += "The data here are not bit for bit those that the model was trained on. "
+    more = "".join(f'<p class="ks-line">{html.escape(text.strip())}</p>' for text in (note, r.licence))
+    mind = f'<p class="ks-line">{html.escape(warning.strip())}</p>' if warning else ""
+    told = f'<p class="ks-verdict" role="status">{html.escape(words.strip())}</p>'
+    return told + mind + details("What is compared", more)
 
 
 def _leads(which: np.ndarray) -> str:
@@ -204,7 +209,10 @@ PAGE_FORECAST_SECONDS = 30.0  # that a forecast of the page may take
 
 @dataclass(frozen=True)
 class SeriesControls(Controls):
-    """Components of the tab; `known` is the name of the world that is shown; maps as in `MAP_NAMES`."""
+    """Components of the tab; maps as in `MAP_NAMES`.
+
+    `known` is the name of the world that is shown, `planned` the horizon that an address asks for, 0 for the usual one.
+    """
 
     model: gr.Dropdown
     start: gr.Slider
@@ -233,6 +241,7 @@ class SeriesControls(Controls):
     run_spectrum: gr.HTML
     run_autocorrelation: gr.HTML
     known: gr.State
+    planned: gr.State
 
 
 SETTINGS = ("members", "nfe", "method", "gamma", "seed")
@@ -256,19 +265,34 @@ class TimeSeries:
         self.series, self.controls, self.patience = series, controls, patience
         self.run = LongRun(patience)
 
-    def another_world(self, model, known, start, **settings) -> dict:
+    def another_world(self, model, known, start, planned=0, **settings) -> dict:
         """The name of the world shown, the horizon's slider, and a forecast of the usual horizon, as `forecast` has it.
 
-        All at once: a second listener would be sent the old horizon, which the slider of the new world may refuse.
-        Nothing is done for the world that is shown already.
+        Or of the horizon that is `planned`. All at once: a second listener would be sent the old horizon, which the
+        slider of the new world may refuse. Nothing is done for the world that is shown already.
         """
         if model == known or not usable_seed(settings["seed"]):
             return gr.skip()
-        c, shown = self.controls, self.forecast(model, start, 0, lead=0, **settings)
+        c, shown = self.controls, self.forecast(model, start, planned, lead=0, **settings)
         try:
-            return {**shown, c.known: model, c.horizon: self.horizons(model)}
+            return {**shown, c.known: model, c.planned: 0, c.horizon: self.horizons(model, planned)}
         except UserError:  # the forecast says it
-            return {**shown, c.known: ""}
+            return {**shown, c.known: "", c.planned: 0}
+
+    def settle(self, _: Mapping[str, str], out: Mapping) -> dict:
+        """A forecast anew after an address, with its horizon where the world goes so far; see `BuiltTab.settle`."""
+        c = self.controls
+        if not any(part in out for part in c.listed("model", "start", "horizon", *SETTINGS)):
+            return {}
+        planned = out.get(c.horizon, 0)
+        try:
+            horizon = self.horizons(chosen(c.model, out), int(planned))
+        except UserError:
+            planned, horizon = 0, gr.update(value=c.horizon.value)
+        return {
+            c.known: "", c.planned: int(planned), c.horizon: horizon, c.gamma: reads_gamma(chosen(c.method, out)),
+            **self.forget_runs(),
+        }  # fmt: skip
 
     def horizons(self, model: str, horizon: int = 0) -> dict:
         """The horizon's slider of a world, at this horizon or the usual one (0).
@@ -301,7 +325,7 @@ class TimeSeries:
         }
         return {
             c.numbers: numbers(result),
-            c.words: verdict(result),
+            c.words: verdict(result) + self.made(question, result),
             c.save: self.saved(question, result),
             c.fan: _shown(fan_figure(result)),
             c.plane: _shown(None if result.plane is None else plane_figure(result)),
@@ -309,6 +333,16 @@ class TimeSeries:
             c.lead: gr.update(visible=fields, maximum=bound, value=lead, info=f"frames after the start, 1 to {last}"),
             **maps,
         }
+
+    def made(self, question: ForecastRequest, result: ForecastResult) -> str:
+        """The line that says what a forecast is of, and of what it no longer is."""
+        c, q = self.controls, question
+        asked = {
+            c.model: q.model, c.start: q.start, c.horizon: len(result.times), c.members: q.members, c.nfe: q.nfe,
+            c.method: q.method, c.seed: q.seed,
+        } | ({c.gamma: q.gammas[0]} if q.method in MOMENTUM else {})  # fmt: skip
+        made = Made.by(f"{self.series.info(q.model).title}, noise seed {q.seed}", asked)
+        return made.line(".ks-on-series:not(.ks-intro-box)")
 
     def saved(self, question: ForecastRequest, result: ForecastResult) -> str:
         """What can be saved of a forecast."""
@@ -319,9 +353,10 @@ class TimeSeries:
     def free_runs(self, model, frames, report: Report | None = None) -> dict:
         """A sentence, marginals, spectrum or joint histogram, autocorrelation."""
         result, c = self.series.long_run(LongRunRequest(model, frames), report), self.controls
+        made = Made.by(result.title, {c.model: model, c.frames: frames})
         middle = joint_figure(result) if result.joint is not None else spectrum_figure(result)
         return {
-            c.run_words: long_words(result),
+            c.run_words: long_words(result) + made.line(".ks-on-free:not(.ks-intro-box)"),
             c.run_marginals: _shown(marginal_figure(result)),
             c.run_spectrum: _shown(middle),
             c.run_autocorrelation: _shown(autocorrelation_figure(result)),
@@ -448,6 +483,7 @@ def _free_run_view(frame: Frame) -> dict:
     with frame.readings, group("free"):
         parts["run_words"] = gr.HTML(ASK, elem_id="series-run-words", elem_classes="ks-told")
     with frame.stage, gr.Column(min_width=0, elem_classes=only("free")):
+        empty_stage("Press “Run free”: 16 runs that no data steers, beside the real series.")
         for of, label in (
             ("marginals", "Marginals"), ("spectrum", "Spectrum or joint histogram"),
             ("autocorrelation", "Autocorrelation"),
@@ -462,10 +498,13 @@ def build_time_series(work: Workspace, views: Views) -> BuiltTab:
     with frame.controls:
         intro(SENTENCE, FORMULA, "series")
         parts = _question_controls(series.models)
-    c = SeriesControls(**parts, **_forecast_view(frame), **_free_run_view(frame), known=gr.State(""))
+    c = SeriesControls(
+        **parts, **_forecast_view(frame), **_free_run_view(frame), known=gr.State(""), planned=gr.State(0)
+    )
     tab = TimeSeries(series, c, work.bounded(RUN_SECONDS))
     rerun = _wire(tab, views.opened["series"])
-    return BuiltTab(c, RecipeBinding(("forecast",), "series", c.listed(*FILLED), tab.fill, rerun))
+    binding = RecipeBinding(("forecast",), "series", c.listed(*FILLED), tab.fill, rerun)
+    return BuiltTab(c, binding, tab.settle, c.listed("known", "planned", "run_words", *FREE_RUN))
 
 
 def _wire(tab: TimeSeries, opened: Callable) -> Callable[[Dependency], None]:
@@ -475,8 +514,8 @@ def _wire(tab: TimeSeries, opened: Callable) -> Callable[[Dependency], None]:
     light = {"queue": False, "show_progress": "hidden", **PRIVATE}
     gr.on(
         [opened, c.model.input], guarded(tab.another_world),
-        inputs_kwargs=c.named("model", "known", "start", *SETTINGS), outputs=c.listed("known", "horizon", *FORECAST),
-        **live,
+        inputs_kwargs=c.named("model", "known", "start", "planned", *SETTINGS),
+        outputs=c.listed("known", "planned", "horizon", *FORECAST), **live,
     )  # fmt: skip
     c.method.input(reads_gamma, c.method, c.gamma, **light)
     moved = [s.release for s in c.listed("start", "horizon", "members", "nfe", "gamma", "lead")]

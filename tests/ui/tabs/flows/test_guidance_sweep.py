@@ -25,7 +25,7 @@ VALUES = {
 def part(tmp_path_factory):
     flows = ImageFlows(write_flows(tmp_path_factory.mktemp("flows")))
     tab = FlowImages(flows, FlowImagesControls.names())
-    return GuidanceSweep(flows, tab.requests, setting_name, GuidanceControls.names())
+    return GuidanceSweep(flows, tab, setting_name, GuidanceControls.names())
 
 
 def test_a_row_a_setting_and_a_picture_a_scale(part, monkeypatch):

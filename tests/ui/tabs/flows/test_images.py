@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import json
+from dataclasses import replace
 
 import gradio as gr
 import numpy as np
@@ -14,12 +16,13 @@ from PIL import Image
 
 from analysis.core.errors import UserError
 from analysis.flow.image_sweeps import PictureSweepResult
-from analysis.flow.images import FlowPicturesRequest, ImageFlows
+from analysis.flow.images import IMAGE_PATH_NAMES, FlowPicturesRequest, ImageFlows
 from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe
 from analysis.studio import Studio
 from flow_core.samplers import METHODS
 from tests.refusals import refuses
+from tests.ui.made import controls_of
 from tests.ui.serving import page_of
 from ui.components.players import SENT_FRAMES, Panel, images_value, shown_steps, tiled
 from ui.server.runs import Superseded, deadline
@@ -128,13 +131,19 @@ def test_only_the_gammas_that_a_sampler_reads_are_seen():
     assert all(seen[s] == [False] * 3 for s in METHODS if s not in ("published", "momentum", "matched"))
 
 
-def test_sweep(tab, monkeypatch):
-    monkeypatch.setattr("ui.tabs.flows.images.SWEEP_PICTURES", 2)
+def test_sweep(tab):
     told = []
-    shown = tab.sweep(lambda share, what: told.append(share), **controls(*START_SETTINGS[:2]))
+    shown = tab.sweep(lambda share, what: told.append(share), sweep_seeds=2, **controls(*START_SETTINGS[:2]))
     words, figure = shown["sweep_words"], shown["sweep_figure"]
     assert "is nearest to its exact flow" in words and "2 pictures, seeds 0 to 1" in words and told[-1] > 0.9
     assert {"OT-CFM, Euler", "IDFF, Euler"} <= {t.get("name") for t in json.loads(figure["value"])["data"]}
+
+    rows = list(csv.DictReader(io.StringIO(shown["sweep_curves"])))
+    assert len(rows) == 2 * 9 and {r["seeds"] for r in rows} == {"2"}
+    asked = [r for r in tab.requests(**controls(*START_SETTINGS[:2], pictures=2)) if r]
+    found = tab.flows.distance(replace(asked[0], nfe=1))
+    first = found.psnr if found.lpips is None else found.lpips
+    assert float(rows[0]["mean"]) == pytest.approx(first.mean(), rel=1e-6) and rows[0]["calls"] == "1"
 
     def superseded(share, what):
         raise Superseded
@@ -209,3 +218,27 @@ def test_settings_of_one_net_begin_with_four_samplers():
     assert start_settings(("idff", "otcfm", "teacher")) == START_SETTINGS
     alone = start_settings(("teacher",))
     assert {p for p, _ in alone} == {"teacher"} and len({s for _, s in alone}) == len(START_SETTINGS)
+
+
+def test_results_say_which_controls_they_are_made_with(tab):
+    values = controls(("idff", "published"), seed=4) | {"guidance": 1.0}
+    shown = controls_of(tab.show(**values)["words"])
+    assert shown == controls_of(tab.distances(**values)["words"])
+    assert (shown["data"], shown["seed"], shown["pictures"], shown["nfe_a"]) == ("shapes", "4", "2", "3")
+    assert shown["path_a"] == IMAGE_PATH_NAMES["idff"] and shown["gamma1_a"] == "0.2"  # the words of its list
+    assert "guidance" not in shown  # not read without a class
+    swept = controls_of(tab.sweep(sweep_seeds=2, **values)["sweep_words"])
+    assert shown.keys() - swept.keys() == {"pictures", "nfe_a"}
+
+
+def test_an_address_has_the_classes_and_nets_of_its_data(library, flows_folder):
+    page = page_of(library, "images", studio=Studio(images=ImageFlows(flows_folder)))[1]
+    built, words = page.built["images"], IMAGE_PATH_NAMES
+    c = built.controls
+    names = {"images-data": "cifar10", "images-label": "plane", "images-path-b": words["otcfm"]}
+    out = built.settle(names, {c.data: "cifar10"})
+    assert out[c.label]["value"] == 2 and out[c.guidance]["interactive"]
+    assert [choice for _, choice in out[c.settings[1].path]["choices"]] == list(c_paths := ["idff"])
+    assert out[c.settings[1].path]["value"] in c_paths  # this data has no such net
+    assert built.settle({"images-path-b": words["otcfm"]}, {})[c.settings[1].path]["value"] == "otcfm"
+    assert built.settle({}, {}) == {}

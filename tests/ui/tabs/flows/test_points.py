@@ -16,6 +16,7 @@ from analysis.recipes import recipe
 from flow_core.paths import PATH_NAMES, PATHS
 from flow_core.samplers import METHODS, SAMPLER_NAMES
 from tests.refusals import refuses
+from tests.ui.made import controls_of
 from ui.components.players import Panel, flow_value
 from ui.server.runs import Superseded
 from ui.tabs.flows.points import START_SETTINGS, FlowControls, FlowLab
@@ -245,3 +246,15 @@ def test_a_hostile_point_is_a_sentence(lab, event):
 
 def test_a_point_of_a_setting_that_is_not_shown_tells_nothing(lab):
     assert lab.likely(picked(3, [0.0, 0.0]), **controls(("icfm", "euler"))) == ""
+
+
+def test_results_say_which_controls_they_are_made_with(lab, monkeypatch):
+    monkeypatch.setattr("ui.tabs.flows.points.SWEEP_POINTS", 32)
+    values = controls(*PLAIN[:2], seed=5) | {"shown_b": False, "path_b": "idff", "sampler_b": "published"}
+    shared = {"density": "8gaussians", "source": "normal", "seed": "5", "points": "64", "grid": "uniform",
+              "net": "oracle"}  # fmt: skip
+    settings = {"shown_a": "1", "path_a": "icfm", "sampler_a": "euler", "shown_b": "0"}  # B is not shown, A reads no γ
+    assert controls_of(lab.show(**values)["words"]) == shared | settings | {"nfe_a": "4"}
+    assert controls_of(lab.sweep(**values)["sweep_words"]) == shared | settings
+    read = lab.made(values | {"shown_b": True}).controls
+    assert read["gamma1_b"] == "0.2" and read["sigma0_b"] == "0.2" and "sigma0_a" not in read

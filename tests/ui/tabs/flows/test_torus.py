@@ -15,6 +15,7 @@ from flow_core.model import FlowModel
 from flow_core.networks import TorusConfig
 from flow_core.series import alanine
 from flow_core.training.torus import TORUS_FLOW
+from tests.ui.made import controls_of
 from ui.tabs.flows.torus import SHOWN_ANGLES, AnglesControls, AnglesTab
 
 
@@ -45,3 +46,8 @@ def test_a_folder_without_the_net_says_so(tab, tmp_path):
     out = lost.show("heun", 4, 300, 0)
     (panel,) = json.loads(out["player"])["panels"]
     assert panel["times"] is None and "train one" in panel["numbers"] and out["words"] == ""
+
+
+def test_a_result_says_which_controls_it_is_made_with(tab):
+    told = controls_of(tab.show("heun", 4, 300, 2)["words"])
+    assert told == {"sampler": "heun", "nfe": "4", "points": "300", "seed": "2"}

@@ -16,6 +16,7 @@ from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES, Diverged
 from flow_core.series.model import SeriesModel
 from tests.analysis.series.forecasts import bench_on
 from tests.refusals import refuses
+from tests.ui.made import controls_of
 from tests.ui.serving import page_of
 from ui.server.runs import Superseded
 from ui.tabs.forecast import time_series as words
@@ -74,7 +75,9 @@ def test_planes_and_maps_are_shown_where_there_are_some(tab):
 def test_another_world_has_another_horizon_and_is_computed_once(tab):
     shown = tab.another_world("small", "lorenz", 0.3, **SETTINGS)
     horizon = shown.pop("horizon")
-    assert shown.pop("known") == "small" and (horizon["maximum"], horizon["value"]) == (6, 3)
+    assert (
+        shown.pop("known") == "small" and shown.pop("planned") == 0 and (horizon["maximum"], horizon["value"]) == (6, 3)
+    )
     assert horizon["info"] == "frames of 1 step each, 1 to 6"
     assert shown == tab.forecast("small", 0.3, 0, lead=0, **SETTINGS) and set(shown) == set(FORECAST)
     assert tab.another_world("small", "small", 0.3, **SETTINGS) == gr.skip()
@@ -162,3 +165,12 @@ def test_nothing_is_opened_before_the_tab_is_looked_at(library, tmp_path, monkey
     bench = bench_on(tmp_path, monkeypatch)
     page_of(library, "series", studio=Studio(series=bench))
     assert bench._opened == {}
+
+
+def test_results_say_which_controls_they_are_made_with(tab):
+    told = controls_of(tab.forecast("small", 0.3, 0, lead=0, **SETTINGS)["words"])
+    assert told == {"model": "small", "start": "0.3", "horizon": "3", "members": "5", "nfe": "3",
+                    "method": "multistep", "seed": "0"}  # fmt: skip
+    with_momentum = tab.forecast("small", 0.3, 2, lead=0, **SETTINGS | {"method": next(iter(MOMENTUM))})
+    assert controls_of(with_momentum["words"])["gamma"] == "0.5"
+    assert controls_of(tab.free_runs("small", 64, None)["run_words"]) == {"model": "small", "frames": "64"}
