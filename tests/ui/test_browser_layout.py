@@ -209,12 +209,14 @@ def test_a_link_opens_lists_and_ticks_of_flows(page, browser, url):
     wait_for(page, "() => /flow-density=moons/.test(location.hash) && /flow-shown-d=0/.test(location.hash)")
     wait_for(page, "() => /flow-sampler-a=/.test(location.hash)")
     other = fresh(browser, 1440, 900)
-    other.goto(page.evaluate("location.href"))
+    other.goto(page.evaluate("location.href") + "&flow-points=512")
     wait_for(other, "() => document.querySelectorAll('#flow-player .ks-flow:not([hidden])').length === 3")
     wait_for(other, "() => /moons/.test(document.querySelector('#flow-words').textContent)")
     for name in ("flow-density", "flow-sampler-a"):
         assert other.locator(f"#{name} input").input_value() == page.locator(f"#{name} input").input_value()
     assert not other.locator("#flow-shown-d input").is_checked()
+    other.wait_for_timeout(5000)  # the address is written again
+    assert "flow-points=512" in other.evaluate("location.hash")  # its slider is in a part that is closed
     other.close()
 
 

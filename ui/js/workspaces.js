@@ -168,6 +168,7 @@
     return part?.querySelector("input:is([role=combobox], [role=listbox])")?.value; // the words of a list's choice
   };
   let begin = null, ask = null, waiting = false;
+  const known = {}; // the last value of every control: those of a closed part are not in the page
 
   function written() {
     const out = new URLSearchParams({ v: root.dataset.view });
@@ -179,7 +180,7 @@
     }
     const { tab } = one(`.ks-view[data-view="${root.dataset.view}"]`).dataset;
     for (const [name, first] of Object.entries(begin[tab] ?? {})) {
-      const now = value(name);
+      const now = (known[name] = value(name) ?? known[name]);
       if (now !== undefined && now !== first && Number(now) !== Number(first)) out.set(name, now);
     }
     return `#${out}`;
@@ -194,6 +195,7 @@
   function read() {
     const { hash } = location;
     if (!ask || hash.length < 2 || hash === written()) return;
+    for (const [name, text] of new URLSearchParams(hash.slice(1))) known[name] = text;
     waiting = true; // until the controls have their values
     const view = new URLSearchParams(hash.slice(1)).get("v");
     if (!FRESH.includes(view)) (stale ??= new Set(all(".ks-view").map((b) => b.dataset.view))).add(view); // shown anew
