@@ -30,8 +30,17 @@ from analysis.evaluate.hkd.nested_bands import measure_nested
 from analysis.evaluate.image_sets import measure_distribution
 from analysis.evaluate.page import RESULTS, Section
 from analysis.evaluate.shipping import keep_part
-from analysis.evaluate.tables.ablation import CONFIGS, FROM, Figures, Plan, Row, ablation_blocks, control_figures, known
-from analysis.workbench.findings import CONTROLS
+from analysis.evaluate.tables.ablation import (
+    FROM,
+    SETTINGS_FOLDER,
+    Figures,
+    Plan,
+    Row,
+    ablation_blocks,
+    control_figures,
+    known,
+)
+from analysis.workbench.findings import OPERATOR_CONTROLS
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.probes import LinearityRequest
 from analysis.workbench.workbench import Workbench
@@ -46,7 +55,7 @@ from foundation.training.commands import percent_bar, resumable
 from koopman_core.model import MODELS_DIR
 from koopman_core.recipes import StudentSettings, run_student
 
-GROUP_SETTINGS = {"operator": CONFIGS / "portraits_ablation.toml"}  # of the groups that have their own
+GROUP_SETTINGS = {"operator": SETTINGS_FOLDER / "portraits_ablation.toml"}  # of the groups that have their own
 PATH_OVERRIDES = ("--student.objective=path", "--student.share_eps=0.5", "--student.operator_lr=2e-2")
 DECODER_80 = "--koopman.decoder_sigma=max"
 
@@ -327,7 +336,7 @@ def main(argv: list[str] | None = None) -> int:
                 keep_part(
                     args.models,
                     ModelLibrary(args.models).get(plan.teacher),
-                    CONTROLS,
+                    OPERATOR_CONTROLS,
                     asked,
                     control_figures(found, of_group),
                 )

@@ -15,7 +15,7 @@ from pathlib import Path
 import flow_core
 import koopman_core
 from analysis.evaluate.tables.parts import parts_of
-from analysis.workbench.findings import CONTROLS
+from analysis.workbench.findings import OPERATOR_CONTROLS
 from flow_core import model as flow_model
 from foundation.files import checkpoints
 from koopman_core.model import MODELS_DIR
@@ -82,7 +82,9 @@ def keep_part(folder: Path, bench, part: str, command: str, figures: dict) -> No
     """
     kept, there = {"command": command, **rounded(figures)}, bench.model.card.get("metrics", {})
     if part == "fidelity":
-        write_metrics(folder, bench, {k: v for k, v in there.items() if k in (*parts_of("hkd"), CONTROLS)} | kept)
+        write_metrics(
+            folder, bench, {k: v for k, v in there.items() if k in (*parts_of("hkd"), OPERATOR_CONTROLS)} | kept
+        )
     else:
         write_metrics(folder, bench, there | {part: kept})
 

@@ -21,7 +21,7 @@ from foundation.metrics.statistics import mean_interval
 from foundation.randomness import MAX_SEED
 
 MAX_BATCH = 64  # seeds
-RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0)  # of an edit's curve
+CURVE_RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0)  # of an edit's curve
 
 
 def consecutive(seed: int, count: int) -> tuple[int, ...]:
@@ -102,13 +102,13 @@ def mix_csv(bench: Workbench, request: EditRequest, count: int, report: Report |
     for k, seed in enumerate(seeds):
         if report is not None:
             report(k / count, f"seed {seed}")
-        found.append([bench.edit(replace(request, seed=seed, ratio=ratio)) for ratio in RATIOS])
+        found.append([bench.edit(replace(request, seed=seed, ratio=ratio)) for ratio in CURVE_RATIOS])
     curves = {
         f"{who}, {what}": np.array([[getattr(getattr(r, part), field) for r in row] for row in found], np.float64)
         for who, part in (("chosen bands", "numbers"), ("control", "numbers_control"))
         for what, field in (("layout moved", "low_distance"), ("detail shared", "high_correlation"))
     }
-    return curves_csv(curves, {"ratio": np.array(RATIOS)})
+    return curves_csv(curves, {"ratio": np.array(CURVE_RATIOS)})
 
 
 def calls_csv(result: PictureSweepResult, names: Sequence[str]) -> str:

@@ -361,7 +361,7 @@ def as_python(recipe: Recipe) -> str:
     return f"{imports}{bench}result = bench.{recipe.kind}({kind.__name__}({given}))\n"
 
 
-ASKED = {
+FLOW_CALLS = {
     "flow_2d": "[studio.points.flow_2d(setting) for setting in request.asked]",
     "flow_images": "[studio.images.flow_pictures(setting) for setting in request.asked]",
     "forecast": "studio.series.forecast(request)",
@@ -375,7 +375,7 @@ def _of_flows(recipe: Recipe) -> str:
         "from analysis.studio import Studio\n"
     )
     request = f"request = check_flows(from_json({recipe.text!r}), studio)\n"
-    return f"{imports}\nstudio = Studio()\n{request}result = {ASKED[recipe.kind]}\n"
+    return f"{imports}\nstudio = Studio()\n{request}result = {FLOW_CALLS[recipe.kind]}\n"
 
 
 def _usual(request, field) -> bool:

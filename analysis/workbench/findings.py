@@ -16,7 +16,7 @@ from analysis.koopman.spectrum import ORDER_WORDS, band_names
 from analysis.workbench.effects import EffectResult
 from analysis.workbench.probes import AttributionResult, BandLabelsResult, LinearityResult
 
-CONTROLS = (
+OPERATOR_CONTROLS = (
     "controls"  # in a card's metrics: trainings beside ones whose eigenvalues are held (analysis.evaluate.ablation)
 )
 EFFECT_NAMES = {"displacement": "all displacement", "energy": "all energy", "arc": "the way covered"}
@@ -110,7 +110,7 @@ def control_words(card: Mapping, *figures: str) -> str:
         Empty where the card has none of them.
     """
     metrics = card.get("metrics")
-    controls = metrics.get(CONTROLS) if isinstance(metrics, Mapping) else None
+    controls = metrics.get(OPERATOR_CONTROLS) if isinstance(metrics, Mapping) else None
     if not isinstance(controls, Mapping):
         return ""
     try:

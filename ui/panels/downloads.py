@@ -147,7 +147,7 @@ class Downloads:
             text = batches.effect_csv(bench, asked, int(seeds), report)
         elif curve == "mix" and edit:
             try:
-                mixed = EditTab(self.library, EditControls.names()).request(model, seed, label, **edit)
+                _, mixed = EditTab(self.library, EditControls.names()).request(model, seed, label, **edit)
             except Waiting as e:
                 raise UserError(str(e), "edit") from e
             text = batches.mix_csv(bench, mixed, int(seeds), report)

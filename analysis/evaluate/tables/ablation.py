@@ -13,8 +13,8 @@ from analysis.evaluate.tables.markdown import NOT_DEFINED, Block, Cell, Verdict,
 from analysis.workbench.findings import LINEAR
 from foundation.metrics.frechet import sample_name
 
-CONFIGS = Path(koopman_core.__file__).parent / "configs"
-ABLATION_SETTINGS = CONFIGS / "shapes_ablation.toml"
+SETTINGS_FOLDER = Path(koopman_core.__file__).parent / "configs"
+ABLATION_SETTINGS = SETTINGS_FOLDER / "shapes_ablation.toml"
 FROM = 1.0  # sigma from which on the path is averaged: below, it is nearly the picture
 
 

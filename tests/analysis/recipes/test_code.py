@@ -9,7 +9,7 @@ from analysis import studio
 from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
-from analysis.recipes.recipe import ASKED, as_python
+from analysis.recipes.recipe import FLOW_CALLS, as_python
 from analysis.recipes.replay import describe_flows
 from analysis.workbench.editing import InpaintRequest
 from analysis.workbench.images import GenerateRequest
@@ -47,7 +47,7 @@ def test_a_script_of_flows_makes_every_setting_again():
     exec(as_python(describe_flows(SideBySideRequest(settings), flows)), names)
     for mine, setting in zip(names["result"], settings, strict=True):
         np.testing.assert_array_equal(mine.points, flows.flow_2d(setting).points)
-    assert set(ASKED) == set(recipes.FLOW_KINDS)
+    assert set(FLOW_CALLS) == set(recipes.FLOW_KINDS)
 
 
 def test_what_is_usual_is_left_out(models):

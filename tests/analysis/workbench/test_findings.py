@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from analysis.workbench.findings import (
-    CONTROLS,
+    OPERATOR_CONTROLS,
     attribution_words,
     compared,
     control_words,
@@ -31,11 +31,16 @@ def test_what_learning_adds_is_read_from_the_card():
         "trainings": 3,
         "figures": {"move": {"learned": [0.25, 0.2, 0.3], "held": [0.5, 0.4, 0.6]}},
     }
-    words = control_words({"metrics": {CONTROLS: kept}}, "move")
+    words = control_words({"metrics": {OPERATOR_CONTROLS: kept}}, "move")
     assert all(part in words for part in ("16,000", "0.25 [0.2, 0.3] (learned)", "0.5 [0.4, 0.6] (held)"))
-    strange = ({}, {"metrics": {}}, {"metrics": [1]}, {"metrics": {CONTROLS: {**kept, "figures": {"move": 3}}}})
+    strange = (
+        {},
+        {"metrics": {}},
+        {"metrics": [1]},
+        {"metrics": {OPERATOR_CONTROLS: {**kept, "figures": {"move": 3}}}},
+    )
     assert [control_words(card, "move") for card in strange] == [""] * 4
-    assert control_words({"metrics": {CONTROLS: kept}}, "another") == ""
+    assert control_words({"metrics": {OPERATOR_CONTROLS: kept}}, "another") == ""
 
 
 def test_the_level_that_moves_most_and_until_when():

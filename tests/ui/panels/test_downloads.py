@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import stats
 
 from analysis.export import web
-from analysis.export.batches import RATIOS
+from analysis.export.batches import CURVE_RATIOS
 from analysis.recipes import recipe
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
@@ -179,12 +179,15 @@ def test_a_curve_over_seeds_has_students_interval(library, curve):
         each = np.stack([bench.trajectory(TrajectoryRequest(seed, -1, 5)).mse for seed in (3, 4, 5)])
         mine = [r for r in rows if r["curve"] == "mse"]
     elif curve == "mix":
-        asked = EditTab(library, EditControls.names()).request("tiny", 3, -1, **EDIT)
+        _, asked = EditTab(library, EditControls.names()).request("tiny", 3, -1, **EDIT)
         each = np.array(
-            [[bench.edit(replace(asked, seed=s, ratio=r)).numbers.low_distance for r in RATIOS] for s in (3, 4, 5)]
+            [
+                [bench.edit(replace(asked, seed=s, ratio=r)).numbers.low_distance for r in CURVE_RATIOS]
+                for s in (3, 4, 5)
+            ]
         )
         mine = [r for r in rows if r["curve"] == "chosen bands, layout moved"]
-        assert [float(r["ratio"]) for r in mine] == list(RATIOS) and len({r["curve"] for r in rows}) == 4
+        assert [float(r["ratio"]) for r in mine] == list(CURVE_RATIOS) and len({r["curve"] for r in rows}) == 4
     else:
         asked = [EffectRequest((seed,), -1, (0.2, 0.7), "abs") for seed in (3, 4, 5)]
         each = np.stack([bench.cumulative_effect(a).bands[0] for a in asked])

@@ -13,7 +13,7 @@ from gradio.events import Dependency
 
 from analysis.core.errors import UserError
 from analysis.core.fields import HIGH_EDGE, LOW_EDGE
-from analysis.export.batches import RATIOS
+from analysis.export.batches import CURVE_RATIOS
 from analysis.figures import editing
 from analysis.recipes import recipe as recipes
 from analysis.workbench.editing import EditRequest
@@ -172,7 +172,7 @@ class EditTab:
             bench, request = self.request(**values)
         except Waiting as e:
             return {c.hint: _hint(e)}
-        ratios = sorted({*RATIOS, request.ratio} - {0.0})
+        ratios = sorted({*CURVE_RATIOS, request.ratio} - {0.0})
         results = [bench.edit(replace(request, ratio=r)) for r in ratios]
         figure = editing.trade_off(
             ratios, [r.numbers for r in results], [r.numbers_control for r in results], request.ratio

@@ -189,8 +189,8 @@ class FlowControls(SettingsControls):
 
 
 ENDS = ("density", "drawing", "source", "source_drawing")  # fields of `Ends`
-PLAIN = ("seed", "points", "grid", "net")
-SHARED = (*ENDS, *PLAIN, "own")  # of all settings
+OF_POINTS = ("seed", "points", "grid", "net")
+SHARED = (*ENDS, *OF_POINTS, "own")  # of all settings
 FILLED = (*ENDS, "nfe_all", "points", "grid", "net", "seed", "paper", "source_paper", "source_box", "opened")
 
 
@@ -254,7 +254,7 @@ class FlowLab:
     def made(self, values: dict, *without: str) -> Made:
         """What a result of these values is made with; `without` as of `SettingsControls.asked_by`."""
         c = self.controls
-        shared = {part: values[name] for name, part in c.named("density", "source", *PLAIN).items()}
+        shared = {part: values[name] for name, part in c.named("density", "source", *OF_POINTS).items()}
         where = values["density"] if values["density"] != DRAWING else "my drawing"
         return Made.by(f"{where}, noise seed {values['seed']}", shared | c.asked_by(values, *without))
 
