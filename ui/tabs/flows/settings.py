@@ -104,6 +104,8 @@ class SettingsControls(Controls):
         asked: dict = {}
         for letter, setting in zip(LETTERS, self.settings, strict=False):
             of = {name: values.get(f"{name}_{letter.lower()}") for name in setting.named()}
+            if of["shown"] is None:
+                continue
             seen = read_by(of["path"], of["sampler"])
             asked[setting.shown] = of["shown"]
             if of["shown"]:
