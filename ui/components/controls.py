@@ -18,7 +18,7 @@ def shown_text(part: Component, value: Any) -> str:
     """A control's value as the page's script reads it (`value` of `ui/js/workspaces.js`): of a list its words."""
     if isinstance(part, gr.Dropdown):
         return next((name for name, known in part.choices if known == value), "" if value is None else str(value))
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # a tick
         return str(int(value))
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
