@@ -49,7 +49,7 @@ def picture(page, seed, selector=".stage canvas", **fields):
             const same = ([k, v]) => JSON.stringify(said[k]) === JSON.stringify(v);
             return said.seed === seed && Object.entries(fields).every(same);
         }""",
-        arg=[selector, seed, fields],
+        argument=[selector, seed, fields],
         timeout=PATIENCE,
     )
     data = page.evaluate(

@@ -98,7 +98,7 @@ def test_forecasts(page, flows):
     for model, horizon in (("alanine", 2), ("small", 5), ("small", 1)):
         request = ForecastRequest(model, 0.7, horizon, 4, 3, "published", (1.5,), 9)
         opened(page, recipe.to_json(describe_for(request, flows)), "series", "series-keep")
-        page.wait_for_selector(f"#series-numbers >> text=4 members of {horizon} frame")
+        page.wait_for_selector(f"#series-numbers >> text=4 members of {horizon} frame", state="attached")  # folded
         assert control(page, "series-horizon") == str(horizon) and control(page, "series-gamma") == "1.5"
 
 
@@ -108,14 +108,14 @@ def test_a_saved_picture_opens_again(page, tmp_path):
     download.value.save_as(tmp_path / "kept.png")
     page.locator("#series-members input[type=number]").fill("7")
     page.locator("#series-members input[type=number]").press("Tab")
-    page.wait_for_selector("#series-numbers >> text=7 members")
+    page.wait_for_selector("#series-numbers >> text=7 members", state="attached")
     open_view(page, "watch")
     open_drawer(page, "share")
     with page.expect_file_chooser() as chooser:
         page.locator("#recipe-file").click()
     chooser.value.set_files(tmp_path / "kept.png")
     shows(page, "series")
-    page.wait_for_selector("#series-numbers >> text=4 members of 1 frame")
+    page.wait_for_selector("#series-numbers >> text=4 members of 1 frame", state="attached")
 
 
 def test_what_cannot_be_opened_changes_nothing(page, flows):

@@ -269,18 +269,18 @@ def left_early(studio, monkeypatch):
 @pytest.fixture
 def pace(monkeypatch):
     """How slow the machine is: a list of the seconds that each look takes more; and nothing is kept from before."""
-    slowness, real = [0.0], errors.presence
+    slowness, real = [0.0], errors.watching
 
     def slower():
-        there = real()
+        check = real()
 
-        def look() -> bool:
+        def look() -> None:
             time.sleep(slowness[0])
-            return there()
+            check()
 
         return look
 
-    monkeypatch.setattr(errors, "presence", slower)
+    monkeypatch.setattr(errors, "watching", slower)
     monkeypatch.setattr(ByteLRU, "find", lambda *_: None)
     return slowness
 
