@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from hypothesis import given
 from analysis.flow.images import ImageFlows
 from analysis.recipes import recipe
 from analysis.studio import Studio
+from analysis.workbench.atlas import SUFFIX
 from analysis.workbench.images import GenerateRequest
 from tests.analysis.flow.image_flows import write_flows
+from tests.atlas_document import DOCUMENT
 from tests.hostile.judge import judged
 from tests.hostile.strategies import base64_png, base64_states, changed_arguments, fuzz
 from ui.api.endpoints import BY_NAME
@@ -36,7 +39,11 @@ HONEST = {
 
 @pytest.fixture(scope="module")
 def studio(library):
-    return Studio(library=library, images=ImageFlows(write_flows(Path(tempfile.mkdtemp(prefix="flows")))))
+    bench = library.get("tiny")
+    atlas = library.folder / f"tiny{SUFFIX}"
+    atlas.write_text(json.dumps(DOCUMENT | {"checkpoint": bench.checksums[0]}))
+    yield Studio(library=library, images=ImageFlows(write_flows(Path(tempfile.mkdtemp(prefix="flows")))))
+    atlas.unlink()
 
 
 def honest(name) -> dict:
