@@ -41,6 +41,7 @@ class Studio {
   private readonly loading = h("p", { class: "loading" }, "Loading the model ", this.bar);
   private readonly kept = h("span", { hidden: true }, " It is kept for use without a network.");
   private written = "";
+  private known = location.hash;
   private timer = 0;
   private hush = 0;
   private readonly app: App;
@@ -61,6 +62,7 @@ class Studio {
     if (embedded !== null) this.frame(Number(embedded) || 360);
     else this.whole();
     addEventListener("hashchange", () => {
+      this.known = location.hash;
       if (location.hash !== this.written) this.show(fromHash(location.hash, site));
     });
     this.app.engine.ready.then(
@@ -125,6 +127,7 @@ class Studio {
   private go(page: Page): void {
     this.app.state.page = page;
     history.pushState(null, "", (this.written = toHash(this.app.state, this.app.site)));
+    this.known = location.hash;
     this.turn();
     scrollTo(0, 0);
   }
@@ -153,8 +156,10 @@ class Studio {
   private write(): void {
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => {
+      if (location.hash !== this.known) return; // a link was followed, and its event is still to come
       this.written = toHash(this.app.state, this.app.site);
       if (location.hash !== this.written) history.replaceState(null, "", this.written);
+      this.known = location.hash;
     }, 120);
   }
 
