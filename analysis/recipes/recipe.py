@@ -6,7 +6,7 @@ On another processor, with other threads or in a batch of another size a byte of
 threads.
 
 A recipe is JSON: which program, which weights (by checksum), which question, every setting. PNG files carry it in
-a text chunk, and a question to a model can be written as Python. Recipes come from strangers, so everything is checked
+a text chunk, and a recipe can be written as Python. Recipes come from strangers, so everything is checked
 before it is used: size, schema, ranges, names. No path is ever in one, and nothing is unpickled or executed.
 
 The settings are the request itself, read by the very annotations of its class. Settings of flows beside each other say

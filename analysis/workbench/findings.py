@@ -16,9 +16,8 @@ from analysis.koopman.spectrum import ORDER_WORDS, band_names
 from analysis.workbench.effects import EffectResult
 from analysis.workbench.probes import AttributionResult, BandLabelsResult, LinearityResult
 
-OPERATOR_CONTROLS = (
-    "controls"  # in a card's metrics: trainings beside ones whose eigenvalues are held (analysis.evaluate.ablation)
-)
+# in a card's metrics: trainings beside ones whose eigenvalues are held (analysis.evaluate.ablation)
+OPERATOR_CONTROLS = "controls"
 EFFECT_NAMES = {"displacement": "all displacement", "energy": "all energy", "arc": "the way covered"}
 
 
