@@ -20,6 +20,7 @@ from analysis.core.errors import UserError
 from benchmarks.timing import print_table
 
 ROOT = Path(__file__).resolve().parents[1]
+LIBRARIES = "/site-packages/"  # an environment may lie within the repository, as CI's does
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def trip(ask: Callable[[], Any], root: Path = ROOT) -> Trip:
     def watch(frame: FrameType, event: str, arg: object) -> None:
         nonlocal moves, last
         name = frame.f_code.co_filename
-        if event != "call" or not name.startswith(f"{root}/") or name == __file__:
+        if event != "call" or not name.startswith(f"{root}/") or name == __file__ or LIBRARIES in name:
             return
         moves += bool(last) and name != last
         last = name

@@ -35,6 +35,18 @@ def test_other_files_do_not_count(house, tmp_path):
     assert trip(lambda: importlib.util.find_spec("json"), root).files == ()
 
 
+def test_libraries_of_an_environment_within_the_repository_do_not_count(house):
+    root, modules = house
+    folder = root / ".venv" / "lib" / "site-packages"
+    folder.mkdir(parents=True)
+    (folder / "library.py").write_text("def work(ask):\n    return ask()\n")
+    spec = importlib.util.spec_from_file_location("trip_library", folder / "library.py")
+    library = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(library)
+    found = trip(lambda: library.work(modules["b"].give), root)
+    assert (found.files, found.moves) == (("b.py",), 0)
+
+
 def test_a_control_that_is_not_there_is_a_sentence():
     class Page:
         blocks, fns = {}, {}
