@@ -3,11 +3,11 @@
     python -m analysis.evaluate.ablation --trajectories runs/shapes_trajectories --fid 10000
 
 Every row has the same teacher, trajectories, samples and optimizer (`koopman_core/configs/shapes_ablation.toml`), and
-starts from the teacher's weights. Rows of the paper's table 3, the time variable, latent consistency, ways to linear
-latents, and the noise level that the decoder is told. The group `operator` is of `portraits`, with the shipped
-default's objective: eigenvalues that are learned beside ones that never are.
+starts from the teacher's weights. Rows of the paper's table 3, the time variable, latent consistency, and the noise
+level that the decoder is told. Two groups are of `portraits`, with the shipped default's objective: `operator`,
+eigenvalues that are learned beside ones that never are, and `linear`, ways to linear latents.
 
-    python -m analysis.evaluate.ablation --groups operator --teacher portraits --trajectories DIR
+    python -m analysis.evaluate.ablation --groups operator,linear --teacher portraits --trajectories DIR
 
 What is trained or measured already, below runs/ablation, is not done again; Ctrl-C stops, and the same command goes on.
 """
