@@ -68,7 +68,7 @@ SPACES = (
             View("modes", "Modes", "spectrum"), View("bands", "Bands", "spectrum"),
             View("surgery", "Surgery", "spectrum"), View("over-time", "Over time", "effects", heads="Evidence"),
             View("linear", "Linearity", "effects"), View("carry", "Factors", "effects"),
-            View("atlas", "Atlas", "atlas"),
+            View("signatures", "Signatures", "effects"), View("atlas", "Atlas", "atlas"),
         ),
     ),
     Space(

@@ -15,6 +15,7 @@ from analysis.koopman.scenes import EVERYTHING
 from analysis.koopman.spectrum import ORDER_WORDS, band_names
 from analysis.workbench.effects import EffectResult
 from analysis.workbench.probes import AttributionResult, BandLabelsResult, LinearityResult
+from analysis.workbench.signatures import SignatureResult
 
 # in a card's metrics: trainings beside ones whose eigenvalues are held (analysis.evaluate.ablation)
 OPERATOR_CONTROLS = "controls"
@@ -293,6 +294,30 @@ def linearity_verdict(r: LinearityResult) -> str:
         f"to {fitted.max():.2f} (medians over levels: best {np.median(fitted):.2f}, learned {np.median(learned):.2f}, "
         f"identity {np.median(identity):.2f}).{_differences(r)}{pictures}"
     )
+
+
+def signature_words(r: SignatureResult) -> tuple[str, str]:
+    """Whether the group of a picture is read from its spectrum, and by what more than the controls; at the picture."""
+    clean = int(np.argmin(r.tau))
+    read = r.hits_low[:, clean] > r.chance
+    until = r.tau[r.hits_low[0] > r.chance]
+    if read[0]:
+        first = (
+            f"The spectrum tells {len(r.groups)} groups apart: read right for {r.hits[0, clean]:.0%} of the held-out "
+            f"pictures at τ = {r.tau[clean]:g} (chance {r.chance:.0%}), above chance up to τ = {until.max():g}."
+        )
+    else:
+        first = (
+            f"The spectrum does not tell these {len(r.groups)} groups apart: read right for {r.hits[0, clean]:.0%} of "
+            f"the held-out pictures at τ = {r.tau[clean]:g}, where chance is {r.chance:.0%}."
+        )
+    words = []
+    for name, (value, low, high) in zip(
+        ("modes dealt at random", "the picture's own power"), r.margin[:, clean], strict=True
+    ):
+        sign = "more than" if low > 0 else "less than" if high < 0 else "not told apart from"
+        words.append(f"{sign} {name} ({100 * value:+.0f} [{100 * low:+.0f}, {100 * high:+.0f}] points)")
+    return first, f"Bands by α read {joined(words)}."
 
 
 def _differences(r: LinearityResult) -> str:

@@ -25,6 +25,7 @@ from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.ranking import RankRequest
+from analysis.workbench.signatures import SignatureRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
 from analysis.workbench.walks import WalkRequest
 from foundation.data.decoding import limit_decoders
@@ -212,6 +213,26 @@ ENDPOINTS = (
         AttributionRequest,
         "model pairs sigma carried edges order rows seed measure",
         limits=(Limit(lambda r: r.pairs, 128, "The number of pairs"),),
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
+        "signatures",
+        """Whether the spectrum of pictures tells their class, or a factor, over time.
+
+    contrast: "" for classes (drawn pictures of every class where the model's data are drawn, else its own pictures), or
+    a factor of drawn data: pictures with little of it against pictures with much. count: pictures a group, 8 to 64.
+    edges, order: of the bands. seed: of pictures and noise; scenes below 2,000,000,000 may have been trained on.
+    Returns groups, names of the levels, tau, sigma [time], own (pictures are the model's), profile
+    [time][group][level][band]: mean log energy in standard deviations over all pictures; separation
+    [time][level][band]: share of its variance between groups; distance [time][group][group]: squared, in spreads
+    within groups, cross-validated; hits, hits_low, hits_high [reader][time]: share of held-out pictures whose group is
+    read, with 95 % bootstrap intervals, readers: bands by alpha, modes dealt to bands at random, radial power of the
+    noised picture; margin [2][time]: bands less each of the others, [value, low, high]; chance; group of every
+    picture.""",
+        lambda call: result_json(call.bench.signatures(call.request, call.watch), ("energies",)),
+        SignatureRequest,
+        "model contrast count edges order seed",
+        limits=(Limit(lambda r: r.count, 64, "The number of pictures a group"),),
         queue=LONG_QUEUE,
     ),
     Endpoint(
