@@ -159,8 +159,8 @@ def _pictures(
         return (*_own_pictures(session, request, progress), session.classes, True)
     records = DRAWN[data].factors(np.arange(SCENES_TO_CHOOSE * count), request.seed)
     if request.contrast:
-        rows = sides(records, request.contrast)
-        names = _side_names(request.contrast)
+        rows: tuple[np.ndarray, ...] = sides(records, request.contrast)
+        names: tuple[str, ...] = _side_names(request.contrast)
     else:
         factor, kinds = CLASS_FACTORS[data]
         rows = tuple(np.flatnonzero(records[factor] == i) for i in range(len(kinds)))
