@@ -353,17 +353,17 @@ ENDPOINTS = (
     ),
     Endpoint(
         "dynamics",
-        """Exact DMD of trajectories of your own: the activations of a network, the path of a flow, anything.
+        """DMD of trajectories of your own: the activations of a network, the path of a flow, anything.
 
     npz: base64 of a file by numpy.savez with states (trajectories, times, features), perhaps times (equally spaced); at
     most 12 MB, 64 MB unpacked. rank: singular vectors at most, 1 to 64. held_out: share of the trajectories to judge
-    by, 0 to 0.9. draws: bootstrap resamples, 10 to 1000. Returns alpha and beta per unit of time with alpha_low,
-    alpha_high, beta_low, beta_high (null for one trajectory), amplitude, captured, singular values, held_out (numbers),
-    errors by predictor (dense, diagonal, identity, best) [time], step, largest (frequency that the step can tell),
-    remarks: what to mistrust.""",
+    by, 0 to 0.9. draws: bootstrap resamples, 10 to 1000. method: "exact", or "optimised" (whole trajectories at
+    once, for noisy states). Returns alpha and beta per unit of time with alpha_low, alpha_high, beta_low, beta_high
+    (null for one trajectory), amplitude, captured, singular values, held_out (numbers), errors by predictor (dense,
+    diagonal, identity, best) [time], step, largest (frequency that the step can tell), remarks: what to mistrust.""",
         answers.dynamics,
-        arguments="npz rank held_out draws",
-        defaults={"npz": "", "rank": 8, "held_out": 0.25, "draws": 200},
+        arguments="npz rank held_out draws method",
+        defaults={"npz": "", "rank": 8, "held_out": 0.25, "draws": 200, "method": "exact"},
         queue=LONG_QUEUE,
     ),
     Endpoint(
