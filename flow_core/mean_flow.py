@@ -103,9 +103,10 @@ def identity(
     Returns:
         u(x, t, r), which gradients flow through, and v + (r - t) (dt + along . grad) u, which they do not.
     """
-    u, change = torch.func.jvp(
-        lambda y, s: average(y, s, end), (x, t), (v if along is None else along, torch.ones_like(t))
-    )[:2]
+    with torch.autocast(x.device.type, enabled=False):  # it casts weights, but not what a forward-mode derivative carries
+        u, change = torch.func.jvp(
+            lambda y, s: average(y, s, end), (x, t), (v if along is None else along, torch.ones_like(t))
+        )[:2]
     return u, (v + over(end - t, x) * change).detach()
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from flow_core.mean_flow import MeanFlowConfig, draw_intervals, identity, mean_flow_loss
 from flow_core.model import FlowModel
 from flow_core.training.objective import Draw, FlowTask, ObjectiveConfig
+from foundation.networks.unet import UNetConfig
 
 
 class MeanFlowTask(FlowTask):
@@ -30,6 +31,7 @@ class MeanFlowTask(FlowTask):
     ):
         super().__init__(model, draw_data, config, draw_source)
         self.mean_flow = mean_flow or MeanFlowConfig()
+        self.compilable = not isinstance(model.config, UNetConfig)  # torch 2.13 traces no forward mode of GroupNorm
 
     def draw(self, step: int, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         x0, x1, _, _, *extras = super().draw(step, n, generator)

@@ -119,7 +119,13 @@ class TrainingConfig:
 
 
 class Task(nn.Module):
-    """What is trained. `forward` gets what `draw` returned and must hold every trainable parameter."""
+    """What is trained. `forward` gets what `draw` returned and must hold every trainable parameter.
+
+    Attributes:
+        compilable: whether torch.compile understands what `forward` does.
+    """
+
+    compilable = True
 
     def draw(self, step: int, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Everything random of one step for `n` samples, on the CPU, from `generator` alone."""
@@ -298,7 +304,7 @@ def train(
     optimizers = make_optimizers(task.parameter_groups(config.lr), config.optimizer, config.beta2)
     groups = [g for o in optimizers for g in o.param_groups]
     base_lr = [g["lr"] for g in groups]
-    if can_compile(config.compile, device.type):
+    if task.compilable and can_compile(config.compile, device.type):
         task.compile()  # in place and before DDP wraps it: names stay, and the graph has no hooks in it
     model = accelerator.prepare(task)
     params = task.trainable_state()

@@ -163,6 +163,13 @@ def test_transport_and_the_loss_of_the_velocity_by_command(run, tmp_path):
     assert flow_core.load(tmp_path / "ot" / "flow.safetensors").path.coupling == "exact"
 
 
+@pytest.mark.parametrize("option", ["--training.precision=bf16", "--training.compile=on"])
+def test_mean_velocities_learn_whatever_precision_and_compiler_the_machine_has(run, tmp_path, option):
+    mean = ["--flow.path=meanflow", "--flow.sigma=0.0", "--flow.predicts=average", f"--run.out={tmp_path}"]
+    assert main([*command(run), *mean, "--training.images=8", option]) == 0
+    assert flow_core.load(tmp_path / "flow.safetensors").card["images_seen"] == 8
+
+
 def test_mean_velocities_begin_at_the_teacher_and_are_drawn_in_one_call(run, tmp_path, monkeypatch):
     """A step of no size leaves velocities that are the teacher's, whatever the interval; the sheet is of one call."""
     mean = ["--flow.path=meanflow", "--flow.sigma=0.0", "--flow.predicts=average", f"--run.out={tmp_path / 'mean'}"]
