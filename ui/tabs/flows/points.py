@@ -150,14 +150,14 @@ class FlowLab:
             **settings: the fields of each, with its letter.
         """
         requests: list[Flow2DRequest | str | None] = []
-        ends = Ends(density, drawing, source, source_drawing)
+        ends, kept = Ends(density, drawing, source, source_drawing), self.flows.trained
+        shared = {**ends.asked(), "grid": grid, "seed": seed, "points": points}
         for setting in of_letters(settings):
             if not setting.pop("shown", False) or needs_noise(source, setting["path"]):
                 requests.append(None)
                 continue
             path, sigma0 = setting["path"], setting["sigma0"]
-            trained = own_net(own, ends, path, sigma0, self.flows.trained) if net == "auto" else None
-            shared = {**ends.asked(), "grid": grid, "seed": seed, "points": points}
+            trained = own_net(own, ends, path, sigma0, kept) if net == "auto" else None
             try:
                 requests.append(Flow2DRequest(**shared, **setting, net=trained or net))
             except UserError as e:
