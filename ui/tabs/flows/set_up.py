@@ -14,7 +14,7 @@ from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import RunButtons, run_buttons
 from ui.tabs.flows.settings import START_NFE, SettingsControls
 
-PRESETS = (1, 5)  # calls
+PRESET_CALLS = (1, 5)  # calls
 LIVE = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
 
 
@@ -23,7 +23,7 @@ def calls_of_all(prefix: str) -> dict:
     with gr.Row(elem_classes="ks-buttons"):
         presets = tuple(
             (gr.Button(f"{n} call{'s' if n > 1 else ''}", size="sm", min_width=80, elem_id=f"{prefix}-preset-{n}"), n)
-            for n in PRESETS
+            for n in PRESET_CALLS
         )
     nfe_all = gr.Slider(
         1, MAX_NFE, START_NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id=f"{prefix}-nfe-all",
