@@ -47,14 +47,14 @@ REFERENCE_ROW, ANOTHER_MAP = "the reference", "another map"
 COST_COMMAND = "python -m benchmarks cost"
 SECTION = ("cost", "latency")
 
-Draw = Callable[[Tensor, Tensor | None], Tensor]  # standard normal noise (B, C, H, W), classes (B,) -> pictures
+MakePictures = Callable[[Tensor, Tensor | None], Tensor]  # standard normal noise (B, C, H, W), classes (B,) -> pictures
 
 
 @dataclass(frozen=True)
 class Method:
     """Attributes: draw, from noise to pictures; net, whose calls count; says, in the place of a distance if not ""."""
 
-    draw: Draw
+    draw: MakePictures
     net: UNet
     says: str = ""
 
@@ -79,12 +79,12 @@ class Line:
     distance: str
 
 
-def _teacher(denoiser, steps: int) -> Draw:
+def _teacher(denoiser, steps: int) -> MakePictures:
     levels = karras_sigmas(steps)
     return lambda eps, labels: heun_sample(lambda x, sigma: denoiser(x, sigma, labels), SIGMA_MAX * eps, levels).x
 
 
-def _flow(flow: FlowModel, asked: FlowPicturesRequest) -> Draw:
+def _flow(flow: FlowModel, asked: FlowPicturesRequest) -> MakePictures:
     def draw(eps: Tensor, labels: Tensor | None) -> Tensor:
         classes = () if labels is None else (labels,)
         predict = lambda x, t: flow(x, t, *classes)  # noqa: E731

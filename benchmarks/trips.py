@@ -36,7 +36,7 @@ class Question:
 
 QUESTIONS = (
     Question("ratio of an edit", "edit-ratio", 60, 12, 40),
-    Question("NFE of a flow in the plane", "flow-nfe-a", 8, 16, None),
+    Question("NFE of a flow in the plane", "flow-nfe-a", 8, 16, 350),
 )
 
 

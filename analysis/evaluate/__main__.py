@@ -24,7 +24,7 @@ from analysis.core.fields import whole
 from analysis.evaluate import image_sets  # noqa: F401
 from analysis.evaluate import page as result_pages
 from analysis.evaluate.flow import (  # noqa: F401
-    images,
+    image_tables,
     one_call,
     one_call_pictures,
     points,

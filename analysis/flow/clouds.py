@@ -134,9 +134,8 @@ class Clouds:
     def numbers(self, cloud: Cloud, x: Tensor) -> CloudNumbers:
         """Points (m, 2) against held-out data; W2 of the first points of both."""
         held_out = self.data(cloud, DATA_PART, HELD_OUT)
-        mmd = self.mmd(cloud)
         n = min(len(x), W2_POINTS)
-        return CloudNumbers(mmd.unbiased(x), mmd.biased(x), wasserstein2(x[:n], held_out[:n]))
+        return CloudNumbers(*self.mmd(cloud).both(x), wasserstein2(x[:n], held_out[:n]))
 
     def mmd(self, cloud: Cloud) -> MMD:
         """To held-out data; its own term, the dearest part, is computed once."""

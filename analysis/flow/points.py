@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Gamma, Request, Seed, sorted_set
 from analysis.core.progress import Report, tell
@@ -50,6 +52,7 @@ from flow_core.samplers import GRIDS, MOMENTUM, Callback, SampleResult, sample
 from foundation import noise
 from foundation.randomness import MAX_SEED, derived_seed
 
+POINT_CACHE_BYTES = 32 * 2**20  # some fifty settings of 1,024 points: all that a slider passes by
 MAX_PLACE = 20.0  # of a coordinate: all densities lie well inside
 MAX_LIKELIHOOD_STEPS = 64  # of four calls and eight derivatives each
 Coordinate = Annotated[float, Field(ge=-MAX_PLACE, le=MAX_PLACE)]
@@ -267,6 +270,7 @@ class PointFlows:
 
     def __init__(self, folder: str | Path = MODELS_DIR):
         self.clouds, self.nets = Clouds(), Nets(folder)
+        self._answers, self._lock = ByteLRU(POINT_CACHE_BYTES), threading.Lock()
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -297,7 +301,18 @@ class PointFlows:
             report: called with (share done, what) at every step; may raise to cancel.
         """
         source = source_of(request, self.clouds)
-        net, start = self._get(request, request.net, source), self._start(request, source)
+        net = self._get(request, request.net, source)
+        asked = request, net.name  # of "auto" another one may answer tomorrow
+        with self._lock:
+            known = self._answers.find(asked)
+        if known is None:  # made without the lock: two that ask the same at once are no harm
+            known = self._flow(request, net, source, report)
+            with self._lock:
+                self._answers.put(asked, known)
+        return known
+
+    def _flow(self, request: Flow2DRequest, net: Net, source: Toy | None, report: Report | None) -> Flow2DResult:
+        start = self._start(request, source)
         states, predictions = [], []
 
         def keep(i: int, t: float, x: Tensor, x1: Tensor) -> None:

@@ -20,7 +20,7 @@ from foundation.networks.devices import to_float64
 from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, SampleResult, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 
-Callback = Callable[[int, float, Tensor], None]
+OnStep = Callable[[int, float, Tensor], None]
 
 
 def rising_sigmas(steps: int, sigma: float = SIGMA_MAX) -> Tensor:
@@ -30,7 +30,7 @@ def rising_sigmas(steps: int, sigma: float = SIGMA_MAX) -> Tensor:
 
 @torch.no_grad()
 def invert_ode(
-    denoise: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Tensor, callback: Callback | None = None
+    denoise: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigmas: Tensor, callback: OnStep | None = None
 ) -> SampleResult:
     """The ODE from small to large noise by Heun's method.
 
@@ -64,7 +64,7 @@ def invert_ode(
 
 
 def invert_teacher(
-    teacher: EDM, pictures: Tensor, steps: int, labels: Tensor | None = None, callback: Callback | None = None,
+    teacher: EDM, pictures: Tensor, steps: int, labels: Tensor | None = None, callback: OnStep | None = None,
     sigma: float = SIGMA_MAX,
 ) -> SampleResult:  # fmt: skip
     """`invert_ode` with the teacher's denoiser, from pictures (B, C, H, W) in [-1, 1] to the level sigma.

@@ -17,7 +17,7 @@ from analysis.core.progress import still_wanted
 
 OVERSAMPLE, POWER_ROUNDS = 4, 2
 PRODUCT_ROWS = 4  # of a Jacobian, at once
-Map = Callable[[Tensor], Tensor]
+LatentMap = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Jacobian:
         at: (N,) the point.
     """
 
-    def __init__(self, f: Map, at: Tensor):
+    def __init__(self, f: LatentMap, at: Tensor):
         self.f, self.at = f, at.detach().clone()
 
     def times(self, vectors: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ def off_the_rest(directions: Tensor, rest: Tensor) -> Tensor:
     return torch.where(norm > 1e-6, left / norm.clamp_min(1e-12), 0.0)
 
 
-def in_region(f: Callable[[Tensor], Tensor], region: Tensor) -> Map:
+def in_region(f: Callable[[Tensor], Tensor], region: Tensor) -> LatentMap:
     """Pictures of a map weighed by a region: (B, N) -> (B, C H W), so that J is that of the region's pixels.
 
     Args:

@@ -16,7 +16,7 @@ BACKGROUND_FIELDS = [
 ]
 BACKGROUND_GROUP = tuple(str(field[0]) for field in BACKGROUND_FIELDS)
 COLOUR_STEP = 0.15  # least OKLab distance between an old and a new colour
-Draw = Callable[[np.ndarray], np.ndarray]
+Redraw = Callable[[np.ndarray], np.ndarray]
 
 
 def check_records(factors: np.ndarray, dtype: np.dtype, maker: str) -> np.ndarray:
@@ -45,7 +45,7 @@ def set_background(out: np.ndarray, drawn: np.ndarray) -> None:
 
 
 def another_background(
-    old: np.ndarray, key: np.ndarray, draw: Draw, fit: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    old: np.ndarray, key: np.ndarray, draw: Redraw, fit: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """Another background (N, 7) for each record, from which its object stands out.
 
@@ -67,7 +67,7 @@ def another_background(
 
 
 def another_colour(
-    old: np.ndarray, key: np.ndarray, draw: Draw, fit: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    old: np.ndarray, key: np.ndarray, draw: Redraw, fit: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """Another colour (N, 3) in place of each; `fit` scores colours (M, 3) of rows (M,), otherwise as above."""
     was = oklab(old)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmarks import training
-from benchmarks.step_shares import AVERAGE, CLIP, NETWORK, OPTIMIZER, PLAIN, step_parts, step_shares
+from benchmarks.training import AVERAGE, CLIP, NETWORK, OPTIMIZER, PLAIN, step_parts, step_shares
 from foundation.files.settings import read_settings
 from foundation.networks.unet import UNetConfig, count_parameters
 from koopman_core import recipes
@@ -42,7 +42,7 @@ class PeerNet(nn.Module):
 @pytest.fixture(autouse=True)
 def no_bf16(monkeypatch):
     """As on a processor that is slow at it."""
-    monkeypatch.setattr(training, "fast_bf16", lambda device: False)
+    monkeypatch.setattr(training.optimizers, "fast_bf16", lambda device: False)
 
 
 @pytest.fixture

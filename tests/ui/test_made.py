@@ -11,8 +11,7 @@ from tests.ui.made import made_of
 from ui.components.made import Made
 from ui.components.painter import hole
 from ui.source import NO_CLASS
-from ui.tabs.change.compare import SETTING as SIDE
-from ui.tabs.change.compare import CompareControls, CompareTab
+from ui.tabs.change.compare import OF_A_SIDE, CompareControls, CompareTab
 from ui.tabs.change.directions import DirectionControls, DirectionTab
 from ui.tabs.change.edit import EditTab
 from ui.tabs.change.edit_controls import EditControls
@@ -96,7 +95,7 @@ def test_a_sheet_of_seeds_has_no_one_seed(library):
 
 def test_each_side_of_a_comparison_has_its_own(library):
     sides = {f"{name}_{s}": value for s in "ab" for name, value in zip(
-        SIDE, (MODEL, SEED + (s == "b"), LABEL, 0.3, 0.6, 1, 1, 1, "alpha"), strict=True)}  # fmt: skip
+        OF_A_SIDE, (MODEL, SEED + (s == "b"), LABEL, 0.3, 0.6, 1, 1, 1, "alpha"), strict=True)}  # fmt: skip
     shown = CompareTab(library, CompareControls.names()).pair(**sides)
     assert made_of(shown["pictures"]) == [THIS, THIS | {"seed": SEED + 1}]
 

@@ -25,7 +25,7 @@ from analysis.metrics import image as metrics
 from foundation.metrics.statistics import Interval, bootstrap_interval
 from foundation.randomness import FIRST_SEED
 
-Map = Callable[[Tensor, float], Tensor]
+NoiseMap = Callable[[Tensor, float], Tensor]
 Distance = Callable[[Tensor, Tensor], Tensor]
 STEP_CHOICES, END_LEVELS, SKIPS = (6, 12, 18), (0.0, 0.5), (False, True)
 BOTH_TASKS = ("inpaint", "colorize")
@@ -71,7 +71,7 @@ def biharmonic(picture: Tensor, hole: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def restored(f: Map, task: str, picture: Tensor, hole: Tensor, setting: Setting, seed: int) -> Tensor:
+def restored(f: NoiseMap, task: str, picture: Tensor, hole: Tensor, setting: Setting, seed: int) -> Tensor:
     """One picture by the loop, (1, C, H, W) in [-1, 1]; of "colorize" the hole is not looked at."""
     if setting.skip:
         given = torch.where(hole, torch.zeros(()), picture) if task == "inpaint" else restoration.gray(picture)
@@ -105,7 +105,7 @@ def scored(made: Sequence[Tensor], pictures: Tensor, holes: Sequence[Tensor], di
 
 
 def measure_task(
-    task: str, f: Map, teacher: Map | None, pictures: Tensor, *, distance: Distance | None,
+    task: str, f: NoiseMap, teacher: NoiseMap | None, pictures: Tensor, *, distance: Distance | None,
     settings: Sequence[Setting], seed: int = FIRST_SEED, progress: Progress = None,
 ) -> tuple[Setting, dict[str, Scores]]:  # fmt: skip
     """The setting that the first half of the pictures chooses, and all methods on the second half.
@@ -125,7 +125,7 @@ def measure_task(
     half = count // 2
     done, total = 0, half * len(settings) + 3 * (count - half)
 
-    def run(by: Map, setting: Setting, rows: range) -> Scores:
+    def run(by: NoiseMap, setting: Setting, rows: range) -> Scores:
         nonlocal done
         made = []
         for i in rows:

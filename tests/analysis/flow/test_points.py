@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from analysis.core.errors import UserError
 from analysis.figures.flow import POINTS_TRACE, flow_figure, gamma_figure, loss_figure, nfe_figure, preview_figure
+from analysis.flow import points
 from analysis.flow.nets import TrainRequest
 from analysis.flow.points import Flow2DRequest, LikelihoodRequest, PointFlows, SweepRequest
 from flow_core.densities.toys import toy
@@ -52,6 +54,27 @@ def test_euler_on_the_closed_form_by_hand(bench):
         assert np.allclose(r.predictions[:, k], x1, atol=1e-4)
         x = x + (x1 - x) / (1 - t) / 3
         assert np.allclose(r.trajectories[:, k + 1], x, atol=1e-4)
+
+
+def test_what_is_asked_twice_is_run_once(bench, monkeypatch):
+    calls = []
+    true = points.sample
+    monkeypatch.setattr(points, "sample", lambda *args, **more: calls.append(args[0]) or true(*args, **more))
+    request = Flow2DRequest(path="icfm", nfe=3, seed=77, **ORACLE)
+    first = bench.flow_2d(request)
+    assert bench.flow_2d(replace(request)) is first and len(calls) == 1
+    assert bench.flow_2d(replace(request, nfe=4)).nfe == 4 and len(calls) == 2
+    told = []
+    assert bench.flow_2d(replace(request, nfe=4), lambda share, what: told.append(share)).nfe == 4 and not told
+
+
+def test_another_net_of_the_same_question_answers_anew(bench, tmp_path):
+    """Of "auto" a net may come to ship, or be gone, while the app runs."""
+    mine, request = PointFlows(tmp_path), Flow2DRequest(path="idff", nfe=2, points=64)
+    assert mine.flow_2d(request).net == "oracle"
+    name = "toy-8gaussians.flow.safetensors"
+    (tmp_path / name).write_bytes((bench.nets.folder / name).read_bytes())
+    assert mine.flow_2d(request).net == "toy-8gaussians"
 
 
 def test_numbers_by_hand(bench):

@@ -25,6 +25,8 @@ def test_mmd_by_hand(bandwidths):
     assert distances.MMD(y, bandwidths).unbiased(x) == pytest.approx(pairs(x) / 42 + pairs(y) / 72 - 2 * kxy, abs=1e-7)
     biased = (pairs(x) + 7) / 49 + (pairs(y) + 9) / 81 - 2 * kxy
     assert distances.MMD(y, bandwidths).biased(x) == pytest.approx(biased, abs=1e-7)
+    both = distances.MMD(y, bandwidths).both(x)
+    assert both == (distances.MMD(y, bandwidths).unbiased(x), distances.MMD(y, bandwidths).biased(x))
 
 
 def test_mmd_of_equal_laws():

@@ -56,7 +56,7 @@ class SideControls(Controls):
     take: gr.Button
 
 
-SETTING = ("model", "seed", "label", "low", "high", *GAINS, "order")
+OF_A_SIDE = ("model", "seed", "label", "low", "high", *GAINS, "order")
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class CompareTab:
         """Both pictures, their difference, the numbers, and what can be saved of each.
 
         Args:
-            **values: `SETTING` of each side, the names ended by "_a" and "_b".
+            **values: `OF_A_SIDE` of each side, the names ended by "_a" and "_b".
         """
-        sides = {s: {name: values[f"{name}_{s}"] for name in SETTING} for s in "ab"}
+        sides = {s: {name: values[f"{name}_{s}"] for name in OF_A_SIDE} for s in "ab"}
         if any(side["seed"] is None for side in sides.values()):  # cleared to type another number
             return gr.skip()
         c = self.controls
@@ -201,15 +201,15 @@ def build_compare(work: Workspace, views: Views) -> BuiltTab:
         saves = [save_bar(elem_id=f"keep-{letter}", elem_classes="ks-save-side") for letter in "ab"]
     c = CompareControls(pictures, numbers, *saves)
     tab = CompareTab(library, c)
-    build_grid(work, frame, sides["a"].named(*SETTING))
+    build_grid(work, frame, sides["a"].named(*OF_A_SIDE))
 
     live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
-    both = {f"{name}_{s}": part for s, side in sides.items() for name, part in side.named(*SETTING).items()}
+    both = {f"{name}_{s}": part for s, side in sides.items() for name, part in side.named(*OF_A_SIDE).items()}
     paired = {"fn": guarded(tab.pair), "inputs_kwargs": both, "outputs": c.listed(), **live}
     # one listener for everything: of two that are "always_last" each would start the other again
     looks = [views.opened["compare"]]
     for side in sides.values():
-        bands = side.listed(*SETTING[3:])
+        bands = side.listed(*OF_A_SIDE[3:])
         looks += [side.seed.change, side.label.input, *(p.input for p in bands)]
         looks += [p.release for p in bands if isinstance(p, gr.Slider)]  # what Gradio's reset button tells
         named = side.listed(*GAINS)

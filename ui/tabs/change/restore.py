@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import queue
 import threading
 import time
@@ -15,15 +14,14 @@ import numpy as np
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
-from analysis.koopman.restoration import LUMA, MAX_RESTORATION_STEPS, Stop
+from analysis.koopman.restoration import MAX_RESTORATION_STEPS, Stop
 from analysis.recipes import recipe
 from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
-from ui.components.html import facts, figure_html, group_html, heading
+from ui.components.html import heading
 from ui.components.layout import group, intro
-from ui.components.made import Made
 from ui.components.painter import HOLES, canvas, canvas_value, hole, painted
 from ui.components.picture_chooser import Chooser, fitted, picture_chooser
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
@@ -31,6 +29,15 @@ from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import RUN_SECONDS, Latest, Superseded
 from ui.source import DICE, BuiltTab, Views, Workspace, fitting_label, made_with, usable_seed
+from ui.tabs.change.restore_results import (
+    done_line,
+    given_picture,
+    hole_numbers,
+    line,
+    preview,
+    progress_line,
+    restore_pictures,
+)
 
 RUN_QUEUE = {"concurrency_id": "restore", "concurrency_limit": 1}  # the model is locked for one step at a time only
 SENTENCE = "Paint over a part of the picture and the model fills it; what is not painted stays as it is."
@@ -41,84 +48,7 @@ RESTORE_ORIGINS = (("your seed's", "seed"), ("another picture", "picture"))
 METHOD_CHOICES = (("step by step", "iterative"), ("at once, in latent space", "latent"))
 FIRST_HOLE = "centre square"
 GO = "go"
-
-
-def restore_pictures(
-    given: np.ndarray, shown: np.ndarray, truth: np.ndarray | None, task: str, made: Made, name: str = ""
-) -> str:
-    """What was given, what was made so far, and the truth where it is known.
-
-    Args:
-        given, shown, truth: uint8 (H, W, 3).
-        task: "inpaint" or "colorize".
-        made: what it is made with.
-        name: of the file that is offered for saving; none when empty.
-    """
-    shown_ones = group_html(
-        "ks-pictures",
-        figure_html(given, "Given", "grey = unknown" if task == "inpaint" else "grey input"),
-        figure_html(shown, "Restored" if name else "So far", f"by {made.model}", name),
-        figure_html(truth, "Truth", "never looked at while restoring") if truth is not None else "",
-    )
-    return shown_ones + made.line()
-
-
-def progress_line(done: int, steps: int) -> str:
-    """How far it is, as text and as a bar."""
-    return (
-        f'<div class="ks-progress"><progress max="{steps}" value="{done}" aria-label="Steps done"></progress>'
-        f'<span role="status">step {done} of {steps}</span></div>'
-    )
-
-
-def done_line(result: RestoreResult, steps: int) -> str:
-    """What was done, in words."""
-    calls = f"{result.nfe} network call" + ("" if result.nfe == 1 else "s")
-    done = len(result.sigma)
-    if not result.stopped:
-        return f'<p class="ks-line" role="status">Done in {calls}.</p>'
-    return (
-        f'<p class="ks-line" role="status">Stopped after {done} of {steps} steps ({calls}); the picture of the last '
-        "step is kept. No recipe makes an unfinished picture again: save it as PNG.</p>"
-    )
-
-
-def hole_numbers(result: RestoreResult, task: str) -> str:
-    """PSNR, SSIM and LPIPS against the truth; empty when that is not known."""
-    numbers = result.numbers
-    if numbers is None:
-        return ""
-    where = "of the hole" if task == "inpaint" else "of the picture"
-    pairs = [("identical" if math.isinf(numbers.psnr) else f"{numbers.psnr:.1f} dB", f"PSNR {where}, to the truth")]
-    if numbers.ssim is not None:
-        pairs.append((f"{numbers.ssim:.3f}", f"SSIM {where}"))
-    if numbers.lpips is not None:
-        pairs.append((f"{numbers.lpips:.3f}", "LPIPS of the whole picture"))
-    return facts(*pairs)
-
-
-def _given(request: InpaintRequest | ColorizeRequest) -> np.ndarray:
-    """What is known, for the eye, until the Workbench gives its own: holes mid-grey, or no colour."""
-    if isinstance(request, InpaintRequest):
-        return np.where((request.mask >= 128)[..., None], np.uint8(128), request.picture)
-    luma = request.picture @ (np.array(LUMA) / sum(LUMA))
-    return np.repeat(np.round(luma).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def _line(text: str) -> str:
-    return f'<p class="ks-line" role="status">{text}</p>'
-
-
-def preview(picture: np.ndarray, title: str) -> str:
-    """The picture at hand, small."""
-    return figure_html(picture, "Picture", title, css="ks-preview")
-
-
 ASK = '<div class="ks-empty"><p>Press “Restore”: every step is shown here.</p></div>'
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The handlers
 
 
 @dataclass(frozen=True)
@@ -271,13 +201,13 @@ class RestoreTab:
         """
         c = self.controls
         if not self._wanted(visitor):
-            yield {c.progress: _line("Cancelled before it began."), **self.buttons()}
+            yield {c.progress: line("Cancelled before it began."), **self.buttons()}
             return
         bench = self.library.get(values["model"])
         request, task = self.request(**values), values["task"]
         steps = 1 if task == "inpaint" and request.method == "latent" else request.steps
         known = request.picture if request.truth else None
-        given = _given(request)
+        given = given_picture(request)
         mine = {"seed": values["seed"]} if values["origin"] == "seed" else {"seed": None, "seeds": "your picture"}
         made = made_with(bench, label=values["label"], **mine)
         working = {c.numbers: "", c.save: "", **self.buttons(running=True)}

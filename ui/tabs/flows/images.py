@@ -1,26 +1,20 @@
-"""Views "Pictures" and "Picture sweep" of "Flows": pictures from the same noise by up to four flows and samplers."""
+"""View "Pictures" of "Flows": pictures from the same noise by up to four flows and samplers."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import gradio as gr
-import numpy as np
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
 from analysis.core.fields import whole
 from analysis.core.progress import Report
-from analysis.export import batches
-from analysis.figures.flow import calls_figure
-from analysis.flow.image_sweeps import PictureSweepRequest, PictureSweepResult, sweep
 from analysis.flow.images import (
     EXACT_NFE,
     IMAGE_PATH_NAMES,
     MAX_IMAGES,
-    NOISY,
     TRAIN_COMMAND,
     ExactDistance,
     FlowPicturesRequest,
@@ -29,30 +23,27 @@ from analysis.flow.images import (
 )
 from analysis.flow.settings import SideBySideRequest
 from flow_core.guidance import MAX_GUIDANCE
-from flow_core.samplers import SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
 from ui.components.controls import chosen
-from ui.components.html import facts, figure_html, heading, row_html
-from ui.components.layout import Frame, details, empty_stage, group, intro, noise_row, only
+from ui.components.html import figure_html, heading, row_html
+from ui.components.layout import Frame, details, group, intro, noise_row, only
 from ui.components.made import Made
 from ui.components.players import Panel, images_player, images_value, tiled
-from ui.components.plot import plot
-from ui.components.save_bar import RecipeBinding, save_bar, saved_file, saver
+from ui.components.save_bar import RecipeBinding, save_bar
 from ui.server.errors import guarded
 from ui.server.queue import AS_SENT, PRIVATE
-from ui.server.runs import PROGRESS, RUN_SECONDS, LongRun, RunButtons, Superseded, wire_run
+from ui.server.runs import PROGRESS, RUN_SECONDS, LongRun, Superseded
 from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, usable_seed
-from ui.tabs.flows.guidance_sweep import VIEW as SWEEP_VIEW
 from ui.tabs.flows.guidance_sweep import build_guidance_sweep
-from ui.tabs.flows.set_up import LIVE, calls_of_all, steps_of_time, sweep_part, wire_calls
+from ui.tabs.flows.image_results import cost, distance_table, momentum, of, setting_name, verdict
+from ui.tabs.flows.image_sweep import sweep_view, wire_sweep
+from ui.tabs.flows.set_up import LIVE, calls_of_all, steps_of_time, wire_calls
 from ui.tabs.flows.settings import (
     LETTERS,
     Setting,
     SettingsControls,
-    distinct,
     in_a_row,
     of_letters,
-    requests_of,
     saved_settings,
     setting_column,
 )
@@ -61,134 +52,17 @@ SENTENCE = "The same noise becomes pictures in up to four ways, a few network ca
 FORMULA = """x̂₁: what each expects the picture to be at that moment &nbsp;·&nbsp; v = (x̂₁ − x)/(1 − t) − (σ₀²/2) s,
 &nbsp;s = ∇ log p<sub>t</sub> = (t x̂₁ − x)/V₀ &nbsp;·&nbsp; published drift √(1 − Σγ σ<sub>t</sub>²) (x̂₁ − x)/(1 − t)
 + (γ₁ − ½) σ<sub>t</sub>² s + γ₂ σ<sub>t</sub>² ξ² + γ₃ σ<sub>t</sub>² ξ³, &nbsp;σ<sub>t</sub> = σ₀ √(t (1 − t))"""
-SWEEP_SENTENCE = "How far each setting ends from its net's exact flow, over 1 to 20 calls."
 DISTANCE_WORDS = """<p class="ks-line">The exact flow is the plain ODE of the <em>same net</em> from the same noise, in
 {nfe} calls. The distance to it is the error of a sampler, not of a net: a small one says nothing of how good the
 pictures are. Momentum without noise heads for another law than the flow’s, and “matched noise” and “bridge SDE” draw
 noise of their own, so for them a distance is a difference, not an error.</p>"""
-ASK = '<p class="ks-line">Not measured yet: every setting over 1 to 20 calls, several seeds each.</p>'
 WAIT = '<p class="ks-line">Distances are on their way, and with another noise its exact flow.</p>'
-
-
-def momentum(request: FlowPicturesRequest) -> str:
-    """The weights that the sampler reads, "" where it reads none."""
-    return ", ".join(f"γ{'₁₂₃'[k]} = {g:g}" for k, g in enumerate(request.gammas))
-
-
-def setting_name(request: FlowPicturesRequest, with_momentum: bool = True) -> str:
-    """Path, sampler and momentum in words."""
-    gammas = f" ({momentum(request)})" if with_momentum and request.gammas else ""
-    return f"{IMAGE_PATH_NAMES[request.path]}, {SAMPLER_NAMES[request.sampler]}{gammas}"
-
-
-def of(request: FlowPicturesRequest) -> str:
-    """Which noise."""
-    first, last = request.seeds[0], request.seeds[-1]
-    return f"seed {first}" if first == last else f"seeds {first} to {last}"
-
-
-def cost(result: FlowPicturesResult) -> str:
-    """What one setting took."""
-    calls = "network call" if result.nfe == 1 else "network calls"
-    pairs = [(str(result.nfe), calls), (f"{result.seconds:.2g} s", "on this machine")]
-    if result.derivatives:
-        pairs.insert(1, (str(result.derivatives), "derivatives" if result.derivatives > 1 else "derivative"))
-    return facts(*pairs)
-
-
-def _spread(values: np.ndarray, unit: str) -> str:
-    """Mean, and the standard deviation over pictures."""
-    if not np.isfinite(values).all():
-        return "equal"
-    more = f" ± {values.std(ddof=1):{unit}}" if len(values) > 1 else ""
-    return f"{values.mean():{unit}}{more}"
-
-
-def distance_table(names: dict[str, str], distances: dict[str, ExactDistance]) -> str:
-    """One row a setting.
-
-    Args:
-        names: of the settings, by letter.
-        distances: of those that could be run, by letter.
-    """
-    with_lpips = any(d.lpips is not None for d in distances.values())
-    rows = ""
-    for letter, d in distances.items():
-        cells = [_spread(d.mse, ".4f"), _spread(d.psnr, ".1f"), _spread(d.ssim, ".3f")]
-        cells += [_spread(d.lpips, ".3f")] if with_lpips else []
-        rows += f"<tr><th>{letter}: {html.escape(names[letter])}</th>{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
-    heads = ["MSE", "PSNR, dB", "SSIM", *(["LPIPS (Alex)"] if with_lpips else [])]
-    return (
-        '<div class="ks-grid-box" tabindex="0" role="region" aria-label="Distances"><table class="ks-bands">'
-        "<thead><tr><th>to the exact flow</th>"
-        f"{''.join(f'<td>{h}</td>' for h in heads)}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def verdict(
-    requests: dict[str, FlowPicturesRequest],
-    results: dict[str, FlowPicturesResult],
-    distances: dict[str, ExactDistance],
-) -> str:
-    """Which setting follows its flow most closely, and what must be kept in mind; settings by letter."""
-    if not distances:
-        return '<p class="ks-line">No setting can be run: each says why.</p>'
-    measure = "LPIPS" if all(d.lpips is not None for d in distances.values()) else "MSE"
-    values = {k: d.lpips if measure == "LPIPS" else d.mse for k, d in distances.items()}
-    order = sorted(values, key=lambda k: values[k].mean())
-    best, n = order[0], len(values[order[0]])
-    words = f"{best} ends nearest to its net’s exact flow: {measure} {_spread(values[best], '.4f')}"
-    if len(order) > 1:
-        second = order[1]
-        # the same noises in both, so that differences are taken picture by picture
-        gap = values[second] - values[best]
-        words += f", then {second} with {_spread(values[second], '.4f')}. "
-        sure = n > 1 and gap.mean() > 3 * gap.std(ddof=1) / np.sqrt(n)
-        if requests[best].path == requests[second].path and not sure:
-            words += f"{n} picture{'s' if n > 1 else ''} cannot tell the two apart: look at the sweep. "
-    else:
-        words += ". "
-    if len({requests[k].path for k in distances}) > 1:
-        words += "Each net has an exact flow of its own: between nets, compare the pictures. "
-    if len({(results[k].nfe, results[k].derivatives) for k in distances}) > 1:
-        words += "Mind that they do not all cost the same. "
-    if any(requests[k].sampler in NOISY for k in distances):
-        words += "A setting with noise of its own need not come near. "
-    spread = f"Mean ± standard deviation of {n} pictures, 8 bits, values from −1 to 1." if n > 1 else "One picture."
-    return f'<p class="ks-verdict" role="status">{words}</p><p class="ks-line">{spread}</p>'
-
-
-def sweep_words(result: PictureSweepResult, names: list[str], first: FlowPicturesRequest, nfe: int = 5) -> str:
-    """Which setting is nearest to its exact flow at few calls.
-
-    Args:
-        result: of the sweep.
-        names: of the settings.
-        first: for its seeds.
-        nfe: where to look, or else the smallest.
-    """
-    column = list(result.nfes).index(nfe) if nfe in result.nfes else 0
-    at = result.distance[:, column]
-    sign, digits = (1, ".4f") if result.measure == "LPIPS" else (-1, ".1f")
-    known = [s for s in range(len(names)) if np.isfinite(at[s]).all()]
-    if not known:
-        return f'<p class="ks-verdict" role="status">At {result.nfes[column]} calls no setting has a number.</p>'
-    best = min(known, key=lambda s: sign * at[s].mean())
-    unit = " dB" if result.measure == "PSNR" else ""
-    words = (
-        f"At {result.nfes[column]} calls {names[best]} is nearest to its exact flow: {result.measure} "
-        f"{_spread(at[best], digits)}{unit}."
-    )
-    drawn = f"{len(first.seeds)} pictures, {of(first)}; bands are ± one standard deviation"
-    gaps = " Gaps: diverged, or dearer than one question may be." if np.isnan(result.distance).any() else ""
-    return f'<p class="ks-verdict" role="status">{html.escape(words)}</p><p class="ks-line">{drawn}.{gaps}</p>'
 
 
 START_SETTINGS = (("otcfm", "euler"), ("idff", "euler"), ("idff", "published"), ("idff", "multistep"))
 START_SAMPLERS = ("euler", "heun", "published", "multistep")  # where all settings have one net
 NEEDS_CLASS = "leads towards a class: choose one first"
 START_PICTURES, START_GAMMAS = 4, (0.2, 0.0, 0.0)
-SWEEP_PICTURES = 6  # at first
 # a fine resolution takes long: neither a slider nor a sweep shall wait for it
 EXACT_QUEUE = {"concurrency_id": "exact", "concurrency_limit": 1}
 NONE = f"""<p class="ks-line">There is no flow of pictures in the models’ folder. Train one on the procedural shapes
@@ -213,13 +87,6 @@ class FlowImagesControls(SettingsControls):
     save: gr.HTML
     words: gr.HTML
     exact: gr.HTML
-    sweep_buttons: RunButtons
-    sweep_seeds: gr.Slider
-    sweep_words: gr.HTML
-    sweep_figure: gr.HTML
-    sweep_curves: gr.State
-    sweep_save: gr.Button
-    sweep_saved: gr.HTML
 
 
 GUIDANCE = ("guidance", "guidance_from", "guidance_to")
@@ -240,7 +107,7 @@ class FlowImages:
 
     def __init__(self, flows: ImageFlows, controls: FlowImagesControls, patience: float = RUN_SECONDS):
         self.flows, self.controls = flows, controls
-        self.run, self.exact = LongRun(patience), LongRun(patience)
+        self.exact = LongRun(patience)
 
     def label(self, data: str, label) -> int:
         """The class, or none where this data has it not (it was chosen for other data)."""
@@ -405,30 +272,6 @@ class FlowImages:
         except Superseded:
             return gr.skip()
 
-    def sweep(self, report: Report | None = None, sweep_seeds: int = SWEEP_PICTURES, **values) -> dict:
-        """A sentence, a figure, and the curves as CSV."""
-        if not usable_seed(values["seed"]):
-            return gr.skip()
-        whole(sweep_seeds, 2, MAX_IMAGES, "The number of seeds", "seeds")
-        made = self.made(values, "pictures", "nfe").line("#images-sweep-words, #images-sweep-plot")
-        values["pictures"] = 1  # dearer settings are gaps there, not mistakes
-        requests = requests_of(self.requests(**values))
-        first = requests[0].seeds[0]
-        requests = [replace(r, nfe=1, seeds=tuple(range(first, first + sweep_seeds))) for r in requests]
-        result = sweep(self.flows, PictureSweepRequest(tuple(requests)), report)
-        names = distinct([setting_name(r) for r in requests])
-        c = self.controls
-        return {
-            c.sweep_words: sweep_words(result, names, requests[0]) + made,
-            c.sweep_figure: gr.update(value=calls_figure(result, names).to_json(), visible=True),
-            c.sweep_curves: batches.calls_csv(result, names),
-            c.sweep_save: gr.update(visible=True),
-        }
-
-    def save_curves(self, curves: str, data: str, seed: int) -> str:
-        """The sweep's curves as a file."""
-        return saved_file(curves.encode(), f"flow-{data}-seed{seed}-distance-by-calls", "csv")
-
     def fill(self, request: SideBySideRequest) -> dict:
         """A recipe's request as values of the controls.
 
@@ -520,30 +363,6 @@ def _distances(frame: Frame) -> dict:
     return parts
 
 
-def _sweep_view(frame: Frame) -> tuple[dict, Frame]:
-    """The sweep, and the columns of the sweep of guidance."""
-    parts = sweep_part(frame, SWEEP_VIEW, "images-sweep", SWEEP_SENTENCE, ASK)
-    with frame.controls, group(SWEEP_VIEW):
-        parts["sweep_seeds"] = gr.Slider(
-            2, MAX_IMAGES, SWEEP_PICTURES, step=1, label="Seeds of the sweep", info="in a row, 2 to 8",
-            elem_id="images-sweep-seeds", buttons=["reset"],
-        )  # fmt: skip
-    with frame.readings, group(SWEEP_VIEW):
-        parts["sweep_save"] = gr.Button(
-            "Save the curves (CSV)", size="sm", visible=False, elem_id="images-sweep-save", min_width=140
-        )
-        parts["sweep_saved"] = saver(elem_id="images-sweep-saved")
-        parts["sweep_curves"] = gr.State("")
-    with frame.stage, gr.Column(min_width=0, elem_classes=only(SWEEP_VIEW)) as stage:
-        empty_stage("Press “Sweep” for distances over calls, or “Sweep guidance” for pictures by its scale.")
-        parts["sweep_figure"] = plot(
-            None, visible=False, elem_id="images-sweep-plot", label="Distance over network calls"
-        )
-    with frame.controls, gr.Column(min_width=0) as controls:
-        pass
-    return parts, Frame(controls, stage, frame.readings)
-
-
 def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
     """Lay the tab out and wire it; nothing is computed before it is opened. Without a model it says how to get one."""
     flows, frame = work.studio.images, views.frame
@@ -553,9 +372,9 @@ def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
         with frame.stage:
             gr.HTML(NONE, elem_id="images-none")
         return BuiltTab(None)
-    parts, of_guidance = _sweep_view(frame)
+    sweep, of_guidance = sweep_view(frame)
     with frame.controls:
-        parts |= _shared_controls(flows)
+        parts = _shared_controls(flows)
     presets = parts.pop("presets")
     with frame.stage, gr.Column(min_width=0, elem_classes=only("images")):
         parts["player"] = images_player(elem_id="images-player")
@@ -568,6 +387,7 @@ def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
     tab = FlowImages(flows, c, work.bounded(RUN_SECONDS))
     rerun = _wire(tab, views, presets)
     inputs = {**c.named(*SHARED), **c.by_letter()}
+    wire_sweep(flows, tab, sweep, inputs, work.bounded(RUN_SECONDS))
     build_guidance_sweep(flows, tab, setting_name, of_guidance, inputs, work.bounded(RUN_SECONDS))
     outputs = [*c.listed(*FILLED), *c.by_letter().values()]
     return BuiltTab(c, RecipeBinding(("flow_images",), "images", outputs, tab.fill, rerun), tab.settle)
@@ -614,9 +434,4 @@ def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Depende
         show_progress="hidden", **PRIVATE,
     )  # fmt: skip
     c.dice.click(None, None, c.seed, js=DICE, **PRIVATE)
-    wire_run(
-        tab.run, c.sweep_buttons, tab.sweep, {**asked["inputs_kwargs"], **c.named("sweep_seeds")},
-        c.listed("sweep_words", "sweep_figure", "sweep_curves", "sweep_save"),
-    )  # fmt: skip
-    c.sweep_save.click(guarded(tab.save_curves), c.listed("sweep_curves", "data", "seed"), c.sweep_saved, **LIVE)
     return rerun

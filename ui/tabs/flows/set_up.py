@@ -11,10 +11,10 @@ from gradio.events import Dependency
 from analysis.flow.settings import MAX_NFE
 from ui.components.layout import Frame, group, intro
 from ui.server.queue import MODEL_QUEUE, PRIVATE
-from ui.server.runs import run_buttons
+from ui.server.runs import RunButtons, run_buttons
 from ui.tabs.flows.settings import START_NFE, SettingsControls
 
-PRESETS = (1, 5)  # calls
+PRESET_CALLS = (1, 5)  # calls
 LIVE = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
 
 
@@ -23,7 +23,7 @@ def calls_of_all(prefix: str) -> dict:
     with gr.Row(elem_classes="ks-buttons"):
         presets = tuple(
             (gr.Button(f"{n} call{'s' if n > 1 else ''}", size="sm", min_width=80, elem_id=f"{prefix}-preset-{n}"), n)
-            for n in PRESETS
+            for n in PRESET_CALLS
         )
     nfe_all = gr.Slider(
         1, MAX_NFE, START_NFE, step=1, label="NFE of all", info="sets all four, 1 to 50", elem_id=f"{prefix}-nfe-all",
@@ -60,8 +60,8 @@ def wire_calls(c: SettingsControls, nfe_all: gr.Slider, presets: Sequence, moved
     return [spread, *(b.click(functools.partial(set_all, n), None, [nfe_all, *every], **LIVE) for b, n in presets)]
 
 
-def sweep_part(frame: Frame, view: str, prefix: str, sentence: str, ask: str) -> dict:
-    """A sweep's sentence, its buttons and its words: "sweep_buttons" and "sweep_words".
+def sweep_part(frame: Frame, view: str, prefix: str, sentence: str, ask: str) -> tuple[RunButtons, gr.HTML]:
+    """A sweep's sentence, its buttons and its words.
 
     Args:
         frame: the columns of the tab.
@@ -76,4 +76,4 @@ def sweep_part(frame: Frame, view: str, prefix: str, sentence: str, ask: str) ->
             buttons = run_buttons("Sweep", prefix)
     with frame.readings, group(view):
         words = gr.HTML(ask, elem_id=f"{prefix}-words", elem_classes="ks-told")
-    return {"sweep_buttons": buttons, "sweep_words": words}
+    return buttons, words

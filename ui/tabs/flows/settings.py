@@ -103,14 +103,15 @@ class SettingsControls(Controls):
         """
         asked: dict = {}
         for letter, setting in zip(LETTERS, self.settings, strict=False):
-            of = {name: values.get(f"{name}_{letter.lower()}") for name in setting.named()}
+            parts = setting.named()
+            of = {name: values.get(f"{name}_{letter.lower()}") for name in parts}
             if of["shown"] is None:  # a question of fewer settings
                 continue
             seen = read_by(of["path"], of["sampler"])
             asked[setting.shown] = of["shown"]
             if of["shown"]:
                 asked |= {
-                    part: of[name] for name, part in setting.named().items()
+                    part: of[name] for name, part in parts.items()
                     if of[name] is not None and name not in without and seen.get(name, True)
                 }  # fmt: skip
         return asked

@@ -5,16 +5,8 @@ import dataclasses
 import pytest
 
 from analysis.evaluate.flow.image_mmd import INCEPTION, POOLED
-from analysis.evaluate.flow.images import (
-    LPIPS,
-    PSNR,
-    DataScores,
-    PictureScores,
-    exact_verdict,
-    law_verdict,
-    pictures_blocks,
-    tenth_verdict,
-)
+from analysis.evaluate.flow.image_tables import exact_verdict, law_verdict, pictures_blocks, tenth_verdict
+from analysis.evaluate.flow.images import LPIPS, PSNR, DataScores, PictureScores
 from analysis.evaluate.flow.momentum import Momentum, MomentumRow
 from analysis.evaluate.tables.markdown import Verdict, markdown
 from foundation.metrics.statistics import Interval

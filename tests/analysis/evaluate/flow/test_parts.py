@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from analysis.evaluate import __main__ as evaluate
-from analysis.evaluate.flow import image_mmd, transport
+from analysis.evaluate.flow import image_mmd, image_tables, transport
 from analysis.evaluate.flow import images as flow_images
 from analysis.evaluate.flow import points as flow_points
 from analysis.evaluate.page import FIRST_LINE
@@ -95,8 +95,9 @@ def test_an_empty_folder_is_told(tmp_path, capsys):
 
 def test_the_command_measures_the_pair_of_picture_nets(flows_folder, monkeypatch, capsys):
     true = flow_images.measure_pictures
-    monkeypatch.setattr(flow_images, "measure_pictures", lambda *a: true(*a, nfes=(1, 2)))
-    monkeypatch.setattr(flow_images, "SEARCHED", {"published drift": (0.5,), "matched noise": (0.0,)})
+    monkeypatch.setattr(image_tables, "measure_pictures", lambda *a: true(*a, nfes=(1, 2)))
+    for module in (flow_images, image_tables):
+        monkeypatch.setattr(module, "SEARCHED", {"published drift": (0.5,), "matched noise": (0.0,)})
     monkeypatch.setattr(image_mmd, "open_dataset", lambda *a: pytest.fail("no data is named in these cards"))
     arguments = ["flow", "--models", str(flows_folder), "--picture-seeds", "8", "--model", "images-shapes"]
     assert evaluate.main(arguments) == 0

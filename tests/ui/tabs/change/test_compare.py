@@ -19,10 +19,10 @@ from tests.refusals import refuses
 from tests.ui.serving import page_of
 from ui.server.errors import guarded
 from ui.source import NO_CLASS
-from ui.tabs.change.compare import SETTING, CompareControls, CompareTab, SideControls
+from ui.tabs.change.compare import OF_A_SIDE, CompareControls, CompareTab, SideControls
 from ui.tabs.change.grid import EMPTY, SINGLE, GridControls, GridPanel
 
-A = dict(zip(SETTING, ("tiny", 3, NO_CLASS, 0.3, 0.6, 1, 1, 1, "alpha"), strict=True))
+A = dict(zip(OF_A_SIDE, ("tiny", 3, NO_CLASS, 0.3, 0.6, 1, 1, 1, "alpha"), strict=True))
 B = A | {"low": 0.6, "high": 0.3, "small": 0, "large": 2, "order": "abs"}  # edges that cross are put right
 FIXED = {"reference": 1, "ratio": 0.5, "time": 0.5, "mixed": [2], "region": "whole", "noise": 0, "steps": 4}
 

@@ -12,15 +12,14 @@ import pytest
 
 from analysis.core.errors import UserError
 from analysis.core.images import data_uri
-from analysis.koopman.restoration import HoleNumbers
 from analysis.recipes import recipe
-from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
+from analysis.workbench.editing import ColorizeRequest, InpaintRequest
 from analysis.workbench.images import GenerateRequest
 from tests.refusals import refuses
 from ui.components.painter import hole
 from ui.components.picture_chooser import photograph
 from ui.server.errors import UNEXPECTED, guarded
-from ui.tabs.change.restore import FILLED, RestoreControls, RestoreTab, done_line, hole_numbers
+from ui.tabs.change.restore import FILLED, RestoreControls, RestoreTab
 
 CAT = photograph("cat", 16)
 HOLE = hole("centre square", 16)
@@ -193,23 +192,6 @@ def test_ready_made_holes_and_strokes(tab):
 
 
 # words and recipes
-
-
-def result_of(numbers, stopped=False) -> RestoreResult:
-    grey = np.zeros((8, 8, 3), np.uint8)
-    return RestoreResult(grey, grey, grey[None], np.ones(1), 1, stopped, numbers)
-
-
-def test_an_infinite_psnr_is_called_identical():
-    words = hole_numbers(result_of(HoleNumbers(float("inf"), 1.0, None)), "inpaint")
-    assert "identical" in words and "inf" not in words and "LPIPS" not in words and "SSIM of the hole" in words
-    assert hole_numbers(result_of(None), "inpaint") == ""
-    assert "0.250" in hole_numbers(result_of(HoleNumbers(12.0, None, 0.25)), "colorize")
-
-
-def test_the_line_below_counts():
-    assert "1 network call." in done_line(result_of(None), 1)
-    assert "after 1 of 9 steps" in done_line(result_of(None, stopped=True), 9)
 
 
 @pytest.mark.parametrize(

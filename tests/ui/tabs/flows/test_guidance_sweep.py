@@ -10,7 +10,8 @@ from analysis.flow.images import ImageFlows
 from tests.analysis.flow.image_flows import write_flows
 from ui.tabs.flows import guidance_sweep
 from ui.tabs.flows.guidance_sweep import SWEPT_PICTURES, GuidanceControls, GuidanceSweep
-from ui.tabs.flows.images import FlowImages, FlowImagesControls, setting_name
+from ui.tabs.flows.image_results import setting_name
+from ui.tabs.flows.images import FlowImages, FlowImagesControls
 
 VALUES = {
     "data": "cifar10", "label": 1, "pictures": 6, "grid": "uniform", "seed": 3, "guidance": 4.0, "guidance_from": 1.0,

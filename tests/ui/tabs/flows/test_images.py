@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
-from dataclasses import replace
 
 import gradio as gr
 import numpy as np
@@ -15,8 +13,7 @@ import torch
 from PIL import Image
 
 from analysis.core.errors import UserError
-from analysis.flow.image_sweeps import PictureSweepResult
-from analysis.flow.images import IMAGE_PATH_NAMES, FlowPicturesRequest, ImageFlows
+from analysis.flow.images import IMAGE_PATH_NAMES, ImageFlows
 from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe
 from analysis.studio import Studio
@@ -24,9 +21,10 @@ from flow_core.samplers import METHODS
 from tests.refusals import refuses
 from tests.ui.made import controls_of
 from tests.ui.serving import page_of
+from tests.ui.tabs.flows.image_values import controls, hidden
 from ui.components.players import SENT_FRAMES, Panel, images_value, shown_steps, tiled
-from ui.server.runs import Superseded, deadline
-from ui.tabs.flows.images import START_SETTINGS, FlowImages, FlowImagesControls, start_settings, sweep_words
+from ui.server.runs import deadline
+from ui.tabs.flows.images import START_SETTINGS, FlowImages, FlowImagesControls, start_settings
 from ui.tabs.flows.settings import read_by
 
 
@@ -34,19 +32,6 @@ from ui.tabs.flows.settings import read_by
 def tab(flows_folder) -> FlowImages:
     torch.set_num_threads(1)
     return FlowImages(ImageFlows(flows_folder), FlowImagesControls.names())
-
-
-def controls(*settings, data="shapes", label=-1, pictures=2, seed=0, nfe=3):
-    """What the page sends: shared controls, and the fields of each setting with its letter."""
-    shared = {"data": data, "label": label, "pictures": pictures, "grid": "uniform", "seed": seed}
-    for letter, (path, sampler) in zip("abcd", settings, strict=False):
-        fields = {"shown": True, "path": path, "sampler": sampler, "nfe": nfe, "gamma1": 0.2, "gamma2": 0, "gamma3": 0}
-        shared |= {f"{name}_{letter}": value for name, value in fields.items()}
-    return shared
-
-
-def hidden(values: dict) -> dict:
-    return {k: False if k.startswith("shown_") else v for k, v in values.items()}
 
 
 def opened(src: str) -> np.ndarray:
@@ -131,39 +116,6 @@ def test_only_the_gammas_that_a_sampler_reads_are_seen():
     assert all(seen[s] == [False] * 3 for s in METHODS if s not in ("published", "momentum", "matched"))
 
 
-def test_sweep(tab):
-    told = []
-    shown = tab.sweep(lambda share, what: told.append(share), sweep_seeds=2, **controls(*START_SETTINGS[:2]))
-    words, figure = shown["sweep_words"], shown["sweep_figure"]
-    assert "is nearest to its exact flow" in words and "2 pictures, seeds 0 to 1" in words and told[-1] > 0.9
-    assert {"OT-CFM, Euler", "IDFF, Euler"} <= {t.get("name") for t in json.loads(figure["value"])["data"]}
-
-    rows = list(csv.DictReader(io.StringIO(shown["sweep_curves"])))
-    assert len(rows) == 2 * 9 and {r["seeds"] for r in rows} == {"2"}
-    asked = [r for r in tab.requests(**controls(*START_SETTINGS[:2], pictures=2)) if r]
-    found = tab.flows.distance(replace(asked[0], nfe=1))
-    first = found.psnr if found.lpips is None else found.lpips
-    assert float(rows[0]["mean"]) == pytest.approx(first.mean(), rel=1e-6) and rows[0]["calls"] == "1"
-
-    def superseded(share, what):
-        raise Superseded
-
-    with pytest.raises(Superseded):
-        tab.sweep(superseded, **controls(*START_SETTINGS[:2], seed=9))
-    with refuses("settings"):
-        tab.sweep(**hidden(controls(START_SETTINGS[0])))
-
-
-def test_sweep_words_know_which_way_is_better():
-    distance = np.array([[[10.0, 12.0]], [[20.0, 24.0]], [[np.nan, 9.0]]])
-    first = FlowPicturesRequest(seeds=(3, 4))
-    psnr = sweep_words(PictureSweepResult(np.array([5]), distance, "PSNR"), ["one", "two", "three"], first)
-    lpips = sweep_words(PictureSweepResult(np.array([5]), distance, "LPIPS"), ["one", "two", "three"], first)
-    assert "two is nearest" in psnr and "22.0 ± 2.8 dB" in psnr and "one is nearest" in lpips and "Gaps" in psnr
-    none = sweep_words(PictureSweepResult(np.array([5]), distance[2:], "PSNR"), ["three"], first)
-    assert "no setting has a number" in none
-
-
 def test_pictures_in_rows():
     pictures = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((5, 2, 2, 3), np.uint8)
     made = tiled(pictures)
@@ -227,8 +179,6 @@ def test_results_say_which_controls_they_are_made_with(tab):
     assert (shown["data"], shown["seed"], shown["pictures"], shown["nfe_a"]) == ("shapes", "4", "2", "3")
     assert shown["path_a"] == IMAGE_PATH_NAMES["idff"] and shown["gamma1_a"] == "0.2"  # the words of its list
     assert "guidance" not in shown  # not read without a class
-    swept = controls_of(tab.sweep(sweep_seeds=2, **values)["sweep_words"])
-    assert shown.keys() - swept.keys() == {"pictures", "nfe_a"}
 
 
 def test_an_address_has_the_classes_and_nets_of_its_data(library, flows_folder):

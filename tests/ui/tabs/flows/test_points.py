@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
+from analysis.flow import points
 from analysis.flow.clouds import DRAWING
 from analysis.flow.points import LikelihoodRequest, PointFlows
 from analysis.recipes import recipe
+from benchmarks.trips import QUESTIONS, trip
 from flow_core.paths import PATH_NAMES, PATHS
 from flow_core.samplers import METHODS, SAMPLER_NAMES
 from tests.refusals import refuses
@@ -65,6 +67,21 @@ def test_four_settings_from_one_noise(lab):
     best = "ABCD"[int(np.argmin(mmd2))]
     assert f"{best} has the least MMD², {min(mmd2):.4f}" in words and "data against data gives" in words
     assert "not all cost the same" in words  # the published drift takes derivatives
+
+
+def test_a_moved_nfe_runs_its_own_setting_and_stays_within_its_moves(lab, monkeypatch):
+    """Each step of a net goes through a sampler, a field, a counter, a model and a path; nothing else is per step."""
+    asked = []
+    true = points.sample
+    monkeypatch.setattr(points, "sample", lambda *args, **more: asked.append(args[4]) or true(*args, **more))
+    before, after = (controls(*START_SETTINGS, net="auto", seed=9) | {"nfe_a": nfe} for nfe in (7, 8))
+    lab.show(**before)
+    asked.clear()
+    there = trip(lambda: lab.show(**after))
+    assert asked == [8] and QUESTIONS[1].control == "flow-nfe-a"
+    assert 100 < there.moves <= QUESTIONS[1].most_moves
+    asked.clear()
+    assert trip(lambda: lab.show(**after)).moves < there.moves and not asked
 
 
 def test_one_bad_setting_does_not_hide_the_others(lab):
