@@ -452,9 +452,10 @@ ENDPOINTS = (
     or time after the last frame seen), past_times, past [time][variable] and seen (frames the model saw), truth and
     mean [lead][variable], levels and quantiles [level][lead][variable], members [member][lead][variable] or null,
     baselines (name: mean); marks (name: crps, crps_fair, rmse, spread, by_lead) in standard deviations of the
-    training part, or radians for angles; reference (the baseline to beat), usual (name: fair CRPS over many
-    starts), inside (share of the truth in the band from 5 to 95 %), in_sample (whether the model was trained on
-    these frames), nfe and derivatives a frame as counted, seconds, models (what is here); maps: null, or mean,
+    training part, or radians for angles; reference (the baseline to beat: the strongest over many starts), usual
+    (name: fair CRPS over many starts), unbeaten (that baseline where the model is not shown to be better over many
+    starts, else ""), inside (share of the truth in the band from 5 to 95 %), in_sample (whether the model was trained
+    on these frames), nfe and derivatives a frame as counted, seconds, models (what is here); maps: null, or mean,
     truth, error, spread [lead][row][column], null on land, latitudes, longitudes.""",
         answers.forecast,
         ForecastRequest,
