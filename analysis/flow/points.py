@@ -43,6 +43,8 @@ from analysis.flow.settings import (
     Nfe,
     Sampler,
 )
+from analysis.flow.transport import TransportRequest, TransportResult
+from analysis.flow.transport import transport as measure_transport
 from flow_core.densities.toys import Toy
 from flow_core.likelihood import log_likelihood
 from flow_core.model import MODELS_DIR, NORMAL
@@ -361,6 +363,10 @@ class PointFlows:
             float(found.log_prob), float(found.bits_per_dim), exact, -exact / (2 * math.log(2)),
             found.latent[0].double().numpy(), found.nfe, found.derivatives, net.name,
         )  # fmt: skip
+
+    def transport(self, request: TransportRequest, report: Report | None = None) -> TransportResult:
+        """What minibatch transport pairs, by the size of the batch; see `analysis.flow.transport`."""
+        return measure_transport(self.clouds, request, report)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Sweeps

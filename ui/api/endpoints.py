@@ -12,6 +12,7 @@ from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.nets import TrainRequest
 from analysis.flow.points import Flow2DRequest, LikelihoodRequest
 from analysis.flow.settings import SideBySideRequest
+from analysis.flow.transport import TransportRequest
 from analysis.race import RaceRequest, race
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, find_model
@@ -401,6 +402,20 @@ ENDPOINTS = (
         lambda call: call.studio.points.likelihood(call.request),
         LikelihoodRequest,
         "density path sigma0 point steps net drawing",
+    ),
+    Endpoint(
+        "transport",
+        """What exact transport of minibatches pairs, by the size of the batch, without a net.
+
+    density, drawing: as in /flow_2d. sizes: 1 to 1024, at most 8. seed: of noises, data and batches. seeds:
+    sets of 512 noises, each paired in 32 batches, 2 to 8. Returns sizes, and [size][set]: cost (mean |x1 - x0|^2),
+    mmd2 (unbiased, to data, of E[x1 | x0], where one call of a perfect net of OT-CFM ends), spread (of it within
+    modes, null where a density has none), scatter (of the partners of one noise).""",
+        lambda call: call.studio.points.transport(call.request, call.watch),
+        TransportRequest,
+        "density sizes seed seeds drawing",
+        limits=(Limit(lambda r: len(r.sizes) * r.seeds, 16, "Sizes times seeds"),),
+        queue=LONG_QUEUE,
     ),
     Endpoint(
         "train_toy",
