@@ -184,7 +184,7 @@ def nfe_figure(result: SweepResult, names: Sequence[str]) -> go.Figure:
 
 
 def gamma_figure(result: SweepResult, names: Sequence[str]) -> go.Figure:
-    """MMD^2 over gamma1: one line a setting with momentum, and the same on the closed form."""
+    """MMD^2 over gamma1: one line a setting with momentum, the same on the closed form, and Heun's method beside it."""
     figure = empty_figure(400, uirevision="sweep gamma")
     for m, s in enumerate(result.gamma_settings):
         colour, symbol = LINE_COLOURS[s], BAND_SYMBOLS[s]
@@ -194,6 +194,14 @@ def gamma_figure(result: SweepResult, names: Sequence[str]) -> go.Figure:
                 figure, result.gammas, result.oracle_by_gamma[m], f"{names[s]}, exact oracle", GREY, "longdash", symbol,
                 "γ₁",
             )  # fmt: skip
+        figure.add_scatter(
+            x=np.float32(result.gammas),
+            y=np.full(len(result.gammas), np.float32(result.heun_by_gamma[m].mean())),
+            mode="lines",
+            name=f"{names[s]}: Heun’s method, no weight",
+            line={"color": colour, "dash": "dot", "width": 1.5},
+            hovertemplate="Heun’s method with as many calls: MMD² %{y:.4f}<extra></extra>",
+        )
     _floor(figure, result.floor)
     figure.update_xaxes(title="momentum weight γ₁", zeroline=False)
     _axes(figure)

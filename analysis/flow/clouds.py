@@ -16,7 +16,7 @@ from torch import Tensor
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError
 from analysis.core.fields import Choice
-from flow_core.densities.distances import MMD, wasserstein2
+from flow_core.densities.distances import MMD, blur, wasserstein2
 from flow_core.densities.mixtures import MAX_CELLS
 from flow_core.densities.toys import TOYS, Toy, drawn, toy
 from foundation.randomness import derived_seed
@@ -136,7 +136,8 @@ class Clouds:
         held_out = self.data(cloud, DATA_PART, HELD_OUT)
         mmd = self.mmd(cloud)
         n = min(len(x), W2_POINTS)
-        return CloudNumbers(mmd.unbiased(x), mmd.biased(x), wasserstein2(x[:n], held_out[:n]))
+        b = blur(self.toy(cloud).density, x)
+        return CloudNumbers(mmd.unbiased(x), mmd.biased(x), wasserstein2(x[:n], held_out[:n]), b.spread, b.beyond)
 
     def mmd(self, cloud: Cloud) -> MMD:
         """To held-out data; its own term, the dearest part, is computed once."""
@@ -157,8 +158,11 @@ class CloudNumbers:
         mmd2: unbiased squared MMD, kernel exp(-d^2 / 2); can be negative.
         mmd2_biased: biased, as the public code has it.
         w2: 2-Wasserstein distance by exact assignment, in the units of the plane.
+        spread, beyond: blur, which that MMD hardly sees: see `flow_core.densities.distances.Blur`.
     """
 
     mmd2: float
     mmd2_biased: float
     w2: float
+    spread: float
+    beyond: float

@@ -384,7 +384,8 @@ ENDPOINTS = (
     and "meanflow".
     Returns net, nfe and derivatives as counted, times, points [n][2], trajectories [n][time][2] or null;
     numbers, floor (data against data) and oracle (the same sampler on the closed form, or null), each with mmd2
-    (unbiased), mmd2_biased and w2, whose points are w2_points.""",
+    (unbiased), mmd2_biased and w2, whose points are w2_points, and blur, which that MMD hardly sees: spread within
+    modes (null where there are none) and beyond, the share of points where data hardly are.""",
         answers.flow_2d,
         Flow2DRequest,
         "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories source "

@@ -28,7 +28,8 @@ from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import PROGRESS, deadline
 from ui.source import NO_CLASS, Page, Workspace, fitting_label, readable, usable_seed
 from ui.tabs.change.edit_controls import EditControls
-from ui.tabs.flows.points import FlowControls, setting_name
+from ui.tabs.flows.point_words import setting_name
+from ui.tabs.flows.points import FlowControls
 from ui.tabs.flows.settings import LETTERS
 from ui.tabs.inside.linearity import consecutive
 from ui.tabs.inside.spectrum_controls import SpectrumControls

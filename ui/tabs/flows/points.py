@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,23 +14,18 @@ from analysis.core.errors import UserError
 from analysis.core.progress import Report
 from analysis.figures.flow import gamma_figure, nfe_figure
 from analysis.flow.clouds import DRAWING
-from analysis.flow.nets import KEY_PREFIX, STRAIGHT
+from analysis.flow.nets import STRAIGHT
 from analysis.flow.points import (
     Flow2DRequest,
-    Flow2DResult,
     LikelihoodRequest,
-    LikelihoodResult,
     PointFlows,
     SweepRequest,
-    SweepResult,
 )
 from analysis.flow.settings import MAX_POINTS, SideBySideRequest
 from flow_core.densities.toys import TOYS
 from flow_core.model import NORMAL
 from flow_core.paths import PATH_NAMES
-from flow_core.samplers import SAMPLER_NAMES
 from ui.components.controls import chosen
-from ui.components.html import facts
 from ui.components.layout import Frame, details, empty_stage, group, intro, noise_row, only
 from ui.components.made import Made
 from ui.components.players import Panel, flow_player, flow_value
@@ -41,6 +35,15 @@ from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, wire_run
 from ui.source import DICE, BuiltTab, Views, Workspace, usable_seed
+from ui.tabs.flows.point_words import (
+    likelihood_words,
+    momentum_words,
+    net_words,
+    numbers,
+    setting_name,
+    sweep_words,
+    verdict,
+)
 from ui.tabs.flows.set_up import LIVE, calls_of_all, steps_of_time, sweep_part, wire_calls
 from ui.tabs.flows.settings import (
     LETTERS,
@@ -68,83 +71,10 @@ SWEEP_SENTENCE = "The settings of the plane over the number of calls, and those 
 MOMENTUM_WORDS = """<p class="ks-line">What theory says of momentum: adding η s to the drift keeps the law of
 x<sub>t</sub> only together with the noise √(2η) dW (“matched noise”). The published drift adds it without noise and
 lacks −(σ₀²/2) s, so with many calls it ends at another law than the data’s; γ₁ = ½ is where its first term vanishes,
-not 0. With few calls a <em>negative</em> γ₁ can help, since it spreads what Euler’s large steps contract. Orders 2 and
-3 cost derivatives of the net on top of its calls.</p>"""
+not 0. With few calls a <em>negative</em> γ₁ cancels a part of Euler’s error, since it spreads what large steps
+contract, at the price of blur; a method of second order, such as Heun’s with as many calls, has no such error and needs
+no weight. Orders 2 and 3 cost derivatives of the net on top of its calls.</p>"""
 ASK = '<p class="ks-line">Not measured yet: every setting over 1 to 20 calls and over γ₁, four seeds each.</p>'
-
-
-def setting_name(request: Flow2DRequest) -> str:
-    """Path and sampler in words."""
-    return f"{PATH_NAMES[request.path]}, {SAMPLER_NAMES[request.sampler]}"
-
-
-def net_words(net: str) -> str:
-    """What a result was called on."""
-    return (
-        "exact oracle, no network"
-        if net == "oracle"
-        else "net trained here"
-        if net.startswith(KEY_PREFIX)
-        else f"net {net}"
-    )
-
-
-def numbers(r: Flow2DResult) -> str:
-    """The distances and the cost of one setting."""
-    calls = f"calls, and {r.derivatives} derivatives" if r.derivatives else "network calls"
-    twin = f"oracle with this sampler: MMD² {r.oracle.mmd2:.4f}" if r.oracle else "no closed form for this path"
-    pairs = ((f"{r.numbers.mmd2:.4f}", "MMD²"), (f"{r.numbers.w2:.2f}", "W₂"), (str(r.nfe), calls))
-    return facts(*pairs) + (f'<p class="ks-line">{twin}</p>' if r.net != "oracle" else "")
-
-
-def likelihood_words(letter: str, point: Sequence[float], result: LikelihoodResult) -> str:
-    """The flow's density at a point beside the exact one."""
-    exact = "0" if math.isinf(result.exact_log_prob) else f"e^{result.exact_log_prob:.2f}"
-    pairs = ((f"e^{result.log_prob:.2f}", f"density of {letter}’s flow"), (exact, "exact density"))
-    calls = f"{result.nfe} network calls and {result.derivatives} derivatives back to noise"
-    return f'{facts(*pairs)}<p class="ks-line">At ({point[0]:.2f}, {point[1]:.2f}), per unit of area; {calls}.</p>'
-
-
-def verdict(results: dict[str, Flow2DResult]) -> str:
-    """Which setting is best and what data gives; settings by letter."""
-    if not results:
-        return '<p class="ks-line">No setting can be run: each says why.</p>'
-    best = min(results, key=lambda k: results[k].numbers.mmd2)
-    r = results[best]
-    words = f"{best} has the least MMD², {r.numbers.mmd2:.4f} (W₂ {r.numbers.w2:.2f})"
-    words += f"; data against data gives {r.floor.mmd2:.4f} (W₂ {r.floor.w2:.2f}). "
-    if r.numbers.mmd2 <= r.floor.mmd2:
-        words += "No sampler can be told from perfect below that. "
-    if len({v.nfe for v in results.values()}) > 1 or len({v.derivatives for v in results.values()}) > 1:
-        words += "Mind that they do not all cost the same. "
-    if len({v.net == "oracle" for v in results.values()}) > 1:
-        words += "Some run on the exact oracle, which makes no errors of training, others on nets. "
-    note = (
-        "One noise; unbiased MMD² with kernel exp(−d²/2), which can be negative; W₂ of "
-        f"{r.w2_points} points, mostly scatter."
-    )
-    return f'<p class="ks-verdict" role="status">{words}</p><p class="ks-line">{note} The sweep shows the spread.</p>'
-
-
-def sweep_words(result: SweepResult, names: list[str], first: Flow2DRequest, nfe: int = 5) -> str:
-    """Which setting is best on average.
-
-    Args:
-        result: of the sweep.
-        names: of the settings.
-        first: for its seed and number of points.
-        nfe: where to look, or else the smallest.
-    """
-    column = list(result.nfes).index(nfe) if nfe in result.nfes else 0
-    at = result.by_nfe[:, column].mean(axis=1)
-    best = min(range(len(names)), key=lambda s: at[s] if at[s] == at[s] else float("inf"))
-    spread = result.by_nfe[best, column].std(ddof=1)
-    words = (
-        f"At {result.nfes[column]} calls {names[best]} has the least MMD², {at[best]:.4f} ± {spread:.4f}; data against "
-        f"data gives {result.floor.mean():.4f} ± {result.floor.std(ddof=1):.4f}."
-    )
-    of = f"{len(result.floor)} seeds from {first.seed} on, {first.points} points each, ± one standard deviation"
-    return f'<p class="ks-verdict" role="status">{html.escape(words)}</p><p class="ks-line">Measured with {of}.</p>'
 
 
 DENSITIES = [*((name, name) for name in TOYS), ("my drawing", DRAWING)]
@@ -307,6 +237,7 @@ class FlowLab:
         c = self.controls
         return {
             c.sweep_words: sweep_words(result, names, requests[0])
+            + momentum_words(result, names, requests)
             + _left_out(left_out)
             + noise_needed(values["source"], values)
             + made,
