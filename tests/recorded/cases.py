@@ -387,7 +387,7 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
     "transport": [
         {"sizes": [4, 16], "seed": 2},
         {"density": "drawn", "drawing": CROSS, "sizes": [8], "seeds": 3},
-        Refused("Sizes", {"sizes": [1, 2, 3, 4, 5], "seeds": 8}),
+        Refused("sizes", {"sizes": [1, 2, 3, 4, 5], "seeds": 8}),
         Refused("drawing", {"density": "drawn"}),
     ],
     "train_toy": [
