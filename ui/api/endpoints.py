@@ -12,6 +12,7 @@ from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.nets import TrainRequest
 from analysis.flow.points import Flow2DRequest, LikelihoodRequest
 from analysis.flow.settings import SideBySideRequest
+from analysis.flow.transport import TransportRequest
 from analysis.race import RaceRequest, race
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, find_model
@@ -404,7 +405,8 @@ ENDPOINTS = (
     and "meanflow".
     Returns net, nfe and derivatives as counted, times, points [n][2], trajectories [n][time][2] or null;
     numbers, floor (data against data) and oracle (the same sampler on the closed form, or null), each with mmd2
-    (unbiased), mmd2_biased and w2, whose points are w2_points.""",
+    (unbiased), mmd2_biased and w2, whose points are w2_points, and blur, which that MMD hardly sees: spread within
+    modes (null where there are none) and beyond, the share of points where data hardly are.""",
         answers.flow_2d,
         Flow2DRequest,
         "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories source "
@@ -422,6 +424,20 @@ ENDPOINTS = (
         lambda call: call.studio.points.likelihood(call.request),
         LikelihoodRequest,
         "density path sigma0 point steps net drawing",
+    ),
+    Endpoint(
+        "transport",
+        """What exact transport of minibatches pairs, by the size of the batch, without a net.
+
+    density, drawing: as in /flow_2d. sizes: 1 to 1024, at most 8. seed: of noises, data and batches. seeds:
+    sets of 512 noises, each paired in 32 batches, 2 to 8. Returns sizes, and [size][set]: cost (mean |x1 - x0|^2),
+    mmd2 (unbiased, to data, of E[x1 | x0], where one call of a perfect net of OT-CFM ends), spread (of it within
+    modes, null where a density has none), scatter (of the partners of one noise).""",
+        lambda call: call.studio.points.transport(call.request, call.watch),
+        TransportRequest,
+        "density sizes seed seeds drawing",
+        limits=(Limit(lambda r: len(r.sizes) * r.seeds, 16, "Sizes times seeds"),),
+        queue=LONG_QUEUE,
     ),
     Endpoint(
         "train_toy",
@@ -473,9 +489,10 @@ ENDPOINTS = (
     or time after the last frame seen), past_times, past [time][variable] and seen (frames the model saw), truth and
     mean [lead][variable], levels and quantiles [level][lead][variable], members [member][lead][variable] or null,
     baselines (name: mean); marks (name: crps, crps_fair, rmse, spread, by_lead) in standard deviations of the
-    training part, or radians for angles; reference (the baseline to beat), usual (name: fair CRPS over many
-    starts), inside (share of the truth in the band from 5 to 95 %), in_sample (whether the model was trained on
-    these frames), nfe and derivatives a frame as counted, seconds, models (what is here); maps: null, or mean,
+    training part, or radians for angles; reference (the baseline to beat: the strongest over many starts), usual
+    (name: fair CRPS over many starts), unbeaten (that baseline where the model is not shown to be better over many
+    starts, else ""), inside (share of the truth in the band from 5 to 95 %), in_sample (whether the model was trained
+    on these frames), nfe and derivatives a frame as counted, seconds, models (what is here); maps: null, or mean,
     truth, error, spread [lead][row][column], null on land, latitudes, longitudes.""",
         answers.forecast,
         ForecastRequest,

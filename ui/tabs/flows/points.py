@@ -37,6 +37,7 @@ from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, wire_run
 from ui.source import DICE, BuiltTab, Views, Workspace, usable_seed
 from ui.tabs.flows.point_results import (
     likelihood_words,
+    momentum_words,
     net_words,
     numbers,
     setting_name,
@@ -59,6 +60,7 @@ from ui.tabs.flows.settings import (
     within,
 )
 from ui.tabs.flows.training import Ends, TrainingPart, build_training, own_net
+from ui.tabs.flows.transport import build_transport
 
 SENTENCE = "A flow carries noise to data in a few network calls; here up to four ways start from the same noise."
 FORMULA = """x<sub>t</sub> = t x₁ + (1 − t) x₀ + σ<sub>t</sub> ε, &nbsp;σ<sub>t</sub> = σ₀ √(t (1 − t)) &nbsp;·&nbsp;
@@ -69,8 +71,9 @@ SWEEP_SENTENCE = "The settings of the plane over the number of calls, and those 
 MOMENTUM_WORDS = """<p class="ks-line">What theory says of momentum: adding η s to the drift keeps the law of
 x<sub>t</sub> only together with the noise √(2η) dW (“matched noise”). The published drift adds it without noise and
 lacks −(σ₀²/2) s, so with many calls it ends at another law than the data’s; γ₁ = ½ is where its first term vanishes,
-not 0. With few calls a <em>negative</em> γ₁ can help, since it spreads what Euler’s large steps contract. Orders 2 and
-3 cost derivatives of the net on top of its calls.</p>"""
+not 0. With few calls a <em>negative</em> γ₁ cancels a part of Euler’s error, since it spreads what large steps
+contract, at the price of blur; a method of second order, such as Heun’s with as many calls, has no such error and needs
+no weight. Orders 2 and 3 cost derivatives of the net on top of its calls.</p>"""
 ASK = '<p class="ks-line">Not measured yet: every setting over 1 to 20 calls and over γ₁, four seeds each.</p>'
 
 
@@ -234,6 +237,7 @@ class FlowLab:
         c = self.controls
         return {
             c.sweep_words: sweep_words(result, names, requests[0])
+            + momentum_words(result, names, requests)
             + _left_out(left_out)
             + noise_needed(values["source"], values)
             + made,
@@ -397,6 +401,7 @@ def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
         settings, **parts, paper=training.paper, source_paper=training.source_paper, source_box=training.source_box
     )
     lab = FlowLab(flows, c, work.bounded(RUN_SECONDS))
+    build_transport(flows, frame, parts, work.bounded(RUN_SECONDS))
     rerun = _wire(lab, views, training, presets)
     outputs = [*c.listed(*FILLED), *c.by_letter().values()]
 
