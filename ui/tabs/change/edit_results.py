@@ -32,7 +32,7 @@ def edit_pictures(result: EditResult, ratio: float, of: str, made: Made) -> str:
     changed = change_of(result.edited, result.original, CHANGE_TIMES)
     large = [
         Figure(result.original, "Original", f"seed {made.seed}"),
-        Figure(result.edited, "Edited", f"chosen bands, {ratio:.0%}", f"{name}.png"),
+        Figure(result.edited, "Edited", f"ratio {ratio:.0%}", f"{name}.png"),
         Figure(changed, "What changed", f"× {CHANGE_TIMES}, grey = nothing"),
         Figure(result.reference, "Reference", of),
         Figure(result.control, "Control", f"all bands, {ratio:.0%}", f"{name}-control.png"),

@@ -22,7 +22,7 @@ from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
 from ui.components.html import facts, figure_html, group_html, heading
-from ui.components.layout import group, intro
+from ui.components.layout import empty_html, group, intro
 from ui.components.made import Made
 from ui.components.painter import HOLES, canvas, canvas_value, hole, painted
 from ui.components.picture_chooser import Chooser, fitted, picture_chooser
@@ -114,7 +114,7 @@ def preview(picture: np.ndarray, title: str) -> str:
     return figure_html(picture, "Picture", title, css="ks-preview")
 
 
-ASK = '<div class="ks-empty"><p>Press “Restore”: every step is shown here.</p></div>'
+ASK = empty_html("Every step is shown here.", ("Restore", "restore-go"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -141,6 +141,7 @@ class RestoreControls(Controls):
     preview: gr.HTML
     start: gr.Button
     stop: gr.Button
+    at_once: gr.Button
     progress: gr.HTML
     pictures: gr.HTML
     numbers: gr.HTML
@@ -401,6 +402,7 @@ def _picture_controls(work: Workspace) -> dict:
         with gr.Row(elem_classes="ks-buttons ks-go"):
             parts["start"] = gr.Button("Restore", variant="primary", size="md", min_width=110, elem_id="restore-go")
             parts["stop"] = gr.Button("Cancel", size="md", min_width=90, interactive=False, elem_id="restore-stop")
+        parts["at_once"] = gr.Button(visible="hidden", elem_id="restore-at-once")  # pressed by a card of the first view
     return parts
 
 
@@ -499,9 +501,15 @@ def _wire(tab: RestoreTab, work: Workspace, opened: Callable, chooser: Chooser) 
         )  # fmt: skip
         started.then(tab.buttons, None, pair, **light)
 
+    first = {
+        "fn": guarded(tab.look_and_wish),
+        "inputs_kwargs": {**c.named("owner"), **where},
+        "outputs": looked,
+        **seldom,
+    }
+
     def rerun(event: Dependency) -> None:
-        look = guarded(tab.look_and_wish)
-        run(event.success(look, inputs_kwargs={**c.named("owner"), **where}, outputs=looked, **seldom))
+        run(event.success(**first))
 
     looking = {"inputs_kwargs": {**c.named("now", "owner"), **where}, "outputs": looked, **seldom}
     for event in (opened, c.origin.input, *(e.success for e in chooser.chosen)):
@@ -514,5 +522,6 @@ def _wire(tab: RestoreTab, work: Workspace, opened: Callable, chooser: Chooser) 
     c.canvas.apply(guarded(tab.stroke), c.now, c.mask, **seldom)
     c.dice.click(None, None, c.filling_seed, js=DICE, **PRIVATE)
     run(c.start.click(guarded(tab.wish), None, None, **light))
+    run(c.at_once.click(**first))
     c.stop.click(guarded(tab.cancel), None, None, **light)
     return rerun

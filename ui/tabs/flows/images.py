@@ -104,23 +104,19 @@ def _spread(values: np.ndarray, unit: str) -> str:
     return f"{values.mean():{unit}}{more}"
 
 
-def distance_table(names: dict[str, str], distances: dict[str, ExactDistance]) -> str:
-    """One row a setting.
-
-    Args:
-        names: of the settings, by letter.
-        distances: of those that could be run, by letter.
-    """
+def distance_table(distances: dict[str, ExactDistance]) -> str:
+    """One row a setting that could be run, by letter."""
     with_lpips = any(d.lpips is not None for d in distances.values())
     rows = ""
     for letter, d in distances.items():
         cells = [_spread(d.mse, ".4f"), _spread(d.psnr, ".1f"), _spread(d.ssim, ".3f")]
         cells += [_spread(d.lpips, ".3f")] if with_lpips else []
-        rows += f"<tr><th>{letter}: {html.escape(names[letter])}</th>{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
-    heads = ["MSE", "PSNR, dB", "SSIM", *(["LPIPS (Alex)"] if with_lpips else [])]
+        cells = [c.replace(" ±", "<br>±") for c in cells]
+        rows += f"<tr><th>{letter}</th>{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
+    heads = ["MSE", "PSNR, dB", "SSIM", *(["LPIPS"] if with_lpips else [])]
     return (
         '<div class="ks-grid-box" tabindex="0" role="region" aria-label="Distances"><table class="ks-bands">'
-        "<thead><tr><th>to the exact flow</th>"
+        "<thead><tr><th></th>"
         f"{''.join(f'<td>{h}</td>' for h in heads)}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -155,7 +151,8 @@ def verdict(
     if any(requests[k].sampler in NOISY for k in distances):
         words += "A setting with noise of its own need not come near. "
     spread = f"Mean ± standard deviation of {n} pictures, 8 bits, values from −1 to 1." if n > 1 else "One picture."
-    return f'<p class="ks-verdict" role="status">{words}</p><p class="ks-line">{spread}</p>'
+    numbers = details("Details", f'{distance_table(distances)}<p class="ks-line">{spread}</p>')
+    return f'<p class="ks-verdict" role="status">{words}</p>{numbers}'
 
 
 def sweep_words(result: PictureSweepResult, names: list[str], first: FlowPicturesRequest, nfe: int = 5) -> str:
@@ -381,8 +378,6 @@ class FlowImages:
                 continue
             requests[letter], distances[letter] = request, self.flows.distance(request, report)
         words = verdict(requests, results, distances)
-        if distances:
-            words += distance_table({k: setting_name(r) for k, r in requests.items()}, distances)
         exact = {r.path: (r, distances[k].exact) for k, r in requests.items()}
         figures = [
             figure_html(
@@ -535,7 +530,10 @@ def _sweep_view(frame: Frame) -> tuple[dict, Frame]:
         parts["sweep_saved"] = saver(elem_id="images-sweep-saved")
         parts["sweep_curves"] = gr.State("")
     with frame.stage, gr.Column(min_width=0, elem_classes=only(SWEEP_VIEW)) as stage:
-        empty_stage("Press “Sweep” for distances over calls, or “Sweep guidance” for pictures by its scale.")
+        empty_stage(
+            "How far each setting ends from the exact flow, by its calls; or its pictures by the scale of guidance.",
+            ("Sweep", "images-sweep-start"), ("Sweep guidance", "guidance-sweep-start"),
+        )  # fmt: skip
         parts["sweep_figure"] = plot(
             None, visible=False, elem_id="images-sweep-plot", label="Distance over network calls"
         )
