@@ -65,17 +65,15 @@ def effect_words(result: EffectResult, order: str = "alpha") -> str:
     curve = result.levels[top]
     text = (
         f"{result.names[top]} moves most: it makes {percent(curve[-1])} of {EFFECT_NAMES[result.kind]}, half of that "
-        f"by {_reached(curve, result.tau, result.sigma, 0.5)} and nine tenths by "
-        f"{_reached(curve, result.tau, result.sigma, 0.9)}."
+        f"by {_reached(curve, result.tau, result.sigma, 0.5)}."
     )
     peak = int(curve.argmax())
     if curve[peak] > 1.05 * curve[-1]:
         text += (
             f" It had reached {percent(curve[peak])} at τ = {result.tau[peak]:.2f} and fell back, since its modes turn."
         )
-    ranked = np.argsort(-result.bands[:, -1], kind="stable")
-    shares = [f"{bands[b]} ({percent(result.bands[b, -1])})" for b in ranked]
-    return f"{text} Bands by their share at the picture: {listed(shares)}."
+    most = int(result.bands[:, -1].argmax())
+    return f"{text} Of the bands {bands[most]} moves most ({percent(result.bands[most, -1])})."
 
 
 def decoded_words(result: EffectResult, order: str = "alpha") -> str:

@@ -131,7 +131,11 @@
     const { dataset: data } = button;
     if (button.matches(".ks-space")) open(last[data.space] || first(data.space));
     else if (button.matches(".ks-view")) open(data.view);
-    else if (data.open) open(data.open);
+    else if (data.open || data.press) {
+      if (data.open) open(data.open);
+      if (data.press) document.getElementById(data.press)?.click();
+      running();
+    }
     else if (data.drawer) { one(".ks-help")?.close(); drawer(data.drawer); }
     else if (data.sheet) sheet(data.sheet);
     else if (data.act) acts[data.act]?.();
@@ -214,6 +218,11 @@
 
   window.studio = { addressed, open, opening, moved, say, value };
 
+  // a button of an empty stage rests while the one that it presses does
+  function running() {
+    all(".ks-press").forEach((button) => { button.disabled = document.getElementById(button.dataset.press)?.disabled ?? false; });
+  }
+
   // what is read out holds what is seen: Gradio calls them "Thumbnail 3 of 12", anew with every sheet
   function named() {
     all("#sheet .thumbnail-item").forEach((button) => {
@@ -229,6 +238,7 @@
     const theme = stored("studio-theme");
     if (theme) document.body.classList.toggle("dark", theme === "dark");
     setInterval(named, 700);
+    setInterval(running, 300);
     document.dispatchEvent(new CustomEvent("studio:ready"));
   });
   ready.observe(root, { childList: true, subtree: true });

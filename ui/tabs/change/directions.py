@@ -232,7 +232,10 @@ def _lay_out(frame: Frame) -> DirectionControls:
             )  # fmt: skip
             buttons = run_buttons("Find the direction", "direction")
     with frame.stage:
-        empty_stage("Press “Find the direction”: a slider then makes it stronger and weaker, here and on other seeds.")
+        empty_stage(
+            "A slider then makes it stronger and weaker, here and on other seeds.",
+            ("Find the direction", "direction-start"),
+        )  # fmt: skip
         player = slide_player("Strength of the direction", elem_id="direction-player", elem_classes="ks-result")
     with frame.readings, group():
         gr.HTML(heading("What it changes"))

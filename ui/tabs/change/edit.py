@@ -324,7 +324,7 @@ class EditTab:
         """The values that the tab opens with."""
         own = self.measured(model)
         edges = own.pop("low"), own.pop("high")
-        return self.fill(EditRequest(0, edges=edges, **own))
+        return self.fill(replace(DEFAULT, edges=edges, **own))
 
 
 def changed(before: EditRequest, after: EditRequest) -> str:

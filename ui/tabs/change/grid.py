@@ -21,7 +21,7 @@ from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
 from ui.components.history import CLICKS
 from ui.components.html import figure_html
-from ui.components.layout import Frame, group, intro, only
+from ui.components.layout import Frame, empty_html, group, intro, only
 from ui.components.made import Made
 from ui.components.plot import points
 from ui.components.save_bar import saved_file, saver
@@ -32,7 +32,7 @@ from ui.source import Workspace, fitting_label, made_with, readable
 
 SENTENCE = f"A grid over any two parameters, at most {grids.MAX_GRID_CELLS} cells; everything else stays as in A."
 SINGLE = ""  # the second direction of a grid of one row
-EMPTY = '<div class="ks-empty"><p>Choose two parameters and their values, then make the grid.</p></div>'
+EMPTY = empty_html("Two parameters change, from column to column and from row to row.", ("Make the grid", "grid-make"))
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from ui.server.queue import AS_SENT, PRIVATE
 from ui.server.runs import PROGRESS, RUN_SECONDS, LongRun, Superseded
 from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, usable_seed
 from ui.tabs.flows.guidance_sweep import build_guidance_sweep
-from ui.tabs.flows.image_results import cost, distance_table, momentum, of, setting_name, verdict
+from ui.tabs.flows.image_results import cost, momentum, of, setting_name, verdict
 from ui.tabs.flows.image_sweep import sweep_view, wire_sweep
 from ui.tabs.flows.set_up import LIVE, calls_of_all, steps_of_time, wire_calls
 from ui.tabs.flows.settings import (
@@ -248,8 +248,6 @@ class FlowImages:
                 continue
             requests[letter], distances[letter] = request, self.flows.distance(request, report)
         words = verdict(requests, results, distances)
-        if distances:
-            words += distance_table({k: setting_name(r) for k, r in requests.items()}, distances)
         exact = {r.path: (r, distances[k].exact) for k, r in requests.items()}
         figures = [
             figure_html(

@@ -1,4 +1,4 @@
-"""What the views "Plane" and "Sweep" of "Flows" say of their results: distances, blur, cost, densities, the best setting."""
+"""What the views "Plane" and "Sweep" of "Flows" say of their results: distances, blur, cost, the best setting."""
 
 from __future__ import annotations
 

@@ -368,7 +368,7 @@ def _sweep_view(frame: Frame) -> dict:
     parts: dict = {}
     parts["sweep_buttons"], parts["sweep_words"] = sweep_part(frame, "sweep", "flow-sweep", SWEEP_SENTENCE, ASK)
     with frame.stage, gr.Column(min_width=0, elem_classes=only("sweep")):
-        empty_stage("Press “Sweep”: which setting is nearest to the data, from 1 to 20 calls.")
+        empty_stage("Which setting is nearest to the data, from 1 to 20 calls.", ("Sweep", "flow-sweep-start"))
         for of, label in (("nfe", "MMD² over network calls"), ("gamma", "MMD² over gamma1")):
             parts[f"sweep_{of}"] = plot(None, visible=False, elem_id=f"flow-sweep-{of}", label=label)
     return parts

@@ -489,7 +489,7 @@ def _free_run_view(frame: Frame) -> dict:
     with frame.readings, group("free"):
         parts["run_words"] = gr.HTML(ASK, elem_id="series-run-words", elem_classes="ks-told")
     with frame.stage, gr.Column(min_width=0, elem_classes=only("free")):
-        empty_stage("Press “Run free”: 16 runs that no data steers, beside the real series.")
+        empty_stage("16 runs that no data steers, beside the real series.", ("Run free", "series-run-start"))
         for of, label in (
             ("marginals", "Marginals"), ("spectrum", "Spectrum or joint histogram"),
             ("autocorrelation", "Autocorrelation"),

@@ -10,7 +10,7 @@ import gradio as gr
 
 from analysis.core.errors import UserError
 from analysis.core.images import data_uri
-from analysis.workbench.atlas import SORTS, AtlasCluster, AtlasRequest, AtlasResult
+from analysis.workbench.atlas import SORTS, AtlasCluster, AtlasRequest, AtlasResult, command_for
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
 from ui.components.history import CLICKS
@@ -72,6 +72,14 @@ def count_words(result: AtlasResult) -> str:
     )
 
 
+def without(model: str) -> str:
+    """What is said where there is no atlas of a model: how to make one."""
+    return (
+        f"<p>There is no atlas of <b>{html.escape(model)}</b> here yet; this makes one, in minutes:</p>"
+        f'<code class="ks-command" tabindex="0">{html.escape(command_for(model))}</code>'
+    )
+
+
 def cluster_html(cluster: AtlasCluster) -> str:
     """One cluster: what it changes, where, at which rates, which factors, at its strongest seeds."""
     rows = [
@@ -105,8 +113,9 @@ def cluster_html(cluster: AtlasCluster) -> str:
 
 @dataclass(frozen=True)
 class AtlasControls(Controls):
-    """Components of the view."""
+    """Components of the view; `asked` holds the three that ask, of no use without an atlas."""
 
+    asked: gr.Column
     search: gr.Textbox
     level: gr.Dropdown
     sort: gr.Dropdown
@@ -141,12 +150,14 @@ class AtlasTab:
         try:
             result = self._ask(model, search, level, sort)
         except UserError as e:
+            words = without(self.library.get(model).name) if e.field == "atlas" else f"<p>{html.escape(str(e))}</p>"
+            empty = f'<div class="ks-empty"><div>{words}</div></div>'
             return levels | {
-                c.clusters: f'<p class="ks-wait">{html.escape(str(e))}</p>', c.count: "", c.cluster: "", c.page: "",
+                c.asked: gr.update(visible=False), c.clusters: empty, c.count: "", c.cluster: "", c.page: "",
             }  # fmt: skip
         made = Made(self.library.get(model).name, None, None)
         return levels | {
-            c.clusters: clusters_html(result), c.cluster: ASK,
+            c.asked: gr.update(visible=True), c.clusters: clusters_html(result), c.cluster: ASK,
             c.count: count_words(result) + made.line("#atlas-clusters, #atlas-cluster", "Atlas of "),
             c.page: details("How it was measured", f'<p class="ks-line">{html.escape(result.criterion)}</p>'
                             f"<pre>{html.escape(result.command)}</pre>"),
@@ -168,7 +179,7 @@ class AtlasTab:
 def _lay_out(frame: Frame) -> AtlasControls:
     with frame.controls:
         intro(SENTENCE, FORMULA, "atlas")
-        with group("atlas"):
+        with group("atlas"), gr.Column(min_width=0) as asked:
             search = gr.Textbox(label="Search", info="address, place, factor", max_length=100, elem_id="atlas-search")
             level = gr.Dropdown(
                 [("all levels", ALL)],
@@ -188,7 +199,7 @@ def _lay_out(frame: Frame) -> AtlasControls:
     with frame.readings, group("atlas"):
         cluster = gr.HTML(ASK, elem_id="atlas-cluster")
         page = gr.HTML(elem_id="atlas-page")
-    return AtlasControls(search, level, sort, count, clusters, cluster, page)
+    return AtlasControls(asked, search, level, sort, count, clusters, cluster, page)
 
 
 def build_atlas(work: Workspace, views: Views) -> BuiltTab:
@@ -199,7 +210,7 @@ def build_atlas(work: Workspace, views: Views) -> BuiltTab:
     live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     gr.on(
         [views.opened["atlas"], c.search.input, c.level.input, c.sort.input], guarded(tab.show), inputs_kwargs=asked,
-        outputs=c.listed("level", "count", "clusters", "cluster", "page"), trigger_mode="always_last", **live,
+        outputs=c.listed("asked", "level", "count", "clusters", "cluster", "page"), trigger_mode="always_last", **live,
     )  # fmt: skip
     c.clusters.select(guarded(tab.choose), inputs_kwargs=asked, outputs=[c.cluster], **live)
     return BuiltTab(c)

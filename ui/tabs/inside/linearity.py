@@ -164,7 +164,10 @@ def _lay_out(frame: Frame) -> LinearityControls:
                 info="whose learned eigenvalues stand beside those of exact DMD",
             )  # fmt: skip
     with frame.stage:
-        empty_stage("Press “Check linearity”: how far the law is from the teacher, over time.", "linear")
+        empty_stage(
+            "How far the linear law is from the teacher, over time.", ("Check linearity", "linearity-start"),
+            views=("linear",),
+        )  # fmt: skip
     with frame.stage, gr.Row(elem_classes=["ks-pair", *only("linear")]):
         with gr.Column(min_width=0):
             curves = plot(None, visible=False, elem_id="linearity-curves", label="Relative error over time")

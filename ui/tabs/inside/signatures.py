@@ -135,7 +135,10 @@ def _lay_out(frame: Frame) -> SignatureControls:
                 info="0 picture, 1 noise, where nothing can be read", buttons=["reset"],
             )  # fmt: skip
     with frame.stage:
-        empty_stage("Press “Read the spectrum”: how often the group of a picture is read, over time.", view)
+        empty_stage(
+            "How often the group of a picture is read from its spectrum, over time.",
+            ("Read the spectrum", "signature-start"), views=(view,),
+        )  # fmt: skip
     with frame.stage, gr.Column(min_width=0, elem_classes=only(view)):
         reading = plot(None, visible=False, elem_id="signature-reading", label="Share of groups read, over time")
         profile = plot(None, visible=False, elem_id="signature-profile", label="Energy by group, band and level")
