@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from analysis.figures.style import BLUE, ERROR_FLOOR, GREEN, GREY, MARKS_ON_A_LINE, ORANGE, VERMILION, empty_figure
 from analysis.koopman.trajectories import Study
 
+WEAK = 0.05  # of the largest amplitude: modes below do not decide what is in view
 PREDICTOR_STYLES = {  # by predictor: what it is called, colour, dash, marker
     "dense": ("DMD", BLUE, "solid", "circle"),
     "diagonal": ("each coordinate by itself", ORANGE, "dash", "diamond"),
@@ -51,18 +52,38 @@ def eigenvalue_plane(found: Study, known: Sequence[complex] = ()) -> go.Figure:
     if np.abs(found.beta).max(initial=0) > 0.5 * found.largest:
         for end in (-found.largest, found.largest):
             figure.add_hline(y=end, line={"color": GREY, "width": 1.5, "dash": "dot"})
-    figure.update_xaxes(title="α, growth rate (per unit of time)", zeroline=True, zerolinewidth=2)
-    figure.update_yaxes(title="β (rad per unit of time)", zeroline=True)
+    strong = found.amplitude >= WEAK * largest
+    reach = [
+        np.concatenate([np.real(known), found.alpha[strong]]),
+        np.concatenate([np.imag(known), found.beta[strong]]),
+    ]
+    spans = [_around(values) for values in reach]
+    outside = int(sum(not (spans[0][0] <= a <= spans[0][1] and spans[1][0] <= b <= spans[1][1])
+                      for a, b in zip(found.alpha, found.beta, strict=True)))  # fmt: skip
+    if outside:
+        figure.add_annotation(
+            text=f"{outside} weak modes lie outside: double-click to see all", x=0.01, y=0.01, xref="paper",
+            yref="paper", showarrow=False, font={"size": 12}, opacity=0.8,
+        )  # fmt: skip
+    figure.update_xaxes(title="α, growth rate (per unit of time)", zeroline=True, zerolinewidth=2, range=spans[0])
+    figure.update_yaxes(title="β (rad per unit of time)", zeroline=True, range=spans[1])
     return figure
 
 
+def _around(values: np.ndarray) -> list[float]:
+    """A range that holds these and 0, with room."""
+    low, high = min(float(values.min(initial=0)), 0.0), max(float(values.max(initial=0)), 0.0)
+    room = 0.15 * (high - low) or 1.0
+    return [low - room, high + room]
+
+
 def error_curves(found: Study) -> go.Figure:
-    """Relative error by time step of all predictors, from the first state on; log axis."""
+    """Relative error by time step of all predictors, from the first state on, where all start; log axis."""
     figure = empty_figure(320, uirevision="own errors")
     for key, (name, colour, dash, symbol) in PREDICTOR_STYLES.items():
-        values = np.maximum(found.errors[key], ERROR_FLOOR)
+        values = np.maximum(found.errors[key][1:], ERROR_FLOOR)
         figure.add_scatter(
-            x=np.arange(len(values)), y=np.float32(values), mode="lines+markers", name=name,
+            x=np.arange(1, len(values) + 1), y=np.float32(values), mode="lines+markers", name=name,
             line={"color": colour, "dash": dash, "width": 2},
             marker={"symbol": symbol, "size": 8, "maxdisplayed": MARKS_ON_A_LINE, "color": colour},
             hovertemplate=f"{name}: %{{y:.3g}} at step %{{x}}<extra></extra>",

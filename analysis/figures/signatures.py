@@ -29,7 +29,8 @@ def reading_curves(result: SignatureResult) -> go.Figure:
         yanchor="bottom", font={"size": 12}, opacity=0.8,
     )  # fmt: skip
     over_time(figure, result.tau, result.sigma)
-    figure.update_yaxes(title="group read, held-out pictures", tickformat=".0%", range=[-0.02, 1.02])
+    top = min(1.02, 1.2 * max(float(result.hits_high.max()), 2 * result.chance))
+    figure.update_yaxes(title="group read, held-out pictures", tickformat=".0%", range=[0, top])
     return figure
 
 
@@ -43,8 +44,7 @@ def profile_map(result: SignatureResult, time: int = 0, order: str = "alpha") ->
     """
     table = result.profile[time]
     groups, levels, bands = table.shape
-    short = [name.removesuffix(" band") for name in band_names(bands, order)]
-    columns = [[name for name in result.names for _ in range(bands)], short * levels]
+    columns = [[name for name in result.names for _ in range(bands)], [str(b + 1) for b in range(bands)] * levels]
     figure = empty_figure(130 + 34 * groups, uirevision=f"signature {time}")
     figure.add_heatmap(
         z=np.float32(table.reshape(groups, -1)), x=columns, y=list(result.groups), colorscale="RdBu",
@@ -53,7 +53,10 @@ def profile_map(result: SignatureResult, time: int = 0, order: str = "alpha") ->
         hovertemplate="%{y}, %{x}: %{z:+.2f} standard deviations<extra></extra>",
     )  # fmt: skip
     figure.update_layout(margin={"l": 110, "r": 8, "t": 16, "b": 84})
-    figure.update_xaxes(showgrid=False, zeroline=False, tickfont={"size": 11})
+    figure.update_xaxes(
+        title=f"band of every level: 1 = {band_names(bands, order)[0]}", showgrid=False, zeroline=False,
+        tickfont={"size": 11}, title_font_size=12,
+    )  # fmt: skip
     figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False)
     return figure
 

@@ -151,7 +151,7 @@ def _lay_out(frame: Frame) -> DynamicsControls:
                 info="noise damps the eigenvalues of exact DMD",
             )  # fmt: skip
             rank = gr.Slider(
-                1, PAGE_RANK, 8, step=1, label="Rank", elem_id="dynamics-rank", buttons=["reset"],
+                1, PAGE_RANK, 4, step=1, label="Rank", elem_id="dynamics-rank", buttons=["reset"],
                 info="singular vectors at most, 1 to 32",
             )  # fmt: skip
             held_out = gr.Slider(

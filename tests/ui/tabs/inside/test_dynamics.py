@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+from analysis.figures.dynamics import WEAK, eigenvalue_plane
 from analysis.koopman.trajectories import EXAMPLE_RATES, example_states, open_states, study
 from tests.refusals import refuses
 from ui.server.runs import Superseded
@@ -66,6 +67,16 @@ def test_it_can_be_stopped(tab):
 
     with pytest.raises(Superseded):
         tab.measure(None, "exact", 4, 0.25, stop)
+
+
+def test_weak_modes_do_not_decide_what_is_in_view():
+    found = study(example_states(), 8)
+    figure = eigenvalue_plane(found, EXAMPLE_RATES)
+    strong = found.amplitude >= WEAK * found.amplitude.max()
+    low, high = figure.layout.xaxis.range
+    assert low < found.alpha[strong].min() and found.alpha[strong].max() < high
+    outside = int(((found.alpha < low) | (found.alpha > high)).sum())
+    assert outside > 0 and str(outside) in figure.layout.annotations[0].text
 
 
 def test_noise_alone_has_no_law():
