@@ -10,13 +10,21 @@ import plotly.graph_objects as go
 from analysis.figures.style import BLUE, ERROR_FLOOR, GREEN, GREY, MARKS_ON_A_LINE, ORANGE, VERMILION, empty_figure
 from analysis.koopman.trajectories import Study
 
-WEAK = 0.05  # of the largest amplitude: modes below do not decide what is in view
+WEAK = 0.25  # of the strongest mode's size: modes below do not decide what is in view
 PREDICTOR_STYLES = {  # by predictor: what it is called, colour, dash, marker
     "dense": ("DMD", BLUE, "solid", "circle"),
     "diagonal": ("each coordinate by itself", ORANGE, "dash", "diamond"),
     "identity": ("standing still", GREY, "dot", "square"),
     "best": ("best on these vectors", GREEN, "longdash", "triangle-up"),
 }
+
+
+def strong_modes(found: Study) -> np.ndarray:
+    """(r,) whether a mode has `WEAK` or more of the strongest one's root mean square size over the times."""
+    elapsed = found.step * np.arange(len(found.errors["dense"]))
+    grown = np.exp(np.clip(found.alpha[:, None] * elapsed, -60, 60))
+    size = found.amplitude * np.sqrt(np.square(grown).mean(1))
+    return size >= WEAK * size.max(initial=0)
 
 
 def eigenvalue_plane(found: Study, known: Sequence[complex] = ()) -> go.Figure:

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from analysis.figures.dynamics import WEAK, eigenvalue_plane
+from analysis.figures.dynamics import eigenvalue_plane, strong_modes
 from analysis.koopman.trajectories import EXAMPLE_RATES, example_states, open_states, study
 from tests.refusals import refuses
 from ui.server.runs import Superseded
@@ -72,11 +72,11 @@ def test_it_can_be_stopped(tab):
 def test_weak_modes_do_not_decide_what_is_in_view():
     found = study(example_states(), 8)
     figure = eigenvalue_plane(found, EXAMPLE_RATES)
-    strong = found.amplitude >= WEAK * found.amplitude.max()
+    strong = strong_modes(found)
     low, high = figure.layout.xaxis.range
     assert low < found.alpha[strong].min() and found.alpha[strong].max() < high
     outside = int(((found.alpha < low) | (found.alpha > high)).sum())
-    assert outside > 0 and str(outside) in figure.layout.annotations[0].text
+    assert int(strong.sum()) == 4 and outside > 0 and str(outside) in figure.layout.annotations[0].text
 
 
 def test_noise_alone_has_no_law():
