@@ -12,6 +12,7 @@ from torch import Tensor
 from foundation.data.decoding import SUFFIXES, PictureError, read_picture
 from foundation.data.readers import MAX_DATASET_BYTES
 from foundation.files.locations import DataError
+from foundation.mistakes import Mistake
 
 
 def to_bytes(x: Tensor) -> Tensor:
@@ -30,7 +31,7 @@ def to_bytes(x: Tensor) -> Tensor:
         ValueError: x holds a NaN, which has no colour.
     """
     if x.isnan().any():
-        raise ValueError("The picture holds NaN: use a gentler setting, the numbers behind it have overflowed.")
+        raise Mistake("The picture holds NaN: use a gentler setting, the numbers behind it have overflowed.", "picture")
     return (x.detach().float() * 127.5 + 128.0).clip(0, 255).to(torch.uint8)
 
 
