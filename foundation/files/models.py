@@ -74,9 +74,9 @@ def load_model(path: Path, kind: str, make: Callable[[dict], M]) -> M:
         with torch.device("meta"):  # shapes are compared before memory is taken
             model = make(header.config)
     except (SettingsError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
-        why = str(e).rstrip(".")[:300]
+        why, part = str(e).rstrip(".")[:300], ".".join(filter(None, ("config", getattr(e, "field", ""))))
         raise checkpoints.CheckpointError(
-            f"{path.name} has a configuration that cannot be built: {why}.", "config"
+            f"{path.name} has a configuration that cannot be built: {why}.", part
         ) from None
     state = checkpoints.load_tensors(path, checkpoints.expected_shapes(model), kind=kind)
     model.load_state_dict(state, assign=True)
