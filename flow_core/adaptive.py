@@ -14,6 +14,7 @@ from torch import Tensor
 
 from flow_core.fields import Network, Predict
 from flow_core.samplers import Diverged, Drift, SampleResult
+from foundation.mistakes import Mistake
 
 ADAPTIVE_SOLVERS = ("auto", "torchdiffeq", "scipy")
 ADAPTIVE_END = 1 - 1e-4  # the field divides by 1 - t: one Euler step goes the rest of the way
@@ -48,9 +49,12 @@ def dopri5(
         Diverged: the solver gave up.
     """
     if solver not in ADAPTIVE_SOLVERS:
-        raise ValueError(f"solver must be one of {', '.join(ADAPTIVE_SOLVERS)}, not {solver!r}.")
-    if not (1e-12 <= rtol <= 0.1 and 1e-12 <= atol <= 0.1 and 0 < end < 1):
-        raise ValueError("rtol and atol must be from 1e-12 to 0.1, and end inside (0, 1).")
+        raise Mistake(f"solver must be one of {', '.join(ADAPTIVE_SOLVERS)}, not {solver!r}.", "solver")
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if not 1e-12 <= value <= 0.1:
+            raise Mistake(f"{name} must be from 1e-12 to 0.1, not {value!r}.", name)
+    if not 0 < end < 1:
+        raise Mistake(f"end must lie inside (0, 1), not {end!r}.", "end")
     f = Network(network)
 
     def field(t: Tensor, y: Tensor) -> Tensor:
@@ -86,7 +90,9 @@ def _torchdiffeq(solver: str):
     except ImportError:
         if solver == "auto":
             return None
-        raise ValueError("torchdiffeq is not installed: pip install torchdiffeq, or choose the solver scipy.") from None
+        raise Mistake(
+            "torchdiffeq is not installed: pip install torchdiffeq, or choose the solver scipy.", "torchdiffeq"
+        ) from None
 
 
 def _by_scipy(field, x: Tensor, end: float, rtol: float, atol: float) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from flow_core.paths import Path, Scheduled, over
+from foundation.mistakes import Mistake
 from foundation.networks.counting import CountedCalls
 
 
@@ -68,9 +69,10 @@ def score(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> Tensor:
         std = path.std(t)
         return torch.where(std > 0, -p.eps / std.where(std > 0, torch.ones_like(std)), -x)
     if not path.independent:
-        raise ValueError(
+        raise Mistake(
             f"With {path.coupling} coupling the score needs a network with an eps head: "
-            "train one with predicts = 'x1+eps', or use the independent coupling."
+            "train one with predicts = 'x1+eps', or use the independent coupling.",
+            "eps",
         )
     share, variance = path.law(t)
     return (share * data_prediction(path, x, t, p) - x) / variance
@@ -99,7 +101,7 @@ def data_prediction(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> 
     if p.x1 is not None:
         return p.x1
     if p.velocity is None:
-        raise ValueError("A network must say x1 or the velocity: its prediction holds neither.")
+        raise Mistake("A network must say x1 or the velocity: its prediction holds neither.", "prediction")
     t = over(t, x)
     if isinstance(path, Scheduled):
         here, there = path.weights(t)
@@ -107,9 +109,10 @@ def data_prediction(path: Path, x: Tensor, t: Tensor | float, p: Prediction) -> 
     if path.sigma == 0:
         return x + (1 - t) * p.velocity
     if not path.independent:
-        raise ValueError(
+        raise Mistake(
             f"x1_hat does not follow from a velocity network with sigma > 0 and {path.coupling} coupling: "
-            "train with sigma = 0, or a network that predicts x1."
+            "train with sigma = 0, or a network that predicts x1.",
+            "x1",
         )
     share = (1 - t) * path.pull(t) / path.noise_variance(t)
     return ((1 - t) * p.velocity + (1 - share) * x) / (1 - share * t)
@@ -185,15 +188,16 @@ class Preserving:
 
     def __post_init__(self) -> None:
         if self.gamma1 is not None and not 0 <= self.gamma1 < math.inf:
-            raise ValueError(f"Matched noise needs a finite gamma1 of at least 0, not {self.gamma1!r}.")
+            raise Mistake(f"Matched noise needs a finite gamma1 of at least 0, not {self.gamma1!r}.", "gamma1")
         if self.gamma1 is None and self.path.scheduled:
-            raise ValueError(
-                "The bridge SDE needs a bridge: choose the path idff or sbcfm, or a sampler without noise."
+            raise Mistake(
+                "The bridge SDE needs a bridge: choose the path idff or sbcfm, or a sampler without noise.", "path"
             )
         if self.gamma1 is None and self.path.sigma > 0 and not self.path.bridge:
-            raise ValueError(
+            raise Mistake(
                 "The bridge SDE needs a bridge: with constant noise on the path its eta = sigma^2 / (1 - t) is "
-                "infinite at the end. Choose matched noise, or the path idff or sbcfm."
+                "infinite at the end. Choose matched noise, or the path idff or sbcfm.",
+                "path",
             )
 
     def eta(self, t: Tensor) -> Tensor:
@@ -215,7 +219,7 @@ class Preserving:
 
 def _gammas(gammas: tuple[float, ...]) -> None:
     if not 1 <= len(gammas) <= 3 or not all(math.isfinite(g) for g in gammas):
-        raise ValueError(f"Give one to three finite momentum weights gamma1, gamma2, gamma3, not {gammas!r}.")
+        raise Mistake(f"Give one to three finite momentum weights gamma1, gamma2, gamma3, not {gammas!r}.", "gammas")
 
 
 def _momentum(network: Network, path: Path, x: Tensor, t: Tensor, gammas: tuple[float, ...]) -> tuple:
@@ -267,12 +271,13 @@ class Published:
     def __post_init__(self) -> None:
         _gammas(self.gammas)
         if self.path.scheduled:
-            raise ValueError("The published drift follows straight lines from x0 to x1: choose the path idff.")
+            raise Mistake("The published drift follows straight lines from x0 to x1: choose the path idff.", "path")
         most = float(self.path.std(torch.tensor(0.5, dtype=torch.float64))) ** 2
         if sum(self.gammas) * most > 1 + 1e-9:
-            raise ValueError(
+            raise Mistake(
                 f"The published drift has the factor sqrt(1 - (gamma1 + gamma2 + gamma3) sigma_t^2): for this sigma "
-                f"keep the sum of the gammas at most {1 / most:.6g}, not {sum(self.gammas):.6g}."
+                f"keep the sum of the gammas at most {1 / most:.6g}, not {sum(self.gammas):.6g}.",
+                "gammas",
             )
 
     def __call__(self, network: Network, x: Tensor, t: Tensor) -> Motion:

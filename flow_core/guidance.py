@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from flow_core.fields import Prediction
+from foundation.mistakes import Mistake
 
 MAX_GUIDANCE = 20.0
 
@@ -28,10 +29,12 @@ class Guidance:
 
     def __post_init__(self) -> None:
         if not 0 <= self.scale <= MAX_GUIDANCE:
-            raise ValueError(f"The guidance scale must be from 0 to {MAX_GUIDANCE:g}, 1 for none, not {self.scale!r}.")
+            raise Mistake(
+                f"The guidance scale must be from 0 to {MAX_GUIDANCE:g}, 1 for none, not {self.scale!r}.", "scale"
+            )
         if not 0 <= self.low <= self.high <= 1:
-            raise ValueError(
-                f"Guidance acts in an interval of t within [0, 1], not from {self.low!r} to {self.high!r}."
+            raise Mistake(
+                f"Guidance acts in an interval of t within [0, 1], not from {self.low!r} to {self.high!r}.", "interval"
             )
 
     def acts(self, t: float) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 from flow_core.fields import Exact, Network, Predict
 from flow_core.paths import Path
 from flow_core.samplers import LIMIT, Diverged, Spacing, cosine_grid
+from foundation.mistakes import Mistake
 
 EXACT_UP_TO = 16  # dimensions whose trace is taken entry by entry when nothing else is asked
 DENSITY_TIME = 1 - 1e-3  # the velocity of a network divides by 1 - t, so the density is read just before the end
@@ -69,8 +70,10 @@ def log_likelihood(
         Diverged: the flow left every range on its way back.
     """
     dims = x[0].numel()
-    if not 0 <= probes <= 1000 or not 0 < end < 1:
-        raise ValueError("probes must be from 0 to 1000 and end inside (0, 1).")
+    if not 0 <= probes <= 1000:
+        raise Mistake(f"probes must be from 0 to 1000, not {probes!r}.", "probes")
+    if not 0 < end < 1:
+        raise Mistake(f"end must lie inside (0, 1), not {end!r}.", "end")
     probes = probes or (1 if dims > EXACT_UP_TO else 0)
     with torch.inference_mode(False):
         x = x.detach().clone()

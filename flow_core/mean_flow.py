@@ -23,6 +23,7 @@ from torch import Tensor
 from flow_core.fields import Exact, Predict
 from flow_core.paths import Path, over
 from flow_core.samplers import cosine_grid, rk4
+from foundation.mistakes import Mistake
 
 TIME_LAWS = ("uniform", "logit-normal")
 TANGENTS = ("pair", "net")
@@ -58,13 +59,13 @@ class MeanFlowConfig:
 
     def __post_init__(self) -> None:
         if self.times not in TIME_LAWS:
-            raise ValueError(f"times must be one of {', '.join(TIME_LAWS)}, not {self.times!r}.")
+            raise Mistake(f"times must be one of {', '.join(TIME_LAWS)}, not {self.times!r}.", "times")
         if self.tangent not in TANGENTS:
-            raise ValueError(f"tangent must be one of {', '.join(TANGENTS)}, not {self.tangent!r}.")
+            raise Mistake(f"tangent must be one of {', '.join(TANGENTS)}, not {self.tangent!r}.", "tangent")
         limits = {"share": (0, 1), "adaptive": (0, 2), "mean": (-10, 10), "spread": (0.01, 10)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be from {low} to {high}, not {getattr(self, name)!r}.")
+                raise Mistake(f"{name} must be from {low} to {high}, not {getattr(self, name)!r}.", name)
 
 
 def draw_intervals(n: int, config: MeanFlowConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:

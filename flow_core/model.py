@@ -16,6 +16,7 @@ from foundation.files import checkpoints
 from foundation.files.models import MODELS_DIR as MODELS_DIR
 from foundation.files.models import Model, find_model, load_model
 from foundation.files.settings import build
+from foundation.mistakes import Mistake
 from foundation.networks.unet import UNetConfig
 
 PREDICTS = ("x1", "x1+eps", "velocity", "average")
@@ -51,29 +52,32 @@ class FlowConfig:
     def __post_init__(self) -> None:
         path = self.make_path()
         if self.source != NORMAL and (path.sigma > 0 or path.scheduled):
-            raise ValueError(
+            raise Mistake(
                 "Another source than noise needs a path whose velocity needs no score: set path = 'icfm', 'otcfm' or "
-                "'meanflow' and sigma = 0."
+                "'meanflow' and sigma = 0.",
+                "source",
             )
         if self.source == NORMAL and self.source_std != 1:
-            raise ValueError("source_std is that of another source: standard normal noise has 1.")
+            raise Mistake("source_std is that of another source: standard normal noise has 1.", "source_std")
         if not 1e-3 <= self.source_std <= 1e3:
-            raise ValueError(f"source_std must be from 0.001 to 1000, not {self.source_std!r}.")
+            raise Mistake(f"source_std must be from 0.001 to 1000, not {self.source_std!r}.", "source_std")
         if path.scheduled and self.predicts == "x1+eps":
-            raise ValueError("On this path x1_hat gives the score too: set predicts = 'x1' or 'velocity'.")
+            raise Mistake("On this path x1_hat gives the score too: set predicts = 'x1' or 'velocity'.", "predicts")
         if self.predicts not in PREDICTS:
-            raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, not {self.predicts!r}.")
+            raise Mistake(f"predicts must be one of {', '.join(PREDICTS)}, not {self.predicts!r}.", "predicts")
         if (self.predicts == "average") is not path.average:
-            raise ValueError(
-                "predicts = 'average', a mean velocity, and path = 'meanflow' go together: set both, or neither."
+            raise Mistake(
+                "predicts = 'average', a mean velocity, and path = 'meanflow' go together: set both, or neither.",
+                "predicts",
             )
         if self.predicts == "x1" and path.sigma > 0 and not path.independent:
-            raise ValueError(
+            raise Mistake(
                 f"With sigma above 0 and {path.coupling} coupling the score needs a head of its own: "
-                "set predicts = 'x1+eps'."
+                "set predicts = 'x1+eps'.",
+                "predicts",
             )
         if not 1e-3 <= self.data_std <= 1e3:
-            raise ValueError(f"data_std must be from 0.001 to 1000, not {self.data_std!r}.")
+            raise Mistake(f"data_std must be from 0.001 to 1000, not {self.data_std!r}.", "data_std")
 
     def to_dict(self) -> dict:
         """Plain types, for JSON; noise as the source is not mentioned, as in files from before the choice."""
@@ -110,7 +114,7 @@ class FlowModel(Model):
             self.net = PointNet(network, heads, average)
         elif isinstance(network, TorusConfig):
             if flow.predicts != "velocity" or not self.path.independent or self.path.sigma > 0:
-                raise ValueError("A network of angles says velocities of lines without noise: path icfm, sigma 0.")
+                raise Mistake("A network of angles says velocities of lines without noise: path icfm, sigma 0.", "path")
             self.net = TorusNet(network)
         else:
             self.net = PictureNet(network, heads, average)
@@ -170,7 +174,9 @@ class FlowModel(Model):
         if self.flow.predicts == "average":
             return Prediction(velocity=self.average(x, t, t if end is None else self._times(end, x), *extras))
         if end is not None:
-            raise ValueError("This net knows no mean velocities: train one with path = 'meanflow' to jump over a step.")
+            raise Mistake(
+                "This net knows no mean velocities: train one with path = 'meanflow' to jump over a step.", "end"
+            )
         out, scales = self._scaled(x, t, *extras)
         if self.flow.predicts == "velocity":
             return Prediction(velocity=(1 + self.flow.data_std**2) ** 0.5 * out[0])
@@ -207,7 +213,7 @@ def _make(config: dict) -> FlowModel:
     network = build(UNetConfig, config.get("unet"), "unet")
     sizes: Sequence[int] = (network.resolution, network.base, network.embedding // 8, *network.multipliers)
     if max(sizes) > 512 or len(network.multipliers) > 6 or network.blocks > 8 or network.channels > 4:
-        raise ValueError("the network is larger than this program loads (resolution and base 512, 6 levels)")
+        raise Mistake("the network is larger than this program loads (resolution and base 512, 6 levels)", "unet")
     return FlowModel(flow, network)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from foundation.mistakes import Mistake
 from foundation.networks.unet import UNet, UNetConfig
 
 INTERVAL_WAVES = 4  # pairs cos(pi k s), sin(pi k s) of an interval's length s that a U-Net is told
@@ -40,7 +41,7 @@ class PointConfig:
         limits = {"dims": (1, 4096), "width": (1, 4096), "depth": (1, 16), "frequencies": (0, 64)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be from {low} to {high}, not {getattr(self, name)!r}.")
+                raise Mistake(f"{name} must be from {low} to {high}, not {getattr(self, name)!r}.", name)
 
 
 class PointNet(nn.Module):
@@ -91,7 +92,7 @@ class TorusConfig:
         limits = {"dims": (1, 64), "harmonics": (1, 64), "width": (1, 4096), "depth": (1, 16), "frequencies": (0, 64)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be from {low} to {high}, not {getattr(self, name)!r}.")
+                raise Mistake(f"{name} must be from {low} to {high}, not {getattr(self, name)!r}.", name)
 
 
 class TorusNet(nn.Module):
@@ -141,7 +142,7 @@ class PictureNet(nn.Module):
     def __init__(self, config: UNetConfig, heads: int = 1, interval: bool = False):
         super().__init__()
         if heads != 1:
-            raise ValueError("A picture network has one head: predict x1 or velocity, not x1+eps.")
+            raise Mistake("A picture network has one head: predict x1 or velocity, not x1+eps.", "predicts")
         self.config = config
         self.unet = UNet(config)
         self.interval = IntervalEmbedding(config.embedding) if interval else None

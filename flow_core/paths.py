@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from flow_core.couplings import COUPLINGS, check_pair, entropic_plan, exact_plan
+from foundation.mistakes import Mistake
 
 
 def over(t: Tensor | float, x: Tensor) -> Tensor:
@@ -47,13 +48,14 @@ class Path:
     def __post_init__(self) -> None:
         number = isinstance(self.sigma, int | float) and not isinstance(self.sigma, bool)
         if not number or not math.isfinite(self.sigma) or self.sigma < 0:
-            raise ValueError(f"sigma must be a finite number and {self.least}, not {self.sigma!r}.")
+            raise Mistake(f"sigma must be a finite number and {self.least}, not {self.sigma!r}.", "sigma")
         object.__setattr__(self, "sigma", float(self.sigma))
         if not self.coupling:
             object.__setattr__(self, "coupling", self.allowed[0])
         if self.coupling not in self.allowed:
-            raise ValueError(
-                f"{type(self).__name__} pairs by {' or '.join(self.allowed)} coupling, not {self.coupling!r}."
+            raise Mistake(
+                f"{type(self).__name__} pairs by {' or '.join(self.allowed)} coupling, not {self.coupling!r}.",
+                "coupling",
             )
 
     @property
@@ -177,7 +179,9 @@ class MeanFlow(_Straight):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sigma != 0:
-            raise ValueError(f"The mean velocity is that of a flow without noise: sigma must be 0, not {self.sigma!r}.")
+            raise Mistake(
+                f"The mean velocity is that of a flow without noise: sigma must be 0, not {self.sigma!r}.", "sigma"
+            )
 
 
 class Scheduled(Path):
@@ -233,7 +237,7 @@ class Target(Scheduled):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.sigma <= 1:
-            raise ValueError(f"sigma must be a finite number and {self.least}, not {self.sigma!r}.")
+            raise Mistake(f"sigma must be a finite number and {self.least}, not {self.sigma!r}.", "sigma")
 
     def beta(self, t: Tensor | float) -> Tensor:
         """1 - (1 - sigma) t."""
@@ -258,7 +262,7 @@ class VP(Scheduled):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sigma != 0:
-            raise ValueError(f"This path takes no noise beside x0: sigma must be 0, not {self.sigma!r}.")
+            raise Mistake(f"This path takes no noise beside x0: sigma must be 0, not {self.sigma!r}.", "sigma")
 
     def alpha(self, t: Tensor | float) -> Tensor:
         """sin(pi t/2)."""
@@ -285,7 +289,7 @@ class _Bridge(Path):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sigma == 0:
-            raise ValueError(f"sigma must be a finite number and {self.least}, not {self.sigma!r}.")
+            raise Mistake(f"sigma must be a finite number and {self.least}, not {self.sigma!r}.", "sigma")
 
     def std(self, t: Tensor | float) -> Tensor:
         """The Brownian bridge's: sigma sqrt(t (1 - t))."""
@@ -347,7 +351,7 @@ def make_path(name: str, sigma: float, coupling: str = "") -> Path:
         ValueError: unknown name, or a sigma or coupling that the path does not take.
     """
     if name not in PATHS:
-        raise ValueError(f"path must be one of {', '.join(PATHS)}, not {name!r}.")
+        raise Mistake(f"path must be one of {', '.join(PATHS)}, not {name!r}.", "path")
     return PATHS[name](sigma, coupling)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from flow_core.fields import Exact, MomentumODE, Motion, Network, Predict, Preserving, Published, data_prediction
 from flow_core.paths import Path
 from foundation import noise
+from foundation.mistakes import Mistake
 
 LIMIT = 1e4  # no data here is larger than tens: what leaves this range has diverged
 MOST_CALLS = 10_000
@@ -65,7 +66,7 @@ GRIDS: dict[str, Spacing] = {"uniform": uniform_grid, "cosine": cosine_grid}
 
 def _whole(n: int, what: str) -> int:
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_CALLS:
-        raise ValueError(f"{what} must be a whole number from 1 to {MOST_CALLS:,}, not {n!r}.")
+        raise Mistake(f"{what} must be a whole number from 1 to {MOST_CALLS:,}, not {n!r}.", what)
     return n
 
 
@@ -334,10 +335,12 @@ MOST_GAMMAS = {"published": 3, "momentum": 3, "matched": 1}
 def check_method(method: str, gammas: Sequence[float]) -> None:
     """Raises ValueError: an unknown method, or another number of momentum weights than it takes."""
     if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}.")
+        raise Mistake(f"method must be one of {', '.join(METHODS)}, not {method!r}.", "method")
     most = MOST_GAMMAS.get(method, 0)
     if not min(most, 1) <= len(gammas) <= most:
-        raise ValueError(f"The method {method!r} takes {f'1 to {most}' if most else 'no'} gammas, not {gammas!r}.")
+        raise Mistake(
+            f"The method {method!r} takes {f'1 to {most}' if most else 'no'} gammas, not {gammas!r}.", "gammas"
+        )
 
 
 def sample(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from flow_core.fields import Prediction, data_prediction
 from flow_core.paths import Path
+from foundation.mistakes import Mistake
 
 
 def level(path: Path, t: Tensor | float) -> Tensor:
@@ -35,14 +36,16 @@ def converted(network: Callable[..., Prediction], trained: Path, other: Path) ->
         ValueError: a path whose ends depend on each other, or one that ends at another noise than the other does.
     """
     if not (trained.independent and other.independent):
-        raise ValueError(
-            "Only paths from independent noise are the same but for times and scales: choose icfm, idff, target or vp."
+        raise Mistake(
+            "Only paths from independent noise are the same but for times and scales: choose icfm, idff, target or vp.",
+            "path",
         )
     ends = [float(p.noise_variance(torch.ones((), dtype=torch.float64)).sqrt()) for p in (trained, other)]
     if ends[0] > ends[1] + 1e-12:
-        raise ValueError(
+        raise Mistake(
             f"The network has learned data under noise of {ends[0]:g} and more, and the other path ends with "
-            f"{ends[1]:g}: take one that ends with no less."
+            f"{ends[1]:g}: take one that ends with no less.",
+            "noise",
         )
 
     def predict(x: Tensor, t: Tensor, *extras: Tensor) -> Prediction:

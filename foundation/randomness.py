@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from foundation.mistakes import Mistake
+
 MAX_SEED = 2**32 - 1  # torch's CPU generator reads no more bits: larger seeds would repeat smaller ones
 FIRST_SEED = 2_000_000_000  # of what is measured: noise and scenes that no training run has seen
 
@@ -25,7 +27,7 @@ def noise(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
         ValueError: no seed, or a seed out of range.
     """
     if len(seeds) == 0:
-        raise ValueError("Give at least one seed.")
+        raise Mistake("Give at least one seed.", "seeds")
     drawn = []
     for seed in seeds:
         drawn.append(torch.randn(tuple(shape), generator=torch.Generator().manual_seed(_whole(seed))))
@@ -39,7 +41,7 @@ def _whole(seed) -> int:
             return whole
     except (TypeError, ValueError, OverflowError):  # None, "x", infinity
         pass
-    raise ValueError(f"A seed is a whole number from 0 to {MAX_SEED}, not {seed!r}.")
+    raise Mistake(f"A seed is a whole number from 0 to {MAX_SEED}, not {seed!r}.", "seed")
 
 
 def mix_seed(*parts: int) -> int:

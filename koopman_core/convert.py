@@ -432,7 +432,7 @@ def export(source: str | Path, out: str | Path) -> None:
 def _safetensors_path(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".safetensors":
-        raise CheckpointError(f"{path.name} must end in .safetensors: models are read from such files alone.")
+        raise CheckpointError(f"{path.name} must end in .safetensors: models are read from such files alone.", "out")
     return path
 
 

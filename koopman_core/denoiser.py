@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from foundation.files.checkpoints import CheckpointError
 from foundation.files.models import Model
+from foundation.mistakes import Mistake
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, expand, karras_sigmas
 from koopman_core.hub import MODEL_FILE
 from koopman_core.model import load_teacher
@@ -58,9 +59,10 @@ def sampling_sigmas(denoiser: Denoiser, steps: int) -> Tensor:
         ValueError: it does not reach T: trajectories start there.
     """
     if denoiser.sigma_max < SIGMA_MAX:
-        raise ValueError(
+        raise Mistake(
             f"This denoiser knows noise up to sigma = {denoiser.sigma_max:.4g} only, but trajectories start at "
-            f"{SIGMA_MAX:.0f}: choose a teacher that was trained on more noise."
+            f"{SIGMA_MAX:.0f}: choose a teacher that was trained on more noise.",
+            "teacher",
         )
     return karras_sigmas(steps, sigma_min=max(SIGMA_MIN, denoiser.sigma_min))
 
@@ -106,7 +108,7 @@ class VPDenoiser(Model):
         super().__init__()
         a2 = torch.as_tensor(alphas_cumprod, dtype=torch.float64, device="cpu")
         if a2.ndim != 1 or len(a2) < 2 or not bool((a2.diff() < 0).all()) or not 0 < float(a2[-1]) < float(a2[0]) < 1:
-            raise ValueError("alphas_cumprod must fall, within (0, 1), over two steps or more.")
+            raise Mistake("alphas_cumprod must fall, within (0, 1), over two steps or more.", "alphas_cumprod")
         channels, height, width = picture_shape
         self.network, self.picture_shape, self.classes = network, (channels, height, width), classes
         self.register_buffer("log_sigmas", ((1 - a2) / a2).log() / 2)
@@ -126,9 +128,9 @@ class VPDenoiser(Model):
             ValueError: a class is missing or given to a network without.
         """
         if labels is not None and not self.classes and bool((labels >= 0).any()):
-            raise ValueError("This network has no classes: leave `labels` out, or give -1.")
+            raise Mistake("This network has no classes: leave `labels` out, or give -1.", "labels")
         if self.classes and (labels is None or bool((labels < 0).any())):
-            raise ValueError(f"This network needs a class from 0 to {self.classes - 1} for every picture.")
+            raise Mistake(f"This network needs a class from 0 to {self.classes - 1} for every picture.", "labels")
         sigma = expand(sigma, x)
         s = sigma[:, None, None, None]
         extra = (labels,) if self.classes else ()
@@ -156,22 +158,25 @@ def load_diffusers(folder: str | Path) -> VPDenoiser:
         classes = config.get("num_class_embeds") or 0
         whole = all(type(n) is int and 0 < n <= 10_000 for n in (steps, *shape)) and 0 < low < high < 1
     except (OSError, ValueError, KeyError, TypeError) as e:
-        raise CheckpointError(f"{folder} holds no diffusers network and schedule ({type(e).__name__}).") from None
+        raise CheckpointError(
+            f"{folder} holds no diffusers network and schedule ({type(e).__name__}).", "folder"
+        ) from None
     if not whole or kind not in ("linear", "scaled_linear") or predicts != "epsilon" or type(classes) is not int:
         raise CheckpointError(
             f"{folder} has a schedule or prediction that is not known here: take a noise-prediction network on a "
-            "linear or scaled_linear schedule."
+            "linear or scaled_linear schedule.",
+            "schedule",
         )
     try:
         from diffusers import UNet2DModel
     except ImportError:
         raise CheckpointError(
-            "Networks of diffusers need the package: `pip install diffusers`; nothing else here does."
+            "Networks of diffusers need the package: `pip install diffusers`; nothing else here does.", "diffusers"
         ) from None
     try:
         unet = UNet2DModel.from_pretrained(network.parent, use_safetensors=True, local_files_only=True)
     except Exception as e:  # diffusers has errors of its own for every kind of damage
-        raise CheckpointError(f"{folder} cannot be loaded by diffusers: {str(e)[:200]}") from None
+        raise CheckpointError(f"{folder} cannot be loaded by diffusers: {str(e)[:200]}", "folder") from None
     power = 2 if kind == "scaled_linear" else 1
     betas = torch.linspace(low ** (1 / power), high ** (1 / power), steps, dtype=torch.float64) ** power
     model = VPDenoiser(unet, (1 - betas).cumprod(0), shape, classes).eval().requires_grad_(False)
@@ -206,7 +211,7 @@ def _from_factory(module: str, factory: str) -> Denoiser:
     try:
         made = getattr(importlib.import_module(module), factory)()
     except (ImportError, AttributeError, TypeError) as e:
-        raise CheckpointError(f"{module}:{factory} cannot be called: {str(e)[:200]}") from None
+        raise CheckpointError(f"{module}:{factory} cannot be called: {str(e)[:200]}", "factory") from None
     try:
         shape = tuple(made.picture_shape)
         whole = len(shape) == 3 and all(type(n) is int and n > 0 for n in shape) and type(made.classes) is int
@@ -216,7 +221,8 @@ def _from_factory(module: str, factory: str) -> Denoiser:
     if not whole:
         raise CheckpointError(
             f"What {module}:{factory} returns is no denoiser: it needs picture_shape, classes, sigma_min, sigma_max "
-            "and a call with (x, sigma, labels)."
+            "and a call with (x, sigma, labels).",
+            "factory",
         )
     if isinstance(made, nn.Module):
         made.eval().requires_grad_(False)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from foundation.files.models import Model
+from foundation.mistakes import Mistake
 from foundation.networks.counting import CountedCalls
 from foundation.networks.devices import to_float64
 from foundation.networks.unet import UNet, UNetConfig
@@ -27,7 +28,7 @@ def karras_sigmas(steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = S
         ValueError: fewer than 2 steps.
     """
     if steps < 2:
-        raise ValueError(f"A Karras grid needs at least 2 steps, not {steps}.")
+        raise Mistake(f"A Karras grid needs at least 2 steps, not {steps}.", "steps")
     u = torch.linspace(0, 1, steps, dtype=torch.float64)
     a, b = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
     sigmas = (a + u * (b - a)) ** rho

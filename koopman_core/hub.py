@@ -33,7 +33,8 @@ def resolve(name_or_path: str | Path) -> str | Path:
         if match is None:
             raise CheckpointError(
                 f"{str(name_or_path)[:100]!r} is no address: write hf://user/repo, hf://user/repo@revision, or either "
-                "with #sha256= and 64 hex digits behind it."
+                "with #sha256= and 64 hex digits behind it.",
+                "address",
             )
         return fetch(*match.groups())
     inside = Path(name_or_path) / MODEL_FILE
@@ -54,16 +55,21 @@ def fetch(repo: str, revision: str | None = None, checksum: str | None = None) -
     try:
         from huggingface_hub import hf_hub_download
     except ImportError:
-        raise CheckpointError("Models on the hub need the package: `pip install huggingface_hub`.") from None
+        raise CheckpointError(
+            "Models on the hub need the package: `pip install huggingface_hub`.", "huggingface_hub"
+        ) from None
     try:
         path = Path(hf_hub_download(repo, MODEL_FILE, revision=revision))
     except Exception as e:  # no network, no such repository, no right to read it: one thing to the user
         raise CheckpointError(
             f"{MODEL_FILE} of {repo} cannot be fetched ({type(e).__name__}): check the name and the network, or give "
-            "a local folder."
+            "a local folder.",
+            "repo",
         ) from None
     if checksum is not None and sha256(path) != checksum:
-        raise CheckpointError(f"{MODEL_FILE} of {repo} has another checksum than was asked for: it is another model.")
+        raise CheckpointError(
+            f"{MODEL_FILE} of {repo} has another checksum than was asked for: it is another model.", "sha256"
+        )
     return path
 
 

@@ -18,6 +18,7 @@ from foundation.files import checkpoints
 from foundation.files.models import MODELS_DIR as MODELS_DIR
 from foundation.files.models import Model, find_model, load_model
 from foundation.files.settings import build
+from foundation.mistakes import Mistake
 from foundation.networks.devices import to_float64
 from foundation.networks.unet import UNet, UNetConfig
 from koopman_core import hub
@@ -60,13 +61,15 @@ class KoopmanConfig:
 
     def __post_init__(self) -> None:
         if self.warp not in WARPS:
-            raise ValueError(f"warp must be one of {', '.join(WARPS)}, not {self.warp!r}.")
+            raise Mistake(f"warp must be one of {', '.join(WARPS)}, not {self.warp!r}.", "warp")
         if self.evolved not in EVOLVED:
-            raise ValueError(f"evolved must be one of {', '.join(EVOLVED)}, not {self.evolved!r}.")
+            raise Mistake(f"evolved must be one of {', '.join(EVOLVED)}, not {self.evolved!r}.", "evolved")
         if self.decoder_sigma not in DECODER_SIGMA:
-            raise ValueError(f"decoder_sigma must be one of {', '.join(DECODER_SIGMA)}, not {self.decoder_sigma!r}.")
+            raise Mistake(
+                f"decoder_sigma must be one of {', '.join(DECODER_SIGMA)}, not {self.decoder_sigma!r}.", "decoder_sigma"
+            )
         if not 0 < self.alpha_max <= 80:
-            raise ValueError("alpha_max must lie in (0, 80].")
+            raise Mistake("alpha_max must lie in (0, 80].", "alpha_max")
 
     def to_dict(self) -> dict:
         """Plain types, for JSON; what files from before a choice have is not mentioned."""
@@ -149,7 +152,9 @@ class KoopmanDiffusion(Model):
             return load(hub.fetch(str(source).removeprefix(hub.HUB_PREFIX), revision, sha256))
         file = Path(source) / hub.MODEL_FILE
         if sha256 is not None and file.is_file() and checkpoints.sha256(file) != sha256:
-            raise checkpoints.CheckpointError(f"{file} has another checksum than was asked for: it is another model.")
+            raise checkpoints.CheckpointError(
+                f"{file} has another checksum than was asked for: it is another model.", "sha256"
+            )
         return load(file)
 
     @property

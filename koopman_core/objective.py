@@ -39,6 +39,7 @@ import torch
 from torch import Tensor
 
 from foundation.metrics.perceptual import PerceptualDistance
+from foundation.mistakes import Mistake
 from foundation.training.loop import Task
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion
@@ -109,27 +110,33 @@ class StudentConfig:
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
-            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, not {self.objective!r}.")
+            raise Mistake(f"objective must be one of {', '.join(OBJECTIVES)}, not {self.objective!r}.", "objective")
         if not (0 <= self.share_T <= 1 and 0 <= self.share_eps <= 1 and self.lambda2 >= 0 and self.operator_lr > 0):
             raise ValueError("share_T and share_eps must lie in [0, 1]; lambda2 and operator_lr must not be negative.")
         if not 0 < self.lambda1_final <= 1:
-            raise ValueError("lambda1_final must lie in (0, 1]: 0.001 is the paper's.")
+            raise Mistake("lambda1_final must lie in (0, 1]: 0.001 is the paper's.", "lambda1_final")
         if not 0 < self.lpips_share <= 1:
-            raise ValueError("lpips_share must lie in (0, 1].")
+            raise Mistake("lpips_share must lie in (0, 1].", "lpips_share")
         if self.latent_weights and self.objective != "path":
-            raise ValueError("latent_weights belong to the objective path: latents are compared along it.")
+            raise Mistake(
+                "latent_weights belong to the objective path: latents are compared along it.", "latent_weights"
+            )
         if not all(0 <= w < math.inf for w in self.latent_weights):
-            raise ValueError("latent_weights must not be negative.")
+            raise Mistake("latent_weights must not be negative.", "latent_weights")
         if self.latent_scale not in LATENT_SCALES:
-            raise ValueError(f"latent_scale must be one of {', '.join(LATENT_SCALES)}, not {self.latent_scale!r}.")
+            raise Mistake(
+                f"latent_scale must be one of {', '.join(LATENT_SCALES)}, not {self.latent_scale!r}.", "latent_scale"
+            )
         if not 1 <= self.latent_starts <= 8 or (self.latent_starts > 1 and not self.latent_weights):
-            raise ValueError("latent_starts must lie in 1 to 8; more than one takes latent_weights.")
+            raise Mistake("latent_starts must lie in 1 to 8; more than one takes latent_weights.", "latent_starts")
         if not 0 <= self.rate_weight < math.inf:
-            raise ValueError("rate_weight must not be negative.")
+            raise Mistake("rate_weight must not be negative.", "rate_weight")
         if list(self.nested_blurs) != sorted(self.nested_blurs, reverse=True) or not all(
             0 < b <= 64 for b in self.nested_blurs
         ):
-            raise ValueError("nested_blurs must fall and lie in (0, 64] pixels, one a band but for the last.")
+            raise Mistake(
+                "nested_blurs must fall and lie in (0, 64] pixels, one a band but for the last.", "nested_blurs"
+            )
         if not (0 <= self.nested_share <= 1 and 0 <= self.share_noised <= 1 and SIGMA_MIN < self.noised_max <= 1):
             raise ValueError("nested_share and share_noised must lie in [0, 1], noised_max in (0.002, 1].")
         if self.operator not in OPERATOR_STARTS:
@@ -222,7 +229,9 @@ def freeze_permuted(model: KoopmanDiffusion, seed: int) -> None:
         if operator.a.requires_grad:
             pairs = operator.a.detach().reshape(2, -1)
             if bool((pairs == pairs[:, :1]).all()):
-                raise ValueError("Eigenvalues to permute come from a trained model: name it as input.operator.")
+                raise Mistake(
+                    "Eigenvalues to permute come from a trained model: name it as input.operator.", "operator"
+                )
             order = torch.randperm(pairs.shape[1], generator=generator).to(pairs.device)
             with torch.no_grad():
                 operator.a.copy_(pairs[:, order].reshape(operator.a.shape))
@@ -247,7 +256,9 @@ class StudentTask(Task):
     ):
         super().__init__()
         if perceptual is None and config.lambda2 > 0:
-            raise ValueError("lambda2 > 0 needs a perceptual distance: give a backbone, or set student.lambda2=0.")
+            raise Mistake(
+                "lambda2 > 0 needs a perceptual distance: give a backbone, or set student.lambda2=0.", "backbone"
+            )
         self.model, self.config, self.perceptual = model, config, perceptual
         self.trajectories = trajectories
         self.compilable = config.rate_weight == 0  # torch 2.13 traces no forward mode of GroupNorm
@@ -262,7 +273,10 @@ class StudentTask(Task):
         sides = [h for _, h, _ in model.config.skip_shapes()]
         levels = sorted(set(sides), reverse=True)
         if config.latent_weights and len(config.latent_weights) != len(levels):
-            raise ValueError(f"latent_weights must be {len(levels)} numbers, for {', '.join(map(str, levels))} pixels.")
+            raise Mistake(
+                f"latent_weights must be {len(levels)} numbers, for {', '.join(map(str, levels))} pixels.",
+                "latent_weights",
+            )
         # of each latent: its resolution's weight, shared evenly among the latents of that resolution
         self._latent_weights = (
             [config.latent_weights[levels.index(h)] / sides.count(h) for h in sides] if config.latent_weights else []

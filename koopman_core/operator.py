@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from foundation.mistakes import Mistake
 from foundation.networks.devices import to_float64
 from koopman_core.edm import RHO, SIGMA_MAX, SIGMA_MIN
 
@@ -61,7 +62,7 @@ def _warp(name: str):
         return torch.log, torch.exp
     if name == "sigma":
         return lambda s: s, lambda v: v
-    raise ValueError(f"Unknown time warp {name!r}: choose one of {', '.join(WARPS)}.")
+    raise Mistake(f"Unknown time warp {name!r}: choose one of {', '.join(WARPS)}.", "warp")
 
 
 def evolve_pairs(z: Tensor, alpha: Tensor, beta: Tensor, delta: Tensor | float) -> Tensor:
@@ -138,9 +139,11 @@ class KoopmanOperator(nn.Module):
     def __init__(self, shape: tuple[int, int, int], alpha_max: float = ALPHA_MAX):
         super().__init__()
         if shape[0] % 2:
-            raise ValueError(f"A Koopman latent needs an even number of channels, not {shape[0]}.")
+            raise Mistake(f"A Koopman latent needs an even number of channels, not {shape[0]}.", "shape")
         if not 0 < alpha_max <= 80 or not math.isfinite(alpha_max):
-            raise ValueError("alpha_max must lie in (0, 80]: e^80 is the most that float32 holds with room to spare.")
+            raise Mistake(
+                "alpha_max must lie in (0, 80]: e^80 is the most that float32 holds with room to spare.", "alpha_max"
+            )
         self.alpha_max = alpha_max
         self.a = nn.Parameter(torch.zeros(shape))
 

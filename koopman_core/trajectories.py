@@ -23,6 +23,7 @@ from torch import Tensor
 
 from foundation import noise
 from foundation.files.atomic_write import atomic_write
+from foundation.mistakes import Mistake
 from foundation.randomness import mix_seed
 from koopman_core.denoiser import Denoiser, device_of, sampling_sigmas, strict_fp32
 from koopman_core.edm import SIGMA_MAX, heun_sample
@@ -58,11 +59,11 @@ class TrajectoryConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.unlabelled <= 1:
-            raise ValueError("unlabelled must lie in [0, 1].")
+            raise Mistake("unlabelled must lie in [0, 1].", "unlabelled")
         if min(self.count, self.shard_size, self.batch) < 1 or self.steps < 2:
             raise ValueError("count, shard_size and batch must be at least 1, steps at least 2.")
         if self.precision not in ("fp32", "bf16"):
-            raise ValueError(f'precision must be "fp32" or "bf16", not {self.precision!r}.')
+            raise Mistake(f'precision must be "fp32" or "bf16", not {self.precision!r}.', "precision")
 
     @property
     def shards(self) -> int:
@@ -122,8 +123,10 @@ def write_trajectories(
         before = asdict(TrajectoryConfig()) | found["config"]  # settings that are newer than the folder
         same = {**found, "config": {**before, "count": config.count}} == index
         if not same:
-            raise ValueError(
-                f"{folder} holds trajectories of another teacher, grid or guidance: choose another folder or delete it."
+            raise Mistake(
+                f"{folder} holds trajectories of another teacher, grid or guidance: choose another folder, or delete "
+                "it.",
+                "folder",
             )
     with atomic_write(path) as part:
         part.write_text(json.dumps(index), encoding="utf-8")
@@ -178,7 +181,9 @@ def _write_shard(
         if progress is not None:
             progress(start + low + len(seeds), config.count)
     if not (np.isfinite(paths).all() and np.isfinite(finals).all()):
-        raise ValueError("The teacher's trajectories are not finite: train the teacher longer or check its checkpoint.")
+        raise Mistake(
+            "The teacher's trajectories are not finite: train the teacher longer or check its checkpoint.", "teacher"
+        )
     _save(folder / f"shard-{shard:05d}.npy", paths)
     _save(folder / f"final-{shard:05d}.npy", finals)  # last: its presence means "whole"
     return n
@@ -200,7 +205,9 @@ def fingerprint(teacher: Denoiser) -> str:
     if not isinstance(teacher, torch.nn.Module):
         own = getattr(teacher, "fingerprint", None)
         if not isinstance(own, str):
-            raise ValueError("A denoiser that is no torch module needs an attribute `fingerprint`, a text of its own.")
+            raise Mistake(
+                "A denoiser that is no torch module needs an attribute `fingerprint`, a text of its own.", "fingerprint"
+            )
         return own
     h = hashlib.sha256()
     for name, t in sorted(teacher.state_dict().items()):
@@ -226,8 +233,8 @@ class Trajectories:
         try:
             self.index = json.loads((folder / "index.json").read_text())
         except (OSError, ValueError):
-            raise ValueError(
-                f"{folder} holds no trajectories: run `python -m koopman_core.train trajectories`."
+            raise Mistake(
+                f"{folder} holds no trajectories: run `python -m koopman_core.train trajectories`.", "folder"
             ) from None
         self.sigmas = torch.tensor(self.index["sigmas"], dtype=torch.float64)
         self.shape = tuple(self.index["shape"])
@@ -241,8 +248,8 @@ class Trajectories:
             self._finals.append(np.load(folder / f"final-{shard:05d}.npy", mmap_mode="r", allow_pickle=False))
             shard += 1
         if not shard:
-            raise ValueError(
-                f"{folder} holds no whole shard yet: let `python -m koopman_core.train trajectories` go on."
+            raise Mistake(
+                f"{folder} holds no whole shard yet: let `python -m koopman_core.train trajectories` go on.", "shards"
             )
         self._size = len(self._finals[0])
         self.count = sum(len(f) for f in self._finals)
@@ -267,9 +274,10 @@ class Trajectories:
             ValueError: these trajectories were stored without.
         """
         if not self.has_denoised:
-            raise ValueError(
+            raise Mistake(
                 "These trajectories hold no denoised states, which every objective but `published` needs: make them "
-                "with trajectories.denoised=true in another folder."
+                "with trajectories.denoised=true in another folder.",
+                "denoised",
             )
         return self._take(rows, DENOISED_ROW, steps)
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from foundation.mistakes import Mistake
 
-class UserError(ValueError):
+
+class UserError(Mistake):
     """Something that a user asked for cannot be done; the message is one sentence that tells the cure.
 
     Attributes:
         field: name of what is at fault: a field of the request, or what else was given or is missing (recipe, png,
             file, teacher, weights, patience); "" where no one thing is.
     """
-
-    def __init__(self, message: str, field: str = ""):
-        super().__init__(message)
-        self.field = field
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from PIL import Image
 from analysis.core.errors import UserError
 from analysis.workbench.signatures import SignatureResult
 from analysis.workbench.spectrum import SpectrumResult
+from foundation.mistakes import Mistake
 
 MAX_GIF_FRAMES, MAX_GIF_SIDE = 128, 1024
 
@@ -40,7 +41,7 @@ def modes_csv(spectrum: SpectrumResult, energy: Sequence[np.ndarray] | None = No
         ValueError: energies of another shape.
     """
     if energy is not None and [np.shape(e) for e in energy] != [e.alpha.shape for e in spectrum.entries]:
-        raise ValueError("Give one energy for every mode: one array of alpha's shape for every level.")
+        raise Mistake("Give one energy for every mode: one array of alpha's shape for every level.", "energy")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names = ["level", "name", "pair", "row", "column", "alpha", "beta", "rank"]

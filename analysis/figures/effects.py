@@ -32,6 +32,7 @@ from analysis.workbench.effects import EffectResult
 from analysis.workbench.findings import EFFECT_NAMES, compared, percent
 from analysis.workbench.probes import AttributionResult, BandLabelsResult, LinearityResult
 from analysis.workbench.spectrum import ModeResult, SpectrumEntryResult
+from foundation.mistakes import Mistake
 
 
 def band_curves(result: EffectResult, order: str = "alpha") -> go.Figure:
@@ -73,7 +74,7 @@ def decoded_curves(result: EffectResult, of: str = "bands", order: str = "alpha"
         ValueError: nothing was decoded.
     """
     if result.decoded_tau is None or result.decoded_bands is None or result.decoded_levels is None:
-        raise ValueError("The effect in pictures was not asked for: ask for 1 or more decoded times.")
+        raise Mistake("The effect in pictures was not asked for: ask for 1 or more decoded times.", "decoded")
     figure = empty_figure(340, uirevision=f"decoded {of}")
     rising = np.argsort(result.tau)
     sigma = np.exp(np.interp(result.decoded_tau, result.tau[rising], np.log(result.sigma[rising])))
@@ -178,7 +179,7 @@ def linearity_pictures(result: LinearityResult) -> go.Figure:
         ValueError: pictures were not measured.
     """
     if result.mse is None:
-        raise ValueError("Pictures were not measured: ask for the check with decoded pictures.")
+        raise Mistake("Pictures were not measured: ask for the check with decoded pictures.", "mse")
     figure = empty_figure(360, uirevision="linearity pictures")
     for key, (name, colour, dash, symbol) in OPERATOR_STYLES.items():
         values = np.maximum(result.mse[key][1:], ERROR_FLOOR)
@@ -201,8 +202,8 @@ def dmd_plane(entry: SpectrumEntryResult, result: LinearityResult) -> go.Figure:
         ValueError: there is no DMD.
     """
     if result.dmd is None:
-        raise ValueError(
-            "There is no DMD in this result: ask for a rank of 1 or more, on a model with the karras warp."
+        raise Mistake(
+            "There is no DMD in this result: ask for a rank of 1 or more, on a model with the karras warp.", "dmd"
         )
     found, step = result.dmd[entry.index], abs(float(result.tau[1] - result.tau[0]))
     figure = empty_figure(400, uirevision=f"dmd {entry.name}")

@@ -11,6 +11,7 @@ from analysis.series.forecast import ForecastResult
 from analysis.series.loaded import MODEL
 from analysis.series.long_run import LongRunResult
 from flow_core.series.baselines import STRONG_BASELINES
+from foundation.mistakes import Mistake
 
 LINE_INK = "#000000"  # turned white on a dark page
 DRAWN_MEMBERS = 20
@@ -169,7 +170,7 @@ def plane_figure(result: ForecastResult) -> go.Figure:
         ValueError: no two variables of this world are drawn so.
     """
     if result.plane is None:
-        raise ValueError("There is no plane to draw in for this world.")
+        raise Mistake("There is no plane to draw in for this world.", "plane")
     a, b = result.plane.pair
     angles = result.period is not None
     figure = empty_figure(430, uirevision=f"plane {result.model}")
@@ -261,7 +262,7 @@ def map_figure(result: ForecastResult, what: str, lead: int) -> go.Figure:
     """
     maps, k = result.maps, min(max(lead, 1), len(result.times)) - 1
     if maps is None:
-        raise ValueError(f"{result.title} has no map: its frames are vectors.")
+        raise Mistake(f"{result.title} has no map: its frames are vectors.", "maps")
     z = getattr(maps, what)[k]
     both = np.stack([maps.mean[k], maps.truth[k]]) if what in ("mean", "truth") else z
     most = float(np.nanmax(np.abs(both))) or 1.0
@@ -351,7 +352,7 @@ def spectrum_figure(result: LongRunResult) -> go.Figure:
         ValueError: angles have none here.
     """
     if result.spectra is None or result.frequencies is None:
-        raise ValueError("Angles have a joint histogram instead of a spectrum.")
+        raise Mistake("Angles have a joint histogram instead of a spectrum.", "spectra")
     figure = _rows(result, "spectra")
     for d, name in enumerate(result.variables):
         for s in range(len(result.names)):
@@ -371,7 +372,7 @@ def joint_figure(result: LongRunResult) -> go.Figure:
         ValueError: only angles are drawn so.
     """
     if result.joint is None:
-        raise ValueError("Only angles have a joint histogram.")
+        raise Mistake("Only angles have a joint histogram.", "joint")
     figure = empty_figure(HEAD_PIXELS + LONG_ROW * 2, uirevision=f"joint {result.title}")
     figure.set_subplots(1, 3, shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=result.names)
     bins = result.joint.shape[1]

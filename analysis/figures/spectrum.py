@@ -26,6 +26,7 @@ from analysis.koopman import spectrum as spectra
 from analysis.koopman.spectrum import band_names
 from analysis.workbench.images import TrajectoryResult
 from analysis.workbench.spectrum import SpectrumEntryResult, SpectrumResult
+from foundation.mistakes import Mistake
 
 MOST_SHOWN_MODES = 10_000  # a browser draws two points a mode; more is a blur anyway
 MAX_LINE_POINTS = 400
@@ -181,7 +182,7 @@ def error_curve(trajectory: TrajectoryResult) -> go.Figure:
         ValueError: a trajectory without a teacher has no errors.
     """
     if trajectory.mse is None:
-        raise ValueError("There is no teacher to compare with: load the model's teacher first.")
+        raise Mistake("There is no teacher to compare with: load the model's teacher first.", "teacher")
     figure = empty_figure(300, uirevision="error", showlegend=True)
     curves = [("MSE ([-1, 1] scale)", trajectory.mse, BLUE, "circle", "solid")]
     if trajectory.lpips is not None:

@@ -130,12 +130,13 @@ class TorusFlows:
         if not path.is_file():
             raise UserError(
                 f"No flow of angles is here: train one with flow_core/configs/torus_alanine.toml and put it there as "
-                f"{path.name}."
+                f"{path.name}.",
+                "file",
             )
         with as_user_errors():
             model = load(path)
         if not isinstance(model.config, TorusConfig) or model.config.dims != 2:
-            raise UserError(f"{path.name} is no flow of two angles: train it again, or move it away.")
+            raise UserError(f"{path.name} is no flow of two angles: train it again, or move it away.", "net")
         return model
 
     def angles(self, request: AnglesRequest) -> AnglesResult:

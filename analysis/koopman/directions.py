@@ -20,6 +20,7 @@ from analysis.koopman import spectrum
 from analysis.koopman.jacobian import Jacobian, flat, in_region, regional, sketch, unflat
 from analysis.koopman.scenes import DRAWN, draw
 from foundation import noise
+from foundation.mistakes import Mistake
 from foundation.randomness import FIRST_SEED
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 from koopman_core.operator import sigma_of_tau
@@ -80,12 +81,12 @@ def score(records: np.ndarray, contrast: str) -> np.ndarray:
     name, dot, axis = (name, "", "") if choice else contrast.partition(".")
     names = records.dtype.names or ()
     if name not in names or (choice and not value.isdigit()) or (dot and not axis.isdigit()):
-        raise ValueError(f"Unknown contrast {contrast!r}: a factor, factor.axis or factor=value.")
+        raise Mistake(f"Unknown contrast {contrast!r}: a factor, factor.axis or factor=value.", "contrast")
     column = records[name]
     if choice:
         return (column == int(value)).astype(np.float64)
     if (column.ndim == 2) != bool(dot) or (dot and int(axis) >= column.shape[1]):
-        raise ValueError(f"Unknown contrast {contrast!r}: a factor, factor.axis or factor=value.")
+        raise Mistake(f"Unknown contrast {contrast!r}: a factor, factor.axis or factor=value.", "contrast")
     return (column[:, int(axis)] if dot else column).astype(np.float64)
 
 
@@ -102,7 +103,7 @@ def sides(records: np.ndarray, contrast: str) -> tuple[np.ndarray, np.ndarray]:
         ends = np.quantile(values, [1 / 3, 2 / 3])
         low, high = values <= ends[0], values >= ends[1]
     if not low.any() or not high.any() or (low & high).any():
-        raise ValueError(f"These pictures do not differ in {contrast!r}.")
+        raise Mistake(f"These pictures do not differ in {contrast!r}.", "pictures")
     return np.flatnonzero(low), np.flatnonzero(high)
 
 

@@ -27,6 +27,7 @@ from torch import Tensor
 from analysis.koopman.inversion import invert_teacher
 from analysis.koopman.spectrum import level_masks, pair_mask
 from foundation import noise
+from foundation.mistakes import Mistake
 from koopman_core.edm import EDM, SIGMA_MAX, SampleResult, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 from koopman_core.operator import sigma_of_tau, tau_of_sigma
@@ -63,7 +64,9 @@ def region_mask(name: str, height: int, width: int, painted: Tensor | None = Non
         return ((2 * i >= height) & (2 * j < width)).float()
     if name == "painted" and painted is not None:
         return resize_region(painted.float().clamp(0, 1), (height, width))
-    raise ValueError(f"The region must be one of {', '.join(REGIONS)}, the last with a painted mask; not {name!r}.")
+    raise Mistake(
+        f"The region must be one of {', '.join(REGIONS)}, the last with a painted mask; not {name!r}.", "region"
+    )
 
 
 def feathered(region: Tensor, width: float) -> Tensor:
@@ -97,7 +100,7 @@ def mode_weights(
         ValueError: a band that the edges do not make.
     """
     if bands is not None and not set(bands) <= set(range(len(edges) + 1)):
-        raise ValueError(f"{len(edges)} edges make the bands 0 to {len(edges)}: choose among them.")
+        raise Mistake(f"{len(edges)} edges make the bands 0 to {len(edges)}: choose among them.", "bands")
     out = []
     for level, e in enumerate(entries):
         chosen = torch.full(e.alpha.shape, float(not levels or level in levels))
@@ -120,7 +123,7 @@ def mix(z: Sequence[Tensor], reference: Sequence[Tensor], weights: Sequence[Tens
         ValueError: a ratio outside [0, 1].
     """
     if not 0 <= ratio <= 1:
-        raise ValueError("The mixing ratio must lie between 0 and 1.")
+        raise Mistake("The mixing ratio must lie between 0 and 1.", "ratio")
     return [torch.lerp(a, b, (ratio * w).to(a)) for a, b, w in zip(z, reference, weights, strict=True)]
 
 

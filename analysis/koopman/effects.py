@@ -18,6 +18,7 @@ from analysis.core.progress import Progress, tell
 from analysis.koopman import spectrum
 from analysis.koopman.ablations import ablate
 from analysis.metrics import image as metrics
+from foundation.mistakes import Mistake
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 
 EFFECT_KINDS = ("displacement", "energy", "arc")
@@ -94,7 +95,7 @@ def mode_table(kind: str, alpha: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
         return torch.exp(2 * a * d)
     if kind == "arc":
         return torch.hypot(a, b) * torch.where(a == 0, -d, -torch.expm1(a * d) / torch.where(a == 0, 1, a))
-    raise ValueError(f"kind must be one of {', '.join(EFFECT_KINDS)}, not {kind!r}.")
+    raise Mistake(f"kind must be one of {', '.join(EFFECT_KINDS)}, not {kind!r}.", "kind")
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from foundation.mistakes import Mistake
 from foundation.networks.counting import CountedCalls
 from foundation.networks.devices import to_float64
 from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, SampleResult, karras_sigmas
@@ -48,7 +49,7 @@ def invert_ode(
     """
     levels = to_float64(sigmas).tolist()
     if len(levels) < 2 or levels[0] <= 0 or any(b <= a for a, b in zip(levels[:-1], levels[1:], strict=True)):
-        raise ValueError("Inversion takes two or more noise levels that rise from above 0.")
+        raise Mistake("Inversion takes two or more noise levels that rise from above 0.", "levels")
     f = CountedCalls(denoise)
 
     def slope(x: Tensor, sigma: float) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.core.progress import still_wanted
+from foundation.mistakes import Mistake
 
 OVERSAMPLE, POWER_ROUNDS = 4, 2
 PRODUCT_ROWS = 4  # of a Jacobian, at once
@@ -74,7 +75,7 @@ def principal(jacobian: Jacobian, rank: int, seed: int = 0, rounds: int = POWER_
     """
     n = jacobian.at.numel()
     if not 1 <= rank <= n:
-        raise ValueError(f"The rank must lie between 1 and {n}.")
+        raise Mistake(f"The rank must lie between 1 and {n}.", "rank")
     count = min(rank + OVERSAMPLE, n)
     rows = torch.randn(count, n, generator=torch.Generator().manual_seed(seed)).to(jacobian.at)
     for _ in range(rounds):

@@ -22,6 +22,7 @@ from analysis.core.progress import Progress, tell
 from analysis.koopman.effects import MODES_AT_ONCE, acting
 from analysis.koopman.modes import LARGEST_EXPONENT, evolve_with
 from analysis.metrics import image as metrics
+from foundation.mistakes import Mistake
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 
@@ -63,14 +64,16 @@ def exact_dmd(paths: Tensor, tau: Tensor, rank: int) -> DMD:
     """
     tau = torch.as_tensor(tau, dtype=torch.float64)
     steps = tau.diff()
-    if rank < 1 or len(tau) < 2 or paths.ndim != 3 or paths.shape[1] != len(tau):
-        raise ValueError("DMD takes (trajectories, snapshots, numbers) with 2 or more times and a rank of 1 or more.")
+    if rank < 1:
+        raise Mistake("DMD takes a rank of 1 or more.", "rank")
+    if len(tau) < 2 or paths.ndim != 3 or paths.shape[1] != len(tau):
+        raise Mistake("DMD takes (trajectories, snapshots, numbers) with 2 or more times.", "snapshots")
     if float((steps - steps.mean()).abs().max()) > SPACING or float(steps.mean().abs()) <= SPACING:
-        raise ValueError("DMD needs equal steps in tau: take the levels of a uniform grid in tau.")
+        raise Mistake("DMD needs equal steps in tau: take the levels of a uniform grid in tau.", "tau")
     paths = paths.double()
     x, y = paths[:, :-1].flatten(0, 1).T, paths[:, 1:].flatten(0, 1).T
     if not bool(torch.isfinite(paths).all()) or not bool(x.any()):
-        raise ValueError("DMD needs finite snapshots that are not all zero.")
+        raise Mistake("DMD needs finite snapshots that are not all zero.", "paths")
     u, s, vh = torch.linalg.svd(x, full_matrices=False)
     r = min(rank, int((s > NEGLIGIBLE * s[0]).sum()))
     captured = float(s[:r].square().sum() / s.square().sum())

@@ -19,6 +19,7 @@ from analysis.core.errors import UserError
 from analysis.koopman import spectrum
 from analysis.koopman.ablations import ablate
 from analysis.koopman.effects import mode_table, pair_energy
+from foundation.mistakes import Mistake
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 from koopman_core.operator import evolve_pairs
 
@@ -179,7 +180,7 @@ def operate(entries: Sequence[SpectrumEntry], surgery: Surgery) -> tuple[list[Sp
     bands = len(surgery.edges) + 1
     rates = (surgery.alpha_scale, surgery.alpha_shift, surgery.beta_scale, surgery.beta_shift)
     if any(len(r) != bands for r in rates):
-        raise ValueError(f"{bands - 1} edges make {bands} bands: give as many scales and shifts.")
+        raise Mistake(f"{bands - 1} edges make {bands} bands: give as many scales and shifts.", "bands")
     out, held = list(entries), 0
     for i in surgery.entries or range(len(entries)):
         e = entries[i]

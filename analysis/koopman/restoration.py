@@ -24,6 +24,7 @@ from torch import Tensor
 from analysis.koopman.editing import resize_region
 from analysis.metrics import image as metrics
 from foundation import noise
+from foundation.mistakes import Mistake
 from foundation.networks.counting import CountedCalls
 from foundation.randomness import derived_seed
 from koopman_core.edm import SIGMA_MAX, SIGMA_MIN, karras_sigmas
@@ -69,11 +70,11 @@ def replacement_sigmas(steps: int, end: float = 0.0) -> Tensor:
         ValueError: not 1 to 40 steps, or an end that is neither 0 nor within eps and 80.
     """
     if not 1 <= steps <= MAX_RESTORATION_STEPS:
-        raise ValueError(f"Use 1 to {MAX_RESTORATION_STEPS} steps, not {steps}.")
+        raise Mistake(f"Use 1 to {MAX_RESTORATION_STEPS} steps, not {steps}.", "steps")
     if end == 0:
         return karras_sigmas(steps + 1)[:-1]
     if not SIGMA_MIN <= end < SIGMA_MAX:
-        raise ValueError(f"The last level must lie between {SIGMA_MIN} and {SIGMA_MAX:g}, or be 0.")
+        raise Mistake(f"The last level must lie between {SIGMA_MIN} and {SIGMA_MAX:g}, or be 0.", "end")
     return karras_sigmas(max(steps, 2), sigma_min=end)[:steps]
 
 
@@ -145,7 +146,7 @@ def iterate(
 
 def _hole(mask: Tensor, picture: Tensor) -> Tensor:
     if mask.dtype != torch.bool or mask.shape[-2:] != picture.shape[-2:]:
-        raise ValueError("The mask must be bool and of the picture's height and width, True = unknown.")
+        raise Mistake("The mask must be bool and of the picture's height and width, True = unknown.", "mask")
     return mask
 
 
@@ -293,7 +294,7 @@ def measure_hole(picture: Tensor, truth: Tensor, mask: Tensor, perceptual: Calla
         ValueError: an empty hole.
     """
     if not bool(mask.any()):
-        raise ValueError("The hole is empty: there is nothing to measure.")
+        raise Mistake("The hole is empty: there is nothing to measure.", "hole")
     x, y = picture.double().clamp(-1, 1), truth.double().clamp(-1, 1)
     mse = (x - y).square().mean(1)[0][mask].mean()
     ssim = None

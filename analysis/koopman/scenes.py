@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foundation.mistakes import Mistake
 from foundation.procedural import portraits, shapes
 
 DRAWN: dict[str, ModuleType] = {"shapes": shapes, "portraits": portraits}
@@ -51,7 +52,7 @@ def scene_pairs(row: str, count: int, seed: int = 0, data: str = "shapes") -> tu
         ValueError: unknown row.
     """
     if row not in rows_of(data):
-        raise ValueError(f"Unknown factor {row!r}: use one of {', '.join(rows_of(data))}.")
+        raise Mistake(f"Unknown factor {row!r}: use one of {', '.join(rows_of(data))}.", "row")
     maker = DRAWN[data]
     before = maker.factors(np.arange(4 * count + 64), seed)
     if data == "shapes" and row == "turn":

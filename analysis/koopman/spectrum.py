@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from analysis.koopman.ablations import ablate
+from foundation.mistakes import Mistake
 from koopman_core.model import SpectrumEntry
 
 ORDERS = ("alpha", "abs")
@@ -53,7 +54,7 @@ def ranks(alpha: Tensor, order: str = "alpha") -> Tensor:
         ValueError: unknown order.
     """
     if order not in ORDERS:
-        raise ValueError(f"order must be one of {', '.join(ORDERS)}, not {order!r}.")
+        raise Mistake(f"order must be one of {', '.join(ORDERS)}, not {order!r}.", "order")
     key = (alpha.abs() if order == "abs" else alpha).flatten()
     out = torch.empty(key.numel(), dtype=torch.int64)
     out[torch.sort(key, stable=True).indices] = torch.arange(key.numel())
@@ -81,7 +82,7 @@ def cut_ranks(rank: Tensor, edges: Sequence[float]) -> list[Tensor]:
     """Masks of the bands of modes that are sorted already; as `band_masks`, given their `ranks`."""
     edges = [float(e) for e in edges]
     if any(not 0 <= e <= 1 for e in edges) or any(b < a for a, b in zip(edges[:-1], edges[1:], strict=True)):
-        raise ValueError("Band edges must rise from 0 to 1.")
+        raise Mistake("Band edges must rise from 0 to 1.", "edges")
     cuts = [0, *(round(e * rank.numel()) for e in edges), rank.numel()]
     return [(rank >= a) & (rank < b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
 
@@ -169,7 +170,7 @@ def weigh_bands(
         kind, reference: what stands in place of what is left out, see `ablations.ablate`.
     """
     if len(gains) != len(edges) + 1:
-        raise ValueError(f"{len(edges)} edges make {len(edges) + 1} bands, but {len(gains)} gains were given.")
+        raise Mistake(f"{len(edges)} edges make {len(edges) + 1} bands, but {len(gains)} gains were given.", "gains")
     touched = set(range(len(z)) if only is None else only)
     keep = [
         kept_share(level_masks(entries, i, edges, order), gains) if i in touched else None for i in range(len(entries))

@@ -16,6 +16,7 @@ from torch import Tensor
 from analysis.core.errors import UserError
 from analysis.core.images import magnified
 from foundation.metrics.perceptual import PerceptualDistance, available
+from foundation.mistakes import Mistake
 
 DATA_RANGE = 2.0  # of pictures in [-1, 1]
 SSIM_WINDOW = 7  # pixels, scikit-image's default
@@ -57,7 +58,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 
     x, y = _pair(x, y)
     if min(x.shape[-2:]) < SSIM_WINDOW:
-        raise ValueError(f"SSIM needs {SSIM_WINDOW} x {SSIM_WINDOW} pixels or more, not {tuple(x.shape)}.")
+        raise Mistake(f"SSIM needs {SSIM_WINDOW} x {SSIM_WINDOW} pixels or more, not {tuple(x.shape)}.", "pixels")
     options = {"win_size": SSIM_WINDOW, "data_range": DATA_RANGE, "channel_axis": 0}
     values = [structural_similarity(a, b, **options) for a, b in zip(x.numpy(), y.numpy(), strict=True)]
     return torch.tensor(np.array(values, dtype=np.float64))
@@ -129,13 +130,13 @@ def _power_and_radius(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _image(x: Tensor) -> Tensor:
     if x.ndim != 4 or 0 in x.shape[1:]:
-        raise ValueError(f"Pictures have the shape (B, C, H, W), not {tuple(x.shape)}.")
+        raise Mistake(f"Pictures have the shape (B, C, H, W), not {tuple(x.shape)}.", "shape")
     return x.detach().cpu().double()
 
 
 def _pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     if x.shape != y.shape:
-        raise ValueError(f"Only equal shapes can be compared, not {tuple(x.shape)} and {tuple(y.shape)}.")
+        raise Mistake(f"Only equal shapes can be compared, not {tuple(x.shape)} and {tuple(y.shape)}.", "pair")
     return _image(x), _image(y)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from flow_core.densities.mixtures import Density, GaussianMixture
+from foundation.mistakes import Mistake
 
 BANDWIDTHS = (1.0,)  # of the public code's figure
 MAX_ASSIGNED = 4096  # the assignment is cubic in the number of points
@@ -19,7 +20,7 @@ MANY_PAIRS, MAX_REACH, TAIL = 100_000, 60, 8.0  # from how many pairs on, and ho
 def _points(x: Tensor, least: int) -> Tensor:
     x = torch.as_tensor(x).flatten(1).double()
     if len(x) < least or not bool(torch.isfinite(x).all()):
-        raise ValueError(f"A distance between clouds needs at least {least} points in each, all finite.")
+        raise Mistake(f"A distance between clouds needs at least {least} points in each, all finite.", "points")
     return x
 
 
@@ -75,7 +76,7 @@ class MMD:
 
     def __init__(self, reference: Tensor, bandwidths: Sequence[float] = BANDWIDTHS):
         if not bandwidths or not all(0 < b < math.inf for b in bandwidths):
-            raise ValueError(f"Bandwidths are positive numbers, at least one, not {bandwidths!r}.")
+            raise Mistake(f"Bandwidths are positive numbers, at least one, not {bandwidths!r}.", "bandwidths")
         self.reference, self.bandwidths = _points(reference, 2), tuple(bandwidths)
         self._own = _kernel_sums(self.reference, self.reference, self.bandwidths)
 
@@ -108,7 +109,7 @@ def wasserstein2(x: Tensor, y: Tensor) -> float:
     """
     x, y = _points(x, 1), _points(y, 1)
     if len(x) != len(y) or len(x) > MAX_ASSIGNED:
-        raise ValueError(f"Exact assignment takes two clouds of one size, at most {MAX_ASSIGNED:,} points.")
+        raise Mistake(f"Exact assignment takes two clouds of one size, at most {MAX_ASSIGNED:,} points.", "size")
     from scipy.optimize import linear_sum_assignment  # only here: it takes a while to import
 
     cost = torch.cdist(x, y).square().numpy()

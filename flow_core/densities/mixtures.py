@@ -16,6 +16,7 @@ from torch import Tensor
 from flow_core.fields import Prediction
 from flow_core.mean_flow import exact_average
 from flow_core.paths import Path
+from foundation.mistakes import Mistake
 
 MAX_CELLS = 128
 TABLE_NUMBERS = 2**21  # numbers in one table of points x cells
@@ -26,7 +27,7 @@ Numbers = Tensor | float | Sequence[float] | Sequence[Sequence[float]]
 def _doubles(values: Numbers, what: str) -> Tensor:
     t = torch.as_tensor(values, dtype=torch.float64)
     if not bool(torch.isfinite(t).all()):
-        raise ValueError(f"{what} must hold finite numbers only.")
+        raise Mistake(f"{what} must hold finite numbers only.", what)
     return t
 
 
@@ -68,7 +69,7 @@ class Density:
             ValueError: the path pairs x0 with x1, for which no closed form is known.
         """
         if not path.independent:
-            raise ValueError(f"The closed form is for independent noise, not for {path.coupling} coupling.")
+            raise Mistake(f"The closed form is for independent noise, not for {path.coupling} coupling.", "coupling")
 
         def predict(x: Tensor, t: Tensor, end: Tensor | None = None) -> Prediction:
             if end is not None:
@@ -104,11 +105,13 @@ class GaussianMixture(Density):
     def __init__(self, means: Numbers, stds: Numbers, weights: Numbers | None = None) -> None:
         means = _doubles(means, "means")
         if means.ndim != 2 or means.numel() == 0:
-            raise ValueError("means must be a table of one row a component.")
+            raise Mistake("means must be a table of one row a component.", "means")
         stds = _doubles(stds, "stds").expand(len(means))
         weights = _doubles(torch.ones(len(means)) if weights is None else weights, "weights")
-        if bool((stds <= 0).any()) or weights.shape != stds.shape or bool((weights < 0).any()) or weights.sum() <= 0:
-            raise ValueError("A mixture needs a positive std and a non-negative weight for each component.")
+        if bool((stds <= 0).any()):
+            raise Mistake("A mixture needs a positive std for each component.", "stds")
+        if weights.shape != stds.shape or bool((weights < 0).any()) or weights.sum() <= 0:
+            raise Mistake("A mixture needs a weight of 0 or more for each component, and one above 0.", "weights")
         for name, value in {"means": means, "stds": stds, "weights": weights / weights.sum()}.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "dims", means.shape[1])
@@ -177,11 +180,11 @@ class GridDensity(Density):
     def __post_init__(self) -> None:
         cells = _doubles(self.cells, "A drawing")
         if cells.ndim != 2 or min(cells.shape) < 1 or max(cells.shape) > MAX_CELLS:
-            raise ValueError(f"A drawing is a table of at most {MAX_CELLS} x {MAX_CELLS} weights.")
+            raise Mistake(f"A drawing is a table of at most {MAX_CELLS} x {MAX_CELLS} weights.", "shape")
         if bool((cells < 0).any()) or not float(cells.sum()) > 0:
-            raise ValueError("A drawing needs weights of 0 or more, and at least one above 0: draw something.")
+            raise Mistake("A drawing needs weights of 0 or more, and at least one above 0: draw something.", "cells")
         if not 0 < self.extent < 1e3:
-            raise ValueError(f"extent must lie in (0, 1000), not {self.extent!r}.")
+            raise Mistake(f"extent must lie in (0, 1000), not {self.extent!r}.", "extent")
         object.__setattr__(self, "cells", cells.flip(0) / cells.sum())  # now by growing y
 
     def _edges(self) -> tuple[Tensor, Tensor]:

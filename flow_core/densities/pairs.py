@@ -9,6 +9,7 @@ from flow_core.densities.mixtures import TABLE_NUMBERS, GaussianMixture
 from flow_core.fields import Predict, Prediction
 from flow_core.mean_flow import exact_average
 from flow_core.paths import Path
+from foundation.mistakes import Mistake
 
 MAX_PAIRS = 20_000  # of components: what a call of a thousand points takes a second for
 
@@ -27,14 +28,17 @@ def between(source: GaussianMixture, target: GaussianMixture, path: Path) -> Pre
         ValueError: another path, other dimensions, or more than `MAX_PAIRS` pairs of components.
     """
     if path.sigma > 0 or path.scheduled or not path.independent:
-        raise ValueError("The closed form between two mixtures is for straight lines between independent ends: icfm.")
+        raise Mistake(
+            "The closed form between two mixtures is for straight lines between independent ends: icfm.", "path"
+        )
     if source.dims != target.dims:
-        raise ValueError("Both ends of a flow have the same number of dimensions.")
+        raise Mistake("Both ends of a flow have the same number of dimensions.", "dims")
     pairs = len(source.means) * len(target.means)
     if pairs > MAX_PAIRS:
-        raise ValueError(
+        raise Mistake(
             f"This closed form would sum {pairs:,} pairs of components, and at most {MAX_PAIRS:,} are summed: train a "
-            "net, or choose ends with fewer components."
+            "net, or choose ends with fewer components.",
+            "pairs",
         )
     m0, s0 = (v.repeat_interleave(len(target.means), 0) for v in (source.means, source.stds))
     m1, s1 = target.means.repeat(len(source.means), 1), target.stds.repeat(len(source.means))

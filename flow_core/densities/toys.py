@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from flow_core.densities.mixtures import GaussianMixture, GridDensity
+from foundation.mistakes import Mistake
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def toy(name: str) -> Toy:
         ValueError: unknown name.
     """
     if name not in _MAKERS:
-        raise ValueError(f"There is no density {name!r}: choose one of {', '.join(TOYS)}.")
+        raise Mistake(f"There is no density {name!r}: choose one of {', '.join(TOYS)}.", "name")
     with torch.inference_mode(False):  # its tensors are shared with whoever differentiates
         return _MAKERS[name]()
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from flow_core.series.scores import wrap
 from foundation.files.locations import ASSETS, DataError, provided
+from foundation.mistakes import Mistake
 
 SHIPPED = ASSETS / "data" / "alanine.npz"
 PROVIDED_ANGLES = "alanine_dipeptide/dihedrals.npz"
@@ -70,13 +71,13 @@ def read_angles(path: Path) -> tuple[np.ndarray, float]:
             angles, dt_ps = archive["phi_psi"], float(archive["dt_ps"])
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{path} cannot be read as dihedral angles ({error}); it needs phi_psi (runs, frames, 2) and dt_ps."
+            f"{path} cannot be read as dihedral angles ({error}); it needs phi_psi (runs, frames, 2) and dt_ps.", "file"
         ) from error
     if angles.dtype == np.int16:
         angles = decode(angles)
     sane = angles.ndim == 3 and angles.shape[2] == 2 and angles.shape[1] >= 2 and angles.dtype.kind == "f"
     if not sane or not np.isfinite(angles).all() or np.abs(angles).max() > 2 * math.pi or not dt_ps > 0:
-        raise DataError(f"{path} does not hold (runs, frames, 2) angles in radians at a positive time step.")
+        raise DataError(f"{path} does not hold (runs, frames, 2) angles in radians at a positive time step.", "phi_psi")
     return wrap(angles.astype(np.float64)).astype(np.float32), dt_ps
 
 
@@ -141,7 +142,7 @@ def ramachandran(angles, bins: int = ANGLE_BINS) -> np.ndarray:
         bins: along each angle, from -pi.
     """
     if bins < 1:
-        raise ValueError("A histogram needs at least one bin.")
+        raise Mistake("A histogram needs at least one bin.", "bins")
     cells = np.floor((wrap(np.asarray(angles, np.float64)) + math.pi) * (bins / (2 * math.pi))).astype(np.int64) % bins
     counts = np.bincount((cells[..., 0] * bins + cells[..., 1]).ravel(), minlength=bins * bins)
     return counts.reshape(bins, bins) / counts.sum()
@@ -160,7 +161,7 @@ def autocorrelation(angles, lags: int) -> np.ndarray:
     angles = np.asarray(angles, np.float64)
     frames = angles.shape[1]
     if angles.ndim != 3 or not 0 <= lags < frames:
-        raise ValueError(f"Angles (runs, frames, D) and a lag from 0 to {frames - 1} are needed.")
+        raise Mistake(f"Angles (runs, frames, D) and a lag from 0 to {frames - 1} are needed.", "lag")
     u = np.stack([np.cos(angles), np.sin(angles)])
     u = u - u.mean((1, 2), keepdims=True)
     product = [(u[:, :, : frames - k] * u[:, :, k:]).sum(0).mean((0, 1)) for k in range(lags + 1)]
@@ -222,7 +223,7 @@ def kinetics(labels, dt_ps: float, n_states: int = len(STATES)) -> Kinetics:
     """
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.min() < 0 or labels.max() >= n_states or not dt_ps > 0:
-        raise ValueError(f"Labels (runs, frames) from 0 to {n_states - 1} and a positive time step are needed.")
+        raise Mistake(f"Labels (runs, frames) from 0 to {n_states - 1} and a positive time step are needed.", "labels")
     counts = np.zeros((n_states, n_states), np.int64)
     np.add.at(counts, (labels[:, :-1], labels[:, 1:]), 1)
     spent = counts.sum(1, keepdims=True) * dt_ps / 1000  # time from a frame to the next belongs to the first

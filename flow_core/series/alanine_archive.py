@@ -51,7 +51,7 @@ def write(source: Path, folder: Path, stride: int = 1) -> dict:
     """
     angles, dt_ps = read_angles(source)
     if not 1 <= stride < angles.shape[1]:
-        raise DataError(f"The stride must lie between 1 and {angles.shape[1] - 1}.")
+        raise DataError(f"The stride must lie between 1 and {angles.shape[1] - 1}.", "stride")
     codes = encode(angles[:, ::stride])
     path = folder / SHIPPED.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,9 @@ def write(source: Path, folder: Path, stride: int = 1) -> dict:
     size = path.stat().st_size
     if size > MAX_ARCHIVE_BYTES:
         path.unlink()
-        raise DataError(f"The copy would have {size:,} bytes, above {MAX_ARCHIVE_BYTES:,}; take a larger stride.")
+        raise DataError(
+            f"The copy would have {size:,} bytes, above {MAX_ARCHIVE_BYTES:,}; take a larger stride.", "size"
+        )
     card = {
         "arrays": "phi_psi int16 (runs, frames, 2): angle = 2 pi k / 65536 radians, phi then psi; dt_ps",
         "runs": codes.shape[0],

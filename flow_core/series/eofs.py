@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from flow_core.series.world import World
 from foundation import noise
+from foundation.mistakes import Mistake
 
 FOLD = 12  # frames that are left out together: a year of months
 RIPPLES = 20  # patterns of the noise of the rest that are kept; the rest of its variance is independent by cell
@@ -135,7 +136,10 @@ def fit(world: World, modes: int, level: int = 0) -> Eofs:
         runs = [_less_level(run, weights, level) for run in runs if len(run) > level]
     frames = np.concatenate(runs)
     if not 1 <= modes <= len(frames) // 2:
-        raise ValueError(f"series.modes must be from 1 to {len(frames) // 2}, half of the training frames of a field.")
+        raise Mistake(
+            f"series.modes must be from 1 to {len(frames) // 2}, half of the training frames of a field.",
+            "series.modes",
+        )
     patterns, explained = leading(frames, weights, modes)
     before, after = _rests(runs, weights, modes)
     decay = ((before * after) @ weights).sum() / max((before**2 @ weights).sum(), 1e-300)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from flow_core.series.scores import wasserstein_1d
+from foundation.mistakes import Mistake
 from foundation.randomness import noise
 
 LORENZ_SIGMA, LORENZ_RHO, LORENZ_BETA = 10.0, 28.0, 8.0 / 3.0
@@ -49,8 +50,10 @@ def integrate(start: np.ndarray, frames: int, dt: float = DT, fine: float = FINE
         float64 (B, frames + 1, 3), the start first.
     """
     start = np.asarray(start, np.float64)
-    if start.ndim != 2 or start.shape[1] != 3 or frames < 0 or not (dt > 0 and fine > 0):
-        raise ValueError("Lorenz-63 needs starts (B, 3), no fewer than 0 frames, and steps above 0.")
+    if start.ndim != 2 or start.shape[1] != 3:
+        raise Mistake("Lorenz-63 needs starts (B, 3).", "start")
+    if frames < 0 or not (dt > 0 and fine > 0):
+        raise Mistake("Lorenz-63 needs no fewer than 0 frames, and steps above 0.", "frames" if frames < 0 else "dt")
     cuts = math.ceil(dt / fine - 1e-9)
     out = np.empty((len(start), frames + 1, 3))
     out[:, 0] = start
@@ -117,7 +120,7 @@ def lyapunov_of_map(
     for k in range(settle + steps):
         a, b = (np.asarray(step(x, k), np.float64) for x in (a, b))
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
-            raise ValueError(f"The map gave a number that is not finite at step {k}: it has no Lyapunov exponent.")
+            raise Mistake(f"The map gave a number that is not finite at step {k}: it has no Lyapunov exponent.", "map")
         d = b - a
         size = np.sqrt((d * d).sum(axes, keepdims=True))
         merged = size == 0
@@ -161,7 +164,7 @@ def power_spectrum(x: np.ndarray, dt: float = DT, segment: int = 256) -> tuple[n
     """
     x = np.asarray(x, np.float64)
     if x.ndim != 3 or segment < 4 or segment % 2 or x.shape[1] < segment:
-        raise ValueError(f"Trajectories (B, T, D) of {segment} frames or more are needed, and an even segment.")
+        raise Mistake(f"Trajectories (B, T, D) of {segment} frames or more are needed, and an even segment.", "segment")
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(segment) / segment)
     parts = np.lib.stride_tricks.sliding_window_view(x, segment, 1)[:, :: segment // 2]  # (B, parts, D, segment)
     parts = (parts - parts.mean(-1, keepdims=True)) * window

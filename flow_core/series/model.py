@@ -32,6 +32,7 @@ from foundation import noise
 from foundation.files import checkpoints
 from foundation.files.models import MODELS_DIR, find_model, load_model
 from foundation.files.settings import build
+from foundation.mistakes import Mistake
 from foundation.randomness import derived_seed
 
 GEOMETRIES = ("euclidean", "torus")
@@ -73,19 +74,19 @@ class FrameConfig:
         limits |= {"numbered": (0, 100_000), "seen": (0, self.history)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be from {low} to {high}, not {getattr(self, name)!r}.")
+                raise Mistake(f"{name} must be from {low} to {high}, not {getattr(self, name)!r}.", name)
         if self.geometry not in GEOMETRIES:
-            raise ValueError(f"geometry must be one of {', '.join(GEOMETRIES)}, not {self.geometry!r}.")
+            raise Mistake(f"geometry must be one of {', '.join(GEOMETRIES)}, not {self.geometry!r}.", "geometry")
         if self.field and (len(self.field) != 3 or min(self.field) < 1 or math.prod(self.field) > MAX_FIELD_CELLS):
-            raise ValueError(
-                f"field must be (1, rows, columns) of at most {MAX_FIELD_CELLS:,} cells, not {self.field!r}."
+            raise Mistake(
+                f"field must be (1, rows, columns) of at most {MAX_FIELD_CELLS:,} cells, not {self.field!r}.", "field"
             )
         if self.numbered and not self.context:
-            raise ValueError("numbered needs a context that tells the frame's number.")
+            raise Mistake("numbered needs a context that tells the frame's number.", "numbered")
         if self.field and self.geometry == "torus":
-            raise ValueError("field needs geometry 'euclidean': EOFs are sums, which angles have none of.")
+            raise Mistake("field needs geometry 'euclidean': EOFs are sums, which angles have none of.", "field")
         if self.level and not self.field:
-            raise ValueError("level is of fields, whose area mean it is: set it to false.")
+            raise Mistake("level is of fields, whose area mean it is: set it to false.", "level")
 
     def to_dict(self) -> dict:
         """Plain types, for JSON and checksums; what is newer than the shipped files is not mentioned at its default."""
@@ -159,9 +160,11 @@ class SeriesModel(FlowModel):
 
     def __init__(self, flow: FlowConfig, network: PointConfig, frame: FrameConfig):
         if flow.predicts != "x1" or not flow.make_path().independent:
-            raise ValueError("A next-step flow predicts x1 on a path with independent noise: path 'icfm' or 'idff'.")
+            raise Mistake(
+                "A next-step flow predicts x1 on a path with independent noise: path 'icfm' or 'idff'.", "predicts"
+            )
         if network.dims != frame.dims:
-            raise ValueError(f"The network has {network.dims} dims, but a frame {frame.dims}.")
+            raise Mistake(f"The network has {network.dims} dims, but a frame {frame.dims}.", "dims")
         super().__init__(flow, network)
         self.frame = frame
         self.center: Tensor
@@ -303,20 +306,21 @@ class SeriesModel(FlowModel):
     def _check(self, history: Tensor, context: Tensor, horizon, members, method, gammas) -> None:
         for name, value, high in (("horizon", horizon, 100_000), ("members", members, 1000)):
             if type(value) is not int or not 1 <= value <= high:
-                raise ValueError(f"{name} must be a whole number from 1 to {high:,}, not {value!r}.")
+                raise Mistake(f"{name} must be a whole number from 1 to {high:,}, not {value!r}.", name)
         samplers.check_method(method, gammas)
         f = self.frame
         if history.shape[1:] != (f.history, *f.shape) or not len(history):
             want = ", ".join(map(str, f.shape))
-            raise ValueError(f"History must be of shape (N, {f.history}, {want}), not {tuple(history.shape)}.")
+            raise Mistake(f"History must be of shape (N, {f.history}, {want}), not {tuple(history.shape)}.", "history")
         if context.shape != (len(history), horizon, f.context):
-            raise ValueError(
-                f"Context must be of shape ({len(history)}, {horizon}, {f.context}), not {tuple(context.shape)}."
+            raise Mistake(
+                f"Context must be of shape ({len(history)}, {horizon}, {f.context}), not {tuple(context.shape)}.",
+                "context",
             )
         if not (bool(torch.isfinite(history).all()) and bool(torch.isfinite(context).all())):
-            raise ValueError("History and context must be finite.")
+            raise Mistake("History and context must be finite.", "finite")
         if members * len(history) * horizon * math.prod(f.shape) > MAX_FORECAST_NUMBERS:
-            raise ValueError("The forecast is too large: lower members, horizon or the number of starts.")
+            raise Mistake("The forecast is too large: lower members, horizon or the number of starts.", "size")
 
 
 def make(
@@ -344,10 +348,11 @@ def make(
         ValueError: a world of fields without modes, or a vector world with some.
     """
     if (len(world.shape) == 1) != (modes == 0):
-        raise ValueError(
+        raise Mistake(
             f"{world.title} is a world of fields: say by series.modes how many of its EOFs are to flow."
             if modes == 0
-            else f"{world.title} is a vector world: series.modes is for fields, set it to 0."
+            else f"{world.title} is a vector world: series.modes is for fields, set it to 0.",
+            "series.modes",
         )
     dims, field = modes or world.shape[0], world.shape if modes else ()
     patterns = eofs.fit(world, modes, world.history if level else 0) if modes else None

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from foundation.metrics.statistics import CONFIDENCE, Interval, resampled_means
+from foundation.mistakes import Mistake
 
 
 def wrap(angle):
@@ -27,9 +28,9 @@ def _difference(a, b, period: float | None):
 def _checked(ensemble, truth) -> tuple[np.ndarray, np.ndarray]:
     ensemble, truth = np.asarray(ensemble, np.float64), np.asarray(truth, np.float64)
     if ensemble.ndim != truth.ndim + 1 or ensemble.shape[1:] != truth.shape or not ensemble.size:
-        raise ValueError(f"Members {ensemble.shape} do not fit the truth {truth.shape}; use (M, *truth.shape).")
+        raise Mistake(f"Members {ensemble.shape} do not fit the truth {truth.shape}; use (M, *truth.shape).", "shape")
     if not (np.isfinite(ensemble).all() and np.isfinite(truth).all()):
-        raise ValueError("Forecasts and truth must be finite; leave out the cells that have no data.")
+        raise Mistake("Forecasts and truth must be finite; leave out the cells that have no data.", "finite")
     return ensemble, truth
 
 
@@ -53,7 +54,7 @@ def crps(ensemble, truth, *, fair: bool = False, period: float | None = None) ->
     ensemble, truth = _checked(ensemble, truth)
     m = len(ensemble)
     if fair and m < 2:
-        raise ValueError("The fair CRPS needs at least two members.")
+        raise Mistake("The fair CRPS needs at least two members.", "members")
     error = np.abs(_difference(ensemble, truth, period)).mean(0)
     if period is None:  # sum_ij |x_i - x_j| = 2 sum_k (2k - M - 1) x_(k) over the sorted members
         ranks = (2 * np.arange(1, m + 1) - m - 1).reshape(-1, *(1,) * truth.ndim)
@@ -71,7 +72,7 @@ def crps_gaussian(mean, std, truth) -> np.ndarray:
     """
     mean, std, truth = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (mean, std, truth)))
     if (std < 0).any():
-        raise ValueError("A standard deviation cannot be negative.")
+        raise Mistake("A standard deviation cannot be negative.", "std")
     z = np.divide(truth - mean, std, out=np.zeros_like(mean), where=std > 0)
     erf = torch.erf(torch.as_tensor(z / math.sqrt(2))).numpy()  # = 2 Phi - 1
     density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
@@ -100,7 +101,7 @@ def area_weights(latitudes, mask=None) -> np.ndarray:
     mask = np.ones((len(latitudes), 1), bool) if mask is None else np.asarray(mask, bool)
     weights = np.cos(np.radians(np.asarray(latitudes, np.float64)))[:, None].clip(0) * mask
     if not weights.sum() > 0:
-        raise ValueError("No cell has data; choose another region.")
+        raise Mistake("No cell has data; choose another region.", "mask")
     return weights / weights.sum()
 
 
@@ -192,7 +193,7 @@ def wasserstein_1d(a, b) -> float:
     """W1 between two samples of numbers: the area between their distribution functions, exact."""
     a, b = np.sort(np.ravel(a).astype(np.float64)), np.sort(np.ravel(b).astype(np.float64))
     if not (a.size and b.size):
-        raise ValueError("W1 needs at least one number in each sample.")
+        raise Mistake("W1 needs at least one number in each sample.", "samples")
     edges = np.sort(np.concatenate([a, b]))
     inside = edges[:-1]
     gap = np.searchsorted(a, inside, "right") / a.size - np.searchsorted(b, inside, "right") / b.size
@@ -207,7 +208,7 @@ def jensen_shannon(p, q) -> float:
     """
     p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
     if p.shape != q.shape or min(p.min(), q.min()) < 0 or not (p.sum() > 0 and q.sum() > 0):
-        raise ValueError("Two histograms of one shape are needed, without negative counts and not empty.")
+        raise Mistake("Two histograms of one shape are needed, without negative counts and not empty.", "histograms")
     p, q = p / p.sum(), q / q.sum()
     m = (p + q) / 2
 

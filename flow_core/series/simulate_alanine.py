@@ -71,7 +71,8 @@ def _openmm():
         import openmm.app
     except ImportError as error:
         raise DataError(
-            "Simulating needs OpenMM, which is not installed: pip install openmm. The shipped angles need nothing."
+            "Simulating needs OpenMM, which is not installed: pip install openmm. The shipped angles need nothing.",
+            "openmm",
         ) from error
     return openmm
 
@@ -99,12 +100,16 @@ def simulate(
     Raises:
         DataError: OpenMM is missing, or a value is out of range.
     """
-    if not (0.001 <= ns <= 1e6 and 1 <= seed < 2**31 and equilibration_ps >= 0):
-        raise DataError("A run needs 0.001 ns or more, a seed from 1 to 2147483647 and no negative equilibration.")
+    if not 0.001 <= ns <= 1e6:
+        raise DataError("A run needs 0.001 ns or more.", "ns")
+    if not 1 <= seed < 2**31:
+        raise DataError("A run needs a seed from 1 to 2147483647.", "seed")
+    if equilibration_ps < 0:
+        raise DataError("A run needs no negative equilibration.", "equilibration_ps")
     openmm = _openmm()
     known = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
     if platform not in known:
-        raise DataError(f"OpenMM has no platform {platform!r} here; use {', '.join(known)}.")
+        raise DataError(f"OpenMM has no platform {platform!r} here; use {', '.join(known)}.", "platform")
     app, unit = openmm.app, openmm.unit
     topology, positions, heavy = app.Topology(), [], {}
     chain = topology.addChain()
@@ -158,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         if args.runs < 1:
-            raise DataError("At least one run is needed.")
+            raise DataError("At least one run is needed.", "runs")
         runs = []
         for k in range(args.runs):
             with tqdm(total=round(args.ns * 1000), unit="ps", desc=f"run {k + 1} of {args.runs}") as bar:

@@ -81,18 +81,22 @@ def read_field(path: Path) -> Field:
     except DataError:
         raise
     except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise DataError(f"{path} cannot be read as monthly sea temperatures ({error}); copy it again.") from error
+        raise DataError(
+            f"{path} cannot be read as monthly sea temperatures ({error}); copy it again.", "file"
+        ) from error
     values, times, latitudes, longitudes = raw
     if values.ndim != 3 or values.shape != (len(times), len(latitudes), len(longitudes)) or len(times) < 2:
-        raise DataError(f"{path} does not hold sst (time, lat, lon) with its axes; give the ERSST v5 monthly file.")
+        raise DataError(
+            f"{path} does not hold sst (time, lat, lon) with its axes; give the ERSST v5 monthly file.", "sst"
+        )
     words = units.split()
     if words[:2] != ["days", "since"] or not np.isfinite(times).all():
-        raise DataError(f"{path} counts time in {units!r}; give a file in 'days since ...'.")
+        raise DataError(f"{path} counts time in {units!r}; give a file in 'days since ...'.", "units")
     year, month, day = (int(part) for part in words[2].split("-"))
     origin = np.datetime64(f"{year:04}-{month:02}-{day:02}")
     months = (origin + times.astype(np.int64)).astype("datetime64[M]")
     if (np.diff(months) != np.timedelta64(1, "M")).any():
-        raise DataError(f"{path} skips or repeats a month; give the complete ERSST v5 monthly file.")
+        raise DataError(f"{path} skips or repeats a month; give the complete ERSST v5 monthly file.", "month")
     water = (values >= COLDEST) & (values <= HOTTEST)  # False for NaN too
     rows, columns = np.argsort(-latitudes), np.argsort(longitudes)
     values = np.where(water, values, np.nan).astype(np.float32)[:, rows][:, :, columns]
@@ -104,7 +108,7 @@ def _read_hdf5(path: Path) -> tuple[tuple[np.ndarray, ...], str]:
         import h5py
     except ImportError as error:
         raise DataError(
-            f"Reading {path.name} (NetCDF-4) needs h5py, which is not installed: pip install h5py."
+            f"Reading {path.name} (NetCDF-4) needs h5py, which is not installed: pip install h5py.", "h5py"
         ) from error
     with h5py.File(path, "r") as file:
         units = file["time"].attrs["units"]
@@ -127,12 +131,12 @@ def crop(field: Field, region: str) -> Field:
         DataError: unknown region, or the map does not reach it.
     """
     if region not in SEA_REGIONS:
-        raise DataError(f"Unknown region {region!r}; use {' or '.join(SEA_REGIONS)}.")
+        raise DataError(f"Unknown region {region!r}; use {' or '.join(SEA_REGIONS)}.", "region")
     (north, south), (west, east) = SEA_REGIONS[region]
     rows = (field.latitudes <= north) & (field.latitudes >= south)
     columns = (field.longitudes >= west) & (field.longitudes <= east)
     if not rows.any() or not columns.any():
-        raise DataError(f"The map does not reach the region {region!r}; give the global ERSST v5 file.")
+        raise DataError(f"The map does not reach the region {region!r}; give the global ERSST v5 file.", "map")
     values = field.values[:, rows][:, :, columns]
     return Field(values, field.latitudes[rows], field.longitudes[columns], field.months)
 
@@ -163,11 +167,13 @@ def read_sites(folder: str | Path | None = None) -> Sites:
     """
     folder = Path(folder).expanduser() if folder else provided("sst")
     if folder is None:
-        raise DataError("The daily series are not at hand: give their folder, sst_sites:PATH, or set KOOPMAN_DATA.")
+        raise DataError(
+            "The daily series are not at hand: give their folder, sst_sites:PATH, or set KOOPMAN_DATA.", "folder"
+        )
     series = [_read_site(folder / f"sst_{name}.csv") for name in SITES]
     first, last = max(days[0] for days, _ in series), min(days[-1] for days, _ in series)
     if last <= first:
-        raise DataError(f"The series in {folder} have no days in common; take the files of one version.")
+        raise DataError(f"The series in {folder} have no days in common; take the files of one version.", "days")
     values = [v[(days >= first) & (days <= last)] for days, v in series]
     return Sites(np.stack(values, 1), np.arange(first, last + 1), SITES)
 
@@ -179,13 +185,15 @@ def _read_site(path: Path) -> tuple[np.ndarray, np.ndarray]:
         days = np.array([t for t, _ in rows], "datetime64[D]")
         values = np.array([v for _, v in rows], np.float64)
     except FileNotFoundError as error:
-        raise DataError(f"{path} is missing; give the folder with the three sst_*.csv files.") from error
+        raise DataError(f"{path} is missing; give the folder with the three sst_*.csv files.", "path") from error
     except (OSError, KeyError, ValueError, TypeError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read ({error}); it needs columns t (YYYY-MM-DD) and temp.") from error
+        raise DataError(
+            f"{path} cannot be read ({error}); it needs columns t (YYYY-MM-DD) and temp.", "file"
+        ) from error
     if len(days) < 2 or (np.diff(days) != np.timedelta64(1, "D")).any():
-        raise DataError(f"{path} skips or repeats a day; copy it again.")
+        raise DataError(f"{path} skips or repeats a day; copy it again.", "day")
     if not ((values >= COLDEST) & (values <= HOTTEST)).all():  # NaN is outside
-        raise DataError(f"{path} has a temperature that sea water cannot have; copy it again.")
+        raise DataError(f"{path} has a temperature that sea water cannot have; copy it again.", "temp")
     return days, values
 
 
@@ -215,7 +223,7 @@ def monthly_climatology(values: np.ndarray, months: np.ndarray, train: np.ndarra
     of_year = months.astype(np.int64) % 12
     missing = set(range(12)) - set(of_year[train].tolist())
     if missing:
-        raise DataError(f"The training years have no month {min(missing) + 1}; give more of them.")
+        raise DataError(f"The training years have no month {min(missing) + 1}; give more of them.", "month")
     table = np.stack([values[train & (of_year == m)].mean(0, dtype=np.float64) for m in range(12)])
     return table[of_year]
 

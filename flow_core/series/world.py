@@ -124,7 +124,7 @@ class World:
     def __post_init__(self) -> None:
         shortest = min(len(s.values) for s in self.segments)
         if type(self.history) is not int or not 1 <= self.history < shortest:
-            raise DataError(f"The history of {self.name} is a whole number from 1 to {shortest - 1} frames.")
+            raise DataError(f"The history of {self.name} is a whole number from 1 to {shortest - 1} frames.", "history")
         for segment in self.segments:
             for array in (segment.values, segment.context, segment.background):
                 if array is not None:
@@ -182,7 +182,10 @@ class World:
         """
         horizon = self.horizon if horizon is None else horizon
         if horizon < 1 or stride < 1:
-            raise DataError("A forecast has a horizon of 1 frame or more, and starts 1 frame or more apart.")
+            raise DataError(
+                "A forecast has a horizon of 1 frame or more, and starts 1 frame or more apart.",
+                ("horizon" if horizon < 1 else "stride"),
+            )
         parts = []
         for segment, first in self._starts(split, horizon, stride):
             number = next(i for i, s in enumerate(self.segments) if s is segment)
@@ -220,7 +223,7 @@ class World:
 
     def _starts(self, split: str, horizon: int, stride: int) -> list[tuple[Segment, np.ndarray]]:
         if split not in WORLD_SPLITS:
-            raise DataError(f"Unknown split {split!r}; use {', '.join(WORLD_SPLITS)}.")
+            raise DataError(f"Unknown split {split!r}; use {', '.join(WORLD_SPLITS)}.", "split")
         found = []
         for segment in self.segments:
             begin, end = segment.splits.get(split, (0, 0))
@@ -228,5 +231,7 @@ class World:
             if len(first):
                 found.append((segment, first))
         if not found:
-            raise DataError(f"The {split} part of {self.name} is too short for {self.history} + {horizon} frames.")
+            raise DataError(
+                f"The {split} part of {self.name} is too short for {self.history} + {horizon} frames.", "horizon"
+            )
         return found

@@ -46,7 +46,7 @@ def open_world(spec: str, history: int | None = None) -> World:
         "sst_sites": sst_sites_world,
     }
     if name not in makers or (colon and not path) or (path and name == "lorenz"):
-        raise DataError(f"Unknown world {spec!r}; use {WORLD_SPECS}.")
+        raise DataError(f"Unknown world {spec!r}; use {WORLD_SPECS}.", "spec")
     world = makers[name](path or None)
     return world if history is None else dataclasses.replace(world, history=history)
 
@@ -191,5 +191,7 @@ def _season_context(times: np.ndarray) -> np.ndarray:
 def _time_splits(times: np.ndarray, ends: tuple[str, str]) -> dict[str, tuple[int, int]]:
     a, b = (int(np.searchsorted(times, np.datetime64(end), "right")) for end in ends)
     if not 0 < a < b < len(times):
-        raise DataError(f"The series must begin before {ends[0]} and go on after {ends[1]}; give the full file.")
+        raise DataError(
+            f"The series must begin before {ends[0]} and go on after {ends[1]}; give the full file.", "ends"
+        )
     return {"train": (0, a), "validation": (a, b), "test": (b, len(times))}

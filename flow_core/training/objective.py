@@ -10,6 +10,7 @@ from torch import Tensor
 
 from flow_core.model import FlowModel
 from flow_core.paths import over
+from foundation.mistakes import Mistake
 from foundation.training.loop import Task
 
 LOSS_WEIGHTS = ("balanced", "plain", "velocity")
@@ -38,9 +39,9 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         if self.weight not in LOSS_WEIGHTS:
-            raise ValueError(f"weight must be one of {', '.join(LOSS_WEIGHTS)}, not {self.weight!r}.")
+            raise Mistake(f"weight must be one of {', '.join(LOSS_WEIGHTS)}, not {self.weight!r}.", "weight")
         if not 0 <= self.eps_weight <= 1e3:
-            raise ValueError(f"eps_weight must be from 0 to 1000, not {self.eps_weight!r}.")
+            raise Mistake(f"eps_weight must be from 0 to 1000, not {self.eps_weight!r}.", "eps_weight")
 
 
 def draw_times(n: int, generator: torch.Generator) -> Tensor:
@@ -99,9 +100,10 @@ class FlowTask(Task):
         self.draw_source = draw_source
         self.model, self.draw_data, self.config = model, draw_data, config or ObjectiveConfig()
         if self.config.weight == "velocity" and model.path.sigma > 0:
-            raise ValueError(
+            raise Mistake(
                 "weight = 'velocity' is the error of the velocity only on a path without noise: "
-                "set flow.sigma to 0, or objective.weight to 'balanced'."
+                "set flow.sigma to 0, or objective.weight to 'balanced'.",
+                "flow.sigma",
             )
 
     def draw(self, step: int, n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -118,7 +120,9 @@ class FlowTask(Task):
         if not self.config.within_classes:
             return path.couple(x0, x1, generator)
         if not extras:
-            raise ValueError("objective.within_classes is for data with labels: set it to false.")
+            raise Mistake(
+                "objective.within_classes is for data with labels: set it to false.", "objective.within_classes"
+            )
         index = torch.empty(len(x1), dtype=torch.int64)
         for label in extras[0].unique():
             rows = torch.nonzero(extras[0] == label)[:, 0]

@@ -23,6 +23,7 @@ from torch import Tensor
 from foundation.data import readers
 from foundation.data.pictures import from_bytes, read_folder
 from foundation.files.locations import DataError, provided
+from foundation.mistakes import Mistake
 from foundation.procedural import portraits, shapes
 
 __all__ = ["DataError", "ImageDataset", "open_dataset"]
@@ -111,7 +112,7 @@ class ImageDataset(abc.ABC):
     def _check(self, indices: Sequence[int] | np.ndarray | Tensor) -> np.ndarray:
         indices = np.asarray(indices)
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
-            raise ValueError("Indices must be a flat list of integers; pass [index] for one picture.")
+            raise Mistake("Indices must be a flat list of integers; pass [index] for one picture.", "indices")
         if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
             raise IndexError(f"An index is out of range; {self.name} {self.split} has {len(self):,} pictures.")
         return indices.astype(np.int64)
@@ -221,22 +222,22 @@ def open_dataset(spec: str, size: int = 32, split: str = "train") -> ImageDatase
     """
     name, colon, rest = spec.partition(":")
     if name not in ("portraits", "shapes", "cifar10", "fashion", "folder") or (colon and not rest):
-        raise DataError(f"Unknown data set {spec!r}; use {DATASET_SPECS}.")
+        raise DataError(f"Unknown data set {spec!r}; use {DATASET_SPECS}.", "spec")
     if split not in IMAGE_SPLITS:
-        raise DataError(f"Unknown split {split!r}; use 'train' or 'test'.")
+        raise DataError(f"Unknown split {split!r}; use 'train' or 'test'.", "split")
     if isinstance(size, bool) or not isinstance(size, int) or not 8 <= size <= 1024:
-        raise DataError(f"Pictures cannot have size {size!r}; use a whole number from 8 to 1024.")
+        raise DataError(f"Pictures cannot have size {size!r}; use a whole number from 8 to 1024.", "size")
     path = Path(rest).expanduser() if rest else None
     if name in ("portraits", "shapes"):
         if path:
-            raise DataError(f"The {name} are made on demand and have no path; use {name!r}, not {spec!r}.")
+            raise DataError(f"The {name} are made on demand and have no path; use {name!r}, not {spec!r}.", "spec")
         return _Procedural(name, split, size)
     if name == "cifar10":
         return _open_cifar(path, size, split)
     if name == "fashion":
         return _open_fashion(path, size, split)
     if path is None:
-        raise DataError("Which folder? Use folder:PATH.")
+        raise DataError("Which folder? Use folder:PATH.", "spec")
     return _open_folder(path, size, split)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from foundation.data.decoding import SUFFIXES, PictureError, read_picture
 from foundation.data.readers import MAX_DATASET_BYTES
 from foundation.files.locations import DataError
+from foundation.mistakes import Mistake
 
 
 def to_bytes(x: Tensor) -> Tensor:
@@ -30,7 +31,7 @@ def to_bytes(x: Tensor) -> Tensor:
         ValueError: x holds a NaN, which has no colour.
     """
     if x.isnan().any():
-        raise ValueError("The picture holds NaN: use a gentler setting, the numbers behind it have overflowed.")
+        raise Mistake("The picture holds NaN: use a gentler setting, the numbers behind it have overflowed.", "picture")
     return (x.detach().float() * 127.5 + 128.0).clip(0, 255).to(torch.uint8)
 
 
@@ -46,12 +47,12 @@ def find_pictures(path: Path) -> list[Path]:
         DataError: no folder, or none in it.
     """
     if not path.is_dir():
-        raise DataError(f"There is no folder {path}; check the path after 'folder:'.")
+        raise DataError(f"There is no folder {path}; check the path after 'folder:'.", "path")
     # Links to folders are not followed: a loop of them would never end.
     found = [Path(top, name) for top, _, names in os.walk(path) for name in names]
     found = sorted(p for p in found if p.suffix.lower() in SUFFIXES and p.is_file())
     if not found:
-        raise DataError(f"No PNG, JPEG or WebP pictures in {path}; put some there or give another folder.")
+        raise DataError(f"No PNG, JPEG or WebP pictures in {path}; put some there or give another folder.", "path")
     return found
 
 
@@ -67,7 +68,7 @@ def read_folder(path: Path, size: int) -> tuple[np.ndarray, int]:
     """
     files = find_pictures(path)
     if len(files) * size**2 * 3 > MAX_DATASET_BYTES:
-        raise DataError(f"{len(files):,} pictures of size {size} need over 4 GB; use fewer or a smaller size.")
+        raise DataError(f"{len(files):,} pictures of size {size} need over 4 GB; use fewer or a smaller size.", "size")
     pixels = np.empty((len(files), size, size, 3), np.uint8)
     good = 0
     for file in files:
@@ -77,5 +78,7 @@ def read_folder(path: Path, size: int) -> tuple[np.ndarray, int]:
             continue
         good += 1
     if not good:
-        raise DataError(f"None of the {len(files):,} picture files in {path} could be read; check some of them.")
+        raise DataError(
+            f"None of the {len(files):,} picture files in {path} could be read; check some of them.", "pictures"
+        )
     return pixels[:good], len(files) - good

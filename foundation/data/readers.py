@@ -109,7 +109,8 @@ def _cifar_layout(path: Path) -> tuple[str, Path]:
             return "bins", folder
     raise DataError(
         f"No CIFAR-10 found in {path}; give the folder with data_batch_1.bin to test_batch.bin (the binary "
-        "version), its .tar.gz, or a folder with labels.npz and WebP sheets."
+        "version), its .tar.gz, or a folder with labels.npz and WebP sheets.",
+        "path",
     )
 
 
@@ -119,14 +120,14 @@ def _member(archive: tarfile.TarFile, name: str, path: Path) -> bytes:
     except KeyError:
         file = None
     if file is None:
-        raise DataError(f"{path} holds no {CIFAR_FOLDER}/{name}; download {CIFAR_URL} again.")
+        raise DataError(f"{path} holds no {CIFAR_FOLDER}/{name}; download {CIFAR_URL} again.", "path")
     return file.read(MAX_BATCH_BYTES)
 
 
 def _cifar_records(blob: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """One byte of label, then the red, green and blue plane, 1024 bytes each, row by row."""
     if len(blob) % CIFAR_RECORD or not blob:
-        raise DataError(f"A batch of {path} is cut short; copy or download the data again.")
+        raise DataError(f"A batch of {path} is cut short; copy or download the data again.", "length")
     records = np.frombuffer(blob, np.uint8).reshape(-1, CIFAR_RECORD)
     pixels = records[:, 1:].reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(pixels), _labels(records[:, 0], path)
@@ -134,19 +135,19 @@ def _cifar_records(blob: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _labels(labels: np.ndarray, path: Path) -> np.ndarray:
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
-        raise DataError(f"The labels of {path} are not a list of whole numbers; copy the data again.")
+        raise DataError(f"The labels of {path} are not a list of whole numbers; copy the data again.", "labels")
     if labels.min() < 0 or labels.max() > 9:
-        raise DataError(f"The labels of {path} go outside 0 to 9; this is not the ten-class data set.")
+        raise DataError(f"The labels of {path} go outside 0 to 9; this is not the ten-class data set.", "labels")
     return labels.astype(np.int64)
 
 
 def _read_sheets(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     with _reading(path / "labels.npz"), np.load(path / "labels.npz", allow_pickle=False) as archive:
         if split not in archive:
-            raise DataError(f"{path / 'labels.npz'} has no array {split!r}; it needs 'train' and 'test'.")
+            raise DataError(f"{path / 'labels.npz'} has no array {split!r}; it needs 'train' and 'test'.", "split")
         labels = _labels(archive[split], path)
     if len(labels) * (CIFAR_RECORD - 1) > MAX_DATASET_BYTES:
-        raise DataError(f"{path} lists {len(labels):,} pictures, more than fit in memory; split the data.")
+        raise DataError(f"{path} lists {len(labels):,} pictures, more than fit in memory; split the data.", "size")
     pixels = np.empty((len(labels), CIFAR_SIDE, CIFAR_SIDE, 3), np.uint8)
     sheets = {int(m[1]): p for p in path.iterdir() if (m := re.fullmatch(rf"{split}_(\d+)\.webp", p.name))}
     done = 0
@@ -157,7 +158,9 @@ def _read_sheets(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         pixels[done : done + len(tiles)] = tiles
         done += len(tiles)
     if done < len(labels):
-        raise DataError(f"{path} holds {done:,} {split} pictures for {len(labels):,} labels; add the missing sheets.")
+        raise DataError(
+            f"{path} holds {done:,} {split} pictures for {len(labels):,} labels; add the missing sheets.", "sheets"
+        )
     return pixels, labels
 
 
@@ -166,7 +169,9 @@ def _tiles(path: Path) -> np.ndarray:
     with _reading(path), Image.open(path, formats=("WEBP",)) as image:
         width, height = image.size
         if width % CIFAR_SIDE or height % CIFAR_SIDE or width * height > MAX_PIXELS:
-            raise DataError(f"{path} has {width}x{height} pixels; a sheet is made of 32x32 tiles, 50 MP at most.")
+            raise DataError(
+                f"{path} has {width}x{height} pixels; a sheet is made of 32x32 tiles, 50 MP at most.", "shape"
+            )
         sheet = np.asarray(image.convert("RGB"))
     grid = sheet.reshape(height // CIFAR_SIDE, CIFAR_SIDE, width // CIFAR_SIDE, CIFAR_SIDE, 3)
     return grid.transpose(0, 2, 1, 3, 4).reshape(-1, CIFAR_SIDE, CIFAR_SIDE, 3)
@@ -186,7 +191,7 @@ def check_fashion(path: Path, split: str) -> None:
     """Raise a DataError unless both files of the split are in this folder."""
     for name in fashion_names(split):
         if not (path / name).is_file():
-            raise DataError(f"{path / name} is missing; give the folder with the four Fashion-MNIST .gz files.")
+            raise DataError(f"{path / name} is missing; give the folder with the four Fashion-MNIST .gz files.", "path")
 
 
 def read_fashion(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -201,7 +206,9 @@ def read_fashion(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
     pixels = _read_idx(images, (FASHION_SIDE, FASHION_SIDE))
     numbers = _labels(_read_idx(labels, ()), labels)
     if len(pixels) != len(numbers):
-        raise DataError(f"{images} has {len(pixels):,} pictures but {labels} {len(numbers):,} labels; pair them.")
+        raise DataError(
+            f"{images} has {len(pixels):,} pictures but {labels} {len(numbers):,} labels; pair them.", "labels"
+        )
     return pixels, numbers
 
 
@@ -209,23 +216,23 @@ def _read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """An idx array: magic 0, 0, 8 (unsigned byte), count of lengths; lengths, big-endian; data."""
     with _reading(path), gzip.open(path, "rb") as file:
         if file.read(4) != bytes((0, 0, 8, 1 + len(shape))):
-            raise DataError(f"{path} is not an idx file of this kind; copy or download it again.")
+            raise DataError(f"{path} is not an idx file of this kind; copy or download it again.", "kind")
         count, *lengths = (int.from_bytes(_exactly(file, 4, path), "big") for _ in range(1 + len(shape)))
         item = int(np.prod(shape))
         if tuple(lengths) != shape:
-            raise DataError(f"{path} holds pictures of another size than {FASHION_SIDE}x{FASHION_SIDE}.")
+            raise DataError(f"{path} holds pictures of another size than {FASHION_SIDE}x{FASHION_SIDE}.", "shape")
         if count * max(item, FASHION_SIDE**2) > MAX_DATASET_BYTES:
-            raise DataError(f"{path} promises {count:,} entries; it is damaged, copy or download it again.")
+            raise DataError(f"{path} promises {count:,} entries; it is damaged, copy or download it again.", "size")
         data = np.frombuffer(_exactly(file, count * item, path), np.uint8)
         if file.read(1):
-            raise DataError(f"{path} is longer than its header says; copy or download it again.")
+            raise DataError(f"{path} is longer than its header says; copy or download it again.", "length")
     return data.reshape(count, *shape)
 
 
 def _exactly(file: gzip.GzipFile, length: int, path: Path) -> bytes:
     data = file.read(length)
     if len(data) != length:
-        raise DataError(f"{path} is cut short; copy or download it again.")
+        raise DataError(f"{path} is cut short; copy or download it again.", "length")
     return data
 
 
@@ -237,7 +244,7 @@ def _reading(path: Path):
     except DataError:
         raise
     except FileNotFoundError as error:
-        raise DataError(f"{path} is missing; copy or download the data again.") from error
+        raise DataError(f"{path} is missing; copy or download the data again.", "path") from error
     except (
         OSError,
         EOFError,
@@ -247,4 +254,4 @@ def _reading(path: Path):
         tarfile.TarError,
         zipfile.BadZipFile,
     ) as error:
-        raise DataError(f"{path} cannot be read ({error}); copy or download it again.") from error
+        raise DataError(f"{path} cannot be read ({error}); copy or download it again.", "file") from error

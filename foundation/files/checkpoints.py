@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from foundation.files.atomic_write import atomic_write
+from foundation.mistakes import Mistake
 
 CHECKPOINT_FORMAT = 1
 METADATA_KEY = "koopman_studio"
@@ -29,8 +30,8 @@ MAX_AXES, MAX_EXTENT = 8, 2**53  # of one tensor: a header of huge numbers takes
 _BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "I64": 8}
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message says why and what to do."""
+class CheckpointError(Mistake):
+    """A checkpoint that cannot be used; `field` is the part of it that is at fault."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,16 @@ def peek(path, *, max_parameters: int = MAX_PARAMETERS) -> Header:
             head = f.read(8)
             length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
             if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-                raise CheckpointError(f"{path.name} is not a safetensors file: its header length is out of range.")
+                raise CheckpointError(
+                    f"{path.name} is not a safetensors file: its header length is out of range.", "header length"
+                )
             raw = json.loads(f.read(length).decode("utf-8"))
     except OSError as e:
-        raise CheckpointError(f"{path.name} cannot be read ({e.strerror}): check the path.") from None
+        raise CheckpointError(f"{path.name} cannot be read ({e.strerror}): check the path.", "path") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as e:
         if isinstance(e, CheckpointError):
             raise
-        raise CheckpointError(f"{path.name} is not a safetensors file: its header is not JSON.") from None
+        raise CheckpointError(f"{path.name} is not a safetensors file: its header is not JSON.", "header") from None
     meta = _metadata(path, raw)
     shapes = _shapes(path, raw, size - 8 - length, max_parameters)
     return Header(meta["kind"], meta["config"], meta.get("card") or {}, shapes)
@@ -107,7 +110,7 @@ def peek(path, *, max_parameters: int = MAX_PARAMETERS) -> Header:
 def _metadata(path: Path, raw) -> dict:
     if not isinstance(raw, dict) or not isinstance(raw.get("__metadata__"), dict):
         raise CheckpointError(
-            f"{path.name} carries no Koopman Studio header: save it with foundation.files.checkpoints.save."
+            f"{path.name} carries no Koopman Studio header: save it with foundation.files.checkpoints.save.", "metadata"
         )
     try:
         meta = json.loads(raw["__metadata__"][METADATA_KEY])
@@ -116,15 +119,16 @@ def _metadata(path: Path, raw) -> dict:
         json.dumps(meta, ensure_ascii=False).encode()  # half a character could be read, and shown to nobody
     except (KeyError, TypeError, ValueError, RecursionError):
         raise CheckpointError(
-            f"{path.name} carries no Koopman Studio header: save it with foundation.files.checkpoints.save."
+            f"{path.name} carries no Koopman Studio header: save it with foundation.files.checkpoints.save.", "metadata"
         ) from None
     if meta.get("format") != CHECKPOINT_FORMAT:
         raise CheckpointError(
-            f"{path.name} has format {meta.get('format')!r:.40}; this version reads format {CHECKPOINT_FORMAT}."
+            f"{path.name} has format {meta.get('format')!r:.40}; this version reads format {CHECKPOINT_FORMAT}.",
+            "format",
         )
     well_formed = isinstance(meta.get("kind"), str) and isinstance(meta.get("config"), dict)
     if not well_formed or not isinstance(meta.get("card") or {}, dict):
-        raise CheckpointError(f"{path.name} has a damaged header: kind, config or card is missing.")
+        raise CheckpointError(f"{path.name} has a damaged header: kind, config or card is missing.", "metadata")
     return meta
 
 
@@ -142,10 +146,14 @@ def _shapes(path: Path, raw: dict, data_bytes: int, max_parameters: int) -> dict
             whole = False
         count = math.prod(shape) if whole else 0
         if not whole or end - start != count * width or end > data_bytes:
-            raise CheckpointError(f"{path.name} is damaged: the entry of {str(name)[:80]!r} does not fit the file.")
+            raise CheckpointError(
+                f"{path.name} is damaged: the entry of {str(name)[:80]!r} does not fit the file.", "tensors"
+            )
         total += count
         if total > max_parameters:
-            raise CheckpointError(f"{path.name} asks for more than {max_parameters:,} parameters, the limit here.")
+            raise CheckpointError(
+                f"{path.name} asks for more than {max_parameters:,} parameters, the limit here.", "parameters"
+            )
         shapes[name] = shape
     return shapes
 
@@ -170,30 +178,37 @@ def load_tensors(
     path = Path(path)
     header = peek(path, max_parameters=max_parameters)
     if kind is not None and header.kind != kind:
-        raise CheckpointError(f"{path.name} holds a {header.kind!r:.40} checkpoint, but a {kind!r} one is needed here.")
+        raise CheckpointError(
+            f"{path.name} holds a {header.kind!r:.40} checkpoint, but a {kind!r} one is needed here.", "kind"
+        )
     if expected is not None:
         missing, unknown = expected.keys() - header.shapes.keys(), header.shapes.keys() - expected.keys()
         if missing or unknown:
             raise CheckpointError(
                 f"{path.name} does not fit its own configuration: {len(missing)} tensors missing, "
-                f"{len(unknown)} unknown (first: {sorted(missing | unknown)[0]!r:.80})."
+                f"{len(unknown)} unknown (first: {sorted(missing | unknown)[0]!r:.80}).",
+                "tensors",
             )
         for name, shape in expected.items():
             if header.shapes[name] != tuple(shape):
-                raise CheckpointError(f"{path.name}: {name} has shape {header.shapes[name]}, expected {tuple(shape)}.")
+                raise CheckpointError(
+                    f"{path.name}: {name} has shape {header.shapes[name]}, expected {tuple(shape)}.", name
+                )
     try:
         tensors = load_file(path)
     except Exception as e:  # safetensors raises its own type for any damage that the header check let through
-        raise CheckpointError(f"{path.name} is damaged: {_reason(e)}.") from None
+        raise CheckpointError(f"{path.name} is damaged: {_reason(e)}.", "file") from None
     if {name: tuple(t.shape) for name, t in tensors.items()} != header.shapes:
-        raise CheckpointError(f"{path.name} is damaged: its header can be read in two ways.")
+        raise CheckpointError(f"{path.name} is damaged: its header can be read in two ways.", "header")
     for name, t in tensors.items():
         if t.is_floating_point():
             # before the check: a double can be finite and too large for float32. A copy: the file's own memory is not
             # aligned, and kernels round differently on unaligned weights
             tensors[name] = t = t.to(torch.float32, copy=True)
             if not bool(torch.isfinite(t).all()):
-                raise CheckpointError(f"{path.name}: {name:.80} holds NaN or infinity; the checkpoint is unusable.")
+                raise CheckpointError(
+                    f"{path.name}: {name:.80} holds NaN or infinity; the checkpoint is unusable.", name
+                )
     return tensors
 
 
@@ -207,7 +222,7 @@ def copy_with_card(source, target, card: dict) -> None:
     try:
         tensors = load_file(source)
     except Exception as e:  # as in load_tensors
-        raise CheckpointError(f"{Path(source).name} is damaged: {_reason(e)}.") from None
+        raise CheckpointError(f"{Path(source).name} is damaged: {_reason(e)}.", "file") from None
     save(target, tensors, kind=header.kind, config=header.config, card=card)
 
 

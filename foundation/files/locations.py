@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from foundation.mistakes import Mistake
+
 DATA_ENV = "KOOPMAN_DATA"
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 
-class DataError(ValueError):
-    """Data that cannot be used; the sentence says what to do."""
+class DataError(Mistake):
+    """Data that cannot be used; `field` is the argument or the part of a file that is at fault."""
 
 
 def provided(name: str) -> Path | None:

@@ -49,7 +49,7 @@ def find_model(name_or_path: str | Path, suffix: str, what: str, folder: str | P
     if not path.is_file():
         known = ", ".join(sorted(p.name.removesuffix(suffix) for p in path.parent.glob(f"*{suffix}"))) or "none"
         raise checkpoints.CheckpointError(
-            f"There is no {what} {str(name_or_path)!r}: give a .safetensors file or one of {known}."
+            f"There is no {what} {str(name_or_path)!r}: give a .safetensors file or one of {known}.", "name"
         )
     return path
 
@@ -68,14 +68,16 @@ def load_model(path: Path, kind: str, make: Callable[[dict], M]) -> M:
     header = checkpoints.peek(path)
     if header.kind != kind:
         raise checkpoints.CheckpointError(
-            f"{path.name} holds a {header.kind!r:.40} checkpoint, but a {kind!r} one is needed."
+            f"{path.name} holds a {header.kind!r:.40} checkpoint, but a {kind!r} one is needed.", "kind"
         )
     try:
         with torch.device("meta"):  # shapes are compared before memory is taken
             model = make(header.config)
     except (SettingsError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as e:
-        why = str(e).rstrip(".")[:300]
-        raise checkpoints.CheckpointError(f"{path.name} has a configuration that cannot be built: {why}.") from None
+        why, part = str(e).rstrip(".")[:300], ".".join(filter(None, ("config", getattr(e, "field", ""))))
+        raise checkpoints.CheckpointError(
+            f"{path.name} has a configuration that cannot be built: {why}.", part
+        ) from None
     state = checkpoints.load_tensors(path, checkpoints.expected_shapes(model), kind=kind)
     model.load_state_dict(state, assign=True)
     _check_weights(path, model)
@@ -90,12 +92,14 @@ def _check_weights(path: Path, model: nn.Module) -> None:
     if matrices and not any(bool(p.any()) for p in matrices):
         raise checkpoints.CheckpointError(
             f"{path.name} holds nothing but zeros where its weights should be: every answer would be the same. Save "
-            "the model again."
+            "the model again.",
+            "weights",
         )
     for name, p in model.named_parameters():
         most = float(p.detach().abs().max()) if p.numel() else 0.0
         if most > LARGEST:
             raise checkpoints.CheckpointError(
                 f"{path.name}: {name:.80} holds numbers up to {most:.3g}; above {LARGEST:.3g} answers are noise or not "
-                "finite. Take an earlier checkpoint of the run, or train with a lower lr."
+                "finite. Take an earlier checkpoint of the run, or train with a lower lr.",
+                name,
             )

@@ -24,6 +24,7 @@ from foundation.files.atomic_write import atomic_write
 from foundation.files.locations import DataError
 from foundation.metrics import inception
 from foundation.metrics.frechet import Moments
+from foundation.mistakes import Mistake
 
 FEATURES_FOLDER = Path("runs/fid")
 KEPT = 10_000  # features that stay as they are: 82 MB
@@ -94,7 +95,8 @@ def collect(
         if first is None:
             raise DataError(
                 f"{path.name} holds sums over {row.moments.count:,} pictures, from which those over {count:,} cannot "
-                "be taken: ask for as many, or delete it."
+                "be taken: ask for as many, or delete it.",
+                "count",
             )
         return first
     saved = done = 0 if row is None else row.moments.count
@@ -103,7 +105,7 @@ def collect(
             high = min(done + batch, count)
             made = features(pictures(done, high))
             if not bool(torch.isfinite(made).all()):
-                raise DataError("The features are not finite: the pictures behind them have overflowed.")
+                raise DataError("The features are not finite: the pictures behind them have overflowed.", "pictures")
             if row is None:
                 row = Row(Moments.empty(made.shape[1]), made[:0].float())
             row.add(made)
@@ -117,7 +119,7 @@ def collect(
         if row is not None and row.moments.count > saved:
             _write(path, key, row)
     if row is None:
-        raise ValueError(f"count must be at least 1, not {count!r}.")
+        raise Mistake(f"count must be at least 1, not {count!r}.", "count")
     return row
 
 
@@ -129,7 +131,7 @@ def _write(path: Path, key: dict, row: Row) -> None:
         with atomic_write(path) as part:
             save_file({k: t.contiguous() for k, t in tensors.items()}, part, metadata={FEATURES_KEY: header})
     except (OSError, SafetensorError) as e:
-        raise DataError(f"{path.name} cannot be written ({e}): make room, or give another folder.") from None
+        raise DataError(f"{path.name} cannot be written ({e}): make room, or give another folder.", "path") from None
 
 
 def _read(path: Path, key: dict) -> Row | None:
@@ -142,12 +144,12 @@ def _read(path: Path, key: dict) -> Row | None:
             total, outer, shift, kept = (file.get_tensor(name).clone() for name in TENSORS)
         count, same = int(header["count"]), header["key"] == key
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as e:
-        raise DataError(f"{path.name} is damaged ({type(e).__name__}): {ADVICE}.") from None
+        raise DataError(f"{path.name} is damaged ({type(e).__name__}): {ADVICE}.", "file") from None
     if not same:
-        raise DataError(f"{path.name} holds the features of other pictures: {ADVICE}.")
+        raise DataError(f"{path.name} holds the features of other pictures: {ADVICE}.", "key")
     d = len(total)
     if (outer.shape, shift.shape, kept.shape) != ((d, d), (d,), (min(count, KEPT), d)):
-        raise DataError(f"{path.name} is damaged (its parts do not fit each other): {ADVICE}.")
+        raise DataError(f"{path.name} is damaged (its parts do not fit each other): {ADVICE}.", "file")
     return Row(Moments(total, outer, shift, count), kept)
 
 
@@ -181,7 +183,9 @@ def reference(
     """
     count = size_of(data) if count is None else count
     if not 2 <= count <= len(data):
-        raise DataError(f"The reference from {data.name} must be a whole number from 2 to {len(data):,}, not {count}.")
+        raise DataError(
+            f"The reference from {data.name} must be a whole number from 2 to {len(data):,}, not {count}.", "count"
+        )
     if data.name == "shapes":
         order, said = None, "as numbered"
     else:

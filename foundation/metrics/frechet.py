@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from foundation.metrics.statistics import CONFIDENCE, Interval, resampled_means
+from foundation.mistakes import Mistake
 
 KERNEL_ROWS = 1024  # rows whose kernel values are held at once
 
@@ -89,9 +90,11 @@ def fid(a: Moments, b: Moments) -> float:
         ValueError: fewer than two features on a side, other dimensions, or features that are not finite.
     """
     if min(a.count, b.count) < 2 or a.total.shape != b.total.shape:
-        raise ValueError("A Frechet distance needs two pictures or more on each side, and features of one network.")
+        raise Mistake(
+            "A Frechet distance needs two pictures or more on each side, and features of one network.", "features"
+        )
     if not (a.outer.isfinite().all() and b.outer.isfinite().all()):
-        raise ValueError("The features are not finite: the pictures behind them have overflowed.")
+        raise Mistake("The features are not finite: the pictures behind them have overflowed.", "pictures")
     c, d = a.covariance, b.covariance
     common = torch.linalg.svdvals(_root(c).T @ _root(d)).sum()
     value = (a.mean - b.mean).square().sum() + c.trace() + d.trace() - 2 * common
@@ -134,7 +137,7 @@ def kid(real_features: Tensor, fake_features: Tensor, draws: int = 1000) -> Inte
     """
     n, m = len(real_features), len(fake_features)
     if min(n, m) < 2 or real_features.shape[1:] != fake_features.shape[1:]:
-        raise ValueError("KID needs two pictures or more on each side, and features of one network.")
+        raise Mistake("KID needs two pictures or more on each side, and features of one network.", "features")
     sets = (real_features, fake_features)
     between = _kernel_means(*sets, same=False)
     # the parts of the pictures of either set: their means add up to the estimate

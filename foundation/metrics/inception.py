@@ -19,6 +19,7 @@ from torch import Tensor
 
 from foundation.files import checkpoints
 from foundation.files.locations import DataError
+from foundation.mistakes import Mistake
 from foundation.networks.compiler import can_compile
 
 VARIABLE = "KOOPMAN_INCEPTION"
@@ -91,7 +92,7 @@ def prepared(pixels: Tensor) -> Tensor:
         ValueError: other numbers or another shape; the protocol begins with bytes.
     """
     if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
-        raise ValueError(f"Inception takes bytes (B, 3, H, W), not {pixels.dtype} {tuple(pixels.shape)}.")
+        raise Mistake(f"Inception takes bytes (B, 3, H, W), not {pixels.dtype} {tuple(pixels.shape)}.", "pixels")
     height, width = (resampling(n).to(pixels.device) for n in pixels.shape[-2:])
     return (height @ pixels.float() @ width.T - 128) / 128
 
@@ -107,7 +108,8 @@ def checked_path(path: str | Path | None = None) -> Path:
     if checkpoints.sha256(path) != SHA256:  # asked before the file is opened: TorchScript is a program
         raise DataError(
             f"{path.name} is not the Inception network of 2015-12-05 (its sha256 begins with another number than "
-            f"{SHA256[:12]}), and FID is defined by no other: {NETWORK_CURE}."
+            f"{SHA256[:12]}), and FID is defined by no other: {NETWORK_CURE}.",
+            "path",
         )
     return path
 

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foundation.metrics._torchvision import import_torchvision
+from foundation.mistakes import Mistake
 
 BACKBONE_VARIABLE = "KOOPMAN_LPIPS"
 
@@ -92,7 +93,9 @@ class PerceptualDistance(nn.Module):
         super().__init__()
         _check_net(net)
         if side is not None and side < _SMALLEST[net]:
-            raise ValueError(f"LPIPS with {net} needs pictures of {_SMALLEST[net]} pixels or more, not side={side}.")
+            raise Mistake(
+                f"LPIPS with {net} needs pictures of {_SMALLEST[net]} pixels or more, not side={side}.", "side"
+            )
         self.net_name, self.side = net, side
         path = _backbone_path(net, backbone)
         self.lpips: LpipsNetwork = _build(net, _download(net) if path is None else _read_backbone(path, net))
@@ -115,7 +118,7 @@ class PerceptualDistance(nn.Module):
             (B,) float32, 0 for equal pictures, up to about 1 for unrelated ones. Differentiable in x and y.
         """
         if x.shape != y.shape:
-            raise ValueError(f"LPIPS compares equal shapes, not {tuple(x.shape)} and {tuple(y.shape)}.")
+            raise Mistake(f"LPIPS compares equal shapes, not {tuple(x.shape)} and {tuple(y.shape)}.", "shape")
         return self.distance_from(x, self.features(y))
 
     def distance_from(self, x: Tensor, features: Features) -> Tensor:
@@ -124,9 +127,10 @@ class PerceptualDistance(nn.Module):
             total = x.new_zeros(len(x), dtype=torch.float32)
             for head, f_x, f_y in zip(self.lpips.lins, self.features(x), features, strict=True):
                 if f_x.shape != f_y.shape:
-                    raise ValueError(
+                    raise Mistake(
                         f"These features belong to pictures of another shape or number than x: compute them "
-                        f"anew, from pictures {tuple(x.shape)}."
+                        f"anew, from pictures {tuple(x.shape)}.",
+                        "features",
                     )
                 total = total + head((f_x - f_y).square()).mean(dim=(1, 2, 3))
             return total
@@ -138,7 +142,7 @@ class PerceptualDistance(nn.Module):
         for them.
         """
         if y.ndim != 4 or y.shape[1] != 3 or not y.is_floating_point():
-            raise ValueError(f"LPIPS takes float pictures (B, 3, H, W), not {y.dtype} {tuple(y.shape)}.")
+            raise Mistake(f"LPIPS takes float pictures (B, 3, H, W), not {y.dtype} {tuple(y.shape)}.", "pictures")
         with torch.autocast(y.device.type, enabled=False):
             y = self._enlarge(y.float())
             # Where every channel is 0, lpips.normalize_tensor has an infinite slope and gives NaN gradients;
@@ -155,9 +159,10 @@ class PerceptualDistance(nn.Module):
             size = (round(height * self.side / short), round(width * self.side / short))
             return F.interpolate(y, size=size, mode="bilinear", align_corners=False, antialias=False)
         if short < _SMALLEST[self.net_name]:
-            raise ValueError(
+            raise Mistake(
                 f"LPIPS with {self.net_name} needs pictures of {_SMALLEST[self.net_name]} pixels or more, "
-                f"not {height} x {width}: give PerceptualDistance a `side`, for example 64."
+                f"not {height} x {width}: give PerceptualDistance a `side`, for example 64.",
+                "side",
             )
         return y
 
@@ -185,7 +190,7 @@ def available(net: str = "alex", backbone: str | Path | None = None) -> bool:
 
 def _check_net(net: str) -> None:
     if net not in _CONVOLUTIONS:
-        raise ValueError(f"Unknown LPIPS network {net!r}: choose one of {', '.join(_CONVOLUTIONS)}.")
+        raise Mistake(f"Unknown LPIPS network {net!r}: choose one of {', '.join(_CONVOLUTIONS)}.", "net")
 
 
 def _backbone_path(net: str, backbone: str | Path | None) -> Path | None:
@@ -236,7 +241,7 @@ def _read_backbone(path: Path, net: str) -> dict[str, Tensor]:
         else:
             raise ValueError("its name should end in .npz, .safetensors, .pth or .pt")
     except Exception as error:  # each reader has errors of its own, for a cut file as for a refused pickle
-        raise ValueError(f"The LPIPS backbone {path} is unreadable ({error}). {_cure(net)}") from error
+        raise Mistake(f"The LPIPS backbone {path} is unreadable ({error}). {_cure(net)}", "backbone file") from error
     return _checked(state, net, str(path))
 
 
@@ -247,7 +252,7 @@ def _checked(state: object, net: str, origin: str) -> dict[str, Tensor]:
         ValueError: one is missing, has another shape or a number that is not finite; or there are more.
     """
     if not isinstance(state, dict):
-        raise ValueError(f"The LPIPS backbone from {origin} is not a table of named tensors. {_cure(net)}")
+        raise Mistake(f"The LPIPS backbone from {origin} is not a table of named tensors. {_cure(net)}", "backbone")
     shapes: dict[str, tuple[int, ...]] = {}
     for n, shape in _CONVOLUTIONS[net].items():
         shapes |= {f"features.{n}.weight": shape, f"features.{n}.bias": shape[:1]}
@@ -261,7 +266,7 @@ def _checked(state: object, net: str, origin: str) -> dict[str, Tensor]:
             wrong.append(f"{name} holds values that are not finite floats")
     if wrong:
         faults = "; ".join(sorted(wrong))
-        raise ValueError(f"The LPIPS backbone from {origin} does not fit {net}: {faults}. {_cure(net)}")
+        raise Mistake(f"The LPIPS backbone from {origin} does not fit {net}: {faults}. {_cure(net)}", "backbone")
     return {name: found[name].float() for name in shapes}
 
 

@@ -11,6 +11,8 @@ import time
 
 import torch
 
+from foundation.mistakes import Mistake
+
 COMPILERS = ("g++", "clang++", "c++")  # what torch.compile looks for on Linux and macOS
 
 
@@ -31,7 +33,9 @@ def can_compile(choice: str, device: str = "cpu") -> bool:
         return False
     why = compile_failure(device)
     if why and choice == "on":
-        raise ValueError(f"Nothing can be compiled here ({why}): use compile=auto or off, or mend the compiler.")
+        raise Mistake(
+            f"Nothing can be compiled here ({why}): use compile=auto or off, or mend the compiler.", "compile"
+        )
     return not why
 
 

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foundation.mistakes import Mistake
+
 SKIP_SCALE = math.sqrt(0.5)  # keeps the variance of (x + residual) at that of x
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
@@ -51,22 +53,27 @@ class UNetConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "multipliers", tuple(self.multipliers))
         object.__setattr__(self, "attention", tuple(self.attention))
-        shrink = self.patch_size * 2 ** (len(self.multipliers) - 1)
-        if min(self.resolution, self.channels, self.base, self.blocks, self.embedding, self.patch_size) < 1:
-            raise ValueError("Every size in a UNetConfig must be at least 1.")
-        if min(self.classes, self.augment) < 0:
-            raise ValueError("UNetConfig.classes and UNetConfig.augment cannot be negative; 0 means none.")
+        for name in ("resolution", "channels", "base", "blocks", "embedding", "patch_size"):
+            if getattr(self, name) < 1:
+                raise Mistake(f"UNetConfig.{name} must be at least 1.", name)
+        for name in ("classes", "augment"):
+            if getattr(self, name) < 0:
+                raise Mistake(f"UNetConfig.{name} cannot be negative; 0 means none.", name)
         if not self.multipliers or min(self.multipliers) < 1:
-            raise ValueError("UNetConfig.multipliers needs at least one level, each at least 1.")
+            raise Mistake("UNetConfig.multipliers needs at least one level, each at least 1.", "multipliers")
+        shrink = self.patch_size * 2 ** (len(self.multipliers) - 1)
         if self.resolution % shrink:
-            raise ValueError(
+            raise Mistake(
                 f"resolution {self.resolution} cannot be halved {len(self.multipliers) - 1} times after patches of "
-                f"{self.patch_size}: choose a multiple of {shrink}."
+                f"{self.patch_size}: choose a multiple of {shrink}.",
+                "resolution",
             )
         if any(self.base * m % 4 for m in self.multipliers) or self.base % 4:
-            raise ValueError("base * multiplier must be a multiple of 4 (GroupNorm groups hold at least 4 channels).")
+            raise Mistake(
+                "base * multiplier must be a multiple of 4 (GroupNorm groups hold at least 4 channels).", "base"
+            )
         if not 0.0 <= self.dropout < 1.0:
-            raise ValueError("dropout must lie in [0, 1).")
+            raise Mistake("dropout must lie in [0, 1).", "dropout")
 
     @classmethod
     def edm_cifar10(cls, classes: int = 0) -> UNetConfig:
@@ -179,7 +186,7 @@ class NoiseEmbedding(nn.Module):
         if labels is not None:
             self._check_labels(labels, len(c_noise))
         if augment is not None and self.augment is None:
-            raise ValueError("This network was built without augmentation labels: leave `augment` out.")
+            raise Mistake("This network was built without augmentation labels: leave `augment` out.", "augment")
         half = self.width // 2
         freqs = 10000.0 ** (-torch.arange(half, dtype=torch.float32, device=c_noise.device) / (half - 1))
         angle = c_noise.float()[:, None] * freqs
@@ -199,13 +206,13 @@ class NoiseEmbedding(nn.Module):
 
     def _check_labels(self, labels: Tensor, n: int) -> None:
         if labels.shape != (n,) or labels.is_floating_point():
-            raise ValueError(f"labels must hold one whole number a picture ({n} here), -1 for no class.")
+            raise Mistake(f"labels must hold one whole number a picture ({n} here), -1 for no class.", "labels")
         # looking at values would break a compiled graph in two; there they come from a training set
         if torch.compiler.is_compiling() or bool(((labels >= -1) & (labels < self.classes)).all()):
             return
         if not self.classes:
-            raise ValueError("This network has no classes: leave `labels` out, or give -1.")
-        raise ValueError(f"labels must be from 0 to {self.classes - 1}, or -1 for no class.")
+            raise Mistake("This network has no classes: leave `labels` out, or give -1.", "labels")
+        raise Mistake(f"labels must be from 0 to {self.classes - 1}, or -1 for no class.", "labels")
 
 
 class Encoder(nn.Module):
@@ -266,8 +273,8 @@ class Decoder(nn.Module):
 
     def forward(self, z: list[Tensor], emb: Tensor) -> Tensor:
         if len(z) != self.n_inputs:
-            raise ValueError(
-                f"The decoder takes {self.n_inputs} latents (every skip, then the bottleneck), got {len(z)}."
+            raise Mistake(
+                f"The decoder takes {self.n_inputs} latents (every skip, then the bottleneck), got {len(z)}.", "z"
             )
         x, skips = z[-1], list(z[:-1])
         for layer, take in zip(self.layers, self.takes, strict=True):

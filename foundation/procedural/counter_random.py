@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from foundation.mistakes import Mistake
+
 U64 = np.uint64
 MAX_INDEX = 2**62
 DRAWS_AT_MOST = 64
@@ -47,9 +49,9 @@ def index_keys(indices: Sequence[int] | np.ndarray, seed: int) -> np.ndarray:
     """
     indices = np.asarray(indices)
     if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
-        raise ValueError("Indices must be a flat list of integers; pass [index] for one picture.")
+        raise Mistake("Indices must be a flat list of integers; pass [index] for one picture.", "indices")
     if indices.size and (indices.min() < 0 or indices.max() >= MAX_INDEX):
-        raise ValueError("An index is out of range; use 0 <= index < 2**62.")
+        raise Mistake("An index is out of range; use 0 <= index < 2**62.", "index")
     return absorb(seed_key(seed, len(indices)), indices.astype(U64))
 
 

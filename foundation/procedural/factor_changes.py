@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from foundation.mistakes import Mistake
 from foundation.procedural.colours import oklab
 from foundation.procedural.counter_random import absorb, first_good, record_keys, seed_key
 
@@ -23,7 +24,7 @@ def check_records(factors: np.ndarray, dtype: np.dtype, maker: str) -> np.ndarra
     """The factors, if they are a flat array of the dtype; else a ValueError that names who makes them."""
     factors = np.asarray(factors)
     if factors.dtype != dtype or factors.ndim != 1:
-        raise ValueError(f"Factors must be a flat array of FACTOR_DTYPE; make them with {maker}.factors().")
+        raise Mistake(f"Factors must be a flat array of FACTOR_DTYPE; make them with {maker}.factors().", "factors")
     return factors
 
 
@@ -35,7 +36,7 @@ def change_keys(old: np.ndarray, groups: Iterable[str], group: str, seed: int) -
     """
     names = list(groups)
     if group not in names:
-        raise ValueError(f"Unknown factor {group!r}; use one of {', '.join(names)}.")
+        raise Mistake(f"Unknown factor {group!r}; use one of {', '.join(names)}.", "group")
     return record_keys(old, absorb(seed_key(seed, len(old)), 200 + names.index(group)))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from foundation.mistakes import Mistake
 from foundation.procedural.shape_factors import (
     FACTOR_DTYPE,
     FACTOR_GROUPS,
@@ -108,8 +109,10 @@ def render(factors: np.ndarray, size: int = 32, supersample: int = 4) -> np.ndar
         ValueError: a size or a supersample out of range, or factors of another dtype.
     """
     factors = check(factors)
-    if not 8 <= size <= 1024 or not 1 <= supersample <= 16:
-        raise ValueError("Use a size of 8 to 1024 pixels and a supersample of 1 to 16.")
+    if not 8 <= size <= 1024:
+        raise Mistake("Use a size of 8 to 1024 pixels.", "size")
+    if not 1 <= supersample <= 16:
+        raise Mistake("Use a supersample of 1 to 16.", "supersample")
     out = np.empty((len(factors), size, size, 3), np.uint8)
     step = max(1, SHAPES_AT_ONCE * 1024 // size**2)
     for start in range(0, len(factors), step):

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from foundation.files import checkpoints
+from foundation.mistakes import Mistake
 from foundation.networks.compiler import can_compile
 from foundation.networks.devices import default_device
 from foundation.randomness import mix_seed
@@ -88,10 +89,10 @@ class TrainingConfig:
             "prefetch": ("auto", "on", "off"),
         }.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}.")
+                raise Mistake(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}.", name)
         for name in ("images", "batch", "lr", "clip", "images_per_log", "images_per_sample_grid"):
             if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}.")
+                raise Mistake(f"{name} must be positive, not {getattr(self, name)!r}.", name)
         for name in (
             "microbatch",
             "lr_final",
@@ -103,11 +104,11 @@ class TrainingConfig:
             "threads",
         ):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} cannot be negative, not {getattr(self, name)!r}.")
+                raise Mistake(f"{name} cannot be negative, not {getattr(self, name)!r}.", name)
         if not 0 <= self.beta2 < 1:
-            raise ValueError(f"beta2 must lie in [0, 1), not {self.beta2!r}.")
+            raise Mistake(f"beta2 must lie in [0, 1), not {self.beta2!r}.", "beta2")
         if self.fid_count < 2:
-            raise ValueError(f"fid_count must be at least 2, not {self.fid_count!r}.")
+            raise Mistake(f"fid_count must be at least 2, not {self.fid_count!r}.", "fid_count")
 
     def lr_factor(self, seen: float) -> float:
         """Factor on every learning rate after `seen` samples."""
@@ -190,7 +191,7 @@ def _chunks(drawn: tuple[Tensor, ...], share: int, size: int) -> list[tuple[Tens
     if size == share:
         return [drawn]
     if any(t.ndim == 0 or len(t) != share for t in drawn):
-        raise ValueError("This task's samples are not drawn one by one: leave training.microbatch at 0.")
+        raise Mistake("This task's samples are not drawn one by one: leave training.microbatch at 0.", "microbatch")
     return list(zip(*(t.split(size) for t in drawn), strict=True))
 
 
@@ -221,7 +222,7 @@ def _load_state(path, params, ema, optimizers, identity) -> dict:
     header = checkpoints.peek(path, max_parameters=limit)
     if header.config != identity:
         raise checkpoints.CheckpointError(
-            f"{path} was written by a run with another network or task: choose another --out, or delete it."
+            f"{path} was written by a run with another network or task: choose another --out, or delete it.", "out"
         )
     tensors = checkpoints.load_tensors(path, kind="training-state", max_parameters=limit)
     whole = all(isinstance(header.card.get(key), int | float) for key in ("images", "seconds"))
@@ -230,7 +231,7 @@ def _load_state(path, params, ema, optimizers, identity) -> dict:
         parts = [tensors.get(f"{part}.{name}", p) for part in ("model", "ema", *MOMENTS[:2])]
         whole &= all(t.shape == p.shape for t in parts)
     if not whole:
-        raise checkpoints.CheckpointError(f"{path} does not hold a whole state of this run: delete it.")
+        raise checkpoints.CheckpointError(f"{path} does not hold a whole state of this run: delete it.", "state")
     with torch.no_grad():
         for name, p in params.items():
             p.copy_(tensors[f"model.{name}"])
@@ -278,7 +279,7 @@ def train(
     from accelerate import Accelerator, InitProcessGroupKwargs
 
     if config.images_per_fid and on_fid is None:
-        raise ValueError("This training measures no FID: leave training.images_per_fid at 0.")
+        raise Mistake("This training measures no FID: leave training.images_per_fid at 0.", "images_per_fid")
     bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(default_device()))
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -289,11 +290,13 @@ def train(
     accelerator = Accelerator(mixed_precision="no", cpu=default_device().type == "cpu", kwargs_handlers=patience)
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     if config.batch % world:
-        raise ValueError(f"batch {config.batch} must be a multiple of the {world} workers.")
+        raise Mistake(f"batch {config.batch} must be a multiple of the {world} workers.", "batch")
     share = config.batch // world
     size = config.microbatch or share
     if share % size:
-        raise ValueError(f"a worker's share of the batch, {share}, must be a multiple of microbatch, {size}.")
+        raise Mistake(
+            f"a worker's share of the batch, {share}, must be a multiple of microbatch, {size}.", "microbatch"
+        )
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
 

@@ -10,6 +10,8 @@ from flow_core.fields import Exact, Prediction, velocity
 from flow_core.guidance import Guidance, Guided
 from flow_core.paths import ICFM, IDFF
 from flow_core.samplers import euler, rk4
+from foundation.mistakes import Mistake
+from tests.refusals import refuses
 
 PAIR = GaussianMixture([[2.0, 0.0], [-2.0, 0.0]], 0.5)
 RIGHT = GaussianMixture([[2.0, 0.0]], 0.5)
@@ -62,5 +64,5 @@ def test_guidance_of_a_constant_difference_moves_a_gaussian_by_a_known_way():
 
 def test_out_of_range():
     for wrong in ((-0.1,), (21.0,), (math.nan,), (2.0, 0.5, 0.4), (2.0, -0.1, 1.0), (2.0, 0.0, 1.1)):
-        with pytest.raises(ValueError, match="uidance"):
+        with refuses("scale" if len(wrong) == 1 else "interval", error=Mistake):
             Guidance(*wrong)

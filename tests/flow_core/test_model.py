@@ -10,7 +10,9 @@ from flow_core.fields import Prediction, score
 from flow_core.model import FlowConfig, FlowModel
 from flow_core.networks import PictureNet, PointConfig, PointNet
 from foundation.files import checkpoints
+from foundation.mistakes import Mistake
 from foundation.networks.unet import UNetConfig
+from tests.refusals import refuses
 
 SMALL = PointConfig(width=8, depth=2, frequencies=2)
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16, classes=3)
@@ -74,7 +76,7 @@ def test_pictures_are_told_the_noise_to_data_ratio():
         want = 0.6 * 6.25 / c * x + 2.5 * math.sqrt(v0 / c) * m.net.unet(x / math.sqrt(c), level, labels)
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
         assert bool(torch.isfinite(m(x, 0.0, labels).x1).all()) and m.sample_shape == (3, 8, 8)
-    with pytest.raises(ValueError, match="one head"):
+    with refuses("predicts", error=Mistake):
         PictureNet(TINY, heads=2)
 
 
@@ -102,39 +104,39 @@ def test_a_saved_model_is_the_same_model(tmp_path, predicts, path, network):
 
 
 @pytest.mark.parametrize(
-    "kind,config,words",
+    "kind,config,field",
     [
-        ("hkd", {}, "holds a 'hkd' checkpoint"),
-        ("flow", {"flow": {"path": "x"}, "points": {}}, "path must be one of"),
-        ("flow", {"flow": {}, "points": {"width": 10**6}}, "width must be from"),
-        ("flow", {"flow": {}, "points": {"wide": 3}}, "Unknown key"),
-        ("flow", {"flow": {}, "unet": {"base": 100_000}}, "larger than this program loads"),
-        ("flow", {"flow": {}}, "must be a table"),
-        ("flow", {"flow": {}, "points": {}}, "does not fit its own configuration"),
+        ("hkd", {}, "kind"),
+        ("flow", {"flow": {"path": "x"}, "points": {}}, "config.flow.path"),
+        ("flow", {"flow": {}, "points": {"width": 10**6}}, "config.points.width"),
+        ("flow", {"flow": {}, "points": {"wide": 3}}, "config.points.wide"),
+        ("flow", {"flow": {}, "unet": {"base": 100_000}}, "config.unet"),
+        ("flow", {"flow": {}}, "config.unet"),
+        ("flow", {"flow": {}, "points": {}}, "tensors"),
     ],
 )
-def test_files_that_cannot_be_used(tmp_path, kind, config, words):
+def test_files_that_cannot_be_used(tmp_path, kind, config, field):
     checkpoints.save(tmp_path / "m.safetensors", {"a": torch.zeros(1)}, kind=kind, config=config)
-    with pytest.raises(checkpoints.CheckpointError, match=words):
+    with refuses(field, error=checkpoints.CheckpointError):
         flow_core.load(tmp_path / "m.safetensors")
 
 
 def test_unknown_name():
-    with pytest.raises(checkpoints.CheckpointError, match="'nothing'"):
+    with refuses("name", "'nothing'", checkpoints.CheckpointError):
         flow_core.load("nothing")
 
 
 @pytest.mark.parametrize(
-    "kwargs,words",
+    "kwargs,field",
     [
-        ({"predicts": "x0"}, "predicts must be one of"),
-        ({"coupling": "exact"}, "set predicts = 'x1\\+eps'"),
-        ({"data_std": 0.0}, "data_std must be"),
-        ({"sigma": -1.0}, "sigma must be"),
+        ({"predicts": "x0"}, "predicts"),
+        ({"coupling": "exact"}, "predicts"),
+        ({"data_std": 0.0}, "data_std"),
+        ({"sigma": -1.0}, "sigma"),
     ],
 )
-def test_configurations_that_make_no_sense(kwargs, words):
-    with pytest.raises(ValueError, match=words):
+def test_configurations_that_make_no_sense(kwargs, field):
+    with refuses(field, error=Mistake):
         FlowConfig(**kwargs)
 
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from flow_core.paths import IDFF, OTCFM, PATHS, SBCFM, make_path, over
+from foundation.mistakes import Mistake
+from tests.refusals import refuses
 
 STRAIGHT = ("icfm", "otcfm", "meanflow")
 LINES = [name for name in PATHS if not PATHS[name].scheduled]  # the others are in test_schedules.py
@@ -85,22 +87,22 @@ def test_a_bridge_starts_and_ends_on_its_ends(name):
 @pytest.mark.parametrize("name", LINES)
 @pytest.mark.parametrize("sigma", [-1, math.nan, math.inf, "x", None, True])
 def test_bad_sigma_is_refused_with_a_sentence(name, sigma):
-    with pytest.raises(ValueError, match=r"sigma"):
+    with refuses("sigma", error=Mistake):
         make_path(name, sigma)
 
 
 def test_a_bridge_without_noise_names_the_other_path():
     for path in (SBCFM, IDFF):
-        with pytest.raises(ValueError, match="I-CFM"):
+        with refuses("sigma", "I-CFM", Mistake):
             path(0.0)
 
 
 def test_names_and_couplings_are_checked():
-    with pytest.raises(ValueError, match="icfm, otcfm, sbcfm, idff"):
+    with refuses("path", "icfm, otcfm, sbcfm, idff", Mistake):
         make_path("ddpm", 0.1)
-    with pytest.raises(ValueError, match="exact"):
+    with refuses("coupling", "exact", Mistake):
         OTCFM(0.1, "independent")
-    with pytest.raises(ValueError, match="exact or entropic"):
+    with refuses("coupling", "exact or entropic", Mistake):
         SBCFM(0.1, "independent")
     assert [make_path(n, noise_of(n, 0.1)).coupling for n in LINES] == [
         "independent",

@@ -10,6 +10,8 @@ from flow_core.densities.mixtures import GaussianMixture
 from flow_core.fields import Exact, MomentumODE, Motion, Network, Prediction, Preserving
 from flow_core.paths import ICFM, IDFF, OTCFM, SBCFM
 from flow_core.samplers import METHODS, NOISY, PLAIN_SAMPLERS, Diverged
+from foundation.mistakes import Mistake
+from tests.refusals import refuses
 
 WORLD = GaussianMixture(torch.tensor([[2.0, 0], [-1, 1.5], [0, -2]]), torch.tensor([0.6, 0.8, 1.0]))
 PATH = IDFF(0.5)
@@ -55,7 +57,7 @@ def test_every_number_of_calls_is_spent_and_no_step_is_a_sliver(name):
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("nfe", [0, -1, 1.5, True, None, 10_001])
 def test_nfe_out_of_range_gives_a_sentence(name, nfe):
-    with pytest.raises(ValueError, match="nfe .* 1 to 10,000"):
+    with refuses("nfe", " 10,000", Mistake):
         sample(name, WORLD.oracle(PATH), start(), nfe)
 
 
@@ -203,7 +205,7 @@ def test_euler_maruyama_by_hand():
 def test_divergence_is_a_sentence():
     with pytest.raises(Diverged, match="of 10"):
         samplers.euler(WORLD.oracle(PATH), start(), MomentumODE(PATH, (1e6,)), 10)
-    with pytest.raises(Diverged, match="step 1 of 3"):
+    with pytest.raises(Diverged, match=" 1 .* 3:"):
         samplers.euler(lambda x, t: Prediction(x1=x * math.nan), start(), Preserving(PATH), 3)
 
 

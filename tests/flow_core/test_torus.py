@@ -14,8 +14,10 @@ from flow_core.torus import TORUS_PATH, geodesic, uniform, wrap
 from flow_core.train import train_live
 from flow_core.training import torus
 from foundation.files.settings import read_settings
+from foundation.mistakes import Mistake
 from foundation.training.loop import TrainingConfig
 from tests.flow_core.wrapped_mixtures import WrappedMixture
+from tests.refusals import refuses
 
 CONFIGS = Path(flow_core.__file__).parent / "configs"
 WORLD = WrappedMixture([[0.5, -2.9], [2.9, 1.0], [-3.1, 3.1]], [0.3, 0.8, 0.2], [0.3, 0.5, 0.2])
@@ -123,7 +125,7 @@ def test_a_net_of_angles_knows_no_turns_and_is_saved(tmp_path):
     back = flow_core.load(tmp_path / "m.safetensors")
     assert back.config == model.config and back.sample_shape == (2,) and back.classes == 0
     assert torch.equal(back(x, t).velocity, v)
-    with pytest.raises(ValueError, match="icfm"):
+    with refuses("path", "icfm", Mistake):
         FlowModel(FlowConfig("idff", 0.2), TorusConfig())
 
 
@@ -158,7 +160,7 @@ def test_refusals():
         with pytest.raises(ValueError):
             WrappedMixture(*wrong)
     for wrong in ({"harmonics": 0}, {"dims": 65}):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
+        with refuses(next(iter(wrong)), error=Mistake):
             TorusConfig(**wrong)
 
 

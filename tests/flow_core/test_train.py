@@ -18,7 +18,9 @@ from flow_core.train import main, train_live
 from flow_core.training import objective, points
 from flow_core.training.objective import FlowTask, ObjectiveConfig
 from foundation.files.settings import read_settings
+from foundation.mistakes import Mistake
 from foundation.training.loop import TrainingConfig
+from tests.refusals import refuses
 
 CONFIGS = Path(flow_core.__file__).parent / "configs"
 SMALL = PointConfig(width=16, depth=2)
@@ -78,9 +80,9 @@ def test_the_velocity_weight_is_conditional_flow_matching(path):
 
 def test_the_velocity_weight_is_refused_where_it_is_no_velocity():
     for path, sigma in (("idff", 0.2), ("icfm", 0.3)):
-        with pytest.raises(ValueError, match="flow.sigma"):
+        with refuses("flow.sigma", error=Mistake):
             task(FlowConfig(path, sigma), objective=ObjectiveConfig("velocity"))
-    with pytest.raises(ValueError, match="weight"):
+    with refuses("weight", error=Mistake):
         ObjectiveConfig("speed")
 
 
@@ -139,7 +141,7 @@ def test_live_training_is_the_same_for_the_same_seed_and_can_be_stopped():
 def test_a_loss_that_explodes_is_a_sentence():
     t = task()
     t.draw_data = lambda n, g: (torch.full((n, 2), float("nan")),)
-    with pytest.raises(FloatingPointError, match="learning rate"):
+    with pytest.raises(FloatingPointError):
         list(train_live(t, QUICK))
 
 

@@ -15,6 +15,7 @@ from koopman_core import convert
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import load_teacher, save
 from tests.koopman_core.official_layout import REFERENCE, reference, snapshot
+from tests.refusals import refuses
 
 SETTINGS, WEIGHTS, ORACLE = reference()
 
@@ -128,7 +129,7 @@ def test_a_teacher_with_patches_has_no_official_form(tmp_path):
 
 @pytest.mark.parametrize("name", ["t.pkl", "t", "t.npz"])
 def test_the_output_is_safetensors(tmp_path, name):
-    with pytest.raises(CheckpointError, match="safetensors"):
+    with refuses("out", "safetensors", CheckpointError):
         convert.convert(REFERENCE, tmp_path / name)
 
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from foundation import noise
+from foundation.mistakes import Mistake
 from foundation.networks.unet import UNetConfig
 from koopman_core import edm
+from tests.refusals import refuses
 
 TINY = UNetConfig(resolution=8, base=16, multipliers=(1, 2), blocks=1, attention=(), embedding=32, classes=3)
 
@@ -24,7 +26,7 @@ def test_grid_is_the_published_one():
 
 
 def test_grid_needs_two_steps():
-    with pytest.raises(ValueError, match=r"\b2\b"):
+    with refuses("steps", r"\b2\b", Mistake):
         edm.karras_sigmas(1)
 
 

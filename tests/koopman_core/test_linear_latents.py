@@ -3,12 +3,14 @@
 import pytest
 import torch
 
+from foundation.mistakes import Mistake
 from koopman_core import load, save
 from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion
 from koopman_core.objective import StudentConfig, StudentTask, encoder_rate, rate_error
 from koopman_core.operator import ChannelMixing, evolve_pairs, pair_rate, sigma_of_tau, sigma_rate, tau_of_sigma
 from tests.koopman_core.teachers import teacher_with_trajectories
+from tests.refusals import refuses
 
 
 @pytest.fixture(scope="module")
@@ -172,5 +174,5 @@ def test_mixing_is_trained(world):
     "config", [{"latent_starts": 0}, {"latent_starts": 2}, {"rate_weight": -1.0}, {"rate_weight": float("nan")}]
 )
 def test_options_that_do_not_fit(config):
-    with pytest.raises(ValueError, match="latent_starts|rate_weight"):
+    with refuses(next(iter(config)), error=Mistake):
         StudentConfig(**config)

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from foundation import noise
+from foundation.mistakes import Mistake
 from foundation.networks.unet import UNetConfig
 from foundation.randomness import mix_seed
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.objective import StudentConfig, StudentTask
 from koopman_core.trajectories import Trajectories, TrajectoryConfig, disk_bytes, label_of, write_trajectories
+from tests.refusals import refuses
 
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1,), blocks=1, attention=(), embedding=16, classes=3)
 CONFIG = TrajectoryConfig(count=7, steps=4, shard_size=3, batch=2, seed=50)
@@ -101,11 +103,11 @@ def test_disk_need_is_what_is_written(teacher, tmp_path):
 
 
 def test_empty_folders_say_what_to_do(tmp_path):
-    with pytest.raises(ValueError, match=r"trajectories"):
+    with refuses("folder", error=Mistake):
         Trajectories(tmp_path)
     (tmp_path / "index.json").write_text(json.dumps({"sigmas": [1.0], "shape": [3, 8, 8], "classes": 0, "teacher": "",
                                                      "config": {"seed": 0}}))  # fmt: skip
-    with pytest.raises(ValueError, match="shard"):
+    with refuses("shards", error=Mistake):
         Trajectories(tmp_path)
 
 
@@ -166,7 +168,7 @@ def test_denoised_states_are_left_out_on_request(teacher, tmp_path):
     rows, steps = np.arange(7), np.arange(7) % 4
     assert torch.equal(whole.states(rows, steps), half.states(rows, steps))
     assert torch.equal(whole.finals(rows), half.finals(rows)) and whole.has_denoised
-    with pytest.raises(ValueError, match="denoised=true"):
+    with refuses("denoised", error=Mistake):
         half.denoised(rows, steps)
     # the published objective never looks at them
     student = KoopmanDiffusion(TINY)

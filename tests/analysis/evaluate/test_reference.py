@@ -9,7 +9,9 @@ from analysis.evaluate import image_sets
 from foundation.data.datasets import open_dataset
 from foundation.metrics import feature_cache, inception
 from foundation.metrics.frechet import Moments, fid, kid
+from foundation.mistakes import Mistake
 from tests.analysis.evaluate.five_features import network
+from tests.refusals import refuses
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def test_of_the_shapes_a_stated_number(tmp_path, monkeypatch):
     row = image_sets.reference(data, network, folder=tmp_path)
     torch.testing.assert_close(row.kept, network(torch.from_numpy(data.pictures(range(5))).permute(0, 3, 1, 2)))
     assert image_sets.reference(data, network, 3, folder=tmp_path).moments.count == 3
-    with pytest.raises(ValueError, match="shapes.* 2"):
+    with refuses("count", "shapes.* 2", Mistake):
         image_sets.reference(data, network, 1, folder=tmp_path)
 
 

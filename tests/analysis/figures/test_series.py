@@ -7,7 +7,9 @@ import pytest
 
 from analysis.figures.series import MAP_NAMES, broken, error_figure, fan_figure, map_figure, plane_figure, singular
 from analysis.series.forecast import ForecastRequest
+from foundation.mistakes import Mistake
 from tests.analysis.series.forecasts import bench_on
+from tests.refusals import refuses
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_the_plane_shows_density_members_and_truth(results):
     (truth,), (start,) = traces(figure, "truth"), traces(figure, "last frame seen")
     assert np.allclose(truth.x[1:], r.truth[:, 0], atol=1e-4) and np.allclose(truth.y[1:], r.truth[:, 2], atol=1e-4)
     assert np.allclose([start.x[0], start.y[0]], r.past[-1, [0, 2]]) and figure.layout.yaxis.title.text == "z"
-    with pytest.raises(ValueError, match="plane"):
+    with refuses("plane", error=Mistake):
         plane_figure(results["small"])
 
 

@@ -13,6 +13,8 @@ from analysis.figures import spectrum
 from analysis.figures.style import ERROR_FLOOR
 from analysis.workbench.images import TrajectoryResult
 from analysis.workbench.spectrum import SpectrumEntryResult, SpectrumResult
+from foundation.mistakes import Mistake
+from tests.refusals import refuses
 
 
 def entry(shape=(8, 3, 5), index=0, name="skip 0") -> SpectrumEntryResult:
@@ -134,7 +136,7 @@ def test_the_error_curve_runs_from_noise_to_picture():
 
 
 def test_without_a_teacher_there_is_no_error_curve():
-    with pytest.raises(ValueError, match="no teacher"):
+    with refuses("teacher", error=Mistake):
         spectrum.error_curve(trajectory(teacher=False))
 
 

@@ -14,6 +14,7 @@ from analysis.figures.flow import calls_figure
 from analysis.flow.image_sweeps import PictureSweepRequest, PictureSweepResult, sweep
 from analysis.flow.images import EXACT_NFE, MAX_WORK, FlowPicturesRequest, ImageFlows
 from flow_core.model import load
+from flow_core.samplers import Diverged
 from foundation import noise
 from tests.analysis.flow.image_flows import CLASSES
 from tests.refusals import refuses
@@ -149,8 +150,9 @@ def test_a_run_that_diverges_is_a_sentence_and_a_gap(bench, monkeypatch):
     setting = FlowPicturesRequest(seeds=(5, 6), nfe=2)
     bench.exact(setting)
     monkeypatch.setattr("flow_core.samplers.LIMIT", 0.5)
-    with pytest.raises(UserError, match="diverged"):
+    with pytest.raises(UserError) as refused:
         bench.flow_pictures(setting)
+    assert isinstance(refused.value.__context__, Diverged)
     assert np.isnan(sweep(bench, PictureSweepRequest((setting,), (2,))).distance).all()
     monkeypatch.undo()
     assert bench.flow_pictures(setting).nfe == 2  # a failure is not kept

@@ -16,6 +16,7 @@ from flow_core.series.scores import jensen_shannon
 from flow_core.torus import TORUS_PATH, uniform, wrap
 from flow_core.training.torus import TORUS_FLOW
 from tests.flow_core.wrapped_mixtures import WrappedMixture
+from tests.refusals import refuses
 
 WORLD = WrappedMixture([[3.0, 2.6], [-1.2, -0.5]], [0.3, 0.3], [0.6, 0.4])
 
@@ -75,7 +76,7 @@ def test_the_drawn_density_is_that_of_the_cells_and_the_same_at_both_edges():
 
 
 def test_what_is_missing_is_a_sentence(tmp_path, flows):
-    with pytest.raises(UserError, match="flow of angles"):
+    with refuses("file"):
         TorusFlows(tmp_path / "nothing").angles(AnglesRequest())
     (tmp_path / "other").mkdir()
     save(
@@ -83,7 +84,7 @@ def test_what_is_missing_is_a_sentence(tmp_path, flows):
         tmp_path / "other/torus-alanine.flow.safetensors",
         {},
     )
-    with pytest.raises(UserError, match="two angles"):
+    with refuses("net"):
         TorusFlows(tmp_path / "other").angles(AnglesRequest())
     with pytest.raises(UserError):
         AnglesRequest(sampler="published")

@@ -63,7 +63,7 @@ def test_the_outline():
     flat = trajectory(np.full((4, SIDE, SIDE, 3), 9, np.uint8))
     assert "no detail" in outline(flat, TRAJECTORY, 1).text
     for bad in (-1, LEVELS, 1.5, "2", True):
-        with pytest.raises(UserError, match="level"):
+        with refuses("level"):
             outline(bench, TRAJECTORY, bad)
 
 

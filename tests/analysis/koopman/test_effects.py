@@ -7,8 +7,10 @@ from scipy.integrate import solve_ivp
 
 from analysis.koopman import effects, spectrum
 from analysis.koopman.modes import evolve_with
+from foundation.mistakes import Mistake
 from foundation.networks.unet import UNetConfig
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion, SpectrumEntry
+from tests.refusals import refuses
 
 TINY = UNetConfig(resolution=8, base=8, multipliers=(1, 2), blocks=1, attention=(), embedding=16)
 EDGES = (0.3, 0.7)
@@ -110,7 +112,7 @@ def test_rates_near_zero_do_not_cancel():
     size = torch.hypot(alpha.double(), beta.double())[:, None] * d.double().abs()
     torch.testing.assert_close(effects.mode_table("displacement", alpha, beta, d), size**2, rtol=1e-6, atol=0)
     torch.testing.assert_close(effects.mode_table("arc", alpha, beta, d), size, rtol=1e-6, atol=0)
-    with pytest.raises(ValueError, match="displacement, energy, arc"):
+    with refuses("kind", "displacement, energy, arc", Mistake):
         effects.mode_table("work", alpha, beta, d)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from analysis.koopman import modes
+from foundation.mistakes import Mistake
 from foundation.networks.unet import UNetConfig
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 from tests.refusals import refuses
@@ -95,7 +96,7 @@ def test_surgery_by_hand():
     (untouched, after), held = modes.operate([entry, entry], plan)
     assert untouched is entry and held == 0
     assert after.alpha.flatten().tolist() == [-1.5, 0.5, 1.0] and after.beta.flatten().tolist() == [1.0, 2.25, 3.0]
-    with pytest.raises(ValueError, match="2 bands"):
+    with refuses("bands", " 2 ", Mistake):
         modes.operate([entry], modes.Surgery((0.5,), (1,), (0, 0), (1, 1), (0, 0)))
 
 

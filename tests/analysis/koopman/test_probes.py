@@ -10,6 +10,7 @@ from analysis.core import images
 from analysis.koopman import probes, scenes
 from analysis.koopman.spectrum import band_numbers
 from foundation.metrics.statistics import bootstrap
+from foundation.mistakes import Mistake
 from foundation.procedural import shapes
 from koopman_core.model import SpectrumEntry
 from koopman_core.operator import evolve_pairs
@@ -87,9 +88,9 @@ def test_scene_pairs_differ_in_their_factor_alone(data, row):
 
 
 def test_unknown_rows_are_refused():
-    with pytest.raises(ValueError, match="background, kind"):
+    with refuses("row", "background, kind", Mistake):
         scenes.scene_pairs("mood", 4)
-    with pytest.raises(ValueError, match="hair colour"):
+    with refuses("row", "hair colour", Mistake):
         scenes.scene_pairs("turn", 4, data="portraits")
 
 

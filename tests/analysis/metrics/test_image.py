@@ -10,6 +10,8 @@ import torch
 
 from analysis.metrics.image import contrast, frequency_centroid, mse, psnr, radial_power, ssim
 from foundation.data.pictures import to_bytes
+from foundation.mistakes import Mistake
+from tests.refusals import refuses
 
 
 def pictures(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -55,16 +57,16 @@ def test_ssim_against_the_definition():
     np.testing.assert_allclose(ssim(x, y), expected, rtol=1e-9)
     np.testing.assert_allclose(ssim(x, x), 1.0)
     assert ssim(x.bfloat16(), y.bfloat16()).dtype == torch.float64
-    with pytest.raises(ValueError, match="7 x 7"):
+    with refuses("pixels", "7 x 7", Mistake):
         ssim(x[..., :6, :], y[..., :6, :])
 
 
 @pytest.mark.parametrize("metric", [mse, psnr, ssim])
 def test_pairs_are_checked(metric):
     x = pictures(2, 3, 8, 8)
-    with pytest.raises(ValueError, match="equal shapes"):
+    with refuses("pair", error=Mistake):
         metric(x, x[:1])
-    with pytest.raises(ValueError, match=r"\(B, C, H, W\)"):
+    with refuses("shape", error=Mistake):
         metric(x[0], x[0])
     assert len(metric(x[:0], x[:0])) == 0
 
@@ -77,7 +79,7 @@ def test_to_bytes_rounds_like_edm():
     x = pictures(2, 3, 8, 8)
     assert np.array_equal(to_bytes(x), np.clip(x.numpy() * 127.5 + 128, 0, 255).astype(np.uint8))
     assert to_bytes(x.half()).shape == x.shape
-    with pytest.raises(ValueError, match="NaN"):
+    with refuses("picture", error=Mistake):
         to_bytes(torch.tensor([0.0, math.nan]))
 
 

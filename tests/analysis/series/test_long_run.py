@@ -9,6 +9,7 @@ from analysis.figures.series import autocorrelation_figure, joint_figure, margin
 from analysis.series import long_run
 from analysis.series.long_run import LongRunRequest
 from flow_core.series.scores import wasserstein_1d
+from foundation.mistakes import Mistake
 from tests.analysis.series.forecasts import bench_on
 from tests.analysis.series.tiny_worlds import line, torus
 from tests.refusals import refuses
@@ -61,7 +62,7 @@ def test_angles(bench):
     assert math.isclose(step, 360 / 48, rel_tol=1e-5) and math.isclose(marginal.y.sum() * step, 1, rel_tol=1e-5)
     heat = joint_figure(r).data[2]
     assert np.allclose(heat.customdata, 100 * r.joint[2].T, atol=1e-4) and heat.xaxis == "x3"
-    with pytest.raises(ValueError, match="joint"):
+    with refuses("spectra", error=Mistake):
         spectrum_figure(r)
 
 
@@ -84,7 +85,7 @@ def test_figures_have_a_curve_a_series_and_a_row_a_variable(bench):
         assert [t.name for t in figure.data] == [*r.names, *r.names] and figure.data[5].yaxis == "y2"
         assert np.allclose(figure.data[5].y, values, rtol=1e-5) and len({t.line.dash for t in figure.data}) == 3
     assert spectrum_figure(r).layout.xaxis2.title.text == "frequency per step (log); density (log)"
-    with pytest.raises(ValueError, match="angles"):
+    with refuses("joint", error=Mistake):
         joint_figure(r)
 
 

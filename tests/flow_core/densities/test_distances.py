@@ -9,6 +9,8 @@ import torch
 from flow_core.densities import distances
 from flow_core.densities.mixtures import GaussianMixture
 from flow_core.densities.toys import toy
+from foundation.mistakes import Mistake
+from tests.refusals import refuses
 
 
 def clouds(n=7, m=9):
@@ -60,18 +62,18 @@ def test_wasserstein():
 
 
 @pytest.mark.parametrize(
-    "call,words",
+    "call,field",
     [
-        (lambda: distances.MMD(torch.zeros(5, 2)).biased(torch.zeros(1, 2)), "at least 2 points"),
-        (lambda: distances.MMD(torch.zeros(5, 2)).biased(torch.full((3, 2), math.nan)), "all finite"),
-        (lambda: distances.MMD(torch.zeros(3, 2), ()), "at least one"),
-        (lambda: distances.MMD(torch.zeros(3, 2), (0.0,)), "positive"),
-        (lambda: distances.wasserstein2(torch.zeros(3, 2), torch.zeros(4, 2)), "one size"),
-        (lambda: distances.wasserstein2(torch.zeros(5000, 1), torch.zeros(5000, 1)), "at most 4,096"),
+        (lambda: distances.MMD(torch.zeros(5, 2)).biased(torch.zeros(1, 2)), "points"),
+        (lambda: distances.MMD(torch.zeros(5, 2)).biased(torch.full((3, 2), math.nan)), "points"),
+        (lambda: distances.MMD(torch.zeros(3, 2), ()), "bandwidths"),
+        (lambda: distances.MMD(torch.zeros(3, 2), (0.0,)), "bandwidths"),
+        (lambda: distances.wasserstein2(torch.zeros(3, 2), torch.zeros(4, 2)), "size"),
+        (lambda: distances.wasserstein2(torch.zeros(5000, 1), torch.zeros(5000, 1)), "size"),
     ],
 )
-def test_refusals(call, words):
-    with pytest.raises(ValueError, match=words):
+def test_refusals(call, field):
+    with refuses(field, error=Mistake):
         call()
 
 

@@ -10,6 +10,8 @@ from flow_core.densities.toys import toy
 from flow_core.fields import Exact, velocity
 from flow_core.paths import ICFM, IDFF, OTCFM, VP, MeanFlow
 from flow_core.samplers import rk4, sample
+from foundation.mistakes import Mistake
+from tests.refusals import refuses
 
 
 def points(n=7, seed=3):
@@ -81,9 +83,9 @@ def test_eight_gaussians_become_moons():
 def test_what_has_no_closed_form():
     a = mixture(0)
     for path in (IDFF(0.2), OTCFM(), VP()):
-        with pytest.raises(ValueError, match="icfm"):
+        with refuses("path", "icfm", Mistake):
             between(a, a, path)
-    with pytest.raises(ValueError, match="dimensions"):
+    with refuses("dims", error=Mistake):
         between(a, GaussianMixture(torch.zeros(1, 3), 1.0), ICFM())
-    with pytest.raises(ValueError, match="[0-9],[0-9]{3}"):
+    with refuses("pairs", "[0-9],[0-9]{3}", Mistake):
         between(toy("spirals").density, toy("pinwheel").density, ICFM())

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from flow_core.densities.toys import TOYS, drawn, toy
+from foundation.mistakes import Mistake
+from tests.refusals import refuses
 
 
 @pytest.mark.parametrize("name", TOYS)
@@ -55,10 +57,10 @@ def test_a_drawing():
     cells[0, 3] = 1  # top right
     x = drawn(cells).sample(500, 0)
     assert float(x.min()) >= 2 and float(x.max()) <= 4
-    with pytest.raises(ValueError, match="draw something"):
+    with refuses("cells", error=Mistake):
         drawn(torch.zeros(4, 4))
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match="8gaussians"):
+    with refuses("name", "8gaussians", Mistake):
         toy("cat")

@@ -10,6 +10,8 @@ import pytest
 from flow_core.series import alanine
 from flow_core.series.scores import wrap
 from foundation.files.locations import DataError
+from foundation.mistakes import Mistake
+from tests.refusals import refuses
 
 RNG = np.random.default_rng(0)
 
@@ -50,26 +52,26 @@ def test_a_file_by_path_or_below_the_data_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content, sentence",
+    "content, field",
     [
-        (b"", "cannot be read"),
-        ({"phi_psi": np.zeros((2, 5, 2))}, "dt_ps"),
-        ({"phi_psi": np.zeros((5, 2)), "dt_ps": 1.0}, "does not hold"),
-        ({"phi_psi": np.full((1, 5, 2), 120.0), "dt_ps": 1.0}, "radians"),
-        ({"phi_psi": np.full((1, 5, 2), np.nan), "dt_ps": 1.0}, "radians"),
-        ({"phi_psi": np.zeros((1, 5, 2)), "dt_ps": 0.0}, "positive"),
-        ({"phi_psi": np.array([{}], object), "dt_ps": 1.0}, "cannot be read"),
+        (b"", "file"),
+        ({"phi_psi": np.zeros((2, 5, 2))}, "file"),
+        ({"phi_psi": np.zeros((5, 2)), "dt_ps": 1.0}, "phi_psi"),
+        ({"phi_psi": np.full((1, 5, 2), 120.0), "dt_ps": 1.0}, "phi_psi"),
+        ({"phi_psi": np.full((1, 5, 2), np.nan), "dt_ps": 1.0}, "phi_psi"),
+        ({"phi_psi": np.zeros((1, 5, 2)), "dt_ps": 0.0}, "phi_psi"),
+        ({"phi_psi": np.array([{}], object), "dt_ps": 1.0}, "file"),
     ],
 )
-def test_damaged_files_get_their_sentence(tmp_path, content, sentence):
+def test_damaged_files_get_their_sentence(tmp_path, content, field):
     path = tmp_path / "a.npz"
     path.write_bytes(b"") if content == b"" else np.savez(path, **content)
-    with pytest.raises(DataError, match=sentence):
+    with refuses(field, error=DataError):
         alanine.load(path)
 
 
 def test_missing_file():
-    with pytest.raises(DataError, match="nowhere.npz"):
+    with refuses("file", "nowhere.npz", DataError):
         alanine.load("nowhere.npz")
 
 
@@ -115,7 +117,7 @@ def test_ramachandran_counts_cells():
     np.testing.assert_allclose(share, want)
     edge = alanine.ramachandran(np.array([[math.pi, -math.pi]]), 8)  # one and the same angle
     assert edge[0, 0] == 1
-    with pytest.raises(ValueError, match="bin"):
+    with refuses("bins", error=Mistake):
         alanine.ramachandran(angles, 0)
 
 
@@ -128,7 +130,7 @@ def test_autocorrelation_by_loops():
         sums = [np.mean([(u[r, t].conj() * u[r, t + k]).real for r in (0, 1) for t in range(50 - k)]) for k in range(5)]
         np.testing.assert_allclose(got[:, d], np.array(sums) / sums[0])
     np.testing.assert_allclose(alanine.autocorrelation(angles + 1.3, 4), got)
-    with pytest.raises(ValueError, match="49"):
+    with refuses("lag", "49", Mistake):
         alanine.autocorrelation(angles, 50)
 
 
@@ -165,7 +167,7 @@ def test_kinetics_by_hand():
     # state 0 lasts 3 steps of 2 ps, state 1 five
     np.testing.assert_allclose(got.rates[:2], [[0, 1 / 0.006, 0], [2 / 0.010, 0, 0]])
     assert np.isnan(got.rates[2]).all()
-    with pytest.raises(ValueError, match="0 to 1"):
+    with refuses("labels", "0 to 1", Mistake):
         alanine.kinetics(labels + 1, 1.0, 2)
 
 

@@ -9,6 +9,7 @@ import pytest
 from flow_core.series import alanine, alanine_archive
 from flow_core.series.scores import wrap
 from foundation.files.locations import DataError
+from tests.refusals import refuses
 
 
 @pytest.fixture
@@ -41,10 +42,10 @@ def test_shipped_copy_is_that_of_this_code(tmp_path):
 
 def test_mistakes(source, tmp_path, capsys, monkeypatch):
     path, _ = source
-    with pytest.raises(DataError, match="stride"):
+    with refuses("stride", error=DataError):
         alanine_archive.write(path, tmp_path / "a", 90)
     monkeypatch.setattr(alanine_archive, "MAX_ARCHIVE_BYTES", 100)
-    with pytest.raises(DataError, match=r"\b100\b"):
+    with refuses("size", r"\b100\b", DataError):
         alanine_archive.write(path, tmp_path / "a")
     assert not (tmp_path / "a" / "alanine.npz").exists()
     assert alanine_archive.main([str(tmp_path / "nothing.npz"), "--out", str(tmp_path)]) == 2

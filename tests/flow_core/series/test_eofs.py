@@ -13,8 +13,10 @@ from flow_core.series.model import FrameConfig
 from flow_core.training import series
 from flow_core.training.objective import FlowTask
 from foundation import noise
+from foundation.mistakes import Mistake
 from foundation.randomness import derived_seed
 from tests.flow_core.series.field_worlds import COLUMNS, ROWS, field_model, field_world
+from tests.refusals import refuses
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def test_the_noise_of_the_rest_has_the_covariance_of_its_patterns(world):
 
 @pytest.mark.parametrize("modes", [0, 25, 1000])
 def test_too_many_modes_are_refused(world, modes):
-    with pytest.raises(ValueError, match="series.modes .* 1 to 24"):
+    with refuses("series.modes", " 24,", Mistake):
         eofs.fit(world, modes)
 
 
@@ -221,24 +223,24 @@ def test_the_check_on_validation_counts_cells_by_area(world):
     assert other == pytest.approx((score * w).sum((-1, -2, -3, -4)).mean(), rel=0.05) and 0 < mine < 5
 
 
-@pytest.mark.parametrize("kwargs,words", [
-    ({"field": (2, 2)}, "field must be"), ({"field": (1, 1000, 1000)}, "field must be"),
-    ({"field": (1, 0, 4)}, "field must be"), ({"field": (1, 4, 4), "geometry": "torus"}, "field needs"),
-    ({"level": True}, "level is"), ({"seen": 2}, "seen must"), ({"seen": -1}, "seen must"),
-    ({"numbered": 5}, "numbered needs"), ({"numbered": -1}, "numbered must"),
+@pytest.mark.parametrize("kwargs,field", [
+    ({"field": (2, 2)}, "field"), ({"field": (1, 1000, 1000)}, "field"),
+    ({"field": (1, 0, 4)}, "field"), ({"field": (1, 4, 4), "geometry": "torus"}, "field"),
+    ({"level": True}, "level"), ({"seen": 2}, "seen"), ({"seen": -1}, "seen"),
+    ({"numbered": 5}, "numbered"), ({"numbered": -1}, "numbered"),
 ])  # fmt: skip
-def test_frames_that_make_no_sense(kwargs, words):
-    with pytest.raises(ValueError, match=words):
+def test_frames_that_make_no_sense(kwargs, field):
+    with refuses(field, error=Mistake):
         FrameConfig(**kwargs)
 
 
 def test_modes_are_for_fields(world):
     flow, net = FlowConfig(), PointConfig(width=8, depth=1)
-    with pytest.raises(ValueError, match="series.modes"):
+    with refuses("series.modes", error=Mistake):
         model.make(world, "sst", flow, net, 1)
 
 
 def test_histories_of_another_shape_are_refused(world):
     m = field_model(world)
-    with pytest.raises(ValueError, match=rf"History must be of shape \(N, 2, 1, {ROWS}, {COLUMNS}\)"):
+    with refuses("history", rf"\(N, 2, 1, {ROWS}, {COLUMNS}\)", Mistake):
         m.forecast(np.zeros((1, 2, 2), np.float32), np.zeros((1, 1, 2), np.float32))

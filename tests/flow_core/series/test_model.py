@@ -17,7 +17,9 @@ from flow_core.series.model import ConditionedNet, FrameConfig, SeriesModel
 from flow_core.series.world import WORLD_SPLITS, Segment, World
 from foundation import noise
 from foundation.files import checkpoints
+from foundation.mistakes import Mistake
 from foundation.randomness import derived_seed
+from tests.refusals import refuses
 
 GAMMAS = {"matched": (0.7,), "momentum": (1.0, 0.2), "published": (1.0, 0.2, 0.1)}
 NET = PointConfig(dims=2, width=8, depth=2, frequencies=2)
@@ -126,7 +128,7 @@ def test_only_a_world_that_tests_on_its_training_frames_is_numbered():
 
 
 def test_fields_need_modes():
-    with pytest.raises(ValueError, match="fields"):
+    with refuses("series.modes", error=Mistake):
         series_model.make(small_world(shape=(2, 2)), "sst", FlowConfig(), NET, 2)
 
 
@@ -197,38 +199,40 @@ def test_progress_can_stop_a_forecast():
     assert seen == [(1, 5), (2, 5)]
 
 
-@pytest.mark.parametrize("kwargs,words", [
-    ({"horizon": 0}, "horizon must be"), ({"members": 0}, "members must be"), ({"method": "sde"}, "method must be"),
-    ({"nfe": 0}, "nfe must be"), ({"gammas": (1.0,)}, "takes no gammas"), ({"method": "matched"}, "takes 1 to 1"),
-    ({"history": windows(history=2)}, "History must be"), ({"context": np.zeros((4, 1, 3))}, "Context must be"),
-    ({"history": np.full((4, 3, 2), np.nan)}, "must be finite"), ({"horizon": 100_000, "members": 1000}, "too large"),
-    ({"method": "published", "gammas": (1e6,)}, "keep the sum"), ({"method": "momentum", "gammas": (1e6,)}, "diverged"),
-    ({"method": "matched", "gammas": (-1.0,)}, "at least 0"),
+@pytest.mark.parametrize("kwargs,field", [
+    ({"horizon": 0}, "horizon"), ({"members": 0}, "members"), ({"method": "sde"}, "method"),
+    ({"nfe": 0}, "nfe"), ({"gammas": (1.0,)}, "gammas"), ({"method": "matched"}, "gammas"),
+    ({"history": windows(history=2)}, "history"), ({"context": np.zeros((4, 1, 3))}, "context"),
+    ({"history": np.full((4, 3, 2), np.nan)}, "finite"), ({"horizon": 100_000, "members": 1000}, "size"),
+    ({"method": "published", "gammas": (1e6,)}, "gammas"),
+    ({"method": "matched", "gammas": (-1.0,)}, "gamma1"),
 ])  # fmt: skip
-def test_settings_that_cannot_be_used_get_a_sentence(kwargs, words):
-    with pytest.raises(ValueError, match=words):
+def test_settings_that_cannot_be_used_get_a_sentence(kwargs, field):
+    with refuses(field, error=Mistake):
         model().forecast(**({"history": windows(), "nfe": 4} | kwargs))
 
 
 def test_rollouts_that_leave_every_range():
     m = model()
+    with pytest.raises(samplers.Diverged):
+        m.forecast(windows(), nfe=4, method="momentum", gammas=(1e6,))
     m.center.fill_(6000.0)
-    with pytest.raises(samplers.Diverged, match="frame 2 of 5"):
+    with pytest.raises(samplers.Diverged, match=" 2 of 5"):
         m.forecast(windows(), None, 5)
 
 
-@pytest.mark.parametrize("flow,network,words", [
-    (FlowConfig("otcfm", 0.0), NET, "independent noise"), (FlowConfig(predicts="velocity"), NET, "predicts x1"),
-    (FlowConfig(), replace(NET, dims=3), "3 dims"),
+@pytest.mark.parametrize("flow,network,field", [
+    (FlowConfig("otcfm", 0.0), NET, "predicts"), (FlowConfig(predicts="velocity"), NET, "predicts"),
+    (FlowConfig(), replace(NET, dims=3), "dims"),
 ])  # fmt: skip
-def test_flows_that_make_no_sense(flow, network, words):
-    with pytest.raises(ValueError, match=words):
+def test_flows_that_make_no_sense(flow, network, field):
+    with refuses(field, error=Mistake):
         SeriesModel(flow, network, FrameConfig("x", 3, 2))
 
 
 @pytest.mark.parametrize("kwargs", [{"history": 0}, {"dims": 5000}, {"geometry": "sphere"}, {"harmonics": 0}])
 def test_frames_that_make_no_sense(kwargs):
-    with pytest.raises(ValueError, match=next(iter(kwargs))):
+    with refuses(next(iter(kwargs)), error=Mistake):
         FrameConfig(**kwargs)
 
 
@@ -242,17 +246,17 @@ def test_a_saved_model_is_the_same_model(tmp_path):
     assert np.array_equal(a, b) and not any(p.requires_grad for p in back.parameters())
 
 
-@pytest.mark.parametrize("kind,config,words", [
-    ("flow", {}, "holds a 'flow' checkpoint"), ("series", {"flow": {}, "points": {}}, "must be a table"),
-    ("series", {"flow": {}, "points": {"dims": 3}, "series": {"dims": 4}}, "cannot be built"),
-    ("series", {"flow": {}, "points": {"dims": 3}, "series": {}}, "does not fit its own configuration"),
+@pytest.mark.parametrize("kind,config,field", [
+    ("flow", {}, "kind"), ("series", {"flow": {}, "points": {}}, "config.series"),
+    ("series", {"flow": {}, "points": {"dims": 3}, "series": {"dims": 4}}, "config.dims"),
+    ("series", {"flow": {}, "points": {"dims": 3}, "series": {}}, "tensors"),
 ])  # fmt: skip
-def test_files_that_cannot_be_used(tmp_path, kind, config, words):
+def test_files_that_cannot_be_used(tmp_path, kind, config, field):
     checkpoints.save(tmp_path / "m.safetensors", {"a": torch.zeros(1)}, kind=kind, config=config)
-    with pytest.raises(checkpoints.CheckpointError, match=words):
+    with refuses(field, error=checkpoints.CheckpointError):
         series_model.load(tmp_path / "m.safetensors")
 
 
 def test_unknown_name(tmp_path):
-    with pytest.raises(checkpoints.CheckpointError, match="series model 'x'"):
+    with refuses("name", "'x'", checkpoints.CheckpointError):
         series_model.load("x", tmp_path)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from foundation.files import checkpoints
 from foundation.files.checkpoints import CheckpointError, expected_shapes, load_tensors, peek, save, sha256
 from foundation.networks.unet import UNet, UNetConfig
+from tests.refusals import refuses
 
 TENSORS = {
     "weight": torch.arange(6.0).reshape(2, 3) / 7,
@@ -66,9 +67,10 @@ def edited_meta(path, **changes):
     return edited(path, edit)
 
 
-def refused(path, match: str, **options) -> str:
+def refused(path, field: str | set[str], match: str | None = None, **options) -> str:
     with pytest.raises(CheckpointError, match=match) as caught:
         load_tensors(path, **options)
+    assert caught.value.field in ({field} if isinstance(field, str) else field)
     message = str(caught.value)
     assert len(message) < 600 and str(path.parent) not in message
     message.encode()  # a lone surrogate of the file would break the page that shows it
@@ -179,9 +181,9 @@ def test_a_save_replaces_the_old_file_in_one_step(good, monkeypatch):
 
 
 def test_missing_file_and_folder(tmp_path):
-    refused(tmp_path / "none.safetensors", "cannot be read.*check the path")
+    refused(tmp_path / "none.safetensors", "path")
     (tmp_path / "folder.safetensors").mkdir()
-    refused(tmp_path / "folder.safetensors", "cannot be read")
+    refused(tmp_path / "folder.safetensors", "path")
 
 
 @pytest.mark.parametrize("keep", [0, 1, 7, 8, 9, 100, -60, -1])
@@ -189,66 +191,66 @@ def test_truncated(good, keep):
     content = good.read_bytes()
     good.unlink()
     good.write_bytes(content[:keep])
-    refused(good, "not a safetensors file|does not fit the file|damaged")
+    refused(good, {"header", "header length", "tensors", "file"})
 
 
 def test_trailing_bytes(good):
     with open(good, "ab") as f:
         f.write(b"\0" * 8)
-    refused(good, "damaged")
+    refused(good, "file")
 
 
 @pytest.mark.parametrize("length", [0, 1, 10_000, 2**31, 2**63, 2**64 - 1])
 def test_header_length_out_of_range(good, length):
     header, data = parts(good)
     write(good, header, data, length=length)
-    refused(good, "header length is out of range")
+    refused(good, "header length")
 
 
 def test_header_too_long(good):
     header, data = parts(good)
     write(good, json.dumps(header).encode() + b" " * checkpoints.MAX_HEADER_BYTES, data)
-    refused(good, "header length is out of range")
+    refused(good, "header length")
 
 
 @pytest.mark.parametrize("raw", [b"not json", b"\xff\xfe\xff\xfe", b'{"a": ', b"[" * 100_000, b"1" * 10_000])
 def test_header_is_not_json(good, raw):
     write(good, raw, b"")
-    refused(good, "its header is not JSON")
+    refused(good, "header")
 
 
 @pytest.mark.parametrize("header", [[], 33, None, "x", {}, {"__metadata__": None}, {"__metadata__": {"other": "1"}}])
 def test_header_without_our_metadata(good, header):
     write(good, json.dumps(header).encode(), b"")
-    refused(good, "no Koopman Studio header")
+    refused(good, "metadata")
 
 
 @pytest.mark.parametrize("meta", ["", "{", "[]", "3", "null", "[" * 100_000, 3, None, {"format": 1}])
 def test_metadata_is_not_ours(good, meta):
     edited(good, lambda header: header["__metadata__"].update({checkpoints.METADATA_KEY: meta}))
-    refused(good, "no Koopman Studio header")
+    refused(good, "metadata")
 
 
 def test_half_a_character_in_a_header_is_refused(good):
     """Python reads it, and then no answer can hold it."""
-    refused(edited_meta(good, card={"name": "\ud800"}), "no Koopman Studio header")
+    refused(edited_meta(good, card={"name": "\ud800"}), "metadata")
 
 
 def test_a_plain_safetensors_file(tmp_path):
     safetensors.torch.save_file({"a": torch.zeros(3)}, tmp_path / "x.safetensors")
-    refused(tmp_path / "x.safetensors", "no Koopman Studio header")
+    refused(tmp_path / "x.safetensors", "metadata")
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None, ..., "x" * 100_000, [[]] * 10_000], ids=lambda v: repr(v)[:9])
 def test_another_format(good, version):
-    refused(edited_meta(good, format=version), "this version reads format 1")
+    refused(edited_meta(good, format=version), "format")
 
 
 @pytest.mark.parametrize(
     "changes", [{"kind": 3}, {"kind": ...}, {"config": []}, {"config": ...}, {"card": 3}, {"card": "x"}], ids=repr
 )
 def test_damaged_metadata(good, changes):
-    refused(edited_meta(good, **changes), "damaged header")
+    refused(edited_meta(good, **changes), "metadata")
 
 
 def test_no_card_is_an_empty_card(good):
@@ -257,8 +259,8 @@ def test_no_card_is_an_empty_card(good):
 
 
 def test_wrong_kind(good):
-    refused(good, "holds a 'hkd' checkpoint, but a 'teacher' one is needed", kind="teacher")
-    refused(edited_meta(good, kind="x" * 100_000), "checkpoint, but a 'teacher'", kind="teacher")
+    refused(good, "kind", "'hkd' .*'teacher'", kind="teacher")
+    refused(edited_meta(good, kind="x" * 100_000), "kind", "'teacher'", kind="teacher")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -267,21 +269,21 @@ def test_nan_and_infinity(tmp_path, value, dtype):
     weight = torch.zeros(2, 3, dtype=dtype)
     weight[1, 2] = value
     save(tmp_path / "x.safetensors", {"weight": weight, "bias": torch.zeros(2)}, kind="hkd", config={})
-    refused(tmp_path / "x.safetensors", "weight holds NaN or infinity")
+    refused(tmp_path / "x.safetensors", "weight")
 
 
 def test_a_double_that_float32_cannot_hold(tmp_path):
     save(tmp_path / "x.safetensors", {"w": torch.tensor([1e300], dtype=torch.float64)}, kind="hkd", config={})
-    refused(tmp_path / "x.safetensors", "w holds NaN or infinity")
+    refused(tmp_path / "x.safetensors", "w")
 
 
 def test_missing_unknown_and_misshapen_tensors(good):
-    message = refused(good, "1 tensors missing, 0 unknown", expected=SHAPES | {"extra": (2,)})
+    message = refused(good, "tensors", "1 .* 0 ", expected=SHAPES | {"extra": (2,)})
     assert "extra" in message
-    refused(good, "0 tensors missing, 1 unknown.*weight", expected={k: v for k, v in SHAPES.items() if k != "weight"})
-    refused(good, "weight has shape .2, 3., expected .3, 2.", expected=SHAPES | {"weight": (3, 2)})
-    refused(good, "weight has shape .2, 3., expected .6,.", expected=SHAPES | {"weight": (6,)})
-    refused(good, "step has shape .., expected .1,.", expected=SHAPES | {"step": (1,)})
+    refused(good, "tensors", "0 .* 1 .*weight", expected={k: v for k, v in SHAPES.items() if k != "weight"})
+    refused(good, "weight", ".2, 3.,.* .3, 2.", expected=SHAPES | {"weight": (3, 2)})
+    refused(good, "weight", ".2, 3.,.* .6,.", expected=SHAPES | {"weight": (6,)})
+    refused(good, "step", ".1,.", expected=SHAPES | {"step": (1,)})
 
 
 @pytest.mark.parametrize(
@@ -311,13 +313,13 @@ def test_missing_unknown_and_misshapen_tensors(good):
 )  # fmt: skip
 def test_damaged_entries(good, name, entry):
     edited(good, lambda header: header.update({name: entry}))
-    refused(good, "does not fit the file")
+    refused(good, "tensors")
 
 
 def test_overlapping_entries(good):
     """Two names for the same bytes: safetensors itself refuses that."""
     edited(good, lambda header: header.update(twin=header["weight"]))
-    refused(good, "damaged")
+    refused(good, "file")
 
 
 def claims(path, entries: dict[str, list[int]], size: int) -> None:
@@ -341,23 +343,23 @@ def test_the_limit_is_read_from_the_header_alone(tmp_path, monkeypatch):
     path = tmp_path / "huge.safetensors"
     claims(path, {"a": [2**20, 2**19]}, 4 * 2**39)  # 2 TiB
     monkeypatch.setattr(checkpoints, "load_file", lambda *_: pytest.fail("the file was read"))
-    refused(path, "asks for more than 200,000,000 parameters")
+    refused(path, "parameters", "200,000,000")
 
 
 def test_the_limit_counts_all_tensors_together(tmp_path):
     path = tmp_path / "x.safetensors"
     claims(path, {f"t{i}": [10] for i in range(10)}, 400)
     assert peek(path, max_parameters=100).parameters == 100
-    with pytest.raises(CheckpointError, match="99 parameters"):
+    with refuses("parameters", " 99 ", CheckpointError):
         peek(path, max_parameters=99)
     assert len(load_tensors(path, max_parameters=100)) == 10
-    refused(path, "more than 99 parameters", max_parameters=99)
+    refused(path, "parameters", " 99 ", max_parameters=99)
 
 
 def test_a_wrong_network_is_refused_before_the_data_is_read(good, monkeypatch):
     monkeypatch.setattr(checkpoints, "load_file", lambda *_: pytest.fail("the file was read"))
-    refused(good, "expected", expected=SHAPES | {"weight": (3, 2)})
-    refused(good, "needed", kind="teacher")
+    refused(good, "weight", expected=SHAPES | {"weight": (3, 2)})
+    refused(good, "kind", kind="teacher")
 
 
 @pytest.mark.parametrize("shape", [[10**4000] * 900, [1] * 1_000_000, [2**70], [0, 2**70]], ids=len)
@@ -365,7 +367,7 @@ def test_absurd_shapes_are_refused_at_once(good, shape):
     """A header of huge integers takes minutes to multiply out, which would be a way to hang a server."""
     edited(good, lambda header: header.update(absurd={"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}))
     started = time.perf_counter()
-    refused(good, "does not fit the file|damaged|out of range")
+    refused(good, {"tensors", "file", "header length"})
     assert time.perf_counter() - started < 20
 
 

@@ -5,6 +5,7 @@ import torch
 
 from foundation.files import checkpoints
 from foundation.files.models import find_model, load_model
+from tests.refusals import refuses
 
 
 def make(config: dict) -> torch.nn.Linear:
@@ -25,7 +26,7 @@ def folder(tmp_path):
 def test_a_name_is_looked_up_and_a_path_is_taken(folder):
     assert find_model("a", ".line.safetensors", "line", folder) == folder / "a.line.safetensors"
     assert find_model("x/y.safetensors", ".line.safetensors", "line", folder).name == "y.safetensors"
-    with pytest.raises(checkpoints.CheckpointError, match="'c'.* a, b[.]"):
+    with refuses("name", "'c'.* a, b[.]", checkpoints.CheckpointError):
         find_model("c", ".line.safetensors", "line", folder)
 
 
@@ -37,9 +38,9 @@ def test_what_was_saved_comes_back(folder):
 
 
 def test_another_kind_or_configuration_is_a_sentence(folder):
-    with pytest.raises(checkpoints.CheckpointError, match="'line'.*'curve'"):
+    with refuses("kind", "'line'.*'curve'", checkpoints.CheckpointError):
         load_model(folder / "a.line.safetensors", "curve", make)
-    with pytest.raises(checkpoints.CheckpointError, match="b.line.safetensors .*'inputs'"):
+    with refuses("config", "b.line.safetensors .*'inputs'", checkpoints.CheckpointError):
         load_model(folder / "b.line.safetensors", "line", make)
 
 
@@ -54,7 +55,7 @@ def changed(folder, change):
 @pytest.mark.parametrize("value", [1001.0, -60_000.0, 3e38])
 def test_weights_that_would_overflow_are_refused_at_loading(folder, value):
     path = changed(folder, lambda m: m.bias[1].fill_(value))
-    with pytest.raises(checkpoints.CheckpointError, match="bias"):
+    with refuses("bias", error=checkpoints.CheckpointError):
         load_model(path, "line", make)
 
 

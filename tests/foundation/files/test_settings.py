@@ -8,8 +8,10 @@ from typing import TypedDict
 import pytest
 
 from foundation.files.settings import SettingsError, build, plain_sections, read_settings
+from foundation.mistakes import Mistake
 from foundation.networks.unet import UNetConfig
 from foundation.training.loop import TrainingConfig
+from tests.refusals import refuses
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Small:
 
     def __post_init__(self):
         if self.count > 100:
-            raise ValueError("count must be at most 100.")
+            raise Mistake("count must be at most 100.", "count")
 
 
 class Sections(TypedDict):
@@ -61,41 +63,41 @@ def test_numbers_may_be_grouped_and_texts_quoted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "overrides", "message"),
+    ("text", "overrides", "field"),
     [
-        ("[smal]\n", (), "Unknown section 'smal'.*small, other"),
-        ("count = 1\n", (), "Unknown section 'count'"),
-        ("small = 1\n", (), "small must be a table"),
-        ("[small]\ncuont = 1\n", (), "Unknown key small.cuont.*count"),
-        ('[small]\ncount = "1"\n', (), "small.count must be of type int, not str"),
-        ("[small]\ncount = 1.0\n", (), "small.count must be of type int, not float"),
-        ("[small]\ncount = true\n", (), "small.count must be of type int, not bool"),
-        ("[small]\nrate = true\n", (), "small.rate must be of type float, not bool"),
-        ("[small]\non = 1\n", (), "small.on must be of type bool, not int"),
-        ("[small]\nname = 1\n", (), "small.name must be of type str, not int"),
-        ("[small]\nsizes = 1\n", (), "small.sizes must be a list"),
-        ('[small]\nsizes = ["a"]\n', (), "small.sizes must be of type int"),
-        ("[small]\ncount = 101\n", (), "small: count must be at most 100"),
-        ("[small]\ncount = \n", (), "not valid TOML"),
-        ("[small]\n[small]\n", (), "not valid TOML"),
-        ("[small]\nsizes = " + "[" * 5000, (), "not valid TOML"),
-        ("[small]\ncount = " + "9" * 5000, (), "not valid TOML"),
-        ("", ("--small.sizes=" + "[" * 5000,), "small.sizes must be a list"),
-        ("", ("--small.count=" + "9" * 5000,), "small.count must be of type int, not str"),
-        ("", ("--small.count",), "'--small.count' is not an override: write section.key=value"),
-        ("", ("--small=1",), "is not an override"),
-        ("", ("--small.=1",), "is not an override"),
-        ("", ("stray",), "'stray' is not an override"),
-        ("", ("--smal.count=1",), "Unknown section 'smal'"),
-        ("", ("--small.cuont=1",), "Unknown key small.cuont"),
-        ("", ("--small.count.more=1",), "Unknown key small.count.more"),
-        ("", ("--small.count=many",), "small.count must be of type int, not str"),
-        ("", ("--small.sizes=1,2",), "small.sizes must be a list"),
-        ("small = 1\n", ("--small.count=1",), "small must be a table"),
+        ("[smal]\n", (), "smal"),
+        ("count = 1\n", (), "count"),
+        ("small = 1\n", (), "small"),
+        ("[small]\ncuont = 1\n", (), "small.cuont"),
+        ('[small]\ncount = "1"\n', (), "small.count"),
+        ("[small]\ncount = 1.0\n", (), "small.count"),
+        ("[small]\ncount = true\n", (), "small.count"),
+        ("[small]\nrate = true\n", (), "small.rate"),
+        ("[small]\non = 1\n", (), "small.on"),
+        ("[small]\nname = 1\n", (), "small.name"),
+        ("[small]\nsizes = 1\n", (), "small.sizes"),
+        ('[small]\nsizes = ["a"]\n', (), "small.sizes"),
+        ("[small]\ncount = 101\n", (), "small.count"),
+        ("[small]\ncount = \n", (), "file"),
+        ("[small]\n[small]\n", (), "file"),
+        ("[small]\nsizes = " + "[" * 5000, (), "file"),
+        ("[small]\ncount = " + "9" * 5000, (), "file"),
+        ("", ("--small.sizes=" + "[" * 5000,), "small.sizes"),
+        ("", ("--small.count=" + "9" * 5000,), "small.count"),
+        ("", ("--small.count",), "override"),
+        ("", ("--small=1",), "override"),
+        ("", ("--small.=1",), "override"),
+        ("", ("stray",), "override"),
+        ("", ("--smal.count=1",), "smal"),
+        ("", ("--small.cuont=1",), "small.cuont"),
+        ("", ("--small.count.more=1",), "small.count.more"),
+        ("", ("--small.count=many",), "small.count"),
+        ("", ("--small.sizes=1,2",), "small.sizes"),
+        ("small = 1\n", ("--small.count=1",), "small"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(tmp_path, text, overrides, message):
-    with pytest.raises(SettingsError, match=message):
+def test_mistakes_are_told_in_a_sentence(tmp_path, text, overrides, field):
+    with refuses(field, error=SettingsError):
         read(tmp_path, text, *overrides)
 
 
@@ -106,25 +108,25 @@ def test_sections_for_a_card(tmp_path):
 
 
 def test_unreadable_files(tmp_path):
-    with pytest.raises(SettingsError, match="none.toml"):
+    with refuses("file", "none.toml", SettingsError):
         read_settings(tmp_path / "none.toml", (), Sections)
-    with pytest.raises(SettingsError, match="--config"):
+    with refuses("file", "--config", SettingsError):
         read_settings(tmp_path, (), Sections)
     (tmp_path / "bytes.toml").write_bytes(b"[small]\nname = '\xff'\n")
-    with pytest.raises(SettingsError, match="TOML"):
+    with refuses("file", "bytes.toml", SettingsError):
         read_settings(tmp_path / "bytes.toml", (), Sections)
 
 
 def test_build_refuses_what_is_not_a_table():
     for values in (None, 3, [], "x"):
-        with pytest.raises(SettingsError, match="network"):
+        with refuses("network", error=SettingsError):
             build(UNetConfig, values, "network")
 
 
 def test_the_real_configurations_go_through_plain_types_and_back():
     assert build(UNetConfig, UNetConfig.edm_cifar10(10).to_dict(), "network") == UNetConfig.edm_cifar10(10)
     assert build(TrainingConfig, {"images": 5, "lr": 1}, "training") == TrainingConfig(images=5, lr=1.0)
-    with pytest.raises(SettingsError, match="training: schedule"):
+    with refuses("training.schedule", error=SettingsError):
         build(TrainingConfig, {"schedule": "linear"}, "training")
-    with pytest.raises(SettingsError, match="network: .* 4"):
+    with refuses("network.resolution", " 4", SettingsError):
         build(UNetConfig, {"resolution": 30}, "network")

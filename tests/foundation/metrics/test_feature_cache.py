@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 from foundation.files.locations import DataError
 from foundation.metrics import feature_cache
 from foundation.metrics.feature_cache import collect, place
+from tests.refusals import refuses
 
 KEY = {"of": "numbers"}
 
@@ -67,7 +68,7 @@ def test_fewer_are_taken_from_what_is_kept_and_more_are_added(tmp_path):
     assert asked == [] and five.moments.count == 5 and len(five.kept) == 5
     torch.testing.assert_close(five.moments.covariance, features(Source().pictures(0, 5)).double().T.cov())
     assert get(path, 12)[1] == [8, 9, 10, 11]
-    with pytest.raises(DataError, match="12.*10"):
+    with refuses("count", "12.*10", DataError):
         get(path, 10)
     assert get(path, 8)[0].moments.count == 8
 
@@ -75,18 +76,18 @@ def test_fewer_are_taken_from_what_is_kept_and_more_are_added(tmp_path):
 def test_a_file_of_other_pictures_or_a_damaged_one_is_refused(tmp_path):
     path = tmp_path / "row"
     get(path, 5)
-    with pytest.raises(DataError, match="row"):
+    with refuses("key", "row", DataError):
         collect(path, {"of": "letters"}, 5, Source().pictures, features)
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(DataError, match="row"):
+    with refuses("file", "row", DataError):
         get(path, 5)
     save_file({"total": torch.zeros(3)}, path)
-    with pytest.raises(DataError, match="row"):
+    with refuses("file", "row", DataError):
         get(path, 5)
     assert place(tmp_path, "a", KEY) != place(tmp_path, "a", {"of": "letters"})
 
 
 def test_features_that_overflow_are_not_kept(tmp_path):
-    with pytest.raises(DataError, match="features"):
+    with refuses("pictures", error=DataError):
         collect(tmp_path / "row", KEY, 5, Source().pictures, lambda x: features(x) / 0)
     assert not (tmp_path / "row").exists()

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from foundation import noise
+from foundation.files.locations import DataError
 from foundation.metrics import inception
 from foundation.metrics.inception import (
     Inception,
@@ -15,7 +16,9 @@ from foundation.metrics.inception import (
     prepared,
     resampling,
 )
+from foundation.mistakes import Mistake
 from foundation.networks.compiler import can_compile
+from tests.refusals import refuses
 
 
 @pytest.fixture
@@ -61,13 +64,13 @@ def test_without_the_network_one_sentence_says_the_cure(nowhere, tmp_path, monke
 def test_another_file_is_refused_unopened(tmp_path, monkeypatch):
     (tmp_path / "other.pt").write_bytes(b"a program")
     monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("it was opened"))
-    with pytest.raises(ValueError, match=r"other\.pt .*2015-12-05"):
+    with refuses("path", r"other\.pt .*2015-12-05", DataError):
         Inception(tmp_path / "other.pt")
 
 
 @pytest.mark.parametrize("pixels", [torch.zeros(1, 3, 8, 8), torch.zeros(3, 8, 8, dtype=torch.uint8)])
 def test_only_bytes_are_taken(pixels):
-    with pytest.raises(ValueError, match="B, 3, H, W"):
+    with refuses("pixels", error=Mistake):
         prepared(pixels)
 
 
