@@ -4,6 +4,7 @@ import dataclasses
 import math
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -182,6 +183,7 @@ def test_a_peer_that_lacks_what_it_needs_is_a_sentence(tmp_path, monkeypatch):
     for name in ("torchcfm", "torchcfm.conditional_flow_matching"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     (tmp_path / "torchcfm").mkdir()
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if not (Path(p) / "torchcfm").is_dir()])  # the real one
     monkeypatch.syspath_prepend(tmp_path)
     assert flow_nets.peer_matcher() is None  # a folder of that name
     sys.modules.pop("torchcfm", None)
