@@ -69,3 +69,6 @@ def test_what_cannot_be_done_is_a_sentence(monkeypatch):
     with pytest.raises(ValueError, match="torchdiffeq"):
         dopri5(oracle, x, drift, solver="torchdiffeq")
     assert dopri5(oracle, x, drift).nfe > 6, "auto takes what is there"
+    assert adaptive.adaptive_solver() == "scipy"
+    monkeypatch.setattr(adaptive.importlib, "import_module", lambda name: object())
+    assert adaptive.adaptive_solver() == "torchdiffeq"
