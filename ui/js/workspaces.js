@@ -133,8 +133,7 @@
     else if (button.matches(".ks-view")) open(data.view);
     else if (data.open || data.press) {
       if (data.open) open(data.open);
-      if (data.press) document.getElementById(data.press)?.click();
-      running();
+      if (data.press) press(data.press);
     }
     else if (data.drawer) { one(".ks-help")?.close(); drawer(data.drawer); }
     else if (data.sheet) sheet(data.sheet);
@@ -217,6 +216,14 @@
   }
 
   window.studio = { addressed, open, opening, moved, say, value };
+
+  // A view that was never open is laid out first, and its own opening asked, which the button's question follows.
+  function press(name, tries = 40) {
+    const button = document.getElementById(name);
+    if (button) button.click();
+    else if (tries) setTimeout(() => press(name, tries - 1), 50);
+    running();
+  }
 
   // a button of an empty stage rests while the one that it presses does
   function running() {

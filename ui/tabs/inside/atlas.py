@@ -14,7 +14,7 @@ from analysis.workbench.atlas import SORTS, AtlasCluster, AtlasRequest, AtlasRes
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls
 from ui.components.history import CLICKS
-from ui.components.html import fact_table, figure_html, row_html
+from ui.components.html import fact_table, figure_html, row_html, times
 from ui.components.layout import Frame, details, group, intro
 from ui.components.made import Made
 from ui.components.plot import points
@@ -82,10 +82,14 @@ def without(model: str) -> str:
 
 def cluster_html(cluster: AtlasCluster) -> str:
     """One cluster: what it changes, where, at which rates, which factors, at its strongest seeds."""
+    factors = " and ".join(f.name for f in cluster.factors if f.carried)
+    verdict = (
+        f"Without these {len(cluster.modes):,} modes the picture changes by {cluster.effect[0]:.2g} (mean squared), "
+        f"without as many random ones by {cluster.control[0]:.2g}{'; they carry ' * bool(factors)}{factors}."
+    )
     rows = [
         ("left out", interval(cluster.effect)),
         ("as many random modes", interval(cluster.control)),
-        ("modes", f"{len(cluster.modes):,}"),
         ("place", cluster.place),
         ("α of the median mode", f"{cluster.alpha[1]:.2f} per unit τ"),
     ]
@@ -101,14 +105,19 @@ def cluster_html(cluster: AtlasCluster) -> str:
     table = fact_table([(html.escape(name), html.escape(value)) for name, value in rows])
     seeds = "".join(
         row_html(
-            figure_html(s.full, f"Seed {s.seed}"), figure_html(s.without, "without"),
-            figure_html(s.difference, "difference", f"{s.magnification:g} times"),
+            figure_html(s.full, "All modes", f"seed {s.seed}"), figure_html(s.without, "Without"),
+            figure_html(s.difference, "Difference", times(s.magnification)),
         )
         for s in cluster.seeds
         if s.full is not None and s.without is not None and s.difference is not None
     )  # fmt: skip
     recipe = details("Recipe", f"<pre>{html.escape(cluster.recipe)}</pre>") if cluster.recipe else ""
-    return f'<div class="ks-card"><h4>{html.escape(cluster.address)}</h4>{table}</div>{seeds}{recipe}'
+    return (
+        f'<h3 class="ks-title">{html.escape(cluster.address)}</h3><p class="ks-verdict">{html.escape(verdict)}</p>'
+        + seeds
+        + details("Details", f'<div class="ks-card">{table}</div>')
+        + recipe
+    )
 
 
 @dataclass(frozen=True)
