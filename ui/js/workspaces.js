@@ -168,7 +168,7 @@
     const choices = part ? [...part.querySelectorAll("input[type=radio], input[type=checkbox]")] : [];
     if (choices.length === 1 && !part.querySelector("fieldset")) return String(Number(choices[0].checked)); // a tick of its own
     if (choices.length) return choices.filter((c) => c.checked).map((c) => (c.type === "radio" ? c.value : c.name)).join(",");
-    return part?.querySelector("input:is([role=combobox], [role=listbox])")?.value; // the words of a list's choice
+    return part?.querySelector("input:is([role=combobox], [role=listbox], [type=text]), textarea")?.value; // a list's words, or a text
   };
   let begin = null, ask = null, waiting = false;
   const known = {}; // the last value of every control: those of a closed part are not in the page

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from urllib.parse import urlencode
+
 import pytest
 
 import koopman_core
-from analysis.flow.images import TEACHER, ImageFlows
+from analysis.flow.images import IMAGE_PATH_NAMES, TEACHER, ImageFlows
+from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from tests.analysis.conftest import random_pair
 from tests.analysis.flow.image_flows import write_flows
+from tests.ui.serving import page_of
+from ui.panels.address import Address, controls_of
 from ui.source import NO_CLASS
 from ui.tabs.flows.following import following
 from ui.tabs.flows.images import FlowImages, FlowImagesControls, start_settings
@@ -81,3 +87,18 @@ def test_without_flows_of_its_pictures_or_with_the_same_model_all_stays(follow):
     of = begun(tab.flows.kind("shapes").paths)
     assert opened("stranger", "portraits", "shapes", NO_CLASS, **of) == {"known": "stranger"}
     assert "data" not in opened("portraits", "portraits", "shapes", NO_CLASS, **of)
+
+
+def test_an_address_sets_the_flow_of_its_models_race(folder):
+    library = ModelLibrary(folder, default="portraits")
+    page = page_of(library, "race", studio=Studio(folder, library=library), seed=3)[1]
+    c, kept = page.built["race"].controls, {p.elem_id: p for f in page.frames.values() for p in controls_of(f)}
+    address = Address(library, page, kept)
+
+    def read(**asked) -> dict:
+        return address.read(SimpleNamespace(_data={"hash": f"#{urlencode(asked)}"}), 0)
+
+    out = read(v="race", m="shapes", s=3, **{"race-path": IMAGE_PATH_NAMES["otcfm"]})
+    assert (out[c.path]["value"], out[c.known]) == ("otcfm", "shapes")
+    out = read(**{"race-path": IMAGE_PATH_NAMES["otcfm"]})  # portraits have none
+    assert out[c.path]["value"] == TEACHER and c.path.elem_id in kept

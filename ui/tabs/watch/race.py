@@ -158,4 +158,6 @@ def build_race(work: Workspace, views: Views) -> BuiltTab:
         inputs_kwargs={**source.named, **c.named("path", "known")}, outputs=c.listed("race", "words", "path", "known"),
         trigger_mode="always_last", show_progress_on=c.race, **LONG_QUEUE, **PRIVATE,
     )  # fmt: skip
-    return BuiltTab(c, settle=lambda asked, out: tab.settle(chosen(source.model, out), asked), settled=[c.known])
+    return BuiltTab(
+        c, settle=lambda asked, out: tab.settle(chosen(source.model, out), asked), settled=[c.path, c.known]
+    )
