@@ -126,14 +126,14 @@ def control_words(card: Mapping, *figures: str) -> str:
 def label_words(result: BandLabelsResult, order: str = "alpha") -> str:
     """The bands from coarse to fine, and whether the order is more than chance."""
     names = band_names(len(result.centroid), order)
-    told = [
-        f"{names[b]} ({result.centroid[b]:.3f}, {result.low[b]:.3f} to {result.high[b]:.3f})"
-        for b in result.coarse_to_fine
-        if np.isfinite(result.centroid[b])
-    ]
-    if not told:
+    known = [b for b in result.coarse_to_fine if np.isfinite(result.centroid[b])]
+    if not known:
         return "No band adds any detail to these pictures."
-    text = f"From coarse to fine, centroid in cycles per pixel with its 95 % interval: {listed(told)}."
+    told = [f"{names[b]} ({result.centroid[b]:.3f}, {result.low[b]:.3f} to {result.high[b]:.3f})" for b in known]
+    text = (
+        f"From coarse to fine: {listed([names[b] for b in known])}. Centroids in cycles per pixel with their 95 % "
+        f"intervals: {listed(told)}."
+    )
     alike = [
         f"{names[a]} and {names[b]}"
         for a, b, apart in zip(result.coarse_to_fine[:-1], result.coarse_to_fine[1:], result.distinct, strict=True)

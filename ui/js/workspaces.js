@@ -133,8 +133,7 @@
     else if (button.matches(".ks-view")) open(data.view);
     else if (data.open || data.press) {
       if (data.open) open(data.open);
-      if (data.press) document.getElementById(data.press)?.click();
-      running();
+      if (data.press) press(data.press);
     }
     else if (data.drawer) { one(".ks-help")?.close(); drawer(data.drawer); }
     else if (data.sheet) sheet(data.sheet);
@@ -169,7 +168,7 @@
     const choices = part ? [...part.querySelectorAll("input[type=radio], input[type=checkbox]")] : [];
     if (choices.length === 1 && !part.querySelector("fieldset")) return String(Number(choices[0].checked)); // a tick of its own
     if (choices.length) return choices.filter((c) => c.checked).map((c) => (c.type === "radio" ? c.value : c.name)).join(",");
-    return part?.querySelector("input:is([role=combobox], [role=listbox])")?.value; // the words of a list's choice
+    return part?.querySelector("input:is([role=combobox], [role=listbox], [type=text]), textarea")?.value; // a list's words, or a text
   };
   let begin = null, ask = null, waiting = false;
   const known = {}; // the last value of every control: those of a closed part are not in the page
@@ -217,6 +216,14 @@
   }
 
   window.studio = { addressed, open, opening, moved, say, value };
+
+  // A view that was never open is laid out first, and its own opening asked, which the button's question follows.
+  function press(name, tries = 40) {
+    const button = document.getElementById(name);
+    if (button) button.click();
+    else if (tries) setTimeout(() => press(name, tries - 1), 50);
+    running();
+  }
 
   // a button of an empty stage rests while the one that it presses does
   function running() {

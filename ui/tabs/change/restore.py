@@ -6,7 +6,7 @@ import functools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import gradio as gr
@@ -19,7 +19,7 @@ from analysis.recipes import recipe
 from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
-from ui.components.controls import Controls
+from ui.components.controls import Controls, chosen
 from ui.components.html import heading
 from ui.components.layout import empty_html, group, intro
 from ui.components.painter import HOLES, canvas, canvas_value, hole, painted
@@ -412,7 +412,13 @@ def build_restore(work: Workspace, views: Views) -> BuiltTab:
     )  # fmt: skip
     tab = RestoreTab(work.library, c, work.bounded(RUN_SECONDS))
     rerun = _wire(tab, work, views.opened["restore"], chooser)
-    return BuiltTab(c, RecipeBinding(("inpaint", "colorize"), "restore", c.listed(*FILLED), tab.fill, rerun))
+
+    def settle(asked: Mapping[str, str], out: Mapping) -> dict:
+        told = {c.task.elem_id, c.method.elem_id} & asked.keys()
+        return tab.of_task(chosen(c.task, out), chosen(c.method, out)) if told else {}
+
+    binding = RecipeBinding(("inpaint", "colorize"), "restore", c.listed(*FILLED), tab.fill, rerun)
+    return BuiltTab(c, binding, settle, c.listed(*TASK_PARTS))
 
 
 def _wire(tab: RestoreTab, work: Workspace, opened: Callable, chooser: Chooser) -> Callable[[Dependency], None]:
