@@ -150,6 +150,16 @@ CHAPTERS = (
                 "0 for equal ones.",
             ),
             Term(
+                "signature",
+                "The energies of a picture's latents by band and level. Whether they tell a class or a factor is "
+                "measured on pictures that nothing was fitted to, beside energies of bands dealt at random.",
+            ),
+            Term(
+                "DMD",
+                "Dynamic mode decomposition: the linear law that fits a system's states best, whose eigenvalues are "
+                "found from data alone.",
+            ),
+            Term(
                 "MMD²",
                 "Squared maximum mean discrepancy of two clouds of points under a Gaussian kernel. The unbiased "
                 "estimate can fall below 0; near 0 the clouds cannot be told apart.",
