@@ -57,7 +57,9 @@ def _end(sigma: float) -> float:
 ImageProgress = Callable[[float, np.ndarray], None]  # share done, and the picture so far
 Steps = Annotated[int, Field(ge=1, le=MAX_RESTORATION_STEPS, title="The number of steps")]
 End = Annotated[float, AfterValidator(_end), Field(title="The last noise level")]
-_AS_PUBLISHED: dict[str, Any] = {"end": 0.0, "skip": False}
+RESTORERS = ("model", "teacher")
+By = Annotated[str, Choice(RESTORERS), Field(title="Who restores")]
+_AS_PUBLISHED: dict[str, Any] = {"end": 0.0, "skip": False, "by": "model"}
 
 
 # Identity decides equality: comparing arrays gives arrays.
@@ -170,6 +172,7 @@ class InpaintRequest(Request):
         truth: whether the picture is also the truth inside the hole, so that the result can be measured.
         end: last noise level of "iterative"; 0 for that of the published grid.
         skip: whether the map of "iterative" gets the level-aware skip, see `koopman.restoration.with_skip`.
+        by: "model", or "teacher": "iterative" with the denoiser D(x; sigma) in place of f(x, sigma).
     """
 
     former: ClassVar = _AS_PUBLISHED
@@ -183,9 +186,12 @@ class InpaintRequest(Request):
     truth: bool = True
     end: End = 0.0
     skip: bool = False
+    by: By = "model"
 
     def check_together(self) -> None:
-        """Raises UserError: no hole, or one of another size."""
+        """Raises UserError: no hole, or one of another size; latents of a teacher, which has none."""
+        if self.method == "latent" and self.by == "teacher":
+            raise UserError("The teacher has no latents to blend: let it restore step by step.", "by")
         if self.mask.shape != self.picture.shape[:2]:
             raise UserError("The mask must be as high and wide as the picture: paint it again.", "mask")
         if not (self.mask >= 128).any():
@@ -197,7 +203,7 @@ class ColorizeRequest(Request):
     """Colours for a picture, of which only the luma is looked at.
 
     Attributes: picture; seed, label of what is made up; steps, 1 to 40; truth = whether its own colours are the truth;
-    end, skip: as in `InpaintRequest`.
+    end, skip, by: as in `InpaintRequest`.
     """
 
     former: ClassVar = _AS_PUBLISHED
@@ -208,6 +214,7 @@ class ColorizeRequest(Request):
     truth: bool = True
     end: End = 0.0
     skip: bool = False
+    by: By = "model"
 
 
 @dataclass(frozen=True, eq=False)
@@ -433,7 +440,7 @@ def inpaint(session: Session, request: InpaintRequest, progress: ImageProgress |
     truth = picture if request.truth else None
     if request.method == "iterative":
         report = _report(progress, request.steps)
-        f = _map(session, label)
+        f = _map(session, label, request.by)
         f = restoration.with_skip(f, restoration.standing_error(f, given, ~hole)) if request.skip else f
         done = restoration.inpaint(f, picture, hole, request.steps, [request.seed], report, request.end)
         done = replace(done, nfe=done.nfe + request.skip)  # one call to see how still f holds
@@ -455,7 +462,7 @@ def colorize(session: Session, request: ColorizeRequest, progress: ImageProgress
     """Make up colours, luma kept; `progress` as in `inpaint`. Shown pictures are drawn into the gamut."""
     label, picture = session.label(request.label), session.tensor(request.picture)
     report = _report(progress, request.steps)
-    f, grey = _map(session, label), restoration.gray(picture)
+    f, grey = _map(session, label, request.by), restoration.gray(picture)
     f = restoration.with_skip(f, restoration.standing_error(f, grey)) if request.skip else f
     done = restoration.colorize(f, picture, request.steps, [request.seed], report, request.end)
     done = replace(done, nfe=done.nfe + request.skip)
@@ -463,12 +470,19 @@ def colorize(session: Session, request: ColorizeRequest, progress: ImageProgress
     return _restored(session, done, grey, picture if request.truth else None, everywhere)
 
 
-def _map(session: Session, label: int) -> Callable[[Tensor, float], Tensor]:
+def _map(session: Session, label: int, by: str) -> Callable[[Tensor, float], Tensor]:
     """f(x, sigma), locked for one call only, so that other questions get through between the steps."""
+    teacher = session.teacher
+    if by == "teacher" and teacher is None:
+        raise UserError("This model has no teacher: let the model restore.", "by")
 
     def f(x: Tensor, sigma: float) -> Tensor:
+        labels = session.labels(label, len(x))
         with session.lock:
-            return session.model(x, sigma, session.labels(label, len(x)))
+            if by == "teacher":
+                assert teacher is not None
+                return teacher(x, torch.tensor(sigma), labels)
+            return session.model(x, sigma, labels)
 
     return f
 

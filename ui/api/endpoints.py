@@ -296,12 +296,12 @@ ENDPOINTS = (
     base64 picture, white = UNKNOWN. seed: of what is made up. steps: 1 to 40. method: "iterative" or "latent" (one
     step, the known picture encoded at tau). truth: whether the picture is right inside the hole, too, so that the
     result can be measured. frames: also give every step. end: last noise level, 0 for the published grid. skip: hold
-    the map still at small noise. Returns picture, given, frames (base64 PNG), sigma of the steps, nfe (network calls),
-    numbers (psnr in dB over the hole, null where it is infinite since nothing differs; ssim; lpips, null without a
-    backbone), which are null without truth.""",
+    the map still at small noise. by: "model", or "teacher" (the same steps with its denoiser). Returns picture, given,
+    frames (base64 PNG), sigma of the steps, nfe (network calls), numbers (psnr in dB over the hole, null where it is
+    infinite since nothing differs; ssim; lpips, null without a backbone), which are null without truth.""",
         answers.restored,
         InpaintRequest,
-        "model picture mask seed label steps method tau truth frames end skip",
+        "model picture mask seed label steps method tau truth frames end skip by",
         defaults={"frames": False},
     ),
     Endpoint(
@@ -311,7 +311,7 @@ ENDPOINTS = (
     Arguments and result as in /inpaint; truth: whether the picture's own colours are right.""",
         answers.restored,
         ColorizeRequest,
-        "model picture seed label steps truth frames end skip",
+        "model picture seed label steps truth frames end skip by",
         defaults={"frames": False},
     ),
     Endpoint(

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -16,6 +17,7 @@ from gradio.events import Dependency
 from analysis.core.errors import UserError
 from analysis.koopman.restoration import MAX_RESTORATION_STEPS, Stop
 from analysis.recipes import recipe
+from analysis.workbench.defaults import restoration_defaults
 from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
@@ -34,6 +36,7 @@ from ui.tabs.change.restore_results import (
     given_picture,
     hole_numbers,
     line,
+    measured_words,
     preview,
     progress_line,
     restore_pictures,
@@ -45,6 +48,8 @@ FORMULA = """x ← f(x + σ<sub>n</sub> ε, σ<sub>n</sub>), known part put back
 from σ<sub>n</sub> to the picture &nbsp;·&nbsp; after algorithm 4 of Consistency Models (arXiv 2303.01469)"""
 TASK_CHOICES = (("fill a hole", "inpaint"), ("give colours", "colorize"))
 RESTORE_ORIGINS = (("your seed's", "seed"), ("another picture", "picture"))
+BY_CHOICES = (("this model", "model"), ("its teacher", "teacher"))
+MOST_END = 2.0  # last noise level that the slider has
 METHOD_CHOICES = (("step by step", "iterative"), ("at once, in latent space", "latent"))
 FIRST_HOLE = "centre square"
 GO = "go"
@@ -76,7 +81,12 @@ class RestoreControls(Controls):
     pictures: gr.HTML
     numbers: gr.HTML
     save: gr.HTML
+    note: gr.HTML
     method: gr.Radio
+    by: gr.Radio
+    end: gr.Slider
+    skip: gr.Checkbox
+    measured: gr.Button
     filling_seed: gr.Number
     dice: gr.Button
     steps: gr.Slider
@@ -87,11 +97,12 @@ class RestoreControls(Controls):
     owner: gr.State
 
 
-QUESTION = ("origin", "brought", "task", "mask", "steps", "method", "tau", "filling_seed", "truth")
+LOOP = ("steps", "end", "skip")
+QUESTION = ("origin", "brought", "task", "mask", *LOOP, "by", "method", "tau", "filling_seed", "truth")
 RESULT = ("pictures", "progress", "numbers", "save")
 LOOKED = ("now", "owner", "canvas", "preview", *RESULT)
-TASK_PARTS = ("hole_box", "preview_box", "method", "tau", "steps")
-FILLED = (*QUESTION, "photo", "chooser_box", "hole_box", "preview_box")
+TASK_PARTS = ("hole_box", "preview_box", "method", "tau", *LOOP, "by", "measured")
+FILLED = (*QUESTION, "measured", "photo", "chooser_box", "hole_box", "preview_box")
 
 
 class RestoreTab:
@@ -163,7 +174,7 @@ class RestoreTab:
     # The run
 
     def request(
-        self, model, seed, label, origin, brought, task, mask, steps, method, tau, filling_seed, truth
+        self, model, seed, label, origin, brought, task, mask, steps, end, skip, by, method, tau, filling_seed, truth
     ) -> InpaintRequest | ColorizeRequest:
         """What the controls ask for.
 
@@ -173,10 +184,13 @@ class RestoreTab:
         picture = self.picture(model, seed, label, origin, brought)
         label = fitting_label(self.library.get(model), label)
         if task == "colorize":
-            return ColorizeRequest(picture, filling_seed, label, steps, truth)
+            return ColorizeRequest(picture, filling_seed, label, steps, truth, end, skip, by)
         if mask is None:
             raise UserError("Nothing is painted: paint over what is unknown, or take a ready-made hole.", "mask")
-        return InpaintRequest(picture, fitted(mask, len(picture)), filling_seed, label, steps, method, tau, truth)
+        by = "model" if method == "latent" else by
+        return InpaintRequest(
+            picture, fitted(mask, len(picture)), filling_seed, label, steps, method, tau, truth, end, skip, by
+        )
 
     def wish(self, request: gr.Request) -> None:
         """The visitor wants a run; noted ahead of the queue, so that it can be cancelled while it waits."""
@@ -213,8 +227,8 @@ class RestoreTab:
         made = made_with(bench, label=values["label"], **mine)
         working = {c.numbers: "", c.save: "", **self.buttons(running=True)}
         yield {
-            c.pictures: restore_pictures(given, given, known, task, made), c.progress: progress_line(0, steps),
-            **working,
+            c.pictures: restore_pictures(given, given, known, task, made, request.by),
+            c.progress: progress_line(0, steps), **working,
         }  # fmt: skip
         result = None
         for step in self._steps(getattr(bench, task), request, visitor):
@@ -223,13 +237,13 @@ class RestoreTab:
                 break
             share, picture = step
             yield {
-                c.pictures: restore_pictures(given, picture, known, task, made),
+                c.pictures: restore_pictures(given, picture, known, task, made, request.by),
                 c.progress: progress_line(round(share * steps), steps), **working,
             }  # fmt: skip
         name = f"{bench.name}-{task}-seed{request.seed}"
         saved = "" if result.stopped else save_value(result.picture, recipe.describe(request, bench), name)
         yield {
-            c.pictures: restore_pictures(result.given, result.picture, known, task, made, f"{name}.png"),
+            c.pictures: restore_pictures(result.given, result.picture, known, task, made, request.by, f"{name}.png"),
             c.progress: done_line(result, steps),
             c.numbers: made.within(hole_numbers(result, task)),
             c.save: saved,
@@ -275,10 +289,10 @@ class RestoreTab:
     # Controls
 
     def of_task(self, task: str, method: str) -> dict:
-        """Which controls are there: hole, preview instead of it, method, encoding time, steps."""
+        """Which controls are there: hole, preview instead of it, method, encoding time, those of the steps."""
         filling = task == "inpaint"
         latent = filling and method == "latent"
-        there = (filling, not filling, filling, latent, not latent)
+        there = (filling, not filling, filling, latent, *(not latent for _ in TASK_PARTS[4:]))
         parts = self.controls.named(*TASK_PARTS).values()
         return {part: gr.update(visible=on) for part, on in zip(parts, there, strict=True)}
 
@@ -286,11 +300,20 @@ class RestoreTab:
         """Whether a picture is to be chosen."""
         return {self.controls.chooser_box: gr.update(visible=origin == "picture")}
 
+    def note(self, model: str, task: str) -> dict:
+        """What was measured of this model's restorations."""
+        return {self.controls.note: measured_words(self.library.get(model), task)}
+
+    def best(self, model: str, task: str) -> dict:
+        """Steps, last level and skip that were measured to be best for this model."""
+        chosen_ones = restoration_defaults(self.library.get(model), task)
+        return {part: chosen_ones[name] for name, part in self.controls.named(*LOOP).items()}
+
     def fill(self, request: InpaintRequest | ColorizeRequest) -> dict:
         """A restoration as values of the controls. Raises UserError: what the tab has no control for."""
-        if request.end or request.skip:
+        if request.end > MOST_END:
             raise UserError(
-                "This restoration ends early or holds its map still, which the tab cannot show: ask /recipe.", "recipe"
+                f"This restoration ends above σ = {MOST_END:g}, which the tab cannot show: ask /recipe.", "recipe"
             )
         c, filling = self.controls, isinstance(request, InpaintRequest)
         task, method = ("inpaint", request.method) if filling else ("colorize", "iterative")
@@ -298,7 +321,8 @@ class RestoreTab:
         values = {
             **there, **self.of_origin("picture"), c.origin: "picture", c.brought: request.picture, c.photo: None,
             c.task: task, c.method: there[c.method] | {"value": method},
-            c.steps: there[c.steps] | {"value": request.steps}, c.filling_seed: request.seed, c.truth: request.truth,
+            **{part: there[part] | {"value": getattr(request, name)} for name, part in c.named(*LOOP, "by").items()},
+            c.filling_seed: request.seed, c.truth: request.truth,
         }  # fmt: skip
         if filling:
             values |= {c.mask: request.mask, c.tau: there[c.tau] | {"value": request.tau}}
@@ -361,8 +385,8 @@ def _canvas_and_result(start: np.ndarray, first_hole: np.ndarray, title: str) ->
     return parts
 
 
-def _method_controls() -> dict:
-    """How it is restored."""
+def _method_controls(first: Mapping[str, Any]) -> dict:
+    """How it is restored, to begin with as was measured to be best."""
     parts: dict = {}
     with group():
         gr.HTML(heading("How"))
@@ -371,8 +395,23 @@ def _method_controls() -> dict:
             info="at once: both encoded, blended in the latents, decoded",
         )  # fmt: skip
         parts["steps"] = gr.Slider(
-            1, MAX_RESTORATION_STEPS, InpaintRequest.steps, step=1, label="Steps", buttons=["reset"],
+            1, MAX_RESTORATION_STEPS, first["steps"], step=1, label="Steps", buttons=["reset"],
             info="noise levels, 1 to 40; one network call each", elem_id="restore-steps",
+        )  # fmt: skip
+        parts["end"] = gr.Slider(
+            0, MOST_END, first["end"], step=0.05, label="Last noise level σ", buttons=["reset"],
+            info="0 = to the end, as published; higher stops where the model still draws", elem_id="restore-end",
+        )  # fmt: skip
+        parts["skip"] = gr.Checkbox(
+            first["skip"], label="Hold the map still at small noise", elem_id="restore-skip",
+            info="by as much as it moves the known part",
+        )  # fmt: skip
+        parts["measured"] = gr.Button(
+            "Steps as measured best", size="sm", elem_id="restore-measured", min_width=140
+        )  # fmt: skip
+        parts["by"] = gr.Radio(
+            BY_CHOICES, value="model", label="Restored by", elem_id="restore-by",
+            info="the teacher takes the same steps with its denoiser: the strongest control",
         )  # fmt: skip
         parts["tau"] = gr.Slider(
             0, 1, InpaintRequest.tau, step=0.01, label="Encoding time τ", buttons=["reset"], visible=False,
@@ -399,11 +438,13 @@ def build_restore(work: Workspace, views: Views) -> BuiltTab:
     first_hole = hole(FIRST_HOLE, len(start))
     with views.frame.controls:
         intro(SENTENCE, FORMULA)
-        parts = _picture_controls(work) | _method_controls()
+        measured = restoration_defaults(work.library.get(model), "inpaint")
+        parts = _picture_controls(work) | _method_controls(measured)
     with views.frame.stage:
         parts |= _canvas_and_result(start, first_hole, f"seed {seed}")
     with views.frame.readings, group():
         parts["numbers"] = gr.HTML(elem_id="restore-numbers", elem_classes="ks-result")
+        parts["note"] = gr.HTML(measured_words(work.library.get(model), "inpaint"), elem_id="restore-note")
         parts["save"] = save_bar(elem_id="restore-keep")
     chooser = parts.pop("chooser")
     c = RestoreControls(
@@ -452,6 +493,10 @@ def _wire(tab: RestoreTab, work: Workspace, opened: Callable, chooser: Chooser) 
         event(guarded(tab.look), **looking)
     c.origin.input(tab.of_origin, c.origin, c.chooser_box, **light)
     gr.on([c.task.input, c.method.input], tab.of_task, [c.task, c.method], c.listed(*TASK_PARTS), **light)
+    told = {"inputs_kwargs": {"model": source.model, **c.named("task")}, **seldom}
+    for event in (opened, c.task.input):
+        event(guarded(tab.note), outputs=[c.note], **told)
+    c.measured.click(guarded(tab.best), outputs=c.listed(*LOOP), **told)
     for name, button in c.holes:
         # in the queue of `look`, so that canvas and mask cannot overtake each other
         button.click(guarded(functools.partial(tab.ready_made, name)), c.now, [c.mask, c.canvas], **seldom)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 
 from analysis.koopman.restoration import LUMA
+from analysis.workbench.defaults import restoration_defaults
 from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
+from analysis.workbench.workbench import Workbench
 from ui.components.html import facts, figure_html, group_html
 from ui.components.made import Made
 
 
 def restore_pictures(
-    given: np.ndarray, shown: np.ndarray, truth: np.ndarray | None, task: str, made: Made, name: str = ""
+    given: np.ndarray, shown: np.ndarray, truth: np.ndarray | None, task: str, made: Made, by: str, name: str = ""
 ) -> str:
     """What was given, what was made so far, and the truth where it is known.
 
@@ -21,12 +24,14 @@ def restore_pictures(
         given, shown, truth: uint8 (H, W, 3).
         task: "inpaint" or "colorize".
         made: what it is made with.
+        by: "model" or "teacher".
         name: of the file that is offered for saving; none when empty.
     """
+    who = f"by {made.model}{'’s teacher' if by == 'teacher' else ''}"
     shown_ones = group_html(
         "ks-pictures",
         figure_html(given, "Given", "grey = unknown" if task == "inpaint" else "grey input"),
-        figure_html(shown, "Restored" if name else "So far", f"by {made.model}", name),
+        figure_html(shown, "Restored" if name else "So far", who, name),
         figure_html(truth, "Truth", "never looked at while restoring") if truth is not None else "",
     )
     return shown_ones + made.line()
@@ -64,6 +69,19 @@ def hole_numbers(result: RestoreResult, task: str) -> str:
     if numbers.lpips is not None:
         pairs.append((f"{numbers.lpips:.3f}", "LPIPS of the whole picture"))
     return facts(*pairs)
+
+
+def measured_words(bench: Workbench, task: str) -> str:
+    """Whether this model was measured to restore better than what needs no model; else who does."""
+    works = restoration_defaults(bench, task)["works"]
+    plain = "biharmonic filling" if task == "inpaint" else "leaving it grey"
+    if works is None:
+        said = "It was not measured whether this model restores better than what needs no model."
+    elif works:
+        said = f"On test pictures this model is nearer to the truth than {plain} (LPIPS)."
+    else:
+        said = f"On test pictures this model is not better than {plain}: let its teacher restore."
+    return f'<p class="ks-line" data-works="{json.dumps(works)}">{said}</p>'
 
 
 def given_picture(request: InpaintRequest | ColorizeRequest) -> np.ndarray:

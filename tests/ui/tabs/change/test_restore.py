@@ -19,15 +19,17 @@ from tests.refusals import refuses
 from ui.components.painter import hole
 from ui.components.picture_chooser import photograph
 from ui.server.errors import UNEXPECTED, guarded
-from ui.tabs.change.restore import FILLED, RestoreControls, RestoreTab
+from ui.tabs.change.restore import FILLED, MOST_END, TASK_PARTS, RestoreControls, RestoreTab
 
 CAT = photograph("cat", 16)
 HOLE = hole("centre square", 16)
 VISITOR = SimpleNamespace(session_hash="me")
 NAMES = (
-    "model", "seed", "label", "origin", "brought", "task", "mask", "steps", "method", "tau", "filling_seed", "truth",
+    "model", "seed", "label", "origin", "brought", "task", "mask", "steps", "end", "skip", "by", "method", "tau",
+    "filling_seed", "truth",
 )  # fmt: skip
-FIRST = dict(zip(NAMES, ("tiny", 3, -1, "picture", CAT, "inpaint", HOLE, 4, "iterative", 0.5, 7, True), strict=True))
+START = ("tiny", 3, -1, "picture", CAT, "inpaint", HOLE, 4, 0.0, False, "model", "iterative", 0.5, 7, True)
+FIRST = dict(zip(NAMES, START, strict=True))
 
 
 def values(**change) -> dict:
@@ -196,8 +198,11 @@ def test_ready_made_holes_and_strokes(tab):
 
 @pytest.mark.parametrize(
     "question",
-    [InpaintRequest(CAT, HOLE, 5, -1, 9, "latent", 0.2, False), ColorizeRequest(CAT, 5, -1, 9, False)],
-)
+    [
+        InpaintRequest(CAT, HOLE, 5, -1, 9, "latent", 0.2, False), ColorizeRequest(CAT, 5, -1, 9, False),
+        InpaintRequest(CAT, HOLE, 5, -1, 9, end=0.5, skip=True), ColorizeRequest(CAT, 5, -1, 9, by="teacher"),
+    ],
+)  # fmt: skip
 def test_a_recipe_fills_the_controls_that_ask_for_it(tab, question):
     filled = tab.fill(question)
     assert set(filled) <= set(FILLED) and filled["origin"] == "picture"
@@ -207,10 +212,43 @@ def test_a_recipe_fills_the_controls_that_ask_for_it(tab, question):
     assert type(again) is type(question) and again.as_settings() == question.as_settings()
 
 
+def test_the_teacher_restores_with_the_same_steps(tab, library):
+    bench = library.get("tiny")
+    for task, cls, given in (("inpaint", InpaintRequest, (CAT, HOLE)), ("colorize", ColorizeRequest, (CAT,))):
+        shown = list(tab.run(VISITOR, **values(task=task, by="teacher", end=0.4, skip=True)))[-1]
+        asked = cls(*given, 7, -1, 4, end=0.4, skip=True, by="teacher")
+        result = getattr(bench, task)(asked)
+        assert data_uri(result.picture) in shown["pictures"] and "teacher" in shown["pictures"]
+        other = getattr(bench, task)(cls(*given, 7, -1, 4, end=0.4, skip=True))
+        assert result.nfe == other.nfe and not np.array_equal(result.picture, other.picture)
+    with refuses("by"):
+        InpaintRequest(CAT, HOLE, method="latent", by="teacher")
+    with refuses("by"):
+        library.get("tiny-classes").colorize(ColorizeRequest(CAT, by="teacher"))
+    assert list(tab.run(VISITOR, **values(method="latent", by="teacher")))[-1]["save"]  # whose the choice is hidden
+
+
+def test_an_end_that_the_tab_does_not_have_is_refused(tab):
+    with refuses("recipe"):
+        tab.fill(InpaintRequest(CAT, HOLE, end=MOST_END + 1))
+
+
+def test_what_was_measured_is_said_and_taken(tab, library, monkeypatch):
+    card = library.get("tiny").model.card
+    told = {"inpaint": {"steps": 6, "end": 0.5, "skip": True, "works": True}, "colorize": {"works": False}}
+    monkeypatch.setitem(card, "metrics", {**card.get("metrics", {}), "restoration": told})
+    assert tab.best("tiny", "inpaint") == {"steps": 6, "end": 0.5, "skip": True}
+    assert tab.best("tiny", "colorize") == {"steps": ColorizeRequest.steps, "end": 0.0, "skip": False}
+    for task, works in (("inpaint", "true"), ("colorize", "false")):
+        assert f'data-works="{works}"' in tab.note("tiny", task)["note"]
+    assert 'data-works="null"' in tab.note("tiny-classes", "inpaint")["note"]
+
+
 def test_controls_come_and_go_with_the_task(tab):
     def there(*args):
         return [u["visible"] for u in tab.of_task(*args).values()]
 
-    assert there("inpaint", "iterative") == [True, False, True, False, True]
-    assert there("inpaint", "latent") == [True, False, True, True, False]
-    assert there("colorize", "latent") == [False, True, False, False, True]
+    loop = len(TASK_PARTS) - 4
+    assert there("inpaint", "iterative") == [True, False, True, False, *[True] * loop]
+    assert there("inpaint", "latent") == [True, False, True, True, *[False] * loop]
+    assert there("colorize", "latent") == [False, True, False, False, *[True] * loop]
