@@ -66,7 +66,7 @@ def equal(a, b):
         return np.array_equal(a, b)
     if dataclasses.is_dataclass(a):
         return all(equal(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a) if f.name != "seconds")
-    return a == b
+    return a == b or (isinstance(a, float) and np.isnan(a) and np.isnan(b))
 
 
 @pytest.mark.parametrize("name", REQUESTS)
