@@ -70,7 +70,7 @@ class RaceResult:
 
 def flow_paths(bench: Workbench, images: ImageFlows) -> tuple[str, ...]:
     """The paths of the flows that are here of a model's pictures."""
-    name = _data(bench)
+    name = data_name(bench)
     return next((k.paths for k in images.kinds if k.data == name), ())
 
 
@@ -91,7 +91,7 @@ def race(bench: Workbench, images: ImageFlows, request: RaceRequest, report: Rep
     )  # fmt: skip
 
 
-def _data(bench: Workbench) -> str:
+def data_name(bench: Workbench) -> str:
     """What the model's pictures are called, "" where its card does not say."""
     data = bench.model.card.get("data")
     return str(data.get("name", "")) if isinstance(data, dict) else ""
@@ -127,7 +127,7 @@ def _flow(bench: Workbench, images: ImageFlows, request: RaceRequest, path: str,
     if not path:
         why = "No flow of these pictures is here: train one with flow_core.train images."
         return _absent(bench, "Flow", why)
-    name, data, made = IMAGE_PATH_NAMES[path], _data(bench), []
+    name, data, made = IMAGE_PATH_NAMES[path], data_name(bench), []
     label = request.label if images.kind(data).classes else -1
     for k, n in enumerate(RACE_CALLS):
         asked = FlowPicturesRequest(data=data, path=path, sampler="euler", nfe=n, seeds=(request.seed,), label=label)

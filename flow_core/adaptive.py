@@ -76,6 +76,11 @@ def dopri5(
     return SampleResult(y, f.calls, f.derivatives, torch.tensor([0.0, end, 1.0], dtype=torch.float64))
 
 
+def adaptive_solver() -> str:
+    """Which one "auto" is here: their steps, and so their calls, are not the same."""
+    return "scipy" if _torchdiffeq("auto") is None else "torchdiffeq"
+
+
 def _given_up() -> Diverged:
     return Diverged(
         "The adaptive solver's steps became too small: raise the tolerances, or lower the momentum weights."

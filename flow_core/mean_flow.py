@@ -104,7 +104,7 @@ def identity(
     Returns:
         u(x, t, r), which gradients flow through, and v + (r - t) (dt + along . grad) u, which they do not.
     """
-    with torch.autocast(x.device.type, enabled=False):  # it casts weights, but not what a forward-mode derivative carries
+    with torch.autocast(x.device.type, enabled=False):  # it would cast weights, but no derivatives
         u, change = torch.func.jvp(
             lambda y, s: average(y, s, end), (x, t), (v if along is None else along, torch.ones_like(t))
         )[:2]

@@ -25,6 +25,7 @@ from ui.tabs.flows.points import build_flow_lab
 from ui.tabs.flows.torus import build_torus
 from ui.tabs.forecast.time_series import build_time_series
 from ui.tabs.inside.atlas import build_atlas
+from ui.tabs.inside.dynamics import build_dynamics
 from ui.tabs.inside.effects import build_effects
 from ui.tabs.inside.spectrum import build_spectrum
 from ui.tabs.watch.generate import build_generate
@@ -68,7 +69,8 @@ SPACES = (
             View("modes", "Modes", "spectrum"), View("bands", "Bands", "spectrum"),
             View("surgery", "Surgery", "spectrum"), View("over-time", "Over time", "effects", heads="Evidence"),
             View("linear", "Linearity", "effects"), View("carry", "Factors", "effects"),
-            View("atlas", "Atlas", "atlas"),
+            View("signatures", "Signatures", "effects"), View("atlas", "Atlas", "atlas"),
+            View("dynamics", "Your dynamics", "dynamics", False),
         ),
     ),
     Space(
@@ -100,6 +102,7 @@ TABS: dict[str, Callable[[Workspace, Views], BuiltTab]] = {
     "spectrum": build_spectrum,
     "effects": build_effects,
     "atlas": build_atlas,
+    "dynamics": build_dynamics,
     "edit": build_edit,
     "restore": build_restore,
     "directions": build_directions,

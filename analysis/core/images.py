@@ -57,6 +57,22 @@ def magnified(difference: Tensor, most: float = MAGNIFY_MOST) -> tuple[np.ndarra
     return as_pictures((difference.clamp(-2, 2) * factor)[None])[0], factor
 
 
+def change_of(after: np.ndarray, before: np.ndarray, times: float) -> np.ndarray:
+    """What changed from one picture to another, around mid-grey, by a factor that does not depend on the pictures.
+
+    So two changes can be compared by eye, which `magnified` does not allow.
+
+    Args:
+        after, before: uint8 (H, W, C).
+        times: the factor; what then leaves 0 to 255 is clipped.
+
+    Returns:
+        uint8 (H, W, C), 128 where nothing changed.
+    """
+    moved = after.astype(np.float32) - before.astype(np.float32)
+    return np.clip(np.round(128 + times * moved), 0, 255).astype(np.uint8)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Given images
 

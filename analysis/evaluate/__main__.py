@@ -40,6 +40,7 @@ from analysis.evaluate.hkd import (  # noqa: F401
     memorisation,
     nested_bands,
     restoration,
+    signatures,
 )
 from analysis.evaluate.hkd.fidelity import paired_samples
 from analysis.evaluate.series import forecast, in_sample, worlds  # noqa: F401

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from analysis.core.errors import UserError
 from analysis.evaluate.tables.markdown import Block, cell, grid, markdown, number, numbers
-from analysis.koopman.trajectories import Study, open_states, study
+from analysis.koopman.trajectories import DMD_METHODS, Study, open_states, study
 from foundation.training.commands import percent_bar
 
 
@@ -48,11 +48,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rank", type=int, default=8, help="singular vectors at most, 1 to 256")
     parser.add_argument("--held-out", type=float, default=0.25, help="share of the trajectories to judge by, 0 to 0.9")
     parser.add_argument("--draws", type=int, default=200, help="bootstrap resamples, 10 to 10,000")
+    parser.add_argument("--method", choices=DMD_METHODS, default="exact", help="optimised where states are noisy")
     args = parser.parse_args(argv)
     try:
         states = open_states(args.file)
         with percent_bar("trajectories") as progress:
-            found = study(states, args.rank, args.held_out, args.draws, progress=progress)
+            found = study(states, args.rank, args.held_out, args.draws, progress=progress, method=args.method)
     except UserError as e:
         print(f"analysis.evaluate.trajectories: {e}", file=sys.stderr)
         return 2

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from analysis.core.errors import UserError
+from analysis.workbench.signatures import SignatureResult
 from analysis.workbench.spectrum import SpectrumResult
 from foundation.mistakes import Mistake
 
@@ -56,6 +57,20 @@ def modes_csv(spectrum: SpectrumResult, energy: Sequence[np.ndarray] | None = No
 
 def _digits(values: np.ndarray) -> list[str]:
     return [f"{v:.9g}" for v in np.asarray(values).ravel().tolist()]
+
+
+def signatures_csv(result: SignatureResult) -> str:
+    """One line a picture, time, level and band: picture, group, tau, sigma, level, name, band, log energy."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["picture", "group", "tau", "sigma", "level", "name", "band", "log energy"])
+    place = np.indices(result.energies.shape).reshape(4, -1).T.tolist()
+    for (picture, t, level, band), value in zip(place, _digits(result.energies), strict=True):
+        writer.writerow([
+            picture, result.groups[int(result.group[picture])], f"{result.tau[t]:g}", f"{result.sigma[t]:.6g}", level,
+            result.names[level], band, value,
+        ])  # fmt: skip
+    return out.getvalue()
 
 
 def spectrum_npz(spectrum: SpectrumResult) -> bytes:

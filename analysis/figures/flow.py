@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from analysis.figures.style import BAND_SYMBOLS, GREY, LINE_COLOURS, LINE_DASHES, empty_figure, ribbon
 from analysis.flow.image_sweeps import PictureSweepResult
 from analysis.flow.points import Flow2DResult, SweepResult
+from analysis.flow.transport import TransportResult
 
 MAX_DRAWN = 400  # points; the numbers are of all of them
 MAX_LINES = 48
@@ -183,7 +184,7 @@ def nfe_figure(result: SweepResult, names: Sequence[str]) -> go.Figure:
 
 
 def gamma_figure(result: SweepResult, names: Sequence[str]) -> go.Figure:
-    """MMD^2 over gamma1: one line a setting with momentum, and the same on the closed form."""
+    """MMD^2 over gamma1: one line a setting with momentum, the same on the closed form, and Heun's method beside it."""
     figure = empty_figure(400, uirevision="sweep gamma")
     for m, s in enumerate(result.gamma_settings):
         colour, symbol = LINE_COLOURS[s], BAND_SYMBOLS[s]
@@ -193,9 +194,42 @@ def gamma_figure(result: SweepResult, names: Sequence[str]) -> go.Figure:
                 figure, result.gammas, result.oracle_by_gamma[m], f"{names[s]}, exact oracle", GREY, "longdash", symbol,
                 "γ₁",
             )  # fmt: skip
+        figure.add_scatter(
+            x=np.float32(result.gammas),
+            y=np.full(len(result.gammas), np.float32(result.heun_by_gamma[m].mean())),
+            mode="lines",
+            name=f"{names[s]}: Heun’s method, no weight",
+            line={"color": colour, "dash": "dot", "width": 1.5},
+            hovertemplate="Heun’s method with as many calls: MMD² %{y:.4f}<extra></extra>",
+        )
     _floor(figure, result.floor)
     figure.update_xaxes(title="momentum weight γ₁", zeroline=False)
     _axes(figure)
+    return figure
+
+
+def transport_figure(result: TransportResult) -> go.Figure:
+    """Over the size of the batch: MMD^2 of one perfect call (left), and the cost of the pairs (right)."""
+    figure = empty_figure(330, uirevision="transport")
+    for k, (name, values, axis) in enumerate((("MMD² of E[x₁ | x₀]", result.mmd2, "y"), ("cost", result.cost, "y2"))):
+        mean, spread = values.mean(1), values.std(1, ddof=1)
+        figure.add_scatter(
+            x=result.sizes,
+            y=np.float32(mean),
+            yaxis=axis,
+            mode="lines+markers",
+            name=name,
+            error_y={"type": "data", "array": np.float32(spread), "thickness": 1},
+            line={"color": LINE_COLOURS[k], "dash": LINE_DASHES[k], "width": 2},
+            marker={"symbol": BAND_SYMBOLS[k], "size": 7},
+            hovertemplate=f"{name}: %{{y:.4g}} in batches of %{{x}}<extra></extra>",
+        )
+    figure.update_xaxes(title="batch (log)", type="log", tickvals=result.sizes, zeroline=False)
+    figure.update_layout(
+        margin={"l": 62, "r": 64, "t": 40, "b": 46},
+        yaxis={"title": "MMD² to data", "nticks": 5, "rangemode": "tozero"},
+        yaxis2={"title": "mean |x₁ − x₀|²", "overlaying": "y", "side": "right", "showgrid": False, "nticks": 5},
+    )
     return figure
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.figures.flow import SHADES
-from analysis.figures.style import BLUE, GREEN, GREY, MARKS_ON_A_LINE, ORANGE, PURPLE, SKY, empty_figure
+from analysis.figures.style import BLUE, GREEN, GREY, MARKS_ON_A_LINE, ORANGE, PURPLE, SKY, VERMILION, empty_figure
 from analysis.series.forecast import ForecastResult
 from analysis.series.loaded import MODEL
 from analysis.series.long_run import LongRunResult
+from flow_core.series.baselines import STRONG_BASELINES
 from foundation.mistakes import Mistake
 
 LINE_INK = "#000000"  # turned white on a dark page
@@ -20,6 +21,7 @@ LOOKS = {
     "damped persistence": (ORANGE, "dash", "diamond"),
     "persistence": (GREEN, "dot", "square"),
     "climatology": (PURPLE, "longdash", "triangle-up"),
+    **dict.fromkeys(STRONG_BASELINES, (VERMILION, "dashdot", "cross")),  # one at a time is drawn
 }
 HEAD_PIXELS = 118
 HEIGHTS = {1: 330, 2: 260}  # of a row, by the number of rows

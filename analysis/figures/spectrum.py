@@ -152,7 +152,7 @@ def position_map(
 
 def sorted_real_parts(result: SpectrumResult) -> go.Figure:
     """Sorted alpha of every level against the share of modes below: levels of any size can be compared."""
-    figure = empty_figure(340, uirevision="sorted")
+    figure = empty_figure(300, uirevision="sorted")
     for i, entry in enumerate(result.entries):
         alpha = np.sort(entry.alpha, axis=None)
         at = np.unique(np.linspace(0, alpha.size - 1, min(alpha.size, MAX_LINE_POINTS)).astype(int))

@@ -16,7 +16,7 @@ from torch import Tensor
 from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError
 from analysis.core.fields import Choice
-from flow_core.densities.distances import MMD, wasserstein2
+from flow_core.densities.distances import MMD, blur, wasserstein2
 from flow_core.densities.mixtures import MAX_CELLS
 from flow_core.densities.toys import TOYS, Toy, drawn, toy
 from foundation.randomness import derived_seed
@@ -135,7 +135,9 @@ class Clouds:
         """Points (m, 2) against held-out data; W2 of the first points of both."""
         held_out = self.data(cloud, DATA_PART, HELD_OUT)
         n = min(len(x), W2_POINTS)
-        return CloudNumbers(*self.mmd(cloud).both(x), wasserstein2(x[:n], held_out[:n]))
+        b = blur(self.toy(cloud).density, x)
+        w2 = wasserstein2(x[:n], held_out[:n])
+        return CloudNumbers(*self.mmd(cloud).both(x), w2, b.spread, b.beyond)
 
     def mmd(self, cloud: Cloud) -> MMD:
         """To held-out data; its own term, the dearest part, is computed once."""
@@ -156,8 +158,11 @@ class CloudNumbers:
         mmd2: unbiased squared MMD, kernel exp(-d^2 / 2); can be negative.
         mmd2_biased: biased, as the public code has it.
         w2: 2-Wasserstein distance by exact assignment, in the units of the plane.
+        spread, beyond: blur, which that MMD hardly sees: see `flow_core.densities.distances.Blur`.
     """
 
     mmd2: float
     mmd2_biased: float
     w2: float
+    spread: float
+    beyond: float

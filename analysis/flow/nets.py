@@ -21,7 +21,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from analysis.core.errors import UserError, as_user_errors
 from analysis.core.fields import Choice, Request, Seed
 from analysis.core.progress import Report, tell
-from analysis.flow.clouds import DRAWING, CloudNumbers, Clouds, DensityName, Drawing, Place
+from analysis.flow.clouds import DRAWING, CloudNumbers, Clouds, DensityName, Drawing, Place, Target
 from analysis.flow.settings import BRIDGES, MAX_SIGMA
 from flow_core import load
 from flow_core.densities.mixtures import GaussianMixture
@@ -81,6 +81,11 @@ def check_target(request: Flow) -> None:
         raise UserError(
             "On this path sigma0 must be above 0: without noise it is the path of I-CFM, choose that one.", "sigma0"
         )
+    check_drawing(request)
+
+
+def check_drawing(request: Target) -> None:
+    """Raises UserError: a drawing without its density, or the other way round."""
     if (request.drawing is not None) != (request.density == DRAWING):
         raise UserError(f'Send a drawing together with the density "{DRAWING}", and only then.', "drawing")
 

@@ -45,6 +45,8 @@ from analysis.flow.settings import (
     Nfe,
     Sampler,
 )
+from analysis.flow.transport import TransportRequest, TransportResult
+from analysis.flow.transport import transport as measure_transport
 from flow_core.densities.toys import Toy
 from flow_core.likelihood import log_likelihood
 from flow_core.model import MODELS_DIR, NORMAL
@@ -226,6 +228,8 @@ class SweepResult:
         by_gamma: (M, G, R), each at its setting's own NFE.
         oracle_by_gamma: (M, G, R), the same on the closed form, NaN where none is known.
         floor: (R,) of data against data.
+        heun_by_gamma: (M, R), Heun's method on the net's exact velocity with the calls of each of these settings: a
+            method of second order has no error of Euler's for a weight to cancel.
     """
 
     nfes: np.ndarray
@@ -236,6 +240,7 @@ class SweepResult:
     by_gamma: np.ndarray
     oracle_by_gamma: np.ndarray
     floor: np.ndarray
+    heun_by_gamma: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -377,6 +382,10 @@ class PointFlows:
             found.latent[0].double().numpy(), found.nfe, found.derivatives, net.name,
         )  # fmt: skip
 
+    def transport(self, request: TransportRequest, report: Report | None = None) -> TransportResult:
+        """What minibatch transport pairs, by the size of the batch; see `analysis.flow.transport`."""
+        return measure_transport(self.clouds, request, report)
+
     # -----------------------------------------------------------------------------------------------------------------
     # Sweeps
 
@@ -393,6 +402,7 @@ class PointFlows:
             self.net(setting)
         shape = (len(request.settings) + 1, len(request.nfes), len(seeds))
         by_nfe, by_gamma = np.full(shape, np.nan), np.full((2, len(moved), len(request.gammas), len(seeds)), np.nan)
+        heun = np.full((len(moved), len(seeds)), np.nan)
         plain = replace(first, sampler="euler", net="oracle", path="idff" if first.path == "idff" else "icfm")
         jobs: list[tuple[np.ndarray, tuple[int, ...], Flow2DRequest]] = [
             (by_nfe, (s, k, r), replace(setting, nfe=n, seed=seed))
@@ -401,6 +411,7 @@ class PointFlows:
             for r, seed in enumerate(seeds)
         ]
         for m, setting in enumerate(moved):
+            jobs += [(heun, (m, r), replace(setting, sampler="heun", seed=seed)) for r, seed in enumerate(seeds)]
             for g, gamma in enumerate(request.gammas):
                 asked = request.at_gamma(setting, gamma)
                 if asked is None:
@@ -421,6 +432,7 @@ class PointFlows:
             by_gamma=by_gamma[0],
             oracle_by_gamma=by_gamma[1],
             floor=np.array(floor),
+            heun_by_gamma=heun,
         )
 
     def _mmd2(self, request: Flow2DRequest) -> float:

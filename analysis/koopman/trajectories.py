@@ -1,11 +1,12 @@
-"""Trajectories of any system by exact DMD: eigenvalues with intervals, held-out errors, what to mistrust.
+"""Trajectories of any system by DMD: eigenvalues with intervals, held-out errors, what to mistrust.
 
     states = open_states("activations.npz")          # (trajectories, times, features)
     found = study(states, rank=8)
 
 Bring the activations of a network, the path of a flow, the hidden states of a transformer. States are seen through the
 leading singular vectors of the training snapshots, found from their Gram matrix, so many features cost little: DMD of
-those coordinates has the very eigenvalues of exact DMD (Tu et al. 2014) of the states.
+those coordinates has the very eigenvalues of exact DMD (Tu et al. 2014) of the states. Where states are noisy, which
+damps the eigenvalues of exact DMD, `method="optimised"` fits whole trajectories at once.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from torch import Tensor
 from analysis.core.errors import UserError
 from analysis.core.progress import Progress
 from analysis.koopman.linearity import DMD, exact_dmd
+from analysis.koopman.optimised_dmd import optimised_dmd
 from foundation.metrics.statistics import CONFIDENCE
 
+DMD_METHODS = ("exact", "optimised")
+EXAMPLE_RATES = (-0.3 + 4.0j, -0.3 - 4.0j, -0.1 + 1.5j, -0.1 - 1.5j)
 MAX_SNAPSHOT_NUMBERS = 2**26  # 512 MB in float64
 NEAR_ALIASING = 0.9  # of pi over the step
 NEGLIGIBLE_SQUARED = 1e-10  # of the largest singular value squared
@@ -38,6 +42,17 @@ class States:
 
     paths: Tensor
     times: Tensor
+
+
+def example_states(noise: float = 0.3, seed: int = 0) -> States:
+    """Sixteen trajectories with the rates `EXAMPLE_RATES`, seen through a random map to twelve features and noise."""
+    rng = np.random.default_rng(seed)
+    times = np.linspace(0, 3, 31)
+    upper = [rate for rate in EXAMPLE_RATES if rate.imag > 0]
+    start = rng.normal(size=(16, 1, len(upper))) + 1j * rng.normal(size=(16, 1, len(upper)))
+    z = start * np.exp(np.array(upper) * times[:, None])
+    seen = np.concatenate([z.real, z.imag], -1) @ rng.normal(size=(2 * len(upper), 12))
+    return checked_states(seen + noise * rng.normal(size=seen.shape), times)
 
 
 def open_states(source: str | Path | bytes | BinaryIO, most: int = 8 * MAX_SNAPSHOT_NUMBERS) -> States:
@@ -164,9 +179,10 @@ def propagate(dmd: DMD, start: Tensor, elapsed: Tensor) -> Tensor:
 
 
 def study(
-    states: States, rank: int = 8, held_out: float = 0.25, draws: int = 200, seed: int = 0, progress: Progress = None
-) -> Study:
-    """Exact DMD of some trajectories, judged by the others.
+    states: States, rank: int = 8, held_out: float = 0.25, draws: int = 200, seed: int = 0, progress: Progress = None,
+    method: str = "exact",
+) -> Study:  # fmt: skip
+    """DMD of some trajectories, judged by the others.
 
     Args:
         states: of `open_states`.
@@ -176,10 +192,13 @@ def study(
         draws: bootstrap resamples.
         seed: of both.
         progress: called with (share done, what); may raise to stop.
+        method: of `DMD_METHODS`: each state from the one before, or whole trajectories at once.
 
     Raises:
-        UserError: a rank, share or number of draws out of range, or states that are zero.
+        UserError: a rank, share or number of draws out of range, another method, or states that are zero.
     """
+    if method not in DMD_METHODS:
+        raise UserError(f"The method must be one of {', '.join(DMD_METHODS)}.", "method")
     if not 1 <= rank <= 256 or not 0 <= held_out <= 0.9 or not 10 <= draws <= 10_000:
         raise UserError("Use a rank of 1 to 256, a held-out share of 0 to 0.9, and 10 to 10,000 resamples.", "rank")
     paths, times = states.paths, states.times
@@ -192,8 +211,8 @@ def study(
         raise UserError("The states that are fitted are all zero.", "states")
     basis, singular = singular_basis(known[:, :-1].flatten(0, 1).T, rank)
     small = known @ basis
-    dmd = exact_dmd(small, times, basis.shape[1])
-    spread = _resampled(small, times, dmd, draws, generator, progress)
+    dmd = (optimised_dmd if method == "optimised" else exact_dmd)(small, times, basis.shape[1])
+    spread = _resampled(small, times, dmd, draws, generator, progress, method)
     judged = paths[test or fit]
     step = float(times.diff().mean())
     remarks = _remarks(known, dmd, spread, step, basis.shape[1], rank, len(test))
@@ -211,7 +230,7 @@ def study(
 
 
 def _resampled(
-    small: Tensor, times: Tensor, dmd: DMD, draws: int, generator: torch.Generator, progress: Progress
+    small: Tensor, times: Tensor, dmd: DMD, draws: int, generator: torch.Generator, progress: Progress, method: str
 ) -> np.ndarray | None:
     """(draws, r) eigenvalues of resamples of whole trajectories, matched to those of all; None for one trajectory.
 
@@ -223,7 +242,11 @@ def _resampled(
     out = np.full((draws, len(wanted)), np.nan + 1j * np.nan)
     for i in range(draws):
         rows = torch.randint(count, (count,), generator=generator)
-        found = exact_dmd(small[rows], times, small.shape[2]).eigenvalues.numpy()
+        if method == "optimised":
+            again = optimised_dmd(small[rows], times, small.shape[2], dmd.eigenvalues)
+        else:
+            again = exact_dmd(small[rows], times, small.shape[2])
+        found = again.eigenvalues.numpy()
         if len(found):
             from scipy.optimize import linear_sum_assignment  # only here: the page opens without scipy
 

@@ -28,10 +28,12 @@ from analysis.series.loaded import (
     ModelName,
     Plane,
     Scores,
+    card_scores,
     load_series,
     missing_files,
     names,
     plotted_values,
+    strongest,
 )
 from analysis.series.long_run import LongRunRequest, LongRunResult, measure_long_run
 from flow_core.samplers import METHODS, MOMENTUM
@@ -110,8 +112,8 @@ class SeriesInfo:
 
     @property
     def unbeaten(self) -> str:
-        """The strongest baseline where the model is not better by its card's fair CRPS, "" where it is or has none."""
-        return _unbeaten(_usual(self.card))
+        """The strongest baseline where the card does not show the model to be better; "" where it does or has none."""
+        return unbeaten(self.card)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,9 +153,10 @@ class ForecastResult:
         quantiles: (5, L, D), see `QUANTILES`; on the torus around the mean, so that they may lie beyond half a turn.
         baselines: name -> (L, D) mean.
         marks: "this model" and baselines -> scores of this forecast.
-        reference: the baseline to beat.
-        usual: the same names -> fair CRPS over many starts, as the model's card has it; empty if it has none. It may
-            name stronger baselines, which are not forecast here.
+        reference: the baseline to beat: the strongest over many starts by the model's card, forecast here too.
+        usual: model and baselines -> fair CRPS over many starts, as the model's card has it; empty if it has none. It
+            names baselines that are not forecast here.
+        unbeaten: as of `SeriesInfo`: where it is not "", the model is a demonstration.
         inside: share of the truth between the outer quantiles.
         plane: None where no two variables are drawn against each other.
         maps: of a field, else None.
@@ -186,6 +189,7 @@ class ForecastResult:
     marks: Mapping[str, Scores]
     reference: str
     usual: Mapping[str, float]
+    unbeaten: str
     inside: float
     plane: Plane | None
     maps: Maps | None
@@ -195,11 +199,6 @@ class ForecastResult:
     in_sample: bool
     same_data: bool
     licence: str
-
-    @property
-    def unbeaten(self) -> str:
-        """As of `SeriesInfo`: where it is not "", the model is a demonstration."""
-        return _unbeaten(self.usual)
 
 
 WORLD_ORDER = ("lorenz", "alanine", "sst", "sst_sites")  # of the list; others follow by name
@@ -330,7 +329,7 @@ class SeriesForecasts:
         quantiles = np.quantile(around, QUANTILES, axis=0)
         off = real - mean if world.period is None else wrap(real - mean)
         times, past_times, past = self._times(at, row, horizon)
-        usual = _usual(at.model.card)
+        usual = card_scores(at.model.card)
         return ForecastResult(
             model=self.info(request.model).name,
             title=world.title,
@@ -354,6 +353,7 @@ class SeriesForecasts:
             marks=marks,
             reference=_reference(marks, usual),
             usual=usual,
+            unbeaten=unbeaten(at.model.card),
             inside=float(((off >= quantiles[0]) & (off <= quantiles[-1])).mean()),
             plane=at.plane,
             maps=_maps(world, members, truth),
@@ -386,26 +386,29 @@ class SeriesForecasts:
             return measure_long_run(at.model, at.world, request.frames, report)
 
 
-def _reference(marks: dict[str, Scores], usual: dict[str, float]) -> str:
-    """Damped persistence; on the torus, which has none, the better one over many starts, or else here."""
+def _reference(marks: Mapping[str, Scores], usual: Mapping[str, float]) -> str:
+    """The strongest baseline over many starts; where none was measured damped persistence, on the torus the best."""
+    measured = strongest({k: v for k, v in usual.items() if k in marks})
+    if measured:
+        return measured
     if SIMPLE_BASELINES[2] in marks:
         return SIMPLE_BASELINES[2]
-    return min(SIMPLE_BASELINES[:2], key=lambda k: usual.get(k, marks[k].crps_fair))
+    return min(SIMPLE_BASELINES[:2], key=lambda k: marks[k].crps_fair)
 
 
-def _usual(card: dict) -> dict[str, float]:
-    """Fair CRPS over many starts, as `python -m analysis.evaluate series` wrote it into the card."""
-    table = card.get("metrics", {})
-    found = {k: v.get("crps_fair") for k, v in table.items() if isinstance(v, dict)} if isinstance(table, dict) else {}
-    return {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and math.isfinite(v)}
+def unbeaten(card: Mapping) -> str:
+    """The strongest baseline of a card, unless its figures show the model to be better than that; else "".
 
-
-def _unbeaten(usual: Mapping[str, float]) -> str:
-    others = {k: v for k, v in usual.items() if k != MODEL}
-    if MODEL not in usual or not others:
+    Better is a paired interval below 0 where the card has one, or else the smaller figure.
+    """
+    usual = card_scores(card)
+    best = strongest(usual)
+    if MODEL not in usual or not best:
         return ""
-    best = min(others, key=lambda k: others[k])
-    return best if usual[MODEL] >= others[best] else ""
+    less = card["metrics"].get("crps_fair_less", {})
+    high = less.get(best, {}).get("high") if isinstance(less, dict) and isinstance(less.get(best, {}), dict) else None
+    better = high < 0 if isinstance(high, (int, float)) else usual[MODEL] < usual[best]
+    return "" if better else best
 
 
 def _maps(world: World, members: np.ndarray, truth: np.ndarray) -> Maps | None:

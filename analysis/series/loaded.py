@@ -12,7 +12,15 @@ import numpy as np
 from pydantic import Field
 
 from flow_core.series import alanine, sst
-from flow_core.series.baselines import SIMPLE_BASELINES, Baseline, fit_baseline, torus_members
+from flow_core.series.baselines import (
+    SIMPLE_BASELINES,
+    Baseline,
+    GaussianForecast,
+    fit_baseline,
+    strong_baseline,
+    strong_kinds,
+    torus_members,
+)
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import crps, crps_gaussian, ensemble_mean, gaussian_scores, scores, weighted_mean, wrap
 from flow_core.series.world import Rollouts, World
@@ -113,7 +121,10 @@ class BaselineForecast:
 
 @dataclass(frozen=True, eq=False)
 class LoadedSeries:
-    """Attributes: model; world; rollouts = starts of the test part; bound = longest horizon; others as made below."""
+    """Attributes: model; world; rollouts = starts of the test part; bound = longest horizon; others as made below.
+
+    `strong` is the kind of the strongest baseline by the model's card where it is not among the simple ones, else "".
+    """
 
     model: SeriesModel
     world: World
@@ -123,6 +134,7 @@ class LoadedSeries:
     drawn: Mapping[str, np.ndarray]
     plane: Plane | None
     same_data: bool
+    strong: str = ""
 
     @property
     def usual(self) -> int:
@@ -130,7 +142,7 @@ class LoadedSeries:
         return min(self.world.horizon, self.bound, USUAL)
 
     def baselines(self, row: int, horizon: int) -> dict[str, BaselineForecast]:
-        """What every baseline says from one start."""
+        """What every simple baseline says from one start, and the strongest one that the card knows."""
         last = self.rollouts.history[row : row + 1]
         found = {
             kind: BaselineForecast(b.mean(last)[0, :horizon], b.std[:horizon], None) for kind, b in self.fitted.items()
@@ -138,7 +150,18 @@ class LoadedSeries:
         for kind, drawn in self.drawn.items():
             members = wrap(drawn[:, :horizon] + (last[0, -1] if kind == "persistence" else 0.0))
             found[kind] = BaselineForecast(ensemble_mean(members, self.world.period), None, members)
+        if self.strong:
+            guess = strong_baseline(self.world, self._start(row, horizon), self.strong)
+            if isinstance(guess, GaussianForecast):
+                std = np.broadcast_to(guess.std, guess.mean.shape)[0]
+                found[self.strong] = BaselineForecast(guess.mean[0], std, None)
+            else:
+                found[self.strong] = BaselineForecast(ensemble_mean(guess[:, 0], self.world.period), None, guess[:, 0])
         return found
+
+    def _start(self, row: int, horizon: int) -> Rollouts:
+        r, one = self.rollouts, slice(row, row + 1)
+        return Rollouts(r.history[one], r.truth[one, :horizon], r.context[one, :horizon], r.segment[one], r.first[one])
 
     def past(self, row: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """Times and real frames (P, *shape), normalised, up to the start, at least those that the model sees."""
@@ -164,8 +187,10 @@ def load_series(model: SeriesModel, world: World) -> LoadedSeries:
     else:
         light = _lighter(world, bound)
         fitted = {kind: fit_baseline(light, kind, bound) for kind in SIMPLE_BASELINES}
+    best = strongest(card_scores(model.card))
+    strong = best if best in strong_kinds(world) else ""
     same = world.fingerprint() == model.card.get("data", {}).get("fingerprint")
-    return LoadedSeries(model, world, rollouts, bound, fitted, drawn, _plane(world), same)
+    return LoadedSeries(model, world, rollouts, bound, fitted, drawn, _plane(world), same, strong)
 
 
 def _parts(world: World, split: str) -> list[tuple[int, int]]:
@@ -206,6 +231,18 @@ def plotted_values(world: World, frames: np.ndarray) -> np.ndarray:
 def names(world: World) -> tuple[str, ...]:
     """Of what is drawn."""
     return world.variables if world.weights is None else tuple(f"area mean, {v}" for v in world.variables)
+
+
+def card_scores(card: Mapping) -> dict[str, float]:
+    """Fair CRPS over many starts, as `python -m analysis.evaluate series` wrote it into the card; {} without any."""
+    table = card.get("metrics", {})
+    found = {k: v.get("crps_fair") for k, v in table.items() if isinstance(v, dict)} if isinstance(table, dict) else {}
+    return {k: float(v) for k, v in found.items() if isinstance(v, (int, float)) and math.isfinite(v)}
+
+
+def strongest(usual: Mapping[str, float]) -> str:
+    """The baseline of the least fair CRPS over many starts; "" where none was measured."""
+    return min((k for k in usual if k != MODEL), key=lambda k: usual[k], default="")
 
 
 METHOD, NFE = "multistep", 8  # of every forecast but those of the part samplers

@@ -148,6 +148,11 @@ class AtlasResult:
     clusters: tuple[AtlasCluster, ...]
 
 
+def command_for(model: str) -> str:
+    """What makes the atlas of a model, where the page finds it."""
+    return f"python -m analysis.evaluate.atlas --model {model} --out atlas --beside"
+
+
 def atlas(session: Session, request: AtlasRequest) -> AtlasResult:
     """Clusters of the model's atlas.
 
@@ -156,7 +161,7 @@ def atlas(session: Session, request: AtlasRequest) -> AtlasResult:
     """
     if session.folder is None or not (path := session.folder / f"{session.name}{SUFFIX}").is_file():
         raise UserError(
-            f"There is no atlas of {session.name}: python -m analysis.evaluate.atlas --model {session.name} makes one.",
+            f"There is no atlas of {session.name} yet; this makes one: {command_for(session.name)}",
             "atlas",
         )
     if request.level >= 0:

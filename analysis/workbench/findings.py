@@ -15,6 +15,7 @@ from analysis.koopman.scenes import EVERYTHING
 from analysis.koopman.spectrum import ORDER_WORDS, band_names
 from analysis.workbench.effects import EffectResult
 from analysis.workbench.probes import AttributionResult, BandLabelsResult, LinearityResult
+from analysis.workbench.signatures import SignatureResult
 
 # in a card's metrics: trainings beside ones whose eigenvalues are held (analysis.evaluate.ablation)
 OPERATOR_CONTROLS = "controls"
@@ -64,17 +65,15 @@ def effect_words(result: EffectResult, order: str = "alpha") -> str:
     curve = result.levels[top]
     text = (
         f"{result.names[top]} moves most: it makes {percent(curve[-1])} of {EFFECT_NAMES[result.kind]}, half of that "
-        f"by {_reached(curve, result.tau, result.sigma, 0.5)} and nine tenths by "
-        f"{_reached(curve, result.tau, result.sigma, 0.9)}."
+        f"by {_reached(curve, result.tau, result.sigma, 0.5)}."
     )
     peak = int(curve.argmax())
     if curve[peak] > 1.05 * curve[-1]:
         text += (
             f" It had reached {percent(curve[peak])} at τ = {result.tau[peak]:.2f} and fell back, since its modes turn."
         )
-    ranked = np.argsort(-result.bands[:, -1], kind="stable")
-    shares = [f"{bands[b]} ({percent(result.bands[b, -1])})" for b in ranked]
-    return f"{text} Bands by their share at the picture: {listed(shares)}."
+    most = int(result.bands[:, -1].argmax())
+    return f"{text} Of the bands {bands[most]} moves most ({percent(result.bands[most, -1])})."
 
 
 def decoded_words(result: EffectResult, order: str = "alpha") -> str:
@@ -127,14 +126,14 @@ def control_words(card: Mapping, *figures: str) -> str:
 def label_words(result: BandLabelsResult, order: str = "alpha") -> str:
     """The bands from coarse to fine, and whether the order is more than chance."""
     names = band_names(len(result.centroid), order)
-    told = [
-        f"{names[b]} ({result.centroid[b]:.3f}, {result.low[b]:.3f} to {result.high[b]:.3f})"
-        for b in result.coarse_to_fine
-        if np.isfinite(result.centroid[b])
-    ]
-    if not told:
+    known = [b for b in result.coarse_to_fine if np.isfinite(result.centroid[b])]
+    if not known:
         return "No band adds any detail to these pictures."
-    text = f"From coarse to fine, centroid in cycles per pixel with its 95 % interval: {listed(told)}."
+    told = [f"{names[b]} ({result.centroid[b]:.3f}, {result.low[b]:.3f} to {result.high[b]:.3f})" for b in known]
+    text = (
+        f"From coarse to fine: {listed([names[b] for b in known])}. Centroids in cycles per pixel with their 95 % "
+        f"intervals: {listed(told)}."
+    )
     alike = [
         f"{names[a]} and {names[b]}"
         for a, b, apart in zip(result.coarse_to_fine[:-1], result.coarse_to_fine[1:], result.distinct, strict=True)
@@ -293,6 +292,30 @@ def linearity_verdict(r: LinearityResult) -> str:
         f"to {fitted.max():.2f} (medians over levels: best {np.median(fitted):.2f}, learned {np.median(learned):.2f}, "
         f"identity {np.median(identity):.2f}).{_differences(r)}{pictures}"
     )
+
+
+def signature_words(r: SignatureResult) -> tuple[str, str]:
+    """Whether the group of a picture is read from its spectrum, and by what more than the controls; at the picture."""
+    clean = int(np.argmin(r.tau))
+    read = r.hits_low[:, clean] > r.chance
+    until = r.tau[r.hits_low[0] > r.chance]
+    if read[0]:
+        first = (
+            f"The spectrum tells {len(r.groups)} groups apart: read right for {r.hits[0, clean]:.0%} of the held-out "
+            f"pictures at τ = {r.tau[clean]:g} (chance {r.chance:.0%}), above chance up to τ = {until.max():g}."
+        )
+    else:
+        first = (
+            f"The spectrum does not tell these {len(r.groups)} groups apart: read right for {r.hits[0, clean]:.0%} of "
+            f"the held-out pictures at τ = {r.tau[clean]:g}, where chance is {r.chance:.0%}."
+        )
+    words = []
+    for name, (value, low, high) in zip(
+        ("modes dealt at random", "the picture's own power"), r.margin[:, clean], strict=True
+    ):
+        sign = "more than" if low > 0 else "less than" if high < 0 else "not told apart from"
+        words.append(f"{sign} {name} ({100 * value:+.0f} [{100 * low:+.0f}, {100 * high:+.0f}] points)")
+    return first, f"Bands by α read {joined(words)}."
 
 
 def _differences(r: LinearityResult) -> str:

@@ -16,6 +16,7 @@ from analysis.workbench import (
     inversion,
     probes,
     ranking,
+    signatures,
     walks,
 )
 from analysis.workbench import spectrum as spectra
@@ -40,6 +41,7 @@ class Workbench(Session):
     linearity = probes.linearity
     attribution = probes.attribution
     band_labels = probes.band_labels
+    signatures = signatures.signatures
     edit = editing.edit
     edit_defaults = defaults.edit_defaults
     restoration_defaults = defaults.restoration_defaults

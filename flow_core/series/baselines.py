@@ -18,6 +18,8 @@ from foundation.files.locations import DataError
 
 SIMPLE_BASELINES = ("climatology", "persistence", "damped persistence")
 LEVEL, REGRESSION, ANALOGS = "level-damped persistence", "vector autoregression", "nearest analogs"
+STRONG_BASELINES = (LEVEL, REGRESSION, ANALOGS)
+ANALOG_MEMBERS = 50  # members of the nearest analogs, at least
 LEVEL_FRAMES = 12  # whose mean is the level: of the monthly fields a year
 LAG_ORDERS = (1, 2, 4, 7, 14)  # of the autoregression, by the validation part
 LEAST_SHARE = 0.1  # of the mean variance, at every season
@@ -114,20 +116,37 @@ class GaussianForecast:
     std: np.ndarray
 
 
-def strong_baselines(world: World, rollouts: Rollouts, members: int) -> dict[str, GaussianForecast | np.ndarray]:
-    """The strong baselines that a world allows: a Gaussian, or members (M, N, L, *shape), normalised.
+def strong_kinds(world: World) -> tuple[str, ...]:
+    """Which of `STRONG_BASELINES` a world allows: no lines on the torus, and in fields no more than the level.
 
-    Fields have the level alone: their training parts are too short for a coefficient between any two cells.
+    The training part of a field is too short for a coefficient between any two cells.
     """
-    found: dict[str, GaussianForecast | np.ndarray] = {}
-    if world.geometry == "euclidean":
-        found[LEVEL] = level_damped(world, rollouts)
-    if len(world.shape) == 1:
-        if world.geometry == "euclidean":
-            found[REGRESSION] = autoregression(world, rollouts)
-        train = len(world.rollouts("train", rollouts.truth.shape[1]))
-        found[ANALOGS] = analogs(world, rollouts, min(members, train))
-    return found
+    line, vector = world.geometry == "euclidean", len(world.shape) == 1
+    allowed = {LEVEL: line, REGRESSION: line and vector, ANALOGS: vector}
+    return tuple(kind for kind in STRONG_BASELINES if allowed[kind])
+
+
+def strong_baseline(
+    world: World, rollouts: Rollouts, kind: str, members: int = ANALOG_MEMBERS
+) -> GaussianForecast | np.ndarray:
+    """One of the strong baselines: a Gaussian, or members (M, N, L, *shape), normalised.
+
+    Raises:
+        DataError: this world has none of that kind.
+    """
+    if kind not in strong_kinds(world):
+        raise DataError(f"{world.title} has no baseline {kind!r}; use {', '.join(strong_kinds(world))}.")
+    if kind == LEVEL:
+        return level_damped(world, rollouts)
+    if kind == REGRESSION:
+        return autoregression(world, rollouts)
+    train = len(world.rollouts("train", rollouts.truth.shape[1]))
+    return analogs(world, rollouts, min(max(members, ANALOG_MEMBERS), train))
+
+
+def strong_baselines(world: World, rollouts: Rollouts, members: int) -> dict[str, GaussianForecast | np.ndarray]:
+    """Every strong baseline that a world allows, see `strong_baseline`."""
+    return {kind: strong_baseline(world, rollouts, kind, members) for kind in strong_kinds(world)}
 
 
 def longer_history(world: World, rollouts: Rollouts, frames: int) -> np.ndarray:
@@ -245,12 +264,13 @@ def analogs(world: World, rollouts: Rollouts, members: int, frames: int = ANALOG
     known, states = (longer_history(world, r, frames).reshape(len(r), -1) for r in (train, rollouts))
     if torus:
         known, states = (np.concatenate([np.cos(a), np.sin(a)], 1) for a in (known, states))
-    changes = train.truth.astype(np.float64) - train.history[:, -1:]
     squares = (known**2).sum(1)
     out = np.empty((members, *rollouts.truth.shape))
     for begin in range(0, len(states), STARTS_AT_ONCE):
         part = slice(begin, begin + STARTS_AT_ONCE)
         distance = squares - 2 * states[part] @ known.T
         nearest = np.argpartition(distance, members - 1, 1)[:, :members]
-        out[:, part] = (rollouts.history[part, -1:] + changes[nearest.T]).astype(np.float64)
+        rows = nearest.T  # changes of these alone: all of them, in float64, are hundreds of MB
+        changes = train.truth[rows].astype(np.float64) - train.history[rows, -1:]
+        out[:, part] = rollouts.history[part, -1:] + changes
     return wrap(out) if torus else out

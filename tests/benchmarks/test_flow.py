@@ -4,6 +4,7 @@ import dataclasses
 import math
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +13,8 @@ from analysis.core.errors import UserError
 from benchmarks import flow, flow_methods, flow_nets
 from flow_core.densities.distances import MMD
 from flow_core.densities.toys import toy
-from flow_core.fields import Exact
-from flow_core.samplers import Diverged, euler
+from flow_core.fields import Exact, Published
+from flow_core.samplers import Diverged, euler, rk4
 from foundation import noise
 from foundation.metrics.statistics import mean_interval, ratio_interval
 
@@ -53,6 +54,18 @@ def test_the_whole_measurement(tmp_path, few_choices, capsys):
     v = ratio_interval(best.values, base.values)
     assert f"over that of {flow.BASELINE}: {v.value:.2f}, 95 % interval [{v.low:.2f}, {v.high:.2f}]" in out
     assert out.count("| 8gaussians |") == 2 * len(names) and f"validation: {best.name}\n" in out
+
+
+def test_momentum_has_its_controls_on_the_same_net_and_transport_beside_it():
+    table = flow_methods.rows(False)
+    momentum = [row for name, row in table.items() if "published order" in name or "matched" in name]
+    controls = ("IDFF net, Euler on v", "IDFF net, Heun", "IDFF net, RK4", "IDFF net, RK4, steps by calls")
+    assert {table[name].net for name in controls} == {row.net for row in momentum} and len(momentum) == 4
+    assert table["IDFF + OT net, RK4"].net == "IDFF + OT" and flow_nets.TRAINED_NETS["IDFF + OT"].coupling == "exact"
+    net, seeds = toy("8gaussians").density.oracle(flow_methods.IDFF_PATH), range(8)
+    theirs = table["IDFF net, published weights of the paper, RK4"].method(net, seeds, 8, ())
+    drift = Published(flow_methods.IDFF_PATH, (0.2, -0.5, 0.0))
+    assert torch.equal(theirs.x, rk4(net, noise(seeds, (2,)), drift, 8).x) and theirs.nfe == 8
 
 
 def test_a_cell_by_hand(tmp_path, few_choices):
@@ -182,6 +195,7 @@ def test_a_peer_that_lacks_what_it_needs_is_a_sentence(tmp_path, monkeypatch):
     for name in ("torchcfm", "torchcfm.conditional_flow_matching"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     (tmp_path / "torchcfm").mkdir()
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if not (Path(p) / "torchcfm").is_dir()])  # the real one
     monkeypatch.syspath_prepend(tmp_path)
     assert flow_nets.peer_matcher() is None  # a folder of that name
     sys.modules.pop("torchcfm", None)

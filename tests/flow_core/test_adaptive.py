@@ -71,3 +71,6 @@ def test_what_cannot_be_done_is_a_sentence(monkeypatch):
     with refuses("torchdiffeq", error=Mistake):
         dopri5(oracle, x, drift, solver="torchdiffeq")
     assert dopri5(oracle, x, drift).nfe > 6, "auto takes what is there"
+    assert adaptive.adaptive_solver() == "scipy"
+    monkeypatch.setattr(adaptive.importlib, "import_module", lambda name: object())
+    assert adaptive.adaptive_solver() == "torchdiffeq"

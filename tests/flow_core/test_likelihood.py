@@ -8,7 +8,7 @@ import torch
 from flow_core.densities.mixtures import GaussianMixture
 from flow_core.fields import Prediction
 from flow_core.likelihood import log_likelihood
-from flow_core.paths import ICFM, IDFF
+from flow_core.paths import ICFM, IDFF, OTCFM, SBCFM
 from flow_core.samplers import Diverged
 from foundation.mistakes import Mistake
 from tests.refusals import refuses
@@ -36,6 +36,17 @@ def test_a_path_with_noise_at_its_ends_gives_the_blurred_density():
     blurred = GaussianMixture(WORLD.means, (WORLD.stds**2 + 0.3**2).sqrt())
     got = log_likelihood(WORLD.oracle(path), path, x, steps=24)
     torch.testing.assert_close(got.log_prob, blurred.log_prob(x), rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize("path", [OTCFM(0.3), SBCFM(0.4), IDFF(0.4, "exact")], ids=str)
+def test_a_velocity_net_of_coupled_ends_and_a_noisy_path_has_a_likelihood(path):
+    """Of the flow x_t = (1 + t) x_0, which says v alone; E[x1 | x] is not asked for."""
+    x = torch.tensor([[0.5, -1.0], [3.0, 0.0]], dtype=torch.float64)
+    got = log_likelihood(lambda x, t: Prediction(velocity=x / (1 + t)), path, x, steps=40)
+    end = 1 - 1e-3
+    start = torch.distributions.Normal(0.0, path.start_std)
+    want = start.log_prob(end * x / (1 + end)).sum(1) - 2 * math.log(1 + end) + 2 * math.log(end)
+    torch.testing.assert_close(got.log_prob, want, rtol=0, atol=1e-6)
 
 
 def test_finer_steps_come_closer():

@@ -88,6 +88,17 @@ def test_the_infinitesimal_law_is_its_formula(world, scale):
     torch.testing.assert_close(denoised[at_T], own, atol=5e-3, rtol=0)  # stored in half precision
 
 
+def test_the_infinitesimal_law_is_trained_where_bf16_is_fast(world):
+    t = task(world, objective="path", rate_weight=0.5)
+    drawn = t.draw(0, 6, torch.Generator().manual_seed(3))
+    with torch.autocast("cpu", torch.bfloat16):
+        parts = t(torch.tensor(0.0), *drawn)
+    want = float(t(torch.tensor(0.0), *drawn)["rate"])
+    assert float(parts["rate"]) == pytest.approx(want, rel=0.1)
+    parts["loss"].backward()
+    assert not t.compilable and task(world, objective="path").compilable
+
+
 def test_noised_pictures_move_towards_their_picture(world):
     t = task(world, objective="path", rate_weight=0.5, share_noised=0.5)
     x, sigma, _, target, _, _, denoised = t.draw(0, 8, torch.Generator().manual_seed(3))

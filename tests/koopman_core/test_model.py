@@ -8,10 +8,12 @@ import torch
 import koopman_core
 from foundation import noise
 from foundation.files import checkpoints
+from foundation.files.settings import SettingsError
 from foundation.mistakes import Mistake
 from foundation.networks.unet import UNet, UNetConfig
 from koopman_core.edm import EDM, SIGMA_MAX
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion
+from koopman_core.recipes import take_operators
 from tests.refusals import refuses
 
 TINY = UNetConfig(resolution=16, base=16, multipliers=(1, 2), blocks=1, attention=(), embedding=32, patch_size=2)
@@ -195,3 +197,21 @@ def test_a_network_of_zeros_is_refused_at_loading_whatever_its_operators(tmp_pat
     koopman_core.save(model, tmp_path / "a.hkd.safetensors")
     with pytest.raises(checkpoints.CheckpointError):
         koopman_core.load(tmp_path / "a.hkd.safetensors")
+
+
+def test_eigenvalues_are_taken_from_a_model_with_the_same_levels():
+    mine, theirs = trained_looking(seed=0), trained_looking(seed=1)
+    take_operators(mine, theirs)
+    for a, b in zip(mine.operators, theirs.operators, strict=True):
+        assert torch.equal(a.a, b.a) and a.a.data_ptr() != b.a.data_ptr()
+    with torch.no_grad():
+        theirs.operators[0].a.zero_()
+    assert bool(mine.operators[0].a.any())
+    for other in (
+        trained_looking(config=replace(TINY, multipliers=(1, 2, 2))),
+        trained_looking(KoopmanConfig(evolved="bottleneck")),
+    ):
+        before = [o.a.clone() for o in mine.operators]
+        with pytest.raises(SettingsError):
+            take_operators(mine, other)
+        assert all(torch.equal(o.a, b) for o, b in zip(mine.operators, before, strict=True))

@@ -384,6 +384,12 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
         Refused("point", {"point": [0, 1e9]}),
         Refused("steps", {"steps": 65}),
     ],
+    "transport": [
+        {"sizes": [4, 16], "seed": 2},
+        {"density": "drawn", "drawing": CROSS, "sizes": [8], "seeds": 3},
+        Refused("sizes", {"sizes": [1, 2, 3, 4, 5], "seeds": 8}),
+        Refused("drawing", {"density": "drawn"}),
+    ],
     "train_toy": [
         {"steps": 25, "width": 16},
         {"density": "drawn", "drawing": CROSS, "path": "otcfm", "steps": 50, "width": 32, "seed": 3},

@@ -76,12 +76,12 @@ def test_a_painted_mask_changes_the_edit_and_undo_takes_it_back(page):
     painted = page.locator("#edit-canvas canvas").get_attribute("data-painted")
     assert 20 < int(painted) < 150 and page.locator("#edit-hint").inner_text() == ""
     page.locator("#edit-ratio input[type=range]").focus()
-    page.keyboard.press("End")
+    page.keyboard.press("Home")
     third = changes(page, "#edit-pictures", 1, second)
     wait_for(page, "() => document.querySelectorAll('#edit-history button').length === 3")
     page.locator("#edit-undo").click()
     becomes(page, "#edit-pictures", 1, second)
-    assert page.locator("#edit-ratio input[type=number]").input_value() == "50"
+    assert page.locator("#edit-ratio input[type=number]").input_value() == "100"
     page.locator("#edit-undo").click()
     becomes(page, "#edit-pictures", 1, first)
     page.locator("#edit-history button").last.click()

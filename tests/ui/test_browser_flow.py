@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from analysis.flow import transport
 from tests.ui.serving import on_page, open_view, page_of
 from tests.waiting import wait_for
 
@@ -32,3 +33,14 @@ def test_four_flows_that_can_be_stepped_and_a_training_that_can_be_stopped(page)
     page.wait_for_selector("#flow-train-status >> text=/Stopped: \\d+ of 2,000 steps/")
     open_view(page, "flow")
     page.wait_for_selector("#flow-player >> text=net trained here")
+
+
+def test_what_transport_pairs_is_drawn_in_the_sweep_alone(page, monkeypatch):
+    for name, value in {"NOISES": 16, "PAIRINGS": 2, "REFERENCE": 100}.items():
+        monkeypatch.setattr(transport, name, value)
+    open_view(page, "sweep")
+    page.locator("#transport-start").click()
+    page.wait_for_selector("#transport-figure .main-svg")
+    assert "one perfect" in page.locator("#transport-words").inner_text()
+    open_view(page, "flow")
+    assert page.locator("#transport-figure").is_hidden() and page.locator("#transport-start").is_hidden()

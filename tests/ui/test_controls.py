@@ -48,7 +48,7 @@ def test_events_that_show_no_progress_keep_their_state_in_one_place(demo):
     """What Gradio's page does at every step of an event grows with the places that hold one."""
     asked = [fn for fn in demo.fns.values() if fn.fn is not None and fn.targets]
     places = {part._id for fn in asked for part in (fn.show_progress_on or fn.outputs)}
-    assert len(asked) > 150 and len(places) < 30
+    assert len(asked) > 150 and len(places) < len(asked) / 8
 
 
 def test_a_drop_down_that_is_sent_twice_is_not_refused(demo):

@@ -138,7 +138,8 @@ def dynamics(call: Call) -> dict[str, Any]:
         whole(more["draws"], 10, 1000, "The number of resamples", "draws"),
     )
     share = real(more["held_out"], 0, 0.9, "The share held out", "held_out")
-    return result_json(study(open_states(data, MAX_UNPACKED), rank, share, draws, progress=call.watch))
+    states = open_states(data, MAX_UNPACKED)
+    return result_json(study(states, rank, share, draws, progress=call.watch, method=more["method"]))
 
 
 def forecast(call: Call) -> dict[str, Any]:

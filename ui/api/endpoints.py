@@ -12,6 +12,7 @@ from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.nets import TrainRequest
 from analysis.flow.points import Flow2DRequest, LikelihoodRequest
 from analysis.flow.settings import SideBySideRequest
+from analysis.flow.transport import TransportRequest
 from analysis.race import RaceRequest, race
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, find_model
@@ -25,6 +26,7 @@ from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.ranking import RankRequest
+from analysis.workbench.signatures import SignatureRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
 from analysis.workbench.walks import WalkRequest
 from foundation.data.decoding import limit_decoders
@@ -215,6 +217,26 @@ ENDPOINTS = (
         queue=LONG_QUEUE,
     ),
     Endpoint(
+        "signatures",
+        """Whether the spectrum of pictures tells their class, or a factor, over time.
+
+    contrast: "" for classes (drawn pictures of every class where the model's data are drawn, else its own pictures), or
+    a factor of drawn data: pictures with little of it against pictures with much. count: pictures a group, 8 to 64.
+    edges, order: of the bands. seed: of pictures and noise; scenes below 2,000,000,000 may have been trained on.
+    Returns groups, names of the levels, tau, sigma [time], own (pictures are the model's), profile
+    [time][group][level][band]: mean log energy in standard deviations over all pictures; separation
+    [time][level][band]: share of its variance between groups; distance [time][group][group]: squared, in spreads
+    within groups, cross-validated; hits, hits_low, hits_high [reader][time]: share of held-out pictures whose group is
+    read, with 95 % bootstrap intervals, readers: bands by alpha, modes dealt to bands at random, radial power of the
+    noised picture; margin [2][time]: bands less each of the others, [value, low, high]; chance; group of every
+    picture.""",
+        lambda call: result_json(call.bench.signatures(call.request, call.watch), ("energies",)),
+        SignatureRequest,
+        "model contrast count edges order seed",
+        limits=(Limit(lambda r: r.count, 64, "The number of pictures a group"),),
+        queue=LONG_QUEUE,
+    ),
+    Endpoint(
         "atlas",
         """Clusters of modes with an address, from the atlas beside the model (`analysis.evaluate.atlas` makes one).
 
@@ -332,17 +354,17 @@ ENDPOINTS = (
     ),
     Endpoint(
         "dynamics",
-        """Exact DMD of trajectories of your own: the activations of a network, the path of a flow, anything.
+        """DMD of trajectories of your own: the activations of a network, the path of a flow, anything.
 
     npz: base64 of a file by numpy.savez with states (trajectories, times, features), perhaps times (equally spaced); at
     most 12 MB, 64 MB unpacked. rank: singular vectors at most, 1 to 64. held_out: share of the trajectories to judge
-    by, 0 to 0.9. draws: bootstrap resamples, 10 to 1000. Returns alpha and beta per unit of time with alpha_low,
-    alpha_high, beta_low, beta_high (null for one trajectory), amplitude, captured, singular values, held_out (numbers),
-    errors by predictor (dense, diagonal, identity, best) [time], step, largest (frequency that the step can tell),
-    remarks: what to mistrust.""",
+    by, 0 to 0.9. draws: bootstrap resamples, 10 to 1000. method: "exact", or "optimised" (whole trajectories at
+    once, for noisy states). Returns alpha and beta per unit of time with alpha_low, alpha_high, beta_low, beta_high
+    (null for one trajectory), amplitude, captured, singular values, held_out (numbers), errors by predictor (dense,
+    diagonal, identity, best) [time], step, largest (frequency that the step can tell), remarks: what to mistrust.""",
         answers.dynamics,
-        arguments="npz rank held_out draws",
-        defaults={"npz": "", "rank": 8, "held_out": 0.25, "draws": 200},
+        arguments="npz rank held_out draws method",
+        defaults={"npz": "", "rank": 8, "held_out": 0.25, "draws": 200, "method": "exact"},
         queue=LONG_QUEUE,
     ),
     Endpoint(
@@ -383,7 +405,8 @@ ENDPOINTS = (
     and "meanflow".
     Returns net, nfe and derivatives as counted, times, points [n][2], trajectories [n][time][2] or null;
     numbers, floor (data against data) and oracle (the same sampler on the closed form, or null), each with mmd2
-    (unbiased), mmd2_biased and w2, whose points are w2_points.""",
+    (unbiased), mmd2_biased and w2, whose points are w2_points, and blur, which that MMD hardly sees: spread within
+    modes (null where there are none) and beyond, the share of points where data hardly are.""",
         answers.flow_2d,
         Flow2DRequest,
         "density path sampler nfe sigma0 gamma1 gamma2 gamma3 grid seed points net drawing trajectories source "
@@ -401,6 +424,20 @@ ENDPOINTS = (
         lambda call: call.studio.points.likelihood(call.request),
         LikelihoodRequest,
         "density path sigma0 point steps net drawing",
+    ),
+    Endpoint(
+        "transport",
+        """What exact transport of minibatches pairs, by the size of the batch, without a net.
+
+    density, drawing: as in /flow_2d. sizes: 1 to 1024, at most 8. seed: of noises, data and batches. seeds:
+    sets of 512 noises, each paired in 32 batches, 2 to 8. Returns sizes, and [size][set]: cost (mean |x1 - x0|^2),
+    mmd2 (unbiased, to data, of E[x1 | x0], where one call of a perfect net of OT-CFM ends), spread (of it within
+    modes, null where a density has none), scatter (of the partners of one noise).""",
+        lambda call: call.studio.points.transport(call.request, call.watch),
+        TransportRequest,
+        "density sizes seed seeds drawing",
+        limits=(Limit(lambda r: len(r.sizes) * r.seeds, 16, "Sizes times seeds"),),
+        queue=LONG_QUEUE,
     ),
     Endpoint(
         "train_toy",
@@ -452,9 +489,10 @@ ENDPOINTS = (
     or time after the last frame seen), past_times, past [time][variable] and seen (frames the model saw), truth and
     mean [lead][variable], levels and quantiles [level][lead][variable], members [member][lead][variable] or null,
     baselines (name: mean); marks (name: crps, crps_fair, rmse, spread, by_lead) in standard deviations of the
-    training part, or radians for angles; reference (the baseline to beat), usual (name: fair CRPS over many
-    starts), inside (share of the truth in the band from 5 to 95 %), in_sample (whether the model was trained on
-    these frames), nfe and derivatives a frame as counted, seconds, models (what is here); maps: null, or mean,
+    training part, or radians for angles; reference (the baseline to beat: the strongest over many starts), usual
+    (name: fair CRPS over many starts), unbeaten (that baseline where the model is not shown to be better over many
+    starts, else ""), inside (share of the truth in the band from 5 to 95 %), in_sample (whether the model was trained
+    on these frames), nfe and derivatives a frame as counted, seconds, models (what is here); maps: null, or mean,
     truth, error, spread [lead][row][column], null on land, latitudes, longitudes.""",
         answers.forecast,
         ForecastRequest,

@@ -42,8 +42,9 @@ class Figure:
 
 def _figure(f: Figure, source: str) -> str:
     save = f'<a class="ks-save" href="{source}" download="{html.escape(f.download)}">save PNG</a>' if f.download else ""
+    seen = f"{f.title}, {f.note}" if f.note else f.title
     return (
-        f'<figure class="ks-picture {html.escape(f.css)}"><img src="{source}" alt="{html.escape(f.title)}">'
+        f'<figure class="ks-picture {html.escape(f.css)}"><img src="{source}" alt="{html.escape(seen)}">'
         f"<figcaption><b>{html.escape(f.title)}</b><span>{html.escape(f.note)}</span>{save}</figcaption></figure>"
     )
 

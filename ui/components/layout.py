@@ -7,7 +7,7 @@ browser, so that nothing is asked of the server when the visitor goes from one t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import gradio as gr
@@ -56,15 +56,28 @@ def intro(sentence: str, formula: str = "", *views: str) -> gr.HTML:
     )
 
 
-def empty_stage(sentence: str, *views: str) -> gr.HTML:
-    """What a stage says before its first result, which follows it and hides it.
+def empty_html(sentence: str, *presses: tuple[str, str]) -> str:
+    """What a stage says before its first result, with the buttons that make one: on a phone the others are in a sheet.
 
     Args:
         sentence: HTML.
-        *views: where it is seen; everywhere in its tab by default.
+        *presses: words, and the id of the button of the controls that each presses (`ui/js/workspaces.js`).
+    """
+    buttons = "".join(
+        f'<button type="button" class="ks-press" data-press="{name}">{words}</button>' for words, name in presses
+    )
+    return f'<div class="ks-empty"><div><p>{sentence}</p>{buttons}</div></div>'
+
+
+def empty_stage(sentence: str, *presses: tuple[str, str], views: Sequence[str] = ()) -> gr.HTML:
+    """`empty_html` before a stage's result, which follows it and hides it.
+
+    Args:
+        sentence, *presses: of it.
+        views: where it is seen; everywhere in its tab by default.
     """
     css = ["ks-empty-box", *(only(*views) if views else [])]
-    return gr.HTML(f'<div class="ks-empty"><p>{sentence}</p></div>', elem_classes=css)
+    return gr.HTML(empty_html(sentence, *presses), elem_classes=css)
 
 
 def noise_row(tab: str, info: str = "from 0") -> dict[str, gr.components.Component]:

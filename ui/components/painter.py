@@ -26,12 +26,12 @@ aria-label="{label}; arrow keys move, space paints"></canvas><div class="ks-tool
 <button type="button" class="ks-clear">Clear</button></div></div>"""
 
 
-def canvas(picture: np.ndarray, mask: np.ndarray | None = None, *, label: str, **kwargs) -> gr.HTML:
+def canvas(picture: np.ndarray | None, mask: np.ndarray | None = None, *, label: str, **kwargs) -> gr.HTML:
     """The component. Value: `canvas_value(...)`. Event: `apply` after every stroke, to be read with `painted`.
 
     Args:
-        picture: uint8 (side, side, 3).
-        mask: uint8 (side, side), 255 = painted.
+        picture: uint8 (side, side, 3); None for an empty sheet, in the page's own colour.
+        mask: uint8 (side, side), 255 = painted; an empty sheet has one.
         label: what a screen reader says.
         **kwargs: of gr.HTML.
     """
@@ -43,11 +43,11 @@ def canvas(picture: np.ndarray, mask: np.ndarray | None = None, *, label: str, *
     )
 
 
-def canvas_value(picture: np.ndarray, mask: np.ndarray | None = None) -> str:
-    """A picture and its mask, as the JSON that the canvas' script reads."""
-    on = np.zeros(picture.shape[:2], bool) if mask is None else mask >= 128
+def canvas_value(picture: np.ndarray | None, mask: np.ndarray | None = None) -> str:
+    """A picture, or None for an empty sheet, and its mask, as the JSON that the canvas' script reads."""
+    on = np.zeros(picture.shape[:2], bool) if mask is None and picture is not None else np.asarray(mask) >= 128
     bits = "".join(map(str, on.astype(int).ravel()))
-    return json.dumps({"side": len(picture), "picture": data_uri(picture), "mask": bits})
+    return json.dumps({"side": len(on), "picture": "" if picture is None else data_uri(picture), "mask": bits})
 
 
 def painted(event: gr.EventData, side: int) -> np.ndarray | None:

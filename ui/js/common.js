@@ -9,7 +9,8 @@ const PLOT = {
 };
 
 const isDark = () => document.body.classList.contains("dark");
-const cssValue = (name) => getComputedStyle(element).getPropertyValue(name).trim();
+const cssValueOf = (part, name) => getComputedStyle(part).getPropertyValue(name).trim();
+const cssValue = (name) => cssValueOf(element, name);
 
 // A projector's laptop may have no WebGL: points are then drawn as SVG, slower but the same.
 const hasWebGL = (() => {
@@ -53,7 +54,9 @@ function themed(figure) {
 // Draws again when the page turns dark, and takes the right size when its tab is opened.
 function keepDrawn(div, draw) {
   new ResizeObserver(() => {
-    if (div.offsetWidth > 0 && div.data) Plotly.Plots.resize(div);
+    if (!div.offsetWidth || !div.data) return;
+    if (cssValueOf(div, "--ks-fits")) Plotly.relayout(div, { height: div.clientHeight, width: div.clientWidth });
+    else Plotly.Plots.resize(div);
   }).observe(div);
   new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 }

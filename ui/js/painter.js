@@ -106,6 +106,11 @@ function load() {
   before = text();
   painting = false;
   canvas.dataset.painted = mask.filter(Boolean).length;
+  if (!value.picture) { // an empty sheet, in the page's own colour
+    picture = null;
+    draw();
+    return;
+  }
   const image = new Image();
   image.onload = () => { picture = image; draw(); };
   image.src = value.picture;

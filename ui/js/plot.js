@@ -69,7 +69,9 @@ function wire() {
 function draw() {
   if (!div || !window.Plotly || !props.value) return;
   const figure = themed(JSON.parse(props.value));
-  div.style.minHeight = `${figure.layout.height}px`;
+  const own = cssValueOf(div, "--ks-fits") && div.clientHeight;
+  if (own) figure.layout.height = own;
+  else div.style.minHeight = `${figure.layout.height}px`;
   Plotly.react(div, figure.data, figure.layout, config).then(wire);
 }
 

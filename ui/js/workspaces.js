@@ -131,7 +131,10 @@
     const { dataset: data } = button;
     if (button.matches(".ks-space")) open(last[data.space] || first(data.space));
     else if (button.matches(".ks-view")) open(data.view);
-    else if (data.open) open(data.open);
+    else if (data.open || data.press) {
+      if (data.open) open(data.open);
+      if (data.press) press(data.press);
+    }
     else if (data.drawer) { one(".ks-help")?.close(); drawer(data.drawer); }
     else if (data.sheet) sheet(data.sheet);
     else if (data.act) acts[data.act]?.();
@@ -165,7 +168,7 @@
     const choices = part ? [...part.querySelectorAll("input[type=radio], input[type=checkbox]")] : [];
     if (choices.length === 1 && !part.querySelector("fieldset")) return String(Number(choices[0].checked)); // a tick of its own
     if (choices.length) return choices.filter((c) => c.checked).map((c) => (c.type === "radio" ? c.value : c.name)).join(",");
-    return part?.querySelector("input:is([role=combobox], [role=listbox])")?.value; // the words of a list's choice
+    return part?.querySelector("input:is([role=combobox], [role=listbox], [type=text]), textarea")?.value; // a list's words, or a text
   };
   let begin = null, ask = null, waiting = false;
   const known = {}; // the last value of every control: those of a closed part are not in the page
@@ -214,6 +217,19 @@
 
   window.studio = { addressed, open, opening, moved, say, value };
 
+  // A view that was never open is laid out first, and its own opening asked, which the button's question follows.
+  function press(name, tries = 40) {
+    const button = document.getElementById(name);
+    if (button) button.click();
+    else if (tries) setTimeout(() => press(name, tries - 1), 50);
+    running();
+  }
+
+  // a button of an empty stage rests while the one that it presses does
+  function running() {
+    all(".ks-press").forEach((button) => { button.disabled = document.getElementById(button.dataset.press)?.disabled ?? false; });
+  }
+
   // what is read out holds what is seen: Gradio calls them "Thumbnail 3 of 12", anew with every sheet
   function named() {
     all("#sheet .thumbnail-item").forEach((button) => {
@@ -229,6 +245,7 @@
     const theme = stored("studio-theme");
     if (theme) document.body.classList.toggle("dark", theme === "dark");
     setInterval(named, 700);
+    setInterval(running, 300);
     document.dispatchEvent(new CustomEvent("studio:ready"));
   });
   ready.observe(root, { childList: true, subtree: true });

@@ -25,13 +25,11 @@ from ui.source import NO_CLASS, Page, usable_seed
 from ui.workspaces import VIEWS, opening
 
 LONGEST = 2000  # characters of an address
-ADDRESS_KINDS = (gr.Slider, gr.Radio, gr.CheckboxGroup, gr.Number, gr.Dropdown, gr.Checkbox)
+ADDRESS_KINDS = (gr.Slider, gr.Radio, gr.CheckboxGroup, gr.Number, gr.Dropdown, gr.Checkbox, gr.Textbox)
 # what shows and hides other controls, which a value alone would not, and what is of no use without it; a tab that
 # settles its others itself says so by `BuiltTab.settle`
 NOT_IN_ADDRESS = {
-    "edit-reference", "edit-region", "edit-photo", "edit-other-label", "restore-origin", "restore-task",
-    "restore-method", "restore-photo", "invert-origin", "invert-photo", "direction-method", "direction-region", "pair",
-    "atlas-level", "grid-kind", "grid-x", "grid-y",
+    "edit-photo", "restore-origin", "restore-photo", "invert-origin", "invert-photo", "pair",
 }  # fmt: skip
 
 
@@ -56,6 +54,8 @@ def fitting(part: gr.components.Component, text: str):
         return next((value for _, value in part.choices if str(value) == text), None)
     if isinstance(part, gr.Dropdown):
         return next((value for name, value in part.choices if name == text), None)
+    if isinstance(part, gr.Textbox):
+        return text if len(text) <= part.max_length else None
     if isinstance(part, gr.Checkbox):
         return {"1": True, "0": False}.get(text)
     try:

@@ -34,7 +34,7 @@ from analysis.evaluate.flow.momentum import (
 )
 from analysis.evaluate.tables.markdown import Block, Verdict, grid, interval
 from analysis.evaluate.tables.parts import Job, Outcome, part
-from flow_core.adaptive import dopri5
+from flow_core.adaptive import adaptive_solver, dopri5
 from flow_core.densities.distances import MMD, blur, wasserstein2
 from flow_core.densities.toys import TOYS, Toy, toy
 from flow_core.fields import Exact, MomentumODE, Preserving, Published
@@ -331,8 +331,8 @@ def adaptive_words(reference: tuple[int, Interval] | None) -> list[Block]:
         return []
     calls, mmd2 = reference
     return [
-        f"The exact flow by error control (Dormand and Prince, tolerance {ADAPTIVE_ERROR:g}) has {thousandths(mmd2)} "
-        f"in {calls} calls, rejected steps included."
+        f"The exact flow by error control (Dormand and Prince by {adaptive_solver()}, tolerance {ADAPTIVE_ERROR:g}) "
+        f"has {thousandths(mmd2)} in {calls} calls, rejected steps included."
     ]
 
 

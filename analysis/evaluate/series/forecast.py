@@ -25,7 +25,6 @@ from flow_core.series.scores import Scores, crps, crps_gaussian, gaussian_scores
 from flow_core.series.world import World
 from foundation.metrics.statistics import Interval, bootstrap_interval
 
-ANALOG_MEMBERS = 50  # members of the nearest analogs, at least
 BLOCK_FRAMES = {"lorenz": 200, "alanine": 200, "sst": 6, "sst_sites": 60}  # neighbours that are resampled together
 
 
@@ -98,7 +97,7 @@ def measure_forecast(model: SeriesModel, world: World, members: int, progress: P
             mean = fitted.mean(r.history)
             rows[kind] = gaussian_scores(mean, fitted.std, r.truth, weights=weights, block=block)
             single[kind] = by_lead(crps_gaussian(mean, fitted.std, r.truth), world)
-    for kind, guess in strong_baselines(world, r, max(members, ANALOG_MEMBERS)).items():
+    for kind, guess in strong_baselines(world, r, members).items():
         if isinstance(guess, GaussianForecast):
             rows[kind] = gaussian_scores(guess.mean, guess.std, r.truth, weights=weights, block=block)
             single[kind] = by_lead(crps_gaussian(guess.mean, guess.std, r.truth), world)

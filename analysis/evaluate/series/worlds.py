@@ -17,7 +17,15 @@ from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.series.loaded import METHOD, NFE, real_series
 from analysis.series.long_run import FREE_RUNS, free_run, starts
 from flow_core.series import alanine, lorenz
-from flow_core.series.baselines import SIMPLE_BASELINES, fit_baseline
+from flow_core.series.baselines import (
+    LEVEL,
+    REGRESSION,
+    SIMPLE_BASELINES,
+    analogs,
+    autoregression,
+    fit_baseline,
+    level_damped,
+)
 from flow_core.series.model import SeriesModel
 from flow_core.series.scores import ensemble_mean, jensen_shannon
 from flow_core.series.world import WORLD_SPLITS, World
@@ -123,7 +131,10 @@ def lorenz_blocks(model: SeriesModel, world: World, frames: int, progress: Progr
     still = np.broadcast_to(r.history[:, -1:], one.shape)
     block = -(-horizon // stride)
     unit = np.ones(3)  # normalised values
-    guesses = {"this model": one, "persistence": still, "climatology": np.zeros_like(one)}
+    guesses = {
+        "this model": one, "persistence": still, "climatology": np.zeros_like(one),
+        REGRESSION: autoregression(world, r).mean, "nearest analog": analogs(world, r, 1)[0],
+    }  # fmt: skip
     times = {k: paired(lorenz.valid_time(v, r.truth, unit, world.dt), block) for k, v in guesses.items()}
 
     begin, _ = starts(world, "test", 1, FREE_RUNS)
@@ -167,17 +178,19 @@ def lorenz_verdict(times: dict[str, Interval], exponent: Interval, rows: dict) -
     inside = exponent.low <= lorenz.LYAPUNOV <= exponent.high
     nature = "positive: the map is chaotic" if exponent.low > 0 else "not above 0 with certainty"
     w1, db = ([float(np.max(rows[k][i])) for k in ("this model", "train")] for i in (0, 1))
-    ahead = times["this model"].low > times["persistence"].high
+    best = max((k for k in times if k != "this model"), key=lambda k: times[k].value)
+    ahead = times["this model"].low > times[best].high
     return Verdict(
-        f"The forecast stays valid for {interval(times['this model'], '.2f')} Lyapunov times, that of persistence for "
-        f"{times['persistence'].value:.2f}{'' if ahead else ' (not settled which is longer)'}. "
+        f"The forecast stays valid for {interval(times['this model'], '.2f')} Lyapunov times, {best}, the "
+        f"longest of the others, for {interval(times[best], '.2f')}"
+        f"{'' if ahead else ' (not settled which is longer)'}. "
         f"The exponent is {nature}; its interval {'holds' if inside else 'does not hold'} the system's "
         f"{lorenz.LYAPUNOV}. The largest W1 of a marginal is {w1[0]:.3f} standard deviations, between the training "
         f"and test trajectories {w1[1]:.3f}; the largest log-spectral distance {db[0]:.1f} decibel, and there "
         f"{db[1]:.1f}.",
         {
-            "valid_time": times["this model"].value, "longer_than_persistence": ahead, "chaotic": exponent.low > 0,
-            "holds_the_exponent": inside, "largest_w1": w1, "largest_decibel": db,
+            "valid_time": times["this model"].value, "longest_other": best, "longer": ahead,
+            "chaotic": exponent.low > 0, "holds_the_exponent": inside, "largest_w1": w1, "largest_decibel": db,
         },
     )  # fmt: skip
 
@@ -269,6 +282,7 @@ def index_errors(model: SeriesModel, world: World, weights: np.ndarray) -> dict[
     r, _ = starts(world, "test", world.horizon)
     made = model.forecast(r.history, r.context, world.horizon, INDEX_MEMBERS, NFE, METHOD).members.mean(0)
     means = {"this model": made} | {kind: fit_baseline(world, kind).mean(r.history) for kind in SIMPLE_BASELINES}
+    means[LEVEL] = level_damped(world, r).mean
     error = {k: ((m - r.truth) * world.scale * weights).sum((-3, -2, -1)) for k, m in means.items()}
     return {k: np.sqrt((e**2).mean(0)) for k, e in error.items()}
 
@@ -315,14 +329,14 @@ def fields_blocks(model: SeriesModel, world: World, frames: int, progress: Progr
 
 
 def fields_verdict(shares: dict, errors: dict, spread: dict) -> Verdict:
-    """What the patterns lose out of sample, at which leads the index beats damped persistence, and the runs' size."""
-    gap = errors["this model"] - errors[SIMPLE_BASELINES[2]]
-    better = [int(k) + 1 for k in np.flatnonzero(gap < 0)]
+    """What the patterns lose out of sample, at which leads the index beats every baseline, and the runs' size."""
+    others = np.min([e for k, e in errors.items() if k != "this model"], axis=0)
+    better = [int(k) + 1 for k in np.flatnonzero(errors["this model"] < others)]
     over = {part: float(spread["this model"] / spread[part]) for part in ("train", "test")}
     return Verdict(
         f"The EOFs hold {shares['train'][-1]:.0%} of the variance that they were fitted on and "
-        f"{shares['test'][-1]:.0%} of the test part's. Leads at which the index's error is below that of damped "
-        f"persistence (without intervals: the starts overlap): {', '.join(map(str, better)) or 'none'}. The mean "
+        f"{shares['test'][-1]:.0%} of the test part's. Leads at which the index's error is below those of all "
+        f"baselines (without intervals: the starts overlap): {', '.join(map(str, better)) or 'none'}. The mean "
         "anomaly of free runs is "
         f"{over['train']:.2f} times that of the training part and {over['test']:.2f} times that of the test part.",
         {

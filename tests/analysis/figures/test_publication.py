@@ -49,7 +49,7 @@ def sweep():
     by_nfe = RNG.random((2, 3, 4))
     by_nfe[0, 1, 2] = np.nan
     none = np.zeros((0,))
-    return SweepResult(np.array([1, 2, 5]), by_nfe, by_nfe[1] / 2, none, (), none, none, np.array([0.01, 0.03]))
+    return SweepResult(np.array([1, 2, 5]), by_nfe, by_nfe[1] / 2, none, (), none, none, np.array([0.01, 0.03]), none)
 
 
 FIGURES = {

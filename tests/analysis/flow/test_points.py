@@ -92,6 +92,10 @@ def test_numbers_by_hand(bench):
     assert math.isclose(r.numbers.mmd2_biased, kxx.mean() + kyy.mean() - 2 * kxy, abs_tol=1e-6)
     off = (kxx.sum() - n) / (n * (n - 1)) + (kyy.sum() - m) / (m * (m - 1)) - 2 * kxy
     assert math.isclose(r.numbers.mmd2, off, abs_tol=1e-6)
+    eight = toy("8gaussians").density
+    far = np.linalg.norm(x[:, None] - eight.means.numpy(), axis=2).min(1)  # all have one standard deviation
+    assert math.isclose(r.numbers.spread, math.sqrt((far**2).mean() / 2), rel_tol=1e-5)
+    assert r.numbers.beyond == (far > 3 * float(eight.stds[0])).mean() > r.floor.beyond
     assert r.w2_points == 64 and 0 < r.floor.w2 < 5 and abs(r.floor.mmd2) < 0.02
     assert r.numbers is r.oracle or r.oracle == r.numbers
 
@@ -185,6 +189,8 @@ def test_sweep(bench):
     moved = bench.flow_2d(Flow2DRequest(sampler="published", gamma1=2.0, **ORACLE)).numbers.mmd2
     assert r.by_gamma[0, 1, 0] == moved
     assert np.isnan(r.by_gamma[1, 0]).all() and np.isfinite(r.by_gamma[1, 1]).all()  # no matched noise of gamma1 < 0
+    heun = bench.flow_2d(Flow2DRequest(sampler="heun", seed=1, **ORACLE)).numbers.mmd2
+    assert r.heun_by_gamma.shape == (2, 2) and r.heun_by_gamma[0, 1] == heun == r.heun_by_gamma[1, 1]
     assert r.floor[1] == bench.clouds.floor(Flow2DRequest(seed=1, **ORACLE), 64).mmd2
 
     names = ["plain", "published", "matched"]
@@ -192,6 +198,8 @@ def test_sweep(bench):
     assert lines == [*names, "exact oracle, Euler"]
     drawn = next(t for t in gamma_figure(r, names).data if t.name == "published")
     assert np.allclose(drawn.y, r.by_gamma[0].mean(axis=1))
+    controls = [t.y for t in gamma_figure(r, names).data if t.name and "Heun" in t.name]
+    assert len(controls) == 2 and np.allclose(controls[0], r.heun_by_gamma[0].mean())
 
 
 def test_a_sweep_can_be_cancelled_and_checks_what_it_is_asked(bench):

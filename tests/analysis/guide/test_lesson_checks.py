@@ -187,7 +187,7 @@ def sweep(runs, asked=None):
             asked.append(request)
         of = np.array(runs, dtype=float)[:, None]
         none = np.zeros((0,))
-        return SweepResult(np.array(request.nfes), of, of[0], none, (), none, none, np.array([0.0, 0.001]))
+        return SweepResult(np.array(request.nfes), of, of[0], none, (), none, none, np.array([0.0, 0.001]), none)
 
     return SimpleNamespace(sweep=answer)
 

@@ -155,6 +155,21 @@ def test_files(tmp_path, capsys):
             study(States(torch.from_numpy(linear()), torch.from_numpy(TIMES)), **values)
 
 
+def test_the_optimised_rates_are_nearer_where_states_are_noisy():
+    far = {}
+    for method in ("exact", "optimised"):
+        studies = [
+            study(checked_states(linear(noise=0.3, features=5, seed=s), TIMES), rank=4, draws=20, method=method)
+            for s in range(6)
+        ]
+        far[method] = float(np.median([matched(r, RATES) for r in studies]))
+        r = studies[0]
+        assert (r.alpha_low <= r.alpha_high).all() and np.isfinite(r.beta_low).all()
+    assert far["optimised"] < 0.7 * far["exact"]
+    with refuses("method"):
+        study(checked_states(linear(), TIMES), method="other")
+
+
 def test_many_features_take_seconds():
     paths = np.random.default_rng(0).normal(size=(8, 33, 4096)).cumsum(1)
     start = time.perf_counter()

@@ -6,12 +6,15 @@ import math
 import numpy as np
 import pytest
 
+from analysis.core.cache import ByteLRU
 from analysis.core.errors import UserError
 from analysis.series import loaded
-from analysis.series.forecast import QUANTILES, ForecastRequest, SeriesForecasts, _unbeaten
+from analysis.series.forecast import QUANTILES, ForecastRequest, SeriesForecasts, unbeaten
 from analysis.series.long_run import LongRunRequest
 from flow_core.samplers import METHODS, Diverged
+from flow_core.series.baselines import strong_baselines
 from flow_core.series.model import SeriesModel
+from flow_core.series.scores import crps, crps_gaussian
 from tests.analysis.series.forecasts import bench_on, field
 from tests.analysis.series.tiny_worlds import line, random_model, torus
 from tests.refusals import refuses
@@ -88,12 +91,49 @@ def test_baselines_by_hand(bench):
     assert r.usual == {"this model": 0.25, "damped persistence": 0.5}
 
 
+def card(**usual):
+    """A card with fair CRPS of names, spaces as underscores."""
+    return {"metrics": {name.replace("_", " "): {"crps_fair": v} for name, v in usual.items()}}
+
+
 def test_a_model_that_no_card_shows_to_be_better_is_named_with_what_it_does_not_beat(bench):
-    assert bench.forecast(ForecastRequest("small", 0.2, 3)).unbeaten == "" and _unbeaten({}) == ""
-    assert _unbeaten({"this model": 0.3}) == "" and _unbeaten({"persistence": 0.3}) == ""
-    scores = {"persistence": 0.5, "vector autoregression": 0.3, "climatology": 0.9}
-    found = [_unbeaten(scores | {"this model": mine}) for mine in (0.29, 0.3, 0.4)]
+    assert bench.forecast(ForecastRequest("small", 0.2, 3)).unbeaten == "" and unbeaten({}) == ""
+    assert unbeaten(card(this_model=0.3)) == "" and unbeaten(card(persistence=0.3)) == ""
+    scores = {"persistence": 0.5, "vector_autoregression": 0.3, "climatology": 0.9}
+    found = [unbeaten(card(**scores, this_model=mine)) for mine in (0.29, 0.3, 0.4)]
     assert found == ["", "vector autoregression", "vector autoregression"]
+
+
+@pytest.mark.parametrize(("high", "expected"), [(-0.01, ""), (0.0, "nearest analogs"), (0.02, "nearest analogs")])
+def test_better_by_less_than_its_interval_is_not_shown_to_be_better(high, expected):
+    made = card(this_model=0.29, nearest_analogs=0.3, persistence=0.5)
+    made["metrics"]["crps_fair_less"] = {
+        "nearest analogs": {"value": -0.01, "low": -0.05, "high": high},
+        "persistence": {"value": 0, "low": 0, "high": 1},
+    }
+    assert unbeaten(made) == expected
+
+
+@pytest.mark.parametrize("kind", ["level-damped persistence", "vector autoregression", "nearest analogs"])
+def test_the_strongest_baseline_of_the_card_is_forecast_and_is_the_one_to_beat(bench, monkeypatch, kind):
+    world, model = line(), random_model(line())
+    model.card = {"metrics": {"this model": {"crps_fair": 0.2}, "persistence": {"crps_fair": 0.5},
+                              kind: {"crps_fair": 0.3}}}  # fmt: skip
+    monkeypatch.setitem(bench._opened, "small", loaded.load_series(model, world))
+    monkeypatch.setattr(bench, "_answers", ByteLRU(2**20))
+    r = bench.forecast(ForecastRequest("small", 0.3, 3, 5))
+    test = world.rollouts("test", 3)
+    row = int(np.flatnonzero(test.first == 225 + r.start)[0])
+    guess = strong_baselines(world, test, 5)[kind]
+    mean = guess[:, row].mean(0) if isinstance(guess, np.ndarray) else guess.mean[row]
+    assert r.reference == kind and set(r.baselines) == {"climatology", "persistence", "damped persistence", kind}
+    assert np.allclose((r.baselines[kind] - world.center) / world.scale, mean)
+    if isinstance(guess, np.ndarray):
+        single = crps(guess[:, row : row + 1], test.truth[row : row + 1], fair=True)[0]
+    else:
+        std = np.broadcast_to(guess.std, guess.mean.shape)[row]
+        single = crps_gaussian(mean, std, test.truth[row].astype(np.float64))
+    assert np.allclose(r.marks[kind].by_lead, single.mean(1))
 
 
 def test_angles(bench):

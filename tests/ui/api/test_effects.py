@@ -12,6 +12,7 @@ import pytest
 from analysis.studio import Studio
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
+from analysis.workbench.signatures import SignatureRequest
 from analysis.workbench.spectrum import ModeRequest, SurgeryRequest
 from analysis.workbench.workbench import Workbench
 from foundation.networks.unet import UNetConfig
@@ -31,14 +32,14 @@ def endpoints(library):
 
 @pytest.fixture(scope="module")
 def client(library):
-    names = ("cumulative_effect", "mode", "linearity", "attribution", "surgery")
+    names = ("cumulative_effect", "mode", "linearity", "attribution", "signatures", "surgery")
     with client_with(Studio(library=library), *names) as client:
         yield client
 
 
-def test_five_endpoints_whose_defaults_are_enough(client):
+def test_endpoints_whose_defaults_are_enough(client):
     offered = set(client.view_api(return_format="dict", print_info=False)["named_endpoints"])
-    assert offered == {"/cumulative_effect", "/mode", "/linearity", "/attribution", "/surgery"}
+    assert offered == {"/cumulative_effect", "/mode", "/linearity", "/attribution", "/signatures", "/surgery"}
     assert len(client.predict("tiny", api_name="/surgery")["modes"]) == 3
     assert client.predict("tiny", [1], api_name="/cumulative_effect")["bands_sd"] == [[None] * 64] * 3
 
@@ -101,6 +102,13 @@ def test_attribution(client, library):
     assert np.allclose(out["share"], r.share) and np.allclose(out["bands_low"], r.bands_low)
 
 
+def test_signatures(client, library):
+    out = client.predict("tiny-classes", "", 8, [0.5], "alpha", 3, api_name="/signatures")
+    r = library.get("tiny-classes").signatures(SignatureRequest("", 8, (0.5,), "alpha", 3))
+    assert out["groups"] == list(r.groups) and np.allclose(out["hits"], r.hits) and "energies" not in out
+    assert np.allclose(out["profile"], r.profile) and out["own"] == r.own and out["chance"] == pytest.approx(r.chance)
+
+
 def test_surgery(client, library):
     out = client.predict("tiny", 3, -1, [0.5], "abs", [2, 1], [0, 0.5], [], [1, 0], [1], 0.2, api_name="/surgery")
     r = library.get("tiny").surgery(SurgeryRequest(3, -1, (0.5,), "abs", (2, 1), (0, 0.5), (), (1, 0), (1,), 0.2))
@@ -115,6 +123,8 @@ def test_work_is_bounded(endpoints, library):
         endpoints.linearity("tiny", list(range(9)), steps=11)
     with refuses("limit", "128"):
         endpoints.attribution("tiny", pairs=200)
+    with refuses("limit", "64"):
+        endpoints.signatures("tiny-classes", count=65)
     for name, arguments in (
         ("linearity", {"seeds": [31], "steps": 4}), ("cumulative_effect", {"seeds": [31], "decoded_times": 1}),
         ("attribution", {"pairs": 9}),

@@ -34,7 +34,7 @@ def test_only_the_documented_endpoints_are_offered(client):
         "/models", "/generate", "/trajectory", "/spectrum", "/mask_bands", "/cumulative_effect", "/mode", "/linearity",
         "/attribution", "/surgery", "/edit", "/inpaint", "/colorize", "/recipe", "/describe", "/flow_2d", "/train_toy",
         "/flow_images", "/forecast", "/invert", "/direction", "/dynamics", "/likelihood", "/atlas", "/walk", "/race",
-        "/rank",
+        "/rank", "/signatures", "/transport",
     }  # fmt: skip
 
 

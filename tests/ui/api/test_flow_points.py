@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.flow.points import Flow2DRequest, PointFlows
+from analysis.flow.transport import TransportRequest
 from analysis.studio import Studio
 from flow_core.samplers import METHODS
 from tests.ui.api.asking import client_with, functions, refuses_over_http
@@ -17,13 +18,24 @@ from ui.api import answers
 
 @pytest.fixture(scope="module")
 def client():
-    with client_with(Studio(), "flow_2d", "train_toy", "likelihood") as client:
+    with client_with(Studio(), "flow_2d", "train_toy", "likelihood", "transport") as client:
         yield client
 
 
 def test_the_endpoints(client):
     offered = set(client.view_api(return_format="dict", print_info=False)["named_endpoints"])
-    assert offered == {"/flow_2d", "/train_toy", "/likelihood"}
+    assert offered == {"/flow_2d", "/train_toy", "/likelihood", "/transport"}
+
+
+def test_transport(client):
+    out = client.predict(density="moons", sizes=[2, 8], seed=3, api_name="/transport")
+    r = PointFlows().transport(TransportRequest("moons", sizes=(2, 8), seed=3))
+    assert out["sizes"] == [2, 8]
+    for name in ("cost", "mmd2", "spread", "scatter"):
+        assert np.allclose(out[name], getattr(r, name), atol=1e-5), name
+    with pytest.raises(AppError) as caught:
+        client.predict(sizes=[1, 2, 3, 4, 5], seeds=8, api_name="/transport")
+    assert_sentence(str(caught.value))
 
 
 def test_flow_2d(client):

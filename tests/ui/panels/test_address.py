@@ -8,18 +8,21 @@ from urllib.parse import urlencode
 import gradio as gr
 import pytest
 
+from analysis.workbench.grids import AXES, GRID_KINDS
 from flow_core.samplers import SAMPLER_NAMES
 from tests.refusals import refuses
+from tests.ui.conftest import CLASSES
 from tests.ui.serving import page_of
 from ui.components.controls import shown_text
 from ui.panels.address import LONGEST, Address, controls_of, fitting
 from ui.source import NO_CLASS
+from ui.tabs.change.grid import NONE
 from ui.workspaces import STAY
 
 
 @pytest.fixture(scope="module")
 def page(library):
-    return page_of(library, "spectrum", "flow", "compare", seed=3)[1]
+    return page_of(library, "spectrum", "flow", "compare", "directions", "edit", "restore", "atlas", seed=3)[1]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,8 @@ def test_flows_leave_the_bar_where_it_is(address, page, kept):
     [
         {"v": "nowhere"}, {"v": STAY}, {"m": "../tiny", "s": "3"}, {"s": "-1"}, {"s": str(2**32)}, {"s": "1e3"},
         {"gain-small": "3"}, {"gain-small": "nan"}, {"gain-small": "inf"}, {"gain-small": "x"}, {"order": "size"},
-        {"levels": "0,99"}, {"flow-seed": "1.5e99"}, {"header": "1"}, {"restore-task": "colorize"},
+        {"levels": "0,99"}, {"flow-seed": "1.5e99"}, {"header": "1"}, {"values-x": "1" * 999},
+        {"restore-origin": "picture"},
     ],
 )  # fmt: skip
 def test_what_is_none_of_the_page_is_left_out(address, asked):
@@ -93,3 +97,43 @@ def test_the_classes_of_a_compared_model_are_its_own(address, page, kept):
     label = out[kept["label-b"]]
     assert out[kept["model-b"]] == "tiny-classes" and (label["value"], label["visible"]) == (2, True)
     assert read(address, **{"label-b": "plane"})[kept["label-b"]]["value"] == NO_CLASS  # the model has none
+
+
+def test_the_grids_directions_are_those_of_its_kind(address, page, kept):
+    """A direction that the kind does not have gives way; values that an address does not tell are the usual ones."""
+    out = read(address, **{"grid-kind": GRID_KINDS["edit"], "grid-x": "Mixing ratio", "grid-y": NONE})
+    x, y = out[kept["grid-x"]], out[kept["grid-y"]]
+    assert (out[kept["grid-kind"]], x["value"], y["value"]) == ("edit", "ratio", "")
+    assert "ratio" in dict(map(reversed, x["choices"])) and out[kept["values-x"]] == AXES["ratio"].usual
+    out = read(address, **{"grid-kind": GRID_KINDS["teacher"], "grid-x": "Mixing ratio", "values-x": "3, 4"})
+    assert out[kept["grid-x"]]["value"] != "ratio" and out[kept["values-x"]] == "3, 4"
+
+
+def test_a_level_of_the_atlas_is_one_of_the_models(address, page, kept, library):
+    levels = library.get("tiny-classes").spectrum().entries
+    out = read(address, m="tiny-classes", s=3, **{"atlas-level": levels[-1].name, "atlas-search": "hair"})
+    assert (out[kept["atlas-level"]]["value"], out[kept["atlas-search"]]) == (levels[-1].index, "hair")
+    assert read(address, **{"atlas-level": "skip 99"})[kept["atlas-level"]]["value"] == -1
+
+
+def test_the_lists_of_directions_are_the_models(address, page):
+    c = page.built["directions"].controls
+    asked = {"direction-from": CLASSES[0], "direction-to": CLASSES[2], "direction-method": "mean"}
+    out = read(address, m="tiny-classes", s=3, **asked)
+    assert (out[c.class_from]["value"], out[c.class_to]["value"], out[c.method]["value"]) == (0, 2, "mean")
+    assert out[c.class_to]["visible"] and out[c.known] == "tiny-classes"
+    assert out[c.method]["choices"] != c.method.choices  # it has no teacher
+    out = read(address, **{"direction-method": "decoder", "direction-region": "lower half"})
+    assert out[c.region]["interactive"] and out[c.region]["value"] == "lower-half" and out[c.known] == "tiny"
+
+
+def test_what_an_edit_and_a_restoration_show_follows(address, page):
+    c = page.built["edit"].controls
+    out = read(address, **{"edit-reference": "scene", "edit-encoding": "inversion", "edit-region": "painted"})
+    assert out[c.reference] == "scene" and out[c.encoding]["value"] == "inversion" and out[c.canvas_box]["visible"]
+    assert len(out[c.encoding]["choices"]) == 2
+    out = read(address, m="tiny-classes", s=3, **{"edit-other-label": CLASSES[2]})
+    assert (out[c.other_label]["value"], out[c.other_label]["visible"]) == (2, True)
+    c = page.built["restore"].controls
+    out = read(address, **{"restore-task": "colorize"})
+    assert out[c.task] == "colorize" and not out[c.hole_box]["visible"] and out[c.preview_box]["visible"]

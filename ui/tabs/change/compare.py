@@ -201,7 +201,7 @@ def build_compare(work: Workspace, views: Views) -> BuiltTab:
         saves = [save_bar(elem_id=f"keep-{letter}", elem_classes="ks-save-side") for letter in "ab"]
     c = CompareControls(pictures, numbers, *saves)
     tab = CompareTab(library, c)
-    build_grid(work, frame, sides["a"].named(*OF_A_SIDE))
+    panel = build_grid(work, frame, sides["a"].named(*OF_A_SIDE))
 
     live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     both = {f"{name}_{s}": part for s, side in sides.items() for name, part in side.named(*OF_A_SIDE).items()}
@@ -229,8 +229,8 @@ def build_compare(work: Workspace, views: Views) -> BuiltTab:
     gr.on(looks, **paired, trigger_mode="always_last")
 
     def settle(asked: Mapping[str, str], out: Mapping) -> dict:
-        """The classes of each side's model."""
-        updates: dict = {}
+        """The classes of each side's model, and the directions of the grid."""
+        updates: dict = panel.settle(asked, out)
         for side in sides.values():
             text = asked.get(side.label.elem_id)
             if text is not None or side.model in out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gradio as gr
@@ -17,7 +18,7 @@ from analysis.workbench.directions import DirectionRequest, DirectionResult
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED
-from ui.components.controls import Controls
+from ui.components.controls import Controls, chosen
 from ui.components.html import heading
 from ui.components.layout import Frame, details, empty_stage, group, intro
 from ui.components.players import slide_player, slides
@@ -74,6 +75,7 @@ class DirectionControls(Controls):
     known: gr.State
 
 
+LISTED = ("method", "contrast", "class_from", "class_to")  # whose choices are a model's own
 ASKED = ("method", "contrast", "class_from", "class_to", "index", "region", "reach")
 
 
@@ -147,6 +149,21 @@ class DirectionTab:
             c.reason: f'<p class="ks-line">Not here: {html.escape(reasons)}.</p>' if reasons else "",
         }
 
+    def settle(self, model: str, asked: Mapping[str, str], out: Mapping) -> dict:
+        """Method, factor and classes of an address, whose choices are those of its model; see `BuiltTab.settle`."""
+        c = self.controls
+        lists = c.listed("contrast", "class_from", "class_to")
+        if not {part.elem_id for part in (c.method, c.region, *lists)} & asked.keys():
+            return {}
+        method = asked.get(c.method.elem_id)  # perhaps one that only this model has
+        known = method in {name for _, name in DIRECTION_TITLES}
+        shown = self.opened(model, method if known else chosen(c.method, out), None)
+        for part in lists:
+            known = dict(shown[part]["choices"])
+            if (name := asked.get(part.elem_id)) in known:
+                shown[part]["value"] = known[name]
+        return shown
+
     def read(self, model: str, method: str) -> dict:
         """Which controls a method reads; the others are grey."""
         c, bench = self.controls, self.library.get(model)
@@ -191,25 +208,27 @@ class DirectionTab:
         }
 
 
-def _lay_out(frame: Frame) -> DirectionControls:
+def _lay_out(frame: Frame, first: dict) -> DirectionControls:
+    listed = {name: {k: v for k, v in of.items() if k != "__type__"} for name, of in first.items() if name in LISTED}
     with frame.controls:
         intro(SENTENCE, FORMULA)
         with group():
             method = gr.Radio(
-                DIRECTION_TITLES,
-                value="mean",
+                **listed["method"],
                 label="Found by",
                 elem_id="direction-method",
                 info="what the direction is taken from",
             )
-            reason = gr.HTML(elem_id="direction-reason")
+            reason = gr.HTML(first["reason"], elem_id="direction-reason")
             contrast = gr.Dropdown(
-                [], label="Factor", info="whose large values are compared with small ones", filterable=False,
-                elem_id="direction-contrast",
+                label="Factor", info="whose large values are compared with small ones", filterable=False,
+                elem_id="direction-contrast", **listed["contrast"],
             )  # fmt: skip
             with gr.Row(elem_classes="ks-two"):
                 class_from, class_to = (
-                    gr.Dropdown([], label=name, info=what, filterable=False, visible=False, elem_id=f"direction-{key}")
+                    gr.Dropdown(
+                        label=name, info=what, filterable=False, elem_id=f"direction-{key}", **listed[f"class_{key}"]
+                    )
                     for name, what, key in (("From class", "weaker", "from"), ("To class", "stronger", "to"))
                 )
             index = gr.Slider(
@@ -221,10 +240,12 @@ def _lay_out(frame: Frame) -> DirectionControls:
                 info="of five, the strongest first",
                 buttons=["reset"],
                 elem_id="direction-index",
+                interactive=first["index"]["interactive"],
             )
             region = gr.Dropdown(
                 [(r.replace("-", " "), r) for r in REGIONS if r != "painted"], value="whole", label="Where",
                 info="it should change the picture", filterable=False, elem_id="direction-region",
+                interactive=first["region"]["interactive"],
             )  # fmt: skip
             reach = gr.Slider(
                 1, 20, 2, step=0.5, label="Reach", info="standard deviations at both ends of the slider",
@@ -232,19 +253,25 @@ def _lay_out(frame: Frame) -> DirectionControls:
             )  # fmt: skip
             buttons = run_buttons("Find the direction", "direction")
     with frame.stage:
-        empty_stage("Press “Find the direction”: a slider then makes it stronger and weaker, here and on other seeds.")
+        empty_stage(
+            "A slider then makes it stronger and weaker, here and on other seeds.",
+            ("Find the direction", "direction-start"),
+        )  # fmt: skip
         player = slide_player("Strength of the direction", elem_id="direction-player", elem_classes="ks-result")
     with frame.readings, group():
         gr.HTML(heading("What it changes"))
         words = gr.HTML(ASK, elem_id="direction-words", elem_classes="ks-told ks-result")
     return DirectionControls(
-        method, reason, contrast, class_from, class_to, index, region, reach, buttons, player, words, gr.State(None)
-    )
+        method, reason, contrast, class_from, class_to, index, region, reach, buttons, player, words,
+        gr.State(first["known"]),
+    )  # fmt: skip
 
 
 def build_directions(work: Workspace, views: Views) -> BuiltTab:
     """Lay the view out and wire it; nothing is computed before it is asked for."""
-    c, source = _lay_out(views.frame), work.source
+    source = work.source
+    early = DirectionTab(work.library, DirectionControls.names())
+    c = _lay_out(views.frame, early.opened(source.start[0], "mean", None))
     tab = DirectionTab(work.library, c, work.bounded(RUN_SECONDS))
     read = c.listed("contrast", "class_from", "class_to", "index", "region")
     quick = {"show_progress": "hidden", "trigger_mode": "multiple", **PRIVATE}
@@ -255,4 +282,8 @@ def build_directions(work: Workspace, views: Views) -> BuiltTab:
     wire_run(
         tab.run, c.buttons, tab.find, {**source.named, **c.named(*ASKED)}, c.listed("words", "player")
     )  # fmt: skip
-    return BuiltTab(c)
+
+    def settle(asked: Mapping[str, str], out: Mapping) -> dict:
+        return tab.settle(chosen(source.model, out), asked, out)
+
+    return BuiltTab(c, settle=settle, settled=c.listed(*LISTED, "known", "reason"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import gradio as gr
@@ -21,6 +21,7 @@ from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 from ui.components import history
+from ui.components.controls import chosen
 from ui.components.history import History, Thumbnails
 from ui.components.layout import group, intro
 from ui.components.painter import canvas_value, painted
@@ -276,6 +277,19 @@ class EditTab:
             c.encoding: gr.update(**encodings),  # only a seed has a trajectory to take the other two from
         }
 
+    def settle(self, model: str, asked: Mapping[str, str], out: Mapping) -> dict:
+        """What an address' reference and region show, and the classes of its model; see `BuiltTab.settle`."""
+        c, shown = self.controls, {}
+        if c.reference.elem_id in asked:
+            shown = self.of_reference(chosen(c.reference, out))
+            if out.get(c.encoding) in OF_PICTURES:  # every reference has it
+                shown[c.encoding].pop("value", None)
+        if c.region.elem_id in asked:
+            shown[c.canvas_box] = gr.update(visible=chosen(c.region, out) == "painted")
+        if (name := asked.get(c.other_label.elem_id)) is not None:
+            shown |= self.classes(model, dict(class_choices(self.library, model)).get(name, NO_CLASS))
+        return shown
+
     def fill(self, request: EditRequest) -> dict:
         """An edit as values of the controls.
 
@@ -324,7 +338,7 @@ class EditTab:
         """The values that the tab opens with."""
         own = self.measured(model)
         edges = own.pop("low"), own.pop("high")
-        return self.fill(EditRequest(0, edges=edges, **own))
+        return self.fill(replace(DEFAULT, edges=edges, **own))
 
 
 def changed(before: EditRequest, after: EditRequest) -> str:
@@ -371,7 +385,12 @@ def build_edit(work: Workspace, views: Views) -> BuiltTab:
     tab = EditTab(work.library, c)
     rerun = _wire_edits(tab, work, views.opened["edit"], chooser)
     _wire_history(tab, work)
-    return BuiltTab(c, RecipeBinding(("edit",), "edit", c.listed(*FILLED), tab.fill, rerun))
+
+    def settle(asked: Mapping[str, str], out: Mapping) -> dict:
+        return tab.settle(chosen(work.source.model, out), asked, out)
+
+    binding = RecipeBinding(("edit",), "edit", c.listed(*FILLED), tab.fill, rerun)
+    return BuiltTab(c, binding, settle, c.listed("number_box", "chooser_box", "canvas_box", "other_label"))
 
 
 QUIET = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}

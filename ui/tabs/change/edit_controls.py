@@ -21,7 +21,8 @@ from ui.components.plot import plot
 from ui.components.save_bar import save_bar
 from ui.source import NO_CLASS, Workspace, class_choices
 
-DEFAULT = EditRequest(0)  # the analysis' own defaults
+# an edit that is seen at once, everywhere and whole; bands and time are the model's own, as its card has measured them
+DEFAULT = EditRequest(0, reference_seed=3, ratio=1.0, region="whole")
 REGION_CHOICES = (
     ("whole picture", "whole"),
     ("lower half", "lower-half"),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import html
 
+from analysis.core.images import change_of
 from analysis.koopman.editing import EditNumbers
 from analysis.workbench.editing import EditResult
 from ui.components.html import Figure, figures_html, group_html
+from ui.components.layout import details
 from ui.components.made import Made
+
+CHANGE_TIMES = 3  # of what an edit changed; fixed, so that a smaller ratio shows less
 
 
 def sigma_line(tau: float, sigma: float) -> str:
@@ -16,7 +20,7 @@ def sigma_line(tau: float, sigma: float) -> str:
 
 
 def edit_pictures(result: EditResult, ratio: float, of: str, made: Made) -> str:
-    """Original, edit, control, reference; below, smaller: the edit at five ratios, and what the reference encodes to.
+    """Original, edit and what it changed; reference, control and their limit; below, the edit at five ratios.
 
     Args:
         result: the edit.
@@ -25,28 +29,30 @@ def edit_pictures(result: EditResult, ratio: float, of: str, made: Made) -> str:
         made: what the original was made with.
     """
     name = f"{made.model}-seed{made.seed}-edit"
+    changed = change_of(result.edited, result.original, CHANGE_TIMES)
     large = [
         Figure(result.original, "Original", f"seed {made.seed}"),
-        Figure(result.edited, "Edited", f"chosen bands, {ratio:.0%}", f"{name}.png"),
-        Figure(result.control, "Control", f"all bands, {ratio:.0%}", f"{name}-control.png"),
+        Figure(result.edited, "Edited", f"ratio {ratio:.0%}", f"{name}.png"),
+        Figure(changed, "What changed", f"× {CHANGE_TIMES}, grey = nothing"),
         Figure(result.reference, "Reference", of),
+        Figure(result.control, "Control", f"all bands, {ratio:.0%}", f"{name}-control.png"),
+        Figure(result.encoded, "Limit", "all bands, everywhere, 100%"),
     ]
     small = [Figure(p, f"{r:.0%}") for p, r in zip(result.strip, result.strip_ratios, strict=True)]
-    figures = figures_html([*large, *small, Figure(result.encoded, "Limit")])
-    row, strip = group_html("ks-pictures ks-four", *figures[:4]), group_html("ks-strip", *figures[4:])
-    note = "The edit at five ratios; on the right its limit: all bands, everywhere, 100 %."
-    return f'{row}<p class="ks-line ks-after">{note}</p>{strip}{made.line()}'
+    figures, at = figures_html([*large, *small]), len(large)
+    row, strip = group_html("ks-pictures ks-mixed", *figures[:at]), group_html("ks-strip ks-ratios", *figures[at:])
+    return f"{row}{strip}{made.line()}"
 
 
 MEASURED = (
-    ("outside", "change outside the region", "mean squared; 0 = untouched"),
-    ("high_correlation", "detail shared with the reference inside", "correlation of the high-pass parts; 1 = the same"),
-    ("low_distance", "layout moved away from the original", "mean squared, low-pass parts; 0 = in place"),
+    ("high_correlation", "detail of the reference", "correlation of the high-pass parts inside; 1 = the same"),
+    ("low_distance", "layout moved", "mean squared change of the low-pass parts; 0 = in place"),
+    ("outside", "change outside", "of the region, mean squared; 0 = untouched"),
 )
 
 
 def edit_numbers(result: EditResult) -> str:
-    """The three numbers of edit and control side by side, and one sentence."""
+    """One sentence; behind a sign the numbers of edit and control side by side."""
 
     def text(numbers: EditNumbers, name: str) -> str:
         value = getattr(numbers, name)
@@ -56,19 +62,21 @@ def edit_numbers(result: EditResult) -> str:
 
     leaked = (_share(result.leakage), _share(result.leakage_control))
     rows = "".join(
-        f"<tr><th>{title} <small>{how}</small></th><td>{text(result.numbers, name)}</td>"
+        f"<tr><th>{title}<small>{how}</small></th><td>{text(result.numbers, name)}</td>"
         f"<td>{text(result.numbers_control, name)}</td></tr>"
         for name, title, how in MEASURED
     )
     rows += (
-        "<tr><th>leakage <small>change outside the region over that inside; 0 = none</small></th>"
+        "<tr><th>leakage<small>change outside over that inside; 0 = none</small></th>"
         f"<td>{leaked[0]}</td><td>{leaked[1]}</td></tr>"
     )
     table = (
         '<table class="ks-bands"><thead><tr><th></th><td>edited</td><td>control</td></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
-    return f'<p class="ks-verdict">{html.escape(in_words(result))}</p><div class="ks-numbers">{table}</div>'
+    share = f'<p class="ks-line">{result.share:.0%} of all modes take part.</p>'
+    numbers = details("Details", f'<div class="ks-numbers">{table}</div>{share}')
+    return f'<p class="ks-verdict">{html.escape(in_words(result))}</p>{numbers}'
 
 
 def _share(value: float | None) -> str:
@@ -77,17 +85,16 @@ def _share(value: float | None) -> str:
 
 def in_words(result: EditResult) -> str:
     """One sentence that says what the numbers say, whichever way they fall."""
-    mixed = f"{result.share:.0%} of all modes take part. "
     edit, control = result.numbers, result.numbers_control
     if edit.low_distance == 0 and control.low_distance == 0:
-        return mixed + "Nothing changed: raise the ratio."
+        return "Nothing changed: raise the ratio."
     layout = _compared(edit.low_distance, control.low_distance, "Beside the control, the edit moved the layout")
     if edit.high_correlation is None or control.high_correlation is None:
-        return f"{mixed}{layout}."
+        return f"{layout}."
     difference = edit.high_correlation - control.high_correlation
     if abs(difference) < 0.005:
-        return f"{mixed}{layout}, and shares as much fine detail with the reference."
-    return f"{mixed}{layout}, and shares {'more' if difference > 0 else 'less'} fine detail with the reference."
+        return f"{layout}, and shares as much fine detail with the reference."
+    return f"{layout}, and shares {'more' if difference > 0 else 'less'} fine detail with the reference."
 
 
 def _compared(a: float, b: float, what: str) -> str:

@@ -18,10 +18,10 @@ from analysis.workbench import grids
 from analysis.workbench.grids import AXES, GRID_KINDS, Cell, Grid
 from analysis.workbench.images import MAX_GRID_STEPS
 from analysis.workbench.library import ModelLibrary
-from ui.components.controls import Controls
+from ui.components.controls import Controls, chosen
 from ui.components.history import CLICKS
 from ui.components.html import figure_html
-from ui.components.layout import Frame, group, intro, only
+from ui.components.layout import Frame, empty_html, group, intro, only
 from ui.components.made import Made
 from ui.components.plot import points
 from ui.components.save_bar import saved_file, saver
@@ -31,8 +31,8 @@ from ui.server.runs import LONG_QUEUE, RUN_SECONDS, Latest, Superseded
 from ui.source import Workspace, fitting_label, made_with, readable
 
 SENTENCE = f"A grid over any two parameters, at most {grids.MAX_GRID_CELLS} cells; everything else stays as in A."
-SINGLE = ""  # the second direction of a grid of one row
-EMPTY = '<div class="ks-empty"><p>Choose two parameters and their values, then make the grid.</p></div>'
+SINGLE, NONE = "", "none: one row"  # the second direction of a grid of one row, and what it is called
+EMPTY = empty_html("Two parameters change, from column to column and from row to row.", ("Make the grid", "grid-make"))
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,21 @@ class GridPanel:
         c = self.controls
         return {
             c.x: gr.update(choices=known, value=x),
-            c.y: gr.update(choices=[("none: one row", SINGLE), *known], value=y),
+            c.y: gr.update(choices=[(NONE, SINGLE), *known], value=y),
         }
+
+    def settle(self, asked: Mapping[str, str], out: Mapping) -> dict:
+        """Both directions of an address, whose choices are those of its kind; see `BuiltTab.settle`."""
+        c, names = self.controls, {a.title: name for name, a in AXES.items()}
+        lists = {"x": c.x, "y": c.y}
+        if not {part.elem_id for part in (c.kind, *lists.values())} & asked.keys():
+            return {}
+        now = {name: names.get(asked.get(part.elem_id, ""), part.value) for name, part in lists.items()}
+        shown = self.axes(chosen(c.kind, out), **now)
+        if asked.get(c.y.elem_id) == NONE:
+            shown[c.y]["value"] = SINGLE
+        texts = ((c.x, c.across), (c.y, c.down))
+        return shown | {text: self.usual(shown[axis]["value"]) for axis, text in texts if text not in out}
 
     def usual(self, axis: str) -> str:
         """Usual values of a direction."""
@@ -316,7 +329,7 @@ def _fixed_settings() -> dict:
     }  # fmt: skip
 
 
-def build_grid(work: Workspace, frame: Frame, side: Mapping[str, Component]) -> GridControls:
+def build_grid(work: Workspace, frame: Frame, side: Mapping[str, Component]) -> GridPanel:
     """Lay the view out and wire it.
 
     Args:
@@ -361,4 +374,4 @@ def build_grid(work: Workspace, frame: Frame, side: Mapping[str, Component]) -> 
     c.page.select(guarded(tab.open_cell), inputs_kwargs={"result": c.result}, outputs=c.cell, **quick)
     c.stop.click(guarded(tab.stop), c.result, c.status, **quick)
     c.save.click(guarded(tab.save), c.result, c.saved, **quick)
-    return c
+    return tab

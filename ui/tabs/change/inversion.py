@@ -143,7 +143,7 @@ def _lay_out(frame: Frame, work: Workspace) -> tuple[InversionControls, Chooser]
             )  # fmt: skip
             buttons = run_buttons("Invert", "invert")
     with frame.stage:
-        empty_stage("Press “Invert”: the picture goes back to noise, two ways, and is made again.")
+        empty_stage("The picture goes back to noise, two ways, and is made again.", ("Invert", "invert-start"))
         pictures = gr.HTML(elem_id="invert-pictures", elem_classes="ks-result")
         player = slide_player("Time on the law's way", elem_id="invert-player", elem_classes="ks-result")
     with frame.readings, group():

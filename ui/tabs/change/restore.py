@@ -6,7 +6,7 @@ import functools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import gradio as gr
@@ -19,9 +19,9 @@ from analysis.recipes import recipe
 from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
-from ui.components.controls import Controls
+from ui.components.controls import Controls, chosen
 from ui.components.html import heading
-from ui.components.layout import group, intro
+from ui.components.layout import empty_html, group, intro
 from ui.components.painter import HOLES, canvas, canvas_value, hole, painted
 from ui.components.picture_chooser import Chooser, fitted, picture_chooser
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
@@ -48,7 +48,7 @@ RESTORE_ORIGINS = (("your seed's", "seed"), ("another picture", "picture"))
 METHOD_CHOICES = (("step by step", "iterative"), ("at once, in latent space", "latent"))
 FIRST_HOLE = "centre square"
 GO = "go"
-ASK = '<div class="ks-empty"><p>Press “Restore”: every step is shown here.</p></div>'
+ASK = empty_html("Every step is shown here.", ("Restore", "restore-go"))
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class RestoreControls(Controls):
     preview: gr.HTML
     start: gr.Button
     stop: gr.Button
+    at_once: gr.Button
     progress: gr.HTML
     pictures: gr.HTML
     numbers: gr.HTML
@@ -331,6 +332,7 @@ def _picture_controls(work: Workspace) -> dict:
         with gr.Row(elem_classes="ks-buttons ks-go"):
             parts["start"] = gr.Button("Restore", variant="primary", size="md", min_width=110, elem_id="restore-go")
             parts["stop"] = gr.Button("Cancel", size="md", min_width=90, interactive=False, elem_id="restore-stop")
+        parts["at_once"] = gr.Button(visible="hidden", elem_id="restore-at-once")  # pressed by a card of the first view
     return parts
 
 
@@ -410,7 +412,13 @@ def build_restore(work: Workspace, views: Views) -> BuiltTab:
     )  # fmt: skip
     tab = RestoreTab(work.library, c, work.bounded(RUN_SECONDS))
     rerun = _wire(tab, work, views.opened["restore"], chooser)
-    return BuiltTab(c, RecipeBinding(("inpaint", "colorize"), "restore", c.listed(*FILLED), tab.fill, rerun))
+
+    def settle(asked: Mapping[str, str], out: Mapping) -> dict:
+        told = {c.task.elem_id, c.method.elem_id} & asked.keys()
+        return tab.of_task(chosen(c.task, out), chosen(c.method, out)) if told else {}
+
+    binding = RecipeBinding(("inpaint", "colorize"), "restore", c.listed(*FILLED), tab.fill, rerun)
+    return BuiltTab(c, binding, settle, c.listed(*TASK_PARTS))
 
 
 def _wire(tab: RestoreTab, work: Workspace, opened: Callable, chooser: Chooser) -> Callable[[Dependency], None]:
@@ -429,9 +437,15 @@ def _wire(tab: RestoreTab, work: Workspace, opened: Callable, chooser: Chooser) 
         )  # fmt: skip
         started.then(tab.buttons, None, pair, **light)
 
+    first = {
+        "fn": guarded(tab.look_and_wish),
+        "inputs_kwargs": {**c.named("owner"), **where},
+        "outputs": looked,
+        **seldom,
+    }
+
     def rerun(event: Dependency) -> None:
-        look = guarded(tab.look_and_wish)
-        run(event.success(look, inputs_kwargs={**c.named("owner"), **where}, outputs=looked, **seldom))
+        run(event.success(**first))
 
     looking = {"inputs_kwargs": {**c.named("now", "owner"), **where}, "outputs": looked, **seldom}
     for event in (opened, c.origin.input, *(e.success for e in chooser.chosen)):
@@ -444,5 +458,6 @@ def _wire(tab: RestoreTab, work: Workspace, opened: Callable, chooser: Chooser) 
     c.canvas.apply(guarded(tab.stroke), c.now, c.mask, **seldom)
     c.dice.click(None, None, c.filling_seed, js=DICE, **PRIVATE)
     run(c.start.click(guarded(tab.wish), None, None, **light))
+    run(c.at_once.click(**first))
     c.stop.click(guarded(tab.cancel), None, None, **light)
     return rerun

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 
 from analysis.flow.images import IMAGE_PATH_NAMES, NOISY, ExactDistance, FlowPicturesRequest, FlowPicturesResult
 from flow_core.samplers import SAMPLER_NAMES
 from ui.components.html import facts
+from ui.components.layout import details
 
 
 def momentum(request: FlowPicturesRequest) -> str:
@@ -45,23 +44,19 @@ def mean_and_spread(values: np.ndarray, unit: str) -> str:
     return f"{values.mean():{unit}}{more}"
 
 
-def distance_table(names: dict[str, str], distances: dict[str, ExactDistance]) -> str:
-    """One row a setting.
-
-    Args:
-        names: of the settings, by letter.
-        distances: of those that could be run, by letter.
-    """
+def distance_table(distances: dict[str, ExactDistance]) -> str:
+    """One row a setting that could be run, by letter."""
     with_lpips = any(d.lpips is not None for d in distances.values())
     rows = ""
     for letter, d in distances.items():
         cells = [mean_and_spread(d.mse, ".4f"), mean_and_spread(d.psnr, ".1f"), mean_and_spread(d.ssim, ".3f")]
         cells += [mean_and_spread(d.lpips, ".3f")] if with_lpips else []
-        rows += f"<tr><th>{letter}: {html.escape(names[letter])}</th>{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
-    heads = ["MSE", "PSNR, dB", "SSIM", *(["LPIPS (Alex)"] if with_lpips else [])]
+        cells = [c.replace(" ±", "<br>±") for c in cells]
+        rows += f"<tr><th>{letter}</th>{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
+    heads = ["MSE", "PSNR, dB", "SSIM", *(["LPIPS"] if with_lpips else [])]
     return (
         '<div class="ks-grid-box" tabindex="0" role="region" aria-label="Distances"><table class="ks-bands">'
-        "<thead><tr><th>to the exact flow</th>"
+        "<thead><tr><th></th>"
         f"{''.join(f'<td>{h}</td>' for h in heads)}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -96,4 +91,5 @@ def verdict(
     if any(requests[k].sampler in NOISY for k in distances):
         words += "A setting with noise of its own need not come near. "
     spread = f"Mean ± standard deviation of {n} pictures, 8 bits, values from −1 to 1." if n > 1 else "One picture."
-    return f'<p class="ks-verdict" role="status">{words}</p><p class="ks-line">{spread}</p>'
+    numbers = details("Details", f'{distance_table(distances)}<p class="ks-line">{spread}</p>')
+    return f'<p class="ks-verdict" role="status">{words}</p>{numbers}'

@@ -124,7 +124,10 @@ def sweep_view(frame: Frame) -> tuple[SweepControls, Frame]:
         saved = saver(elem_id="images-sweep-saved")
         curves = gr.State("")
     with frame.stage, gr.Column(min_width=0, elem_classes=only(VIEW)) as stage:
-        empty_stage("Press “Sweep” for distances over calls, or “Sweep guidance” for pictures by its scale.")
+        empty_stage(
+            "How far each setting ends from the exact flow, by its calls; or its pictures by the scale of guidance.",
+            ("Sweep", "images-sweep-start"), ("Sweep guidance", "guidance-sweep-start"),
+        )  # fmt: skip
         figure = plot(None, visible=False, elem_id="images-sweep-plot", label="Distance over network calls")
     with frame.controls, gr.Column(min_width=0) as controls:
         pass

@@ -34,8 +34,9 @@ from ui.server.errors import guarded
 from ui.server.queue import AS_SENT, PRIVATE
 from ui.server.runs import PROGRESS, RUN_SECONDS, LongRun, Superseded
 from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, usable_seed
+from ui.tabs.flows.following import following
 from ui.tabs.flows.guidance_sweep import build_guidance_sweep
-from ui.tabs.flows.image_results import cost, distance_table, momentum, of, setting_name, verdict
+from ui.tabs.flows.image_results import cost, momentum, of, setting_name, verdict
 from ui.tabs.flows.image_sweep import sweep_view, wire_sweep
 from ui.tabs.flows.set_up import LIVE, calls_of_all, steps_of_time, wire_calls
 from ui.tabs.flows.settings import (
@@ -135,9 +136,23 @@ class FlowImages:
             parts[name]: gr.update(choices=choices, value=p if p in there else there[0]) for name, p in paths.items()
         }
 
-    def of_data(self, data: str, label, **paths: str) -> dict:
-        """Classes and nets of other data."""
-        return {**self.classes(data, label), **self.paths(data, paths)}
+    def of_data(self, data: str, label, **settings: str) -> dict:
+        """Classes, nets and samplers of other data.
+
+        Args:
+            data: the kind of data.
+            label: kept where this data has it.
+            **settings: nets and samplers that the settings have now; what some data begins with was nobody's choice,
+                and becomes what this data begins with.
+        """
+        parts, count = self.controls.by_letter(), len(self.controls.settings)
+        shown = self.paths(data, {name: p for name, p in settings.items() if name.startswith("path_")})
+        of = [(settings.get(f"path_{x}"), settings.get(f"sampler_{x}")) for x in map(str.lower, LETTERS[:count])]
+        if tuple(of) in {tuple(start_settings(k.paths)) for k in self.flows.kinds}:
+            for x, (path, sampler) in zip(LETTERS, start_settings(self.flows.kind(data).paths), strict=True):
+                shown[parts[f"path_{x.lower()}"]]["value"] = path
+                shown[parts[f"sampler_{x.lower()}"]] = gr.update(value=sampler)
+        return {**self.classes(data, label), **shown}
 
     def settle(self, asked: Mapping[str, str], out: Mapping) -> dict:
         """Classes, nets and guidance of an address, whose choices are those of its data; see `BuiltTab.settle`."""
@@ -248,8 +263,6 @@ class FlowImages:
                 continue
             requests[letter], distances[letter] = request, self.flows.distance(request, report)
         words = verdict(requests, results, distances)
-        if distances:
-            words += distance_table({k: setting_name(r) for k, r in requests.items()}, distances)
         exact = {r.path: (r, distances[k].exact) for k, r in requests.items()}
         figures = [
             figure_html(
@@ -385,7 +398,7 @@ def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
         settings = tuple(_setting(letter, *start, there) for letter, start in starts)
     c = FlowImagesControls(settings, **parts)
     tab = FlowImages(flows, c, work.bounded(RUN_SECONDS))
-    rerun = _wire(tab, views, presets)
+    rerun = _wire(tab, work, views, presets)
     inputs = {**c.named(*SHARED), **c.by_letter()}
     wire_sweep(flows, tab, sweep, inputs, work.bounded(RUN_SECONDS))
     build_guidance_sweep(flows, tab, setting_name, of_guidance, inputs, work.bounded(RUN_SECONDS))
@@ -393,7 +406,7 @@ def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
     return BuiltTab(c, RecipeBinding(("flow_images",), "images", outputs, tab.fill, rerun), tab.settle)
 
 
-def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Dependency], None]:
+def _wire(tab: FlowImages, work: Workspace, views: Views, presets: Sequence) -> Callable[[Dependency], None]:
     """Connect the handlers; gives what looks again after an event that set the controls."""
     c = tab.controls
     ahead = {"queue": False, "trigger_mode": "multiple", "show_progress": "hidden", **PRIVATE}
@@ -406,7 +419,7 @@ def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Depende
         "fn": guarded(tab.watched_distances), **asked, "outputs": [c.words, c.exact], "show_progress_on": c.words,
         "trigger_mode": "always_last", **EXACT_QUEUE, **PRIVATE,
     }  # fmt: skip
-    looks = [views.opened["images"], c.label.input, c.pictures.release, c.grid.input, c.seed.change]
+    looks = [c.label.input, c.pictures.release, c.grid.input, c.seed.change]
     looks += [part.release for part in c.listed(*GUIDANCE)]
     for s in c.settings:
         looks += [s.shown.input, *(part.release for part in s.listed("nfe", "gamma1", "gamma2", "gamma3"))]
@@ -422,11 +435,15 @@ def _wire(tab: FlowImages, views: Views, presets: Sequence) -> Callable[[Depende
             rerun(chooser.input(guarded(s.read), [s.path, s.sampler], s.listed("gamma1", "gamma2", "gamma3"), **LIVE))
     for called in wire_calls(c, c.nfe_all, presets, [c.nfe_all.release]):
         rerun(called)
-    nets = {name: part for name, part in c.by_letter().items() if name.startswith("path_")}
+    nets = {name: part for name, part in c.by_letter().items() if name.startswith(("path_", "sampler_"))}
+    of_data = {"inputs_kwargs": {**c.named("data", "label"), **nets}, "outputs": [c.label, *nets.values()]}
+    rerun(c.data.input(guarded(tab.of_data), **of_data, **LIVE, **AS_SENT))
+    known = gr.State(work.source.start[0])
+    followed = {"model": work.source.model, "before": known, **of_data["inputs_kwargs"]}
     rerun(
-        c.data.input(
-            guarded(tab.of_data), inputs_kwargs={**c.named("data", "label"), **nets},
-            outputs=[c.label, *nets.values()], **LIVE, **AS_SENT,
+        views.opened["images"](
+            guarded(following(tab, work.library, known)), inputs_kwargs=followed,
+            outputs=[known, c.data, *of_data["outputs"]], **LIVE, **AS_SENT,
         )
     )  # fmt: skip
     gr.on(

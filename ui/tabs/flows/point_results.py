@@ -1,4 +1,4 @@
-"""What the views "Plane" and "Sweep" of "Flows" say of their results: distances, cost, densities, the best setting."""
+"""What the views "Plane" and "Sweep" of "Flows" say of their results: distances, blur, cost, the best setting."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import html
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from analysis.flow.nets import KEY_PREFIX
 from analysis.flow.points import Flow2DRequest, Flow2DResult, LikelihoodResult, SweepResult
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
 from ui.components.html import facts
+
+CLEARLY_BEYOND = 0.02  # share of points where data hardly are, over that of data, from which blur is named
 
 
 def setting_name(request: Flow2DRequest) -> str:
@@ -34,7 +38,16 @@ def numbers(r: Flow2DResult) -> str:
     calls = f"calls, and {r.derivatives} derivatives" if r.derivatives else "network calls"
     twin = f"oracle with this sampler: MMD² {r.oracle.mmd2:.4f}" if r.oracle else "no closed form for this path"
     pairs = ((f"{r.numbers.mmd2:.4f}", "MMD²"), (f"{r.numbers.w2:.2f}", "W₂"), (str(r.nfe), calls))
-    return facts(*pairs) + (f'<p class="ks-line">{twin}</p>' if r.net != "oracle" else "")
+    return facts(*pairs) + f'<p class="ks-line">{"" if r.net == "oracle" else twin + "; "}{blur_words(r)}</p>'
+
+
+def blur_words(r: Flow2DResult) -> str:
+    """How far the points spread beyond the modes, beside data."""
+    mine, data = r.numbers, r.floor
+    if math.isnan(mine.spread):
+        return f"on empty ground {mine.beyond:.1%} (data {data.beyond:.1%})"
+    spread = f"spread within modes {mine.spread:.2f} (data {data.spread:.2f})"
+    return f"{spread}, beyond 3 sd {mine.beyond:.1%} (data {data.beyond:.1%})"
 
 
 def likelihood_words(letter: str, point: Sequence[float], result: LikelihoodResult) -> str:
@@ -55,6 +68,11 @@ def verdict(results: dict[str, Flow2DResult]) -> str:
     words += f"; data against data gives {r.floor.mmd2:.4f} (W₂ {r.floor.w2:.2f}). "
     if r.numbers.mmd2 <= r.floor.mmd2:
         words += "No sampler can be told from perfect below that. "
+    if r.numbers.beyond > r.floor.beyond + CLEARLY_BEYOND:
+        words += (
+            f"MMD² hardly sees blur: {r.numbers.beyond:.0%} of {best}’s points lie where data hardly are, of data "
+            f"{r.floor.beyond:.0%}. "
+        )
     if len({v.nfe for v in results.values()}) > 1 or len({v.derivatives for v in results.values()}) > 1:
         words += "Mind that they do not all cost the same. "
     if len({v.net == "oracle" for v in results.values()}) > 1:
@@ -64,6 +82,21 @@ def verdict(results: dict[str, Flow2DResult]) -> str:
         f"{r.w2_points} points, mostly scatter."
     )
     return f'<p class="ks-verdict" role="status">{words}</p><p class="ks-line">{note} The sweep shows the spread.</p>'
+
+
+def momentum_words(result: SweepResult, names: Sequence[str], settings: Sequence[Flow2DRequest]) -> str:
+    """The best weight of every setting with momentum, chosen on the noise that is shown, beside Heun's method."""
+    said = []
+    for m, s in enumerate(result.gamma_settings):
+        mean = result.by_gamma[m].mean(1)
+        if not np.isfinite(mean).any():
+            continue
+        best, heun = int(np.nanargmin(mean)), float(result.heun_by_gamma[m].mean())
+        said.append(
+            f"{names[s]} at {settings[s].nfe} calls is best at γ₁ = {result.gammas[best]:g}, MMD² {mean[best]:.4f}; "
+            f"Heun’s method, without a weight to choose, {heun:.4f}."
+        )
+    return f'<p class="ks-line">{html.escape(" ".join(said))}</p>' if said else ""
 
 
 def sweep_words(result: SweepResult, names: list[str], first: Flow2DRequest, nfe: int = 5) -> str:

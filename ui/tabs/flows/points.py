@@ -37,6 +37,7 @@ from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, wire_run
 from ui.source import DICE, BuiltTab, Views, Workspace, usable_seed
 from ui.tabs.flows.point_results import (
     likelihood_words,
+    momentum_words,
     net_words,
     numbers,
     setting_name,
@@ -59,6 +60,7 @@ from ui.tabs.flows.settings import (
     within,
 )
 from ui.tabs.flows.training import Ends, TrainingPart, build_training, own_net
+from ui.tabs.flows.transport import build_transport
 
 SENTENCE = "A flow carries noise to data in a few network calls; here up to four ways start from the same noise."
 FORMULA = """x<sub>t</sub> = t x₁ + (1 − t) x₀ + σ<sub>t</sub> ε, &nbsp;σ<sub>t</sub> = σ₀ √(t (1 − t)) &nbsp;·&nbsp;
@@ -69,8 +71,10 @@ SWEEP_SENTENCE = "The settings of the plane over the number of calls, and those 
 MOMENTUM_WORDS = """<p class="ks-line">What theory says of momentum: adding η s to the drift keeps the law of
 x<sub>t</sub> only together with the noise √(2η) dW (“matched noise”). The published drift adds it without noise and
 lacks −(σ₀²/2) s, so with many calls it ends at another law than the data’s; γ₁ = ½ is where its first term vanishes,
-not 0. With few calls a <em>negative</em> γ₁ can help, since it spreads what Euler’s large steps contract. Orders 2 and
-3 cost derivatives of the net on top of its calls.</p>"""
+not 0. With few calls a weight can cancel a part of Euler’s error; its sign depends on drift and density (at 5 calls on
+the 8 Gaussians −20 in the published drift, which blurs, and +20 on the exact velocity). A method of second order,
+such as Heun’s with as many calls, has no such error and needs no weight. Orders 2 and 3 cost derivatives of the net on
+top of its calls.</p>"""
 ASK = '<p class="ks-line">Not measured yet: every setting over 1 to 20 calls and over γ₁, four seeds each.</p>'
 
 
@@ -234,6 +238,7 @@ class FlowLab:
         c = self.controls
         return {
             c.sweep_words: sweep_words(result, names, requests[0])
+            + momentum_words(result, names, requests)
             + _left_out(left_out)
             + noise_needed(values["source"], values)
             + made,
@@ -364,7 +369,7 @@ def _sweep_view(frame: Frame) -> dict:
     parts: dict = {}
     parts["sweep_buttons"], parts["sweep_words"] = sweep_part(frame, "sweep", "flow-sweep", SWEEP_SENTENCE, ASK)
     with frame.stage, gr.Column(min_width=0, elem_classes=only("sweep")):
-        empty_stage("Press “Sweep”: which setting is nearest to the data, from 1 to 20 calls.")
+        empty_stage("Which setting is nearest to the data, from 1 to 20 calls.", ("Sweep", "flow-sweep-start"))
         for of, label in (("nfe", "MMD² over network calls"), ("gamma", "MMD² over gamma1")):
             parts[f"sweep_{of}"] = plot(None, visible=False, elem_id=f"flow-sweep-{of}", label=label)
     return parts
@@ -397,6 +402,7 @@ def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
         settings, **parts, paper=training.paper, source_paper=training.source_paper, source_box=training.source_box
     )
     lab = FlowLab(flows, c, work.bounded(RUN_SECONDS))
+    build_transport(flows, frame, parts, work.bounded(RUN_SECONDS))
     rerun = _wire(lab, views, training, presets)
     outputs = [*c.listed(*FILLED), *c.by_letter().values()]
 

@@ -33,6 +33,7 @@ from ui.tabs.flows.settings import DRAWING_SIDE, KEPT_NETS
 START_STEPS = 2000
 TRAINED_PATHS = (("IDFF: predicts x₁", "idff"), ("OT-CFM: velocity", "otcfm"), ("I-CFM: velocity", "icfm"))
 FROM_ANYWHERE = tuple((text, path) for text, path in TRAINED_PATHS if path in STRAIGHT)
+PRESS = "() => document.getElementById('flow-train-start').click()"
 ASK = '<p class="ks-line">Nothing trained yet. A net of 34,000 parameters sees fresh points in every step.</p>'
 
 
@@ -125,6 +126,7 @@ class TrainingControls(Controls):
     steps: gr.Slider
     seed: gr.Number
     start: gr.Button
+    start_drawing: gr.Button
     stop: gr.Button
     status: gr.HTML
     preview: gr.HTML
@@ -292,6 +294,7 @@ def _lay_out(frame: Frame, start: str) -> dict:
             with gr.Row(elem_classes="ks-buttons"):
                 parts["start"] = gr.Button("Train", variant="primary", elem_id="flow-train-start", min_width=120)
                 parts["stop"] = gr.Button("Stop", interactive=False, elem_id="flow-train-stop", min_width=90)
+            parts["start_drawing"] = gr.Button(visible="hidden", elem_id="flow-train-drawing")
             parts["path"] = gr.Radio(
                 TRAINED_PATHS, value="idff", label="Path", info="and what the net says", elem_id="flow-train-path"
             )
@@ -306,21 +309,20 @@ def _lay_out(frame: Frame, start: str) -> dict:
             parts["seed"] = gr.Number(0, label="Seed", info="from 0", precision=0, minimum=0, elem_id="flow-train-seed")
     with frame.stage, gr.Row(elem_classes=["ks-pair", *only("train")], equal_height=False):
         with gr.Column(min_width=0), gr.Row(elem_classes="ks-papers", equal_height=False):
-            blank = np.full((DRAWING_SIDE, DRAWING_SIDE, 3), 236, np.uint8)
             with gr.Column(min_width=0, visible=False) as parts["source_box"]:
                 gr.HTML(heading("Begin here", "the same cells"))
                 parts["source_paper"] = canvas(
-                    blank, _mask(bars()) * np.uint8(255), label="Source to draw", elem_id="flow-source-paper"
+                    None, _mask(bars()) * np.uint8(255), label="Source to draw", elem_id="flow-source-paper"
                 )
             with gr.Column(min_width=0):
                 gr.HTML(heading("Draw here", "32 × 32 cells on [−4, 4]²"))
                 parts["paper"] = canvas(
-                    blank, _mask(ring()) * np.uint8(255), label="Density to draw", elem_id="flow-paper"
+                    None, _mask(ring()) * np.uint8(255), label="Density to draw", elem_id="flow-paper"
                 )
                 parts["subject"] = gr.HTML(subject(start), elem_id="flow-train-subject")
         with gr.Column(min_width=0):
             gr.HTML(heading("What the net has learned", "its points over the density"))
-            empty_stage("Press “Train”: points learn the way to the density.")
+            empty_stage("Points learn the way to what is drawn.", ("Train on the drawing", "flow-train-drawing"))
             parts["preview"] = plot(None, elem_id="flow-train-preview", label="Points of the net in training")
             parts["loss"] = plot(None, elem_id="flow-train-loss", label="Loss over steps")
     with frame.readings, group("train"):
@@ -348,6 +350,8 @@ def build_training(
         trainer.watched, inputs_kwargs=c.named("wish", *QUESTION), show_progress="hidden",
         outputs=[*c.listed("status", "loss", "preview", "own"), *pair], **LONG_QUEUE, **PRIVATE,
     )  # fmt: skip
+    # what is drawn, also before anyone has drawn: then it is the ring that is seen
+    c.start_drawing.click(lambda: DRAWING, None, c.density, **quick).success(None, None, None, js=PRESS, **PRIVATE)
     c.stop.click(guarded(trainer.stop), None, pair, **quick)
     drew = c.paper.apply(guarded(trainer.stroke), None, [c.drawing, c.density], **quick)
     began = c.source_paper.apply(guarded(trainer.source_stroke), None, c.source_drawing, **quick)

@@ -35,7 +35,7 @@ from analysis.series.forecast import (
     SeriesForecasts,
     SeriesInfo,
 )
-from analysis.series.loaded import MAX_HORIZON, METHOD, MODEL, NFE
+from analysis.series.loaded import MAX_HORIZON, METHOD, MODEL, NFE, strongest
 from analysis.series.long_run import MAX_FRAMES, MIN_FRAMES, LongRunRequest, LongRunResult
 from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES
 from ui.components.controls import Controls, chosen
@@ -53,8 +53,8 @@ from ui.tabs.flows.settings import described
 SENTENCE = "Each member draws its next frame by a flow and is fed with it again; beside them, what really came."
 FORMULA = """frame<sub>k+1</sub> = frame<sub>k</sub> + change, change drawn by the flow given the last frames
 &nbsp;·&nbsp; CRPS = mean |x<sub>i</sub> − y| − ½ mean |x<sub>i</sub> − x<sub>j</sub>|, smaller is better; the fair one
-leaves out i = j &nbsp;·&nbsp; damped persistence: a<sub>L</sub> × last frame, a<sub>L</sub> fitted on the training
-part for every lead"""
+leaves out i = j &nbsp;·&nbsp; the forecast to beat: the strongest over many starts of persistence, damped persistence
+(a<sub>L</sub> × last frame), the same towards the level of the last frames, vector autoregression, nearest analogs"""
 FREE_SENTENCE = "Are long runs realistic? 16 free runs, not steered by data, beside the real series."
 ASK = f"""<p class="ks-line">Not run yet: 16 free runs, not steered by data ({METHOD}, {NFE} calls a frame, as in
 the tables of results), compared with the training and the test part of the real series.</p>"""
@@ -126,8 +126,9 @@ def verdict(r: ForecastResult) -> str:
     mine, other = r.marks[MODEL], r.marks[r.reference]
     gap = mine.crps_fair - other.crps_fair
     share = f"{abs(gap) / other.crps_fair:.0%} {'less' if gap < 0 else 'more'}" if other.crps_fair > 0 else "more"
-    absent = " (damped persistence is not defined for angles)" if r.period is not None else ""
-    words = f"Here the forecast {'beats' if gap < 0 else 'does not beat'} {r.reference}{absent}: its fair CRPS is "
+    measured = MODEL in r.usual and r.reference == strongest(r.usual)
+    which = f"{r.reference}, the strongest baseline over many starts" if measured else r.reference
+    words = f"Here the forecast {'beats' if gap < 0 else 'does not beat'} {which}: its fair CRPS is "
     words += f"{mine.crps_fair:.3g} against {other.crps_fair:.3g}, {share}"
     behind = mine.by_lead >= other.by_lead
     if gap < 0 and behind.any():
@@ -148,13 +149,13 @@ def verdict(r: ForecastResult) -> str:
     if MODEL in r.usual and r.reference in r.usual:
         note += (
             f"Over many starts (the model’s card: usual horizon, 20 members, {METHOD}, {NFE} calls) the fair CRPS is "
-            f"{r.usual[MODEL]:.3g}, of {r.reference} {r.usual[r.reference]:.3g}. "
+            f"{r.usual[MODEL]:.3g}, of {', '.join(f'{k} {v:.3g}' for k, v in baselines_by_strength(r.usual))}. "
         )
     warning = ""
     if r.unbeaten:
         warning += (
-            f"A demonstration: over many starts no better than {r.unbeaten}, whose fair CRPS is "
-            f"{r.usual[r.unbeaten]:.3g}. "
+            f"A demonstration: over many starts not shown to be better than {r.unbeaten}, whose fair CRPS is "
+            f"{r.usual[r.unbeaten]:.3g} against {r.usual[MODEL]:.3g}. "
         )
     if r.in_sample:
         warning += "Mind that this protocol trains and tests on the same frames: it measures memory, not prediction. "
@@ -164,6 +165,11 @@ def verdict(r: ForecastResult) -> str:
     mind = f'<p class="ks-line">{html.escape(warning.strip())}</p>' if warning else ""
     told = f'<p class="ks-verdict" role="status">{html.escape(words.strip())}</p>'
     return told + mind + details("What is compared", more)
+
+
+def baselines_by_strength(usual: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Baselines with their fair CRPS over many starts, the strongest first."""
+    return sorted(((k, v) for k, v in usual.items() if k != MODEL), key=lambda pair: pair[1])
 
 
 def _leads(which: np.ndarray) -> str:
@@ -483,7 +489,7 @@ def _free_run_view(frame: Frame) -> dict:
     with frame.readings, group("free"):
         parts["run_words"] = gr.HTML(ASK, elem_id="series-run-words", elem_classes="ks-told")
     with frame.stage, gr.Column(min_width=0, elem_classes=only("free")):
-        empty_stage("Press “Run free”: 16 runs that no data steers, beside the real series.")
+        empty_stage("16 runs that no data steers, beside the real series.", ("Run free", "series-run-start"))
         for of, label in (
             ("marginals", "Marginals"), ("spectrum", "Spectrum or joint histogram"),
             ("autocorrelation", "Autocorrelation"),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gradio as gr
 
 from analysis.core.errors import UserError
 from analysis.core.images import data_uri
-from analysis.workbench.atlas import SORTS, AtlasCluster, AtlasRequest, AtlasResult
+from analysis.workbench.atlas import SORTS, AtlasCluster, AtlasRequest, AtlasResult, command_for
 from analysis.workbench.library import ModelLibrary
-from ui.components.controls import Controls
+from ui.components.controls import Controls, chosen
 from ui.components.history import CLICKS
-from ui.components.html import fact_table, figure_html, row_html
+from ui.components.html import fact_table, figure_html, row_html, times
 from ui.components.layout import Frame, details, group, intro
 from ui.components.made import Made
 from ui.components.plot import points
@@ -72,12 +73,24 @@ def count_words(result: AtlasResult) -> str:
     )
 
 
+def without(model: str) -> str:
+    """What is said where there is no atlas of a model: how to make one."""
+    return (
+        f"<p>There is no atlas of <b>{html.escape(model)}</b> here yet; this makes one, in minutes:</p>"
+        f'<code class="ks-command" tabindex="0">{html.escape(command_for(model))}</code>'
+    )
+
+
 def cluster_html(cluster: AtlasCluster) -> str:
     """One cluster: what it changes, where, at which rates, which factors, at its strongest seeds."""
+    factors = " and ".join(f.name for f in cluster.factors if f.carried)
+    verdict = (
+        f"Without these {len(cluster.modes):,} modes the picture changes by {cluster.effect[0]:.2g} (mean squared), "
+        f"without as many random ones by {cluster.control[0]:.2g}{'; they carry ' * bool(factors)}{factors}."
+    )
     rows = [
         ("left out", interval(cluster.effect)),
         ("as many random modes", interval(cluster.control)),
-        ("modes", f"{len(cluster.modes):,}"),
         ("place", cluster.place),
         ("α of the median mode", f"{cluster.alpha[1]:.2f} per unit τ"),
     ]
@@ -93,20 +106,26 @@ def cluster_html(cluster: AtlasCluster) -> str:
     table = fact_table([(html.escape(name), html.escape(value)) for name, value in rows])
     seeds = "".join(
         row_html(
-            figure_html(s.full, f"Seed {s.seed}"), figure_html(s.without, "without"),
-            figure_html(s.difference, "difference", f"{s.magnification:g} times"),
+            figure_html(s.full, "All modes", f"seed {s.seed}"), figure_html(s.without, "Without"),
+            figure_html(s.difference, "Difference", times(s.magnification)),
         )
         for s in cluster.seeds
         if s.full is not None and s.without is not None and s.difference is not None
     )  # fmt: skip
     recipe = details("Recipe", f"<pre>{html.escape(cluster.recipe)}</pre>") if cluster.recipe else ""
-    return f'<div class="ks-card"><h4>{html.escape(cluster.address)}</h4>{table}</div>{seeds}{recipe}'
+    return (
+        f'<h3 class="ks-title">{html.escape(cluster.address)}</h3><p class="ks-verdict">{html.escape(verdict)}</p>'
+        + seeds
+        + details("Details", f'<div class="ks-card">{table}</div>')
+        + recipe
+    )
 
 
 @dataclass(frozen=True)
 class AtlasControls(Controls):
-    """Components of the view."""
+    """Components of the view; `asked` holds the three that ask, of no use without an atlas."""
 
+    asked: gr.Column
     search: gr.Textbox
     level: gr.Dropdown
     sort: gr.Dropdown
@@ -135,22 +154,33 @@ class AtlasTab:
 
     def show(self, model: str, search: str, level: int, sort: str) -> dict:
         """The clusters that were asked for; without an atlas, how to make one."""
-        c, entries = self.controls, self.library.get(model).spectrum().entries
-        choices = [("all levels", ALL), *((e.name, e.index) for e in entries)]
-        levels = {c.level: gr.update(choices=choices, value=level if level < len(entries) else ALL)}
+        c = self.controls
+        levels = {c.level: self.levels(model, level)}
         try:
             result = self._ask(model, search, level, sort)
         except UserError as e:
+            words = without(self.library.get(model).name) if e.field == "atlas" else f"<p>{html.escape(str(e))}</p>"
+            empty = f'<div class="ks-empty"><div>{words}</div></div>'
             return levels | {
-                c.clusters: f'<p class="ks-wait">{html.escape(str(e))}</p>', c.count: "", c.cluster: "", c.page: "",
+                c.asked: gr.update(visible=False), c.clusters: empty, c.count: "", c.cluster: "", c.page: "",
             }  # fmt: skip
         made = Made(self.library.get(model).name, None, None)
         return levels | {
-            c.clusters: clusters_html(result), c.cluster: ASK,
+            c.asked: gr.update(visible=True), c.clusters: clusters_html(result), c.cluster: ASK,
             c.count: count_words(result) + made.line("#atlas-clusters, #atlas-cluster", "Atlas of "),
             c.page: details("How it was measured", f'<p class="ks-line">{html.escape(result.criterion)}</p>'
                             f"<pre>{html.escape(result.command)}</pre>"),
         }  # fmt: skip
+
+    def settle(self, model: str, asked: Mapping[str, str]) -> dict:
+        """The level of an address, whose choices are those of its model; see `BuiltTab.settle`."""
+        name = asked.get(self.controls.level.elem_id)
+        return {} if name is None else {self.controls.level: self.levels(model, name)}
+
+    def levels(self, model: str, chosen: int | str) -> dict:
+        """The list of levels, with the chosen one, by number or name, where the model has it."""
+        known = [("all levels", ALL), *((e.name, e.index) for e in self.library.get(model).spectrum().entries)]
+        return gr.update(choices=known, value=next((k for n, k in known if chosen in (n, k)), ALL))
 
     def choose(self, event: gr.EventData, *, model: str, search: str, level: int, sort: str) -> dict:
         """The cluster that was clicked.
@@ -165,13 +195,15 @@ class AtlasTab:
         return {self.controls.cluster: cluster_html(result.clusters[chosen[0]])}
 
 
-def _lay_out(frame: Frame) -> AtlasControls:
+def _lay_out(frame: Frame, levels: list[tuple[str, int]]) -> AtlasControls:
     with frame.controls:
         intro(SENTENCE, FORMULA, "atlas")
-        with group("atlas"):
-            search = gr.Textbox(label="Search", info="address, place, factor", max_length=100, elem_id="atlas-search")
+        with group("atlas"), gr.Column(min_width=0) as asked:
+            search = gr.Textbox(
+                "", label="Search", info="address, place, factor", max_length=100, elem_id="atlas-search"
+            )
             level = gr.Dropdown(
-                [("all levels", ALL)],
+                levels,
                 value=ALL,
                 label="Level",
                 info="whose modes they are",
@@ -188,18 +220,19 @@ def _lay_out(frame: Frame) -> AtlasControls:
     with frame.readings, group("atlas"):
         cluster = gr.HTML(ASK, elem_id="atlas-cluster")
         page = gr.HTML(elem_id="atlas-page")
-    return AtlasControls(search, level, sort, count, clusters, cluster, page)
+    return AtlasControls(asked, search, level, sort, count, clusters, cluster, page)
 
 
 def build_atlas(work: Workspace, views: Views) -> BuiltTab:
     """Lay the view out and wire it; the file is read when it is opened."""
-    c, model = _lay_out(views.frame), work.source.model
+    model, start = work.source.model, work.source.start[0]
+    c = _lay_out(views.frame, AtlasTab(work.library, AtlasControls.names()).levels(start, ALL)["choices"])
     tab = AtlasTab(work.library, c)
     asked = {"model": model, **c.named("search", "level", "sort")}
     live = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
     gr.on(
         [views.opened["atlas"], c.search.input, c.level.input, c.sort.input], guarded(tab.show), inputs_kwargs=asked,
-        outputs=c.listed("level", "count", "clusters", "cluster", "page"), trigger_mode="always_last", **live,
+        outputs=c.listed("asked", "level", "count", "clusters", "cluster", "page"), trigger_mode="always_last", **live,
     )  # fmt: skip
     c.clusters.select(guarded(tab.choose), inputs_kwargs=asked, outputs=[c.cluster], **live)
-    return BuiltTab(c)
+    return BuiltTab(c, settle=lambda asked, out: tab.settle(chosen(model, out), asked))

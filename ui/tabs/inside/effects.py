@@ -25,6 +25,7 @@ from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_r
 from ui.source import BuiltTab, Views, Workspace, fitting_label, made_with, usable_seed
 from ui.tabs.inside.factors import build_factors
 from ui.tabs.inside.linearity import build_linearity, consecutive, drawn, seed_words, verdict
+from ui.tabs.inside.signatures import build_signatures
 
 START_SEEDS, MAX_EFFECT_SEEDS = 4, 16
 DECODED_TIMES = 8
@@ -155,7 +156,7 @@ class EffectsTab:
 
 def _edge_controls() -> dict:
     with group():
-        gr.HTML(heading("Bands", "of all three views"))
+        gr.HTML(heading("Bands", "of all these views"))
         low, high = (
             gr.Slider(
                 0, 1, value, step=0.01, label=f"{name} edge", info="share of modes below, 0 to 1", buttons=["reset"],
@@ -215,9 +216,10 @@ def build_effects(work: Workspace, views: Views) -> BuiltTab:
     first = early.curves(True, *work.source.start, LOW_EDGE, HIGH_EDGE, "alpha", "displacement", START_SEEDS)
     own = _over_time(views.frame, first)
     build_linearity(work, views)
-    with views.frame.controls, group("over-time", "carry", css="ks-plain"):
+    with views.frame.controls, group("over-time", "carry", "signatures", css="ks-plain"):
         edges = _edge_controls()
     build_factors(work, views, edges)
+    build_signatures(work, views, edges)
     c = EffectControls(**edges, **own, seen=gr.Checkbox(value=True, visible=False))
     tab = EffectsTab(work.library, c, work.bounded(RUN_SECONDS))
     _wire(tab, work, views)

@@ -160,7 +160,10 @@ def build_factors(work: Workspace, views: Views, edges: dict) -> FactorControls:
     with frame.controls:
         intro(SENTENCE, "", "carry")
     with frame.stage:
-        empty_stage("Press “Measure frequencies” or “Measure factors”: what each band carries.", "carry")
+        empty_stage(
+            "Is a band coarse or fine, and which factors of a scene does it carry?",
+            ("Measure frequencies", "labels-start"), ("Measure factors", "attribution-start"), views=("carry",),
+        )  # fmt: skip
     c = FactorControls(**_lay_out_frequencies(frame), **_lay_out_factors(frame))
     part = FactorPart(work.library, c, work.bounded(RUN_SECONDS))
     wire_run(

@@ -15,7 +15,7 @@ from analysis.workbench.probes import LinearityRequest
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
 from ui.components.html import heading
-from ui.components.layout import Frame, empty_stage, group, intro, only
+from ui.components.layout import Frame, details, empty_stage, group, intro, only
 from ui.components.made import Made
 from ui.components.plot import plot
 from ui.server.errors import guarded
@@ -47,17 +47,19 @@ class LinearityControls(Controls):
 
 
 def verdict(*sentences: str, made: Made, of: str = "", over: str = "") -> str:
-    """What follows from a measurement, and what was measured.
+    """What follows from a measurement in one sentence, and what was measured; the rest is behind a sign.
 
     Args:
-        *sentences: plain text.
+        *sentences: plain text; the first one begins with the conclusion.
         made: whose it is.
         of: what else belongs to it.
         over: selects the plots that were measured with it, see `Made.data`.
     """
-    words = " ".join(html.escape(s) for s in sentences if s)
-    more = f'<p class="ks-line">{html.escape(of)}.</p>' if of else ""
-    return f'<p class="ks-verdict" role="status">{words}</p>{made.line(over, "Measured on ")}{more}'
+    first, stop, rest = sentences[0].partition(". ")
+    told = [html.escape(s) for s in (rest, *sentences[1:], of and f"{of}.") if s]
+    more = details("Details", "".join(f'<p class="ks-line">{s}</p>' for s in told))
+    words = html.escape(first + stop.strip())
+    return f'<p class="ks-verdict" role="status">{words}</p>{more}{made.line(over, "Measured on ")}'
 
 
 def consecutive(seed: int, count: int) -> tuple[int, ...]:
@@ -115,11 +117,12 @@ class LinearityPart:
         )  # fmt: skip
         result = bench.linearity(question, report)
         made = made_with(bench, seed, label, seed_words(question.seeds))
+        conclusion, _, numbers = linearity_verdict(result).partition(": ")
         choices = [("pictures, decoded", PICTURE_LEVEL), *((name, i) for i, name in enumerate(result.names))]
         last, request = len(result.names) - 1, (model, question)
         return {
             c.words: verdict(
-                linearity_verdict(result),
+                f"{conclusion}. {numbers[0].upper()}{numbers[1:]}",
                 control_words(bench.model.card, "error of the law, of what differs"),
                 made=made,
                 of=f"{question.steps} noise levels",
@@ -164,7 +167,10 @@ def _lay_out(frame: Frame) -> LinearityControls:
                 info="whose learned eigenvalues stand beside those of exact DMD",
             )  # fmt: skip
     with frame.stage:
-        empty_stage("Press “Check linearity”: how far the law is from the teacher, over time.", "linear")
+        empty_stage(
+            "How far the linear law is from the teacher, over time.", ("Check linearity", "linearity-start"),
+            views=("linear",),
+        )  # fmt: skip
     with frame.stage, gr.Row(elem_classes=["ks-pair", *only("linear")]):
         with gr.Column(min_width=0):
             curves = plot(None, visible=False, elem_id="linearity-curves", label="Relative error over time")

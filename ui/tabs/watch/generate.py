@@ -37,26 +37,28 @@ SENTENCE = "Noise to picture in one step; see and change every moment between."
 FORMULA = """x(t) = D( e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp; E encoder, D decoder, A one 2×2 block
 [α, β; −β, α] a mode &nbsp;·&nbsp; τ = 1 at noise (σ = 80), τ = 0 at the picture (σ = 0.002)"""
 # what opens, title, words, picture
+# the view, what it does there at once, title, words, drawing
 CARDS = (
-    ("restore", "Paint a hole", "and let the model fill it",
+    ("restore", "restore-at-once", "Paint a hole", "and let the model fill it",
      '<rect x="5" y="5" width="30" height="30" rx="3"/><rect class="ks-fill" x="13" y="13" width="14" height="14"/>'),
-    ("edit", "Mix two pictures", "by level and by band",
+    ("edit", "", "Mix two pictures", "by level and by band",
      '<circle cx="15" cy="20" r="10"/><circle class="ks-see-through" cx="25" cy="20" r="10"/>'),
-    ("train", "Draw a shape and train", "a flow learns it in seconds",
+    ("train", "", "Draw a shape and train", "a flow learns it in seconds",
      '<path d="M5 30 Q 12 5 20 20 T 35 10" fill="none"/><circle class="ks-fill" cx="35" cy="10" r="3"/>'),
 )  # fmt: skip
 
 
 def cards_html() -> str:
-    """Three ways on; each opens its view."""
+    """Three ways on; each opens its view and shows what it does."""
     return f'<div class="ks-cards">{"".join(map(_card, CARDS))}</div>'
 
 
-def _card(card: tuple[str, str, str, str]) -> str:
-    view, title, words, drawing = card
+def _card(card: tuple[str, str, str, str, str]) -> str:
+    view, press, title, words, drawing = card
+    pressed = f' data-press="{press}"' if press else ""
     return (
-        f'<button type="button" class="ks-door" data-open="{view}"><svg viewBox="0 0 40 40" aria-hidden="true">'
-        f"{drawing}</svg><span><b>{title}</b> {words}</span></button>"
+        f'<button type="button" class="ks-door" data-open="{view}"{pressed}>'
+        f'<svg viewBox="0 0 40 40" aria-hidden="true">{drawing}</svg><span><b>{title}</b> {words}</span></button>'
     )
 
 

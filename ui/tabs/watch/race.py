@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import gradio as gr
@@ -13,7 +13,7 @@ from analysis.core.progress import Report
 from analysis.flow.images import IMAGE_PATH_NAMES, ImageFlows
 from analysis.race import RACE_CALLS, RaceRequest, Runner, flow_paths, race
 from analysis.workbench.library import ModelLibrary
-from ui.components.controls import Controls
+from ui.components.controls import Controls, chosen
 from ui.components.layout import Frame, details, group, intro
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
@@ -64,12 +64,13 @@ def race_words(runners: Sequence[Runner]) -> str:
 
 @dataclass(frozen=True)
 class RaceControls(Controls):
-    """Components of the view."""
+    """Components of the view; `known` is the model whose flows are listed."""
 
     path: gr.Dropdown
     again: gr.Button
     race: gr.HTML
     words: gr.HTML
+    known: gr.State
 
 
 class RaceTab:
@@ -87,19 +88,41 @@ class RaceTab:
     ):
         self.library, self.images, self.controls, self.patience = library, images, controls, patience
 
+    def of_model(self, model: str) -> tuple[str, ...]:
+        """The flows of a model's pictures, first the one to begin with: trained ones, then the teacher read as one."""
+        return flow_paths(self.library.get(model), self.images)
+
+    def chosen(self, model: str, path: str | None, known: str | None) -> str | None:
+        """The flow that runs: the visitor's choice where this model has it, else the one to begin with.
+
+        Args:
+            model: whose pictures.
+            path: what the list says.
+            known: the model that it says it of; what that one began with was nobody's choice.
+        """
+        found = self.of_model(model)
+        begun = known in self.library.names() and model != known and path == next(iter(self.of_model(known)), None)
+        return path if path in found and not begun else next(iter(found), None)
+
     def paths(self, model: str, path: str | None = None) -> dict:
-        """The flows of the model's pictures; where there is none, the list is grey and says so."""
-        found = flow_paths(self.library.get(model), self.images)
+        """The list of flows; where there is none, it is grey and says so."""
+        found = self.of_model(model)
         value = path if path in found else next(iter(found), None)
         info = "trained on the same pictures" if found else "no flow of these pictures is here"
         choices = [(IMAGE_PATH_NAMES[p], p) for p in found]
-        return {self.controls.path: gr.update(choices=choices, value=value, interactive=bool(found), info=info)}
+        listed = gr.update(choices=choices, value=value, interactive=bool(found), info=info)
+        return {self.controls.path: listed, self.controls.known: model}
 
-    def race(self, model, seed, label, path, report: Report | None = None) -> dict:
+    def settle(self, model: str, asked: Mapping[str, str]) -> dict:
+        """The flow of an address, whose choices are those of its model; see `BuiltTab.settle`."""
+        name = asked.get(self.controls.path.elem_id)
+        return {} if name is None else self.paths(model, {n: p for p, n in IMAGE_PATH_NAMES.items()}.get(name))
+
+    def race(self, model, seed, label, path, report: Report | None = None, known=None) -> dict:
         """The pictures of all, and how long they took."""
         if not usable_seed(seed):
             return gr.skip()
-        bench, c = self.library.get(model), self.controls
+        bench, c, path = self.library.get(model), self.controls, self.chosen(model, path, known)
         request = RaceRequest(seed, fitting_label(bench, label), path or "")
         runners = race(bench, self.images, request, deadline(self.patience, report)).runners
         made = made_with(bench, seed, label)
@@ -107,11 +130,12 @@ class RaceTab:
         return {**shown, **self.paths(model, path)}
 
 
-def _lay_out(frame: Frame) -> RaceControls:
+def _lay_out(frame: Frame, first: dict, model: str) -> RaceControls:
     with frame.controls:
         intro(SENTENCE, FORMULA)
         with group():
-            path = gr.Dropdown([], label="Flow", elem_id="race-path", filterable=False, info="of the same pictures")
+            listed = {k: v for k, v in first["path"].items() if k != "__type__"}
+            path = gr.Dropdown(label="Flow", elem_id="race-path", filterable=False, **listed)
             again = gr.Button("Race again", size="sm", elem_id="race-again")
     with frame.stage:
         race = gr.HTML(WAITING, elem_id="race", elem_classes="ks-result")
@@ -119,16 +143,21 @@ def _lay_out(frame: Frame) -> RaceControls:
         words = gr.HTML(elem_id="race-words", elem_classes="ks-result")
         gr.HTML(details("What is counted", '<p class="ks-line">Every evaluation of a network on one picture. '
                 "Times are of this machine, one picture at a time.</p>"))  # fmt: skip
-    return RaceControls(path, again, race, words)
+    return RaceControls(path, again, race, words, gr.State(model))
 
 
 def build_race(work: Workspace, views: Views) -> BuiltTab:
     """Lay the view out and wire it; nothing is computed before it is opened."""
-    c, source = _lay_out(views.frame), work.source
-    tab = RaceTab(work.library, work.studio.images, c, work.bounded(RUN_SECONDS))
+    source, images = work.source, work.studio.images
+    start = source.start[0]
+    first = RaceTab(work.library, images, RaceControls.names()).paths(start)
+    c = _lay_out(views.frame, first, start)
+    tab = RaceTab(work.library, images, c, work.bounded(RUN_SECONDS))
     gr.on(
         [views.opened["race"], c.again.click, c.path.input], guarded(tab.race),
-        inputs_kwargs={**source.named, **c.named("path")}, outputs=c.listed("race", "words", "path"),
+        inputs_kwargs={**source.named, **c.named("path", "known")}, outputs=c.listed("race", "words", "path", "known"),
         trigger_mode="always_last", show_progress_on=c.race, **LONG_QUEUE, **PRIVATE,
     )  # fmt: skip
-    return BuiltTab(c)
+    return BuiltTab(
+        c, settle=lambda asked, out: tab.settle(chosen(source.model, out), asked), settled=[c.path, c.known]
+    )

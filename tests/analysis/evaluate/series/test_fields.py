@@ -9,7 +9,7 @@ from analysis.evaluate.tables.markdown import Verdict, markdown
 from analysis.evaluate.tables.parts import Job
 from analysis.series.loaded import METHOD, NFE
 from analysis.series.long_run import starts
-from flow_core.series.baselines import fit_baseline
+from flow_core.series.baselines import fit_baseline, level_damped
 from tests.flow_core.series.field_worlds import field_model, field_world
 
 
@@ -81,6 +81,8 @@ def test_errors_of_the_index_by_hand(world, model):
     mean = fit_baseline(world, "damped persistence").mean(r.history)
     error = ((mean - r.truth)[:, :, 0] * 2 * box).sum((2, 3))
     np.testing.assert_allclose(got["damped persistence"], np.sqrt((error**2).mean(0)))
+    error = ((level_damped(world, r).mean - r.truth)[:, :, 0] * 2 * box).sum((2, 3))
+    np.testing.assert_allclose(got["level-damped persistence"], np.sqrt((error**2).mean(0)))
     made = model.forecast(r.history, r.context, 3, 4, NFE, METHOD).members
     error = ((made.mean(0) - r.truth)[:, :, 0] * 2 * box).sum((2, 3))
     np.testing.assert_allclose(got["this model"], np.sqrt((error**2).mean(0)), rtol=1e-5)
@@ -103,7 +105,10 @@ def test_statistics_print_what_was_measured(world, model):
 @pytest.mark.parametrize("mine,leads", [([0.1, 0.3, 0.1], [1, 3]), ([0.9, 0.9, 0.9], [])])
 def test_verdict_names_the_leads(mine, leads):
     shares = {"train": np.array([0.5, 0.7]), "test": np.array([0.3, 0.4])}
-    errors = {"this model": np.array(mine), "damped persistence": np.array([0.2, 0.2, 0.2])}
+    errors = {
+        "this model": np.array(mine), "damped persistence": np.array([0.2, 0.4, 0.2]),
+        "level-damped persistence": np.array([0.3, 0.2, 0.3]),
+    }  # fmt: skip
     figures = series_worlds.fields_verdict(shares, errors, {"this model": 1.0, "train": 2.0, "test": 4.0}).figures
     assert figures == {
         "variance_held": {"train": 0.7, "test": 0.4}, "better_leads": leads, "spread_over": {"train": 0.5, "test": 0.25}

@@ -16,6 +16,8 @@ from analysis.series.loaded import METHOD, NFE
 from analysis.series.long_run import starts
 from flow_core.series import alanine
 from flow_core.series import model as series_model
+from flow_core.series.baselines import analogs
+from flow_core.series.lorenz import valid_time
 from flow_core.series.scores import jensen_shannon, wasserstein_1d
 from flow_core.training.series import ship
 from foundation.metrics.statistics import Interval
@@ -104,20 +106,26 @@ def test_lorenz_statistics_by_hand():
         w1 = [wasserstein_1d(a, b) / b.std() for a, b in zip(x.T, parts["test"].astype(float).T, strict=True)]
         assert f"| {name} | {w1[0]:.4f} | {w1[1]:.4f} | {w1[2]:.4f} |" in text
     assert f"over {len(r)} runs; of the system 0.9056" in text
+    horizon = len(world.segments[0].values) // 2
+    r, _ = starts(world, "test", horizon, series_worlds.VALID_STARTS)
+    times = valid_time(analogs(world, r, 1)[0], r.truth, np.ones(3), world.dt)
+    assert f"| nearest analog | {times.mean():.2f}" in text
 
 
 @pytest.mark.parametrize("low,high,chaotic,holds", [(0.8, 1.0, True, True), (-0.1, 0.5, False, False),
                                                     (1.0, 1.2, True, False)])  # fmt: skip
 def test_lorenz_verdict(low, high, chaotic, holds):
     exponent = Interval((low + high) / 2, low, high)
-    times = {"this model": Interval(5, 4, 6), "persistence": Interval(0.1, 0.1, 0.2)}
+    times = {
+        "this model": Interval(5, 4, 6), "persistence": Interval(0.1, 0.1, 0.2), "nearest analog": Interval(2, 1, 3),
+    }  # fmt: skip
     rows = {"this model": (np.array([0.1, 0.3]), np.array([9.0, 2])), "train": (np.array([0.01, 0.02]), np.ones(2))}
     assert series_worlds.lorenz_verdict(times, exponent, rows).figures == {
-        "valid_time": 5, "longer_than_persistence": True, "chaotic": chaotic, "holds_the_exponent": holds,
-        "largest_w1": [0.3, 0.02], "largest_decibel": [9, 1],
+        "valid_time": 5, "longest_other": "nearest analog", "longer": True, "chaotic": chaotic,
+        "holds_the_exponent": holds, "largest_w1": [0.3, 0.02], "largest_decibel": [9, 1],
     }  # fmt: skip
-    same = times | {"persistence": Interval(4.5, 4, 5)}
-    assert not series_worlds.lorenz_verdict(same, exponent, rows).figures["longer_than_persistence"]
+    same = times | {"nearest analog": Interval(4.5, 4, 5)}
+    assert not series_worlds.lorenz_verdict(same, exponent, rows).figures["longer"]
 
 
 def test_sites_statistics():

@@ -39,6 +39,7 @@ def test_a_forecast_of_a_vector_world(tab):
     assert f"{mine:.3g} sd" in out["numbers"] and f"{other:.3g} sd" in out["numbers"]
     assert ("Here the forecast beats" if mine < other else "does not beat damped persistence") in out["words"]
     assert "fair CRPS is 0.25, of damped persistence 0.5" in out["words"]
+    assert [k for k, _ in words.baselines_by_strength({"this model": 1, "b": 3, "a": 2})] == ["a", "b"]
     assert next(t["name"] for t in json.loads(out["error"]["value"])["data"]) == "this model"
     assert out["fan"]["visible"] and not out["plane"]["visible"] and not out["lead"]["visible"]
     assert not any(out[m]["visible"] for m in MAPS)
@@ -47,7 +48,7 @@ def test_a_forecast_of_a_vector_world(tab):
 def test_what_beats_no_strong_baseline_is_a_demonstration(tab):
     r = tab.series.forecast(ForecastRequest("small", 0.3, 2, 5, 3))
     usual = {"this model": 0.25, "persistence": 0.24}
-    weak = dataclasses.replace(r, usual=usual)
+    weak = dataclasses.replace(r, usual=usual, unbeaten="persistence")
     assert "demonstration" in words.verdict(weak) and "demonstration" not in words.verdict(r)
     info = tab.series.models[0]
     names = [words.choices([dataclasses.replace(info, needs="", card={"metrics": m})])[0][0] for m in (
@@ -151,9 +152,12 @@ def test_the_verdict_follows_from_the_numbers(tab):
         )
         return words.verdict(dataclasses.replace(r, marks=marks, **more))
 
-    assert "beats damped persistence: its fair CRPS is 1 against 2, 50% less." in told(1.0, 2.0)
+    strongest = "damped persistence, the strongest baseline over many starts: its fair CRPS is"
+    assert f"beats {strongest} 1 against 2, 50% less." in told(1.0, 2.0)
+    unmeasured = told(1.0, 2.0, usual={})
+    assert "beats damped persistence: its fair CRPS is 1 against 2" in unmeasured and "over many" not in unmeasured
     assert "25% less; at lead 2 it does not." in told(1.5, 2.0, (1, 3, 1))
-    assert "does not beat damped persistence: its fair CRPS is 3 against 2, 50% more." in told(3.0, 2.0, (4, 4, 4))
+    assert f"does not beat {strongest} 3 against 2, 50% more." in told(3.0, 2.0, (4, 4, 4))
     assert "50% more; at 2 of 3 leads it does." in told(3.0, 2.0, (1, 1, 9))
     assert "It does not beat climatology and persistence either." in told(10.0, 2.0, (4, 4, 4))
     assert "measures memory" in told(1.0, 2.0, in_sample=True) and "measures memory" not in told(1.0, 2.0)

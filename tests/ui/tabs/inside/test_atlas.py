@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from types import SimpleNamespace
 
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.workbench.atlas import SUFFIX, AtlasRequest, select
+from analysis.workbench.atlas import SUFFIX, AtlasRequest, command_for, select
 from analysis.workbench.library import ModelLibrary
 from koopman_core.model import save
 from tests.analysis.conftest import random_pair
@@ -60,3 +61,11 @@ def test_without_an_atlas_the_command_is_said(tab):
     shown = tab.show("bare", "", 99, "effect")
     assert "analysis.evaluate.atlas --model bare" in shown["clusters"]
     assert shown["cluster"] == shown["count"] == "" and shown["level"]["value"] == -1
+    assert not shown["asked"]["visible"] and tab.show("tiny", "", -1, "effect")["asked"]["visible"]
+
+
+def test_the_command_that_is_said_is_whole(tmp_path, capsys):
+    """What it makes lies where the view looks; arguments that are missing or unknown would end the program."""
+    _, _, module, *arguments = command_for("nobody").split()
+    assert importlib.import_module(module).main([*arguments, "--models", str(tmp_path)]) != 0
+    assert str(tmp_path) in capsys.readouterr().err and "--beside" in arguments
