@@ -33,7 +33,7 @@ def test_transport(client):
     assert out["sizes"] == [2, 8]
     for name in ("cost", "mmd2", "spread", "scatter"):
         assert np.allclose(out[name], getattr(r, name), atol=1e-5), name
-    with refuses_over_http("sizes"):
+    with refuses_over_http("limit"):
         client.predict(sizes=[1, 2, 3, 4, 5], seeds=8, api_name="/transport")
 
 
