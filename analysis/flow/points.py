@@ -339,14 +339,16 @@ class PointFlows:
             net=net.name,
             numbers=numbers,
             floor=self.clouds.floor(request, request.points),
-            oracle=numbers if net.name == "oracle" else self._of_oracle(request, source, start),
+            oracle=numbers if net.name == "oracle" else self._of_oracle(request, net, source, start),
             w2_points=min(request.points, W2_POINTS),
         )
 
-    def _of_oracle(self, request: Flow2DRequest, source: Toy | None, start: Tensor) -> CloudNumbers | None:
+    def _of_oracle(self, request: Flow2DRequest, net: Net, source: Toy | None, start: Tensor) -> CloudNumbers | None:
+        if not net.path.independent:  # no closed form
+            return None
         try:
-            net = self._get(request, "oracle", source)
-            return self.clouds.numbers(request, self._sample(request, net, start).x)
+            oracle = self._get(request, "oracle", source)
+            return self.clouds.numbers(request, self._sample(request, oracle, start).x)
         except UserError:  # no closed form, or it diverged
             return None
 

@@ -195,30 +195,30 @@ def test_student_of_another_teacher_is_refused(run, tmp_path, capsys):
         next(teacher.parameters()).add_(1)
     koopman_core.save(teacher, tmp_path / "other.safetensors")
     code = main(["student", "--config", str(run / "student.toml"), f"--input.teacher={tmp_path / 'other.safetensors'}"])
-    assert code == 2 and "did not make these trajectories" in capsys.readouterr().err
+    assert code == 2 and "input.teacher" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    "override,words",
-    [("--training.imagse=3", "Unknown key"), ("--training.images=ten", "type int"),
-     ("--nosuch.key=1", "Unknown section"),
-     ("--training.lr=-1.0", "must be positive"), ("nonsense", "not an override")],
+    "override,name",
+    [("--training.imagse=3", "training.imagse"), ("--training.images=ten", "training.images"),
+     ("--nosuch.key=1", "'nosuch'"),
+     ("--training.lr=-1.0", "training: lr"), ("nonsense", "'nonsense'")],
 )  # fmt: skip
-def test_mistakes_get_one_sentence(run, override, words, capsys):
+def test_mistakes_get_one_sentence(run, override, name, capsys):
     assert main(["teacher", "--config", str(run / "teacher.toml"), override]) == 2
     err = capsys.readouterr().err
-    assert words in err and "Traceback" not in err and len(err.strip().splitlines()) == 1
+    assert name in err and "Traceback" not in err and len(err.strip().splitlines()) == 1
 
 
 def test_missing_settings_file(capsys):
     assert main(["teacher", "--config", "no/such.toml"]) == 2
-    assert "cannot be read" in capsys.readouterr().err
+    assert "such.toml" in capsys.readouterr().err
 
 
 def test_a_run_is_never_overwritten_by_accident(run, capsys):
     before = (run / "teacher" / "state.safetensors").read_bytes()
     assert main(["teacher", "--config", str(run / "teacher.toml"), "--quiet", *FAST, "--training.images=8"]) == 2
-    assert "add --resume" in capsys.readouterr().err
+    assert "--resume" in capsys.readouterr().err
     assert (run / "teacher" / "state.safetensors").read_bytes() == before
 
 
@@ -265,4 +265,4 @@ def test_from_official_weights_to_a_student(tmp_path, capsys):
         assert f.get_slice("net.decoder.conv.weight").get_dtype() == "F32"
     # an EDM teacher brings its network
     assert main(["student", "--config", str(tmp_path / "student.toml"), "--network.base=64"]) == 2
-    assert "section network" in capsys.readouterr().err
+    assert " network" in capsys.readouterr().err

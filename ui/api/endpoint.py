@@ -191,4 +191,7 @@ def _opened(studio: Studio, model: str, value: Any, hint: Any, name: str) -> Any
     if value in ("", None) and type(None) in (*get_args(hint), *(b for a in get_args(hint) for b in get_args(a))):
         return None
     read = open_base64 if kind == Image else open_mask_base64
-    return read(value, studio.library.get(model).side, f"The {name}")
+    try:
+        return read(value, studio.library.get(model).side, f"The {name}")
+    except UserError as e:  # of a picture, whichever argument it is
+        raise UserError(str(e), name if e.field == "picture" else e.field) from None

@@ -49,4 +49,4 @@ def test_mistakes(source, tmp_path, capsys, monkeypatch):
         alanine_archive.write(path, tmp_path / "a")
     assert not (tmp_path / "a" / "alanine.npz").exists()
     assert alanine_archive.main([str(tmp_path / "nothing.npz"), "--out", str(tmp_path)]) == 2
-    assert "cannot be read" in capsys.readouterr().err
+    assert "nothing.npz" in capsys.readouterr().err

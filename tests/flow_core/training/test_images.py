@@ -147,14 +147,14 @@ def test_resume_goes_on_where_it_was(run, tmp_path, capsys):
     out, whole = tmp_path / "halves", tmp_path / "whole"
     halves = [*command(run), f"--run.out={out}", "--training.schedule=constant"]
     assert main([*halves, "--training.images=8"]) == 0
-    assert main([*halves, "--training.images=24"]) == 2 and "add --resume" in capsys.readouterr().err
+    assert main([*halves, "--training.images=24"]) == 2 and "--resume" in capsys.readouterr().err
     assert main([*halves, "--training.images=24", "--resume"]) == 0
     assert "24 images" in capsys.readouterr().out
     assert main([*command(run), f"--run.out={whole}", "--training.schedule=constant", "--training.images=24"]) == 0
     a, b = (flow_core.load(d / "flow.safetensors").state_dict() for d in (out, whole))
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert main([*halves, "--training.images=32", "--resume", "--images.start="]) == 2
-    assert "another network or task" in capsys.readouterr().err
+    assert "--out" in capsys.readouterr().err
 
 
 def test_transport_and_the_loss_of_the_velocity_by_command(run, tmp_path):
@@ -187,30 +187,31 @@ def test_mean_velocities_begin_at_the_teacher_and_are_drawn_in_one_call(run, tmp
 
 
 @pytest.mark.parametrize(
-    "overrides,words",
+    "overrides,name",
     [
-        (["--network.base=12"], "its base is 8, here network.base is 12"),
-        (["--network.classes=0"], "its classes is 3, here network.classes is 0"),
-        (["--images.start=nothing"], "There is no teacher 'nothing'"),
-        (["--images.start=no/such.safetensors"], "cannot be read"),
-        (["--flow.predicts=velocity"], "images.start needs flow.predicts = 'x1'"),
-        (["--flow.data_std=1.0"], "images.start needs flow.predicts = 'x1'"),
-        (["--objective.weight=velocity"], "set flow.sigma to 0"),
-        (["--data.size=16"], "give both one value"),
-        (["--images.label_dropout=2.0"], "label_dropout must be from 0 to 1"),
-        (["--images.flips=true"], "Unknown key"),
+        (["--network.base=12"], "network.base is 12"),
+        (["--network.classes=0"], "network.classes is 0"),
+        (["--images.start=nothing"], "'nothing'"),
+        (["--images.start=no/such.safetensors"], "such.safetensors"),
+        (["--flow.predicts=velocity"], "flow.predicts"),
+        (["--flow.data_std=1.0"], "flow.data_std"),
+        (["--objective.weight=velocity"], "flow.sigma"),
+        (["--data.size=16"], "data.size"),
+        (["--images.label_dropout=2.0"], "label_dropout"),
+        (["--images.flips=true"], "images.flips"),
     ],
 )
-def test_mistakes_get_one_sentence(run, tmp_path, overrides, words, capsys):
+def test_mistakes_get_one_sentence(run, tmp_path, overrides, name, capsys):
     assert main([*command(run), f"--run.out={tmp_path}", *overrides]) == 2
     err = capsys.readouterr().err
-    assert words in err and "Traceback" not in err and len(err.strip().splitlines()) == 1
+    assert name in err and "Traceback" not in err and len(err.strip().splitlines()) == 1
 
 
 def test_a_flow_is_no_teacher(run, tmp_path, capsys):
     start = f"--images.start={run / 'out' / 'flow.safetensors'}"
     assert main([*command(run), f"--run.out={tmp_path}", start]) == 2
-    assert "holds a 'flow' checkpoint, but a 'teacher' one" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "'flow'" in err and "'teacher'" in err
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("images*.toml")), ids=lambda p: p.stem)

@@ -8,14 +8,13 @@ import json
 
 import numpy as np
 import pytest
-from gradio_client.exceptions import AppError
 from PIL import Image
 
 from analysis.core.images import png_base64
 from analysis.koopman.restoration import HoleNumbers
 from analysis.studio import Studio
 from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
-from tests.ui.api.asking import client_with
+from tests.ui.api.asking import client_with, refuses_over_http
 from ui.api.codec import jsonable
 from ui.api.endpoints import BY_NAME
 from ui.components.painter import hole
@@ -82,36 +81,34 @@ def test_the_docstrings_are_what_callers_read(client):
 
 
 HOSTILE = [
-    ("/edit", ["nobody"], "no such model"),
+    ("/edit", ["nobody"], "model"),
     ("/edit", ["tiny", -1], "seed"),
-    ("/edit", ["tiny", 0, -1, "file"], "reference must be one of"),
-    ("/edit", ["tiny", 0, -1, "picture"], "reference picture"),
-    ("/edit", ["tiny", 0, -1, "seed", 1, -1, CAT_TEXT], "Upload a reference|choose a seed"),
-    ("/edit", ["tiny", 0, -1, "picture", 1, -1, "/etc/passwd"], "base64|PNG"),
-    ("/edit", ["tiny", 0, -1, "picture", 1, -1, {"path": "/etc/passwd"}], "base64"),
-    ("/edit", ["tiny", 0, -1, "scene", 1, -1, "", "latent"], "choose noise"),
-    ("/edit", ["tiny-classes", 0, -1, "seed", 1, -1, "", "ode"], "no teacher"),
-    ("/edit", ["tiny", 0, -1, "seed", 1, -1, "", "noise", 0, 2], "edit time"),
-    ("/edit", ["tiny", 0, -1, "seed", 1, -1, "", "noise", 0, 0.5, [0.9, 0.1]], "must rise"),
-    ("/edit", ["tiny", 0, -1, "seed", 1, -1, "", "noise", 0, 0.5, [0.5], [7]], "band"),
-    ("/edit", ["tiny", 0, -1, "seed", 1, -1, "", "noise", 0, 0.5, [0.5], 1], "must be a list"),
+    ("/edit", ["tiny", 0, -1, "file"], "reference"),
+    ("/edit", ["tiny", 0, -1, "picture"], "picture"),
+    ("/edit", ["tiny", 0, -1, "seed", 1, -1, CAT_TEXT], "picture"),
+    ("/edit", ["tiny", 0, -1, "picture", 1, -1, "/etc/passwd"], "picture"),
+    ("/edit", ["tiny", 0, -1, "picture", 1, -1, {"path": "/etc/passwd"}], "picture"),
+    ("/edit", ["tiny", 0, -1, "scene", 1, -1, "", "latent"], "encoding"),
+    ("/edit", ["tiny-classes", 0, -1, "seed", 1, -1, "", "ode"], "encoding"),
+    ("/edit", ["tiny", 0, -1, "seed", 1, -1, "", "noise", 0, 2], "tau"),
+    ("/edit", ["tiny", 0, -1, "seed", 1, -1, "", "noise", 0, 0.5, [0.9, 0.1]], "edges"),
+    ("/edit", ["tiny", 0, -1, "seed", 1, -1, "", "noise", 0, 0.5, [0.5], [7]], "bands"),
+    ("/edit", ["tiny", 0, -1, "seed", 1, -1, "", "noise", 0, 0.5, [0.5], 1], "bands"),
     ("/edit", ["tiny", 0, -1, "seed", 1, -1, "", "noise", 0, 0.5, [0.5], [1], "alpha", 9], "ratio"),
-    ("/edit", ["tiny", 0, -1, "seed", 1, -1, "", "noise", 0, 0.5, [0.5], [1], "alpha", 1, "painted"], "region"),
-    ("/inpaint", ["tiny"], "base64"),
+    ("/edit", ["tiny", 0, -1, "seed", 1, -1, "", "noise", 0, 0.5, [0.5], [1], "alpha", 1, "painted"], "mask"),
+    ("/inpaint", ["tiny"], "picture"),
     ("/inpaint", ["tiny", CAT_TEXT], "mask"),
     ("/inpaint", ["tiny", CAT_TEXT, "http://localhost/mask.png"], "mask"),
-    ("/inpaint", ["tiny", CAT_TEXT, png_base64(np.zeros((8, 8, 1), np.uint8))], "Nothing is painted"),
+    ("/inpaint", ["tiny", CAT_TEXT, png_base64(np.zeros((8, 8, 1), np.uint8))], "mask"),
     ("/inpaint", ["tiny", CAT_TEXT, HOLE_TEXT, 0, -1, 10**9], "steps"),
     ("/inpaint", ["tiny", CAT_TEXT, HOLE_TEXT, 0, -1, 3, "magic"], "method"),
-    ("/inpaint", ["tiny", CAT_TEXT, HOLE_TEXT, 0, -1, 3, "latent", 0.5, "yes"], "true or false"),
-    ("/colorize", ["tiny", [CAT_TEXT]], "base64"),
-    ("/colorize", ["tiny", CAT_TEXT, 0, 5], "class"),
+    ("/inpaint", ["tiny", CAT_TEXT, HOLE_TEXT, 0, -1, 3, "latent", 0.5, "yes"], "truth"),
+    ("/colorize", ["tiny", [CAT_TEXT]], "picture"),
+    ("/colorize", ["tiny", CAT_TEXT, 0, 5], "label"),
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "words"), HOSTILE, ids=lambda v: str(v)[:40])
-def test_a_hostile_call_gets_one_sentence(client, name, arguments, words):
-    with pytest.raises(AppError, match=words) as caught:
+@pytest.mark.parametrize(("name", "arguments", "field"), HOSTILE, ids=lambda v: str(v)[:40])
+def test_a_hostile_call_gets_one_sentence(client, name, arguments, field):
+    with refuses_over_http(field):
         client.predict(*arguments, api_name=name)
-    message = str(caught.value)
-    assert 15 < len(message) < 250 and message.rstrip().endswith(".") and "Traceback" not in message

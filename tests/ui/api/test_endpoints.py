@@ -11,11 +11,11 @@ import urllib.request
 import numpy as np
 import pytest
 from gradio_client import Client
-from gradio_client.exceptions import AppError
 from PIL import Image
 
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.spectrum import MaskRequest
+from tests.ui.api.asking import assert_sentence, refuses_over_http
 from ui.server.limits import MAX_BODY_BYTES
 
 
@@ -88,23 +88,23 @@ DEEP = 1
 for _ in range(200):
     DEEP = [DEEP]
 HOSTILE = [
-    ("/generate", ["nobody", [0]], "no such model"),
-    ("/generate", ["../../secret", [0]], "no such model"),
-    ("/generate", [["tiny"], [0]], "no such model"),
-    ("/generate", [{"a": 1}, [0]], "no such model"),
-    ("/generate", ["tiny", 7], "must be a list"),
-    ("/generate", ["tiny", None], "must be a list"),
-    ("/generate", ["tiny", []], "1 to 64"),
-    ("/generate", ["tiny", list(range(100_000))], "1 to 64"),
-    ("/generate", ["tiny", [1e30]], "whole number"),
-    ("/generate", ["tiny", [-1]], "whole number"),
-    ("/generate", ["tiny", [0.5]], "whole number"),
-    ("/generate", ["tiny", ["abc"]], "whole number"),
-    ("/generate", ["tiny", [True]], "whole number"),
-    ("/generate", ["tiny", DEEP], "whole number"),
-    ("/generate", ["tiny", [0], 0], "class"),
-    ("/generate", ["tiny-classes", [0], 3], "class"),
-    ("/generate", ["tiny-classes", [0], "ship"], "class"),
+    ("/generate", ["nobody", [0]], "model"),
+    ("/generate", ["../../secret", [0]], "model"),
+    ("/generate", [["tiny"], [0]], "model"),
+    ("/generate", [{"a": 1}, [0]], "model"),
+    ("/generate", ["tiny", 7], "seeds"),
+    ("/generate", ["tiny", None], "seeds"),
+    ("/generate", ["tiny", []], "seeds"),
+    ("/generate", ["tiny", list(range(100_000))], "seeds"),
+    ("/generate", ["tiny", [1e30]], "seeds"),
+    ("/generate", ["tiny", [-1]], "seeds"),
+    ("/generate", ["tiny", [0.5]], "seeds"),
+    ("/generate", ["tiny", ["abc"]], "seeds"),
+    ("/generate", ["tiny", [True]], "seeds"),
+    ("/generate", ["tiny", DEEP], "seeds"),
+    ("/generate", ["tiny", [0], 0], "label"),
+    ("/generate", ["tiny-classes", [0], 3], "label"),
+    ("/generate", ["tiny-classes", [0], "ship"], "label"),
     ("/trajectory", ["tiny", None, -1, 18], "seed"),
     ("/trajectory", ["tiny", 0, -1, 10**9], "steps"),
     ("/trajectory", ["tiny", 0, -1, 0], "steps"),
@@ -112,29 +112,22 @@ HOSTILE = [
     ("/spectrum", ["tiny", 99], "level"),
     ("/spectrum", ["tiny", -1], "level"),
     ("/spectrum", ["tiny", "0"], "level"),
-    ("/mask_bands", ["tiny", 0, -1, [0.9, 0.1]], "must rise"),
-    ("/mask_bands", ["tiny", 0, -1, [0.1, 2]], "band edge"),
-    ("/mask_bands", ["tiny", 0, -1, "ab"], "must be a list"),
-    ("/mask_bands", ["tiny", 0, -1, [0.3, 0.6], [1, 1]], "as many retentions"),
-    ("/mask_bands", ["tiny", 0, -1, [0.3, 0.6], [1, 1, 1e9]], "retention"),
-    ("/mask_bands", ["tiny", 0, -1, [0.3, 0.6], [1, 1, None]], "retention"),
+    ("/mask_bands", ["tiny", 0, -1, [0.9, 0.1]], "edges"),
+    ("/mask_bands", ["tiny", 0, -1, [0.1, 2]], "edges"),
+    ("/mask_bands", ["tiny", 0, -1, "ab"], "edges"),
+    ("/mask_bands", ["tiny", 0, -1, [0.3, 0.6], [1, 1]], "gains"),
+    ("/mask_bands", ["tiny", 0, -1, [0.3, 0.6], [1, 1, 1e9]], "gains"),
+    ("/mask_bands", ["tiny", 0, -1, [0.3, 0.6], [1, 1, None]], "gains"),
     ("/mask_bands", ["tiny", 0, -1, [0.3, 0.6], [1, 1, 1], {"x": []}], "order"),
-    ("/mask_bands", ["tiny", 0, -1, [0.3, 0.6], [1, 1, 1], "alpha", [63]], "levels"),
-    ("/mask_bands", ["tiny", 0, -1, [0.3, 0.6], [1, 1, 1], "alpha", 3], "must be a list"),
+    ("/mask_bands", ["tiny", 0, -1, [0.3, 0.6], [1, 1, 1], "alpha", [63]], "entries"),
+    ("/mask_bands", ["tiny", 0, -1, [0.3, 0.6], [1, 1, 1], "alpha", 3], "entries"),
 ]
 
 
-def assert_sentence(message: str) -> None:
-    assert 15 < len(message) < 250 and message.rstrip().endswith(".")
-    assert "Traceback" not in message and 'File "' not in message
-
-
-@pytest.mark.parametrize(("name", "arguments", "words"), HOSTILE, ids=lambda v: str(v)[:40])
-def test_a_hostile_call_gets_one_sentence(client, name, arguments, words):
-    with pytest.raises(AppError) as caught:
+@pytest.mark.parametrize(("name", "arguments", "field"), HOSTILE, ids=lambda v: str(v)[:40])
+def test_a_hostile_call_gets_one_sentence(client, name, arguments, field):
+    with refuses_over_http(field):
         client.predict(*arguments, api_name=name)
-    assert_sentence(str(caught.value))
-    assert words in str(caught.value)
 
 
 def raw_call(url: str, name: str, body: bytes) -> str:

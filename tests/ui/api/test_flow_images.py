@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from gradio_client.exceptions import AppError
 
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from analysis.studio import Studio
 from tests.refusals import refuses
-from tests.ui.api.asking import client_with, functions
-from tests.ui.api.test_endpoints import assert_sentence, picture
+from tests.ui.api.asking import client_with, functions, refuses_over_http
+from tests.ui.api.test_endpoints import picture
 from ui.api.endpoints import BY_NAME
 
 
@@ -64,24 +63,22 @@ def test_a_call_that_lasts_too_long_is_given_up(bench):
 
 
 HOSTILE = [
-    ({"nfe": 0}, "network calls"),
-    ({"nfe": 10**30}, "network calls"),
+    ({"nfe": 0}, "nfe"),
+    ({"nfe": 10**30}, "nfe"),
     ({"seeds": []}, "seeds"),
     ({"seeds": [0] * 9}, "seeds"),
-    ({"seeds": [1e300]}, "seed"),
+    ({"seeds": [1e300]}, "seeds"),
     ({"gamma1": 1e6}, "gamma1"),
-    ({"gamma3": 1.0, "sampler": "published", "nfe": 50, "seeds": [0, 1, 2]}, "fewer calls"),
-    ({"data": "../../etc/passwd"}, "choose one of"),
-    ({"path": "otcfm", "sampler": "bridge"}, "has none"),
-    ({"label": 3}, "class"),
-    ({"steps": "yes"}, "true or false"),
-    ({"steps": True, "nfe": 50, "seeds": [0] * 8}, "at most 256"),
+    ({"gamma3": 1.0, "sampler": "published", "nfe": 50, "seeds": [0, 1, 2]}, "nfe"),
+    ({"data": "../../etc/passwd"}, "data"),
+    ({"path": "otcfm", "sampler": "bridge"}, "sampler"),
+    ({"label": 3}, "label"),
+    ({"steps": "yes"}, "steps"),
+    ({"steps": True, "nfe": 50, "seeds": [0] * 8}, "steps"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "words"), HOSTILE, ids=lambda v: str(v)[:40])
-def test_a_hostile_call_gets_one_sentence(client, arguments, words):
-    with pytest.raises(AppError) as caught:
+@pytest.mark.parametrize(("arguments", "field"), HOSTILE, ids=lambda v: str(v)[:40])
+def test_a_hostile_call_gets_one_sentence(client, arguments, field):
+    with refuses_over_http(field):
         client.predict(**arguments, api_name="/flow_images")
-    assert_sentence(str(caught.value))
-    assert words in str(caught.value)

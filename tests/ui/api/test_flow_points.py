@@ -7,14 +7,12 @@ import math
 
 import numpy as np
 import pytest
-from gradio_client.exceptions import AppError
 
 from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.flow.transport import TransportRequest
 from analysis.studio import Studio
 from flow_core.samplers import METHODS
-from tests.ui.api.asking import client_with, functions
-from tests.ui.api.test_endpoints import assert_sentence
+from tests.ui.api.asking import client_with, functions, refuses_over_http
 from ui.api import answers
 
 
@@ -35,9 +33,8 @@ def test_transport(client):
     assert out["sizes"] == [2, 8]
     for name in ("cost", "mmd2", "spread", "scatter"):
         assert np.allclose(out[name], getattr(r, name), atol=1e-5), name
-    with pytest.raises(AppError) as caught:
+    with refuses_over_http("limit"):
         client.predict(sizes=[1, 2, 3, 4, 5], seeds=8, api_name="/transport")
-    assert_sentence(str(caught.value))
 
 
 def test_flow_2d(client):
@@ -95,17 +92,17 @@ def test_where_the_density_is_zero_there_is_no_number(client):
 
 
 HOSTILE = [
-    ("/flow_2d", {"nfe": 0}, "network calls"),
-    ("/flow_2d", {"nfe": 10**30}, "network calls"),
+    ("/flow_2d", {"nfe": 0}, "nfe"),
+    ("/flow_2d", {"nfe": 10**30}, "nfe"),
     ("/flow_2d", {"gamma1": 1e6}, "gamma1"),
     ("/flow_2d", {"sigma0": 0}, "sigma0"),
     ("/flow_2d", {"density": "../etc/passwd"}, "density"),
-    ("/flow_2d", {"density": "drawn", "drawing": [[1] * 200] * 200}, "128"),
-    ("/flow_2d", {"density": "drawn", "drawing": [[1, "x"], [1]]}, "table"),
+    ("/flow_2d", {"density": "drawn", "drawing": [[1] * 200] * 200}, "drawing"),
+    ("/flow_2d", {"density": "drawn", "drawing": [[1, "x"], [1]]}, "drawing"),
     ("/flow_2d", {"points": 10**6}, "points"),
     ("/flow_2d", {"net": "../x"}, "net"),
-    ("/flow_2d", {"trajectories": "yes"}, "true or false"),
-    ("/train_toy", {"steps": 10**6}, "training steps"),
+    ("/flow_2d", {"trajectories": "yes"}, "trajectories"),
+    ("/train_toy", {"steps": 10**6}, "steps"),
     ("/train_toy", {"width": 4096}, "width"),
     ("/train_toy", {"path": "x"}, "path"),
     ("/likelihood", {"point": [0]}, "point"),
@@ -114,9 +111,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "words"), HOSTILE, ids=lambda v: str(v)[:40])
-def test_a_hostile_call_gets_one_sentence(client, name, arguments, words):
-    with pytest.raises(AppError) as caught:
+@pytest.mark.parametrize(("name", "arguments", "field"), HOSTILE, ids=lambda v: str(v)[:40])
+def test_a_hostile_call_gets_one_sentence(client, name, arguments, field):
+    with refuses_over_http(field):
         client.predict(**arguments, api_name=name)
-    assert_sentence(str(caught.value))
-    assert words in str(caught.value)

@@ -7,13 +7,11 @@ import math
 
 import numpy as np
 import pytest
-from gradio_client.exceptions import AppError
 
 from analysis.series.forecast import ForecastRequest
 from analysis.studio import Studio
 from tests.analysis.series.forecasts import bench_on
-from tests.ui.api.asking import client_with, functions
-from tests.ui.api.test_endpoints import assert_sentence
+from tests.ui.api.asking import client_with, functions, refuses_over_http
 
 
 @pytest.fixture(scope="module")
@@ -61,24 +59,22 @@ def test_maps_have_null_on_land_and_dates_are_text(bench):
 
 
 HOSTILE = [
-    ({"model": "../../etc/passwd"}, "no such series model"),
+    ({"model": "../../etc/passwd"}, "model"),
     ({"start": 2}, "start"),
     ({"horizon": 10**9}, "horizon"),
-    ({"model": "small", "horizon": 100}, "1 to 6 frames"),
+    ({"model": "small", "horizon": 100}, "horizon"),
     ({"members": 10**6}, "members"),
-    ({"nfe": 0}, "network calls"),
+    ({"nfe": 0}, "nfe"),
     ({"method": "x"}, "method"),
-    ({"gammas": []}, "momentum weights"),
-    ({"gammas": [1e9]}, "momentum weight"),
-    ({"gammas": ["x"]}, "momentum weight"),
+    ({"gammas": []}, "gammas"),
+    ({"gammas": [1e9]}, "gammas"),
+    ({"gammas": ["x"]}, "gammas"),
     ({"seed": -1}, "seed"),
-    ({"maps": "yes"}, "true or false"),
+    ({"maps": "yes"}, "maps"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "expected"), HOSTILE, ids=lambda v: str(v)[:40])
-def test_a_hostile_call_gets_one_sentence(client, arguments, expected):
-    with pytest.raises(AppError) as caught:
+@pytest.mark.parametrize(("arguments", "field"), HOSTILE, ids=lambda v: str(v)[:40])
+def test_a_hostile_call_gets_one_sentence(client, arguments, field):
+    with refuses_over_http(field):
         client.predict(**arguments, api_name="/forecast")
-    assert_sentence(str(caught.value))
-    assert expected in str(caught.value)

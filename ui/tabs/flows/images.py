@@ -66,7 +66,7 @@ NEEDS_CLASS = "leads towards a class: choose one first"
 START_PICTURES, START_GAMMAS = 4, (0.2, 0.0, 0.0)
 # a fine resolution takes long: neither a slider nor a sweep shall wait for it
 EXACT_QUEUE = {"concurrency_id": "exact", "concurrency_limit": 1}
-NONE = f"""<p class="ks-line">There is no flow of pictures in the models’ folder. Train one on the procedural shapes
+NO_FLOW = f"""<p class="ks-line">There is no flow of pictures in the models’ folder. Train one on the procedural shapes
 with <code>{TRAIN_COMMAND}</code>, put its file there as images-shapes.flow.safetensors, and start again.</p>"""
 
 
@@ -383,7 +383,7 @@ def build_flow_images(work: Workspace, views: Views) -> BuiltTab:
         intro(SENTENCE, FORMULA, "images")
     if not flows.kinds:
         with frame.stage:
-            gr.HTML(NONE, elem_id="images-none")
+            gr.HTML(NO_FLOW, elem_id="images-none")
         return BuiltTab(None)
     sweep, of_guidance = sweep_view(frame)
     with frame.controls:
