@@ -228,8 +228,9 @@ def transport_figure(result: TransportResult) -> go.Figure:
     figure.update_layout(
         margin={"l": 62, "r": 64, "t": 40, "b": 46},
         yaxis={"title": "MMD² to data", "nticks": 5, "rangemode": "tozero"},
-        yaxis2={"title": "mean |x₁ − x₀|²", "overlaying": "y", "side": "right", "showgrid": False, "nticks": 5},
-    )
+        yaxis2={"title": "mean |x₁ − x₀|²", "overlaying": "y", "side": "right", "showgrid": False, "nticks": 5,
+                "tickformat": ".3~g"},
+    )  # fmt: skip
     return figure
 
 

@@ -60,7 +60,7 @@ from ui.tabs.flows.settings import (
     within,
 )
 from ui.tabs.flows.training import Ends, TrainingPart, build_training, own_net
-from ui.tabs.flows.transport import build_transport
+from ui.tabs.flows.transport import transport_view
 
 SENTENCE = "A flow carries noise to data in a few network calls; here up to four ways start from the same noise."
 FORMULA = """x<sub>t</sub> = t x₁ + (1 − t) x₀ + σ<sub>t</sub> ε, &nbsp;σ<sub>t</sub> = σ₀ √(t (1 − t)) &nbsp;·&nbsp;
@@ -380,7 +380,7 @@ def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
     flows, frame = work.studio.points, views.frame
     with frame.controls:
         intro(SENTENCE, FORMULA, "flow")
-    parts = _sweep_view(frame)
+    parts, pairs = _sweep_view(frame), transport_view(frame)
     with frame.controls:
         parts |= _shared_controls()
     presets = parts.pop("presets")
@@ -402,7 +402,7 @@ def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
         settings, **parts, paper=training.paper, source_paper=training.source_paper, source_box=training.source_box
     )
     lab = FlowLab(flows, c, work.bounded(RUN_SECONDS))
-    build_transport(flows, frame, parts, work.bounded(RUN_SECONDS))
+    pairs.wire(flows, parts, work.bounded(RUN_SECONDS))
     rerun = _wire(lab, views, training, presets)
     outputs = [*c.listed(*FILLED), *c.by_letter().values()]
 

@@ -84,8 +84,24 @@ class TransportPart:
         }
 
 
-def build_transport(flows: PointFlows, frame: Frame, shared: Mapping[str, Component], patience: float) -> None:
-    """Lay the part out and wire it; `shared` are the tab's controls by name."""
+@dataclass(frozen=True)
+class TransportView:
+    """What is laid out before the tab's own controls. Attributes: as of `TransportControls`."""
+
+    buttons: RunButtons
+    words: gr.HTML
+    figure: gr.HTML
+
+    def wire(self, flows: PointFlows, shared: Mapping[str, Component], patience: float) -> None:
+        """Connect it; `shared` are the tab's controls by name, the others as of `TransportPart`."""
+        asked = {name: shared[name] for name in ("density", "drawing", "seed")}
+        controls = TransportControls(**asked, buttons=self.buttons, words=self.words, figure=self.figure)
+        part = TransportPart(flows, controls, patience)
+        wire_run(part.run, self.buttons, part.pair, asked, [self.words, self.figure])
+
+
+def transport_view(frame: Frame) -> TransportView:
+    """Lay the part out: a button, its words and its figure."""
     with frame.controls, group("sweep"):
         gr.HTML(f'<p class="ks-line">{SENTENCE}</p>')
         buttons = run_buttons("Pair batches", "transport")
@@ -94,6 +110,4 @@ def build_transport(flows: PointFlows, frame: Frame, shared: Mapping[str, Compon
     with frame.stage, group("sweep", css="ks-plain"):
         label = "MMD² of one perfect call, and cost, over the size of the batch"
         figure = plot(None, visible=False, elem_id="transport-figure", label=label)
-    asked = {name: shared[name] for name in ("density", "drawing", "seed")}
-    part = TransportPart(flows, TransportControls(**asked, buttons=buttons, words=words, figure=figure), patience)
-    wire_run(part.run, buttons, part.pair, asked, [words, figure])
+    return TransportView(buttons, words, figure)
