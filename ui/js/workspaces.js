@@ -55,6 +55,16 @@
     if (!program && following.includes(root.dataset.view)) soon = setTimeout(look, 150);
   }
 
+  // past header and controls: to what plays in the open view, else to the first part of its stage that can be used
+  function skip() {
+    const stage = all(".ks-stage").find((part) => part.offsetParent);
+    const parts = [...(stage?.querySelectorAll("button, input, select, summary, a[href], [tabindex='0']") ?? [])]
+      .filter((part) => part.offsetParent && !part.disabled);
+    const to = parts.find((part) => part.matches(".ks-play")) ?? parts[0] ?? stage;
+    if (to === stage) stage?.setAttribute("tabindex", "-1");
+    to?.focus();
+  }
+
   const first = (space) => one(`.ks-view[data-of="${space}"]`)?.dataset.view;
 
   // a value of the opener, see `ui.workspaces.opening`; the controls get their values in the same moment
@@ -129,7 +139,8 @@
     const button = event.target.closest?.("button");
     if (!button) return;
     const { dataset: data } = button;
-    if (button.matches(".ks-space")) open(last[data.space] || first(data.space));
+    if (button.matches(".ks-skip")) skip();
+    else if (button.matches(".ks-space")) open(last[data.space] || first(data.space));
     else if (button.matches(".ks-view")) open(data.view);
     else if (data.open || data.press) {
       if (data.open) open(data.open);

@@ -15,7 +15,7 @@ from ui.panels.tour import build_tour, lay_out_tour
 from ui.source import Page, Workspace, build_source
 from ui.workspaces import SPACES, TABS, build_workspaces, spaces_html
 
-BRAND = f"""<a class="ks-skip" href="#play">Skip to the picture</a>
+BRAND = f"""<button type="button" class="ks-skip">Skip to the result</button>
 <div class="ks-brand"><span class="ks-mark" aria-hidden="true"><i></i><i></i><i></i></span><h1>Koopman Studio</h1></div>
 {spaces_html()}"""
 # name, words, drawing
