@@ -39,7 +39,7 @@ def test_another_host_needs_public(host, capsys):
     with pytest.raises(SystemExit) as stop:
         app.parse(["--host", host])
     assert stop.value.code == 2
-    assert "add --public" in capsys.readouterr().err
+    assert "--public" in capsys.readouterr().err
     assert app.parse(["--host", host, "--public"]).public
 
 
@@ -72,7 +72,7 @@ def test_a_busy_port_is_a_sentence(kept_environment, capsys):
 
 def test_a_foreign_address_is_a_sentence(kept_environment, capsys):
     assert app.main(["--host", "203.0.113.9", "--public", "--port", "7899"]) == 2
-    assert "not an address of this machine" in capsys.readouterr().err
+    assert "203.0.113.9" in capsys.readouterr().err
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -164,7 +164,7 @@ def test_no_models_is_a_sentence(kept_environment, tmp_path, capsys):
         port = probe.getsockname()[1]
     assert app.main(["--models", str(tmp_path), "--port", str(port)]) == 2
     error = capsys.readouterr().err
-    assert "no *.hkd.safetensors model" in error and "Traceback" not in error
+    assert "*.hkd.safetensors" in error and str(tmp_path) in error and "Traceback" not in error
 
 
 def test_the_model_to_open_on_must_be_there(kept_environment, capsys):
@@ -179,7 +179,7 @@ def test_only_broken_models_is_a_sentence(kept_environment, tmp_path, capsys):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     assert app.main(["--models", str(tmp_path), "--port", str(port)]) == 2
-    assert "can be read" in capsys.readouterr().err
+    assert str(tmp_path) in capsys.readouterr().err
 
 
 def test_where_others_reach_it():

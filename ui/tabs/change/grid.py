@@ -31,6 +31,7 @@ from ui.server.runs import LONG_QUEUE, RUN_SECONDS, Latest, Superseded
 from ui.source import Workspace, fitting_label, made_with, readable
 
 SENTENCE = f"A grid over any two parameters, at most {grids.MAX_GRID_CELLS} cells; everything else stays as in A."
+IDLE = "Nothing is being made."
 SINGLE, NONE = "", "none: one row"  # the second direction of a grid of one row, and what it is called
 EMPTY = empty_html("Two parameters change, from column to column and from row to row.", ("Make the grid", "grid-make"))
 
@@ -185,7 +186,7 @@ class GridPanel:
     def stop(self, request: gr.Request, result: PartialGrid | None) -> str:
         """A visitor wants none; one line where nothing is being made, else the grid itself tells its end."""
         self._latest.wish(request.session_hash, None)
-        return _line("Nothing is being made.") if result is None or result.done == result.total else gr.skip()
+        return _line(IDLE) if result is None or result.done == result.total else gr.skip()
 
     def page(self, result: PartialGrid) -> str:
         """A grid as a table of pictures."""

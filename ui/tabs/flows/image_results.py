@@ -8,6 +8,10 @@ from analysis.flow.images import IMAGE_PATH_NAMES, NOISY, ExactDistance, FlowPic
 from flow_core.samplers import SAMPLER_NAMES
 from ui.components.html import facts
 from ui.components.layout import details
+from ui.tabs.flows.set_up import NOTHING_RUNS, UNEQUAL_COST
+
+OWN_FLOWS = "Each net has an exact flow of its own: between nets, compare the pictures. "
+OWN_NOISE = "A setting with noise of its own need not come near. "
 
 
 def momentum(request: FlowPicturesRequest) -> str:
@@ -68,7 +72,7 @@ def verdict(
 ) -> str:
     """Which setting follows its flow most closely, and what must be kept in mind; settings by letter."""
     if not distances:
-        return '<p class="ks-line">No setting can be run: each says why.</p>'
+        return NOTHING_RUNS
     measure = "LPIPS" if all(d.lpips is not None for d in distances.values()) else "MSE"
     values = {k: d.lpips if measure == "LPIPS" else d.mse for k, d in distances.items()}
     order = sorted(values, key=lambda k: values[k].mean())
@@ -85,11 +89,11 @@ def verdict(
     else:
         words += ". "
     if len({requests[k].path for k in distances}) > 1:
-        words += "Each net has an exact flow of its own: between nets, compare the pictures. "
+        words += OWN_FLOWS
     if len({(results[k].nfe, results[k].derivatives) for k in distances}) > 1:
-        words += "Mind that they do not all cost the same. "
+        words += UNEQUAL_COST
     if any(requests[k].sampler in NOISY for k in distances):
-        words += "A setting with noise of its own need not come near. "
+        words += OWN_NOISE
     spread = f"Mean ± standard deviation of {n} pictures, 8 bits, values from −1 to 1." if n > 1 else "One picture."
     numbers = details("Details", f'{distance_table(distances)}<p class="ks-line">{spread}</p>')
     return f'<p class="ks-verdict" role="status">{words}</p>{numbers}'

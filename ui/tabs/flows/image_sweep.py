@@ -31,6 +31,7 @@ from ui.tabs.flows.settings import distinct, requests_of
 SENTENCE = "How far each setting ends from its net's exact flow, over 1 to 20 calls."
 ASK = '<p class="ks-line">Not measured yet: every setting over 1 to 20 calls, several seeds each.</p>'
 SWEEP_PICTURES = 6  # at first
+GAPS = " Gaps: diverged, or dearer than one question may be."
 
 
 def sweep_words(result: PictureSweepResult, names: list[str], first: FlowPicturesRequest, nfe: int = 5) -> str:
@@ -55,7 +56,7 @@ def sweep_words(result: PictureSweepResult, names: list[str], first: FlowPicture
         f"{mean_and_spread(at[best], digits)}{unit}."
     )
     drawn = f"{len(first.seeds)} pictures, {of(first)}; bands are ± one standard deviation"
-    gaps = " Gaps: diverged, or dearer than one question may be." if np.isnan(result.distance).any() else ""
+    gaps = GAPS if np.isnan(result.distance).any() else ""
     return f'<p class="ks-verdict" role="status">{html.escape(words)}</p><p class="ks-line">{drawn}.{gaps}</p>'
 
 

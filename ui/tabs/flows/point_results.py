@@ -13,6 +13,7 @@ from analysis.flow.points import Flow2DRequest, Flow2DResult, LikelihoodResult, 
 from flow_core.paths import PATH_NAMES
 from flow_core.samplers import SAMPLER_NAMES
 from ui.components.html import facts
+from ui.tabs.flows.set_up import NOTHING_RUNS, UNEQUAL_COST
 
 CLEARLY_BEYOND = 0.02  # share of points where data hardly are, over that of data, from which blur is named
 
@@ -61,7 +62,7 @@ def likelihood_words(letter: str, point: Sequence[float], result: LikelihoodResu
 def verdict(results: dict[str, Flow2DResult]) -> str:
     """Which setting is best and what data gives; settings by letter."""
     if not results:
-        return '<p class="ks-line">No setting can be run: each says why.</p>'
+        return NOTHING_RUNS
     best = min(results, key=lambda k: results[k].numbers.mmd2)
     r = results[best]
     words = f"{best} has the least MMD², {r.numbers.mmd2:.4f} (W₂ {r.numbers.w2:.2f})"
@@ -74,7 +75,7 @@ def verdict(results: dict[str, Flow2DResult]) -> str:
             f"{r.floor.beyond:.0%}. "
         )
     if len({v.nfe for v in results.values()}) > 1 or len({v.derivatives for v in results.values()}) > 1:
-        words += "Mind that they do not all cost the same. "
+        words += UNEQUAL_COST
     if len({v.net == "oracle" for v in results.values()}) > 1:
         words += "Some run on the exact oracle, which makes no errors of training, others on nets. "
     note = (

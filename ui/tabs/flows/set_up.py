@@ -15,6 +15,8 @@ from ui.server.runs import RunButtons, run_buttons
 from ui.tabs.flows.settings import START_NFE, SettingsControls
 
 PRESET_CALLS = (1, 5)  # calls
+NOTHING_RUNS = '<p class="ks-line">No setting can be run: each says why.</p>'
+UNEQUAL_COST = "Mind that they do not all cost the same. "
 LIVE = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
 
 

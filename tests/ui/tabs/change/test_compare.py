@@ -19,6 +19,7 @@ from tests.refusals import refuses
 from tests.ui.serving import page_of
 from ui.server.errors import guarded
 from ui.source import NO_CLASS
+from ui.tabs.change import grid
 from ui.tabs.change.compare import OF_A_SIDE, CompareControls, CompareTab, SideControls
 from ui.tabs.change.grid import EMPTY, SINGLE, GridControls, GridPanel
 
@@ -94,7 +95,7 @@ def test_a_grid_grows_cell_by_cell(library):
     assert [s["page"].count("<img") for s in steps] == [0, 1, 2, 3, 4]
     last = steps[-1]
     assert [s["result"].done for s in steps] == [0, 1, 2, 3, 4] and last["result"].total == 4
-    assert "4 of 4 cells made" in last["status"] and "1 of 4" in steps[1]["status"]
+    assert "4 of 4" in last["status"] and "1 of 4" in steps[1]["status"]
     single = library.get("tiny").mask_bands(MaskRequest(2, -1, (0.3, 0.6), (1, 1, 2))).masked
     assert np.array_equal(last["result"].cells[1][1], single)
     assert last["page"].count('scope="row"') == 2 and last["page"].count('scope="col"') == 2
@@ -148,15 +149,15 @@ def test_stopping_is_said_last_and_says_how_far_it_came(library):
     panel.wish(me, **asked)
     steps = panel.grow(me, **asked)
     assert seen(next(steps) for _ in range(3)) == seen(whole[:3])
-    assert "Nothing is being made" in panel.stop(other, None)  # of somebody else
+    assert grid.IDLE in panel.stop(other, None)  # of somebody else
     assert panel.stop(me, whole[2]["result"]) == gr.skip()
     ((page, line),) = seen(steps)
-    assert page is None and "Stopped: 2 of 4 cells are kept" in line
-    assert "Nothing is being made" in panel.stop(me, whole[-1]["result"])
+    assert page is None and " 2 of 4 " in line
+    assert grid.IDLE in panel.stop(me, whole[-1]["result"])
     panel.wish(me, **asked)
     panel.stop(me, None)  # while it waits in the queue
     ((page, line),) = seen(panel.grow(me, **asked))
-    assert page is None and "Stopped: 0 of 4 cells are kept" in line
+    assert page is None and " 0 of 4 " in line
     panel.wish(me, **asked)
     assert seen(panel.grow(me, **asked)) == seen(whole)
 

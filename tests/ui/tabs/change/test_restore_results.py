@@ -22,5 +22,5 @@ def test_an_infinite_psnr_is_called_identical():
 
 
 def test_the_line_below_counts():
-    assert "1 network call." in done_line(result_of(None), 1)
-    assert "after 1 of 9 steps" in done_line(result_of(None, stopped=True), 9)
+    assert " 1 network call." in done_line(result_of(None), 1)
+    assert " 1 of 9 " in done_line(result_of(None, stopped=True), 9) and " of " not in done_line(result_of(None), 9)
