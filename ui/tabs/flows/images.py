@@ -184,7 +184,7 @@ def sweep_words(result: PictureSweepResult, names: list[str], first: FlowPicture
     return f'<p class="ks-verdict" role="status">{html.escape(words)}</p><p class="ks-line">{drawn}.{gaps}</p>'
 
 
-START_SETTINGS = (("otcfm", "euler"), ("idff", "euler"), ("idff", "published"), ("idff", "multistep"))
+START_SETTINGS = (("otcfm", "euler"), ("idff", "heun"), ("idff", "published"), ("idff", "multistep"))
 START_SAMPLERS = ("euler", "heun", "published", "multistep")  # where all settings have one net
 NEEDS_CLASS = "leads towards a class: choose one first"
 START_PICTURES, START_GAMMAS = 4, (0.2, 0.0, 0.0)
