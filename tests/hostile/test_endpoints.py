@@ -28,6 +28,7 @@ HONEST = {
     "flow_images": {"steps": True},
     "forecast": {"model": "alanine", "horizon": 2, "members": 2},
     "train_toy": {"steps": 25},
+    "transport": {"sizes": [4], "seeds": 2},
     "inpaint": {"picture": base64_png(), "mask": base64_png(16, "L")},
     "colorize": {"picture": base64_png()},
     "attribution": {"rows": ["everything"]},

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import race
-from analysis.flow import image_sweeps, nets, points, settings
+from analysis.flow import image_sweeps, nets, points, settings, transport
 from analysis.flow import images as flow_images
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.points import Flow2DRequest
@@ -20,7 +20,20 @@ from tests.hostile.strategies import ANY, fuzz
 
 EXAMPLES = 100
 PICTURE, MASK = np.full((16, 16, 3), 7, np.uint8), np.full((16, 16), 255, np.uint8)
-MODULES = (images, spectrum, effects, probes, editing, points, nets, settings, flow_images, image_sweeps, race)
+MODULES = (
+    images,
+    spectrum,
+    effects,
+    probes,
+    editing,
+    points,
+    nets,
+    settings,
+    flow_images,
+    image_sweeps,
+    transport,
+    race,
+)
 ALL = [
     value
     for module in MODULES

@@ -26,7 +26,7 @@ def test_four_flows_that_can_be_stepped_and_changed(page, bench):
     assert bench._nets == {}  # nothing is loaded before the tab is opened
     open_view(page, "images")
     title = "document.querySelectorAll('#images-player figcaption b')[1]?.textContent"
-    wait_for(page, f"() => {title} === 'B: IDFF, Euler'")
+    wait_for(page, f"() => {title} === 'B: IDFF, Heun'")
     wait_for(page, "() => document.querySelector('#images-words').innerText.includes('ends nearest')")
 
     drawn = """() => JSON.stringify([...document.querySelectorAll('#images-player canvas')].map(c => c.toDataURL()))"""
@@ -36,9 +36,9 @@ def test_four_flows_that_can_be_stepped_and_changed(page, bench):
     assert page.evaluate(drawn) != arrived
     assert "start of step 5 of 5" in page.locator("#images-player .ks-image-at").first.inner_text()
 
-    page.locator("#images-nfe-b input[type=number]").fill("2")
-    page.locator("#images-nfe-b input[type=number]").press("Tab")
-    wait_for(page, "() => document.querySelectorAll('#images-player .ks-image-at')[1].innerText.includes('2 of 2')")
+    page.locator("#images-nfe-d input[type=number]").fill("2")
+    page.locator("#images-nfe-d input[type=number]").press("Tab")
+    wait_for(page, "() => document.querySelectorAll('#images-player .ks-image-at')[3].innerText.includes('2 of 2')")
     page.locator("#images-data input").click()
     page.get_by_role("option", name="cifar10").click()  # it has classes, and no net of OT-CFM
     wait_for(page, "() => document.querySelector('#images-player figcaption b')?.textContent === 'A: IDFF, Euler'")

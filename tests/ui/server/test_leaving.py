@@ -179,6 +179,7 @@ ENDPOINT_WORK = {
     "direction teacher": {"method": "teacher", "count": 8},
     "flow_2d": {"path": "idff", "sampler": "published", "nfe": 50, "points": 2048},
     "train_toy": {"steps": 2000, "width": 256},
+    "transport": {"sizes": [512, 1024], "seeds": 8},
     "flow_images": {"nfe": 50, "seeds": list(range(8)), "distance": True},
     "forecast": {"members": 50, "nfe": 50, "horizon": 60},
 }  # fmt: skip
@@ -203,6 +204,7 @@ PAGE_WORK = {
     "GridPanel.grow": {},
     "Trainer.watched": {"flow-train-steps": 6000},
     "FlowLab.sweep": {},
+    "TransportPart.pair": {},
     "FlowImages.show": {"images-pictures": 8, "images-nfe-a": 50, "images-nfe-b": 50},
     "FlowImages.watched_distances": {"images-pictures": 8},
     "FlowImages.sweep": {"images-pictures": 8},

@@ -60,7 +60,7 @@ noise of their own, so for them a distance is a difference, not an error.</p>"""
 WAIT = '<p class="ks-line">Distances are on their way, and with another noise its exact flow.</p>'
 
 
-START_SETTINGS = (("otcfm", "euler"), ("idff", "euler"), ("idff", "published"), ("idff", "multistep"))
+START_SETTINGS = (("otcfm", "euler"), ("idff", "heun"), ("idff", "published"), ("idff", "multistep"))
 START_SAMPLERS = ("euler", "heun", "published", "multistep")  # where all settings have one net
 NEEDS_CLASS = "leads towards a class: choose one first"
 START_PICTURES, START_GAMMAS = 4, (0.2, 0.0, 0.0)

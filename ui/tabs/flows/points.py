@@ -81,7 +81,8 @@ ASK = '<p class="ks-line">Not measured yet: every setting over 1 to 20 calls and
 DENSITIES = [*((name, name) for name in TOYS), ("my drawing", DRAWING)]
 SOURCES = [("noise", NORMAL), *((name, name) for name in TOYS), ("my other drawing", DRAWING)]
 FROM_NOISE_ONLY = '<p class="ks-line">How probable a point is can be told of flows that begin at noise.</p>'
-START_SETTINGS = (("otcfm", "euler"), ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"))
+# what momentum shall cancel has its control beside it, on the same net
+START_SETTINGS = (("otcfm", "euler"), ("idff", "heun"), ("idff", "published"), ("idff", "multistep"))
 START_GAMMAS, START_POINTS = (0.2, -0.5, 0.0), 1024  # the gammas of the public code's best picture
 SWEEP_POINTS = 1024
 POINT = '<p class="ks-line">Click anywhere in a plane: how probable its flow makes that point.</p>'

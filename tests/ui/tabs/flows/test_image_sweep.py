@@ -33,7 +33,7 @@ def test_sweep(part):
     shown = part.sweep(lambda share, what: told.append(share), sweep_seeds=2, **controls(*START_SETTINGS[:2]))
     words, figure = shown["words"], shown["figure"]
     assert "2 pictures, seeds 0 to 1" in words and told[-1] > 0.9
-    assert {"OT-CFM, Euler", "IDFF, Euler"} <= {t.get("name") for t in json.loads(figure["value"])["data"]}
+    assert {"OT-CFM, Euler", "IDFF, Heun"} <= {t.get("name") for t in json.loads(figure["value"])["data"]}
 
     rows = list(csv.DictReader(io.StringIO(shown["curves"])))
     assert len(rows) == 2 * 9 and {r["seeds"] for r in rows} == {"2"}

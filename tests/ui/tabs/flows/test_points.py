@@ -124,6 +124,8 @@ def test_a_sentence_is_escaped():
 def test_the_first_view_is_never_empty(lab):
     panels = json.loads(lab.show(**controls(*START_SETTINGS, net="auto"))["player"])["panels"]
     assert all(p["figure"] for p in panels)
+    nets = {sampler: path for path, sampler in START_SETTINGS}
+    assert nets["heun"] == nets["published"] == "idff", "the control of momentum, on the same net"
 
 
 def test_every_path_and_sampler_has_a_name_and_hides_what_it_does_not_read():
