@@ -63,7 +63,7 @@ def test_distances_say_what_the_numbers_say(tab):
     found = [tab.flows.distance(r) for r in tab.requests(**values)]
     measure = [d.mse.mean() if d.lpips is None else d.lpips.mean() for d in found]
     assert words.partition(">")[2].startswith(f"{'ABCD'[int(np.argmin(measure))]} ")
-    assert f"{found[1].mse.mean():.4f} ± {found[1].mse.std(ddof=1):.4f}" in words
+    assert f"{found[1].mse.mean():.4f}<br>± {found[1].mse.std(ddof=1):.4f}" in words
     assert OWN_FLOWS in words and UNEQUAL_COST not in words and told
     assert figures.count("<img") == 2 and "Exact flow, OT-CFM net" in figures
     on_one_net = controls(("idff", "bridge"), ("idff", "heun"), ("idff", "euler"), ("idff", "rk4"))
