@@ -292,8 +292,16 @@ QUESTIONS: dict[str, list[dict | Refused | After]] = {
     "dynamics": [
         {"npz": STATES, "rank": 3, "draws": 20},
         {"npz": STATES, "rank": 2, "held_out": 0, "draws": 10},
+        {"npz": STATES, "rank": 2, "draws": 10, "method": "optimised"},
         Refused("npz", {"npz": "no base64!"}),
         Refused("rank", {"npz": STATES, "rank": 0}),
+        Refused("method", {"npz": STATES, "method": "other"}),
+    ],
+    "signatures": [
+        {"contrast": "size", "count": 8},
+        {"model": "cifar10", "count": 8, "edges": [0.5], "order": "abs"},
+        Refused("contrast", {"contrast": "weather"}),
+        Refused("pictures a group", {"count": 65}),
     ],
     "edit": [
         {},
