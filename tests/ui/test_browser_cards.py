@@ -93,3 +93,15 @@ def test_an_example_shows_its_result_with_few_questions(page, key):
     wait_for(page, KEPT, keep)
     page.wait_for_timeout(1500)
     assert 0 < len(calls) <= MOST, calls
+
+
+def test_an_empty_stage_trains_on_what_is_drawn_on_it(page):
+    """Not on the density of the list, which is another one at first; then the stage shows the training."""
+    open_view(page, "train")
+    page.locator("#flow-train-steps input[type=number]").fill("100")
+    page.locator("#flow-train-steps input[type=number]").press("Tab")
+    page.locator("[data-press=flow-train-drawing]").click()
+    wait_for(page, "() => document.querySelector('#flow-train-preview .plot-container')")
+    wait_for(page, "() => document.querySelector('#flow-train-start').disabled === false")
+    assert page.locator("#flow-density input").input_value() == "my drawing"
+    assert not page.locator("[data-press=flow-train-drawing]").is_visible()

@@ -16,7 +16,7 @@ from tests.ui.serving import page_of
 from ui.components.controls import shown_text
 from ui.panels.address import LONGEST, Address, controls_of, fitting
 from ui.source import NO_CLASS
-from ui.tabs.change.grid import NONE
+from ui.tabs.change.grid import ONE_ROW
 from ui.workspaces import STAY
 
 
@@ -101,7 +101,7 @@ def test_the_classes_of_a_compared_model_are_its_own(address, page, kept):
 
 def test_the_grids_directions_are_those_of_its_kind(address, page, kept):
     """A direction that the kind does not have gives way; values that an address does not tell are the usual ones."""
-    out = read(address, **{"grid-kind": GRID_KINDS["edit"], "grid-x": "Mixing ratio", "grid-y": NONE})
+    out = read(address, **{"grid-kind": GRID_KINDS["edit"], "grid-x": "Mixing ratio", "grid-y": ONE_ROW})
     x, y = out[kept["grid-x"]], out[kept["grid-y"]]
     assert (out[kept["grid-kind"]], x["value"], y["value"]) == ("edit", "ratio", "")
     assert "ratio" in dict(map(reversed, x["choices"])) and out[kept["values-x"]] == AXES["ratio"].usual

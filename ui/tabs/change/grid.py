@@ -32,7 +32,7 @@ from ui.source import Workspace, fitting_label, made_with, readable
 
 SENTENCE = f"A grid over any two parameters, at most {grids.MAX_GRID_CELLS} cells; everything else stays as in A."
 IDLE = "Nothing is being made."
-SINGLE, NONE = "", "none: one row"  # the second direction of a grid of one row, and what it is called
+SINGLE, ONE_ROW = "", "none: one row"  # the second direction of a grid of one row, and what it is called
 EMPTY = empty_html("Two parameters change, from column to column and from row to row.", ("Make the grid", "grid-make"))
 
 
@@ -107,7 +107,7 @@ class GridPanel:
         c = self.controls
         return {
             c.x: gr.update(choices=known, value=x),
-            c.y: gr.update(choices=[(NONE, SINGLE), *known], value=y),
+            c.y: gr.update(choices=[(ONE_ROW, SINGLE), *known], value=y),
         }
 
     def settle(self, asked: Mapping[str, str], out: Mapping) -> dict:
@@ -118,7 +118,7 @@ class GridPanel:
             return {}
         now = {name: names.get(asked.get(part.elem_id, ""), part.value) for name, part in lists.items()}
         shown = self.axes(chosen(c.kind, out), **now)
-        if asked.get(c.y.elem_id) == NONE:
+        if asked.get(c.y.elem_id) == ONE_ROW:
             shown[c.y]["value"] = SINGLE
         texts = ((c.x, c.across), (c.y, c.down))
         return shown | {text: self.usual(shown[axis]["value"]) for axis, text in texts if text not in out}
