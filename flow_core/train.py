@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING
 
-from foundation.training.commands import training_command
+from foundation.training.commands import leave, training_command
 
 if TYPE_CHECKING:
     from foundation.training.loop import Task, TrainingConfig
@@ -92,4 +92,4 @@ def train_live(
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

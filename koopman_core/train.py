@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from foundation.training.commands import training_command
+from foundation.training.commands import leave, training_command
 
 
 def _runs() -> Mapping:
@@ -40,4 +40,4 @@ def _with_teacher(arguments: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from foundation.files.settings import SettingsError
 
@@ -55,6 +56,19 @@ def training_command(
         return 2
     except KeyboardInterrupt:  # a training catches it itself; trajectories are kept shard by shard
         return _stopped(prog)
+
+
+def leave(code: int) -> NoReturn:
+    """End a program with this code. One of several workers ends at once, when all that it wrote is out.
+
+    Threads of torch's process group that are still there when the interpreter takes itself apart abort a run that was
+    done, now and then, on a busy machine.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)
 
 
 def settings_file(path: Path, package: str) -> Path:

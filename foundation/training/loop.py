@@ -8,7 +8,6 @@ not.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import math
 import time
@@ -118,12 +117,6 @@ class TrainingConfig:
         if self.schedule == "cosine":
             return ramp * (self.lr_final + (1 - self.lr_final) * 0.5 * (1 + math.cos(math.pi * progress)))
         return ramp * (0.95 ** math.floor(20 * progress) if self.schedule == "decay" else 1.0)
-
-
-def leave_group() -> None:
-    """Part from the other workers when the program ends: threads of the group that outlive it abort the exit."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 class Task(nn.Module):
@@ -296,8 +289,6 @@ def train(
     patience = [InitProcessGroupKwargs(timeout=RANK_TIMEOUT)] if config.images_per_fid else []
     accelerator = Accelerator(mixed_precision="no", cpu=default_device().type == "cpu", kwargs_handlers=patience)
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
-    if world > 1:
-        atexit.register(leave_group)
     if config.batch % world:
         raise Mistake(f"batch {config.batch} must be a multiple of the {world} workers.", "batch")
     share = config.batch // world

@@ -16,6 +16,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from foundation.training.commands import leave
 from koopman_core.train import main
 
 if __name__ == "__main__":
@@ -26,3 +27,4 @@ if __name__ == "__main__":
         torch.distributed.barrier()
     about = {"codes": codes, "world": os.environ["WORLD_SIZE"]}
     (folder / f"rank{os.environ['RANK']}.json").write_text(json.dumps(about))
+    leave(0)

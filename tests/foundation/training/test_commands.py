@@ -1,10 +1,11 @@
 """Commands: settings files by name, and Ctrl-C as an exit code."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from foundation.training.commands import resumable, settings_file, training_command
+from foundation.training.commands import leave, resumable, settings_file, training_command
 
 CONFIGS = Path(__file__).parents[3] / "koopman_core" / "configs"
 
@@ -33,3 +34,13 @@ def test_ctrl_c_is_an_exit_code_and_a_line(capfd):
     assert training_command("koopman_core.train", "", ("make",), lambda: {"make": stopped}, arguments) == 130
     assert resumable("x", stopped) == 130
     assert capfd.readouterr().err.count("\n") == 2
+
+
+@pytest.mark.parametrize("world, at_once", [("1", False), ("2", True)])
+def test_one_of_several_workers_ends_at_once(monkeypatch, world, at_once):
+    ended = []
+    monkeypatch.setenv("WORLD_SIZE", world)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with pytest.raises(SystemExit) as left:
+        leave(3)
+    assert left.value.code == 3 and ended == ([3] if at_once else [])

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+from foundation.training.commands import leave
 from foundation.training.loop import Task, TrainingConfig, train
 
 IDENTITY = {"network": {"hidden": 20}, "task": "tiny"}
@@ -117,3 +118,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    leave(0)
