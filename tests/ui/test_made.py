@@ -39,7 +39,7 @@ EDIT = {
 }  # fmt: skip
 HOLE = {
     "origin": "seed", "brought": None, "task": "inpaint", "mask": hole("left half", 16), "steps": 1,
-    "method": "iterative", "tau": 0.5, "filling_seed": 7, "truth": True,
+    "end": 0, "skip": False, "by": "model", "method": "iterative", "tau": 0.5, "filling_seed": 7, "truth": True,
 }  # fmt: skip
 
 

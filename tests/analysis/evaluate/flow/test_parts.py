@@ -9,6 +9,7 @@ from analysis.evaluate.flow import images as flow_images
 from analysis.evaluate.flow import points as flow_points
 from analysis.evaluate.page import FIRST_LINE
 from analysis.evaluate.tables.parts import Job
+from analysis.flow import transport as pairs
 from flow_core.densities.toys import toy
 from flow_core.model import FlowConfig, FlowModel, save
 from foundation.networks.unet import UNetConfig
@@ -20,8 +21,8 @@ def two_counts(monkeypatch):
     monkeypatch.setattr(flow_points.measure_quality, "__defaults__", (None, (1, 2)))
     monkeypatch.setattr(flow_points.measure_momentum, "__defaults__", (None, (2,)))
     monkeypatch.setattr(transport.measure_transport, "__defaults__", (None, (4, 8)))
-    for name, value in {"POINTS": 16, "PAIRINGS": 3, "TARGET_DATA": 40}.items():
-        monkeypatch.setattr(transport, name, value)
+    for name, value in {"NOISES": 16, "PAIRINGS": 3, "REFERENCE": 40}.items():
+        monkeypatch.setattr(pairs, name, value)
 
 
 def test_sections_are_of_what_was_measured():
