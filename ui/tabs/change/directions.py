@@ -34,17 +34,19 @@ DIRECTION_TITLES = (
     ("means of a factor or class", "mean"), ("decoder's Jacobian", "decoder"), ("modes with one effect", "groups"),
     ("teacher's Jacobian", "teacher"),
 )  # fmt: skip
+SEEN_AT_ONCE = ("skin", "size")  # a factor of each of the drawn data; the first that is there
 STEPS = 9  # strengths on the slider, an odd number: 0 is among them
 OTHERS = 3  # seeds that are moved along, too
 ASK = '<p class="ks-line">Press “Find the direction”: the slider then moves along it.</p>'
 
 
 def choices_of(bench: Workbench) -> tuple[str, ...]:
-    """The factors that are known of a model's pictures, plain numbers first; () of others'."""
+    """The factors that are known of a model's pictures, one that is seen at once first, then plain numbers; or ()."""
     data = bench.model.card.get("data")
     spec = data.get("spec") if isinstance(data, dict) else None
     known = contrasts(spec) if spec in DRAWN else ()
-    return tuple(sorted(known, key=lambda name: not name.isidentifier()))
+    first = next((name for name in SEEN_AT_ONCE if name in known), "")
+    return tuple(sorted(known, key=lambda name: (name != first, not name.isidentifier())))
 
 
 def missing(bench: Workbench) -> dict[str, str]:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from analysis.core.errors import UserError
+from analysis.koopman.directions import contrasts
 from ui.components.picture_chooser import photograph
 from ui.source import NO_CLASS
-from ui.tabs.change.directions import STEPS, DirectionControls, DirectionTab, strengths
+from ui.tabs.change.directions import STEPS, DirectionControls, DirectionTab, choices_of, strengths
 from ui.tabs.change.inversion import INVERSION_TIMES, InversionControls, InversionTab, visible_noise
 
 ASKED = {"method": "mean", "contrast": None, "class_from": NO_CLASS, "class_to": 0, "index": 1, "region": "whole"}
@@ -56,6 +57,13 @@ def test_the_factors_of_drawn_pictures_can_be_chosen(tab, library, monkeypatch):
     opened = tab.opened("tiny", "mean", None)
     assert len(json.loads(tab.find("tiny", 3, NO_CLASS, **ASKED, reach=2)["player"])["labels"]) == STEPS
     assert opened["contrast"]["visible"] and "." not in opened["contrast"]["value"] and not opened["reason"]
+
+
+@pytest.mark.parametrize("data, first", [("portraits", "skin"), ("shapes", "size")])
+def test_a_factor_that_is_seen_at_once_comes_first(library, monkeypatch, data, first):
+    bench = library.get("tiny")
+    monkeypatch.setattr(bench.model, "card", {"data": {"spec": data}})
+    assert choices_of(bench)[0] == first and set(choices_of(bench)) == set(contrasts(data))
 
 
 def test_only_what_a_method_reads_can_be_moved(tab):
