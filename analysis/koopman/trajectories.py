@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from analysis.core.errors import UserError
-from analysis.core.progress import Progress
+from analysis.core.progress import Progress, tell
 from analysis.koopman.linearity import DMD, exact_dmd
 from analysis.koopman.optimised_dmd import optimised_dmd
 from foundation.metrics.statistics import CONFIDENCE
@@ -252,8 +252,7 @@ def _resampled(
 
             mine, theirs = linear_sum_assignment(np.abs(wanted[:, None] - found[None]))
             out[i, mine] = found[theirs]
-        if progress is not None and i % 10 == 9:
-            progress((i + 1) / draws, "resampled eigenvalues")
+        tell(progress, (i + 1) / draws, "resampled eigenvalues")
     return out
 
 

@@ -32,6 +32,7 @@ HONEST = {
     "inpaint": {"picture": base64_png(), "mask": base64_png(16, "L")},
     "colorize": {"picture": base64_png()},
     "attribution": {"rows": ["everything"]},
+    "signatures": {"model": "tiny-classes", "count": 8},
     "invert": {"picture": base64_png()},
     "direction": {"method": "decoder", "strengths": [0.0, 1.0], "count": 1},
     "dynamics": {"npz": base64_states(), "draws": 10},

@@ -17,6 +17,7 @@ EFFECT = {
     "watch": "#player .ks-main", "walk": "#walk-player .ks-main", "race": "#race",
     "modes": "#plane", "bands": "#triptych", "surgery": "#surgery-pictures",
     "over-time": "#effect-bands", "linear": ".ks-stage", "carry": ".ks-stage", "edit": "#edit-pictures",
+    "signatures": ".ks-stage", "dynamics": ".ks-stage",
     "restore": "#restore-result",
     "directions": ".ks-stage", "inversion": ".ks-stage",
     "atlas": "#atlas-clusters", "angles": ".ks-stage",

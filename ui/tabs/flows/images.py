@@ -15,6 +15,7 @@ from analysis.flow.images import (
     EXACT_NFE,
     IMAGE_PATH_NAMES,
     MAX_IMAGES,
+    TEACHER,
     TRAIN_COMMAND,
     ExactDistance,
     FlowPicturesRequest,
@@ -61,7 +62,7 @@ WAIT = '<p class="ks-line">Distances are on their way, and with another noise it
 
 
 START_SETTINGS = (("otcfm", "euler"), ("idff", "heun"), ("idff", "published"), ("idff", "multistep"))
-START_SAMPLERS = ("euler", "heun", "published", "multistep")  # where all settings have one net
+PLAIN_SAMPLERS = ("euler", "heun", "rk4", "multistep")  # where no net has noise of its path
 NEEDS_CLASS = "leads towards a class: choose one first"
 START_PICTURES, START_GAMMAS = 4, (0.2, 0.0, 0.0)
 # a fine resolution takes long: neither a slider nor a sweep shall wait for it
@@ -313,10 +314,16 @@ class FlowImages:
 
 
 def start_settings(paths: Sequence[str]) -> Sequence[tuple[str, str]]:
-    """What the settings begin with, by the nets of the data: path and sampler of each."""
-    if {path for path, _ in START_SETTINGS} <= set(paths):
-        return START_SETTINGS
-    return tuple((paths[0], sampler) for sampler in START_SAMPLERS)
+    """What the settings begin with, by the nets of the data: path and sampler of each.
+
+    Where no net was trained on IDFF's path the teacher read on it stands in; where neither is there, samplers that take
+    no noise of the path's own.
+    """
+    noisy = next((path for path in ("idff", TEACHER) if path in paths), None)
+    plain = "otcfm" if "otcfm" in paths else paths[0]
+    if noisy is None:
+        return tuple((plain, sampler) for sampler in PLAIN_SAMPLERS)
+    return tuple((noisy if path == "idff" else plain, sampler) for path, sampler in START_SETTINGS)
 
 
 def _setting(letter: str, path: str, sampler: str, there: Sequence[str]) -> Setting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 
 import gradio as gr
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from analysis.core.errors import UserError
-from analysis.flow.images import IMAGE_PATH_NAMES, ImageFlows
+from analysis.flow.images import IMAGE_PATH_NAMES, TEACHER, ImageFlows
 from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe
 from analysis.studio import Studio
@@ -176,6 +177,13 @@ def test_settings_of_one_net_begin_with_four_samplers():
     assert start_settings(("idff", "otcfm", "teacher")) == START_SETTINGS
     alone = start_settings(("teacher",))
     assert {p for p, _ in alone} == {"teacher"} and len({s for _, s in alone}) == len(START_SETTINGS)
+
+
+@pytest.mark.parametrize("paths", [p for n in (1, 2, 3) for p in itertools.combinations(("idff", "otcfm", TEACHER), n)])
+def test_every_setting_that_is_begun_with_can_be_asked(paths):
+    begun = start_settings(paths)
+    assert {p for p, _ in begun} <= set(paths) and len(set(begun)) == len(START_SETTINGS)
+    assert not [p for p, sampler in begun if sampler == "published" and p == "otcfm"]  # that path has no noise
 
 
 def test_results_say_which_controls_they_are_made_with(tab):
