@@ -161,7 +161,7 @@ def atlas(session: Session, request: AtlasRequest) -> AtlasResult:
     """
     if session.folder is None or not (path := session.folder / f"{session.name}{SUFFIX}").is_file():
         raise UserError(
-            f"There is no atlas of {session.name} yet; this makes one: {command_for(session.name)}",
+            f"There is no atlas of {session.name} yet: {command_for(session.name)} makes one.",
             "atlas",
         )
     if request.level >= 0:
