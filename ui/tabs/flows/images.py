@@ -62,7 +62,7 @@ WAIT = '<p class="ks-line">Distances are on their way, and with another noise it
 
 
 START_SETTINGS = (("otcfm", "euler"), ("idff", "heun"), ("idff", "published"), ("idff", "multistep"))
-PLAIN_SAMPLERS = ("euler", "heun", "rk4", "multistep")  # where no net has noise of its path
+START_SAMPLERS = ("euler", "heun", "rk4", "multistep")  # where no net has noise of its path
 NEEDS_CLASS = "leads towards a class: choose one first"
 START_PICTURES, START_GAMMAS = 4, (0.2, 0.0, 0.0)
 # a fine resolution takes long: neither a slider nor a sweep shall wait for it
@@ -322,7 +322,7 @@ def start_settings(paths: Sequence[str]) -> Sequence[tuple[str, str]]:
     noisy = next((path for path in ("idff", TEACHER) if path in paths), None)
     plain = "otcfm" if "otcfm" in paths else paths[0]
     if noisy is None:
-        return tuple((plain, sampler) for sampler in PLAIN_SAMPLERS)
+        return tuple((plain, sampler) for sampler in START_SAMPLERS)
     return tuple((noisy if path == "idff" else plain, sampler) for path, sampler in START_SETTINGS)
 
 
