@@ -16,7 +16,8 @@ def test_no_view_of_a_workspace_has_a_serious_violation(page, space):
     for view in next(s.views for s in SPACES if s.key == space):
         open_view(page, view.key)
         page.wait_for_timeout(1200)
-        wait_for(page, "() => !document.querySelector('.pending, .generating')")  # what is awaited is pale
+        # what is awaited is pale
+        wait_for(page, "() => !document.querySelector('.pending, .generating, .progress-text')")
         for theme in ("add", "remove"):
             page.evaluate(f"document.body.classList.{theme}('dark')")
             page.wait_for_timeout(300)
