@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -205,7 +204,8 @@ def distances(x: Tensor, groups: Tensor) -> Tensor:
     half = folds(groups, 2)
     _, factor, _ = _whitened(x, groups)
     count = int(groups.max()) + 1
-    means = [torch.stack([(x @ factor)[(groups == g) & (half == h)].mean(0) for g in range(count)]) for h in range(2)]
+    white = x @ factor
+    means = [torch.stack([white[(groups == g) & (half == h)].mean(0) for g in range(count)]) for h in range(2)]
     a, b = (m[:, None] - m[None] for m in means)
     return (a * b).sum(-1)
 
@@ -218,4 +218,4 @@ def profile(x: Tensor, groups: Tensor) -> Tensor:
 
 def chance(groups: Tensor) -> float:
     """Share of hits of one who always names the largest group."""
-    return float(np.bincount(groups.numpy()).max() / len(groups))
+    return float(groups.bincount().max()) / len(groups)

@@ -32,6 +32,7 @@ from foundation.metrics.statistics import CONFIDENCE
 DMD_METHODS = ("exact", "optimised")
 EXAMPLE_RATES = (-0.3 + 4.0j, -0.3 - 4.0j, -0.1 + 1.5j, -0.1 - 1.5j)
 MAX_SNAPSHOT_NUMBERS = 2**26  # 512 MB in float64
+VISITOR_BYTES, VISITOR_UNPACKED = 12 * 2**20, 64 * 2**20  # of a file that a visitor brings
 NEAR_ALIASING = 0.9  # of pi over the step
 NEGLIGIBLE_SQUARED = 1e-10  # of the largest singular value squared
 
@@ -86,6 +87,19 @@ def open_states(source: str | Path | bytes | BinaryIO, most: int = 8 * MAX_SNAPS
             raise
         raise UserError("The states cannot be read: save them with numpy.savez, as numbers.", "states") from None
     return checked_states(states, times)
+
+
+def visitor_states(data: bytes) -> States:
+    """`open_states` of what a visitor brings, who may not bring more than a server has room for.
+
+    Raises:
+        UserError: as `open_states`, or a file of more than 12 MB, or of 64 MB unpacked.
+    """
+    if len(data) > VISITOR_BYTES:
+        raise UserError(
+            f"The file has more than {VISITOR_BYTES // 2**20} MB: take fewer trajectories or features.", "npz"
+        )
+    return open_states(data, VISITOR_UNPACKED)
 
 
 def checked_states(states: np.ndarray, times: np.ndarray | None = None) -> States:

@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.core.errors import UserError
 from analysis.core.fields import real, whole
-from analysis.koopman.trajectories import open_states, study
+from analysis.koopman.trajectories import study, visitor_states
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import describe_for
 from analysis.series.forecast import QUANTILES
@@ -24,7 +24,6 @@ from ui.server.runs import deadline
 from ui.source import readable
 
 MAX_SENT = 256  # images in the steps of one answer
-MAX_NPZ, MAX_UNPACKED = 16 * 2**20, 64 * 2**20  # characters of base64; bytes of the arrays inside
 TRAINING_SECONDS, FORECAST_SECONDS = 60.0, 30.0  # of one call
 
 
@@ -125,20 +124,16 @@ def dynamics(call: Call) -> dict[str, Any]:
     more = call.more
     if not isinstance(more["npz"], str):
         raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz")
-    if len(more["npz"]) > MAX_NPZ:
-        raise UserError(
-            f"The file has more than {MAX_NPZ * 3 // 4 // 2**20} MB: take fewer trajectories or features.", "npz"
-        )
     try:
         data = base64.b64decode(more["npz"], validate=True)
     except ValueError:
         raise UserError("The npz must be base64 text of a file that numpy.savez wrote.", "npz") from None
+    states = visitor_states(data)
     rank, draws = (
         whole(more["rank"], 1, 64, "The rank", "rank"),
         whole(more["draws"], 10, 1000, "The number of resamples", "draws"),
     )
     share = real(more["held_out"], 0, 0.9, "The share held out", "held_out")
-    states = open_states(data, MAX_UNPACKED)
     return result_json(study(states, rank, share, draws, progress=call.watch, method=more["method"]))
 
 

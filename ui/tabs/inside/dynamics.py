@@ -12,7 +12,7 @@ import gradio as gr
 from analysis.core.errors import UserError
 from analysis.core.progress import Report
 from analysis.figures import dynamics as figures
-from analysis.koopman.trajectories import EXAMPLE_RATES, Study, example_states, open_states, study
+from analysis.koopman.trajectories import EXAMPLE_RATES, Study, example_states, study, visitor_states
 from ui.components.controls import Controls
 from ui.components.html import fact_table
 from ui.components.layout import Frame, details, empty_stage, group, intro, only
@@ -23,7 +23,6 @@ from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_r
 from ui.source import BuiltTab, Views, Workspace
 from ui.tabs.inside.linearity import drawn, told
 
-MOST_FILE_BYTES, MOST_UNPACKED_BYTES = 12 * 2**20, 64 * 2**20
 PAGE_RANK = 32
 METHOD_NAMES = (("exact: state by state", "exact"), ("optimised: whole trajectories", "optimised"))
 SENTENCE = "Bring trajectories of any model: is there one linear law, and how far does it carry?"
@@ -78,11 +77,7 @@ class DynamicsTab:
         """
         if not data:
             raise UserError("Choose an .npz file that numpy.savez wrote.", "npz")
-        if len(data) > MOST_FILE_BYTES:
-            raise UserError(
-                f"The file has more than {MOST_FILE_BYTES // 2**20} MB: take fewer trajectories or features.", "npz"
-            )
-        states = open_states(data, MOST_UNPACKED_BYTES)
+        states = visitor_states(data)
         count, times, features = states.paths.shape
         words = f"{count} trajectories, {times} times, {features:,} features"
         brought = OwnStates(words, hashlib.sha256(data).hexdigest()[:16], data)
@@ -93,7 +88,7 @@ class DynamicsTab:
     ) -> dict[Any, Any]:
         """Verdict and figures, of the example where nothing was brought."""
         c = self.controls
-        states = open_states(brought.data, MOST_UNPACKED_BYTES) if brought else example_states()
+        states = visitor_states(brought.data) if brought else example_states()
         found = study(states, int(rank), float(held_out), progress=report, method=method)
         known = () if brought else EXAMPLE_RATES
         return {

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from analysis.figures.dynamics import eigenvalue_plane, strong_modes
+from analysis.koopman import trajectories
 from analysis.koopman.trajectories import EXAMPLE_RATES, example_states, open_states, study
 from tests.refusals import refuses
 from ui.server.runs import Superseded
-from ui.tabs.inside import dynamics
 from ui.tabs.inside.dynamics import DynamicsControls, DynamicsTab, carries
 
 
@@ -54,7 +54,7 @@ def test_what_cannot_be_read_is_refused(tab, monkeypatch):
             tab.bring(data)
     with refuses("states"):
         tab.bring(packed(other=np.zeros(3)))
-    monkeypatch.setattr(dynamics, "MOST_FILE_BYTES", 10)
+    monkeypatch.setattr(trajectories, "VISITOR_BYTES", 10)
     with refuses("npz"):
         tab.bring(packed(states=np.zeros((2, 4, 3))))
     with refuses("method"):
