@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from analysis.recipes import recipe as recipes
@@ -82,6 +84,23 @@ def test_the_first_picture_comes_out_of_its_noise_by_itself(browser, url):
     played(page)
     levels = page.evaluate("[...window.levels]")
     assert min(levels) == 0 and len(levels) > 6
+    page.close()
+
+
+def test_the_first_picture_waits_for_nothing_that_it_does_not_need(browser, url):
+    page, held, calls = fresh(browser, 1440, 900), [], []
+    page.route("**/plotly.min.js*", held.append)
+    page.on("request", lambda r: calls.append(r.url))
+    page.goto(url)
+    played(page)
+    assert page.locator(".ks-frame").count() == 1  # no other workspace is mounted
+    assert [call for call in calls if re.search(r"/gradio_api/(queue|run|call)/", call)] == []
+    open_view(page, "bands")
+    wait_for(page, "() => document.querySelector('#triptych img')")
+    assert page.locator("#plane .main-svg").count() == 0
+    page.unroute("**/plotly.min.js*")
+    held[0].continue_()
+    wait_for(page, "() => document.querySelector('#plane .main-svg')")  # drawn as soon as it can be
     page.close()
 
 

@@ -17,7 +17,6 @@ from analysis.figures.spectrum import error_curve
 from analysis.workbench.images import TrajectoryResult
 from ui.components.html import strip
 from ui.components.made import Made
-from ui.components.plot import PLOTLY_HEAD
 from ui.theme import script
 
 TRAJECTORY_TRACKS = 3
@@ -52,7 +51,6 @@ def player(value: str | None = None, **kwargs) -> gr.HTML:
         value,
         html_template=_TRAJECTORY_PLAYER,
         js_on_load=script("common.js", "trajectory_player.js"),
-        head=PLOTLY_HEAD,
         **kwargs,
     )
 
@@ -169,7 +167,7 @@ _FLOW_PLAYER = player_html("ks-flow-player", "data", _FLOW_PANEL)
 def flow_player(value: str | None = None, **kwargs) -> gr.HTML:
     """The component. Value: `flow_value(...)`."""
     parts = script("common.js", "time_bar.js", "flow_player.js")
-    return gr.HTML(value, html_template=_FLOW_PLAYER, js_on_load=parts, head=PLOTLY_HEAD, **kwargs)
+    return gr.HTML(value, html_template=_FLOW_PLAYER, js_on_load=parts, **kwargs)
 
 
 def flow_value(panels: Sequence[Panel | None], begin: str = "noise") -> str:

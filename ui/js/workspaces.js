@@ -8,6 +8,7 @@
   const one = (selector) => document.querySelector(selector);
   const last = {}; // the view that was open in each workspace
   const FRESH = ["watch"]; // the page comes with it
+  const FIRST_SEEN_MS = 5000; // the first picture has come out of its noise by then
   let stale = null, soon = null; // stale: views that do not show the chosen picture yet
   root.dataset.view = root.dataset.space = "watch";
 
@@ -257,6 +258,7 @@
     if (theme) document.body.classList.toggle("dark", theme === "dark");
     setInterval(named, 700);
     setInterval(running, 300);
+    setTimeout(() => window.studioPlotly?.().catch(() => {}), FIRST_SEEN_MS); // most views draw with it
     document.dispatchEvent(new CustomEvent("studio:ready"));
   });
   ready.observe(root, { childList: true, subtree: true });
