@@ -25,12 +25,6 @@ TRAJECTORY_TRACKS = 3
 _TRAJECTORY_TRACK = """<figure class="ks-track"><button type="button" aria-pressed="false">
 <canvas width="32" height="32" role="img"></canvas></button><figcaption><b></b><span></span></figcaption></figure>"""
 _TRAJECTORY_PLAYER = f"""<div class="ks-player ks-film">
-<div class="ks-film-row">
-<div class="ks-big"><canvas width="32" height="32" role="img" class="ks-main"></canvas>
-<input type="range" class="ks-wipe" min="0" max="100" value="50" aria-label="Where the comparison begins" hidden>
-<span class="ks-wipe-line" aria-hidden="true" hidden></span><output class="ks-big-words"></output></div>
-<div class="ks-tracks">{_TRAJECTORY_TRACK * TRAJECTORY_TRACKS}</div>
-</div>
 <div class="ks-steer">
 <button type="button" class="ks-play" id="play">▶ Play</button>
 <button type="button" class="ks-back" aria-label="One level back, towards noise">‹</button>
@@ -38,6 +32,12 @@ _TRAJECTORY_PLAYER = f"""<div class="ks-player ks-film">
 <span class="ks-end">noise</span>
 <input type="range" class="ks-time" min="0" max="1" value="0" aria-label="Noise level, from noise to picture">
 <span class="ks-end">picture</span>
+</div>
+<div class="ks-film-row">
+<div class="ks-big"><canvas width="32" height="32" role="img" class="ks-main"></canvas>
+<input type="range" class="ks-wipe" min="0" max="100" value="50" aria-label="Where the comparison begins" hidden>
+<span class="ks-wipe-line" aria-hidden="true" hidden></span><output class="ks-big-words"></output></div>
+<div class="ks-tracks">{_TRAJECTORY_TRACK * TRAJECTORY_TRACKS}</div>
 </div>
 <output class="ks-now ks-made"></output>
 <details class="ks-details ks-curve-box"><summary>Error by noise level</summary>

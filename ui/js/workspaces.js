@@ -153,21 +153,27 @@
     if (data.act !== "menu" && !button.closest(".ks-acts")) root.removeAttribute("data-menu");
   });
 
-  // arrows go from tab to tab, as in any list of tabs; Escape closes what lies over the page
+  // one of a toolbar's buttons is reached by Tab: the last that was
+  document.addEventListener("focusin", (event) => {
+    const bar = event.target.closest?.("[role=toolbar]");
+    bar?.querySelectorAll("button").forEach((button) => { button.tabIndex = button === event.target ? 0 : -1; });
+  });
+
+  // arrows go from tab to tab, as in any list of tabs, and within a toolbar; Escape closes what lies over the page
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
       if (root.dataset.sheet) sheet(null);
       else if (root.dataset.drawer) drawer(null);
       return;
     }
-    const tab = event.target.closest?.(".ks-space, .ks-view");
+    const from = event.target.closest?.(".ks-space, .ks-view, [role=toolbar] button");
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!tab || !by) return;
-    const tabs = [...tab.parentElement.querySelectorAll("[role=tab]")];
-    const next = tabs[(tabs.indexOf(tab) + by + tabs.length) % tabs.length];
+    if (!from || !by) return;
+    const group = [...from.parentElement.querySelectorAll("[role=tab], [role=toolbar] button")].filter((b) => b.offsetParent);
+    const next = group[(group.indexOf(from) + by + group.length) % group.length];
     event.preventDefault();
     next.focus();
-    next.click();
+    if (next.matches("[role=tab]")) next.click();
   });
 
   // ---- the address: view, model, seed, class, and the controls of the view's tab that are not where they began; those of
