@@ -103,7 +103,7 @@
     const place = one(".ks-said");
     if (!place) return;
     place.textContent = words;
-    setTimeout(() => { if (place.textContent === words) place.textContent = ""; }, 2500);
+    setTimeout(() => { if (place.textContent === words) place.textContent = ""; }, 2000 + 50 * words.length);
   }
 
   const stored = (key, value) => {
@@ -113,12 +113,23 @@
     } catch { return null; } // a browser that keeps nothing
   };
 
+  // pictures of the visitor's own, the last first: too large for an address, which has their keys alone
+  const MOST_PICTURES = 12;
+  const pictures = () => {
+    try { return JSON.parse(stored("studio-pictures") ?? "[]"); } catch { return []; }
+  };
+  function keep({ key, src }) {
+    const others = pictures().filter(([known]) => known !== key);
+    stored("studio-pictures", JSON.stringify([[key, src], ...others].slice(0, MOST_PICTURES)));
+  }
+  const named = (hash) => [...new URLSearchParams(hash.slice(1)).values()].filter((text) => text.startsWith("own."));
+
   const acts = {
     async link() {
       write();
       try {
         await navigator.clipboard.writeText(location.href);
-        say("Link copied");
+        say(named(location.hash).length ? "Link copied, without your own picture: a recipe has it" : "Link copied");
       } catch { window.prompt("Copy this link", location.href); }
     },
     dark() {
@@ -181,12 +192,16 @@
 
   const value = (name) => {
     const part = document.getElementById(name);
+    const paper = part?.querySelector("canvas[data-packed]"); // what is painted
+    if (paper) return paper.dataset.packed;
     const number = part?.querySelector("input[type=number]"); // beside a slider, whose own value is rounded to its steps
     if (number) return number.value;
     const choices = part ? [...part.querySelectorAll("input[type=radio], input[type=checkbox]")] : [];
     if (choices.length === 1 && !part.querySelector("fieldset")) return String(Number(choices[0].checked)); // a tick of its own
     if (choices.length) return choices.filter((c) => c.checked).map((c) => (c.type === "radio" ? c.value : c.name)).join(",");
-    return part?.querySelector("input:is([role=combobox], [role=listbox], [type=text]), textarea")?.value; // a list's words, or a text
+    const text = part?.querySelector("input:is([role=combobox], [role=listbox], [type=text]), textarea")?.value; // a list's words, or a text
+    const own = text === "" && document.getElementById(`${name}-own`)?.querySelector("[data-key]")?.dataset.key;
+    return own || text;
   };
   let begin = null, ask = null, waiting = false;
   const known = {}; // the last value of every control: those of a closed part are not in the page
@@ -221,7 +236,8 @@
     const view = new URLSearchParams(hash.slice(1)).get("v");
     if (!FRESH.includes(view)) (stale ??= new Set(all(".ks-view").map((b) => b.dataset.view))).add(view); // shown anew
     setTimeout(() => { waiting = false; }, 4000);
-    ask(hash);
+    const names = named(hash);
+    ask(hash, Object.fromEntries(pictures().filter(([key]) => names.includes(key))));
   }
 
   // told by the page when it is complete; trigger: asks the server to set the controls
@@ -233,7 +249,7 @@
     window.addEventListener("hashchange", read);
   }
 
-  window.studio = { addressed, open, opening, moved, say, value };
+  window.studio = { addressed, keep, open, opening, moved, say, value };
 
   // A view that was never open is laid out first, and its own opening asked, which the button's question follows.
   function press(name, tries = 40) {
@@ -249,7 +265,7 @@
   }
 
   // what is read out holds what is seen: Gradio calls them "Thumbnail 3 of 12", anew with every sheet
-  function named() {
+  function numbered() {
     all("#sheet .thumbnail-item").forEach((button) => {
       const seed = button.textContent.trim(), name = `Seed ${seed}`;
       if (seed && button.ariaLabel !== name) button.ariaLabel = name;
@@ -262,7 +278,7 @@
     ready.disconnect();
     const theme = stored("studio-theme");
     if (theme) document.body.classList.toggle("dark", theme === "dark");
-    setInterval(named, 700);
+    setInterval(numbered, 700);
     setInterval(running, 300);
     setTimeout(() => window.studioPlotly?.().catch(() => {}), FIRST_SEEN_MS); // most views draw with it
     document.dispatchEvent(new CustomEvent("studio:ready"));
