@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -101,7 +102,6 @@ def test_the_first_picture_waits_for_nothing_that_it_does_not_need(browser, url)
     open_view(page, "bands")
     wait_for(page, "() => document.querySelector('#triptych img')")
     assert page.locator("#plane .main-svg").count() == 0
-    page.unroute("**/plotly.min.js*")
     held[0].continue_()
     wait_for(page, "() => document.querySelector('#plane .main-svg')")  # drawn as soon as it can be
     page.close()
@@ -268,7 +268,8 @@ def test_a_link_keeps_what_is_painted_and_this_browser_ones_own_picture(browser,
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(picture, "PNG")
     chooser.value.set_files({"name": "noise.png", "mimeType": "image/png", "buffer": picture.getvalue()})
     wait_for(page, "() => /restore-photo=own/.test(location.hash)")
-    address, painted = page.evaluate(f"[location.href, document.querySelector('{PAPER}').dataset.packed]")
+    address = page.evaluate("location.href")
+    (painted,) = parse_qs(urlsplit(address).fragment)["restore-canvas"]
     for place, there in ((mine, True), (another, False)):
         other = place.new_page()
         other.set_default_timeout(WAIT)
