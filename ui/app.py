@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from analysis.studio import Studio
 from analysis.workbench.library import MAX_MODEL_BYTES
 from ui.api.endpoints import add_endpoints
-from ui.components.plot import PLOTLY_ROUTE
+from ui.components.plot import PLOTLY_LATER, PLOTLY_ROUTE
 from ui.panels.page import build_page
 from ui.server.errors import REMOTE, Told, translated
 from ui.server.gradio_internals import QuickPage, complain, fetch_nothing, tell_few
@@ -24,7 +24,7 @@ from ui.workspaces import views_css
 
 # not by `css_paths`: Gradio would rewrite what stands within @media
 STYLE = f"<style>{STYLE_SHEET.read_text(encoding='utf-8')}{views_css()}</style>"
-HEAD_PARTS = f"{STYLE}<script>{script('workspaces.js', 'made.js')}</script>"
+HEAD_PARTS = f"{STYLE}<script>{PLOTLY_LATER}{script('workspaces.js', 'made.js')}</script>"
 GRADIO_QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
 
 

@@ -243,12 +243,15 @@ class BuiltTab:
             others: the address's texts by the controls' ids, and {component: value} of those that fit; gives
             {component: update}, "value" among it where it is another one.
         settled: components that `settle` may give beside those that an address keeps.
+        texts: what an address keeps beside the controls that it finds by itself, by the ids of elements whose text the
+            page's script reads (`value` of `ui/js/workspaces.js`): as it is at first. `settle` takes it up.
     """
 
     controls: object
     binding: RecipeBinding | None = None
     settle: Callable[[Mapping[str, str], Mapping], dict] | None = None
     settled: Sequence = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

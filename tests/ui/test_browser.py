@@ -232,9 +232,10 @@ def test_nothing_sticks_out(lasting):
     assert 250 < box["width"] <= 400
 
 
-def test_the_list_of_events_is_not_watched_for_changes(page):
-    assert page.evaluate("window.gradio_config.dependencies.constructor.name") == "Events"
-    assert page.evaluate("window.gradio_config.dependencies.length") > 200
+def test_what_never_changes_is_not_watched_for_changes(page):
+    for name in ("dependencies", "components"):
+        assert page.evaluate(f"window.gradio_config.{name}.constructor.name") == "Plain"
+        assert page.evaluate(f"window.gradio_config.{name}.length") > 200
 
 
 def test_a_thumbnail_chooses_its_seed_and_everything_follows(page):

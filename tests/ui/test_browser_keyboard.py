@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.ui.serving import WAIT, open_view
+from tests.ui.test_browser import played
 from ui.workspaces import VIEWS
 
 TO_PLAY = 8  # presses
@@ -45,18 +46,36 @@ def test_a_way_past_header_and_controls_leads_into_the_stage(page):
             assert "ks-play" in name, view
 
 
+def reached(page) -> list[str]:
+    """What each press of Tab leads to, until it is Play or the presses are used up: id or class."""
+    at = []
+    while len(at) < TO_PLAY and at[-1:] != ["play"]:
+        page.keyboard.press("Tab")
+        at.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+    return at
+
+
 def test_play_is_few_presses_away(browser, url):
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.set_default_timeout(WAIT)
     page.goto(url)
-    page.wait_for_selector("#play")
-    presses, at = 0, ""
-    while "ks-skip" not in at and presses < TO_PLAY:
-        page.keyboard.press("Tab")
-        presses, at = presses + 1, page.evaluate("document.activeElement.className")
-    page.keyboard.press("Enter")
-    assert presses + 1 <= TO_PLAY and page.evaluate("document.activeElement.id") == "play"
+    played(page)
+    at = reached(page)
+    assert at[0] == "ks-skip" and at[-1] == "play"
     page.close()
+
+
+def test_a_group_is_one_stop_and_arrows_go_within_it(page):
+    open_view(page, "watch")
+    for group, tab in ((".ks-acts button", False), (".ks-space", True), (".ks-views:not([hidden]) .ks-view", True)):
+        first, second = (page.locator(f"{group} >> nth={k}") for k in (0, 1))
+        first.focus()
+        page.keyboard.press("ArrowRight")
+        assert second.evaluate("part => part === document.activeElement"), group
+        assert page.locator(group).evaluate_all("parts => parts.filter((part) => part.tabIndex === 0).length") == 1
+        page.keyboard.press("ArrowLeft")
+        assert first.evaluate("part => part === document.activeElement"), group
+        assert first.get_attribute("aria-selected") == ("true" if tab else None)
 
 
 def test_what_is_reached_is_seen(page):

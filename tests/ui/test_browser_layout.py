@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from analysis.recipes import recipe as recipes
 from analysis.workbench.spectrum import MaskRequest
@@ -82,6 +88,22 @@ def test_the_first_picture_comes_out_of_its_noise_by_itself(browser, url):
     played(page)
     levels = page.evaluate("[...window.levels]")
     assert min(levels) == 0 and len(levels) > 6
+    page.close()
+
+
+def test_the_first_picture_waits_for_nothing_that_it_does_not_need(browser, url):
+    page, held, calls = fresh(browser, 1440, 900), [], []
+    page.route("**/plotly.min.js*", lambda route: held.append(route))
+    page.on("request", lambda r: calls.append(r.url))
+    page.goto(url)
+    played(page)
+    assert page.locator(".ks-frame").count() == 1  # no other workspace is mounted
+    assert [call for call in calls if re.search(r"/gradio_api/(queue|run|call)/", call)] == []
+    open_view(page, "bands")
+    wait_for(page, "() => document.querySelector('#triptych img')")
+    assert page.locator("#plane .main-svg").count() == 0
+    held[0].continue_()
+    wait_for(page, "() => document.querySelector('#plane .main-svg')")  # drawn as soon as it can be
     page.close()
 
 
@@ -219,6 +241,49 @@ def test_a_link_opens_lists_and_ticks_of_flows(page, browser, url):
     other.wait_for_timeout(5000)  # the address is written again
     assert "flow-points=512" in other.evaluate("location.hash")  # its slider is in a part that is closed
     other.close()
+
+
+PAPER = "#restore-canvas canvas"
+SHEET = f"() => document.querySelector('{PAPER}')?.toDataURL()"
+
+
+def test_a_link_keeps_what_is_painted_and_this_browser_ones_own_picture(browser, url):
+    mine, another = (browser.new_context(viewport={"width": 1440, "height": 900}) for _ in range(2))
+    page = mine.new_page()
+    page.set_default_timeout(WAIT)
+    page.goto(url)
+    played(page)
+    open_view(page, "restore")
+    page.locator("#restore-canvas .ks-clear").click()
+    wait_for(page, "() => /restore-canvas=(&|$)/.test(location.hash)")
+    page.locator(PAPER).focus()
+    for key in ("Space", "ArrowLeft", "ArrowLeft", "Space"):
+        page.keyboard.press(key)
+    wait_for(page, "() => /restore-canvas=16/.test(location.hash)")
+    page.get_by_role("radio", name="another picture").check()
+    page.locator("#restore-upload").wait_for()
+    with page.expect_file_chooser() as chooser:
+        page.locator("#restore-upload").click()
+    picture = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(picture, "PNG")
+    chooser.value.set_files({"name": "noise.png", "mimeType": "image/png", "buffer": picture.getvalue()})
+    wait_for(page, "() => /restore-photo=own/.test(location.hash)")
+    address = page.evaluate("location.href")
+    (painted,) = parse_qs(urlsplit(address).fragment)["restore-canvas"]
+    for place, there in ((mine, True), (another, False)):
+        other = place.new_page()
+        other.set_default_timeout(WAIT)
+        other.goto(address)
+        wait_for(
+            other, "painted => document.querySelector('#restore-canvas canvas')?.dataset.packed === painted", painted
+        )
+        if there:
+            wait_for(other, f"sheet => ({SHEET})() === sheet", page.evaluate(SHEET))
+        else:
+            other.locator(".toast-body").first.wait_for()
+        assert other.get_by_role("radio", name="another picture").is_checked() is there
+    mine.close()
+    another.close()
 
 
 def test_an_address_of_nonsense_changes_nothing(browser, url):

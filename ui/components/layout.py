@@ -23,9 +23,12 @@ class Frame:
 
 
 def frame() -> Frame:
-    """The three columns of a tab."""
+    """The three columns of a tab; the stage is reached first by keyboard and read first, and stands in the middle."""
     with gr.Row(elem_classes="ks-frame", equal_height=False):
-        return Frame(*(gr.Column(elem_classes=f"ks-{part}", min_width=0) for part in ("controls", "stage", "readings")))
+        columns = {
+            part: gr.Column(elem_classes=f"ks-{part}", min_width=0) for part in ("stage", "controls", "readings")
+        }
+    return Frame(**columns)
 
 
 def only(*views: str) -> list[str]:

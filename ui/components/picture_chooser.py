@@ -9,8 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import hashlib
 import io
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -20,12 +23,15 @@ from gradio.events import Dependency
 from PIL import Image
 
 from analysis.core.errors import UserError
+from analysis.core.images import data_uri
 from analysis.workbench.library import ModelLibrary
 from foundation.data.decoding import SUFFIXES, UPLOAD_BYTES, PictureError, limit_decoders, read_picture
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
+from ui.theme import script
 
 FILE_TYPES = list(SUFFIXES)  # for the browser's file dialogue, which binds nobody
+OWN = re.compile(r"own\.[0-9a-f]{16}")  # what an address says in the place of a picture of the visitor's own
 _DATA_URI = re.compile(r"data:image/(?:png|jpeg|webp);base64,")
 # names for people -> files inside scikit-image's wheel, so that nothing is downloaded
 PHOTOGRAPHS = {
@@ -114,11 +120,56 @@ def photograph(name: str, side: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Chooser:
-    """Attributes: picture = State of uint8 (side, side, 3); name = the dropdown; chosen = events of another picture."""
+    """What was laid out.
+
+    Attributes:
+        picture: State of uint8 (side, side, 3); name: the dropdown; own: what keeps the visitor's own picture in the
+            browser, see `own_value`; chosen: events of another picture.
+    """
 
     picture: gr.State
     name: gr.Dropdown
+    own: gr.HTML
     chosen: tuple[Dependency, ...]
+
+
+def own_key(src: str) -> str:
+    """The name of a picture of the visitor's own, by what it is."""
+    return f"own.{hashlib.sha256(src.encode()).hexdigest()[:16]}"
+
+
+def own_value(picture: np.ndarray) -> str:
+    """A picture, uint8 (side, side, 3), for what keeps it in the browser: JSON of its key and itself."""
+    src = data_uri(picture)
+    return json.dumps({"key": own_key(src), "src": src})
+
+
+def picture_of_address(
+    asked: Mapping[str, str], side: int, picture: gr.State, name: gr.Dropdown, own: gr.HTML
+) -> dict | None:
+    """What an address says of a picture, as {component: value}; None, and a warning, where it is not at hand.
+
+    Args:
+        asked: the address's texts by the controls' ids, and pictures that the browser has kept by their keys.
+        side: pixels.
+        picture, name, own: as in `Chooser`.
+
+    Raises:
+        UserError: what the browser sent is no such picture.
+    """
+    said = asked.get(name.elem_id, "")
+    if said in PHOTOGRAPHS:
+        return {picture: photograph(said, side), own: ""}
+    if not OWN.fullmatch(said):
+        return {}
+    if (src := asked.get(said)) is None:
+        gr.Warning(
+            "The picture is neither in this link nor in this browser: upload it, or open a recipe that has it."
+        )
+        return None
+    if own_key(src) != said:
+        raise UserError("The kept picture is not the one that the link names: upload it again.", "picture")
+    return {picture: open_base64(src, side), name: None, own: json.dumps({"key": said, "src": src})}
 
 
 def picture_chooser(library: ModelLibrary, model: gr.Dropdown, first: str, prefix: str) -> Chooser:
@@ -132,13 +183,14 @@ def picture_chooser(library: ModelLibrary, model: gr.Dropdown, first: str, prefi
     """
     limit_decoders()
 
-    def photo(name: str | None, model: str) -> np.ndarray:
-        return photograph(name or next(iter(PHOTOGRAPHS)), library.get(model).side)
+    def photo(name: str | None, model: str) -> tuple:
+        return photograph(name or next(iter(PHOTOGRAPHS)), library.get(model).side), ""
 
     def upload(data: bytes | None, model: str) -> tuple:
-        return open_picture(data or b"", library.get(model).side), None
+        brought = open_picture(data or b"", library.get(model).side)
+        return brought, own_value(brought), None
 
-    start = photo(None, first)
+    start = photo(None, first)[0]
     picture = gr.State(start)
     with gr.Row(elem_classes="ks-buttons"):
         name = gr.Dropdown(
@@ -149,7 +201,11 @@ def picture_chooser(library: ModelLibrary, model: gr.Dropdown, first: str, prefi
             "Upload your own", type="binary", file_types=FILE_TYPES, size="sm", scale=2, min_width=120,
             elem_id=f"{prefix}-upload",
         )  # fmt: skip
+    own = gr.HTML(
+        html_template="<span></span>", js_on_load=script("own_picture.js"), elem_id=f"{prefix}-photo-own",
+        visible="hidden",
+    )  # fmt: skip
     quiet = {"show_progress": "hidden", **PRIVATE}
-    chosen = name.input(guarded(photo), [name, model], picture, trigger_mode="multiple", **quiet)
-    uploaded = file.upload(guarded(upload), [file, model], [picture, name], trigger_mode="multiple", **quiet)
-    return Chooser(picture, name, (chosen, uploaded))
+    chosen = name.input(guarded(photo), [name, model], [picture, own], trigger_mode="multiple", **quiet)
+    uploaded = file.upload(guarded(upload), [file, model], [picture, own, name], trigger_mode="multiple", **quiet)
+    return Chooser(picture, name, own, (chosen, uploaded))

@@ -17,7 +17,6 @@ from analysis.figures.spectrum import error_curve
 from analysis.workbench.images import TrajectoryResult
 from ui.components.html import strip
 from ui.components.made import Made
-from ui.components.plot import PLOTLY_HEAD
 from ui.theme import script
 
 TRAJECTORY_TRACKS = 3
@@ -26,12 +25,6 @@ TRAJECTORY_TRACKS = 3
 _TRAJECTORY_TRACK = """<figure class="ks-track"><button type="button" aria-pressed="false">
 <canvas width="32" height="32" role="img"></canvas></button><figcaption><b></b><span></span></figcaption></figure>"""
 _TRAJECTORY_PLAYER = f"""<div class="ks-player ks-film">
-<div class="ks-film-row">
-<div class="ks-big"><canvas width="32" height="32" role="img" class="ks-main"></canvas>
-<input type="range" class="ks-wipe" min="0" max="100" value="50" aria-label="Where the comparison begins" hidden>
-<span class="ks-wipe-line" aria-hidden="true" hidden></span><output class="ks-big-words"></output></div>
-<div class="ks-tracks">{_TRAJECTORY_TRACK * TRAJECTORY_TRACKS}</div>
-</div>
 <div class="ks-steer">
 <button type="button" class="ks-play" id="play">▶ Play</button>
 <button type="button" class="ks-back" aria-label="One level back, towards noise">‹</button>
@@ -39,6 +32,12 @@ _TRAJECTORY_PLAYER = f"""<div class="ks-player ks-film">
 <span class="ks-end">noise</span>
 <input type="range" class="ks-time" min="0" max="1" value="0" aria-label="Noise level, from noise to picture">
 <span class="ks-end">picture</span>
+</div>
+<div class="ks-film-row">
+<div class="ks-big"><canvas width="32" height="32" role="img" class="ks-main"></canvas>
+<input type="range" class="ks-wipe" min="0" max="100" value="50" aria-label="Where the comparison begins" hidden>
+<span class="ks-wipe-line" aria-hidden="true" hidden></span><output class="ks-big-words"></output></div>
+<div class="ks-tracks">{_TRAJECTORY_TRACK * TRAJECTORY_TRACKS}</div>
 </div>
 <output class="ks-now ks-made"></output>
 <details class="ks-details ks-curve-box"><summary>Error by noise level</summary>
@@ -52,7 +51,6 @@ def player(value: str | None = None, **kwargs) -> gr.HTML:
         value,
         html_template=_TRAJECTORY_PLAYER,
         js_on_load=script("common.js", "trajectory_player.js"),
-        head=PLOTLY_HEAD,
         **kwargs,
     )
 
@@ -169,7 +167,7 @@ _FLOW_PLAYER = player_html("ks-flow-player", "data", _FLOW_PANEL)
 def flow_player(value: str | None = None, **kwargs) -> gr.HTML:
     """The component. Value: `flow_value(...)`."""
     parts = script("common.js", "time_bar.js", "flow_player.js")
-    return gr.HTML(value, html_template=_FLOW_PLAYER, js_on_load=parts, head=PLOTLY_HEAD, **kwargs)
+    return gr.HTML(value, html_template=_FLOW_PLAYER, js_on_load=parts, **kwargs)
 
 
 def flow_value(panels: Sequence[Panel | None], begin: str = "noise") -> str:

@@ -7,6 +7,7 @@ elsewhere. What comes back from a browser is checked here before it is used.
 from __future__ import annotations
 
 import html
+import json
 from pathlib import Path
 
 import gradio as gr
@@ -20,7 +21,9 @@ from ui.theme import script
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 # relative, so that a proxy may put the page under any path; the version is there for the browser's cache
-PLOTLY_HEAD = f'<script src="studio/plotly.min.js?v={plotly.__version__}"></script>'
+PLOTLY_AT = f"studio/plotly.min.js?v={plotly.__version__}"
+# for the page's head; not `head=` of a component, whose script waits for what that names
+PLOTLY_LATER = script("plotly_later.js").replace("PLOTLY_AT", json.dumps(PLOTLY_AT))
 
 
 async def _plotly(_request) -> FileResponse:
@@ -51,7 +54,6 @@ def plot(value: str | None = None, *, clickable=False, modebar=False, label="plo
         value,
         html_template=f'<div class="ks-plot" {kind} aria-label="{html.escape(label)}"></div>',
         js_on_load=script("common.js", "plot.js"),
-        head=PLOTLY_HEAD,
         clickable=clickable,
         modebar=modebar,
         **kwargs,

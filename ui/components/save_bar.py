@@ -17,7 +17,6 @@ import plotly.graph_objects as go
 from gradio.events import Dependency
 
 from analysis.recipes import recipe as recipes
-from ui.components.plot import PLOTLY_HEAD
 from ui.server.gradio_internals import sent
 from ui.theme import script
 
@@ -118,7 +117,7 @@ def save_value(picture: np.ndarray, recipe: recipes.Recipe, name: str) -> str:
 def saver(**kwargs) -> gr.HTML:
     """What saves files that are made on demand, and says so. Value: `saved_file(...)` or `saved_figure(...)`."""
     word = '<output class="ks-saved" aria-live="polite"></output>'
-    return gr.HTML(html_template=word, js_on_load=script("save_bar.js"), head=PLOTLY_HEAD, **kwargs)
+    return gr.HTML(html_template=word, js_on_load=script("save_bar.js"), **kwargs)
 
 
 def saved_file(data: bytes, name: str, ending: str) -> str:

@@ -35,7 +35,11 @@ function pick(plot, setting, event) {
 }
 
 function draw() {
-  if (!run || !window.Plotly) return;
+  if (!run) return;
+  if (!window.Plotly) {
+    window.studioPlotly().then(draw, () => {});
+    return;
+  }
   run.panels.forEach((panel, i) => {
     const plot = boxes[i].querySelector(".ks-flow-plot");
     plot.hidden = !(panel && panel.figure);

@@ -49,11 +49,38 @@ function stroke(event) {
   draw();
 }
 
+// As the address keeps it (ui/components/painter.py): runs or pixels, whichever is shorter; "" where nothing is painted.
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+function packed() {
+  if (!mask.some(Boolean)) return "";
+  const runs = [];
+  let on = false, length = 0;
+  for (const now of mask) {
+    if (now !== on) {
+      runs.push(length);
+      [on, length] = [now, 0];
+    }
+    length += 1;
+  }
+  let lengths = "", pixels = "";
+  for (let run of [...runs, length]) {
+    for (; run > 31; run >>= 5) lengths += LETTERS[32 + (run & 31)];
+    lengths += LETTERS[run];
+  }
+  if (lengths.length <= Math.ceil(mask.length / 6)) return `${side}r${lengths}`;
+  for (let k = 0; k < mask.length; k += 6) {
+    pixels += LETTERS[mask.slice(k, k + 6).reduce((sum, now, n) => sum + (now ? 1 << n : 0), 0)];
+  }
+  return `${side}b${pixels}`;
+}
+
 const text = () => mask.map((on) => (on ? "1" : "0")).join("");
 
 function tell() {
   const now = text();
   canvas.dataset.painted = mask.filter(Boolean).length;
+  canvas.dataset.packed = packed();
   if (now !== before) trigger("apply", { mask: now });
   before = now;
 }
@@ -106,6 +133,7 @@ function load() {
   before = text();
   painting = false;
   canvas.dataset.painted = mask.filter(Boolean).length;
+  canvas.dataset.packed = packed();
   if (!value.picture) { // an empty sheet, in the page's own colour
     picture = null;
     draw();

@@ -5,7 +5,7 @@ const name = () => (element.closest("[id]")?.id || "figure").replace(/[^\w-]/g, 
 const vector = {
   name: "toSVG",
   title: "Download plot as SVG",
-  icon: window.Plotly?.Icons.disk,
+  get icon() { return Plotly.Icons.disk; }, // there when a figure is drawn
   click: () => Plotly.downloadImage(div, { format: "svg", filename: name() }),
 };
 const config = {
@@ -67,7 +67,11 @@ function wire() {
 }
 
 function draw() {
-  if (!div || !window.Plotly || !props.value) return;
+  if (!div || !props.value) return;
+  if (!window.Plotly) {
+    window.studioPlotly().then(draw, () => {});
+    return;
+  }
   const figure = themed(JSON.parse(props.value));
   const own = cssValueOf(div, "--ks-fits") && div.clientHeight;
   if (own) figure.layout.height = own;

@@ -116,7 +116,8 @@ function fileSaver() {
     let blob = null;
     if (file.figure) {
       const { figure, format, width, height } = file, scale = format === "png" ? 3 : 1;
-      blob = await (await fetch(await Plotly.toImage(figure, { format, width, height, scale }))).blob();
+      const plotly = await window.studioPlotly();
+      blob = await (await fetch(await plotly.toImage(figure, { format, width, height, scale }))).blob();
     } else {
       blob = new Blob([unpacked(file.data)], { type: file.type });
     }

@@ -81,7 +81,11 @@ const step = (by) => { stop(); show(shown + by); };
 
 function drawCurve() {
   more.hidden = !(run && run.figure);
-  if (!run || !run.figure || !window.Plotly || !more.open) return;
+  if (!run || !run.figure || !more.open) return;
+  if (!window.Plotly) {
+    window.studioPlotly().then(drawCurve, () => {});
+    return;
+  }
   const figure = themed(run.figure);
   figure.layout.shapes = figure.layout.shapes.map((s) => ({ ...s, x0: run.sigma[shown], x1: run.sigma[shown] }));
   Plotly.react(curve, figure.data, figure.layout, PLOT).then(() => {

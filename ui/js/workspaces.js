@@ -8,6 +8,7 @@
   const one = (selector) => document.querySelector(selector);
   const last = {}; // the view that was open in each workspace
   const FRESH = ["watch"]; // the page comes with it
+  const FIRST_SEEN_MS = 5000; // the first picture has come out of its noise by then
   let stale = null, soon = null; // stale: views that do not show the chosen picture yet
   root.dataset.view = root.dataset.space = "watch";
 
@@ -102,7 +103,7 @@
     const place = one(".ks-said");
     if (!place) return;
     place.textContent = words;
-    setTimeout(() => { if (place.textContent === words) place.textContent = ""; }, 2500);
+    setTimeout(() => { if (place.textContent === words) place.textContent = ""; }, 2000 + 50 * words.length);
   }
 
   const stored = (key, value) => {
@@ -112,12 +113,23 @@
     } catch { return null; } // a browser that keeps nothing
   };
 
+  // pictures of the visitor's own, the last first: too large for an address, which has their keys alone
+  const MOST_PICTURES = 12;
+  const pictures = () => {
+    try { return JSON.parse(stored("studio-pictures") ?? "[]"); } catch { return []; }
+  };
+  function keep({ key, src }) {
+    const others = pictures().filter(([known]) => known !== key);
+    stored("studio-pictures", JSON.stringify([[key, src], ...others].slice(0, MOST_PICTURES)));
+  }
+  const named = (hash) => [...new URLSearchParams(hash.slice(1)).values()].filter((text) => text.startsWith("own."));
+
   const acts = {
     async link() {
       write();
       try {
         await navigator.clipboard.writeText(location.href);
-        say("Link copied");
+        say(named(location.hash).length ? "Link copied, without your own picture: a recipe has it" : "Link copied");
       } catch { window.prompt("Copy this link", location.href); }
     },
     dark() {
@@ -152,21 +164,27 @@
     if (data.act !== "menu" && !button.closest(".ks-acts")) root.removeAttribute("data-menu");
   });
 
-  // arrows go from tab to tab, as in any list of tabs; Escape closes what lies over the page
+  // one of a toolbar's buttons is reached by Tab: the last that was
+  document.addEventListener("focusin", (event) => {
+    const bar = event.target.closest?.("[role=toolbar]");
+    bar?.querySelectorAll("button").forEach((button) => { button.tabIndex = button === event.target ? 0 : -1; });
+  });
+
+  // arrows go from tab to tab, as in any list of tabs, and within a toolbar; Escape closes what lies over the page
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
       if (root.dataset.sheet) sheet(null);
       else if (root.dataset.drawer) drawer(null);
       return;
     }
-    const tab = event.target.closest?.(".ks-space, .ks-view");
+    const from = event.target.closest?.(".ks-space, .ks-view, [role=toolbar] button");
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!tab || !by) return;
-    const tabs = [...tab.parentElement.querySelectorAll("[role=tab]")];
-    const next = tabs[(tabs.indexOf(tab) + by + tabs.length) % tabs.length];
+    if (!from || !by) return;
+    const group = [...from.parentElement.querySelectorAll("[role=tab], [role=toolbar] button")].filter((b) => b.offsetParent);
+    const next = group[(group.indexOf(from) + by + group.length) % group.length];
     event.preventDefault();
     next.focus();
-    next.click();
+    if (next.matches("[role=tab]")) next.click();
   });
 
   // ---- the address: view, model, seed, class, and the controls of the view's tab that are not where they began; those of
@@ -174,12 +192,16 @@
 
   const value = (name) => {
     const part = document.getElementById(name);
+    const paper = part?.querySelector("canvas[data-packed]"); // what is painted
+    if (paper) return paper.dataset.packed;
     const number = part?.querySelector("input[type=number]"); // beside a slider, whose own value is rounded to its steps
     if (number) return number.value;
     const choices = part ? [...part.querySelectorAll("input[type=radio], input[type=checkbox]")] : [];
     if (choices.length === 1 && !part.querySelector("fieldset")) return String(Number(choices[0].checked)); // a tick of its own
     if (choices.length) return choices.filter((c) => c.checked).map((c) => (c.type === "radio" ? c.value : c.name)).join(",");
-    return part?.querySelector("input:is([role=combobox], [role=listbox], [type=text]), textarea")?.value; // a list's words, or a text
+    const text = part?.querySelector("input:is([role=combobox], [role=listbox], [type=text]), textarea")?.value; // a list's words, or a text
+    const own = text === "" && document.getElementById(`${name}-own`)?.querySelector("[data-key]")?.dataset.key;
+    return own || text;
   };
   let begin = null, ask = null, waiting = false;
   const known = {}; // the last value of every control: those of a closed part are not in the page
@@ -214,7 +236,8 @@
     const view = new URLSearchParams(hash.slice(1)).get("v");
     if (!FRESH.includes(view)) (stale ??= new Set(all(".ks-view").map((b) => b.dataset.view))).add(view); // shown anew
     setTimeout(() => { waiting = false; }, 4000);
-    ask(hash);
+    const names = named(hash);
+    ask(hash, Object.fromEntries(pictures().filter(([key]) => names.includes(key))));
   }
 
   // told by the page when it is complete; trigger: asks the server to set the controls
@@ -226,7 +249,7 @@
     window.addEventListener("hashchange", read);
   }
 
-  window.studio = { addressed, open, opening, moved, say, value };
+  window.studio = { addressed, keep, open, opening, moved, say, value };
 
   // A view that was never open is laid out first, and its own opening asked, which the button's question follows.
   function press(name, tries = 40) {
@@ -242,7 +265,7 @@
   }
 
   // what is read out holds what is seen: Gradio calls them "Thumbnail 3 of 12", anew with every sheet
-  function named() {
+  function numbered() {
     all("#sheet .thumbnail-item").forEach((button) => {
       const seed = button.textContent.trim(), name = `Seed ${seed}`;
       if (seed && button.ariaLabel !== name) button.ariaLabel = name;
@@ -255,8 +278,9 @@
     ready.disconnect();
     const theme = stored("studio-theme");
     if (theme) document.body.classList.toggle("dark", theme === "dark");
-    setInterval(named, 700);
+    setInterval(numbered, 700);
     setInterval(running, 300);
+    setTimeout(() => window.studioPlotly?.().catch(() => {}), FIRST_SEEN_MS); // most views draw with it
     document.dispatchEvent(new CustomEvent("studio:ready"));
   });
   ready.observe(root, { childList: true, subtree: true });

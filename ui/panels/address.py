@@ -18,6 +18,7 @@ from analysis.core.errors import UserError
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import shown_text
 from ui.components.layout import Frame
+from ui.components.picture_chooser import OWN
 from ui.server.errors import guarded
 from ui.server.gradio_internals import sent
 from ui.server.queue import MODEL_QUEUE, PRIVATE
@@ -26,11 +27,8 @@ from ui.workspaces import VIEWS, opening
 
 LONGEST = 2000  # characters of an address
 ADDRESS_KINDS = (gr.Slider, gr.Radio, gr.CheckboxGroup, gr.Number, gr.Dropdown, gr.Checkbox, gr.Textbox)
-# what shows and hides other controls, which a value alone would not, and what is of no use without it; a tab that
-# settles its others itself says so by `BuiltTab.settle`
-NOT_IN_ADDRESS = {
-    "edit-photo", "restore-origin", "restore-photo", "invert-origin", "invert-photo", "pair",
-}  # fmt: skip
+# of no use without what shows it; a tab that settles its others itself says so by `BuiltTab.settle`
+NOT_IN_ADDRESS = {"pair"}
 
 
 def controls_of(frame: Frame) -> Iterator[gr.components.Component]:
@@ -83,16 +81,20 @@ class Address:
         """The bar, the controls and the view of an address; what does not fit is left as it is.
 
         Args:
-            event: of the page's script, with the address in `hash`; anything may come from a browser.
+            event: of the page's script, with the address in `hash`, and in `own` the pictures of the visitor's own
+                that it names, by their keys, as far as the browser has them; anything may come from a browser.
             moves: the source bar's count.
 
         Raises:
-            UserError: no text, or too long a one.
+            UserError: no text, too long a one, or with a painting or a picture that is damaged.
         """
-        text = sent(event).get("hash")
+        text, own = (sent(event).get(name) for name in ("hash", "own"))
         if not isinstance(text, str) or len(text) > LONGEST:
             raise UserError("This address is none of this page: open it without what follows the #.", "address")
-        asked, source = dict(parse_qsl(text.lstrip("#"))), self.page.work.source
+        # blank: nothing is ticked, written or painted
+        asked, source = dict(parse_qsl(text.lstrip("#"), keep_blank_values=True)), self.page.work.source
+        if isinstance(own, dict):
+            asked |= {k: src for k, src in own.items() if OWN.fullmatch(str(k)) and isinstance(src, str)}
         out: dict = {}
         model, seed = asked.get("m", source.start[0]), asked.get("s", str(source.start[1]))
         known = model in self.library.names() and seed.isdecimal() and usable_seed(int(seed))
@@ -118,12 +120,15 @@ class Address:
 def build_address(page: Page) -> Address:
     """Wire what the page's script tells."""
     of = {tab: {part.elem_id: part for part in controls_of(frame)} for tab, frame in page.frames.items()}
-    begin = {tab: {name: shown_text(part, part.value) for name, part in parts.items()} for tab, parts in of.items()}
+    begin = {
+        tab: {name: shown_text(part, part.value) for name, part in parts.items()} | dict(page.built[tab].texts)
+        for tab, parts in of.items()
+    }
     kept = {name: part for parts in of.values() for name, part in parts.items()}
     source, address = page.work.source, Address(page.work.library, page, kept)
     part = gr.HTML(
         html_template=f'<template class="ks-kept" data-kept="{html.escape(json.dumps(begin))}"></template>',
-        js_on_load="window.studio?.addressed((hash) => trigger('apply', { hash }));", elem_id="address",
+        js_on_load="window.studio?.addressed((hash, own) => trigger('apply', { hash, own }));", elem_id="address",
         visible="hidden",
     )  # fmt: skip
     settled = [part for tab in page.built.values() for part in tab.settled]

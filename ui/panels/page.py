@@ -28,18 +28,21 @@ ACTIONS = (
     ("help", "Help", '<path d="M8.5 9a3.5 3.5 0 1 1 5 3.2c-1 .5-1.5 1-1.5 2.3M12 18v.5"/>'),
 )  # fmt: skip
 _BUTTONS = "".join(
-    f'<button type="button" class="ks-sign" data-act="{act}" aria-label="{words}" title="{words}">'
+    f'<button type="button" class="ks-sign" data-act="{act}" aria-label="{words}" title="{words}" tabindex="-1">'
     f'<svg viewBox="0 0 24 24" aria-hidden="true">{drawing}</svg></button>'
     for act, words, drawing in ACTIONS
 )
 _ABOUT = "".join(f"<dt>{s.title}</dt><dd>{s.about}</dd>" for s in SPACES)
 TOOLS = f"""<div class="ks-tools-bar">
 <button type="button" class="ks-sign ks-menu" data-act="menu" aria-label="More" title="More">⋯</button>
-<div class="ks-acts"><button type="button" class="ks-word" data-drawer="learn" aria-expanded="false">Learn</button>
-<button type="button" class="ks-word" data-drawer="share" aria-expanded="false">Share</button>{_BUTTONS}</div>
+<div class="ks-acts" role="toolbar" aria-label="Page">
+<button type="button" class="ks-word" data-drawer="learn" aria-expanded="false" tabindex="0">Learn</button>
+<button type="button" class="ks-word" data-drawer="share" aria-expanded="false" tabindex="-1">Share</button>
+{_BUTTONS}</div>
 <output class="ks-said" aria-live="polite"></output>
 <dialog class="ks-help" aria-label="Help"><h2>Koopman Studio</h2><dl>{_ABOUT}</dl>
-<p><kbd>Space</kbd> plays, <kbd>←</kbd> <kbd>→</kbd> step; in the plane they go from mode to mode, on a canvas they move
+<p><kbd>Tab</kbd> goes from group to group, <kbd>←</kbd> <kbd>→</kbd> within the workspaces, the views and these signs.
+<kbd>Space</kbd> plays, <kbd>←</kbd> <kbd>→</kbd> step; in the plane they go from mode to mode, on a canvas they move
 the brush and <kbd>Space</kbd> paints. <b>ƒ</b> shows the formula. A link keeps model, seed and view.</p>
 <p><button type="button" class="ks-word" data-drawer="learn">Take the tour</button>
 <button type="button" class="ks-word" data-act="help">Close</button></p></dialog></div>"""

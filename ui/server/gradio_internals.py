@@ -13,7 +13,7 @@ import contextlib
 import functools
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
@@ -232,10 +232,50 @@ def fetch_nothing(refusal: Exception) -> None:
 MODULE = b'<script type="module"'  # Gradio's own, in the page
 _QUICK_PAGE = Path(__file__).resolve().parent.parent / "js" / "quick_page.js"
 SCRIPT = f"<script>{_QUICK_PAGE.read_text(encoding='utf-8')}</script>".encode()
+# what Gradio's page does twice or for nothing before it shows anything: most of the time until it did; by the beginning
+# of a script's path, which a hash follows
+EDITS = {
+    "/assets/Blocks-": (
+        # arguments of an event's own, which streams alone have, looked for in the whole tree for every event
+        (
+            b"async set_event_args(e,t){let n={},",
+            b"async set_event_args(e,t){if(!Object.keys(t).length)return()=>{};let n={},",
+        ),
+        # the tree made again as soon as it is made, though the number of reloads is still 0
+        (b"le(()=>{v(),oe(()=>{O.reload(", b"le(()=>{v()&&oe(()=>{O.reload("),
+    ),
+    "/assets/core-": (
+        # every event asked about every component; `of`: by component, as `quick_page.js` has put them
+        (
+            b"find_attached_events(e,t){let n=t.filter(",
+            b"find_attached_events(e,t){let n=(t.of?t.of.get(e.id)??[]:t).filter(",
+        ),
+    ),
+}
+
+
+def quick_page(body: bytes) -> bytes:
+    """The page with our script before Gradio's, since what `head` brings runs after it."""
+    return body.replace(MODULE, SCRIPT + MODULE, 1)
+
+
+def quick_script(body: bytes, edits: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """A script of Gradio's with its `EDITS`; what is not found, in another release, stays as it is."""
+    for old, new in edits:
+        body = body.replace(old, new, 1)
+    return body
+
+
+def _quickener(path: str) -> Callable[[bytes], bytes] | None:
+    """What changes the answer to this path, None where nothing does."""
+    if not path.strip("/"):
+        return quick_page
+    edits = next((edits for start, edits in EDITS.items() if path.startswith(start) and path.endswith(".js")), None)
+    return edits and functools.partial(quick_script, edits=edits)
 
 
 class QuickPage:
-    """ASGI middleware: puts a script into the page, before Gradio's, since what `head` brings runs after it.
+    """ASGI middleware: `quick_page` and `quick_script` on their way to the browser.
 
     What a proxy passes on without the "/" that the page's own addresses stand on is sent there. Any other answer stays
     as it is.
@@ -246,7 +286,9 @@ class QuickPage:
 
     async def __call__(self, scope, receive, send) -> None:
         root = scope.get("root_path", "") if scope["type"] == "http" else ""
-        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"].removeprefix(root).strip("/"):
+        of_page = scope["type"] == "http" and scope["method"] == "GET"
+        quick = _quickener(scope["path"].removeprefix(root)) if of_page else None
+        if quick is None:
             await self.app(scope, receive, send)
             return
         if root and scope["path"] == root:
@@ -265,7 +307,7 @@ class QuickPage:
             body += message.get("body", b"")
             if message.get("more_body"):
                 return
-            body = body.replace(MODULE, SCRIPT + MODULE, 1)
+            body = quick(body)
             length = (b"content-length", b"%d" % len(body))
             headers = [h for h in start.get("headers", ()) if h[0].lower() != length[0]]
             await send({**start, "headers": [*headers, length]})

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.refusals import refuses
-from ui.components.painter import HOLES, canvas_value, hole, painted
+from ui.components.painter import HOLES, MAX_PACKED_SIDE, canvas_value, hole, packed, painted, unpacked
 
 
 def event(data):
@@ -41,6 +41,31 @@ def test_an_empty_canvas_is_no_mask():
 def test_anything_else_is_refused(data):
     with refuses("mask"):
         painted(event(data), 8)
+
+
+def blob(side: int) -> np.ndarray:
+    y, x = np.mgrid[:side, :side] - side / 3
+    return ((np.hypot(x, y) < side / 5) * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("side", [1, 7, 16, 64, MAX_PACKED_SIDE])
+def test_a_mask_is_a_short_text_and_comes_back(side):
+    whole = np.full((side, side), 255, np.uint8)
+    for mask in (whole, blob(side), *(hole(name, side) for name in HOLES)):
+        text = packed(mask)
+        back = unpacked(text)
+        assert text == "" and back is None if not mask.any() else np.array_equal(back, mask)
+        assert len(text) <= 4 + -(-side * side // 6)  # the worst of all masks has six pixels a letter
+    assert len(packed(blob(64))) < 120 and len(packed(whole)) < 10
+
+
+def test_what_is_packed_by_hand_is_read():
+    # side 2: one pixel of nothing, two painted, one of nothing; and the first and the last of four
+    assert unpacked("2rBCB").tolist() == [[0, 255], [255, 0]] and unpacked("2bJ").tolist() == [[255, 0], [0, 255]]
+    assert packed(np.array([[0, 255], [255, 0]], np.uint8)) == "2bG"
+    assert unpacked("9rAxC").all()  # nothing, then 81 = 17 + 2 * 32 in two letters
+    with refuses("mask"):
+        unpacked("9rAxCB")
 
 
 def test_ready_made_holes():

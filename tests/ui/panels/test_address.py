@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import gradio as gr
+import numpy as np
 import pytest
 
 from analysis.workbench.grids import AXES, GRID_KINDS
@@ -14,15 +16,19 @@ from tests.refusals import refuses
 from tests.ui.conftest import CLASSES
 from tests.ui.serving import page_of
 from ui.components.controls import shown_text
+from ui.components.painter import hole, packed
+from ui.components.picture_chooser import own_value, photograph
 from ui.panels.address import LONGEST, Address, controls_of, fitting
 from ui.source import NO_CLASS
 from ui.tabs.change.grid import ONE_ROW
+from ui.tabs.flows.settings import DRAWING_SIDE
 from ui.workspaces import STAY
 
 
 @pytest.fixture(scope="module")
 def page(library):
-    return page_of(library, "spectrum", "flow", "compare", "directions", "edit", "restore", "atlas", seed=3)[1]
+    tabs = ("spectrum", "flow", "compare", "directions", "edit", "restore", "inversion", "atlas")
+    return page_of(library, *tabs, seed=3)[1]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +65,7 @@ def test_flows_leave_the_bar_where_it_is(address, page, kept):
         {"v": "nowhere"}, {"v": STAY}, {"m": "../tiny", "s": "3"}, {"s": "-1"}, {"s": str(2**32)}, {"s": "1e3"},
         {"gain-small": "3"}, {"gain-small": "nan"}, {"gain-small": "inf"}, {"gain-small": "x"}, {"order": "size"},
         {"levels": "0,99"}, {"flow-seed": "1.5e99"}, {"header": "1"}, {"values-x": "1" * 999},
-        {"restore-origin": "picture"},
+        {"restore-origin": "elsewhere"}, {"restore-photo": "dog"}, {"edit-photo": ""}, {"invert-photo": "own.1"},
     ],
 )  # fmt: skip
 def test_what_is_none_of_the_page_is_left_out(address, asked):
@@ -137,3 +143,61 @@ def test_what_an_edit_and_a_restoration_show_follows(address, page):
     c = page.built["restore"].controls
     out = read(address, **{"restore-task": "colorize"})
     assert out[c.task] == "colorize" and not out[c.hole_box]["visible"] and out[c.preview_box]["visible"]
+
+
+def test_what_is_painted_is_in_the_address(address, page):
+    mask = hole("random dots", 16)
+    c = page.built["restore"].controls
+    out = read(address, v="restore", **{"restore-canvas": packed(mask)})
+    assert np.array_equal(out[c.mask], mask) and out[c.now] is None  # the canvas is drawn anew
+    assert read(address, **{"restore-canvas": ""})[c.mask] is None
+    c = page.built["edit"].controls
+    assert np.array_equal(read(address, **{"edit-canvas": packed(mask)})[c.mask], mask)
+    c = page.built["flow"].controls
+    drawing = hole("left half", DRAWING_SIDE)
+    out = read(address, v="train", **{"flow-paper": packed(drawing)})
+    bits = out[c.drawing]
+    assert bits.count("1") == drawing.astype(bool).sum() and json.loads(out[c.paper])["mask"] == bits
+    assert c.source_drawing not in out
+
+
+@pytest.mark.parametrize("name", ["restore-canvas", "edit-canvas", "flow-paper"])
+@pytest.mark.parametrize("text", ["x", "16", "16r", "16rA", "999rA", "257b", "16b" + "A" * 42, "16r" + "_" * 99])
+def test_a_painting_that_is_damaged_is_a_sentence(address, name, text):
+    with refuses("mask"):
+        read(address, v="restore", **{name: text})
+
+
+def test_a_drawing_of_another_size_is_a_sentence(address):
+    with refuses("drawing"):
+        read(address, **{"flow-paper": packed(hole("left half", 16))})
+
+
+CHOSEN = {"edit": ("reference", "picture"), "restore": ("origin", "brought"), "inversion": ("origin", "brought")}
+
+
+@pytest.mark.parametrize("tab", CHOSEN)
+def test_a_photograph_is_named_in_the_address(address, page, library, tab):
+    c, (origin, picture) = page.built[tab].controls, CHOSEN[tab]
+    prefix = getattr(c, origin).elem_id.split("-")[0]
+    out = read(address, **{getattr(c, origin).elem_id: "picture", f"{prefix}-photo": "coffee"})
+    assert np.array_equal(out[getattr(c, picture)], photograph("coffee", 16)) and out[getattr(c, origin)] == "picture"
+    assert out[c.box if tab == "inversion" else c.chooser_box]["visible"]
+
+
+@pytest.mark.parametrize("tab", CHOSEN)
+def test_a_picture_of_ones_own_comes_from_the_browser_that_has_it(address, page, tab):
+    c, (origin, picture) = page.built[tab].controls, CHOSEN[tab]
+    mine = np.random.default_rng(5).integers(0, 256, (16, 16, 3), np.uint8)
+    kept = json.loads(own_value(mine))
+    name = getattr(c, origin).elem_id
+    text = urlencode({name: "picture", f"{name.split('-')[0]}-photo": kept["key"]})
+    sent = {"hash": f"#{text}", "own": {kept["key"]: kept["src"], "m": "tiny-classes", "own.x": 3}}
+    out = address.read(SimpleNamespace(_data=sent), 0)
+    assert np.array_equal(out[getattr(c, picture)], mine) and out[getattr(c, origin)] == "picture"
+    with pytest.warns(UserWarning):  # what a visitor is told, where there is no page
+        out = address.read(SimpleNamespace(_data=sent | {"own": None}), 0)  # another browser
+    assert out[getattr(c, origin)] == "seed" and getattr(c, picture) not in out
+    other = json.loads(own_value(255 - mine))
+    with refuses("picture"):
+        address.read(SimpleNamespace(_data=sent | {"own": {kept["key"]: other["src"]}}), 0)

@@ -1,4 +1,4 @@
-"""The script that runs before Gradio's own: in the page alone, and the page as it was beside it."""
+"""The script that runs before Gradio's own, and the changes to these: there alone, and the rest as it was."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 import re
 from pathlib import Path
 
+import gradio
 import pytest
 
-from ui.server.gradio_internals import MODULE, SCRIPT, SEEN_IN, QuickPage
+from ui.server.gradio_internals import EDITS, MODULE, SCRIPT, SEEN_IN, QuickPage
 
 PAGE = b"<html><script>window.gradio_config = {};</script>" + MODULE + b' src="a.js"></script></html>'
 
@@ -50,6 +51,23 @@ def test_a_page_that_is_not_gradios_stays_as_it_is():
 def test_every_other_answer_passes_through(other):
     headers, body = answer(PAGE[:9], PAGE[9:], **other)
     assert body == PAGE and headers[b"content-length"] == b"%d" % len(PAGE)
+
+
+@pytest.mark.parametrize("start", EDITS)
+def test_each_script_that_is_changed_is_gradios_own_and_has_each_place_once(start):
+    folder = Path(gradio.__file__).parent / "templates" / "frontend"
+    (file,) = folder.glob(f"{start.removeprefix('/')}*.js")
+    script = file.read_bytes()
+    headers, body = answer(script[:1000], script[1000:], path=f"/{file.relative_to(folder).as_posix()}")
+    for old, new in EDITS[start]:
+        assert script.count(old) == 1 and body.count(new) == 1 and old not in body
+    grown = sum(len(new) - len(old) for old, new in EDITS[start])
+    assert len(body) == len(script) + grown == int(headers[b"content-length"])
+
+
+def test_a_script_of_another_release_stays_as_it_is():
+    for start in EDITS:
+        assert answer(b"let a = ", b"1;", path=f"{start}x.js")[1] == b"let a = 1;"
 
 
 def test_gradio_is_held_to_the_minor_version_that_was_seen():

@@ -24,8 +24,8 @@ from ui.components import history
 from ui.components.controls import chosen
 from ui.components.history import History, Thumbnails
 from ui.components.layout import group, intro
-from ui.components.painter import canvas_value, painted
-from ui.components.picture_chooser import Chooser, fitted
+from ui.components.painter import canvas_value, painted, unpacked
+from ui.components.picture_chooser import Chooser, fitted, own_value, picture_of_address
 from ui.components.plot import points
 from ui.components.save_bar import RecipeBinding, save_value
 from ui.server.errors import guarded
@@ -280,14 +280,20 @@ class EditTab:
     def settle(self, model: str, asked: Mapping[str, str], out: Mapping) -> dict:
         """What an address' reference and region show, and the classes of its model; see `BuiltTab.settle`."""
         c, shown = self.controls, {}
-        if c.reference.elem_id in asked:
+        brought = picture_of_address(asked, self.library.get(model).side, c.picture, c.photo, c.own)
+        if brought is None:
+            shown = {c.reference: "seed", **self.of_reference("seed")}
+        elif c.reference.elem_id in asked:
             shown = self.of_reference(chosen(c.reference, out))
             if out.get(c.encoding) in OF_PICTURES:  # every reference has it
                 shown[c.encoding].pop("value", None)
+        shown |= brought or {}
         if c.region.elem_id in asked:
             shown[c.canvas_box] = gr.update(visible=chosen(c.region, out) == "painted")
         if (name := asked.get(c.other_label.elem_id)) is not None:
             shown |= self.classes(model, dict(class_choices(self.library, model)).get(name, NO_CLASS))
+        if (text := asked.get(c.canvas.elem_id)) is not None:
+            shown[c.mask] = unpacked(text)
         return shown
 
     def fill(self, request: EditRequest) -> dict:
@@ -301,7 +307,9 @@ class EditTab:
                 "This edit has other than three bands, which the tab cannot show: ask /recipe for it.", "edges"
             )
         c, kind = self.controls, self.of_reference(request.reference)
-        picture = {} if request.picture is None else {c.picture: request.picture, c.photo: None}
+        picture = {} if request.picture is None else {
+            c.picture: request.picture, c.photo: None, c.own: own_value(request.picture),
+        }  # fmt: skip
         return {
             **kind,
             **picture,
@@ -379,8 +387,8 @@ def build_edit(work: Workspace, views: Views) -> BuiltTab:
         parts |= readings()
     chooser = parts.pop("chooser")
     c = EditControls(
-        **parts, picture=chooser.picture, photo=chooser.name, mask=gr.State(None), past=gr.State(History()),
-        last=gr.State(("", 0.0)), known=gr.State(None),
+        **parts, picture=chooser.picture, photo=chooser.name, own=chooser.own, mask=gr.State(None),
+        past=gr.State(History()), last=gr.State(("", 0.0)), known=gr.State(None),
     )  # fmt: skip
     tab = EditTab(work.library, c)
     rerun = _wire_edits(tab, work, views.opened["edit"], chooser)
@@ -390,7 +398,8 @@ def build_edit(work: Workspace, views: Views) -> BuiltTab:
         return tab.settle(chosen(work.source.model, out), asked, out)
 
     binding = RecipeBinding(("edit",), "edit", c.listed(*FILLED), tab.fill, rerun)
-    return BuiltTab(c, binding, settle, c.listed("number_box", "chooser_box", "canvas_box", "other_label"))
+    settled = c.listed("number_box", "chooser_box", "canvas_box", "other_label", "mask", "picture", "own")
+    return BuiltTab(c, binding, settle, settled, {c.canvas.elem_id: ""})
 
 
 QUIET = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}

@@ -55,6 +55,7 @@ class EditControls(Controls):
     chooser_box: gr.Column
     picture: gr.State
     photo: gr.Dropdown
+    own: gr.HTML
     encoding: gr.Radio
     tau: gr.Slider
     sigma: gr.HTML
@@ -91,7 +92,7 @@ SETTING = (  # what an edit is made of, beside model, seed and class
 )  # fmt: skip
 SHOWN = ("pictures", "numbers", "trade_off", "sigma", "save", "hint")
 PAST = ("past", "strip", "undo", "redo")
-FILLED = (*SETTING, "number_box", "chooser_box", "photo", "canvas_box")
+FILLED = (*SETTING, "number_box", "chooser_box", "photo", "own", "canvas_box")
 
 
 def band_choices(info: ModelInfo, order: str) -> list[tuple[str, int]]:

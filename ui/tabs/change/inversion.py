@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gradio as gr
@@ -11,10 +12,10 @@ from analysis.core.progress import Report
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.inversion import Closeness, InvertRequest, InvertResult
 from analysis.workbench.library import ModelLibrary
-from ui.components.controls import Controls
+from ui.components.controls import Controls, chosen
 from ui.components.html import figure_html, group_html, heading
 from ui.components.layout import Frame, empty_stage, group, intro
-from ui.components.picture_chooser import Chooser, fitted, picture_chooser
+from ui.components.picture_chooser import Chooser, fitted, picture_chooser, picture_of_address
 from ui.components.players import slide_player, slides
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
@@ -155,7 +156,7 @@ def _lay_out(frame: Frame, work: Workspace) -> tuple[InversionControls, Chooser]
 
 def build_inversion(work: Workspace, views: Views) -> BuiltTab:
     """Lay the view out and wire it; nothing is computed before it is asked for."""
-    c, _ = _lay_out(views.frame, work)
+    c, chooser = _lay_out(views.frame, work)
     tab, source = InversionTab(work.library, c, work.bounded(RUN_SECONDS)), work.source
     c.origin.input(
         guarded(lambda origin: gr.update(visible=origin == "picture")), c.origin, c.box, queue=False,
@@ -165,4 +166,13 @@ def build_inversion(work: Workspace, views: Views) -> BuiltTab:
         tab.run, c.buttons, tab.invert, {**source.named, **c.named("origin", "brought", "steps")},
         c.listed("words", "player", "pictures"),
     )  # fmt: skip
-    return BuiltTab(c)
+
+    def settle(asked: Mapping[str, str], out: Mapping) -> dict:
+        side = work.library.get(chosen(source.model, out)).side
+        brought = picture_of_address(asked, side, chooser.picture, chooser.name, chooser.own)
+        shown = {c.origin: "seed"} if brought is None else brought
+        if brought is None or c.origin in out:
+            shown |= {c.box: gr.update(visible=chosen(c.origin, {**out, **shown}) == "picture")}
+        return shown
+
+    return BuiltTab(c, settle=settle, settled=(c.box, chooser.picture, chooser.own))

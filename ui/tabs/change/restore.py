@@ -24,8 +24,8 @@ from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls, chosen
 from ui.components.html import heading
 from ui.components.layout import empty_html, group, intro
-from ui.components.painter import HOLES, canvas, canvas_value, hole, painted
-from ui.components.picture_chooser import Chooser, fitted, picture_chooser
+from ui.components.painter import HOLES, canvas, canvas_value, hole, packed, painted, unpacked
+from ui.components.picture_chooser import Chooser, fitted, own_value, picture_chooser, picture_of_address
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
@@ -68,6 +68,7 @@ class RestoreControls(Controls):
     chooser_box: gr.Column
     brought: gr.State
     photo: gr.Dropdown
+    own: gr.HTML
     task: gr.Radio
     hole_box: gr.Column
     canvas: gr.HTML
@@ -102,7 +103,7 @@ QUESTION = ("origin", "brought", "task", "mask", *LOOP, "by", "method", "tau", "
 RESULT = ("pictures", "progress", "numbers", "save")
 LOOKED = ("now", "owner", "canvas", "preview", *RESULT)
 TASK_PARTS = ("hole_box", "preview_box", "method", "tau", *LOOP, "by", "measured")
-FILLED = (*QUESTION, "measured", "photo", "chooser_box", "hole_box", "preview_box")
+FILLED = (*QUESTION, "measured", "photo", "own", "chooser_box", "hole_box", "preview_box")
 
 
 class RestoreTab:
@@ -320,7 +321,7 @@ class RestoreTab:
         there = self.of_task(task, method)
         values = {
             **there, **self.of_origin("picture"), c.origin: "picture", c.brought: request.picture, c.photo: None,
-            c.task: task, c.method: there[c.method] | {"value": method},
+            c.own: own_value(request.picture), c.task: task, c.method: there[c.method] | {"value": method},
             **{part: there[part] | {"value": getattr(request, name)} for name, part in c.named(*LOOP, "by").items()},
             c.filling_seed: request.seed, c.truth: request.truth,
         }  # fmt: skip
@@ -448,18 +449,27 @@ def build_restore(work: Workspace, views: Views) -> BuiltTab:
         parts["save"] = save_bar(elem_id="restore-keep")
     chooser = parts.pop("chooser")
     c = RestoreControls(
-        **parts, brought=chooser.picture, photo=chooser.name, mask=gr.State(first_hole), now=gr.State(start),
-        owner=gr.State(model),
+        **parts, brought=chooser.picture, photo=chooser.name, own=chooser.own, mask=gr.State(first_hole),
+        now=gr.State(start), owner=gr.State(model),
     )  # fmt: skip
     tab = RestoreTab(work.library, c, work.bounded(RUN_SECONDS))
     rerun = _wire(tab, work, views.opened["restore"], chooser)
 
     def settle(asked: Mapping[str, str], out: Mapping) -> dict:
         told = {c.task.elem_id, c.method.elem_id} & asked.keys()
-        return tab.of_task(chosen(c.task, out), chosen(c.method, out)) if told else {}
+        shown = tab.of_task(chosen(c.task, out), chosen(c.method, out)) if told else {}
+        if (text := asked.get(c.canvas.elem_id)) is not None:
+            shown |= {c.mask: unpacked(text), c.now: None}  # the canvas is drawn as soon as the view is looked at
+        side = work.library.get(chosen(work.source.model, out)).side
+        brought = picture_of_address(asked, side, c.brought, c.photo, c.own)
+        shown |= {c.origin: "seed"} if brought is None else brought
+        if brought is None or c.origin in out:
+            shown |= tab.of_origin(chosen(c.origin, {**out, **shown}))
+        return shown
 
     binding = RecipeBinding(("inpaint", "colorize"), "restore", c.listed(*FILLED), tab.fill, rerun)
-    return BuiltTab(c, binding, settle, c.listed(*TASK_PARTS))
+    settled = c.listed(*TASK_PARTS, "mask", "now", "brought", "own", "chooser_box")
+    return BuiltTab(c, binding, settle, settled, {c.canvas.elem_id: packed(first_hole)})
 
 
 def _wire(tab: RestoreTab, work: Workspace, opened: Callable, chooser: Chooser) -> Callable[[Dependency], None]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import gradio as gr
+import numpy as np
 from gradio.events import Dependency
 
 from analysis.core.errors import UserError
@@ -28,6 +29,7 @@ from flow_core.paths import PATH_NAMES
 from ui.components.controls import chosen
 from ui.components.layout import Frame, details, empty_stage, group, intro, noise_row, only
 from ui.components.made import Made
+from ui.components.painter import packed_value, unpacked
 from ui.components.players import Panel, flow_player, flow_value
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar
@@ -407,12 +409,23 @@ def build_flow_lab(work: Workspace, views: Views) -> BuiltTab:
     rerun = _wire(lab, views, training, presets)
     outputs = [*c.listed(*FILLED), *c.by_letter().values()]
 
-    def settle(_: Mapping[str, str], out: Mapping) -> dict:
+    def settle(asked: Mapping[str, str], out: Mapping) -> dict:
         begins = training.begins(chosen(c.source, out), chosen(training.path, out)) if c.source in out else {}
+        for state, paper in papers:
+            begins |= _painted(state, paper, drawn_cells(unpacked(asked.get(paper.elem_id, ""))))
         return c.settle_settings(out) | begins
 
+    papers = ((c.drawing, c.paper), (c.source_drawing, c.source_paper))
     binding = RecipeBinding(("flow_2d",), "flow", outputs, lab.fill, rerun)
-    return BuiltTab(c, binding, settle, (c.source_box,))
+    return BuiltTab(
+        c, binding, settle, (c.source_box, *(part for pair in papers for part in pair)),
+        {paper.elem_id: packed_value(paper.value) for _, paper in papers},
+    )  # fmt: skip
+
+
+def drawn_cells(mask: np.ndarray | None) -> tuple[tuple[int, ...], ...] | None:
+    """A mask (side, side), 255 = painted, as the cells of a request; None where nothing is painted."""
+    return None if mask is None else tuple(map(tuple, (mask > 0).astype(int).tolist()))
 
 
 def _wire(lab: FlowLab, views: Views, training: TrainingPart, presets: Sequence) -> Callable[[Dependency], None]:

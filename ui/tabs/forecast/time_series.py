@@ -457,17 +457,17 @@ def _forecast_view(frame: Frame) -> dict:
     with frame.stage, gr.Column(min_width=0, elem_classes=only("series")):
         gr.HTML(heading("Forecast", "black or white: what really came; dotted: the last frame that the model saw"))
         parts["fan"] = plot(None, elem_id="series-fan", label="Members, their bands, truth and baselines over time")
-        with gr.Row(elem_classes="ks-pair"):
+        with gr.Row(elem_classes="ks-maps"):
+            for what, title in MAP_NAMES.items():
+                with gr.Column(min_width=0):
+                    parts[f"map_{what}"] = plot(None, visible=False, elem_id=f"series-map-{what}", label=title)
+        with gr.Row(elem_classes="ks-pair", elem_id="series-below"):
             with gr.Column(min_width=0):
                 parts["plane"] = plot(
                     None, visible=False, elem_id="series-plane", label="Two variables against each other"
                 )
             with gr.Column(min_width=0):
                 parts["error"] = plot(None, elem_id="series-error", label="Error by lead time")
-        with gr.Row(elem_classes="ks-maps"):
-            for what, title in MAP_NAMES.items():
-                with gr.Column(min_width=0):
-                    parts[f"map_{what}"] = plot(None, visible=False, elem_id=f"series-map-{what}", label=title)
     with frame.readings, group("series"):
         parts["words"] = gr.HTML(elem_id="series-words", elem_classes="ks-told")
         parts["numbers"] = gr.HTML(elem_id="series-numbers")
