@@ -9,8 +9,7 @@ from analysis import studio
 from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
-from analysis.recipes.recipe import FLOW_CALLS, as_python
-from analysis.recipes.replay import describe_flows
+from analysis.recipes.recipe import FLOW_CALLS, as_python, describe_flows
 from analysis.workbench.editing import InpaintRequest
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary

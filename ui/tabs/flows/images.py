@@ -26,8 +26,8 @@ from analysis.flow.settings import SideBySideRequest
 from flow_core.guidance import MAX_GUIDANCE
 from foundation.randomness import MAX_SEED
 from ui.components.controls import chosen
-from ui.components.html import figure_html, heading, row_html
-from ui.components.layout import Frame, details, group, intro, noise_row, only
+from ui.components.html import details, figure_html, heading, row_html
+from ui.components.layout import Frame, group, intro, noise_row, only
 from ui.components.made import Made
 from ui.components.players import Panel, images_player, images_value, tiled
 from ui.components.save_bar import RecipeBinding, save_bar

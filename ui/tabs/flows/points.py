@@ -26,7 +26,8 @@ from flow_core.densities.toys import TOYS
 from flow_core.model import NORMAL
 from flow_core.paths import PATH_NAMES
 from ui.components.controls import chosen
-from ui.components.layout import Frame, details, empty_stage, group, intro, noise_row, only
+from ui.components.html import details
+from ui.components.layout import Frame, empty_stage, group, intro, noise_row, only
 from ui.components.made import Made
 from ui.components.players import Panel, flow_player, flow_value
 from ui.components.plot import plot
@@ -47,6 +48,7 @@ from ui.tabs.flows.point_results import (
 from ui.tabs.flows.set_up import LIVE, calls_of_all, steps_of_time, sweep_part, wire_calls
 from ui.tabs.flows.settings import (
     LETTERS,
+    Ends,
     Setting,
     SettingsControls,
     distinct,
@@ -54,12 +56,13 @@ from ui.tabs.flows.settings import (
     nets_after,
     of_letters,
     opened_nets,
+    own_net,
     requests_of,
     saved_settings,
     setting_column,
     within,
 )
-from ui.tabs.flows.training import Ends, TrainingPart, build_training, own_net
+from ui.tabs.flows.training import TrainingPart, build_training
 from ui.tabs.flows.transport import transport_view
 
 SENTENCE = "A flow carries noise to data in a few network calls; here up to four ways start from the same noise."

@@ -23,8 +23,8 @@ from ui.components.players import Panel, flow_value
 from ui.server.runs import Superseded
 from ui.tabs.flows.points import START_SETTINGS, FlowControls, FlowLab
 from ui.tabs.flows.set_up import NOTHING_RUNS, UNEQUAL_COST
-from ui.tabs.flows.settings import DRAWING_SIDE, read_by
-from ui.tabs.flows.training import Ends, Trainer, TrainingControls, bars, cells_of, own_net, ring
+from ui.tabs.flows.settings import DRAWING_SIDE, Ends, bars, cells_of, own_net, read_by, ring
+from ui.tabs.flows.training import Trainer, TrainingControls
 
 PLAIN = ("icfm", "euler"), ("idff", "published"), ("idff", "multistep"), ("idff", "bridge")
 
