@@ -38,8 +38,9 @@ from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.flow.settings import SideBySideRequest
 from analysis.series.forecast import ForecastRequest, SeriesForecasts
-from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.workbench.editing import EditRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.restoration import ColorizeRequest, InpaintRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest
 from analysis.workbench.workbench import Workbench
 from foundation.files.checkpoints import checksum

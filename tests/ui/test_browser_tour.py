@@ -7,6 +7,7 @@ import pytest
 from tests.ui.serving import open_drawer
 from tests.ui.test_browser import visit
 from tests.waiting import wait_for
+from ui.panels.tour import AGREEMENT
 
 REPLY = "() => document.querySelector('#tour-reply').innerText"
 
@@ -64,7 +65,7 @@ def test_a_mode_is_chosen_by_the_keyboard(toured):
     toured.keyboard.press("ArrowLeft")  # the first one left of 0
     toured.wait_for_selector("#mode .ks-card[data-mode]", state="attached")  # the drawer lies over the readings
     check(toured, "it grows")
-    assert "Measured otherwise." in toured.locator("#tour-reply").inner_text()  # others grow more
+    assert AGREEMENT[False][1] in toured.locator("#tour-reply").inner_text()  # others grow more
     first = toured.locator("#mode .ks-card").get_attribute("data-mode")
     toured.locator("#plane .ks-plot").focus()
     for _ in range(80):  # to the one that grows most
