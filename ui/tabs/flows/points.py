@@ -51,6 +51,7 @@ from ui.tabs.flows.settings import (
     Ends,
     Setting,
     SettingsControls,
+    asked_each,
     distinct,
     drawn_bits,
     nets_after,
@@ -157,20 +158,16 @@ class FlowLab:
             own: nets that the visitor trained, (what they were trained on, key).
             **settings: the fields of each, with its letter.
         """
-        requests: list[Flow2DRequest | str | None] = []
         ends, kept = Ends(density, drawing, source, source_drawing), self.flows.trained
         shared = {**ends.asked(), "grid": grid, "seed": seed, "points": points}
-        for setting in of_letters(settings):
-            if not setting.pop("shown", False) or needs_noise(source, setting["path"]):
-                requests.append(None)
-                continue
-            path, sigma0 = setting["path"], setting["sigma0"]
+
+        def ask(path: str, sigma0: float, **setting) -> Flow2DRequest | None:
+            if needs_noise(source, path):
+                return None
             trained = own_net(own, ends, path, sigma0, kept) if net == "auto" else None
-            try:
-                requests.append(Flow2DRequest(**shared, **setting, net=trained or net))
-            except UserError as e:
-                requests.append(str(e))
-        return requests
+            return Flow2DRequest(**shared, **setting, path=path, sigma0=sigma0, net=trained or net)
+
+        return asked_each(settings, ask)
 
     def show(self, **values) -> dict:
         """The player, what follows from the numbers, and what can be saved."""

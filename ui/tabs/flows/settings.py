@@ -5,7 +5,7 @@ And what a visitor drew: which of the nets that were trained on it answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -19,7 +19,7 @@ from analysis.flow.clouds import DRAWING
 from analysis.flow.images import MAX_IMAGES, ImageFlows
 from analysis.flow.nets import KEY_PREFIX
 from analysis.flow.points import Flow2DRequest, PointFlows
-from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA, SideBySideRequest
+from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA, FlowSetting, SideBySideRequest
 from analysis.recipes.recipe import Recipe, describe_flows
 from analysis.series.forecast import SeriesForecasts
 from flow_core.model import NORMAL
@@ -138,6 +138,22 @@ def of_letters(values: dict) -> list[dict]:
         {name[:-2]: value for name, value in values.items() if name.endswith(f"_{letter.lower()}")}
         for letter in LETTERS
     ]
+
+
+def asked_each(values: dict, ask: Callable[..., FlowSetting | None]) -> list:
+    """What each setting asks: a question, a sentence where it cannot be asked, or None where none is shown.
+
+    Args:
+        values: of a handler, the fields of each setting with its letter among them.
+        ask: the question of a setting, by the names of its fields; None for none. May raise UserError.
+    """
+    asked: list[FlowSetting | str | None] = []
+    for setting in of_letters(values):
+        try:
+            asked.append(ask(**setting) if setting.pop("shown", False) else None)
+        except UserError as e:
+            asked.append(str(e))
+    return asked
 
 
 def read_by(path: str, sampler: str) -> dict[str, bool]:
