@@ -11,7 +11,7 @@ from analysis.core.errors import UserError
 from analysis.evaluate import trajectories as command
 from analysis.koopman import trajectories
 from analysis.koopman.linearity import exact_dmd
-from analysis.koopman.trajectories import States, checked_states, folded, open_states, propagate, singular_basis, study
+from analysis.koopman.trajectories import States, checked_states, open_states, propagate, singular_basis, study
 from tests.refusals import refuses
 from tests.sentences import numbers, tells
 
@@ -98,7 +98,7 @@ def test_what_is_to_be_mistrusted_is_said():
     step = TIMES[1]
     fast = 2 * math.pi / step - 2.0  # folds back to -2
     r = study(checked_states(linear((-0.1 + 1j * fast,)), TIMES), rank=2)
-    assert np.abs(r.beta).max() == pytest.approx(abs(float(folded([fast], step)[0])), abs=1e-4)
+    assert np.abs(r.beta).max() == pytest.approx(2.0, abs=1e-4)
     near = study(checked_states(linear((-0.1 + 0.97j * math.pi / step,)), TIMES), rank=2)
     assert any(tells(remark, 100 * trajectories.NEAR_ALIASING) for remark in near.remarks)
     times = np.arange(10.0)
@@ -114,14 +114,6 @@ def test_what_is_to_be_mistrusted_is_said():
     assert [numbers(remark) for remark in alone.remarks] == [[], []]  # nothing held out, and no intervals
     clean = study(checked_states(linear(noise=1e-3, count=12), TIMES), rank=4)
     assert not clean.remarks
-
-
-def test_folding_against_sampling():
-    step, at = 0.3, np.arange(20) * 0.3
-    for frequency in (0.5, 12.0, -9.7, 40.0):
-        np.testing.assert_allclose(
-            np.exp(1j * frequency * at), np.exp(1j * folded([frequency], step)[0] * at), atol=1e-9
-        )
 
 
 def test_files(tmp_path, capsys):
