@@ -28,7 +28,7 @@ def test_four_flows_that_can_be_stepped_and_changed(page, bench):
     open_view(page, "images")
     title = "document.querySelectorAll('#images-player figcaption b')[1]?.textContent"
     wait_for(page, f"() => {title} === 'B: IDFF, Heun'")
-    wait_for(page, "() => document.querySelector('#images-words').innerText.includes('ends nearest')")
+    page.wait_for_selector("#images-words .ks-verdict")
 
     drawn = """() => JSON.stringify([...document.querySelectorAll('#images-player canvas')].map(c => c.toDataURL()))"""
     arrived = page.evaluate(drawn)
