@@ -89,7 +89,7 @@ def test_command_prints_and_writes_the_card(models, tmp_path, capsys):
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.size == (16 * 50, 4 * 50)  # 16 pixels enlarged 3 times, and a border
     out, err = capsys.readouterr()
-    assert "student, one call" in out and "LPIPS is left out" in err
+    assert "student, one call" in out and "LPIPS" in err
     figures = json.loads((tmp_path / "f.json").read_text())
     card = ModelLibrary(tmp_path / "m").info("shapes").card
     assert card["metrics"]["one_step"] == figures["one_step"] and card["name"] == "shapes"
