@@ -314,7 +314,9 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     )
     summary = f"HKD on {about.get('data', {}).get('name', 'pictures')}, objective {c.objective}: {follows}"
 
-    about_trajectories: dict[str, object] = {"count": len(data), "steps": len(data.sigmas)}
+    about_trajectories: dict[str, object] = {
+        "count": len(data), "steps": len(data.sigmas), "seed": data.index["config"]["seed"],
+    }  # fmt: skip
     if "guidance" in data.index:
         about_trajectories["guidance"] = data.index["guidance"]
 

@@ -185,7 +185,8 @@ def test_only_broken_models_is_a_sentence(kept_environment, tmp_path, capsys):
 def test_where_others_reach_it():
     assert app.reached("0.0.0.0", 7860) == "0.0.0.0:7860"
     assert app.reached("::", 7860) == "[::]:7860"
-    assert app.reached("127.0.0.1", 7860).startswith("127.0.0.1:7860 (this machine only")
+    alone = app.reached("127.0.0.1", 7860)
+    assert alone.startswith("127.0.0.1:7860") and alone != "127.0.0.1:7860"  # and that nobody else does
 
 
 @pytest.mark.parametrize(

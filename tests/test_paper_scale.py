@@ -24,6 +24,7 @@ from PIL import Image
 
 import koopman_core
 from foundation import noise
+from koopman_core.convert import OFFICIAL_LICENCE
 from tests.koopman_core.official_layout import reference, snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -132,7 +133,7 @@ def test_the_app_of_the_last_command_answers_for_the_model(followed):
         (told,) = answer(address, "models")
         made = answer(address, "generate", "paper-cifar10", [3], -1)
     assert told["name"] == "paper-cifar10" and told["card"]["origin"]["file"] == PICKLE
-    assert "not for commercial use" in told["card"]["licence"]
+    assert OFFICIAL_LICENCE in told["card"]["licence"]
     model = koopman_core.load(folder / "models" / "paper-cifar10.hkd.safetensors")
     with torch.no_grad():
         right = model.one_step(noise([3], model.picture_shape))[0].clamp(-1, 1)

@@ -8,7 +8,7 @@ import functools
 import io
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from analysis.core.errors import UserError
 from foundation.data.pictures import to_bytes
 
+ImageProgress = Callable[[float, np.ndarray], None]  # share done, and the picture so far; may raise to cancel
 MAGNIFY_MOST = 1000.0  # more would show the decoder's rounding (1e-6 of its output) as if it were a picture
 PEAK = 0.9  # the largest value of a magnified difference, out of 1
 

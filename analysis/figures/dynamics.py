@@ -60,7 +60,7 @@ def eigenvalue_plane(found: Study, known: Sequence[complex] = ()) -> go.Figure:
     if np.abs(found.beta).max(initial=0) > 0.5 * found.largest:
         for end in (-found.largest, found.largest):
             figure.add_hline(y=end, line={"color": GREY, "width": 1.5, "dash": "dot"})
-    strong = found.amplitude >= WEAK * largest
+    strong = strong_modes(found)
     reach = [
         np.concatenate([np.real(known), found.alpha[strong]]),
         np.concatenate([np.imag(known), found.beta[strong]]),

@@ -1,4 +1,7 @@
-"""Plotly figures of flows of points and of images; the same look and rules as `analysis.figures.style`."""
+"""Figures of flows of points and of images; the same look and rules as `analysis.figures.style`.
+
+Plotly's for the page, and small pictures for a file that carries their recipe, drawn in milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+from PIL import Image, ImageDraw
 
-from analysis.figures.style import BAND_SYMBOLS, GREY, LINE_COLOURS, LINE_DASHES, empty_figure, ribbon
+from analysis.core.images import grid_sheet
+from analysis.figures.style import BAND_SYMBOLS, GREY, LINE_COLOURS, LINE_DASHES, PANEL, empty_figure, ribbon
 from analysis.flow.image_sweeps import PictureSweepResult
+from analysis.flow.images import FlowPicturesResult
 from analysis.flow.points import Flow2DResult, SweepResult
 from analysis.flow.transport import TransportResult
 
@@ -263,3 +269,44 @@ def calls_figure(result: PictureSweepResult, names: Sequence[str]) -> go.Figure:
     figure.update_yaxes(title={"text": title, "standoff": 10}, rangemode="tozero", zeroline=True)
     figure.update_layout(legend={"font": {"size": 12}}, margin={"t": 74})
     return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Small pictures
+
+RADIUS = 2  # pixels of a point
+DARKEST = 120  # of the density, of 255
+
+
+def cloud_panel(result: Flow2DResult, setting: int) -> np.ndarray:
+    """The points at t = 1 over the exact density, uint8 (PANEL, PANEL, 3), y growing upwards.
+
+    Args:
+        result: one setting.
+        setting: its number, for the colour.
+    """
+    shade = np.sqrt(np.maximum(result.density, 0) / max(float(result.density.max()), 1e-30))[::-1]
+    grey = Image.fromarray(np.round(255 - DARKEST * shade).astype(np.uint8))
+    panel = grey.resize((PANEL, PANEL), Image.Resampling.BILINEAR).convert("RGB")
+    draw, extent = ImageDraw.Draw(panel), float(result.axis[-1])
+    for x, y in result.points[:MAX_DRAWN].astype(np.float64):
+        if max(abs(x), abs(y)) <= extent:
+            a, b = (PANEL - 1) * (extent + x) / (2 * extent), (PANEL - 1) * (extent - y) / (2 * extent)
+            draw.ellipse(
+                (a - RADIUS, b - RADIUS, a + RADIUS, b + RADIUS), fill=LINE_COLOURS[setting % len(LINE_COLOURS)]
+            )
+    return np.asarray(panel)
+
+
+def clouds_sheet(results: Sequence[Flow2DResult | None], names: Sequence[str]) -> np.ndarray:
+    """Settings in the plane beside each other, each under its name; one without a result has no place."""
+    shown = [(k, r) for k, r in enumerate(results) if r is not None]
+    return grid_sheet([[cloud_panel(r, k) for k, r in shown]], [names[k] for k, _ in shown])
+
+
+def pictures_sheet(
+    results: Sequence[FlowPicturesResult | None], names: Sequence[str], seeds: Sequence[int]
+) -> np.ndarray:
+    """A row of pictures a setting and a column a seed; a setting without a result has no row."""
+    shown = [(name, r.pictures) for name, r in zip(names, results, strict=True) if r is not None]
+    return grid_sheet([list(p) for _, p in shown], [str(s) for s in seeds], [name for name, _ in shown], x="seed")

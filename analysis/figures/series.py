@@ -1,12 +1,25 @@
-"""Plotly figures of forecasts of time series and of free runs beside the real series."""
+"""Figures of forecasts of time series and of free runs beside the real series: Plotly's, and a small picture."""
 
 from __future__ import annotations
 
 import numpy as np
 import plotly.graph_objects as go
+from PIL import Image, ImageDraw
 
+from analysis.core.images import grid_sheet
 from analysis.figures.flow import SHADES
-from analysis.figures.style import BLUE, GREEN, GREY, MARKS_ON_A_LINE, ORANGE, PURPLE, SKY, VERMILION, empty_figure
+from analysis.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    MARKS_ON_A_LINE,
+    ORANGE,
+    PANEL,
+    PURPLE,
+    SKY,
+    VERMILION,
+    empty_figure,
+)
 from analysis.series.forecast import ForecastResult
 from analysis.series.loaded import MODEL
 from analysis.series.long_run import LongRunResult
@@ -391,3 +404,53 @@ def joint_figure(result: LongRunResult) -> go.Figure:
     figure.update_yaxes(title=f"{result.variables[1]}, degrees", row=1, col=1)
     figure.update_layout(margin={"t": 40})
     return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A small picture, for a file that carries its recipe
+
+LEGEND = "Black: what really came; blue: mean of the members, and the members; dotted: the last frame that was seen"
+
+
+def series_panel(result: ForecastResult, d: int) -> tuple[np.ndarray, float, float]:
+    """Members, their mean and the truth of one variable over time, uint8 (PANEL, PANEL, 3), and the axis' ends."""
+    angles, seen = result.period is not None, len(result.past)
+    truth = degrees(result, np.concatenate([result.past[:, d], result.truth[:, d]]))
+    members, mean = degrees(result, result.members[..., d]), degrees(result, result.mean[:, d])
+    low, high = (-180.0, 180.0) if angles else _range(truth, members)
+    panel = Image.new("RGB", (PANEL, PANEL), "#ffffff")
+    draw = ImageDraw.Draw(panel)
+    draw.rectangle((0, 0, PANEL - 1, PANEL - 1), outline=GREY)
+
+    def line(first: int, values: np.ndarray, colour: str, width: int) -> None:
+        values = _wrapped(values) if angles else values
+        x, y = broken(np.arange(first, first + len(values)), values.astype(np.float64), angles=angles)
+        across = x * (PANEL - 1) / max(len(truth) - 1, 1)
+        up = (PANEL - 1) * (high - y) / (high - low)
+        ends = zip(zip(across, up, strict=True), zip(across[1:], up[1:], strict=True), strict=False)
+        for a, b in ends:
+            if np.isfinite([*a, *b]).all():
+                draw.line((*a, *b), fill=colour, width=width)
+
+    last = (seen - 1) * (PANEL - 1) / max(len(truth) - 1, 1)
+    for y in range(0, PANEL, 6):
+        draw.line((last, y, last, y + 2), fill=GREY)
+    for member in members:
+        line(seen, member, SKY, 1)
+    line(seen, mean, BLUE, 3)
+    line(0, truth, LINE_INK, 2)
+    return np.asarray(panel), low, high
+
+
+def _range(*values: np.ndarray) -> tuple[float, float]:
+    """The ends of all values, apart from each other."""
+    low, high = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+    return (low, high) if high - low > 1e-12 else (low - 0.5, high + 0.5)
+
+
+def forecast_sheet(result: ForecastResult) -> np.ndarray:
+    """Every variable beside each other, with the ends of its axis."""
+    panels = [series_panel(result, d) for d in range(len(result.variables))]
+    unit = f" {shown_unit(result)}" if shown_unit(result) else ""
+    names = [f"{v}: {a:.3g} to {b:.3g}{unit}" for v, (_, a, b) in zip(result.variables, panels, strict=True)]
+    return grid_sheet([[p for p, _, _ in panels]], names, caption=f"{result.title}. {LEGEND}.")

@@ -17,6 +17,7 @@ BAND_SYMBOLS = ("circle", "diamond", "triangle-up", "square", "cross", "x", "sta
 LINE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
 LINE_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 ERROR_FLOOR = 1e-6  # a logarithmic axis has no zero
+PANEL = 240  # pixels of a square of a small picture
 
 
 def empty_figure(height: int, **layout) -> go.Figure:

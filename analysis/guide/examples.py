@@ -16,8 +16,9 @@ from analysis.recipes.recipe import Recipe
 from analysis.recipes.replay import describe_for
 from analysis.series.forecast import ForecastRequest
 from analysis.studio import Studio
-from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.workbench.editing import EditRequest
 from analysis.workbench.library import DEFAULT_MODEL
+from analysis.workbench.restoration import ColorizeRequest, InpaintRequest
 from analysis.workbench.spectrum import MaskRequest
 from foundation.data.datasets import open_dataset
 

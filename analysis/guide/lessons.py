@@ -26,7 +26,7 @@ from analysis.workbench.workbench import Workbench
 
 PICTURE_SEED = 2  # of the page's first picture
 LESSON_POINTS = 512
-ASKS = ("level", "guess", "mode", "band", "detail", "flow")  # each the answer of one function of lesson_checks
+ASKS = ("level", "guess", "mode", "band", "detail", "flow")  # each answered by one of the functions below
 Preset = TrajectoryRequest | LinearityRequest | MaskRequest | EditRequest | tuple[Flow2DRequest, ...]
 
 

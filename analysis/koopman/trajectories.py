@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -334,9 +333,3 @@ def _repeated(rates: Tensor, spread: np.ndarray | None) -> int:
             conjugate = abs(values[i] - values[j].conjugate()) < 1e-8 * max(1.0, abs(values[i])) and values[i].imag != 0
             count += int(not conjugate and abs(values[i] - values[j]) < 2 * math.hypot(width[i], width[j]))
     return count
-
-
-def folded(frequency: Sequence[float] | np.ndarray, step: float) -> np.ndarray:
-    """The frequency in [-pi / step, pi / step) that one sampled with this step cannot be told from."""
-    span = 2 * math.pi / abs(step)
-    return (np.asarray(frequency, dtype=float) + span / 2) % span - span / 2

@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 
@@ -29,16 +29,18 @@ from PIL.PngImagePlugin import PngInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json as parsed
 from pydantic_core import to_json as dumped
+from torch import nn
 
 from analysis.core.errors import UserError
 from analysis.core.fields import Request
 from analysis.core.images import open_png
-from analysis.flow.images import FlowPicturesRequest
-from analysis.flow.points import Flow2DRequest
+from analysis.flow.images import FlowPicturesRequest, ImageFlows
+from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.flow.settings import SideBySideRequest
-from analysis.series.forecast import ForecastRequest
-from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.series.forecast import ForecastRequest, SeriesForecasts
+from analysis.workbench.editing import EditRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.restoration import ColorizeRequest, InpaintRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest
 from analysis.workbench.workbench import Workbench
 from foundation.files.checkpoints import checksum
@@ -68,6 +70,7 @@ BESIDE: dict[str, type[Flow2DRequest] | type[FlowPicturesRequest]] = {
 FLOW_KINDS: dict[str, type[Request]] = {**dict.fromkeys(BESIDE, SideBySideRequest), "forecast": ForecastRequest}
 RECIPE_KINDS = {**MODEL_KINDS, **FLOW_KINDS}
 
+Flows = PointFlows | ImageFlows | SeriesForecasts  # who answers FLOW_KINDS
 Release = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 NAME = r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}"
@@ -211,6 +214,43 @@ def describe(request: Request, workbench: Workbench) -> Recipe:
     follows = by_ode or isinstance(request, TrajectoryRequest)
     model, teacher = workbench.checksums
     return recipe_of(request, {name: model}, teacher if follows else None)
+
+
+def nets_of(request: Request, bench: Flows) -> dict[str, nn.Module]:
+    """Name and model of every net that a question calls.
+
+    Raises:
+        UserError: one of them is not here, or does not fit; or a question to somebody else.
+    """
+    if isinstance(request, ForecastRequest) and isinstance(bench, SeriesForecasts):
+        return {bench.info(request.model).name: bench.open(request.model).model}
+    models: dict[str, Any] = {}
+    for setting in request.asked if isinstance(request, SideBySideRequest) else ():
+        if isinstance(bench, PointFlows) and isinstance(setting, Flow2DRequest):
+            net = bench.net(setting)
+            models[net.name] = net.predict
+        elif isinstance(bench, ImageFlows) and isinstance(setting, FlowPicturesRequest):
+            images = bench.net(setting)
+            models[images.name] = images.model
+    return {name: model for name, model in models.items() if isinstance(model, nn.Module)}  # an oracle is none
+
+
+def describe_flows(request: Request, bench: Flows) -> Recipe:
+    """The recipe of a question to who answers it.
+
+    Raises:
+        UserError: no recipe for this kind of question, a net that is not here, or a drawing that no recipe holds.
+    """
+    if kind_of(request) not in FLOW_KINDS:
+        raise UserError(
+            "There is no recipe for this kind of question: ask for settings side by side, or a forecast.", "kind"
+        )
+    checksums = {name: checksum(model) for name, model in nets_of(request, bench).items()}
+    if isinstance(request, ForecastRequest) and isinstance(
+        bench, SeriesForecasts
+    ):  # "" is another model where there are others
+        request = replace(request, model=bench.info(request.model).name)
+    return recipe_of(request, checksums)
 
 
 def replay(recipe: Recipe, workbench: Workbench, progress: Callable[..., None] | None = None) -> Any:

@@ -7,23 +7,13 @@ the question itself, so that nothing in a recipe opens a file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
-
-from torch import nn
 
 from analysis.core.errors import UserError
 from analysis.core.fields import Request
-from analysis.flow.images import FlowPicturesRequest, ImageFlows
-from analysis.flow.points import Flow2DRequest, PointFlows
-from analysis.flow.settings import SideBySideRequest
-from analysis.recipes.recipe import FLOW_KINDS, Recipe, describe, kind_of, recipe_of
-from analysis.series.forecast import ForecastRequest, SeriesForecasts
+from analysis.recipes.recipe import FLOW_KINDS, Flows, Recipe, describe, describe_flows, kind_of, nets_of
 from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from foundation.files.checkpoints import checksum
-
-Flows = PointFlows | ImageFlows | SeriesForecasts
 
 
 def find_model(library: ModelLibrary, recipe: Recipe, also: Sequence[str] = ()) -> str:
@@ -66,43 +56,6 @@ def flows_of(studio: Studio, kind: str) -> Flows:
     """Who answers a kind of flows."""
     flows: dict[str, Flows] = {"flow_2d": studio.points, "flow_images": studio.images, "forecast": studio.series}
     return flows[kind]
-
-
-def nets_of(request: Request, bench: Flows) -> dict[str, nn.Module]:
-    """Name and model of every net that a question calls.
-
-    Raises:
-        UserError: one of them is not here, or does not fit; or a question to somebody else.
-    """
-    if isinstance(request, ForecastRequest) and isinstance(bench, SeriesForecasts):
-        return {bench.info(request.model).name: bench.open(request.model).model}
-    models: dict[str, Any] = {}
-    for setting in request.asked if isinstance(request, SideBySideRequest) else ():
-        if isinstance(bench, PointFlows) and isinstance(setting, Flow2DRequest):
-            net = bench.net(setting)
-            models[net.name] = net.predict
-        elif isinstance(bench, ImageFlows) and isinstance(setting, FlowPicturesRequest):
-            images = bench.net(setting)
-            models[images.name] = images.model
-    return {name: model for name, model in models.items() if isinstance(model, nn.Module)}  # an oracle is none
-
-
-def describe_flows(request: Request, bench: Flows) -> Recipe:
-    """The recipe of a question to who answers it.
-
-    Raises:
-        UserError: no recipe for this kind of question, a net that is not here, or a drawing that no recipe holds.
-    """
-    if kind_of(request) not in FLOW_KINDS:
-        raise UserError(
-            "There is no recipe for this kind of question: ask for settings side by side, or a forecast.", "kind"
-        )
-    checksums = {name: checksum(model) for name, model in nets_of(request, bench).items()}
-    if isinstance(request, ForecastRequest) and isinstance(
-        bench, SeriesForecasts
-    ):  # "" is another model where there are others
-        request = replace(request, model=bench.info(request.model).name)
-    return recipe_of(request, checksums)
 
 
 def describe_for(request: Request, studio: Studio, model: str = "") -> Recipe:

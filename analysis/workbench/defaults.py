@@ -13,7 +13,8 @@ import numpy as np
 
 from analysis.core.errors import UserError
 from analysis.core.fields import Request
-from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.workbench.editing import EditRequest
+from analysis.workbench.restoration import ColorizeRequest, InpaintRequest
 from analysis.workbench.session import Session
 
 EDIT, RESTORATION = "edit-choice", "restoration"  # parts of `analysis.evaluate hkd`

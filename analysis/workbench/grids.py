@@ -16,8 +16,9 @@ import numpy as np
 from analysis.core.errors import UserError
 from analysis.core.fields import real, whole
 from analysis.koopman.editing import REGIONS
-from analysis.workbench.editing import ColorizeRequest, EditRequest
+from analysis.workbench.editing import EditRequest
 from analysis.workbench.images import MAX_GRID_STEPS, GenerateRequest, TrajectoryRequest
+from analysis.workbench.restoration import ColorizeRequest
 from analysis.workbench.spectrum import MaskRequest
 from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED

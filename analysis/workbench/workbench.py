@@ -16,6 +16,7 @@ from analysis.workbench import (
     inversion,
     probes,
     ranking,
+    restoration,
     signatures,
     walks,
 )
@@ -45,6 +46,6 @@ class Workbench(Session):
     edit = editing.edit
     edit_defaults = defaults.edit_defaults
     restoration_defaults = defaults.restoration_defaults
-    inpaint = editing.inpaint
-    colorize = editing.colorize
+    inpaint = restoration.inpaint
+    colorize = restoration.colorize
     atlas = atlas.atlas

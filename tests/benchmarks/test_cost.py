@@ -17,6 +17,7 @@ from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
 from tests.analysis.flow.image_flows import write_flows
 from tests.refusals import refuses
+from tests.sentences import tells
 
 CALLS = {
     "teacher, Heun, 18 steps": 35, "teacher, Heun, 10 steps": 19, "teacher, Heun, 8 steps": 15, cost.HKD: 1,
@@ -126,7 +127,7 @@ def test_a_section_of_the_page(folder, few, tmp_path, monkeypatch, capsys):
         assert distance == {"7": cost.REFERENCE_ROW}.get(calls, cost.ANOTHER_MAP if "IDFF" in name else "n/a")
         assert (ratio1 == ratio2 == "1") == (name == cost.HKD) and min(float(ms1), float(ms2)) > 0
     for name in cost.MODELS:
-        assert f"{sum(p.numel() for p in nets(folder, name)[0].model.parameters()):,} parameters of HKD" in text
+        assert tells(text, sum(p.numel() for p in nets(folder, name)[0].model.parameters()))
 
 
 def test_what_cannot_be_measured_is_told_first(folder, tmp_path):

@@ -17,6 +17,7 @@ from flow_core.fields import Exact, Published
 from flow_core.samplers import Diverged, euler, rk4
 from foundation import noise
 from foundation.metrics.statistics import mean_interval, ratio_interval
+from tests.sentences import tells
 
 PLAN = flow_nets.Plan(
     densities=("8gaussians",), seeds=2, steps=4, batch=16, width=8, points=32, reference=48, validation=16,
@@ -52,7 +53,7 @@ def test_the_whole_measurement(tmp_path, few_choices, capsys):
     best = flow.best_solver_and_grid(measured, "8gaussians", 3)
     base = next(m for m in measured if m.name == flow.BASELINE and m.nfe == 3)
     v = ratio_interval(best.values, base.values)
-    assert f"over that of {flow.BASELINE}: {v.value:.2f}, 95 % interval [{v.low:.2f}, {v.high:.2f}]" in out
+    assert tells(out, flow.BASELINE, *(round(x, 2) for x in (v.value, 95, v.low, v.high)))
     assert out.count("| 8gaussians |") == 2 * len(names) and f"validation: {best.name}\n" in out
 
 
@@ -165,7 +166,7 @@ def test_a_row_that_diverges_on_the_test_is_infinite(tmp_path, few_choices, monk
 
 def test_a_method_that_spends_other_calls_is_told():
     row = flow.Row("oracle", lambda net, seeds, nfe, chosen: types.SimpleNamespace(x=None, nfe=nfe + 1))
-    with pytest.raises(RuntimeError, match="4 network calls, not 3"):
+    with pytest.raises(RuntimeError, match="4.* 3"):
         flow._samples(row, None, range(2), 3, ())
 
 

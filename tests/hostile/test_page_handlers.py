@@ -201,7 +201,7 @@ def test_a_number_beyond_its_bounds_is_told_them(page):
     data = [plain(v) for v in honest(fn)]
     data[place] = block.maximum + 1
     _, output = (visitor.ask if fn.queue else visitor.run)(fn._id, data)
-    assert str(block.maximum) in output["error"] and "at most" in output["error"]
+    assert str(block.maximum) in output["error"]
 
 
 @pytest.mark.parametrize(

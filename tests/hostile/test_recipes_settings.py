@@ -20,8 +20,9 @@ from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import check_flows, describe_for, find_model
 from analysis.series.forecast import ForecastRequest
-from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.workbench.editing import EditRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
+from analysis.workbench.restoration import ColorizeRequest, InpaintRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest
 from foundation.files.settings import SettingsError, read_settings
 from foundation.networks.unet import UNetConfig

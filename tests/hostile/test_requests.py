@@ -14,7 +14,7 @@ from analysis.flow import image_sweeps, nets, points, settings, transport
 from analysis.flow import images as flow_images
 from analysis.flow.images import FlowPicturesRequest
 from analysis.flow.points import Flow2DRequest
-from analysis.workbench import editing, effects, images, probes, signatures, spectrum
+from analysis.workbench import editing, effects, images, probes, restoration, signatures, spectrum
 from tests.hostile.judge import assert_finite, judged
 from tests.hostile.strategies import ANY, fuzz
 
@@ -27,6 +27,7 @@ MODULES = (
     probes,
     signatures,
     editing,
+    restoration,
     points,
     nets,
     settings,

@@ -16,6 +16,7 @@ from foundation.files.settings import read_settings
 from foundation.networks.unet import UNetConfig
 from koopman_core import convert, recipes
 from koopman_core.train import main
+from koopman_core.trajectories import TrajectoryConfig
 from tests.koopman_core.official_layout import REFERENCE
 from tests.processes import run_on_two
 
@@ -67,7 +68,11 @@ def test_the_papers_ffhq_settings_run_on_a_tiny_network(tmp_path):
         config = str(CONFIGS / f"paper_ffhq_{name}.toml")
         assert main([name, "--config", config, "--quiet", f"--run.out={out}", *overrides]) == 0, name
     student = koopman_core.load(tmp_path / "student" / "student.safetensors")
-    assert student.card["images_seen"] == 8 and student.card["trajectories"] == {"count": 6, "steps": 40}
+    assert student.card["images_seen"] == 8 and student.card["trajectories"] == {
+        "count": 6,
+        "steps": 40,
+        "seed": TrajectoryConfig.seed,
+    }
     assert (student.config.augment, student.config.dropout, student.config.multipliers) == (9, 0, (1, 2, 2, 2))
     with safe_open(tmp_path / "student" / "student.safetensors", "pt") as f:
         assert f.get_slice("net.decoder.conv.weight").get_dtype() == "F32"
@@ -140,7 +145,11 @@ def write_settings(root, network="", training=""):
 def test_student_loads_with_its_card(run):
     model = koopman_core.load(run / "student" / "student.safetensors")
     assert model.card["name"] == model.card["teacher"] == "tiny"
-    assert model.card["images_seen"] == 24 and model.card["trajectories"] == {"count": 10, "steps": 4}
+    assert model.card["images_seen"] == 24 and model.card["trajectories"] == {
+        "count": 10,
+        "steps": 4,
+        "seed": TrajectoryConfig.seed,
+    }
     teacher = koopman_core.load_teacher(run / "teacher" / "teacher.safetensors")
     assert str(run) not in f"{model.card} {teacher.card}", "a card must not tell paths of the machine"
     with torch.no_grad():
@@ -154,7 +163,11 @@ def test_a_student_that_goes_on_from_another_says_so(run, tmp_path):
                  f"--input.start={first}", f"--run.out={tmp_path / 'on'}"]) == 0  # fmt: skip
     card = koopman_core.load(tmp_path / "on" / "student.safetensors").card
     assert card["images_seen"] == 8
-    assert card["start"] == {"name": "tiny", "images_seen": 24, "trajectories": {"count": 10, "steps": 4}}
+    assert card["start"] == {
+        "name": "tiny",
+        "images_seen": 24,
+        "trajectories": {"count": 10, "steps": 4, "seed": TrajectoryConfig.seed},
+    }
 
 
 def test_a_teacher_that_goes_on_from_another_starts_at_its_weights(run, tmp_path, capsys):

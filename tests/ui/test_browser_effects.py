@@ -24,7 +24,7 @@ def test_chosen_modes_show_what_they_do(page):
     )
     page.wait_for_selector("#mode-pictures >> text=Without these 3 modes")
     page.wait_for_selector("#mode-curves .main-svg")
-    wait_for(page, "() => document.querySelector('#mode').innerText.includes('share of energy')")
+    wait_for(page, "() => document.querySelector('#mode').innerText.includes('%')")
     page.locator("#level label").first.click()
     page.wait_for_selector("#mode-pictures >> text=Choose one or more")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.flow import transport
+from tests.sentences import numbers, tells
 from tests.ui.serving import on_page, open_view, page_of
 from tests.waiting import wait_for
 
@@ -24,7 +25,7 @@ def test_four_flows_that_can_be_stepped_and_a_training_that_can_be_stopped(page)
     page.locator("#flow-player .ks-back").click()
     wait_for(page, "() => document.querySelector('.ks-flow-player').dataset.time === '0.800'")
     assert page.evaluate(points) != arrived
-    assert "has the least MMD²" in page.locator("#flow-words").inner_text()
+    assert tells(page.locator("#flow-words").inner_text(), "MMD²")
 
     open_view(page, "train")
     page.locator("#flow-train-start").click()
@@ -41,6 +42,6 @@ def test_what_transport_pairs_is_drawn_in_the_sweep_alone(page, monkeypatch):
     open_view(page, "sweep")
     page.locator("#transport-start").click()
     page.wait_for_selector("#transport-figure .main-svg")
-    assert "one perfect" in page.locator("#transport-words").inner_text()
+    assert numbers(page.locator("#transport-words").inner_text())
     open_view(page, "flow")
     assert page.locator("#transport-figure").is_hidden() and page.locator("#transport-start").is_hidden()

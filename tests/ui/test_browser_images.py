@@ -6,6 +6,7 @@ import pytest
 
 from analysis.flow.images import ImageFlows
 from analysis.studio import Studio
+from tests.sentences import tells
 from tests.ui.serving import on_page, open_view, page_of
 from tests.waiting import wait_for
 
@@ -27,14 +28,14 @@ def test_four_flows_that_can_be_stepped_and_changed(page, bench):
     open_view(page, "images")
     title = "document.querySelectorAll('#images-player figcaption b')[1]?.textContent"
     wait_for(page, f"() => {title} === 'B: IDFF, Heun'")
-    wait_for(page, "() => document.querySelector('#images-words').innerText.includes('ends nearest')")
+    page.wait_for_selector("#images-words .ks-verdict")
 
     drawn = """() => JSON.stringify([...document.querySelectorAll('#images-player canvas')].map(c => c.toDataURL()))"""
     arrived = page.evaluate(drawn)
     page.locator("#images-player .ks-back").click()
     wait_for(page, "() => document.querySelector('.ks-image-player').dataset.time === '0.800'")
     assert page.evaluate(drawn) != arrived
-    assert "start of step 5 of 5" in page.locator("#images-player .ks-image-at").first.inner_text()
+    assert tells(page.locator("#images-player .ks-image-at").first.inner_text(), 5, 5)
 
     page.locator("#images-nfe-d input[type=number]").fill("2")
     page.locator("#images-nfe-d input[type=number]").press("Tab")

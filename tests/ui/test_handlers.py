@@ -15,6 +15,7 @@ from analysis.figures import spectrum
 from analysis.koopman.spectrum import band_names
 from analysis.workbench.spectrum import MaskResult
 from tests.refusals import refuses
+from tests.sentences import tells
 from ui.components import html
 from ui.components import html as pictures
 from ui.components.plot import points
@@ -228,7 +229,7 @@ def test_a_selection_is_counted_by_band(library):
     bands = spectrum.bands_of(entry, (0.3, 0.6)).ravel()
     chosen = [*np.flatnonzero(bands == 0)[:3].tolist(), *np.flatnonzero(bands == 2)[:2].tolist()]
     out = tab.select(event({"points": chosen}), **WHERE)
-    assert out["chosen"] == chosen and "5 modes of skip 0" in (card := out["card"])
+    assert out["chosen"] == chosen and tells(card := out["card"], 5, "skip 0")
     assert "<td>3</td>" in card and "<td>0</td>" in card and "<td>2</td>" in card
     none = tab.select(event({"points": []}), **WHERE)
     assert none["card"] == html.EMPTY_MODE and none["chosen"] == []
@@ -278,7 +279,7 @@ def test_a_deep_or_endless_card_is_cut():
 def test_the_mode_card_does_the_arithmetic():
     entry = SimpleNamespace(name="skip 0", alpha=np.full((1, 1, 2), np.log(2)), beta=np.full((1, 1, 2), np.pi))
     card = html.mode_card(entry, 1)
-    assert "halves every 1 τ" in card and "2 τ" in card and "× 0.5, turned by 180.0°" in card
+    assert tells(card, 1, 2, 0.5, 180)  # half-life and period in τ; factor and degrees over the whole way
     entry = SimpleNamespace(name="skip 0", alpha=np.zeros((1, 1, 1)), beta=np.zeros((1, 1, 1)))
     assert html.mode_card(entry, 0).count("∞") == 2
 

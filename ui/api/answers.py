@@ -16,7 +16,7 @@ from analysis.koopman.trajectories import study, visitor_states
 from analysis.recipes import recipe as recipes
 from analysis.recipes.replay import describe_for
 from analysis.series.forecast import QUANTILES
-from analysis.workbench.editing import InpaintRequest
+from analysis.workbench.restoration import InpaintRequest
 from ui.api.codec import result_json
 from ui.api.endpoint import Call
 from ui.components.html import one_line

@@ -20,12 +20,13 @@ from analysis.series.forecast import ForecastRequest
 from analysis.studio import Studio
 from analysis.workbench.atlas import AtlasRequest
 from analysis.workbench.directions import DirectionRequest
-from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.workbench.editing import EditRequest
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.inversion import InvertRequest
 from analysis.workbench.probes import AttributionRequest, LinearityRequest
 from analysis.workbench.ranking import RankRequest
+from analysis.workbench.restoration import ColorizeRequest, InpaintRequest
 from analysis.workbench.signatures import SignatureRequest
 from analysis.workbench.spectrum import MaskRequest, ModeRequest, SurgeryRequest
 from analysis.workbench.walks import WalkRequest

@@ -74,6 +74,11 @@ def heading(text: str, hint: str = "") -> str:
     return f'<h3 class="ks-title">{html.escape(text)} <small>{html.escape(hint)}</small></h3>'
 
 
+def details(summary: str, content: str) -> str:
+    """Numbers and notes that are read when they are asked for."""
+    return f'<details class="ks-details"><summary>{summary}</summary>{content}</details>' if content else ""
+
+
 def facts(*pairs: tuple[str, str]) -> str:
     """Big numbers with their meaning below."""
     items = "".join(f"<div><b>{html.escape(n)}</b><span>{html.escape(t)}</span></div>" for n, t in pairs)

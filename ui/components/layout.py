@@ -89,8 +89,3 @@ def noise_row(tab: str, info: str = "from 0") -> dict[str, gr.components.Compone
         seed = gr.Number(0, label="Noise seed", info=info, precision=0, minimum=0, elem_id=f"{tab}-seed", min_width=110)
         dice = gr.Button("New noise", size="sm", elem_id=f"{tab}-dice", min_width=90)
     return {"seed": seed, "dice": dice}
-
-
-def details(summary: str, content: str) -> str:
-    """Numbers and notes that are read when they are asked for."""
-    return f'<details class="ks-details"><summary>{summary}</summary>{content}</details>' if content else ""

@@ -163,9 +163,7 @@ def picture_of_address(
     if not OWN.fullmatch(said):
         return {}
     if (src := asked.get(said)) is None:
-        gr.Warning(
-            "The picture is neither in this link nor in this browser: upload it, or open a recipe that has it."
-        )
+        gr.Warning("The picture is neither in this link nor in this browser: upload it, or open a recipe that has it.")
         return None
     if own_key(src) != said:
         raise UserError("The kept picture is not the one that the link names: upload it again.", "picture")

@@ -133,9 +133,12 @@ def lesson_html(number: int, lesson: Lesson) -> str:
     )
 
 
+AGREEMENT = {True: ("✓", "That agrees."), False: ("✗", "Measured otherwise."), None: ("→", "")}  # by `Reply.right`
+
+
 def reply_html(reply: Reply) -> str:
     """A reply; whether it agrees is said by a word and a sign, not by a colour."""
-    sign, word = {True: ("✓", "That agrees."), False: ("✗", "Measured otherwise."), None: ("→", "")}[reply.right]
+    sign, word = AGREEMENT[reply.right]
     return (
         f'<p class="ks-verdict" role="status"><b><span aria-hidden="true">{sign}</span> {word}</b> '
         f"{html.escape(reply.text)}</p>"

@@ -13,12 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from analysis.evaluate.tables.markdown import Block, grid, number
+from analysis.core.errors import UserError
+from analysis.evaluate.tables.markdown import Block, grid, interval, number
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman import spectrum
 from analysis.metrics import image as metrics
 from foundation import noise
 from foundation.metrics.perceptual import PerceptualDistance, available
+from foundation.metrics.statistics import bootstrap_interval
 from foundation.randomness import FIRST_SEED
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.model import KoopmanDiffusion
@@ -194,6 +196,52 @@ def fidelity_blocks(f: Fidelity) -> list[Block]:
     ]  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Generalisation:
+    """One call against the teacher's sample, on noises that the student was trained on and on others.
+
+    Attributes: mse and lpips, {"trained": (n,), "held out": (n,)}; lpips None without a backbone.
+    """
+
+    mse: dict[str, Tensor]
+    lpips: dict[str, Tensor] | None
+
+
+@torch.inference_mode()
+def measure_generalisation(
+    model: KoopmanDiffusion,
+    teacher: EDM,
+    first: int,
+    count: int,
+    *,
+    perceptual: PerceptualDistance | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Generalisation:
+    """What training remembers, and what carries over; more trajectories close the gap, longer training does not.
+
+    Args:
+        first: seed of the trajectories' first noise; `count` from there on.
+        count: noises of each kind, each with the class that a trajectory of its seed has.
+        progress: called with (noises done, noises in all).
+    """
+    mse: dict[str, list[Tensor]] = {}
+    lpips: dict[str, list[Tensor]] = {}
+    for k, (kind, start) in enumerate((("trained", first), ("held out", FIRST_SEED))):
+        for low in range(0, count, FIDELITY_BATCH):
+            batch = range(start + low, start + min(low + FIDELITY_BATCH, count))
+            eps, classes = noise(batch, model.picture_shape), model.config.classes
+            labels = torch.tensor([label_of(s, classes) for s in batch]) if classes else None
+            best = heun_sample(lambda x, t, y=labels: teacher(x, t, y), SIGMA_MAX * eps, karras_sigmas(18)).x
+            best, mine = best.clamp(-1, 1), model.one_step(eps, labels).clamp(-1, 1)
+            mse.setdefault(kind, []).append(metrics.mse(mine, best))
+            if perceptual is not None:
+                lpips.setdefault(kind, []).append(perceptual(mine, best))
+            if progress is not None:
+                progress(k * count + min(low + FIDELITY_BATCH, count), 2 * count)
+    joined = {kind: torch.cat(v) for kind, v in lpips.items()}
+    return Generalisation({kind: torch.cat(v) for kind, v in mse.items()}, joined or None)
+
+
 def backbone(path: Path | None) -> PerceptualDistance | None:
     """LPIPS, or None where no backbone is at hand, which is said."""
     if path or available("alex"):
@@ -212,3 +260,29 @@ def fidelity(job: Job) -> Outcome:
         progress=None if tell is None else lambda done, n: tell(done / n, "held-out noises"),
     )  # fmt: skip
     return Outcome(fidelity_blocks(f), asdict(f))
+
+
+@part("hkd", "generalisation", 11, "trained-noises", 150, 2, 100_000, on_request=True, teacher=True)
+def generalisation(job: Job) -> Outcome:
+    """One call on noises of the training beside others."""
+    known = job.model.model.card.get("trajectories", {})
+    first = known.get("seed")
+    if first is None:
+        raise UserError(
+            f"The card of {job.name} does not say which noises it was trained on: it was trained before cards did.",
+            "trajectories",
+        )
+    count, tell = min(job.count, known["count"]), job.progress
+    g = measure_generalisation(
+        job.model.model, job.model.teacher, first, count, perceptual=backbone(job.options.lpips),
+        progress=None if tell is None else lambda done, n: tell(done / n, "noises"),
+    )  # fmt: skip
+    rows = []
+    for kind, mse in g.mse.items():
+        far = None if g.lpips is None else bootstrap_interval(g.lpips[kind])
+        rows.append([kind, interval(far), interval(bootstrap_interval(mse), ".5f")])
+    return Outcome([
+        f"{count} noises of each kind; means with 95 % bootstrap intervals. Longer training moves the first row away "
+        "from the second, more trajectories bring them together.",
+        grid(["one call against the teacher's 35-call sample, noises", "LPIPS (Alex, 64 px)", "MSE"], rows),
+    ])  # fmt: skip

@@ -112,7 +112,7 @@ def test_the_text_says_what_was_measured():
     blocks = distribution_blocks(shapes)
     assert "| 9.00 [8.00, 10.00] | 1.20 [1.00, 1.40] | n/a |" in markdown(blocks)
     assert (blocks[-1].figures["ratio"], blocks[-1].figures["above"]) == (2, True)
-    assert "card names" in blocks[0] and "card names" not in text
+    assert blocks[0] != distribution_blocks(replace(shapes, same_data=True))[0]
     assert "2.77 |" in markdown(distribution_blocks(replace(one, classes=True)))
 
 
@@ -157,4 +157,4 @@ def test_it_is_measured_only_where_it_is_asked_for(models, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "## shapes: bands" in out and "count 7" in out
     assert evaluate.main([*arguments, "--parts", "distribution"]) == 0 and "count 10000" in capsys.readouterr().out
-    assert evaluate.main([*arguments, "--fid", "1"]) == 2 and "--fid must be" in capsys.readouterr().err
+    assert evaluate.main([*arguments, "--fid", "1"]) == 2 and "--fid" in capsys.readouterr().err

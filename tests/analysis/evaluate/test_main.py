@@ -11,13 +11,15 @@ from PIL import Image
 
 from analysis.evaluate import __main__ as evaluate
 from analysis.evaluate import page as result_pages
-from analysis.evaluate.hkd.fidelity import measure_fidelity
+from analysis.evaluate.hkd.fidelity import generalisation, measure_fidelity, measure_generalisation
 from analysis.evaluate.page import FIRST_LINE
+from analysis.evaluate.tables.parts import Job
 from analysis.metrics import image as metrics
 from analysis.workbench.library import ModelLibrary
 from foundation import noise
 from foundation.randomness import FIRST_SEED
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
+from tests.refusals import refuses
 
 pytestmark = pytest.mark.usefixtures("no_backbone")
 
@@ -60,6 +62,23 @@ def test_what_the_teacher_made_serves_the_next_student(models):
         measure_fidelity(bench.model, none, 4, scrub_seeds=2, scrub_steps=6, remembered=remembered)
 
 
+def test_trained_noises_are_those_of_the_card_and_the_others_are_held_out(models):
+    bench = ModelLibrary(models).get("shapes")
+    g = measure_generalisation(bench.model, bench.teacher, 1_000_000, 3)
+    for kind, first in (("trained", 1_000_000), ("held out", FIRST_SEED)):
+        eps = noise(range(first, first + 3), (3, 16, 16))
+        with torch.no_grad():
+            best = heun_sample(bench.teacher, SIGMA_MAX * eps, karras_sigmas(18)).x.clamp(-1, 1)
+            torch.testing.assert_close(g.mse[kind], metrics.mse(bench.model.one_step(eps).clamp(-1, 1), best))
+    assert g.lpips is None and set(g.mse) == {"trained", "held out"}
+
+
+def test_a_card_without_its_noises_is_refused(models):
+    bench = ModelLibrary(models).get("shapes")
+    with refuses("trajectories"):
+        generalisation(Job(bench, 3, name="shapes"))
+
+
 def test_command_prints_and_writes_the_card(models, tmp_path, capsys):
     shutil.copytree(models, tmp_path / "m")
     arguments = ["hkd", "--model", "shapes", "--models", str(tmp_path / "m"), "--parts", "fidelity", "--seeds", "3"]
@@ -70,7 +89,7 @@ def test_command_prints_and_writes_the_card(models, tmp_path, capsys):
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.size == (16 * 50, 4 * 50)  # 16 pixels enlarged 3 times, and a border
     out, err = capsys.readouterr()
-    assert "student, one call" in out and "LPIPS is left out" in err
+    assert "student, one call" in out and "LPIPS" in err
     figures = json.loads((tmp_path / "f.json").read_text())
     card = ModelLibrary(tmp_path / "m").info("shapes").card
     assert card["metrics"]["one_step"] == figures["one_step"] and card["name"] == "shapes"

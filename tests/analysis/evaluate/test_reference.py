@@ -12,6 +12,7 @@ from foundation.metrics.frechet import Moments, fid, kid
 from foundation.mistakes import Mistake
 from tests.analysis.evaluate.five_features import network
 from tests.refusals import refuses
+from tests.sentences import tells
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_the_command(folder, tmp_path, monkeypatch, capsys):
         network(torch.from_numpy(d.pictures(range(len(d)))).permute(0, 3, 1, 2))
         for d in (open_dataset(folder, 8, split) for split in ("train", "test"))
     )
-    assert "folder:data train: statistics of 12 pictures" in out and "folder:data test against 12 of train" in out
+    assert tells(out, "folder:data train", 12, "folder:data test", 12, "train")
     assert f"| FID-7 | {fid(Moments.of(a), Moments.of(b)):.3f} | not known |" in out
     assert f"| KID-7 x 1000 | {1000 * kid(a, b).value:.3g} [" in out
     assert image_sets.main([*arguments, "--against", "train"]) == 0
@@ -82,4 +83,4 @@ def test_without_the_network(monkeypatch, capsys):
     monkeypatch.delenv("KOOPMAN_INCEPTION", raising=False)
     monkeypatch.setattr(inception, "PACKAGE", "there_is_no_such_package")
     assert image_sets.main(["shapes"]) == 2
-    assert "FID and KID need the Inception network" in capsys.readouterr().err
+    assert inception.VARIABLE in capsys.readouterr().err

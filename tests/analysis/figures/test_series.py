@@ -4,8 +4,20 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import ImageColor
 
-from analysis.figures.series import MAP_NAMES, broken, error_figure, fan_figure, map_figure, plane_figure, singular
+from analysis.figures.series import (
+    MAP_NAMES,
+    broken,
+    error_figure,
+    fan_figure,
+    forecast_sheet,
+    map_figure,
+    plane_figure,
+    series_panel,
+    singular,
+)
+from analysis.figures.style import BLUE, PANEL
 from analysis.series.forecast import ForecastRequest
 from foundation.mistakes import Mistake
 from tests.analysis.series.forecasts import bench_on
@@ -13,13 +25,16 @@ from tests.refusals import refuses
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def bench(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        bench = bench_on(tmp_path_factory.mktemp("series"), patch)
-        yield {
-            name: bench.forecast(ForecastRequest(name, 0.4, members=5))
-            for name in ("small", "alanine", "lorenz", "field")
-        }
+        yield bench_on(tmp_path_factory.mktemp("series"), patch)
+
+
+@pytest.fixture(scope="module")
+def results(bench):
+    return {
+        name: bench.forecast(ForecastRequest(name, 0.4, members=5)) for name in ("small", "alanine", "lorenz", "field")
+    }
 
 
 def traces(figure, name):
@@ -120,3 +135,35 @@ def test_maps_leave_land_out_and_dates_are_dates(results):
 
 def test_singular():
     assert [singular(u) for u in ("days", "ps", "time units")] == ["day", "ps", "time unit"]
+
+
+def test_curves_in_the_small_picture(bench):
+    r = bench.forecast(ForecastRequest("small", 0.3, 3, 5, 3))
+    rising = np.linspace(0, 1, len(r.past) + 3)[:, None].repeat(len(r.variables), 1)
+    r = dataclasses.replace(
+        r, past=rising[:-3], truth=rising[-3:], members=np.full_like(r.members, 0.25), mean=np.full_like(r.mean, 0.25)
+    )
+    panel, low, high = series_panel(r, 0)
+    assert (low, high) == (0, 1)
+    black = np.argwhere((panel == 0).all(-1))
+    assert np.corrcoef(black[:, 0], black[:, 1])[0, 1] < -0.99  # up to the right
+    rows, columns = np.nonzero((panel == ImageColor.getrgb(BLUE)).all(-1))
+    assert rows.mean() == pytest.approx(0.75 * PANEL, abs=2) and columns.min() > 0.3 * PANEL
+    flat = dataclasses.replace(r, past=rising[:-3] * 0, truth=rising[-3:] * 0, members=r.members * 0)
+    assert series_panel(flat, 0)[1:] == (-0.5, 0.5)
+
+
+def test_angles_go_round_the_circle_there(bench):
+    r = bench.forecast(ForecastRequest("alanine", 0.3, 3, 5, 3))
+    panel, low, high = series_panel(r, 1)
+    assert (low, high) == (-180, 180) and (panel == ImageColor.getrgb(BLUE)).all(-1).any()
+    over = np.deg2rad(np.float64([[170.0], [-170.0], [170.0]])).repeat(2, 1)
+    panel, *_ = series_panel(dataclasses.replace(r, past=over, truth=over), 0)
+    assert not (panel[PANEL // 4 : -PANEL // 4] == 0).all(-1).any()  # no line across
+
+
+@pytest.mark.parametrize("model", ["small", "alanine", "field"])
+def test_every_variable_has_a_panel(bench, model):
+    r = bench.forecast(ForecastRequest(model, 0.3, 2, 3, 2))
+    sheet = forecast_sheet(r)
+    assert sheet.shape[1] > PANEL * len(r.variables) and sheet.dtype == np.uint8

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from analysis.core.errors import UserError
-from analysis.figures.flow import calls_figure
+from analysis.figures.flow import BETTER, calls_figure
 from analysis.flow.image_sweeps import PictureSweepRequest, PictureSweepResult, sweep
 from analysis.flow.images import EXACT_NFE, MAX_WORK, FlowPicturesRequest, ImageFlows
 from flow_core.model import load
@@ -215,6 +215,6 @@ def test_figure():
     figure = calls_figure(PictureSweepResult(np.array([1, 2, 5]), distance, "PSNR"), ["first", "second"])
     lines = {t.name: t for t in figure.data if t.name}
     assert np.array_equal(lines["first"].y, np.float32([2, np.nan, 5]), equal_nan=True)
-    assert np.allclose(lines["second"].y, [0.6, 0.4, 0.2]) and "higher is nearer" in figure.layout.yaxis.title.text
+    assert np.allclose(lines["second"].y, [0.6, 0.4, 0.2]) and BETTER["PSNR"] in figure.layout.yaxis.title.text
     band = next(t for t in figure.data if t.fill == "toself" and len(t.y) == 4)
     assert np.allclose(band.y[:2], [2 + np.sqrt(2), 5 + np.sqrt(2)])

@@ -11,8 +11,9 @@ from analysis.core.errors import UserError
 from analysis.evaluate import trajectories as command
 from analysis.koopman import trajectories
 from analysis.koopman.linearity import exact_dmd
-from analysis.koopman.trajectories import States, checked_states, folded, open_states, propagate, singular_basis, study
+from analysis.koopman.trajectories import States, checked_states, open_states, propagate, singular_basis, study
 from tests.refusals import refuses
+from tests.sentences import numbers, tells
 
 RATES = (-0.3 + 2.0j, -0.05 + 0.7j)
 TIMES = np.linspace(0, 3, 16)
@@ -36,7 +37,7 @@ def test_a_linear_system_is_found_exactly():
     r = study(checked_states(linear(), TIMES), rank=8)
     assert len(r.alpha) == 4 and matched(r, [*RATES, *np.conj(RATES)]) < 1e-6
     assert max(r.errors["dense"]) < 1e-6 and r.captured == pytest.approx(1) and len(r.held_out) == 2
-    assert any("rank 4" in remark for remark in r.remarks)
+    assert any(tells(remark, 4, 8) for remark in r.remarks)  # the rank, not the one that was asked
     assert (r.alpha_low <= r.alpha + 1e-6).all() and (r.alpha <= r.alpha_high + 1e-6).all()
 
 
@@ -97,30 +98,22 @@ def test_what_is_to_be_mistrusted_is_said():
     step = TIMES[1]
     fast = 2 * math.pi / step - 2.0  # folds back to -2
     r = study(checked_states(linear((-0.1 + 1j * fast,)), TIMES), rank=2)
-    assert np.abs(r.beta).max() == pytest.approx(abs(float(folded([fast], step)[0])), abs=1e-4)
+    assert np.abs(r.beta).max() == pytest.approx(2.0, abs=1e-4)
     near = study(checked_states(linear((-0.1 + 0.97j * math.pi / step,)), TIMES), rank=2)
-    assert any("folded back" in remark for remark in near.remarks)
+    assert any(tells(remark, 100 * trajectories.NEAR_ALIASING) for remark in near.remarks)
     times = np.arange(10.0)
     flips = np.random.default_rng(0).normal(size=(4, 1, 3)) * ((-0.9) ** times)[:, None]
-    assert any("negative" in remark for remark in study(checked_states(flips, times), rank=1).remarks)
+    assert any(tells(remark, 1, 3.14) for remark in study(checked_states(flips, times), rank=1).remarks)  # pi a step
     twice = np.concatenate([linear(count=3)] * 2)
-    assert any("more than once" in remark for remark in study(checked_states(twice, TIMES), held_out=0).remarks)
+    assert any(tells(remark, 6) for remark in study(checked_states(twice, TIMES), held_out=0).remarks)
     rng = np.random.default_rng(1)
     same = np.exp(-0.3 * TIMES)[None, :, None] * rng.normal(size=(8, 1, 2)) + 1e-6 * rng.normal(size=(8, 16, 2))
-    assert any("told apart" in remark for remark in study(checked_states(same, TIMES), rank=2).remarks)
+    assert [1] in map(numbers, study(checked_states(same, TIMES), rank=2).remarks)  # pair of eigenvalues
     alone = study(checked_states(linear(count=1), TIMES), rank=4)
-    assert np.isnan(alone.alpha_low).all() and any("One trajectory" in remark for remark in alone.remarks)
-    assert alone.held_out == () and any("held out" in remark for remark in alone.remarks)
+    assert np.isnan(alone.alpha_low).all() and alone.held_out == ()
+    assert [numbers(remark) for remark in alone.remarks] == [[], []]  # nothing held out, and no intervals
     clean = study(checked_states(linear(noise=1e-3, count=12), TIMES), rank=4)
     assert not clean.remarks
-
-
-def test_folding_against_sampling():
-    step, at = 0.3, np.arange(20) * 0.3
-    for frequency in (0.5, 12.0, -9.7, 40.0):
-        np.testing.assert_allclose(
-            np.exp(1j * frequency * at), np.exp(1j * folded([frequency], step)[0] * at), atol=1e-9
-        )
 
 
 def test_files(tmp_path, capsys):
@@ -132,7 +125,7 @@ def test_files(tmp_path, capsys):
     assert open_states(tmp_path / "b.npz").times.diff().tolist() == [1.0] * 15
     assert command.main([str(path), "--rank", "4", "--draws", "20"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("\n| ") >= 4 + 2 + 4 and "held out" in printed
+    assert printed.count("\n| ") >= 4 + 2 + 4
     bad = {
         "none": {"other": linear()}, "flat": {"states": linear()[0]}, "text": {"states": np.array([[["a"]]])},
         "short": {"states": linear()[:, :2]}, "nan": {"states": linear() * np.nan},

@@ -9,11 +9,10 @@ from analysis import studio
 from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
-from analysis.recipes.recipe import FLOW_CALLS, as_python
-from analysis.recipes.replay import describe_flows
-from analysis.workbench.editing import InpaintRequest
+from analysis.recipes.recipe import FLOW_CALLS, as_python, describe_flows
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
+from analysis.workbench.restoration import InpaintRequest
 from analysis.workbench.spectrum import MaskRequest
 
 GREY = np.full((16, 16, 3), 128, np.uint8)

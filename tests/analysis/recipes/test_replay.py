@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from analysis.core.errors import UserError
-from analysis.figures.sheets import PANEL
+from analysis.figures.style import PANEL
 from analysis.flow.clouds import DRAWING
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from analysis.flow.nets import TrainRequest
 from analysis.flow.points import Flow2DRequest, PointFlows
 from analysis.flow.settings import SideBySideRequest
 from analysis.recipes import recipe as recipes
-from analysis.recipes.recipe import BESIDE, kind_of
-from analysis.recipes.replay import check_flows, describe_flows, describe_for, flows_of, nets_of
+from analysis.recipes.recipe import BESIDE, describe_flows, kind_of, nets_of
+from analysis.recipes.replay import check_flows, describe_for, flows_of
 from analysis.series.forecast import ForecastRequest
 from analysis.series.long_run import LongRunRequest
 from analysis.studio import Studio

@@ -7,7 +7,8 @@ import pytest
 
 from analysis.core.errors import UserError
 from analysis.core.images import checked_mask
-from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.workbench.editing import EditRequest
+from analysis.workbench.restoration import ColorizeRequest, InpaintRequest
 from foundation.procedural import shapes
 from tests.refusals import refuses
 

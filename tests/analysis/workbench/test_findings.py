@@ -15,6 +15,7 @@ from analysis.workbench.findings import (
     listed,
 )
 from tests.analysis.figures.test_effects import SIGMA, TAU, N, attribution, effect, labels
+from tests.sentences import numbers, tells
 
 
 def shares(r, levels, bands):
@@ -47,27 +48,25 @@ def test_the_level_that_moves_most_and_until_when():
     line = 1 - TAU  # reaches half at 0.5, nine tenths at 0.1
     r = shares(effect(), [0.2 * line, 0.5 * line, 0.1 * line, 0.2 * line], [0.1 * line, 0.6 * line, 0.3 * line])
     words = effect_words(r)
-    assert words.startswith("skip 1 moves most: it makes 50 % of all displacement")
-    assert f"half of that by τ = 0.50 (σ = {SIGMA[N // 2]:.2g})" in words
-    assert "middle α moves most (60 %)" in words and "fell back" not in words
+    sigma = float(f"{SIGMA[N // 2]:.2g}")
+    assert tells(words, "skip 1", 50, 0.5, sigma, "middle α", 60) and numbers(words) == [1, 50, 0.5, sigma, 60]
     assert "middle |α|" in effect_words(r, "abs")
 
 
 def test_a_level_that_turns_back_is_told():
     hill = np.minimum(1 - TAU, 0.6) * 2 - np.maximum(0.4 - TAU, 0) * 2
     r = shares(effect(), [hill, 0 * hill, 0 * hill, 0 * hill], [hill, 0 * hill, 0 * hill])
-    assert f"reached {100 * hill.max():.0f} % at τ = 0.40 and fell back" in effect_words(r)
+    assert tells(effect_words(r), round(100 * hill.max()), 0.4)
 
 
 def test_energy_and_rest():
     up, flat = 0.2 + 0.5 * (1 - TAU), np.full(N, 0.1)
     r = shares(effect(kind="energy"), [1 - up, up, 0 * up, 0 * up], [up, 0.9 - up, flat])
     words = effect_words(r)
-    assert "skip 0 holds most energy at noise (80 %), skip 1 at the picture (70 %)" in words
-    assert "smallest α gains most, from 20 % to 70 %" in words and "middle α loses most, from 70 % to 20 %" in words
-    still = shares(r, [flat * 4, flat, flat, flat], [flat, flat, flat])
-    assert "still does" in effect_words(still) and "hardly any" in effect_words(still)
-    assert "do not move" in effect_words(dataclasses.replace(effect(), moves=False))
+    assert tells(words, "skip 0", 80, "skip 1", 70, "smallest α", 20, 70, "middle α", 70, 20)
+    still = effect_words(shares(r, [flat * 4, flat, flat, flat], [flat, flat, flat]))
+    assert numbers(still) == [0, 40, 40] and "α" not in still  # of skip 0; no band gains
+    assert "skip" not in effect_words(dataclasses.replace(effect(), moves=False))
 
 
 def test_what_pictures_miss():
@@ -75,21 +74,18 @@ def test_what_pictures_miss():
     bands = np.array([[0.9, 0.1, 0.1], [0.1, 0.2, 0.7], [0.0, 0.0, 0.0]])
     r = dataclasses.replace(r, decoded_bands=bands, decoded_levels=np.eye(4)[:, :3])
     words = decoded_words(r)
-    assert "misses the band of middle α most (MSE 0.7" in words and "τ = 1.00 it is that of smallest α" in words
-    assert "skip 2 most (MSE 1" in words
-    same = dataclasses.replace(r, decoded_bands=bands[:, ::-1] * [1, 1, 0.1] + [[1], [0], [0]])
-    assert "as it does at τ = 1.00" in decoded_words(same)
+    assert tells(words, "middle α", 0.7, 1, "smallest α", "skip 2", 1)
+    same = decoded_words(dataclasses.replace(r, decoded_bands=bands[:, ::-1] * [1, 1, 0.1] + [[1], [0], [0]]))
+    assert tells(same, "smallest α", 1, "skip 2") and same.count("α") == 1
 
 
 def test_coarse_to_fine():
     words = label_words(labels())
-    assert words.startswith("From coarse to fine") and words.index("largest α (0.100") < words.index(
-        "smallest α (0.200"
-    )
-    assert "Not more than chance apart: smallest α and middle α" in words and "without the band of largest α" in words
-    sure = dataclasses.replace(labels(), distinct=(True, True))
-    assert "by more than chance" in label_words(sure)
-    assert "any detail" in label_words(dataclasses.replace(labels(), centroid=np.full(3, np.nan)))
+    coarse_to_fine = "largest α", 0.1, 0.1, 0.3, "smallest α", 0.2, 0.1, 0.3
+    assert tells(words, *coarse_to_fine, "smallest α", "middle α", "largest α", 0.3)  # not apart; missed most
+    sure = label_words(dataclasses.replace(labels(), distinct=(True, True)))
+    assert tells(sure, *coarse_to_fine, "largest α", 0.3) and "middle α" not in sure
+    assert "α" not in label_words(dataclasses.replace(labels(), centroid=np.full(3, np.nan)))
 
 
 def test_only_intervals_apart_from_the_baselines_count():
@@ -97,8 +93,9 @@ def test_only_intervals_apart_from_the_baselines_count():
     assert compared(r).tolist() == [[-1, 0, 1], [1, 0, -1], [0, 0, 0]]
     assert not compared(r, "levels").any()
     words = attribution_words(r)
-    assert "smallest α: more of texture, less of background" in words and "middle α: nothing special" in words
+    assert tells(words, "smallest α", "texture", "background", "middle α", "largest α", "background", "texture")
+    assert words.count("texture") == words.count("background") == 2, "middle α carries nothing of its own"
     alike = dataclasses.replace(r, bands_low=r.bands - 1, bands_high=r.bands + 1)
-    assert "nothing special is in them" in attribution_words(alike)
+    assert "α" not in attribution_words(alike)
     bare = dataclasses.replace(r, rows=("background", "texture", "place"))
     assert not compared(bare).any()

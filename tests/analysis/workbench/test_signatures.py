@@ -16,6 +16,7 @@ from analysis.workbench.signatures import SignatureRequest, contrast_names
 from analysis.workbench.workbench import Workbench
 from tests.analysis.conftest import random_pair
 from tests.refusals import refuses
+from tests.sentences import numbers, tells
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,9 @@ def test_groups_that_differ_in_brightness_are_read(drawn, monkeypatch):
     r = drawn.signatures(SignatureRequest(name, 16, seed=5))
     clean = int(np.argmin(r.tau))
     assert r.hits[0, clean] > 0.8 > r.chance and r.separation[clean].max() > 0.5
-    assert "tells 2 groups apart" in signature_words(r)[0]
+    read, chance = round(100 * r.hits[0, clean]), round(100 * r.chance)
+    assert tells(signature_words(r)[0], 2, read, float(f"{r.tau[clean]:g}"), chance)
+    assert len(numbers(signature_words(r)[0])) == 5  # and until when they are told apart
 
 
 def test_own_pictures_of_every_class(classes):

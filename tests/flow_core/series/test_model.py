@@ -217,7 +217,7 @@ def test_rollouts_that_leave_every_range():
     with pytest.raises(samplers.Diverged):
         m.forecast(windows(), nfe=4, method="momentum", gammas=(1e6,))
     m.center.fill_(6000.0)
-    with pytest.raises(samplers.Diverged, match=" 2 of 5"):
+    with pytest.raises(samplers.Diverged, match=" 2 .* 5"):
         m.forecast(windows(), None, 5)
 
 

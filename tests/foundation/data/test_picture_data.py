@@ -10,5 +10,5 @@ def test_labels_fit_the_network():
     labels = np.array([0, 4, 2])
     assert told_labels(labels, 0).tolist() == [-1, -1, -1]
     assert told_labels(labels, 5) is labels
-    with pytest.raises(ValueError, match="5 classes.* 3"):
+    with pytest.raises(ValueError, match="5 .* 3"):
         told_labels(labels, 3)

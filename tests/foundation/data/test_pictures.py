@@ -84,7 +84,7 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     bomb = good[:12] + header + struct.pack(">I", zlib.crc32(header)) + good[33:]
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # it is our own check that is tested
     monkeypatch.setattr(Image.Image, "convert", lambda *a, **k: pytest.fail("decoded"))
-    with pytest.raises(DataError, match="50 megapixels"):
+    with pytest.raises(DataError, match="50"):
         read_picture(io.BytesIO(bomb), 32)
     monkeypatch.undo()
     (tmp_path / "bomb.png").write_bytes(bomb)

@@ -24,6 +24,7 @@ from foundation.training.loop import STATE_FILE, TrainingConfig, swapped, train
 from foundation.training.optimizers import fast_bf16
 from tests.processes import run_on_two
 from tests.refusals import refuses
+from tests.sentences import tells
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 spec = importlib.util.spec_from_file_location("tiny_run", SCRIPT)
@@ -383,7 +384,7 @@ def test_bad_steps_are_skipped(tmp_path, value):
 
 def test_a_loss_that_stays_nan_ends_the_run_after_20_steps(tmp_path):
     task = Ill(range(5, 100))
-    with pytest.raises(FloatingPointError, match="20 steps.*fp32"):
+    with pytest.raises(FloatingPointError, match="20.*fp32"):
         run(tmp_path, task, tiny_config(minutes_per_checkpoint=0.0))
     assert task.step == 24
     assert all(t.isfinite().all() for t in state(tmp_path).values())  # the last state is whole
@@ -511,12 +512,12 @@ def test_a_mistake_in_a_draw_ahead_is_raised(tmp_path):
 def test_a_run_of_another_number_of_workers_goes_on_and_says_so(tmp_path, capsys):
     run(tmp_path, config=tiny_config(images=160))
     run(tmp_path, config=tiny_config(images=200), resume=True)
-    assert "other draws" not in capsys.readouterr().out
+    assert not tells(capsys.readouterr().out, "workers")
     header = checkpoints.peek(tmp_path / STATE_FILE)
     checkpoints.save(tmp_path / STATE_FILE, state(tmp_path), kind=header.kind, config=header.config,
                      card=header.card | {"workers": 4})  # fmt: skip
     _, result = run(tmp_path, resume=True)
-    assert result.finished and "1 workers after 4" in capsys.readouterr().out
+    assert result.finished and tells(capsys.readouterr().out, 1, "workers", 4)
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path, monkeypatch):

@@ -13,7 +13,8 @@ from PIL import Image
 from analysis.core.images import png_base64
 from analysis.koopman.restoration import HoleNumbers
 from analysis.studio import Studio
-from analysis.workbench.editing import ColorizeRequest, EditRequest, InpaintRequest
+from analysis.workbench.editing import EditRequest
+from analysis.workbench.restoration import ColorizeRequest, InpaintRequest
 from tests.ui.api.asking import client_with, refuses_over_http
 from ui.api.codec import jsonable
 from ui.api.endpoints import BY_NAME

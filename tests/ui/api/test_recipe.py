@@ -20,7 +20,7 @@ from analysis.studio import Studio
 from analysis.workbench.editing import EditRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from tests.analysis.flow.tiny_flows import tiny_benches
-from tests.ui.api.asking import client_with, functions
+from tests.ui.api.asking import client_with, functions, refuses_over_http
 from ui.api.codec import jsonable
 
 
@@ -162,5 +162,5 @@ def test_through_the_client(library):
         out = client.predict(text, api_name="/recipe")
         expected = library.get("tiny").generate(GenerateRequest((4,))).pictures[0]
         assert np.array_equal(pixels(out["pictures"]["pictures"][0]), expected)
-        with pytest.raises(Exception, match="this program"):
+        with refuses_over_http("recipe"):
             client.predict("{}", api_name="/recipe")

@@ -18,6 +18,7 @@ from analysis.recipes import recipe
 from analysis.workbench.effects import EffectRequest
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from tests.refusals import refuses
+from tests.sentences import tells
 from ui.panels.downloads import DATA_FIGURES, LARGE_SIDE, OF_EDIT, PAPER_FIGURES, SEED_CURVES, Downloads
 from ui.tabs.change.edit import EditTab
 from ui.tabs.change.edit_controls import EditControls
@@ -88,7 +89,8 @@ def test_the_report_is_of_this_seed_and_these_bands(library):
     name, data = content(Downloads(library).report(0, **WHO, **BANDS))
     text = data.decode()
     assert name == "tiny-seed3-report.html" and "seed 3" in text and "0.2, 0.7" in text and "levels 0." in text
-    assert f"{library.get('tiny').trajectory(TrajectoryRequest(3, -1, 5)).nfe_teacher} network calls" in text
+    walked = library.get("tiny").trajectory(TrajectoryRequest(3, -1, 5))
+    assert tells(text, "Koopman path", walked.nfe_model, walked.nfe_teacher)
 
 
 def test_the_web_page_is_a_zip_of_this_model(library, tmp_path, monkeypatch):

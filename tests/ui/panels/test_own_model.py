@@ -23,7 +23,7 @@ def test_it_is_chosen_and_only_in_this_list(library, models_folder, tmp_path):
     key = model["value"]
     assert model["choices"] == [("tiny", "tiny"), ("tiny-classes", "tiny-classes"), ("own-mine", key)]
     assert own == [key] and seed == 7 and label["value"] == NO_CLASS and len(label["choices"]) == 4
-    assert "own-mine is open, without a teacher" in said and key not in said + line
+    assert "own-mine" in said and key not in said + line and library.get(key).teacher is None
     assert model_choices(library) == model["choices"][:2]
     library.own.drop([key])
     assert model_choices(library, own) == model["choices"][:2]
@@ -32,8 +32,8 @@ def test_it_is_chosen_and_only_in_this_list(library, models_folder, tmp_path):
 def test_with_its_teacher_and_a_cleared_seed(library, models_folder):
     files = [str(models_folder / f"tiny.{part}.safetensors") for part in ("hkd", "teacher")]
     out = panel(library).load(*files, ["own-old-0"], None)
-    own, said = out["keys"], out["status"]
-    assert out["seed"] == 0 and "with its teacher" in said and own[0] == "own-old-0"
+    own = out["keys"]
+    assert out["seed"] == 0 and own[0] == "own-old-0" and library.get(own[1]).teacher is not None
     library.own.drop(own)
 
 

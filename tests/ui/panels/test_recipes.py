@@ -20,9 +20,10 @@ from analysis.recipes.replay import describe_for
 from analysis.workbench.images import GenerateRequest, TrajectoryRequest
 from analysis.workbench.spectrum import MaskRequest
 from tests.refusals import refuses
+from tests.sentences import tells
 from tests.ui.serving import page_of
 from ui.components.save_bar import RecipeBinding, save_value
-from ui.panels.recipes import RecipeControls, RecipePanel
+from ui.panels.recipes import KIND_WORDS, RecipeControls, RecipePanel
 from ui.source import NO_CLASS
 from ui.tabs.inside.spectrum import SpectrumTab
 from ui.tabs.inside.spectrum_controls import MASK_CONTROLS, SpectrumControls
@@ -78,7 +79,7 @@ def test_a_picture_is_made_again_bit_for_bit(library, built, panel, bar):
     out = panel.open_text(recipes.to_json(recipe), "tiny", 4)
     model, seed, label, line = bar(out)
     assert (model, seed, label["value"], out["pending"]) == ("tiny-classes", 77, 2, (5, recipe.request, ""))
-    assert "<p" in line and "Opened a generated picture" in out["status"] and "torch" not in out["status"]
+    assert "<p" in line and KIND_WORDS["generate"] in out["status"] and "torch" not in out["status"]
     replayed = recipes.replay(recipe, library.get("tiny-classes")).pictures[0]
     kept = generate_tab(library).picture(model, seed, label["value"])["save_picture"]
     assert np.array_equal(pixels(kept), replayed)
@@ -118,7 +119,7 @@ def test_flows_are_opened_and_the_bar_stays(library, built, panel, bar):
     out = panel.open(recipe, "tiny", 6, "line")
     assert (
         out == {"pending": (7, recipe.request, ""), "due": 7, "line": out["line"]}
-        and "Opened flows in the plane." in out["line"]
+        and KIND_WORDS["flow_2d"] in out["line"]
     )
     filled = panel.fill(out["pending"], 7)
     assert filled["opener"].split()[0] == "flow" and isinstance(filled["count flow"], int)
@@ -166,7 +167,7 @@ def test_the_checksum_decides_not_the_name(library, built, panel, bar):
 def test_several_pictures_and_another_torch_are_said(library, built, panel, bar):
     recipe = replace(recipe_of(library, "tiny", GenerateRequest((4, 5))), torch="1.0")
     out = panel.open(recipe, "tiny", 0, "line")
-    assert bar(out)[1] == 4 and "2 pictures" in out["line"] and "torch 1.0" in out["line"]
+    assert bar(out)[1] == 4 and tells(out["line"], 2) and "torch 1.0" in out["line"]
 
 
 def test_what_cannot_be_opened_is_a_sentence(library, built, panel, bar, tmp_path):
@@ -221,7 +222,7 @@ def test_an_example_is_opened_as_a_recipe_is(panel):
     out = panel.open_example(numbers["five-calls"], "tiny", 4)
     (moves, request, _), words = out.pop("pending"), out.pop("example_words")
     assert out == {"due": 5} and moves == 5 and recipes.kind_of(request) == "flow_2d"
-    assert "<b>Five calls in the plane.</b> The same noise" in words
+    assert EXAMPLES[numbers["five-calls"]].title in words
     with refuses("model"):
         panel.open_example(numbers["doubled"], "tiny", 4)
 

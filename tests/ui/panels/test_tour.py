@@ -12,8 +12,9 @@ from analysis.flow.points import PointFlows
 from analysis.guide.lessons import LESSONS, Reply
 from analysis.studio import Studio
 from analysis.workbench.spectrum import MaskRequest
+from tests.sentences import numbers, tells
 from tests.ui.serving import page_of
-from ui.panels.tour import INTRO, Stops, Tour, TourControls, lesson_html, reply_html
+from ui.panels.tour import AGREEMENT, INTRO, Stops, Tour, TourControls, lesson_html, reply_html
 from ui.source import NO_CLASS, Source, Workspace
 from ui.tabs.flows.points import START_SETTINGS
 
@@ -108,24 +109,25 @@ def test_a_lesson_is_escaped_and_says_where_it_is():
 
 
 def test_agreement_is_said_in_words():
-    assert "✓" in reply_html(Reply("a < b", True)) and "That agrees." in reply_html(Reply("a < b", True))
-    assert "Measured otherwise." in reply_html(Reply("x", False)) and "&lt;" in reply_html(Reply("a < b", True))
-    assert "agrees" not in reply_html(Reply("Do it.")) and "otherwise" not in reply_html(Reply("Do it."))
+    for right, (sign, word) in AGREEMENT.items():
+        page = reply_html(Reply("a < b", right))
+        assert "a &lt; b" in page and sign in page and word in page
+    assert len({sign for sign, _ in AGREEMENT.values()}) == len({word for _, word in AGREEMENT.values()}) == 3
 
 
 def test_what_was_done_is_what_is_measured(tour, library):
     bench = library.get("tiny")
-    assert " 3 of 6" in ask(tour, 1, played=2)
-    assert "6 of 6" not in ask(tour, 1, played=5)
-    assert " 0.30" in ask(tour, 2, guess=0.3)
+    assert tells(ask(tour, 1, played=2), 3, 6)
+    assert not numbers(ask(tour, 1, played=5))  # the last level is the picture itself
+    assert tells(ask(tour, 2, guess=0.3), 0.3)
     entry = bench.spectrum().entries[0]
     assert f"α = {entry.alpha.flat[3]:+.2f}" in ask(tour, 3, mode=3, level=0)
-    assert "first" in ask(tour, 3)
+    assert not numbers(ask(tour, 3))
     mse = bench.mask_bands(MaskRequest(2, edges=(0.33, 0.67), gains=(1, 0, 1))).mse
-    assert f"middle α {mse:.3g}" in ask(tour, 4, middle=0)
-    assert "exactly one" in ask(tour, 4) and "exactly one" in ask(tour, 5, bands=[])
-    assert "all bands together" in ask(tour, 5) and "exactly one" in ask(tour, 5, bands=[0, 1])
-    assert " 2 network calls" in ask(tour, 6, choice=0) and ask(tour, 0) == ""
+    assert tells(ask(tour, 4, middle=0), "middle α", float(f"{mse:.3g}"))
+    assert "α" in ask(tour, 5)  # names of bands, where exactly one was taken
+    assert "α" not in ask(tour, 4) + ask(tour, 5, bands=[]) + ask(tour, 5, bands=[0, 1])
+    assert tells(ask(tour, 6, choice=0), 2) and ask(tour, 0) == ""
 
 
 def test_hidden_and_foreign_values_are_refused_in_a_sentence(tour):

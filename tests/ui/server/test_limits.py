@@ -20,6 +20,7 @@ from analysis.core.errors import UserError
 from analysis.studio import Studio
 from analysis.workbench.library import ModelLibrary
 from tests.refusals import refuses
+from tests.sentences import tells
 from tests.ui.server.test_queue import join
 from tests.ui.serving import open_view, page_of
 from tests.ui.test_browser import visit
@@ -149,10 +150,8 @@ def test_every_question_waits_in_one_of_three_queues(stranger):
 def test_what_is_exposed_is_told(stranger):
     _, demo, library = stranger
     said = limits.exposure("0.0.0.0:7860", demo, library.names())
-    assert "password" in said and "0.0.0.0:7860" in said
-    assert "/generate" in said and "/edit" in said and "tiny, broken, tiny-classes" in said
-    assert f"{limits.QUEUE_SIZE} questions" in said and f"{limits.PUBLIC_PATIENCE:.0f} s" in said
-    assert f"{MAX_WAITING} of one visitor" in said
+    assert tells(said, "0.0.0.0:7860", "/edit", "/generate", *library.names())
+    assert tells(said, limits.QUEUE_SIZE, MAX_WAITING, limits.PUBLIC_PATIENCE)
 
 
 def test_a_visitor_has_a_share_here_too(stranger, monkeypatch):

@@ -13,6 +13,7 @@ import gradio as gr
 import pytest
 from gradio_client import Client
 
+from tests.sentences import numbers
 from tests.ui.serving import on_page, served
 from tests.waiting import wait_for
 from ui.server import queue as visitors
@@ -95,9 +96,7 @@ def test_one_visitor_fills_a_share_and_the_others_are_served(page):
     assert [join(address, "greedy")[0] for _ in range(MAX_WAITING)] == [200] * MAX_WAITING
     for fn in (0, 1):  # the share is one of all queues
         status, told, headers = join(address, "greedy", fn)
-        assert status == 429 and told == {
-            "error": f"{MAX_WAITING} of your questions are waiting already: ask again when some are answered."
-        }
+        assert status == 429 and list(told) == ["error"] and numbers(told["error"]) == [MAX_WAITING]
         assert headers["x-content-type-options"] == "nosniff"
     modest = Client(address, verbose=False)
     assert modest.predict(7, api_name="/quick") == 7
@@ -132,7 +131,7 @@ def test_answers_that_nobody_reads_are_not_piled_up(page, monkeypatch):
     address, held = page
     held.free()
     monkeypatch.setattr(visitors, "UNREAD", 20)
-    until(lambda: "not read" in str(join(address, "deaf", 1)[1]))
+    until(lambda: numbers(str(join(address, "deaf", 1)[1]))[:1] == [20])
     assert join(address, "deaf", 1)[0] == 429 and join(address, "hears", 1)[0] == 200
     with urllib.request.urlopen(f"{address}gradio_api/queue/data?session_hash=deaf", timeout=60) as stream:
         stream.read()
@@ -155,7 +154,7 @@ def test_a_nameless_visitor_is_told_by_gradio(page):
     held.free()
     assert join(address, None)[0] == 400
     status, told, _ = join(address, "")
-    assert status == 400 and "give this session a name" in told["error"]
+    assert status == 400 and "session_hash" in told["error"]
     for body in (
         b"",
         b"no json",

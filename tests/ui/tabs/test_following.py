@@ -16,8 +16,7 @@ from tests.analysis.flow.image_flows import write_flows
 from tests.ui.serving import page_of
 from ui.panels.address import Address, controls_of
 from ui.source import NO_CLASS
-from ui.tabs.flows.following import following
-from ui.tabs.flows.images import FlowImages, FlowImagesControls, start_settings
+from ui.tabs.flows.images import FlowImages, FlowImagesControls, following, start_settings
 from ui.tabs.watch.race import RaceControls, RaceTab
 
 

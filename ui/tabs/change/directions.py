@@ -19,8 +19,8 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls, chosen
-from ui.components.html import heading
-from ui.components.layout import Frame, details, empty_stage, group, intro
+from ui.components.html import details, heading
+from ui.components.layout import Frame, empty_stage, group, intro
 from ui.components.players import slide_player, slides
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE

@@ -20,6 +20,7 @@ from analysis.workbench.editing import EditRequest
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
+from foundation.mistakes import Mistake
 from ui.components import history
 from ui.components.controls import chosen
 from ui.components.history import History, Thumbnails
@@ -60,8 +61,8 @@ SETTLED_SECONDS = 2.0  # seconds: a slider that moves again within them is still
 # The handlers
 
 
-class Waiting(Exception):
-    """Something is still to be done by the visitor; the message says what."""
+class Waiting(Mistake):
+    """Something is still to be done by the visitor; the message says what, the field at which control."""
 
 
 class EditTab:
@@ -90,11 +91,11 @@ class EditTab:
             UserError: a value out of range.
         """
         if not all(map(usable_seed, (seed, other, noise_seed))):
-            raise Waiting("Each seed is a whole number from 0 to 4294967295.")
+            raise Waiting("Each seed is a whole number from 0 to 4294967295.", "seed")
         if not bands:
-            raise Waiting("Tick at least one band to mix.")
+            raise Waiting("Tick at least one band to mix.", "bands")
         if region == "painted" and mask is None:
-            raise Waiting("Paint on the picture where the reference may come in.")
+            raise Waiting("Paint on the picture where the reference may come in.", "mask")
         bench = self.library.get(model)
         return bench, EditRequest(
             seed,

@@ -7,8 +7,7 @@ import html
 from analysis.core.images import change_of
 from analysis.koopman.editing import EditNumbers
 from analysis.workbench.editing import EditResult
-from ui.components.html import Figure, figures_html, group_html
-from ui.components.layout import details
+from ui.components.html import Figure, details, figures_html, group_html
 from ui.components.made import Made
 
 CHANGE_TIMES = 3  # of what an edit changed; fixed, so that a smaller ratio shows less

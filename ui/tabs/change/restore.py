@@ -18,9 +18,9 @@ from analysis.core.errors import UserError
 from analysis.koopman.restoration import MAX_RESTORATION_STEPS, Stop
 from analysis.recipes import recipe
 from analysis.workbench.defaults import restoration_defaults
-from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
 from analysis.workbench.images import GenerateRequest
 from analysis.workbench.library import ModelLibrary
+from analysis.workbench.restoration import ColorizeRequest, InpaintRequest, RestoreResult
 from ui.components.controls import Controls, chosen
 from ui.components.html import heading
 from ui.components.layout import empty_html, group, intro

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.koopman.restoration import LUMA
 from analysis.workbench.defaults import restoration_defaults
-from analysis.workbench.editing import ColorizeRequest, InpaintRequest, RestoreResult
+from analysis.workbench.restoration import ColorizeRequest, InpaintRequest, RestoreResult
 from analysis.workbench.workbench import Workbench
 from ui.components.html import facts, figure_html, group_html
 from ui.components.made import Made

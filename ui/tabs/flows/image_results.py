@@ -6,8 +6,7 @@ import numpy as np
 
 from analysis.flow.images import IMAGE_PATH_NAMES, NOISY, ExactDistance, FlowPicturesRequest, FlowPicturesResult
 from flow_core.samplers import SAMPLER_NAMES
-from ui.components.html import facts
-from ui.components.layout import details
+from ui.components.html import details, facts
 from ui.tabs.flows.set_up import NOTHING_RUNS, UNEQUAL_COST
 
 OWN_FLOWS = "Each net has an exact flow of its own: between nets, compare the pictures. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,11 +24,13 @@ from analysis.flow.images import (
     ImageFlows,
 )
 from analysis.flow.settings import SideBySideRequest
+from analysis.race import data_name
+from analysis.workbench.library import ModelLibrary
 from flow_core.guidance import MAX_GUIDANCE
 from foundation.randomness import MAX_SEED
 from ui.components.controls import chosen
-from ui.components.html import figure_html, heading, row_html
-from ui.components.layout import Frame, details, group, intro, noise_row, only
+from ui.components.html import details, figure_html, heading, row_html
+from ui.components.layout import Frame, group, intro, noise_row, only
 from ui.components.made import Made
 from ui.components.players import Panel, images_player, images_value, tiled
 from ui.components.save_bar import RecipeBinding, save_bar
@@ -35,7 +38,6 @@ from ui.server.errors import guarded
 from ui.server.queue import AS_SENT, PRIVATE
 from ui.server.runs import PROGRESS, RUN_SECONDS, LongRun, Superseded
 from ui.source import DICE, NO_CLASS, BuiltTab, Views, Workspace, usable_seed
-from ui.tabs.flows.following import following
 from ui.tabs.flows.guidance_sweep import build_guidance_sweep
 from ui.tabs.flows.image_results import cost, momentum, of, setting_name, verdict
 from ui.tabs.flows.image_sweep import sweep_view, wire_sweep
@@ -44,8 +46,8 @@ from ui.tabs.flows.settings import (
     LETTERS,
     Setting,
     SettingsControls,
+    asked_each,
     in_a_row,
-    of_letters,
     saved_settings,
     setting_column,
 )
@@ -187,7 +189,6 @@ class FlowImages:
             guidance, guidance_from, guidance_to: of all settings, too; not read without a class.
             **settings: the fields of each, with its letter.
         """
-        requests: list[FlowPicturesRequest | str | None] = []
         whole(pictures, 1, MAX_IMAGES, "The number of pictures", "pictures")
         first = min(seed, MAX_SEED + 1 - MAX_IMAGES)
         shared = {
@@ -197,15 +198,7 @@ class FlowImages:
         if shared["label"] >= 0 and guidance != 1:
             start, end = sorted((guidance_from, guidance_to))
             shared |= {"guidance": guidance, "guidance_from": start, "guidance_to": end}
-        for setting in of_letters(settings):
-            if not setting.pop("shown", False):
-                requests.append(None)
-                continue
-            try:
-                requests.append(FlowPicturesRequest(**shared, **setting))
-            except UserError as e:
-                requests.append(str(e))
-        return requests
+        return asked_each(settings, functools.partial(FlowPicturesRequest, **shared))
 
     def show(self, **values) -> dict:
         """The player, that the distances follow, and what can be saved."""
@@ -324,6 +317,31 @@ def start_settings(paths: Sequence[str]) -> Sequence[tuple[str, str]]:
     if noisy is None:
         return tuple((plain, sampler) for sampler in START_SAMPLERS)
     return tuple((noisy if path == "idff" else plain, sampler) for path, sampler in START_SETTINGS)
+
+
+def following(tab: FlowImages, library: ModelLibrary, known: gr.State | str) -> Callable[..., dict]:
+    """The handler of the view's opening: it begins with flows of the pictures that the header's model makes.
+
+    Args:
+        tab: whose controls are set.
+        library: the models.
+        known: the header's model when the view was opened last, or the name of that.
+
+    Returns:
+        A function of the header's model, the known one, the data, the class, and nets and samplers by name and letter.
+        Of another model than before it chooses the flows of its pictures, where there are any; of the same one, or
+        where there are none, it leaves what was chosen.
+    """
+
+    def follow(model: str, before: str, data: str, label, **settings: str) -> dict:
+        if model == before:
+            return gr.skip()
+        name, there = data_name(library.get(model)), {kind.data for kind in tab.flows.kinds}
+        other = name != data and name in there
+        shown = {tab.controls.data: name, **tab.of_data(name, label, **settings)} if other else {}
+        return {**shown, known: model}
+
+    return follow
 
 
 def _setting(letter: str, path: str, sampler: str, there: Sequence[str]) -> Setting:

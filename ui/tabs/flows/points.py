@@ -27,7 +27,8 @@ from flow_core.densities.toys import TOYS
 from flow_core.model import NORMAL
 from flow_core.paths import PATH_NAMES
 from ui.components.controls import chosen
-from ui.components.layout import Frame, details, empty_stage, group, intro, noise_row, only
+from ui.components.html import details
+from ui.components.layout import Frame, empty_stage, group, intro, noise_row, only
 from ui.components.made import Made
 from ui.components.painter import packed_value, unpacked
 from ui.components.players import Panel, flow_player, flow_value
@@ -49,19 +50,22 @@ from ui.tabs.flows.point_results import (
 from ui.tabs.flows.set_up import LIVE, calls_of_all, steps_of_time, sweep_part, wire_calls
 from ui.tabs.flows.settings import (
     LETTERS,
+    Ends,
     Setting,
     SettingsControls,
+    asked_each,
     distinct,
     drawn_bits,
     nets_after,
     of_letters,
     opened_nets,
+    own_net,
     requests_of,
     saved_settings,
     setting_column,
     within,
 )
-from ui.tabs.flows.training import Ends, TrainingPart, build_training, own_net
+from ui.tabs.flows.training import TrainingPart, build_training
 from ui.tabs.flows.transport import transport_view
 
 SENTENCE = "A flow carries noise to data in a few network calls; here up to four ways start from the same noise."
@@ -156,20 +160,16 @@ class FlowLab:
             own: nets that the visitor trained, (what they were trained on, key).
             **settings: the fields of each, with its letter.
         """
-        requests: list[Flow2DRequest | str | None] = []
         ends, kept = Ends(density, drawing, source, source_drawing), self.flows.trained
         shared = {**ends.asked(), "grid": grid, "seed": seed, "points": points}
-        for setting in of_letters(settings):
-            if not setting.pop("shown", False) or needs_noise(source, setting["path"]):
-                requests.append(None)
-                continue
-            path, sigma0 = setting["path"], setting["sigma0"]
+
+        def ask(path: str, sigma0: float, **setting) -> Flow2DRequest | None:
+            if needs_noise(source, path):
+                return None
             trained = own_net(own, ends, path, sigma0, kept) if net == "auto" else None
-            try:
-                requests.append(Flow2DRequest(**shared, **setting, net=trained or net))
-            except UserError as e:
-                requests.append(str(e))
-        return requests
+            return Flow2DRequest(**shared, **setting, path=path, sigma0=sigma0, net=trained or net)
+
+        return asked_each(settings, ask)
 
     def show(self, **values) -> dict:
         """The player, what follows from the numbers, and what can be saved."""

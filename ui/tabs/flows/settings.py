@@ -1,23 +1,28 @@
-"""The settings of flows of points and of images: their controls, and how a recipe fills them and is made of them."""
+"""The settings of flows of points and of images: their controls, how a recipe fills them and is made of them.
+
+And what a visitor drew: which of the nets that were trained on it answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import gradio as gr
+import numpy as np
 
 from analysis.core.errors import UserError
 from analysis.core.fields import MAX_GAMMA
-from analysis.figures.sheets import clouds_sheet, pictures_sheet
+from analysis.figures.flow import clouds_sheet, pictures_sheet
+from analysis.flow.clouds import DRAWING
 from analysis.flow.images import MAX_IMAGES, ImageFlows
 from analysis.flow.nets import KEY_PREFIX
 from analysis.flow.points import Flow2DRequest, PointFlows
-from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA, SideBySideRequest
-from analysis.recipes.recipe import Recipe
-from analysis.recipes.replay import describe_flows
+from analysis.flow.settings import BRIDGES, MAX_NFE, MAX_SIGMA, FlowSetting, SideBySideRequest
+from analysis.recipes.recipe import Recipe, describe_flows
 from analysis.series.forecast import SeriesForecasts
+from flow_core.model import NORMAL
 from flow_core.samplers import MOMENTUM, SAMPLER_NAMES
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls, chosen
@@ -133,6 +138,22 @@ def of_letters(values: dict) -> list[dict]:
         {name[:-2]: value for name, value in values.items() if name.endswith(f"_{letter.lower()}")}
         for letter in LETTERS
     ]
+
+
+def asked_each(values: dict, ask: Callable[..., FlowSetting | None]) -> list:
+    """What each setting asks: a question, a sentence where it cannot be asked, or None where none is shown.
+
+    Args:
+        values: of a handler, the fields of each setting with its letter among them.
+        ask: the question of a setting, by the names of its fields; None for none. May raise UserError.
+    """
+    asked: list[FlowSetting | str | None] = []
+    for setting in of_letters(values):
+        try:
+            asked.append(ask(**setting) if setting.pop("shown", False) else None)
+        except UserError as e:
+            asked.append(str(e))
+    return asked
 
 
 def read_by(path: str, sampler: str) -> dict[str, bool]:
@@ -267,6 +288,87 @@ def in_a_row(seeds: tuple[int, ...]) -> int:
     return len(seeds)
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# What a visitor drew, and the nets that were trained on it
+
+DRAWING_SIDE = 32  # cells
+KEPT_NETS = 8  # nets of one visitor that are remembered
+
+
+def ring() -> str:
+    """What is drawn before anyone has drawn: a ring and a dot, as text of 0 and 1."""
+    y, x = np.mgrid[:DRAWING_SIDE, :DRAWING_SIDE] + 0.5 - DRAWING_SIDE / 2
+    r = np.hypot(x, y)
+    return bits_of(((r > 8.5) & (r < 11.5)) | (r < 2.5))
+
+
+def bars() -> str:
+    """What the source is before anyone has drawn it: two bars, as text of 0 and 1."""
+    y, x = np.mgrid[:DRAWING_SIDE, :DRAWING_SIDE] + 0.5 - DRAWING_SIDE / 2
+    return bits_of((abs(y) < 10) & (abs(abs(x) - 11.5) < 1.5))
+
+
+def bits_of(on: np.ndarray) -> str:
+    """Cells as text of 0 and 1."""
+    return "".join(map(str, np.asarray(on, bool).astype(int).ravel()))
+
+
+def mask_of(bits: str) -> np.ndarray:
+    """The inverse of `bits_of`, uint8 (DRAWING_SIDE, DRAWING_SIDE)."""
+    return np.frombuffer(bits.encode("ascii"), np.uint8).reshape(DRAWING_SIDE, DRAWING_SIDE) - np.uint8(ord("0"))
+
+
+def cells_of(bits: str) -> tuple[tuple[int, ...], ...]:
+    """A drawing kept as text, as the cells of a request."""
+    return tuple(map(tuple, mask_of(bits).tolist()))
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Between what a flow goes, as the controls say it.
+
+    Attributes:
+        density: where the points shall arrive; drawing: its cells as text of 0 and 1, "" before anyone has drawn.
+        source: what they begin at, "normal" for noise; source_drawing: as drawing.
+    """
+
+    density: str
+    drawing: str = ""
+    source: str = NORMAL
+    source_drawing: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What says whether two are the same: a drawing only where it counts."""
+        drawn = (self.drawing or ring()) if self.density == DRAWING else ""
+        return self.density, drawn, self.source, (self.source_drawing or bars()) if self.source == DRAWING else ""
+
+    def asked(self) -> dict:
+        """The fields of a request."""
+        density, drawn, source, source_drawn = self.key
+        return {
+            "density": density, "drawing": cells_of(drawn) if drawn else None,
+            "source": source, "source_drawing": cells_of(source_drawn) if source_drawn else None,
+        }  # fmt: skip
+
+
+def own_net(own, ends: Ends, path: str, sigma0: float, kept: tuple[str, ...]) -> str | None:
+    """Key of the visitor's latest net that fits a setting, None if there is none.
+
+    Args:
+        own: (*`Ends.key`, path, sigma0, key) of every net, the latest last.
+        ends, path, sigma0: of the setting.
+        kept: keys that still work.
+    """
+    wanted = trained_on(ends, path, sigma0)
+    return next((key for *what, key in reversed(own) if tuple(what) == wanted and key in kept), None)
+
+
+def trained_on(ends: Ends, path: str, sigma0: float) -> tuple:
+    """What a net is trained on, as `own` has it: sigma0 only where the path reads it."""
+    return *ends.key, path, sigma0 if path in BRIDGES else 0.0
+
+
 def drawn_bits(drawing: tuple | None) -> str:
     """A drawing of a question as the page keeps it, "" for none.
 
@@ -296,9 +398,8 @@ def opened_nets(request: SideBySideRequest) -> tuple[str, tuple]:
     """
     oracle, nets = {r.net == "oracle" for r in request.asked}, {}
     for r in request.asked:
-        ends = (r.density, drawn_bits(r.drawing), r.source, drawn_bits(r.source_drawing))
-        what = (*ends, r.path, r.sigma0 if r.path in BRIDGES else 0.0)
-        nets.setdefault(what, set()).add(r.net if r.net.startswith(KEY_PREFIX) else "")
+        ends = Ends(r.density, drawn_bits(r.drawing), r.source, drawn_bits(r.source_drawing))
+        nets.setdefault(trained_on(ends, r.path, r.sigma0), set()).add(r.net if r.net.startswith(KEY_PREFIX) else "")
     if len(oracle) > 1 or any(len(of_one) > 1 for of_one in nets.values()):
         raise UserError(
             "This page has one choice of the network for all settings, the recipe several: ask /recipe for its result.",
@@ -316,7 +417,3 @@ def nets_after(own: tuple, opened: tuple) -> tuple[tuple, tuple]:
     """
     asked, trained = {net[:-1] for net in opened}, (net for net in opened if net[-1])
     return (*(net for net in own if net[:-1] not in asked), *trained)[-KEPT_NETS:], ()
-
-
-DRAWING_SIDE = 32
-KEPT_NETS = 8  # nets of one visitor that are remembered

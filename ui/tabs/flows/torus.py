@@ -11,8 +11,8 @@ from analysis.flow.settings import MAX_NFE
 from analysis.flow.torus import MAX_ANGLES, TORUS_SAMPLERS, AnglesRequest, AnglesResult, TorusFlows, copies
 from flow_core.samplers import SAMPLER_NAMES
 from ui.components.controls import Controls
-from ui.components.html import facts
-from ui.components.layout import Frame, details, group, intro, noise_row
+from ui.components.html import details, facts
+from ui.components.layout import Frame, group, intro, noise_row
 from ui.components.made import Made
 from ui.components.players import Panel, flow_player, flow_value
 from ui.server.errors import guarded

@@ -28,84 +28,13 @@ from ui.components.plot import plot
 from ui.server.errors import guarded, sentence_of
 from ui.server.queue import AS_SENT, PRIVATE
 from ui.server.runs import LONG_QUEUE, RUN_SECONDS, LongRun, Superseded, problem
-from ui.tabs.flows.settings import DRAWING_SIDE, KEPT_NETS
+from ui.tabs.flows.settings import DRAWING_SIDE, KEPT_NETS, Ends, bars, bits_of, mask_of, ring, trained_on
 
 START_STEPS = 2000
 TRAINED_PATHS = (("IDFF: predicts x₁", "idff"), ("OT-CFM: velocity", "otcfm"), ("I-CFM: velocity", "icfm"))
 FROM_ANYWHERE = tuple((text, path) for text, path in TRAINED_PATHS if path in STRAIGHT)
 PRESS = "() => document.getElementById('flow-train-start').click()"
 ASK = '<p class="ks-line">Nothing trained yet. A net of 34,000 parameters sees fresh points in every step.</p>'
-
-
-def ring() -> str:
-    """What is drawn before anyone has drawn: a ring and a dot, as text of 0 and 1."""
-    y, x = np.mgrid[:DRAWING_SIDE, :DRAWING_SIDE] + 0.5 - DRAWING_SIDE / 2
-    r = np.hypot(x, y)
-    return _bits(((r > 8.5) & (r < 11.5)) | (r < 2.5))
-
-
-def bars() -> str:
-    """What the source is before anyone has drawn it: two bars, as text of 0 and 1."""
-    y, x = np.mgrid[:DRAWING_SIDE, :DRAWING_SIDE] + 0.5 - DRAWING_SIDE / 2
-    return _bits((abs(y) < 10) & (abs(abs(x) - 11.5) < 1.5))
-
-
-def _bits(on: np.ndarray) -> str:
-    return "".join(map(str, np.asarray(on, bool).astype(int).ravel()))
-
-
-def _mask(bits: str) -> np.ndarray:
-    return np.frombuffer(bits.encode("ascii"), np.uint8).reshape(DRAWING_SIDE, DRAWING_SIDE) - np.uint8(ord("0"))
-
-
-def cells_of(bits: str) -> tuple[tuple[int, ...], ...]:
-    """A drawing kept as text, as the cells of a request."""
-    return tuple(map(tuple, _mask(bits).tolist()))
-
-
-@dataclass(frozen=True)
-class Ends:
-    """Between what a flow goes, as the controls say it.
-
-    Attributes:
-        density: where the points shall arrive; drawing: its cells as text of 0 and 1, "" before anyone has drawn.
-        source: what they begin at, "normal" for noise; source_drawing: as drawing.
-    """
-
-    density: str
-    drawing: str = ""
-    source: str = NORMAL
-    source_drawing: str = ""
-
-    @property
-    def key(self) -> tuple[str, str, str, str]:
-        """What says whether two are the same: a drawing only where it counts."""
-        drawn = (self.drawing or ring()) if self.density == DRAWING else ""
-        return self.density, drawn, self.source, (self.source_drawing or bars()) if self.source == DRAWING else ""
-
-    def asked(self) -> dict:
-        """The fields of a request."""
-        density, drawn, source, source_drawn = self.key
-        return {
-            "density": density, "drawing": cells_of(drawn) if drawn else None,
-            "source": source, "source_drawing": cells_of(source_drawn) if source_drawn else None,
-        }  # fmt: skip
-
-
-def own_net(own, ends: Ends, path: str, sigma0: float, kept: tuple[str, ...]) -> str | None:
-    """Key of the visitor's latest net that fits a setting, None if there is none.
-
-    Args:
-        own: (*`Ends.key`, path, sigma0, key) of every net, the latest last.
-        ends, path, sigma0: of the setting.
-        kept: keys that still work.
-    """
-    wanted = _what(ends, path, sigma0)
-    return next((key for *what, key in reversed(own) if tuple(what) == wanted and key in kept), None)
-
-
-def _what(ends: Ends, path: str, sigma0: float) -> tuple:
-    return *ends.key, path, sigma0 if path in BRIDGES else 0.0
 
 
 @dataclass(frozen=True)
@@ -188,7 +117,7 @@ class Trainer:
         if last is None:
             yield {c.status: '<p class="ks-line">Stopped before it began.</p>'}
             return
-        entry = (*_what(ends, path, sigma0), last.key)
+        entry = (*trained_on(ends, path, sigma0), last.key)
         asked = {c.density: density, c.source: source, c.path: path, c.steps: steps, c.seed: seed}
         asked |= {c.sigma0: sigma0} if path in BRIDGES else {}
         of = "my drawing" if density == DRAWING else density
@@ -245,7 +174,7 @@ def _drawn(event: gr.EventData) -> str:
     mask = painted(event, DRAWING_SIDE)
     if mask is None:
         raise UserError("Nothing is drawn: paint where the points shall be.", "drawing")
-    return _bits(mask > 0)
+    return bits_of(mask > 0)
 
 
 def _status(look: TrainStep, words: str, kept: bool = False) -> str:
@@ -312,12 +241,12 @@ def _lay_out(frame: Frame, start: str) -> dict:
             with gr.Column(min_width=0, visible=False) as parts["source_box"]:
                 gr.HTML(heading("Begin here", "the same cells"))
                 parts["source_paper"] = canvas(
-                    None, _mask(bars()) * np.uint8(255), label="Source to draw", elem_id="flow-source-paper"
+                    None, mask_of(bars()) * np.uint8(255), label="Source to draw", elem_id="flow-source-paper"
                 )
             with gr.Column(min_width=0):
                 gr.HTML(heading("Draw here", "32 × 32 cells on [−4, 4]²"))
                 parts["paper"] = canvas(
-                    None, _mask(ring()) * np.uint8(255), label="Density to draw", elem_id="flow-paper"
+                    None, mask_of(ring()) * np.uint8(255), label="Density to draw", elem_id="flow-paper"
                 )
                 parts["subject"] = gr.HTML(subject(start), elem_id="flow-train-subject")
         with gr.Column(min_width=0):

@@ -13,12 +13,13 @@ from analysis.flow.clouds import DRAWING
 from analysis.flow.points import PointFlows
 from analysis.flow.transport import TransportRequest, TransportResult
 from ui.components.controls import Controls
-from ui.components.layout import Frame, details, group
+from ui.components.html import details
+from ui.components.layout import Frame, group
 from ui.components.made import Made
 from ui.components.plot import plot
 from ui.server.runs import RUN_SECONDS, LongRun, RunButtons, run_buttons, wire_run
 from ui.source import usable_seed
-from ui.tabs.flows.training import Ends
+from ui.tabs.flows.settings import Ends
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

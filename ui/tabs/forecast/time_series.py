@@ -18,6 +18,7 @@ from analysis.figures.series import (
     autocorrelation_figure,
     error_figure,
     fan_figure,
+    forecast_sheet,
     joint_figure,
     map_figure,
     marginal_figure,
@@ -25,7 +26,6 @@ from analysis.figures.series import (
     singular,
     spectrum_figure,
 )
-from analysis.figures.sheets import forecast_sheet
 from analysis.series.forecast import (
     MAX_FRAME_CALLS,
     MAX_MEMBERS,
@@ -39,8 +39,8 @@ from analysis.series.loaded import MAX_HORIZON, METHOD, MODEL, NFE, strongest
 from analysis.series.long_run import MAX_FRAMES, MIN_FRAMES, LongRunRequest, LongRunResult
 from flow_core.samplers import METHODS, MOMENTUM, SAMPLER_NAMES
 from ui.components.controls import Controls, chosen
-from ui.components.html import facts, heading
-from ui.components.layout import Frame, details, empty_stage, group, intro, noise_row, only
+from ui.components.html import details, facts, heading
+from ui.components.layout import Frame, empty_stage, group, intro, noise_row, only
 from ui.components.made import Made
 from ui.components.plot import plot
 from ui.components.save_bar import RecipeBinding, save_bar, save_value

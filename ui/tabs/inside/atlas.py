@@ -15,8 +15,8 @@ from analysis.workbench.atlas import SORTS, AtlasCluster, AtlasRequest, AtlasRes
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls, chosen
 from ui.components.history import CLICKS
-from ui.components.html import fact_table, figure_html, row_html, times
-from ui.components.layout import Frame, details, group, intro
+from ui.components.html import details, fact_table, figure_html, row_html, times
+from ui.components.layout import Frame, group, intro
 from ui.components.made import Made
 from ui.components.plot import points
 from ui.server.errors import guarded

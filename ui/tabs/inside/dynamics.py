@@ -14,8 +14,8 @@ from analysis.core.progress import Report
 from analysis.figures import dynamics as figures
 from analysis.koopman.trajectories import EXAMPLE_RATES, Study, example_states, study, visitor_states
 from ui.components.controls import Controls
-from ui.components.html import fact_table
-from ui.components.layout import Frame, details, empty_stage, group, intro, only
+from ui.components.html import details, fact_table
+from ui.components.layout import Frame, empty_stage, group, intro, only
 from ui.components.plot import plot
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE

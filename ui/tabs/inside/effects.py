@@ -16,8 +16,8 @@ from analysis.workbench.findings import decoded_words, effect_words
 from analysis.workbench.library import ModelLibrary
 from analysis.workbench.spectrum import MaskRequest
 from ui.components.controls import Controls
-from ui.components.html import figure_html, group_html, heading
-from ui.components.layout import Frame, details, group, intro, only
+from ui.components.html import details, figure_html, group_html, heading
+from ui.components.layout import Frame, group, intro, only
 from ui.components.plot import plot, seen_script
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE

@@ -14,8 +14,8 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.probes import LinearityRequest
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
-from ui.components.html import heading
-from ui.components.layout import Frame, details, empty_stage, group, intro, only
+from ui.components.html import details, heading
+from ui.components.layout import Frame, empty_stage, group, intro, only
 from ui.components.made import Made
 from ui.components.plot import plot
 from ui.server.errors import guarded

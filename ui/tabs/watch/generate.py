@@ -21,8 +21,8 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
-from ui.components.html import facts, figure_html, heading, model_card, pipeline_html, strip
-from ui.components.layout import details, group, intro
+from ui.components.html import details, facts, figure_html, heading, model_card, pipeline_html, strip
+from ui.components.layout import group, intro
 from ui.components.players import player, player_value
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded

@@ -14,7 +14,8 @@ from analysis.flow.images import IMAGE_PATH_NAMES, ImageFlows
 from analysis.race import RACE_CALLS, RaceRequest, Runner, flow_paths, race
 from analysis.workbench.library import ModelLibrary
 from ui.components.controls import Controls, chosen
-from ui.components.layout import Frame, details, group, intro
+from ui.components.html import details
+from ui.components.layout import Frame, group, intro
 from ui.server.errors import guarded
 from ui.server.queue import PRIVATE
 from ui.server.runs import LONG_QUEUE, RUN_SECONDS, deadline

@@ -103,6 +103,6 @@ def test_the_command_measures_the_pair_of_picture_nets(flows_folder, monkeypatch
     arguments = ["flow", "--models", str(flows_folder), "--picture-seeds", "8", "--model", "images-shapes"]
     assert evaluate.main(arguments) == 0
     out = capsys.readouterr().out
-    assert "## images-shapes: pictures\n" in out and "No distance to data" in out
+    assert "## images-shapes: pictures\n" in out and "MMD" not in out
     assert "`python -m analysis.evaluate flow --model images-shapes --parts pictures --picture-seeds 8`" in out
     assert "| OT-CFM, exact flow, Euler |" in out and "| IDFF, bridge |" in out

@@ -13,6 +13,7 @@ from foundation import noise
 from foundation.procedural import shapes
 from tests.analysis.conftest import random_pair
 from tests.refusals import refuses
+from tests.sentences import tells
 
 NAMES = ("x", "colour.0", "colour.1")
 STATES = 0.1 * noise([1], (4, 5))[0]
@@ -82,7 +83,7 @@ def test_the_part(monkeypatch):
     shares = []
     text, table, verdict = directions.directions(Job(bench, 2, lambda share, _: shares.append(share))).blocks
     assert [row[:2] for row in table.rows] == [("x", m) for m in ("mean", "decoder", "groups", "teacher")]
-    assert shares == sorted(shares) and shares[-1] == pytest.approx(1) and "2 held-out" in text
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1) and tells(text, 2)
     assert set(verdict.figures) <= {"x"}
     bench.model.card = {"data": {"spec": "cifar10"}}
     with refuses("data"):

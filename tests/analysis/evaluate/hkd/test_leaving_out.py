@@ -13,6 +13,7 @@ from foundation.randomness import derived_seed, noise
 from koopman_core.edm import SIGMA_MAX
 from tests.analysis.conftest import random_pair
 from tests.refusals import refuses
+from tests.sentences import tells
 
 
 def distance(x, y):
@@ -76,7 +77,7 @@ def test_the_part_reports_intervals_and_fills_the_card(model, monkeypatch):
     monkeypatch.setattr(leaving_out, "mean_latents", lambda m: ablations.mean_latents(m, count=5))
     outcome = leaving_out.leaving_out(Job(Workbench(model), 3))
     text, bands, levels, verdict = outcome.blocks
-    assert "3 held-out" in text and [r[0] for r in bands.rows] == ["smallest", "middle", "largest"]
+    assert tells(text, 3) and [r[0] for r in bands.rows] == ["smallest", "middle", "largest"]
     assert len(levels.rows) == 5 and all(len(cell.figures) == 3 for row in levels.rows for cell in row[1:])
     assert outcome.card["idle"] == verdict.figures["idle"]
     assert outcome.card["still"].keys() == {r[0] for r in levels.rows}

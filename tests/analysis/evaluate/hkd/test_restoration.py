@@ -17,7 +17,7 @@ from analysis.evaluate.hkd.restoration import (
 )
 from analysis.evaluate.tables.parts import Job
 from analysis.koopman import restoration
-from analysis.workbench.editing import ColorizeRequest, InpaintRequest
+from analysis.workbench.restoration import ColorizeRequest, InpaintRequest
 from analysis.workbench.workbench import Workbench
 from foundation import noise
 from foundation.data.pictures import to_bytes

@@ -12,10 +12,11 @@ from analysis.evaluate.hkd.fidelity import Distance, Fidelity, ScrubRow, fidelit
 from analysis.koopman.editing import MEASURES
 from analysis.koopman.scenes import rows_of
 from analysis.koopman.spectrum import EntrySummary
-from analysis.workbench.findings import attribution_verdict, linearity_verdict, overall_errors, readings
+from analysis.workbench.findings import attribution_verdict, linear_levels, linearity_verdict, overall_errors, readings
 from analysis.workbench.probes import AttributionResult, BandLabelsResult, DMDLevel, LinearityResult
 from foundation.metrics.statistics import Interval
 from koopman_core.model import SpectrumEntry
+from tests.sentences import numbers, tells
 
 FACTOR_ROWS = rows_of("shapes")
 
@@ -110,18 +111,18 @@ def test_the_papers_reading_is_found_in_either_direction():
     assert straight.held == tuple(PAPER) and straight.failed == () and not straight.reverse
     assert reverse.held == ("kind", "size", "turn") and reverse.failed == ("background", "place", "texture")
     text = attribution_verdict([reverse, straight])
-    assert "holds for this model" in text and "smallest to largest alpha, encoded at sigma 1.5" in text
+    assert tells(text, "smallest", "largest", "alpha") and numbers(text) == [1.5]  # no count of those that do not hold
     turned = attribution({f: 2 - b for f, b in PAPER.items()})
     text = attribution_verdict(readings(turned, 0.002, "abs"))
-    assert "holds for this model" in text and "largest to smallest abs alpha" in text
+    assert tells(text, "largest", "smallest", "abs alpha") and numbers(text) == [0.002]
 
 
 def test_one_factor_in_another_band_is_enough_to_refuse_it():
     tested = readings(attribution({**PAPER, "turn": 0}), 1.5, "alpha")
     text = attribution_verdict(tested)
-    assert "does not hold" in text and "of 2 ways" in text and "5 of 6 factors: background, place, kind, size," in text
+    assert tells(text, 2, 1.5, 5, 6, "background", "place", "kind", "size", "texture") and "turn" not in text
     nothing = readings(attribution({}), 1.5, "alpha")
-    assert "0 of 6 factors: none." in attribution_verdict(nothing)
+    assert tells(attribution_verdict(nothing), 0, 6) and "background" not in attribution_verdict(nothing)
 
 
 def test_intervals_that_touch_show_nothing():
@@ -166,25 +167,21 @@ def linear(learned, identity=0.5, fitted=0.25, n=18, mse=True, dmd=None, apart=N
 
 
 @pytest.mark.parametrize(
-    ("learned", "words"),
-    [
-        ([0.05, 0.1], "is linear to within 10% at every level: root mean square"),
-        ([0.05, 0.7], "linear to within 10% at level 0 only"),
-        ([0.4, 0.7], "not linear (to within 10%) at any level"),
-    ],
+    ("learned", "levels"),
+    [([0.05, 0.1], ["level 0", "level 1"]), ([0.05, 0.7], ["level 0"]), ([0.4, 0.7], [])],
 )
-def test_linearity_verdict(learned, words):
+def test_linearity_verdict(learned, levels):
     r = linear(learned)
-    assert words in linearity_verdict(r)
+    assert linear_levels(r) == levels
+    assert tells(linearity_verdict(r), 10, learned[0], "level 0", learned[1], "level 1")
     np.testing.assert_allclose(overall_errors(r.learned), learned)  # T, where the error is 0, is left out
 
 
 def test_linearity_verdict_compares():
-    text = linearity_verdict(linear([0.4, 0.7]))
-    assert "from 0.40 (level 0) to 0.70 (level 1)" in text and "closer than the identity at 1 of 2 levels" in text
-    assert "off by 0.25 to 0.25" in text and "best 0.25, learned 0.55, identity 0.50" in text
-    assert "0.1 with the learned operator, 0.2 with the identity, 0.3 with the best fit" in text
-    assert "pictures" not in linearity_verdict(linear([0.4, 0.7], mse=False))
+    of = [10, 0.40, 0, 0.70, 1, 1, 0, 1, 2, 0.25, 0.25]  # per cent; errors of levels; 1 is like predicting 0; closer at
+    medians, pictures = [0.25, 0.55, 0.50], [0.1, 0.2, 0.3]  # best, learned, identity; learned, identity, best
+    assert numbers(linearity_verdict(linear([0.4, 0.7]))) == [*of, *medians, *pictures]
+    assert numbers(linearity_verdict(linear([0.4, 0.7], mse=False))) == [*of, *medians]
     mean = np.zeros((1, 3))
     mean[0, 1:] = 3, 4
     assert overall_errors(mean)[0] == pytest.approx(math.sqrt(12.5))
@@ -194,15 +191,14 @@ APART = {"learned": [0.05, 0.65], "identity": [0.5, 0.7], "fitted": [0.04, 0.2]}
 
 
 def test_a_level_that_is_linear_only_in_what_all_share_is_not_linear():
-    text = linearity_verdict(linear([0.05, 0.05], apart=APART))
-    assert "linear to within 10% at level 0 only (level 1 only in what all pictures have in common):" in text
-    assert "25% (level 0) to 75% (level 1) is the same in all pictures" in text
-    assert "off by 0.05 (level 0) to 0.65 (level 1), where 1 is no better than their mean" in text
-    assert "best 0.12, learned 0.35, identity 0.60" in text
-    alone = linearity_verdict(linear([0.05, 0.05]))
-    assert "at every level: " in alone and "in common" not in alone and "no better than their mean" not in alone
-    none = linearity_verdict(linear([0.05, 0.7], apart={**APART, "learned": [0.3, 0.6]}))
-    assert "not linear (to within 10%) at any level (level 0 only in what all" in none
+    r = linear([0.05, 0.05], apart=APART)
+    text = linearity_verdict(r)
+    assert linear_levels(r) == ["level 0"] and tells(text, 10, "level 0", "level 1", 25, "level 0", 75, "level 1")
+    assert tells(text, 25, 0.05, "level 0", 0.65, "level 1", 1, 0.12, 0.35, 0.60)  # medians: best, learned, identity
+    alone = linear([0.05, 0.05])
+    assert linear_levels(alone) == ["level 0", "level 1"] and not tells(linearity_verdict(alone), 25)
+    none = linear([0.05, 0.7], apart={**APART, "learned": [0.3, 0.6]})
+    assert linear_levels(none) == [] and tells(linearity_verdict(none), 10, "level 0", 0.05, "level 0")
 
 
 def test_differences_table():
@@ -286,11 +282,10 @@ def test_editing_verdict():
         "closer_than_random": ["a", "b"], "more_detail_than_random": ["a"], "more_at_equal_layout": ["a", "b"],
         "less_at_equal_layout": ["c"], "best": "a",
     }  # fmt: skip
-    assert "every choice of bands" in verdict.text
     only = {"c": found["c"], "d": comparison((0.4, 0.4))}
     verdict = koopman.editing_verdict(only, koopman.trades(only, LOWER))
     assert verdict.figures["best"] is None and verdict.figures["closer_than_agnostic"] == ["c"]
-    assert verdict.figures["closer_than_random"] == [] and "no choice of bands" in verdict.text
+    assert verdict.figures["closer_than_random"] == []
 
 
 def test_editing_tables():

@@ -10,6 +10,7 @@ from analysis.series.loaded import MODEL
 from flow_core.series.scores import Scores
 from foundation.metrics.statistics import Interval
 from tests.analysis.series.tiny_worlds import line, torus
+from tests.sentences import tells
 
 BELOW, ACROSS, ABOVE = Interval(-0.2, -0.3, -0.1), Interval(0.01, -0.1, 0.1), Interval(0.2, 0.1, 0.3)
 
@@ -66,7 +67,7 @@ def test_forecast_text_holds_the_figures():
     assert "| this model | 1.0000 [0.9000, 1.1000] | 0.8000 [0.7000, 0.9000] | 2.0000 [1.0000, 3.0000] | 1.9000" in text
     assert "| damped persistence | 1.0000" in text and "| 0.010 [-0.100, 0.100] | -0.2000 [-0.3000, -0.1000] |" in text
     assert "| this model less damped persistence | -0.2000 [-0.3000, -0.1000] | +0.0100 [-0.1000, +0.1000] |" in text
-    assert f"{np.sqrt(9 / 11):.3f}" in text and "| lead, frames | 1 | 2 |" in text and "8 network calls" in text
+    assert f"{np.sqrt(9 / 11):.3f}" in text and "| lead, frames | 1 | 2 |" in text and tells(text, 8)
     assert "radians" in markdown(tables.forecast_blocks(forecast(BELOW, [BELOW]), torus()))
 
 

@@ -14,6 +14,7 @@ import torch
 from analysis.flow.image_sweeps import PictureSweepResult
 from analysis.flow.images import FlowPicturesRequest, ImageFlows
 from tests.refusals import refuses
+from tests.sentences import tells
 from tests.ui.made import controls_of
 from tests.ui.tabs.flows.image_values import controls, hidden
 from ui.server.runs import Superseded
@@ -32,7 +33,7 @@ def test_sweep(part):
     told = []
     shown = part.sweep(lambda share, what: told.append(share), sweep_seeds=2, **controls(*START_SETTINGS[:2]))
     words, figure = shown["words"], shown["figure"]
-    assert "2 pictures, seeds 0 to 1" in words and told[-1] > 0.9
+    assert tells(words, 2, 0, 1) and told[-1] > 0.9
     assert {"OT-CFM, Euler", "IDFF, Heun"} <= {t.get("name") for t in json.loads(figure["value"])["data"]}
 
     rows = list(csv.DictReader(io.StringIO(shown["curves"])))

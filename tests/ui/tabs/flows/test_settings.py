@@ -22,8 +22,7 @@ from tests.refusals import refuses
 from tests.ui.serving import page_of
 from ui.tabs.flows.images import FlowImages, FlowImagesControls
 from ui.tabs.flows.points import FlowControls, FlowLab
-from ui.tabs.flows.settings import drawn_bits, in_a_row, nets_after, opened_nets
-from ui.tabs.flows.training import bars, cells_of, ring
+from ui.tabs.flows.settings import bars, cells_of, drawn_bits, in_a_row, nets_after, opened_nets, ring
 from ui.tabs.forecast.time_series import ASK, SeriesControls, TimeSeries
 
 PLANE = {"seed": 3, "points": 64, "grid": "cosine", "net": "oracle"}

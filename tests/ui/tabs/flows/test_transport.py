@@ -11,7 +11,7 @@ import pytest
 from analysis.flow import transport as pairs
 from analysis.flow.points import PointFlows
 from analysis.flow.transport import TransportRequest
-from ui.tabs.flows.training import cells_of, ring
+from ui.tabs.flows.settings import cells_of, ring
 from ui.tabs.flows.transport import TransportControls, TransportPart
 
 

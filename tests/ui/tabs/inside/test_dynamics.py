@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 
@@ -77,6 +78,16 @@ def test_weak_modes_do_not_decide_what_is_in_view():
     assert low < found.alpha[strong].min() and found.alpha[strong].max() < high
     outside = int(((found.alpha < low) | (found.alpha > high)).sum())
     assert int(strong.sum()) == 4 and outside > 0 and str(outside) in figure.layout.annotations[0].text
+
+
+def test_what_dies_at_once_is_weak_however_large_it_began():
+    found = study(example_states(), 8)
+    rates = {name: np.zeros(2) for name in ("beta", "beta_low", "beta_high")}
+    rates |= {name: np.array([-0.1, -90.0]) for name in ("alpha", "alpha_low", "alpha_high")}
+    found = dataclasses.replace(found, **rates, amplitude=np.ones(2))
+    assert strong_modes(found).tolist() == [True, False]
+    low, high = eigenvalue_plane(found).layout.xaxis.range
+    assert -1 < low < -0.1 < high
 
 
 def test_noise_alone_has_no_law():

@@ -13,6 +13,7 @@ from analysis.core.images import png_base64
 from analysis.recipes import recipe as recipes
 from analysis.workbench.spectrum import MAX_MODES, MaskRequest, ModeRequest
 from tests.refusals import refuses
+from tests.sentences import tells
 from ui.components import html
 from ui.source import NO_CLASS
 from ui.tabs.inside.spectrum import NO_CHOICE, TOO_MANY, SpectrumTab
@@ -40,7 +41,7 @@ def test_one_mode_is_the_workbenchs(panel, library):
     card, pictures, curves = shown["card"], shown["mode_pictures"], shown["mode_curves"]
     found = library.get("tiny").mode(ModeRequest(5, 0, (7,)))
     assert f"{found.alpha[0]:+.4f}" in card and f"{math.log(2) / abs(found.alpha[0]):.3g} τ" in card
-    assert f"{100 * found.share[-1]:.2g} % at the picture" in card and 'data-mode="7"' in card
+    assert tells(card, *(float(f"{100 * found.share[t]:.2g}") for t in (0, -1))) and 'data-mode="7"' in card
     for picture in (found.full, found.without, found.contribution):
         assert png_base64(picture) in pictures
     assert html.times(found.magnification) in pictures
@@ -52,9 +53,9 @@ def test_a_group_is_shown_as_one(panel, library):
     shown = show(panel, chosen)
     card, pictures = shown["card"], shown["mode_pictures"]
     found = library.get("tiny").mode(ModeRequest(5, 0, tuple(chosen)))
-    assert "3 modes of skip 0" in card and f"{np.median(found.period):.3g} τ" in card
-    assert f"{len(set(found.pair.tolist()))} pairs at 3 places" in card
-    assert png_base64(found.without) in pictures and "Without these 3 modes" in pictures
+    assert tells(card, 3, "skip 0") and f"{np.median(found.period):.3g} τ" in card
+    assert tells(card, len(set(found.pair.tolist())), 3)
+    assert png_base64(found.without) in pictures and tells(pictures, 3)
 
 
 def test_a_class_belongs_to_its_model(panel, library):
