@@ -101,11 +101,11 @@ class Meter:
 
 
 def network_of(model: FlowModel, seeds: range) -> Predict:
-    """(x, t) -> Prediction; where there are classes each seed draws one evenly, as in `image_sets`."""
+    """(x, t), and `end` of mean velocities, -> Prediction; a seed draws its class evenly, as in `image_sets`."""
     if not model.classes:
         return model
     labels = torch.tensor([mix_seed(s, 8) % model.classes for s in seeds])
-    return lambda x, t: model(x, t, labels)
+    return lambda x, t, **end: model(x, t, labels, **end)
 
 
 def start_of(model: FlowModel, seeds: range) -> Tensor:

@@ -12,8 +12,9 @@ from analysis.evaluate.tables.parts import Job
 from flow_core.model import FlowConfig, save
 from foundation import noise
 from foundation.data.datasets import open_dataset
+from foundation.data.pictures import to_bytes
 from foundation.metrics.frechet import Moments, fid
-from foundation.randomness import FIRST_SEED
+from foundation.randomness import FIRST_SEED, mix_seed
 from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
 from tests.analysis.conftest import random_pair
 from tests.analysis.evaluate.five_features import network
@@ -75,6 +76,16 @@ def test_rows_and_their_distances_to_the_teachers_pictures(folder):
     assert mine.less.value == 0 and rows[1].less.value == pytest.approx(mine.distance.value - rows[1].distance.value)
     table, verdict = one_call.one_call_picture_blocks(rows, metric, COUNT)[1:]
     assert len(table.rows) == 6 and set(verdict.figures["sign"]) == {makers[1].name, makers[2].name}
+
+
+def test_each_seed_has_its_class_in_a_jump():
+    model = random_flow(FlowConfig("meanflow", 0.0, predicts="average", data_std=0.5), 5, classes=3)
+    seeds = range(FIRST_SEED, FIRST_SEED + 4)
+    x, labels = noise(seeds, (3, 16, 16)), torch.tensor([mix_seed(s, 8) % 3 for s in seeds])
+    with torch.no_grad():
+        jump = x + model(x, 0.0, labels, end=1.0).velocity
+    assert len(labels.unique()) > 1
+    torch.testing.assert_close(one_call.flow_pictures(model, seeds, 1), to_bytes(jump))
 
 
 def test_fid_is_that_of_the_pictures(folder):
