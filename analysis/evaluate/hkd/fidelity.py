@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -231,7 +232,7 @@ def measure_generalisation(
             batch = range(start + low, start + min(low + FIDELITY_BATCH, count))
             eps, classes = noise(batch, model.picture_shape), model.config.classes
             labels = torch.tensor([label_of(s, classes) for s in batch]) if classes else None
-            best = heun_sample(lambda x, t, y=labels: teacher(x, t, y), SIGMA_MAX * eps, karras_sigmas(18)).x
+            best = heun_sample(partial(teacher, labels=labels), SIGMA_MAX * eps, karras_sigmas(18)).x
             best, mine = best.clamp(-1, 1), model.one_step(eps, labels).clamp(-1, 1)
             mse.setdefault(kind, []).append(metrics.mse(mine, best))
             if perceptual is not None:
