@@ -218,7 +218,7 @@ def measure_generalisation(
     perceptual: PerceptualDistance | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Generalisation:
-    """What training remembers, and what carries over; more trajectories close the gap, longer training does not.
+    """What training remembers, and what carries over to other noises.
 
     Args:
         first: seed of the trajectories' first noise; `count` from there on.
@@ -283,7 +283,7 @@ def generalisation(job: Job) -> Outcome:
         far = None if g.lpips is None else bootstrap_interval(g.lpips[kind])
         rows.append([kind, interval(far), interval(bootstrap_interval(mse), ".5f")])
     return Outcome([
-        f"{count} noises of each kind; means with 95 % bootstrap intervals. Longer training moves the first row away "
-        "from the second, more trajectories bring them together.",
+        f"{count} noises of each kind; means with 95 % bootstrap intervals. Their difference is what was "
+        "learned by heart.",
         grid(["one call against the teacher's 35-call sample, noises", "LPIPS (Alex, 64 px)", "MSE"], rows),
     ])  # fmt: skip
