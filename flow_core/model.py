@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 import torch
 from torch import Tensor, nn
 
-from flow_core.fields import Prediction
+from flow_core.fields import Predict, Prediction
 from flow_core.networks import PictureNet, PointConfig, PointNet, TorusConfig, TorusNet
 from flow_core.paths import Path, make_path, over
 from foundation.files import checkpoints
@@ -182,6 +182,10 @@ class FlowModel(Model):
             return Prediction(velocity=(1 + self.flow.data_std**2) ** 0.5 * out[0])
         skip, scale = scales
         return Prediction(x1=skip * x + scale * out[0], eps=out[1] if len(out) > 1 else None)
+
+    def labelled(self, labels: Tensor | None) -> Predict:
+        """(x, t), and `end` of mean velocities, -> Prediction with these classes (B,); None for none."""
+        return self if labels is None else lambda x, t, **end: self(x, t, labels, **end)
 
     @staticmethod
     def _times(t: Tensor | float, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from ui.api.endpoints import add_endpoints
 from ui.components.plot import PLOTLY_LATER, PLOTLY_ROUTE
 from ui.panels.page import build_page
 from ui.server.errors import REMOTE, Told, translated
-from ui.server.gradio_internals import QuickPage, complain, fetch_nothing, tell_few
+from ui.server.gradio_internals import QuickPage, complain, fetch_nothing, one_server, tell_few
 from ui.server.limits import Limits
 from ui.server.questions import Questions
 from ui.server.queue import BUSY_HEAD, Shares
@@ -25,6 +25,7 @@ from ui.workspaces import views_css
 # not by `css_paths`: Gradio would rewrite what stands within @media
 STYLE = f"<style>{STYLE_SHEET.read_text(encoding='utf-8')}{views_css()}</style>"
 HEAD_PARTS = f"{STYLE}<script>{PLOTLY_LATER}{script('workspaces.js', 'made.js')}</script>"
+FILES_KEPT = (3600, 3600)  # seconds: how often it is looked, and how old they may be
 GRADIO_QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
 
 
@@ -39,16 +40,19 @@ def build_app(studio: Studio, seed: int = DEFAULT_SEED, patience: float = math.i
     Raises:
         UserError: the default model cannot be used.
     """
-    with gr.Blocks(title="Koopman Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as demo:
-        # first, or a view's handler of the same name would take the endpoint's
-        add_endpoints(studio)
-        work = Workspace(studio, patience)
-        build_page(work, seed)
-    tell_few(demo, work.source.moves)
-    fetch_nothing(Told(REMOTE))
-    complain(demo, Told, translated)
     # not open to direct posts: every question to a model waits in the one queue
-    return demo.queue(max_size=GRADIO_QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
+    queue = {"max_size": GRADIO_QUEUE_SIZE, "default_concurrency_limit": 1, "api_open": False}
+    form = {"title": "Koopman Studio", "analytics_enabled": False, "fill_width": True, "delete_cache": FILES_KEPT}
+    with one_server():
+        with gr.Blocks(**form) as demo:
+            # first, or a view's handler of the same name would take the endpoint's
+            add_endpoints(studio)
+            work = Workspace(studio, patience)
+            build_page(work, seed)
+        tell_few(demo, work.source.moves)
+        fetch_nothing(Told(REMOTE))
+        complain(demo, Told, translated)
+        return demo.queue(**queue)
 
 
 def launch_options() -> dict:

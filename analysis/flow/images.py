@@ -23,7 +23,7 @@ from analysis.flow.clouds import NOISE_PART, STEPS_PART
 from analysis.flow.settings import FlowSetting, Grid, Nfe, Sampler
 from analysis.metrics.image import PairNumbers, compare_pictures
 from flow_core import load
-from flow_core.fields import Exact, Prediction
+from flow_core.fields import Exact, Predict
 from flow_core.guidance import MAX_GUIDANCE, Guidance, Guided
 from flow_core.model import FLOW_KIND, FLOW_SUFFIX, MODELS_DIR, FlowConfig, FlowModel
 from flow_core.paths import PATH_NAMES
@@ -198,14 +198,9 @@ class PictureNet:
     model: FlowModel
     classes: tuple[str, ...]
 
-    def predict(self, label: int, n: int):
+    def predict(self, label: int, n: int) -> Predict:
         """(x, t) -> Prediction with a class for all n pictures, -1 for none."""
-        labels = None if label < 0 else torch.full((n,), label, dtype=torch.int64)
-
-        def f(x: Tensor, t: Tensor, **end: Tensor) -> Prediction:
-            return self.model(x, t, **end) if labels is None else self.model(x, t, labels, **end)
-
-        return f
+        return self.model.labelled(None if label < 0 else torch.full((n,), label, dtype=torch.int64))
 
     def guided(self, request: FlowPicturesRequest) -> Guided:
         """The same for a question, with its guidance."""

@@ -149,7 +149,7 @@ def run_images(config: Path, overrides: list[str], *, resume: bool, quiet: bool)
         y = torch.arange(SHEET_PICTURES, device=device) % network.classes if network.classes else None
         method, nfe = ("euler", 1) if model.path.average else ("heun", SHEET_NFE)  # mean velocities are for one call
         try:
-            made = sample(method, lambda x, t, **end: model(x, t, y, **end), x, model.path, nfe).x
+            made = sample(method, model.labelled(y), x, model.path, nfe).x
         except Diverged as e:  # early on; training goes on
             print(f"images: no sheet at {images:,} images. {e}", flush=True)
         else:

@@ -67,6 +67,23 @@ def without_stubs() -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
+@contextlib.contextmanager
+def one_server() -> Iterator[None]:
+    """Within, pages get no server; `launch` makes the one that is used.
+
+    Gradio makes a server of each page three times before that, each with a description of every component: measured, a
+    quarter of the time to lay the page out.
+    """
+    from gradio.routes import App
+
+    create = App.__dict__["create_app"]
+    App.create_app = staticmethod(lambda *_, **__: None)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        App.create_app = create  # type: ignore[method-assign]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Events and queues
 

@@ -102,10 +102,8 @@ class Meter:
 
 def network_of(model: FlowModel, seeds: range) -> Predict:
     """(x, t), and `end` of mean velocities, -> Prediction; a seed draws its class evenly, as in `image_sets`."""
-    if not model.classes:
-        return model
-    labels = torch.tensor([mix_seed(s, 8) % model.classes for s in seeds])
-    return lambda x, t, **end: model(x, t, labels, **end)
+    classes = model.classes
+    return model.labelled(torch.tensor([mix_seed(s, 8) % classes for s in seeds]) if classes else None)
 
 
 def start_of(model: FlowModel, seeds: range) -> Tensor:

@@ -112,11 +112,19 @@ def _teacher_side(teacher: EDM, x: Tensor, labels: Tensor | None, steps: int) ->
     return TeacherSide(best, short if steps == 10 else heun_sample(denoise, x, karras_sigmas(10)).x, path)
 
 
+def trajectory_labels(model: KoopmanDiffusion, seeds: Sequence[int]) -> Tensor | None:
+    """The classes (n,) that trajectories of these seeds have; None without classes."""
+    classes = model.config.classes
+    return torch.tensor([label_of(s, classes) for s in seeds]) if classes else None
+
+
 @torch.inference_mode()
-def paired_samples(model: KoopmanDiffusion, teacher: EDM, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The teacher's 35-call samples and the student's pictures from the same noises, (n, C, H, W) each, no class."""
-    eps = noise(seeds, model.picture_shape)
-    return heun_sample(teacher, SIGMA_MAX * eps, karras_sigmas(18)).x, model.one_step(eps)
+def paired_samples(
+    model: KoopmanDiffusion, teacher: EDM, seeds: Sequence[int], labels: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The teacher's 35-call samples and the student's pictures from the same noises, (n, C, H, W) each."""
+    eps, denoise = noise(seeds, model.picture_shape), partial(teacher, labels=labels)
+    return heun_sample(denoise, SIGMA_MAX * eps, karras_sigmas(18)).x, model.one_step(eps, labels)
 
 
 @torch.inference_mode()
@@ -147,8 +155,7 @@ def measure_fidelity(
     for low in range(0, seeds, FIDELITY_BATCH):
         batch = range(FIRST_SEED + low, FIRST_SEED + min(low + FIDELITY_BATCH, seeds))
         x = SIGMA_MAX * noise(batch, shape)
-        classes = model.config.classes
-        labels = torch.tensor([label_of(s, classes) for s in batch]) if classes else None
+        labels = trajectory_labels(model, batch)
         key = (batch, scrub_steps)
         made = (remembered or {}).get(key) or _teacher_side(teacher, x, labels, scrub_steps)
         if remembered is not None:
@@ -230,10 +237,8 @@ def measure_generalisation(
     for k, (kind, start) in enumerate((("trained", first), ("held out", FIRST_SEED))):
         for low in range(0, count, FIDELITY_BATCH):
             batch = range(start + low, start + min(low + FIDELITY_BATCH, count))
-            eps, classes = noise(batch, model.picture_shape), model.config.classes
-            labels = torch.tensor([label_of(s, classes) for s in batch]) if classes else None
-            best = heun_sample(partial(teacher, labels=labels), SIGMA_MAX * eps, karras_sigmas(18)).x
-            best, mine = best.clamp(-1, 1), model.one_step(eps, labels).clamp(-1, 1)
+            pair = paired_samples(model, teacher, batch, trajectory_labels(model, batch))
+            best, mine = (pictures.clamp(-1, 1) for pictures in pair)
             mse.setdefault(kind, []).append(metrics.mse(mine, best))
             if perceptual is not None:
                 lpips.setdefault(kind, []).append(perceptual(mine, best))

@@ -12,7 +12,7 @@ import pytest
 
 from analysis.workbench.images import TrajectoryRequest
 from analysis.workbench.library import ModelLibrary
-from ui.server.gradio_internals import without_stubs
+from ui.server.gradio_internals import one_server, without_stubs
 from ui.server.startup import DEFAULT_SEED, DEFAULT_STEPS, first_trajectory, no_garbage
 
 OPENED = """
@@ -67,6 +67,20 @@ def test_nothing_but_gradio_is_imported_otherwise():
     assert sys.meta_path == before
     file = inspect.getfile(gr.Slider)
     assert file.endswith("slider.py")
+
+
+def test_a_page_gets_its_one_server_when_it_is_launched():
+    with one_server(), gr.Blocks() as demo:
+        pass
+    assert demo.app is None and demo.config["components"] == []
+    try:
+        app, _, _ = demo.launch(prevent_thread_lock=True, quiet=True, _frontend=False)
+        assert app is demo.app and app is not None
+    finally:
+        demo.close()
+    with gr.Blocks() as other:
+        pass
+    assert other.app is not None  # afterwards Gradio does as it always did
 
 
 def test_the_first_trajectory_is_there_when_the_page_asks(models_folder):

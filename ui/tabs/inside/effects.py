@@ -171,7 +171,7 @@ def _edge_controls() -> dict:
     return {"low": low, "high": high, "order": order}
 
 
-def _over_time(frame: Frame, first: dict) -> dict:
+def _over_time(frame: Frame) -> dict:
     """The view "Over time": curves, and the same in pictures."""
     parts: dict = {}
     with frame.controls:
@@ -181,7 +181,7 @@ def _over_time(frame: Frame, first: dict) -> dict:
                 EFFECTS, value="displacement", label="Share of", info="what is summed over a band",
                 elem_id="effect-kind",
             )  # fmt: skip
-            parts["formula"] = gr.HTML(first["formula"], elem_id="effect-formula")
+            parts["formula"] = gr.HTML(elem_id="effect-formula")
             parts["seeds"] = gr.Slider(
                 1, MAX_EFFECT_SEEDS, START_SEEDS, step=1, label="Seeds", elem_id="effect-seeds", buttons=["reset"],
                 info="averaged, from the current one on, 1 to 16; the ribbon is ± one standard deviation",
@@ -191,12 +191,10 @@ def _over_time(frame: Frame, first: dict) -> dict:
         with gr.Row(elem_classes="ks-pair"):
             with gr.Column(min_width=0):
                 gr.HTML(heading("Bands", "over all levels"))
-                parts["by_band"] = plot(first["by_band"], elem_id="effect-bands", label="Share of every band over time")
+                parts["by_band"] = plot(None, elem_id="effect-bands", label="Share of every band over time")
             with gr.Column(min_width=0):
                 gr.HTML(heading("Levels", "over all bands, stacked"))
-                parts["by_level"] = plot(
-                    first["by_level"], elem_id="effect-levels", label="Share of every level over time"
-                )
+                parts["by_level"] = plot(None, elem_id="effect-levels", label="Share of every level over time")
         parts["decoded_pictures"] = gr.HTML(elem_id="decoded-pictures")
         with gr.Row(elem_classes="ks-pair"):
             for name, of in (("decoded_by_band", "bands"), ("decoded_by_level", "levels")):
@@ -204,17 +202,15 @@ def _over_time(frame: Frame, first: dict) -> dict:
                     label = f"Change of the picture without each of the {of}, over time"
                     parts[name] = plot(None, visible=False, elem_id=f"decoded-{of}", label=label)
     with frame.readings, group("over-time"):
-        parts["words"] = gr.HTML(first["words"], elem_id="effect-words")
+        parts["words"] = gr.HTML(elem_id="effect-words")
         gr.HTML(heading("In pictures", "what is lost without a band or a level"))
         parts["decoded_words"] = gr.HTML(ASK, elem_id="decoded-words", elem_classes="ks-told")
     return parts
 
 
 def build_effects(work: Workspace, views: Views) -> BuiltTab:
-    """Lay the tab out and wire it; what it shows is brought up to date when it is opened."""
-    early = EffectsTab(work.library, EffectControls.names())
-    first = early.curves(True, *work.source.start, LOW_EDGE, HIGH_EDGE, "alpha", "displacement", START_SEEDS)
-    own = _over_time(views.frame, first)
+    """Lay the tab out and wire it; what it shows is worked out when it is opened."""
+    own = _over_time(views.frame)
     build_linearity(work, views)
     with views.frame.controls, group("over-time", "carry", "signatures", css="ks-plain"):
         edges = _edge_controls()
