@@ -123,15 +123,25 @@ def position_map(
     """
     largest = float(np.abs(values).max()) or 1.0
     heading = {"text": title, "font": {"size": 14}, "x": 0.5, "y": 0.98, "yanchor": "top"}
-    figure = empty_figure(260, title=heading)
-    figure.update_layout(margin={"l": 44, "r": 8, "t": 28, "b": 44})
+    figure = empty_figure(300, title=heading)
+    figure.update_layout(margin={"l": 40, "r": 8, "t": 28, "b": 96})
     figure.add_heatmap(
         z=np.asarray(values, dtype=np.float32),
         colorscale="RdBu",
         reversescale=True,
         zmin=-largest,
         zmax=largest,
-        colorbar={"title": {"text": unit, "side": "right"}, "thickness": 10, "outlinewidth": 0},
+        # below, where it takes no width from a map in a narrow column
+        colorbar={
+            "title": {"text": unit, "side": "bottom"},
+            "thickness": 8,
+            "outlinewidth": 0,
+            "orientation": "h",
+            "y": -0.3,
+            "yanchor": "top",
+            "len": 1,
+            "nticks": 4,
+        },
         hovertemplate="row %{y}, column %{x}: %{z:.3f}<extra></extra>",
     )
     if mark is not None:
@@ -143,9 +153,14 @@ def position_map(
             hoverinfo="skip",
             showlegend=False,
         )
-    figure.update_xaxes(title="column j", showgrid=False, zeroline=False, constrain="domain")
+    figure.update_xaxes(title={"text": "column j", "standoff": 2}, showgrid=False, zeroline=False, constrain="domain")
     figure.update_yaxes(
-        title="row i", showgrid=False, zeroline=False, autorange="reversed", scaleanchor="x", constrain="domain"
+        title={"text": "row i", "standoff": 4},
+        showgrid=False,
+        zeroline=False,
+        autorange="reversed",
+        scaleanchor="x",
+        constrain="domain",
     )
     return figure
 
