@@ -24,7 +24,7 @@ from ui.workspaces import views_css
 
 # not by `css_paths`: Gradio would rewrite what stands within @media
 STYLE = f"<style>{STYLE_SHEET.read_text(encoding='utf-8')}{views_css()}</style>"
-HEAD_PARTS = f"{STYLE}<script>{PLOTLY_LATER}{script('workspaces.js', 'made.js')}</script>"
+HEAD_PARTS = f"{STYLE}<script>{PLOTLY_LATER}{script('workspaces.js', 'made.js', 'gestures.js')}</script>"
 FILES_KEPT = (3600, 3600)  # seconds: how often it is looked, and how old they may be
 GRADIO_QUEUE_SIZE = 64  # a class of thirty that moves sliders; each visitor waits for few answers at a time
 

@@ -293,9 +293,10 @@ def map_figure(result: ForecastResult, what: str, lead: int) -> go.Figure:
         colorbar={"thickness": 10, "outlinewidth": 0, "title": {"text": result.unit}},
         hovertemplate="%{y}° N, %{x}° E: %{z:.3f}<extra></extra>",
     )
-    figure.update_xaxes(title="longitude, degrees east", showgrid=False, zeroline=False, constrain="domain", nticks=5)
-    figure.update_yaxes(title="latitude, degrees north", showgrid=False, zeroline=False, scaleanchor="x", nticks=5)
-    figure.update_layout(margin={"l": 52, "r": 8, "t": 30, "b": 44})
+    # no titles: four maps stand together, and each is as large as what is left
+    figure.update_xaxes(ticksuffix="° E", tickangle=0, showgrid=False, zeroline=False, constrain="domain", nticks=5)
+    figure.update_yaxes(ticksuffix="° N", showgrid=False, zeroline=False, scaleanchor="x", nticks=5)
+    figure.update_layout(margin={"l": 52, "r": 8, "t": 26, "b": 22})
     return figure
 
 

@@ -249,7 +249,7 @@ def fetch_nothing(refusal: Exception) -> None:
 MODULE = b'<script type="module"'  # Gradio's own, in the page
 _QUICK_PAGE = Path(__file__).resolve().parent.parent / "js" / "quick_page.js"
 SCRIPT = f"<script>{_QUICK_PAGE.read_text(encoding='utf-8')}</script>".encode()
-# what Gradio's page does twice or for nothing before it shows anything: most of the time until it did; by the beginning
+# what Gradio's page does twice or for nothing: before it shows anything, most of the time until it did; by the beginning
 # of a script's path, which a hash follows
 EDITS = {
     "/assets/Blocks-": (
@@ -267,6 +267,12 @@ EDITS = {
             b"find_attached_events(e,t){let n=t.filter(",
             b"find_attached_events(e,t){let n=(t.of?t.of.get(e.id)??[]:t).filter(",
         ),
+    ),
+    # a list tells "input" again when it is left, and to whoever only passes by with Tab; `was`: what it told last
+    "/assets/Index-": (
+        (b"o.on_focus?.()}function we()", b"o.on_focus?.(),I.was=_()}function we()"),
+        (b"D(J,null),o.on_input?.(),I.blur()}", b"D(J,null),o.on_input?.(),I.was=_(),I.blur()}"),
+        (b"o.on_blur?.(),o.on_input?.()}", b"o.on_blur?.(),I.was!==_()&&(I.was=_(),o.on_input?.())}"),
     ),
 }
 

@@ -521,7 +521,7 @@ def _wire(tab: TimeSeries, opened: Callable) -> Callable[[Dependency], None]:
     gr.on(
         [opened, c.model.input], guarded(tab.another_world),
         inputs_kwargs=c.named("model", "known", "start", "planned", *SETTINGS),
-        outputs=c.listed("known", "planned", "horizon", *FORECAST), **live,
+        outputs=c.listed("known", "planned", "horizon", *FORECAST), **live, trigger_mode="always_last",
     )  # fmt: skip
     c.method.input(reads_gamma, c.method, c.gamma, **light)
     moved = [s.release for s in c.listed("start", "horizon", "members", "nfe", "gamma", "lead")]
