@@ -249,8 +249,8 @@ def fetch_nothing(refusal: Exception) -> None:
 MODULE = b'<script type="module"'  # Gradio's own, in the page
 _QUICK_PAGE = Path(__file__).resolve().parent.parent / "js" / "quick_page.js"
 SCRIPT = f"<script>{_QUICK_PAGE.read_text(encoding='utf-8')}</script>".encode()
-# what Gradio's page does twice or for nothing: before it shows anything, most of the time until it did; by the beginning
-# of a script's path, which a hash follows
+# what Gradio's page does twice or for nothing: what it did before it showed anything took most of the time until then;
+# by the beginning of a script's path, which a hash follows
 EDITS = {
     "/assets/Blocks-": (
         # arguments of an event's own, which streams alone have, looked for in the whole tree for every event
