@@ -17,6 +17,9 @@
     if (slider(target)) released.set(target, target.value);
   }, true);
 
+  // a pointer that went astray holds nothing any more
+  for (const end of ["pointercancel", "keydown"]) window.addEventListener(end, () => { down = null; }, true);
+
   window.addEventListener("focusin", ({ target }) => {
     if (slider(target)) released.set(target, target.value);
   }, true);
