@@ -28,7 +28,7 @@
   window.addEventListener("pointerup", (event) => {
     const { target } = event;
     if (slider(target)) {
-      if (down !== target || released.get(target) === target.value) event.stopPropagation();
+      if ((down && down !== target) || released.get(target) === target.value) event.stopPropagation();
       released.set(target, target.value);
     }
     down = null;
@@ -42,9 +42,7 @@
   window.addEventListener("change", ({ target }) => {
     if (!slider(target) || target.type !== "range" || down || released.get(target) === target.value) return;
     clearTimeout(timers.get(target));
-    timers.set(target, setTimeout(() => {
-      down = target;
-      target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
-    }, REST_MS));
+    const tell = () => target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+    timers.set(target, setTimeout(tell, REST_MS));
   }, true);
 })();
