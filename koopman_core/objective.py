@@ -21,7 +21,8 @@ dx/dsigma = (x - D(x; sigma)) / sigma the encoder's own rate is to be that of th
 A E(x_t, sigma_t), the left side by a Jacobian-vector product.
 
 Nested bands (`nested_blurs`, on top of either objective; ours): some samples keep the first modes of every latent only,
-in the order of alpha, and aim at the low-passed picture (koopman_core/nested.py).
+in the order of alpha, and aim at the low-passed picture (koopman_core/nested.py). In the place of the others a share of
+them has another picture's modes (`nested_swapped`), as an edit has: what they make is to be the same once low-passed.
 
 Noised pictures (`share_noised`; ours): x_t is a final picture with a little noise, where no trajectory passes, and the
 target the picture itself, so that f(x, eps) = x holds for pictures that come from elsewhere.
@@ -77,6 +78,7 @@ class StudentConfig:
         nested_blurs: Gaussian blur in pixels of the picture that the first band, the first two, ... are to give,
             falling; one fewer than there are bands; () for no nested bands.
         nested_share: share of the samples that keep some of the bands only.
+        nested_swapped: share of those that have another picture's modes in the place of the others, not zeros.
         nested_continuous: any share of the modes from the first band on, with the blur in between, not whole bands.
         share_noised: share of the samples that start from a noised picture.
         noised_max: largest noise level of those; they are even in ln sigma from sigma_min.
@@ -102,6 +104,7 @@ class StudentConfig:
     rate_weight: float = 0.0
     nested_blurs: tuple[float, ...] = ()
     nested_share: float = 0.375
+    nested_swapped: float = 0.0
     nested_continuous: bool = False
     share_noised: float = 0.0
     noised_max: float = 0.3
@@ -139,6 +142,8 @@ class StudentConfig:
             )
         if not (0 <= self.nested_share <= 1 and 0 <= self.share_noised <= 1 and SIGMA_MIN < self.noised_max <= 1):
             raise ValueError("nested_share and share_noised must lie in [0, 1], noised_max in (0.002, 1].")
+        if not 0 <= self.nested_swapped <= 1:
+            raise Mistake("nested_swapped must lie in [0, 1].", "nested_swapped")
         if self.operator not in OPERATOR_STARTS:
             raise ValueError(f"operator must be one of {', '.join(OPERATOR_STARTS)}, not {self.operator!r}.")
 
@@ -299,7 +304,7 @@ class StudentTask(Task):
         else:  # uniform over the grid from t to its end, the final picture (index last + 1) on top
             inner = t + (torch.rand(n, generator=generator).numpy() * (last + 1 - t)).astype(np.int64)
             s = np.where(torch.rand(n, generator=generator).numpy() < c.share_eps, last + 1, inner)
-        nested = round(n * c.nested_share) if c.nested_blurs else 0
+        nested, _ = self._nested(n)
         noised = min(round(n * c.share_noised), n - nested)
         s[: nested + noised] = last + 1
         final = torch.from_numpy(s > last)
@@ -343,6 +348,13 @@ class StudentTask(Task):
             target[:nested] = low_pass(target[:nested], blur_at(share[:nested], c.nested_blurs))
         return x, sigma.float(), delta, target, data.labels(rows), share, *wanted_states
 
+    def _nested(self, n: int) -> tuple[int, int]:
+        """How many samples of a batch keep some bands only, and how many of these have another picture's others."""
+        c = self.config
+        nested = round(n * c.nested_share) if c.nested_blurs else 0
+        # another picture takes two samples
+        return nested, round(nested * c.nested_swapped) if nested > 1 else 0
+
     def forward(self, progress: Tensor, *drawn: Tensor) -> dict[str, Tensor]:
         x, sigma, delta, target, labels, share, *wanted_states = drawn
         z = self.model.evolve(self.model.encode(x, sigma, labels), torch.zeros(()), delta)
@@ -350,7 +362,15 @@ class StudentTask(Task):
         if self.config.nested_blurs:
             ranks = [rank_shares(operator.alpha) for operator in self.model.operators]
             kept = [keep_first(latent, r, share) for latent, r in zip(z, ranks, strict=True)]
+        nested, swapped = self._nested(len(x))
+        if swapped:  # the first ones, each with the rest of the next one, which is at the same time
+            others = [latent[:nested].roll(-1, 0)[:swapped] for latent in z]
+            rests = [o - keep_first(o, r, share[:swapped]) for o, r in zip(others, ranks, strict=True)]
+            kept = [torch.cat([k[:swapped] + o, k[swapped:]]) for k, o in zip(kept, rests, strict=True)]
         out = self.model.decode(kept, labels)
+        if swapped:
+            blurred = low_pass(out[:swapped], blur_at(share[:swapped], self.config.nested_blurs))
+            out = torch.cat([blurred, out[swapped:]])
         mse = (out - target).square().mean()
         loss = lambda1(progress, self.config.lambda1_final) * mse
         parts = {"mse": mse}

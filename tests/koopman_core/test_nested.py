@@ -112,6 +112,34 @@ def test_loss_of_a_nested_sample_sees_its_kept_modes_only(world):
     torch.testing.assert_close(got, want)
 
 
+def test_loss_of_a_swapped_sample_sees_the_low_pass_of_what_two_pictures_make(world):
+    task = student_task(world, nested_share=0.75, nested_swapped=0.67)
+    drawn = task.draw(0, 8, torch.Generator().manual_seed(0))
+    x, sigma, delta, target, labels, share = drawn
+    model = task.model
+    z = model.evolve(model.encode(x, sigma, labels), 0.0, delta)
+    mixed = []
+    for latent, operator in zip(z, model.operators, strict=True):
+        alpha = operator.alpha.detach().numpy()
+        rank = np.argsort(np.argsort(alpha, axis=None, kind="stable"), kind="stable").reshape(alpha.shape) / alpha.size
+        rows = []
+        for i in range(8):  # six keep some bands, four of these have the rest of the next picture
+            own = torch.from_numpy((rank < share[i].item() - 1e-6).repeat(2, axis=0))
+            rest = latent[(i + 1) % 6] if i < 4 else torch.zeros_like(latent[i])
+            rows.append(torch.where(own, latent[i], rest if i < 6 else latent[i]))
+        mixed.append(torch.stack(rows))
+    out = model.decode(mixed, labels).detach().double().numpy()
+    for i in range(4):
+        width = float(blur_at(share[i : i + 1], BLURS))
+        out[i] = scipy.ndimage.gaussian_filter(out[i], width, mode="reflect", truncate=9, axes=(1, 2))
+    got = float(task(torch.tensor(0.5), *drawn)["mse"].detach())
+    # the filter samples its Gaussian, see above
+    assert got == pytest.approx(np.square(out - target.double().numpy()).mean(), rel=2e-3)
+    plain = student_task(world, nested_share=0.75)
+    plain.load_state_dict(task.state_dict())
+    assert abs(float(plain(torch.tensor(0.5), *drawn)["mse"].detach()) - got) > 1e-3
+
+
 def test_noised_pictures_are_final_pictures_with_their_noise_level(world):
     task = student_task(world, nested_share=0.25, share_noised=0.5, noised_max=0.1)
     x, sigma, delta, target, _, share = task.draw(0, 400, torch.Generator().manual_seed(0))
