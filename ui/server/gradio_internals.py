@@ -71,8 +71,8 @@ def without_stubs() -> Iterator[None]:
 def one_server() -> Iterator[None]:
     """Within, pages get no server; `launch` makes the one that is used.
 
-    Gradio makes a server of each page three times before that, each with a description of every component: measured, a
-    quarter of the time to lay the page out.
+    Gradio makes a server of each page three times before that, each with a description of every component: measured, an
+    eighth of the time to lay the page out.
     """
     from gradio.routes import App
 
