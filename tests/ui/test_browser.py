@@ -237,11 +237,16 @@ def test_what_never_changes_is_not_watched_for_changes(page):
     for name in ("dependencies", "components"):
         assert page.evaluate(f"window.gradio_config.{name}.constructor.name") == "Plain"
         assert page.evaluate(f"window.gradio_config.{name}.length") > 200
+    assert page.evaluate("window.gradio_config.components.filter((c) => c.type === 'api').length") == 0
+    assert page.evaluate("document.querySelector('#ks-config')") is None
+    early = page.evaluate("[...document.querySelectorAll('link[rel=modulepreload]')].map((l) => l.href)")
+    loaded = page.evaluate("performance.getEntriesByType('resource').map((r) => r.name)")
+    assert len(set(early)) > 30 and set(early) <= set(loaded)
 
 
 def test_a_thumbnail_chooses_its_seed_and_everything_follows(page):
     hero, player = page.locator("#hero img").get_attribute("src"), frame(page)
-    page.locator("#sheet button.thumbnail-item").nth(3).click()
+    page.locator("#sheet button").nth(3).click()
     wait_for(page, "old => document.querySelector('#hero img').src !== old", hero)
     assert page.locator("#seed input").input_value() == "3"
     assert "seed 3" in page.locator("#hero").inner_text()
@@ -283,7 +288,7 @@ def test_fast_clicks_end_with_one_seed_everywhere_and_then_silence(opened):
 def test_a_kept_seed_stays(page):
     page.get_by_label("keep this seed").check()
     wait_for(page, "() => document.querySelector('#seed input').disabled")
-    page.locator("#sheet button.thumbnail-item").nth(5).click()
+    page.locator("#sheet button").nth(5).click()
     page.wait_for_selector("text=The seed is kept")
     assert page.locator("#seed input").input_value() == str(DEFAULT_SEED)
 

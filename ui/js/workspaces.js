@@ -264,21 +264,12 @@
     all(".ks-press").forEach((button) => { button.disabled = document.getElementById(button.dataset.press)?.disabled ?? false; });
   }
 
-  // what is read out holds what is seen: Gradio calls them "Thumbnail 3 of 12", anew with every sheet
-  function numbered() {
-    all("#sheet .thumbnail-item").forEach((button) => {
-      const seed = button.textContent.trim(), name = `Seed ${seed}`;
-      if (seed && button.ariaLabel !== name) button.ariaLabel = name;
-    });
-  }
-
   // Gradio sets its own theme when it mounts
   const ready = new MutationObserver(() => {
     if (!one(".ks-spaces") || !one("#workspaces")) return;
     ready.disconnect();
     const theme = stored("studio-theme");
     if (theme) document.body.classList.toggle("dark", theme === "dark");
-    setInterval(numbered, 700);
     setInterval(running, 300);
     setTimeout(() => window.studioPlotly?.().catch(() => {}), FIRST_SEEN_MS); // most views draw with it
     document.dispatchEvent(new CustomEvent("studio:ready"));

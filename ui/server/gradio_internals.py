@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
@@ -262,10 +265,10 @@ EDITS = {
         (b"le(()=>{v(),oe(()=>{O.reload(", b"le(()=>{v()&&oe(()=>{O.reload("),
     ),
     "/assets/core-": (
-        # every event asked about every component; `of`: by component, as `quick_page.js` has put them
+        # every event asked about every component
         (
             b"find_attached_events(e,t){let n=t.filter(",
-            b"find_attached_events(e,t){let n=(t.of?t.of.get(e.id)??[]:t).filter(",
+            b"find_attached_events(e,t){let n=(window.ksEvents?.(t,e.id)??t).filter(",
         ),
     ),
     # a list tells "input" again when it is left, and to whoever only passes by with Tab; `was`: what it told last
@@ -277,28 +280,143 @@ EDITS = {
 }
 
 
-def quick_page(body: bytes) -> bytes:
-    """The page with our script before Gradio's, since what `head` brings runs after it."""
-    return body.replace(MODULE, SCRIPT + MODULE, 1)
+_MAP = re.compile(r"m\.f=\[(.*?)\]")  # the files that a script of Gradio's may load later, by number
+_LATER = r"import\(`\./([\w-]+\.js)`\)[^`]*?__vite__mapDeps\(\[([\d,]*)\]\)"
+CONFIG, CONFIG_END = b"<script>window.gradio_config = ", b";</script>"
+ON_LOAD = re.compile(rb'"js_on_load":("(?:[^"\\]|\\.){200,}")')
+ASSET = re.compile(r"/assets/[\w.-]+\.(js|css)")
+BASE = re.compile(rb"<base [^>]*>")
 
 
-def quick_script(body: bytes, edits: Sequence[tuple[bytes, bytes]]) -> bytes:
+def _later(script: str, place: str) -> list[str]:
+    """The files that a script loads at a place, itself and those that it needs; none where it is not found."""
+    files, found = _MAP.search(script), re.search(place + _LATER, script)
+    if not files or not found:
+        return []
+    names = [name.strip().strip('"`').removeprefix("./") for name in files[1].split(",")]
+    return [found[1], *(names[int(k)] for k in found[2].split(",") if k and int(k) < len(names))]
+
+
+def _frontend() -> Path:
+    import gradio
+
+    return Path(gradio.__file__).parent / "templates" / "frontend"
+
+
+@functools.cache
+def early_files(kinds: frozenset[str]) -> tuple[str, ...]:
+    """Gradio's files that a page needs before it shows anything, below assets/; none in a release built otherwise.
+
+    Args:
+        kinds: of the page's components, as Gradio names them.
+    """
+    folder = _frontend() / "assets"
+
+    def script(pattern: str, words: str) -> tuple[str, str]:
+        texts = ((file.name, file.read_text(encoding="utf-8")) for file in sorted(folder.glob(pattern)))
+        return next(((name, text) for name, text in texts if words in text), ("", ""))
+
+    page, components = script("Index-*.js", "import(`./Blocks-"), script("core-*.js", ",slider:{")
+    names = [page[0], *_later(page[1], "")]
+    for kind in sorted(kinds):
+        names += _later(components[1], rf"\b{kind}:{{[^}}]*?component:\(\)=>\w\(\(\)=>")
+    return tuple(dict.fromkeys(name for name in names if name and (folder / name).is_file()))
+
+
+def _hint(name: str) -> str:
+    kind = 'rel="modulepreload"' if name.endswith(".js") else 'rel="preload" as="style"'
+    return f'<link {kind} crossorigin href="./assets/{name}">'
+
+
+def _as_json(config: bytes) -> bytes:
+    """A page's configuration as the element that `quick_page.js` reads, every script of its components once."""
+    places: dict[bytes, int] = {}
+
+    def shared(found: re.Match[bytes]) -> bytes:
+        return b'"js_on_load":%d' % places.setdefault(found[1], len(places))
+
+    config = ON_LOAD.sub(shared, config)
+    sent = b'{"scripts":[' + b",".join(places) + b'],"config":' + config + b"}"
+    return b'<script type="application/json" id="ks-config">' + sent + b"</script>" + SCRIPT
+
+
+def quick_page(body: bytes, files: Sequence[str] = ()) -> bytes:
+    """The page with our script before Gradio's, since what `head` brings runs after it.
+
+    Args:
+        body: the page.
+        files: that are asked for at once; Gradio's page finds out about the last of them a second later.
+    """
+    if MODULE not in body:
+        return body
+    hints = "".join(map(_hint, files)).encode()
+    body = BASE.sub(lambda base: base[0] + hints, body, count=1)
+    before, begun, rest = body.partition(CONFIG)
+    config, end, after = rest.partition(CONFIG_END)  # no text within ends it: "<" is written otherwise there
+    if not (begun and end):
+        return body.replace(MODULE, SCRIPT + MODULE, 1)
+    return before + _as_json(config) + after
+
+
+def quick_script(path: str, body: bytes) -> bytes:
     """A script of Gradio's with its `EDITS`; what is not found, in another release, stays as it is."""
-    for old, new in edits:
+    for old, new in next((edits for start, edits in EDITS.items() if path.startswith(start)), ()):
         body = body.replace(old, new, 1)
     return body
 
 
-def _quickener(path: str) -> Callable[[bytes], bytes] | None:
-    """What changes the answer to this path, None where nothing does."""
-    if not path.strip("/"):
-        return quick_page
-    edits = next((edits for start, edits in EDITS.items() if path.startswith(start) and path.endswith(".js")), None)
-    return edits and functools.partial(quick_script, edits=edits)
+@dataclass(frozen=True)
+class Asset:
+    """One of Gradio's scripts or style sheets, kept to be sent: Gradio reads and compresses it again for every visitor.
+
+    Attributes:
+        body, compressed: as it is, and by Brotli.
+        headers: all but those of its length and encoding.
+    """
+
+    body: bytes
+    compressed: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    def answer(self, asked: dict[bytes, bytes]) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Status, headers and body for a request's headers (lower case)."""
+        headers = dict(self.headers)
+        if asked.get(b"if-none-match") == headers[b"etag"]:
+            return 304, [*self.headers], b""
+        brotli = b"br" in asked.get(b"accept-encoding", b"")
+        body = self.compressed if brotli else self.body
+        encoding = [(b"content-encoding", b"br")] if brotli else []
+        return 200, [*self.headers, *encoding, (b"content-length", b"%d" % len(body))], body
+
+
+@functools.cache
+def asset(path: str) -> Asset | None:
+    """What "/assets/NAME" stands for; None where it is no script or style sheet of Gradio's."""
+    import brotli
+
+    file = _frontend() / path.removeprefix("/")
+    if not ASSET.fullmatch(path) or not file.is_file():
+        return None
+    sent = file.read_bytes()
+    body = quick_script(path, sent)
+    kind = b"text/javascript" if path.endswith(".js") else b"text/css"
+    headers = (
+        (b"content-type", kind + b"; charset=utf-8"),
+        (b"etag", b'"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()),
+        # a hash in its name is of what Gradio ships, not of what we make of it
+        (b"cache-control", b"public, max-age=31536000, immutable" if body == sent else b"no-cache"),
+        (b"vary", b"accept-encoding"),
+    )
+    return Asset(body, brotli.compress(body, quality=4), headers)
+
+
+def _early_files(scope: dict) -> tuple[str, ...]:
+    blocks = getattr(scope.get("app"), "blocks", None)  # none before the launch
+    return early_files(frozenset(b.get_block_name() for b in blocks.blocks.values())) if blocks else ()
 
 
 class QuickPage:
-    """ASGI middleware: `quick_page` and `quick_script` on their way to the browser.
+    """ASGI middleware: `quick_page` on its way to the browser, and every `asset`.
 
     What a proxy passes on without the "/" that the page's own addresses stand on is sent there. Any other answer stays
     as it is.
@@ -309,9 +427,14 @@ class QuickPage:
 
     async def __call__(self, scope, receive, send) -> None:
         root = scope.get("root_path", "") if scope["type"] == "http" else ""
-        of_page = scope["type"] == "http" and scope["method"] == "GET"
-        quick = _quickener(scope["path"].removeprefix(root)) if of_page else None
-        if quick is None:
+        path = scope["path"].removeprefix(root) if scope["type"] == "http" and scope["method"] == "GET" else None
+        file = asset(path) if path else None
+        if file is not None:
+            status, headers, sent = file.answer(dict(scope["headers"]))
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": sent})
+            return
+        if path is None or path.strip("/"):
             await self.app(scope, receive, send)
             return
         if root and scope["path"] == root:
@@ -330,7 +453,7 @@ class QuickPage:
             body += message.get("body", b"")
             if message.get("more_body"):
                 return
-            body = quick(body)
+            body = quick_page(body, _early_files(scope))
             length = (b"content-length", b"%d" % len(body))
             headers = [h for h in start.get("headers", ()) if h[0].lower() != length[0]]
             await send({**start, "headers": [*headers, length]})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gradio as gr
+import numpy as np
 from gradio.events import Dependency
 
+from analysis.core.images import data_uris
 from analysis.core.progress import Report
 from analysis.recipes import recipe as recipes
 from analysis.workbench.images import (
@@ -21,9 +24,11 @@ from analysis.workbench.library import ModelLibrary
 from analysis.workbench.workbench import Workbench
 from foundation.randomness import MAX_SEED
 from ui.components.controls import Controls
+from ui.components.history import CLICKS
 from ui.components.html import details, facts, figure_html, heading, model_card, pipeline_html, strip
 from ui.components.layout import group, intro
 from ui.components.players import player, player_value
+from ui.components.plot import points
 from ui.components.save_bar import RecipeBinding, save_bar, save_value
 from ui.server.errors import guarded
 from ui.server.queue import MODEL_QUEUE, PRIVATE
@@ -36,7 +41,6 @@ SHEET = 12
 SENTENCE = "Noise to picture in one step; see and change every moment between."
 FORMULA = """x(t) = D( e<sup>(τ(t) − 1) A</sup> E(x<sub>T</sub>) ) &nbsp;·&nbsp; E encoder, D decoder, A one 2×2 block
 [α, β; −β, α] a mode &nbsp;·&nbsp; τ = 1 at noise (σ = 80), τ = 0 at the picture (σ = 0.002)"""
-# what opens, title, words, picture
 # the view, what it does there at once, title, words, drawing
 CARDS = (
     ("restore", "restore-at-once", "Paint a hole", "and let the model fill it",
@@ -69,7 +73,7 @@ class GenerateControls(Controls):
     picture: gr.HTML
     cost: gr.HTML
     save_picture: gr.HTML
-    sheet: gr.Gallery
+    sheet: gr.HTML
     sheet_made: gr.HTML
     next_sheet: gr.Button
     player: gr.HTML
@@ -92,6 +96,21 @@ def comparison(result: TrajectoryResult) -> str:
         f"{result.nfe_teacher}. Between it and the teacher's last denoised state: {lpips}mean squared error "
         f"{result.mse[-1]:.3f}.</p>"
     )
+
+
+def sheet_html(pictures: Sequence[np.ndarray], seeds: Sequence[int]) -> str:
+    """Small pictures as buttons; a click triggers `select` with the seed, to be read with `ui.components.plot.points`.
+
+    Args:
+        pictures: uint8 (side, side, 3) or (side, side).
+        seeds: of each.
+    """
+    buttons = "".join(
+        f'<button type="button" data-index="{seed}" aria-label="Seed {seed}">'
+        f'<img src="{address}" alt=""><span>{seed}</span></button>'
+        for address, seed in zip(data_uris(pictures), seeds, strict=True)
+    )
+    return f'<div class="ks-sheet" role="group" aria-label="More seeds">{buttons}</div>'
 
 
 class GenerateTab:
@@ -153,9 +172,8 @@ class GenerateTab:
         seeds = tuple(range(int(first), int(first) + SHEET))
         label = fitting_label(self.library.get(model), label)
         result = self.library.get(model).generate(GenerateRequest(seeds, label))
-        pictures = [(picture, str(seed)) for picture, seed in zip(result.pictures, seeds, strict=True)]
         made = made_with(self.library.get(model), None, label, f"seeds {seeds[0]} to {seeds[-1]}")
-        return {self.controls.sheet: pictures, self.controls.sheet_made: made.line()}
+        return {self.controls.sheet: sheet_html(result.pictures, seeds), self.controls.sheet_made: made.line()}
 
     def next_sheet(self, model: str, label: int, first: int) -> dict:
         """The next SHEET seeds."""
@@ -203,12 +221,15 @@ class GenerateTab:
         """Note what the visitor wants, ahead of the queue."""
         self.latest.wish(request.session_hash, (model, seed, label, steps))
 
-    def choose(self, first: int, locked: bool, event: gr.SelectData):
+    def choose(self, locked: bool, event: gr.EventData):
         """A click in the contact sheet: its seed."""
+        chosen = points(event, MAX_SEED + 1)
+        if len(chosen) != 1:
+            return gr.skip()
         if locked:
             gr.Info("The seed is kept: untick “keep this seed” to choose another.")
             return gr.skip()
-        return min(max(int(first), 0) + int(event.index) % SHEET, MAX_SEED)
+        return chosen[0]
 
     def about(self, model: str) -> dict:
         """The model's card, and its pipeline."""
@@ -232,10 +253,7 @@ def _lay_out(first: dict, work: Workspace, views: Views) -> GenerateControls:
         intro(SENTENCE, FORMULA)
         with group(css="ks-group ks-result"):
             gr.HTML(heading("More seeds", "click one to look at it"))
-            sheet = gr.Gallery(
-                first["sheet"], columns=4, allow_preview=False, object_fit="contain", format="png",
-                show_label=False, container=False, buttons=[], elem_id="sheet", interactive=False, height="auto",
-            )  # fmt: skip
+            sheet = gr.HTML(first["sheet"], js_on_load=CLICKS, elem_id="sheet")
             sheet_made = gr.HTML(first["sheet_made"], elem_id="sheet-made")
             next_sheet = gr.Button("Next 12 seeds", size="sm", elem_id="next-sheet")
             place_line_and_lock(work.source)
@@ -307,7 +325,7 @@ def build_generate(work: Workspace, views: Views) -> BuiltTab:
     c.next_sheet.click(
         guarded(tab.next_sheet), [source.model, source.label, c.first], [c.sheet, c.sheet_made, c.first], **quiet
     )
-    c.sheet.select(guarded(tab.choose), [c.first, source.locked], source.seed, show_progress="hidden", **PRIVATE)
+    c.sheet.select(guarded(tab.choose), source.locked, source.seed, show_progress="hidden", **PRIVATE)
 
     followed = {
         "fn": guarded(tab.watched_trajectory), "inputs_kwargs": wanted, "trigger_mode": "always_last",
