@@ -23,6 +23,7 @@ A E(x_t, sigma_t), the left side by a Jacobian-vector product.
 Nested bands (`nested_blurs`, on top of either objective; ours): some samples keep the first modes of every latent only,
 in the order of alpha, and aim at the low-passed picture (koopman_core/nested.py). In the place of the others a share of
 them has another picture's modes (`nested_swapped`), as an edit has: what they make is to be the same once low-passed.
+Late starts (`nested_late`) are for edits that read their reference on the path, not from noise.
 
 Noised pictures (`share_noised`; ours): x_t is a final picture with a little noise, where no trajectory passes, and the
 target the picture itself, so that f(x, eps) = x holds for pictures that come from elsewhere.
@@ -79,6 +80,8 @@ class StudentConfig:
             falling; one fewer than there are bands; () for no nested bands.
         nested_share: share of the samples that keep some of the bands only.
         nested_swapped: share of those that have another picture's modes in the place of the others, not zeros.
+        nested_late: share of the nested samples that start at any time, all alike, whatever `share_T` says: an edit reads
+            its reference late on the path.
         nested_continuous: any share of the modes from the first band on, with the blur in between, not whole bands.
         share_noised: share of the samples that start from a noised picture.
         noised_max: largest noise level of those; they are even in ln sigma from sigma_min.
@@ -105,6 +108,7 @@ class StudentConfig:
     nested_blurs: tuple[float, ...] = ()
     nested_share: float = 0.375
     nested_swapped: float = 0.0
+    nested_late: float = 0.0
     nested_continuous: bool = False
     share_noised: float = 0.0
     noised_max: float = 0.3
@@ -144,6 +148,8 @@ class StudentConfig:
             raise ValueError("nested_share and share_noised must lie in [0, 1], noised_max in (0.002, 1].")
         if not 0 <= self.nested_swapped <= 1:
             raise Mistake("nested_swapped must lie in [0, 1].", "nested_swapped")
+        if not 0 <= self.nested_late <= 1:
+            raise Mistake("nested_late must lie in [0, 1].", "nested_late")
         if self.operator not in OPERATOR_STARTS:
             raise ValueError(f"operator must be one of {', '.join(OPERATOR_STARTS)}, not {self.operator!r}.")
 
@@ -297,14 +303,16 @@ class StudentTask(Task):
         data, c = self.trajectories, self.config
         last = len(data.sigmas) - 1
         rows = torch.randint(len(data), (n,), generator=generator).numpy()
+        nested, _ = self._nested(n)
         at_T = torch.rand(n, generator=generator) < (1.0 if c.only_T else c.share_T)
+        if nested and c.nested_late > 0:
+            at_T[:nested] &= torch.rand(nested, generator=generator) >= c.nested_late
         t = torch.where(at_T, 0, torch.randint(last + 1, (n,), generator=generator)).numpy()
         if c.objective == "published":
             s = np.full(n, last + 1)
         else:  # uniform over the grid from t to its end, the final picture (index last + 1) on top
             inner = t + (torch.rand(n, generator=generator).numpy() * (last + 1 - t)).astype(np.int64)
             s = np.where(torch.rand(n, generator=generator).numpy() < c.share_eps, last + 1, inner)
-        nested, _ = self._nested(n)
         noised = min(round(n * c.share_noised), n - nested)
         s[: nested + noised] = last + 1
         final = torch.from_numpy(s > last)

@@ -140,6 +140,19 @@ def test_loss_of_a_swapped_sample_sees_the_low_pass_of_what_two_pictures_make(wo
     assert abs(float(plain(torch.tensor(0.5), *drawn)["mse"].detach()) - got) > 1e-3
 
 
+@pytest.mark.parametrize("late", [0.0, 0.5, 1.0])
+def test_a_share_of_the_nested_samples_starts_at_any_time_and_the_others_as_before(world, late):
+    task = student_task(world, nested_share=0.5, share_T=0.9, nested_late=late)
+    _, sigma, delta, *_ = task.draw(0, 4000, torch.Generator().manual_seed(0))
+    at_T = (sigma == sigma.max()).float()
+    times = len(world[1].sigmas)
+    asked = (1 - late) * (0.9 + 0.1 / times) + late / times  # a start that is drawn may be T as well
+    assert float(at_T[:2000].mean()) == pytest.approx(asked, abs=0.03)
+    assert float(at_T[2000:].mean()) == pytest.approx(0.9 + 0.1 / times, abs=0.03)
+    tau = task.model.tau(sigma[:2000]) + delta[:2000].double()
+    torch.testing.assert_close(tau, torch.zeros(2000).double(), atol=1e-6, rtol=0)  # to the picture from everywhere
+
+
 def test_noised_pictures_are_final_pictures_with_their_noise_level(world):
     task = student_task(world, nested_share=0.25, share_noised=0.5, noised_max=0.1)
     x, sigma, delta, target, _, share = task.draw(0, 400, torch.Generator().manual_seed(0))

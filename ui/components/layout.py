@@ -59,28 +59,30 @@ def intro(sentence: str, formula: str = "", *views: str) -> gr.HTML:
     )
 
 
-def empty_html(sentence: str, *presses: tuple[str, str]) -> str:
+def empty_html(sentence: str, *presses: tuple[str, str], at_once: str = "") -> str:
     """What a stage says before its first result, with the buttons that make one: on a phone the others are in a sheet.
 
     Args:
         sentence: HTML.
         *presses: words, and the id of the button of the controls that each presses (`ui/js/workspaces.js`).
+        at_once: id of the button that is pressed when the view is opened empty: for results of a second or two.
     """
+    early = f' data-at-once="{at_once}"' if at_once else ""
     buttons = "".join(
-        f'<button type="button" class="ks-press" data-press="{name}">{words}</button>' for words, name in presses
+        f'<button type="button" class="ks-press" data-press="{name}"{early}>{words}</button>' for words, name in presses
     )
     return f'<div class="ks-empty"><div><p>{sentence}</p>{buttons}</div></div>'
 
 
-def empty_stage(sentence: str, *presses: tuple[str, str], views: Sequence[str] = ()) -> gr.HTML:
+def empty_stage(sentence: str, *presses: tuple[str, str], at_once: str = "", views: Sequence[str] = ()) -> gr.HTML:
     """`empty_html` before a stage's result, which follows it and hides it.
 
     Args:
-        sentence, *presses: of it.
+        sentence, *presses, at_once: of it.
         views: where it is seen; everywhere in its tab by default.
     """
     css = ["ks-empty-box", *(only(*views) if views else [])]
-    return gr.HTML(empty_html(sentence, *presses), elem_classes=css)
+    return gr.HTML(empty_html(sentence, *presses, at_once=at_once), elem_classes=css)
 
 
 def noise_row(tab: str, info: str = "from 0") -> dict[str, gr.components.Component]:

@@ -19,8 +19,8 @@
     }
   }
 
-  // filled: the program has set its controls, and makes its result
-  function open(view, { filled = false } = {}) {
+  // filled: the program has set its controls, and makes its result; so does what is pressed with the opening
+  function open(view, { filled = false, pressed = false } = {}) {
     const button = one(`.ks-view[data-view="${view}"]`);
     if (!button) return false;
     const { of: space, tab } = button.dataset, same = root.dataset.view === view;
@@ -37,7 +37,16 @@
     document.dispatchEvent(new CustomEvent("studio:view", { detail: { view, space } }));
     if (filled) stale.delete(view);
     else if (stale.has(view) || !(same || FRESH.includes(view))) look();
+    if (!(filled || pressed)) atOnce(view);
     return true;
+  }
+
+  // An empty stage whose result is a matter of a second or two makes it as soon as its view is laid out.
+  function atOnce(view, tries = 40) {
+    if (root.dataset.view !== view) return;
+    const button = all(".ks-press[data-at-once]").find((b) => b.offsetParent && !b.disabled);
+    if (button) press(button.dataset.atOnce);
+    else if (tries) setTimeout(() => atOnce(view, tries - 1), 50);
   }
 
   // Tells that the open view is looked at: its tab then shows what is chosen now.
@@ -155,7 +164,7 @@
     else if (button.matches(".ks-space")) open(last[data.space] || first(data.space));
     else if (button.matches(".ks-view")) open(data.view);
     else if (data.open || data.press) {
-      if (data.open) open(data.open);
+      if (data.open) open(data.open, { pressed: Boolean(data.press) });
       if (data.press) press(data.press);
     }
     else if (data.drawer) { one(".ks-help")?.close(); drawer(data.drawer); }

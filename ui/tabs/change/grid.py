@@ -33,7 +33,11 @@ from ui.source import Workspace, fitting_label, made_with, readable
 SENTENCE = f"A grid over any two parameters, at most {grids.MAX_GRID_CELLS} cells; everything else stays as in A."
 IDLE = "Nothing is being made."
 SINGLE, ONE_ROW = "", "none: one row"  # the second direction of a grid of one row, and what it is called
-EMPTY = empty_html("Two parameters change, from column to column and from row to row.", ("Make the grid", "grid-make"))
+EMPTY = empty_html(
+    "Two parameters change, from column to column and from row to row.",
+    ("Make the grid", "grid-make"),
+    at_once="grid-make",
+)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ MOST_END = 2.0  # last noise level that the slider has
 METHOD_CHOICES = (("step by step", "iterative"), ("at once, in latent space", "latent"))
 FIRST_HOLE = "centre square"
 GO = "go"
-ASK = empty_html("Every step is shown here.", ("Restore", "restore-go"))
+ASK = empty_html("Every step is shown here.", ("Restore", "restore-go"), at_once="restore-at-once")
 
 
 @dataclass(frozen=True)

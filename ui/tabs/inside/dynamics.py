@@ -155,7 +155,11 @@ def _lay_out(frame: Frame) -> DynamicsControls:
             )  # fmt: skip
             buttons = run_buttons("Find the law", "dynamics")
     with frame.stage:
-        empty_stage("Eigenvalues with intervals, and how far they carry.", ("Find the law", "dynamics-start"))
+        empty_stage(
+            "Eigenvalues with intervals, and how far they carry.",
+            ("Find the law", "dynamics-start"),
+            at_once="dynamics-start",
+        )
     with frame.stage, gr.Row(elem_classes=["ks-pair", *only(view)]):
         with gr.Column(min_width=0):
             plane = plot(None, visible=False, elem_id="dynamics-plane", label="Eigenvalues with intervals")
