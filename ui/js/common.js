@@ -12,19 +12,22 @@ const isDark = () => document.body.classList.contains("dark");
 const cssValueOf = (part, name) => getComputedStyle(part).getPropertyValue(name).trim();
 const cssValue = (name) => cssValueOf(element, name);
 
-// A projector's laptop may have no WebGL: points are then drawn as SVG, slower but the same.
-const hasWebGL = (() => {
-  try {
-    const context = document.createElement("canvas").getContext("webgl");
-    return context !== null;
-  } catch {
-    return false;
-  }
-})();
+// A projector's laptop may have no WebGL: points are then drawn as SVG, slower but the same. To ask takes a moment, in
+// which the first picture would wait: it is asked once, by the first figure that has points.
+function hasWebGL() {
+  const asked = () => {
+    try {
+      return document.createElement("canvas").getContext("webgl") !== null;
+    } catch {
+      return false;
+    }
+  };
+  return (window.ksWebGL ??= asked());
+}
 
 function inked(trace) {
   const out = { ...trace };
-  if (out.type === "scattergl" && !hasWebGL) out.type = "scatter";
+  if (out.type === "scattergl" && !hasWebGL()) out.type = "scatter";
   if (isDark()) {
     for (const part of ["marker", "line"]) {
       const colour = out[part] && out[part].color;

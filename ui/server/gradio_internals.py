@@ -271,6 +271,14 @@ EDITS = {
             b"find_attached_events(e,t){let n=(window.ksEvents?.(t,e.id)??t).filter(",
         ),
     ),
+    # the visitor's language looked up again for every label
+    "/assets/runtime-": (
+        (
+            b"var t=Intl.NumberFormat.supportedLocalesOf(e);return t.length>0?",
+            b"var m=window.ksLocales??={};if(m[e])return m[e];var t=Intl.NumberFormat.supportedLocalesOf(e);"
+            b"return m[e]=t.length>0?",
+        ),
+    ),
     # a list tells "input" again when it is left, and to whoever only passes by with Tab; `was`: what it told last
     "/assets/Index-": (
         (b"o.on_focus?.()}function we()", b"o.on_focus?.(),I.was=_()}function we()"),
@@ -284,7 +292,9 @@ _MAP = re.compile(r"m\.f=\[(.*?)\]")  # the files that a script of Gradio's may 
 _LATER = r"import\(`\./([\w-]+\.js)`\)[^`]*?__vite__mapDeps\(\[([\d,]*)\]\)"
 CONFIG, CONFIG_END = b"<script>window.gradio_config = ", b";</script>"
 ON_LOAD = re.compile(rb'"js_on_load":("(?:[^"\\]|\\.){200,}")')
+RELATIVE = re.compile(rb"url\(\s*[\"']?(?!data:)|@import")  # of a sheet that must stay where it is
 ASSET = re.compile(r"/assets/[\w.-]+\.(js|css)")
+HEAD_END = b"</head>"
 BASE = re.compile(rb"<base [^>]*>")
 
 
@@ -323,9 +333,23 @@ def early_files(kinds: frozenset[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name and (folder / name).is_file()))
 
 
-def _hint(name: str) -> str:
-    kind = 'rel="modulepreload"' if name.endswith(".js") else 'rel="preload" as="style"'
-    return f'<link {kind} crossorigin href="./assets/{name}">'
+def _early(files: Sequence[str], body: bytes) -> tuple[bytes, bytes]:
+    """What brings these files before Gradio's page finds out about them: scripts asked for, sheets within the page.
+
+    A sheet that is within has a link that asks for nothing: Gradio's page looks for one before it adds its own.
+
+    Returns:
+        What is to stand first in the page's head, and what last: the sheets would come after the page's own.
+    """
+    links, rules = b"", b""
+    for name in (name for name in files if f"./assets/{name}".encode() not in body):
+        sheet = asset(f"/assets/{name}") if name.endswith(".css") else None
+        if sheet is None:
+            links += f'<link rel="modulepreload" crossorigin href="./assets/{name}">'.encode()
+        elif RELATIVE.search(sheet.body) is None:
+            links += f'<link rel="stylesheet" crossorigin disabled href="./assets/{name}">'.encode()
+            rules += sheet.body
+    return links, b"<style>" + rules + b"</style>"
 
 
 def _as_json(config: bytes) -> bytes:
@@ -345,12 +369,14 @@ def quick_page(body: bytes, files: Sequence[str] = ()) -> bytes:
 
     Args:
         body: the page.
-        files: that are asked for at once; Gradio's page finds out about the last of them a second later.
+        files: that are brought at once; Gradio's page finds out about the last of them a second later.
     """
     if MODULE not in body:
         return body
-    hints = "".join(map(_hint, files)).encode()
-    body = BASE.sub(lambda base: base[0] + hints, body, count=1)
+    links, sheets = _early(files, body)
+    body = BASE.sub(lambda base: base[0] + links, body, count=1)
+    start, end, rest = body.rpartition(HEAD_END)
+    body = start + sheets + end + rest if end else body
     before, begun, rest = body.partition(CONFIG)
     config, end, after = rest.partition(CONFIG_END)  # no text within ends it: "<" is written otherwise there
     if not (begun and end):

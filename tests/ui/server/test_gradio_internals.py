@@ -80,12 +80,25 @@ def test_the_configuration_comes_as_json_and_a_script_of_many_components_once():
     assert body == start + found[0] + SCRIPT + end
 
 
-def test_files_are_asked_for_before_anything_else():
-    body = quick_page(b"<head><base href='./' /><style></style>" + MODULE, ["a-1.js", "b-2.css"])
-    script, style, rest = (
-        body.index(p) for p in (b'"modulepreload" crossorigin href="./assets/a-1.js"', b"b-2.css", b"<style>")
+def test_files_come_before_gradios_page_finds_out_about_them():
+    names = early_files(frozenset({"column"}))
+    sheets = [n for n in names if n.endswith(".css") and not n.startswith("index-")]
+    entry = next(n for n in names if n.startswith("index-") and n.endswith(".css"))
+    page = (
+        b"<head><base href='./' /><style></style>"
+        + MODULE
+        + f"></script><link href='./assets/{entry}'></head><p>".encode()
     )
-    assert body.index(b"<base") < script < style < rest
+    body = quick_page(page, names).decode()
+    for name in names:
+        script = f'<link rel="modulepreload" crossorigin href="./assets/{name}">'
+        assert (body.find(script) < body.index("<style>")) is True if name.endswith(".js") else script not in body
+    assert len(sheets) > 2
+    for name in sheets:  # within the page, after its own; the link is what Gradio's page looks for
+        assert f'<link rel="stylesheet" crossorigin disabled href="./assets/{name}">' in body
+        rules = (FRONTEND / "assets" / name).read_text(encoding="utf-8")
+        assert body.index(entry) < body.index(rules) < body.index("</head>")
+    assert body.count(entry) == 1  # asked for by the page itself
 
 
 def test_the_early_files_are_those_of_the_components_and_of_nothing_else():
