@@ -27,7 +27,7 @@ STARTUP_PARTS = ("import of torch", "first picture, other imports, page", "serve
 VISITS = 7
 VISIT_TARGET = 2.0  # seconds
 # milliseconds since the page was asked for; asked often, for a browser tells of neither
-SEEN = """window.seen = {}; setInterval(() => {
+SEEN_SCRIPT = """window.seen = {}; setInterval(() => {
     const hero = document.querySelector("#hero img"), film = document.querySelector("#player .ks-player");
     if (hero?.complete && hero.naturalWidth > 0) window.seen.picture ??= performance.now();
     if (film?.dataset.playing !== undefined) window.seen.moving ??= performance.now();
@@ -73,7 +73,7 @@ def watcher() -> Iterator[tuple[str, Look, Visit | None]]:
         def visit(url: str) -> tuple[float, float]:
             context = browser.new_context(viewport={"width": 1440, "height": 900})
             page = context.new_page()
-            page.add_init_script(SEEN)
+            page.add_init_script(SEEN_SCRIPT)
             page.goto(url, timeout=300_000, wait_until="commit")
             page.wait_for_function("() => window.seen.picture && window.seen.moving", timeout=300_000, polling=200)
             answered = "performance.getEntriesByType('navigation')[0].responseStart"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from types import SimpleNamespace
 
 import gradio as gr
@@ -150,8 +151,19 @@ def test_only_the_picture_complains_about_a_seed(library, seed):
 def test_a_cleared_seed_box_changes_nothing(library):
     tab = generate_tab(library)
     assert tab.picture("tiny", None, NO_CLASS) == gr.skip()
-    assert len(tab.sheet("tiny", NO_CLASS, 4)["sheet"]) == SHEET
+    assert re.findall(r'data-index="(\d+)"', tab.sheet("tiny", NO_CLASS, 4)["sheet"]) == [
+        str(4 + k) for k in range(SHEET)
+    ]
     assert tab.next_sheet("tiny", NO_CLASS, 2**32 - 1 - SHEET)["first"] == 0  # starts again at the end of the seeds
+
+
+def test_a_click_in_the_sheet_gives_its_seed_unless_the_seed_is_kept(library):
+    tab = generate_tab(library)
+    assert tab.choose(False, event({"points": [14]})) == 14
+    assert tab.choose(True, event({"points": [14]})) == tab.choose(False, event({"points": []})) == gr.skip()
+    for wrong in ([-1], [2**32], ["3"], None):
+        with refuses("selection"):
+            tab.choose(False, event({"points": wrong}))
 
 
 def test_a_pictures_time_is_that_of_a_warm_network(library, monkeypatch):
