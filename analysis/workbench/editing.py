@@ -221,14 +221,18 @@ def _where(request: EditRequest) -> tuple:
     return request.region, request.feather, _digest(request.mask), request.entries
 
 
+def region_of(request: EditRequest, height: int, width: int) -> Tensor:
+    """G of a request, feathered: float32 (height, width) in [0, 1], 1 where the reference may come in."""
+    painted = None if request.mask is None else torch.from_numpy(request.mask.astype(np.float32)) / 255
+    return editing.feathered(editing.region_mask(request.region, height, width, painted), request.feather)
+
+
 def _parts(session: Session, request: EditRequest, progress: ImageProgress | None) -> _Parts:
     label, other = session.label(request.label), session.label(request.reference_label, "reference_label")
     z = session.final_latents(request.seed, label)
     picture = _reference(session, request, other)
     path = _reference_latents(session, request, other, picture, progress)
-    painted = None if request.mask is None else torch.from_numpy(request.mask.astype(np.float32)) / 255
-    region = editing.region_mask(request.region, *session.model.picture_shape[1:], painted)
-    region = editing.feathered(region, request.feather)
+    region = region_of(request, *session.model.picture_shape[1:])
     aware = _weights(session, request, region, (request.bands, request.edges, request.order), request.entries)
     steps = [editing.mix(z, path, aware, r) for r in editing.STRIP_RATIOS]
     batch = [torch.cat(level) for level in zip(*steps, strict=True)]

@@ -31,6 +31,7 @@ class Figure:
         title, note: caption; escaped where it becomes HTML.
         download: file name offered for saving; none when empty.
         css: further classes.
+        over: HTML that lies over the picture, as `outline` makes it.
     """
 
     picture: np.ndarray
@@ -38,14 +39,40 @@ class Figure:
     note: str = ""
     download: str = ""
     css: str = ""
+    over: str = ""
 
 
 def _figure(f: Figure, source: str) -> str:
     save = f'<a class="ks-save" href="{source}" download="{html.escape(f.download)}">save PNG</a>' if f.download else ""
     seen = f"{f.title}, {f.note}" if f.note else f.title
+    picture = f'<img src="{source}" alt="{html.escape(seen)}">'
     return (
-        f'<figure class="ks-picture {html.escape(f.css)}"><img src="{source}" alt="{html.escape(seen)}">'
-        f"<figcaption><b>{html.escape(f.title)}</b><span>{html.escape(f.note)}</span>{save}</figcaption></figure>"
+        f'<figure class="ks-picture {html.escape(f.css)}">'
+        + (f'<div class="ks-under">{picture}{f.over}</div>' if f.over else picture)
+        + f"<figcaption><b>{html.escape(f.title)}</b><span>{html.escape(f.note)}</span>{save}</figcaption></figure>"
+    )
+
+
+def outline(region: np.ndarray) -> str:
+    """Where a region ends within a picture, to be laid over it; "" where it ends nowhere.
+
+    Args:
+        region: (H, W) in [0, 1]; its edge is where 1/2 is crossed.
+    """
+    inside = np.asarray(region) >= 0.5
+    path = ""
+    for borders, line in (
+        (np.diff(inside, axis=1), "M{at} {start}v{length}"),
+        (np.diff(inside, axis=0).T, "M{start} {at}h{length}"),
+    ):
+        for k, border in enumerate(borders.T):
+            ends = np.flatnonzero(np.diff(np.concatenate([[0], border.astype(int), [0]])))
+            for start, end in zip(ends[::2], ends[1::2], strict=True):
+                path += line.format(at=k + 1, start=start, length=end - start)
+    height, width = inside.shape
+    return path and (
+        f'<svg class="ks-region" viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">'
+        f'<path d="{path}"/><path d="{path}"/></svg>'
     )
 
 

@@ -125,7 +125,7 @@ class EditTab:
         of = {"seed": f"seed {request.reference_seed}", "scene": f"scene {request.reference_seed}", "picture": ""}
         numbers, sigma = edit_numbers(result), sigma_line(request.tau, result.sigma)
         shown = {
-            c.pictures: edit_pictures(result, request.ratio, of[request.reference], made),
+            c.pictures: edit_pictures(result, request, of[request.reference], made),
             c.numbers: made.within(numbers),
             c.trade_off: gr.update(value=None, visible=False),  # it was of another edit
             c.sigma: sigma,

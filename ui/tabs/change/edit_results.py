@@ -6,8 +6,8 @@ import html
 
 from analysis.core.images import change_of
 from analysis.koopman.editing import EditNumbers
-from analysis.workbench.editing import EditResult
-from ui.components.html import Figure, details, figures_html, group_html
+from analysis.workbench.editing import EditRequest, EditResult, region_of
+from ui.components.html import Figure, details, figures_html, group_html, outline
 from ui.components.made import Made
 
 CHANGE_TIMES = 3  # of what an edit changed; fixed, so that a smaller ratio shows less
@@ -18,23 +18,24 @@ def sigma_line(tau: float, sigma: float) -> str:
     return f'<p class="ks-line">τ = {tau:.2f} is noise level σ = {sigma:.3g}.</p>'
 
 
-def edit_pictures(result: EditResult, ratio: float, of: str, made: Made) -> str:
+def edit_pictures(result: EditResult, request: EditRequest, of: str, made: Made) -> str:
     """Original, edit and what it changed; reference, control and their limit; below, the edit at five ratios.
 
     Args:
         result: the edit.
-        ratio: 0 to 1.
+        request: what it answers; its region is outlined.
         of: what the reference is.
         made: what the original was made with.
     """
     name = f"{made.model}-seed{made.seed}-edit"
+    ratio, over = request.ratio, outline(region_of(request, *result.original.shape[:2]).numpy())
     changed = change_of(result.edited, result.original, CHANGE_TIMES)
     large = [
-        Figure(result.original, "Original", f"seed {made.seed}"),
-        Figure(result.edited, "Edited", f"ratio {ratio:.0%}", f"{name}.png"),
-        Figure(changed, "What changed", f"× {CHANGE_TIMES}, grey = nothing"),
+        Figure(result.original, "Original", f"seed {made.seed}", over=over),
+        Figure(result.edited, "Edited", f"ratio {ratio:.0%}", f"{name}.png", over=over),
+        Figure(changed, "What changed", f"× {CHANGE_TIMES}, grey = nothing", over=over),
         Figure(result.reference, "Reference", of),
-        Figure(result.control, "Control", f"all bands, {ratio:.0%}", f"{name}-control.png"),
+        Figure(result.control, "Control", f"all bands, {ratio:.0%}", f"{name}-control.png", over=over),
         Figure(result.encoded, "Limit", "all bands, everywhere, 100%"),
     ]
     small = [Figure(p, f"{r:.0%}") for p, r in zip(result.strip, result.strip_ratios, strict=True)]
