@@ -190,7 +190,8 @@ FIRST = {
     "flow_images": {"nfe": 1, "seeds": [0], "distance": True},
     "forecast": {"members": 2, "nfe": 1, "horizon": 1},
 }  # fmt: skip
-LONG_STEP = {"Downloads.site": 30.0}  # a graph is exported in one step, which cannot be cut short
+# a graph is exported in one step, which cannot be cut short; a call on eight pictures takes a slow machine seconds
+LONG_STEP = {"Downloads.site": 30.0, "FlowImages.show": 8.0}
 PAGE_WORK = {
     "RaceTab.race": {},
     "WalkTab.walk": {"walk-to": 99},
