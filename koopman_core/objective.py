@@ -80,8 +80,8 @@ class StudentConfig:
             falling; one fewer than there are bands; () for no nested bands.
         nested_share: share of the samples that keep some of the bands only.
         nested_swapped: share of those that have another picture's modes in the place of the others, not zeros.
-        nested_late: share of the nested samples that start at any time, all alike, whatever `share_T` says: an edit reads
-            its reference late on the path.
+        nested_late: share of the nested samples that start at any time, whatever `share_T` says: an edit reads its
+            reference late on the path.
         nested_continuous: any share of the modes from the first band on, with the blur in between, not whole bands.
         share_noised: share of the samples that start from a noised picture.
         noised_max: largest noise level of those; they are even in ln sigma from sigma_min.
