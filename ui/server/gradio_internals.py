@@ -415,15 +415,17 @@ class Asset:
         return 200, [*self.headers, *encoding, (b"content-length", b"%d" % len(body))], body
 
 
-@functools.cache
 def asset(path: str) -> Asset | None:
     """What "/assets/NAME" stands for; None where it is no script or style sheet of Gradio's."""
+    # asked before anything is kept: visitors may name whatever they like
+    return _kept_asset(path) if ASSET.fullmatch(path) and (_frontend() / path[1:]).is_file() else None
+
+
+@functools.cache
+def _kept_asset(path: str) -> Asset:
     import brotli
 
-    file = _frontend() / path.removeprefix("/")
-    if not ASSET.fullmatch(path) or not file.is_file():
-        return None
-    sent = file.read_bytes()
+    sent = (_frontend() / path[1:]).read_bytes()
     body = quick_script(path, sent)
     kind = b"text/javascript" if path.endswith(".js") else b"text/css"
     headers = (

@@ -18,6 +18,7 @@ from ui.server.gradio_internals import (
     SCRIPT,
     SEEN_IN,
     QuickPage,
+    _kept_asset,
     asset,
     early_files,
     quick_page,
@@ -149,7 +150,9 @@ def test_a_file_is_compressed_for_whom_it_helps_and_kept_by_browsers():
 
 @pytest.mark.parametrize("path", ["/assets/../index.html", "/assets/none.js", "/assets/a/b.js", "/assets/x.woff2", "/"])
 def test_nothing_else_is_a_file(path):
+    kept = _kept_asset.cache_info().currsize
     assert asset(path) is None
+    assert _kept_asset.cache_info().currsize == kept  # or whoever asks for names could fill the memory
 
 
 def test_gradio_is_held_to_the_minor_version_that_was_seen():
