@@ -293,7 +293,7 @@ _LATER = r"import\(`\./([\w-]+\.js)`\)[^`]*?__vite__mapDeps\(\[([\d,]*)\]\)"
 CONFIG, CONFIG_END = b"<script>window.gradio_config = ", b";</script>"
 ON_LOAD = re.compile(rb'"js_on_load":("(?:[^"\\]|\\.){200,}")')
 RELATIVE = re.compile(rb"url\(\s*[\"']?(?!data:)|@import")  # of a sheet that must stay where it is
-ASSET = re.compile(r"/assets/[\w.-]+\.(js|css)")
+ASSET = re.compile(r"/assets/[\w.-]{1,100}\.(js|css)")
 HEAD_END = b"</head>"
 BASE = re.compile(rb"<base [^>]*>")
 

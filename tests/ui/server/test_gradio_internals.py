@@ -148,7 +148,10 @@ def test_a_file_is_compressed_for_whom_it_helps_and_kept_by_browsers():
     assert again[0] == 304 and again[2] == b""
 
 
-@pytest.mark.parametrize("path", ["/assets/../index.html", "/assets/none.js", "/assets/a/b.js", "/assets/x.woff2", "/"])
+@pytest.mark.parametrize(
+    "path",
+    ["/assets/../index.html", "/assets/none.js", "/assets/a/b.js", "/assets/x.woff2", "/", f"/assets/{'a' * 5000}.js"],
+)
 def test_nothing_else_is_a_file(path):
     kept = _kept_asset.cache_info().currsize
     assert asset(path) is None
