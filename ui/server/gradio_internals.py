@@ -294,7 +294,7 @@ CONFIG, CONFIG_END = b"<script>window.gradio_config = ", b";</script>"
 ON_LOAD = re.compile(rb'"js_on_load":("(?:[^"\\]|\\.){200,}")')
 RELATIVE = re.compile(rb"url\(\s*[\"']?(?!data:)|@import")  # of a sheet that must stay where it is
 ASSET = re.compile(r"/assets/[\w.-]{1,100}\.(js|css)")
-ASKED = re.compile(rb"\./assets/([\w.-]+)")
+_NAMED_FILES = re.compile(rb"\./assets/([\w.-]+)")
 HEAD_END = b"</head>"
 BASE = re.compile(rb"<base [^>]*>")
 
@@ -343,7 +343,7 @@ def _early(files: Sequence[str], body: bytes) -> tuple[bytes, bytes]:
         What is to stand first in the page's head, and what last: the sheets would come after the page's own.
     """
     links, rules = b"", b""
-    asked = set(ASKED.findall(body))  # by the page itself
+    asked = set(_NAMED_FILES.findall(body))  # by the page itself
     for name in (name for name in files if name.encode() not in asked):
         sheet = asset(f"/assets/{name}") if name.endswith(".css") else None
         if sheet is None:
