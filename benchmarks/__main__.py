@@ -9,8 +9,8 @@ import sys
 from analysis.core.errors import UserError
 
 BENCHMARKS = (
-    "cost", "evolve", "slider", "training", "precision", "flow", "features", "startup", "soak", "flood", "trips",
-    "page", "sizes",
+    "cost", "evolve", "slider", "training", "precision", "flow", "features", "startup", "examples", "soak", "flood",
+    "trips", "page", "sizes",
 )  # fmt: skip
 ON_GPU = ("training",)  # those that can be asked for a GPU
 WRITTEN = ("cost",)  # those with a section on the page of results

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.page import chromium
+from benchmarks.browser import chromium
 from benchmarks.page_film import HEIGHT, WIDTH, film, photograph
 from benchmarks.serving import served
 

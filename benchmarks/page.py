@@ -10,7 +10,6 @@ import contextlib
 import functools
 import http.server
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import numpy as np
 
 from analysis.export.web import write_site
 from analysis.workbench.library import ModelLibrary
-from benchmarks.startup import CHROMIUM
+from benchmarks.browser import chromium
 from benchmarks.timing import print_table
 
 PAGE_MOVES = 30
@@ -80,25 +79,6 @@ def served(folder: str | Path) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-@contextlib.contextmanager
-def chromium() -> Iterator[Any]:
-    """A headless browser; None where there is none, or no playwright."""
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        found = None
-    if found is None:
-        yield None
-        return
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
 
 
 def settled(page: Any) -> None:

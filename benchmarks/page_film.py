@@ -17,7 +17,8 @@ from PIL import Image
 
 from analysis.export.web import write_site
 from analysis.workbench.library import ModelLibrary
-from benchmarks.page import PATIENCE, chromium, served, settled
+from benchmarks.browser import chromium
+from benchmarks.page import PATIENCE, served, settled
 
 WIDTH, HEIGHT, FILM_WIDTH = 1280, 800, 960  # of the window, and the film's width in pixels
 COLOURS = 255

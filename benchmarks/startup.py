@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import statistics
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 
+from benchmarks.browser import chromium
 from benchmarks.serving import Served, load, served
 from benchmarks.timing import print_table
 
@@ -32,8 +32,6 @@ SEEN_SCRIPT = """window.seen = {}; setInterval(() => {
     if (hero?.complete && hero.naturalWidth > 0) window.seen.picture ??= performance.now();
     if (film?.dataset.playing !== undefined) window.seen.moving ??= performance.now();
 }, 10);"""
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-
 
 Look = Callable[[str], float]
 Visit = Callable[[str], tuple[float, float]]
@@ -46,18 +44,10 @@ def watcher() -> Iterator[tuple[str, Look, Visit | None]]:
     The first opens it and tells when a picture was there; the second gives the seconds from the page's first
     byte to the picture and to where it plays.
     """
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        found = None
-    if found is None:
-        yield "first answer of /generate", _first_answer, None
-        return
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
+    with chromium() as browser:
+        if browser is None:
+            yield "first answer of /generate", _first_answer, None
+            return
 
         def look(url: str) -> float:
             page = browser.new_page(viewport={"width": 1440, "height": 1000})
@@ -82,7 +72,6 @@ def watcher() -> Iterator[tuple[str, Look, Visit | None]]:
             return picture, moving
 
         yield "first picture in Chromium", look, visit
-        browser.close()
 
 
 def _first_answer(url: str) -> float:

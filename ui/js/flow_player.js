@@ -64,6 +64,8 @@ function draw() {
 function load() {
   if (!props.value) return;
   bar.stop();
+  run = null; // what is about to be drawn needs no moving
+  bar.set(1);
   run = JSON.parse(props.value);
   const times = run.panels.filter((p) => p && p.times).flatMap((p) => p.times);
   bar.stops = [...new Set(times.map((t) => Number(t.toFixed(9))))].sort((a, b) => a - b);
@@ -76,9 +78,7 @@ function load() {
     box.querySelector(".ks-flow-numbers").innerHTML = panel.numbers;
   });
   element.querySelector(".ks-end").textContent = run.begin;
-  bar.at = 1;
   draw();
-  bar.set(1);
 }
 
 bar.stop();

@@ -79,5 +79,16 @@ function draw() {
   Plotly.react(div, figure.data, figure.layout, config).then(wire);
 }
 
-draw();
-watch("value", draw);
+// Pictures that come with a figure are seen first: a plane of thousands of points takes a good second without a GPU.
+let due = false;
+function soon() {
+  if (due) return;
+  due = true;
+  requestAnimationFrame(() => setTimeout(() => {
+    due = false;
+    draw();
+  }));
+}
+
+soon();
+watch("value", soon);
