@@ -13,6 +13,7 @@ and a killed run goes on where it was.
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -216,6 +217,14 @@ def fingerprint(teacher: Denoiser) -> str:
     return h.hexdigest()[:16]
 
 
+def _mapped(path: Path) -> np.ndarray:
+    """An array that stays in its file. It is read at random places: what the system reads ahead is never asked for."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):  # not everywhere
+        array.base.madvise(mmap.MADV_RANDOM)
+    return array
+
+
 class Trajectories:
     """Read access to a folder of trajectories.
 
@@ -244,8 +253,8 @@ class Trajectories:
         self._paths, self._finals = [], []
         shard = 0
         while (folder / f"final-{shard:05d}.npy").exists():
-            self._paths.append(np.load(folder / f"shard-{shard:05d}.npy", mmap_mode="r", allow_pickle=False))
-            self._finals.append(np.load(folder / f"final-{shard:05d}.npy", mmap_mode="r", allow_pickle=False))
+            self._paths.append(_mapped(folder / f"shard-{shard:05d}.npy"))
+            self._finals.append(_mapped(folder / f"final-{shard:05d}.npy"))
             shard += 1
         if not shard:
             raise Mistake(
