@@ -141,7 +141,7 @@ def nested_verdict(found: NestedBands) -> Verdict:
     fails = [
         words
         for words, failed in (
-            (f"the first bands alone miss the low-passed picture by up to {max(shares):.1%} of the variance "
+            (f"the first bands alone miss the low-passed picture by up to {max(shares):.2%} of the variance "
              f"(bound {LARGEST_ERROR:.0%})", max(shares) > LARGEST_ERROR),
             (f"the centroid rises by only {min(s.value for s in steps):.2f} times at a step (bound {LEAST_STEP:g})",
              min(s.value for s in steps) < LEAST_STEP),
@@ -157,7 +157,7 @@ def nested_verdict(found: NestedBands) -> Verdict:
     if not fails:
         return Verdict(
             "The bands are layout, shape and detail: the first alone show the low-passed picture to "
-            f"{max(shares):.1%} of the variance, what a band adds is finer by {steps[0].value:.2f} and "
+            f"{max(shares):.2%} of the variance, what a band adds is finer by {steps[0].value:.2f} and "
             f"{steps[1].value:.2f} times than what the one before adds, and the largest moves the layout by "
             f"{move.value:.1%} of what the smallest moves.",
             figures,
