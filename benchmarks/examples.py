@@ -15,13 +15,13 @@ from benchmarks.browser import chromium
 from benchmarks.serving import load, served
 from benchmarks.timing import print_table
 
-CLICKS = 3
+EXAMPLE_CLICKS = 3
 RESULT_TARGET = 2.0  # seconds
 MOST_QUESTIONS = 6
 EXAMPLE_MS = 120_000  # patience
-QUESTION = "/queue/join"
+ASKED_AT = "/queue/join"
 # presses the button; gives the milliseconds until the result is painted
-CLICK = """async (button) => {
+CLICK_SCRIPT = """async (button) => {
     const shown = () => document.documentElement.dataset.view !== "watch"
         && [...document.querySelectorAll(".ks-save-bar")].some((bar) => !bar.hidden && bar.offsetParent)
         && [...document.querySelectorAll(".ks-stage img")].every((img) => !img.offsetParent || img.complete);
@@ -42,13 +42,13 @@ def _click(browser: Any, url: str, example: Example) -> tuple[float, int]:
     page.wait_for_function("() => document.querySelector('#hero img')?.complete && window.Plotly")
     page.wait_for_timeout(3000)
     questions: list[str] = []
-    page.on("request", lambda request: questions.append(request.url) if QUESTION in request.url else None)
+    page.on("request", lambda request: questions.append(request.url) if ASKED_AT in request.url else None)
     page.click(".ks-acts [data-drawer=learn]")
     if not page.locator(f"#example-{example.key}").is_visible():
         page.click("#examples button")
     page.wait_for_timeout(1500)
     questions.clear()
-    milliseconds = page.evaluate(CLICK, f"example-{example.key}")
+    milliseconds = page.evaluate(CLICK_SCRIPT, f"example-{example.key}")
     page.wait_for_timeout(500)
     context.close()
     return milliseconds / 1000, len(questions)
@@ -56,7 +56,7 @@ def _click(browser: Any, url: str, example: Example) -> tuple[float, int]:
 
 def clicks(browser: Any, url: str) -> None:
     """Print what the examples took; each is clicked in its turn, and the round before the first does not count."""
-    rounds = [[_click(browser, url, example) for example in EXAMPLES] for _ in range(CLICKS + 1)][1:]
+    rounds = [[_click(browser, url, example) for example in EXAMPLES] for _ in range(EXAMPLE_CLICKS + 1)][1:]
     rows = []
     for i, example in enumerate(EXAMPLES):
         seconds, questions = zip(*(one[i] for one in rounds), strict=True)
@@ -64,7 +64,7 @@ def clicks(browser: Any, url: str) -> None:
         figures = (f"{f(seconds):.2f}" for f in (statistics.median, min, max))
         rows.append([example.title, *figures, str(max(questions)), "yes" if met else "no"])
     columns = ["example", "median, s", "least, s", "most, s", "questions", f"within {RESULT_TARGET:.0f} s"]
-    print_table(f"{CLICKS} first clicks of each example; {load()}", columns, rows)
+    print_table(f"{EXAMPLE_CLICKS} first clicks of each example; {load()}", columns, rows)
 
 
 def run() -> None:
