@@ -89,7 +89,7 @@ def test_a_painted_mask_changes_the_edit_and_undo_takes_it_back(page):
     wait_for(page, "n => document.querySelector('#edit-canvas canvas').dataset.painted === n", argument=painted)
     page.locator("#dice").click()  # the tab follows the source bar
     changes(page, "#edit-pictures", 0, picture(page, "#edit-pictures", 0))
-    assert page.locator("#edit-history button").count() == 4
+    wait_for(page, "() => document.querySelectorAll('#edit-history button').length === 4")
 
 
 def test_cancelling_the_restoration_keeps_the_picture(page, library, monkeypatch):
