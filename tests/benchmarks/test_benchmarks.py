@@ -7,7 +7,7 @@ import torch
 from analysis.core.errors import UserError
 from analysis.workbench.workbench import Workbench
 from benchmarks import __main__ as command
-from benchmarks import features, precision, slider, timing
+from benchmarks import examples, features, precision, slider, timing
 from benchmarks.evolve import assemble
 from benchmarks.timing import Ratio, print_table, ratio, side_by_side, timed_rounds
 from foundation.metrics.inception import NetworkMissing
@@ -124,3 +124,21 @@ def test_precision_compares_each_way_with_the_first():
     assert whole.psnr is None and whole.ratio.median == 1
     assert float(half.psnr.min()) > 40 and fewer.steps == both.steps == 12 and len(both.psnr) == 3
     assert torch.isfinite(fewer.psnr).all()
+
+
+def test_an_example_meets_its_target_by_median_and_questions(monkeypatch, capsys):
+    """The first round warms up; one slow click of three passes, one question too many does not."""
+    answers = {}
+
+    def click(browser, url, example):
+        number = answers[example.key] = answers.get(example.key, -1) + 1
+        seconds, questions = [(9.0, 9), (0.5, 3), (3.0, 3), (0.7, 4)][number]
+        if example is examples.EXAMPLES[1]:
+            questions += 3
+        return (seconds + 2 if example is examples.EXAMPLES[2] else seconds), questions
+
+    monkeypatch.setattr(examples, "_click", click)
+    examples.clicks(None, "")
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
+    assert [row[-1].rstrip(" |") for row in rows[:3]] == ["yes", "no", "no"] and len(rows) == len(examples.EXAMPLES)
+    assert rows[0][1:5] == ["0.70", "0.50", "3.00", "4"]
