@@ -134,6 +134,11 @@ def official_settings(config: UNetConfig) -> dict:
             "The official code knows neither patches nor an embedding that is no multiple of the base width: "
             "this teacher cannot be written for it."
         )
+    if config.encoder_depth or config.decoder_depth:
+        raise CheckpointError(
+            "The official code knows no further blocks without skips: this network cannot be written for it.",
+            "encoder_depth" if config.encoder_depth else "decoder_depth",
+        )
     return {
         "img_resolution": config.resolution, "img_channels": config.channels, "label_dim": config.classes,
         **{k: v for k, v in _FIXED.items() if k != "sigma_data"},

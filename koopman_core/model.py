@@ -130,6 +130,18 @@ class KoopmanDiffusion(Model):
         model.net.load_state_dict(teacher.net.state_dict())
         return model
 
+    def take(self, other: KoopmanDiffusion) -> None:
+        """The weights and eigenvalues of a student that is no deeper (`UNet.take`).
+
+        Raises:
+            ValueError: its network or its way to move latents is another one.
+        """
+        if other.koopman != self.koopman:
+            raise Mistake("The other student's latents move in another way: [koopman] must be the same.", "koopman")
+        self.net.take(other.net)
+        self.operators.load_state_dict(other.operators.state_dict())
+        self.mixings.load_state_dict(other.mixings.state_dict())
+
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = torch.float32) -> None:
         """Write model.safetensors, config.json and a model card, README.md, for the hub or for `from_pretrained`."""
         save_pretrained(self, folder, dtype=dtype)
@@ -230,6 +242,7 @@ def bounded_network(values) -> UNetConfig:
         or config.classes > 10_000
         or max(config.multipliers) > 16
         or config.channels > 4
+        or max((*config.encoder_depth, *config.decoder_depth, 0)) > 8
     ):
         raise ValueError("the network is larger than this program loads (resolution 256, base 512, 6 levels, 8 blocks)")
     return config

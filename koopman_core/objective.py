@@ -26,7 +26,9 @@ them has another picture's modes (`nested_swapped`), as an edit has: what they m
 Late starts (`nested_late`) are for edits that read their reference on the path, not from noise.
 
 Noised pictures (`share_noised`; ours): x_t is a final picture with a little noise, where no trajectory passes, and the
-target the picture itself, so that f(x, eps) = x holds for pictures that come from elsewhere.
+target the picture itself, so that f(x, eps) = x holds for pictures that come from elsewhere. A share of them
+(`noised_swapped`) takes the other modes from another picture and aims at the sum of the one picture's low-pass and the
+rest of the other: with pictures that are given, the bands of modes are to be the bands of the picture.
 
 Ablation (paper table 3) by switches: `KoopmanConfig.evolved` = "none" or "bottleneck", and `only_T`.
 """
@@ -43,7 +45,7 @@ from torch import Tensor
 from foundation.metrics.perceptual import PerceptualDistance
 from foundation.mistakes import Mistake
 from foundation.training.loop import Task
-from koopman_core.edm import SIGMA_MIN
+from koopman_core.edm import SIGMA_MAX, SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.nested import blur_at, keep_first, low_pass, rank_shares, start_ramp
 from koopman_core.operator import pair_rate, sigma_rate
@@ -85,6 +87,8 @@ class StudentConfig:
         nested_continuous: any share of the modes from the first band on, with the blur in between, not whole bands.
         share_noised: share of the samples that start from a noised picture.
         noised_max: largest noise level of those; they are even in ln sigma from sigma_min.
+        noised_swapped: share of those that keep some of the bands and have another picture's others; takes
+            `nested_blurs`.
         operator: "learned", or a control that is never trained: "random", eigenvalues from a normal distribution,
             "permuted", those of the model that the run starts from, shuffled within every level, or "start", those
             that learning would begin with: with nested bands a slight ramp over the channel pairs, else 0.
@@ -112,6 +116,7 @@ class StudentConfig:
     nested_continuous: bool = False
     share_noised: float = 0.0
     noised_max: float = 0.3
+    noised_swapped: float = 0.0
     operator: str = "learned"
     operator_seed: int = 0
 
@@ -148,6 +153,8 @@ class StudentConfig:
             raise ValueError("nested_share and share_noised must lie in [0, 1], noised_max in (0.002, 1].")
         if not 0 <= self.nested_swapped <= 1:
             raise Mistake("nested_swapped must lie in [0, 1].", "nested_swapped")
+        if not 0 <= self.noised_swapped <= 1 or (self.noised_swapped > 0 and not self.nested_blurs):
+            raise Mistake("noised_swapped must lie in [0, 1]; more than 0 takes nested_blurs.", "noised_swapped")
         if not 0 <= self.nested_late <= 1:
             raise Mistake("nested_late must lie in [0, 1].", "nested_late")
         if self.operator not in OPERATOR_STARTS:
@@ -172,6 +179,18 @@ def spread_at_the_end(z: Tensor, sigma: Tensor) -> Tensor:
     at_end = torch.where(count > 1, at_end, torch.ones_like(at_end))[:, None, None, None]
     mean = (at_end * z).sum(0) / at_end.sum()
     return (at_end * (z - mean).square()).sum() / (at_end.sum() * z[0].numel())
+
+
+def one_call_mean(values: Tensor, sigma: Tensor, delta: Tensor, share: Tensor) -> Tensor:
+    """The mean over the samples that ask for the picture from pure noise by all modes; over all where there is none.
+
+    Args:
+        values: (N,) one a sample.
+        sigma, delta, share: (N,) as `StudentTask.draw` gives them.
+    """
+    whole = ((sigma > 0.999 * SIGMA_MAX) & (delta < -0.999) & (share >= 1)).to(values.dtype)
+    whole = torch.where(whole.sum() > 0, whole, torch.ones_like(whole))  # no index, see `spread_at_the_end`
+    return (values * whole).sum() / whole.sum()
 
 
 def encoder_rate(
@@ -313,7 +332,7 @@ class StudentTask(Task):
         else:  # uniform over the grid from t to its end, the final picture (index last + 1) on top
             inner = t + (torch.rand(n, generator=generator).numpy() * (last + 1 - t)).astype(np.int64)
             s = np.where(torch.rand(n, generator=generator).numpy() < c.share_eps, last + 1, inner)
-        noised = min(round(n * c.share_noised), n - nested)
+        noised, exchanged = self._noised(n)
         s[: nested + noised] = last + 1
         final = torch.from_numpy(s > last)
         # where every target is the final picture the denoised states need not be stored
@@ -350,10 +369,13 @@ class StudentTask(Task):
                 denoised[where] = target[where]
             wanted_states += (denoised,)
         if nested:
-            bands = len(c.nested_blurs) + 1
-            u = torch.rand(nested, generator=generator)
-            share[:nested] = (1 + (bands - 1) * u if c.nested_continuous else 1 + (u * (bands - 1)).long()) / bands
+            share[:nested] = self._shares(nested, generator)
             target[:nested] = low_pass(target[:nested], blur_at(share[:nested], c.nested_blurs))
+        if exchanged:
+            own, pictures = slice(nested, nested + exchanged), target[where]
+            share[own] = self._shares(exchanged, generator)
+            other = pictures.roll(-1, 0)[:exchanged]
+            target[own] = other + low_pass(pictures[:exchanged] - other, blur_at(share[own], c.nested_blurs))
         return x, sigma.float(), delta, target, data.labels(rows), share, *wanted_states
 
     def _nested(self, n: int) -> tuple[int, int]:
@@ -362,6 +384,18 @@ class StudentTask(Task):
         nested = round(n * c.nested_share) if c.nested_blurs else 0
         # another picture takes two samples
         return nested, round(nested * c.nested_swapped) if nested > 1 else 0
+
+    def _noised(self, n: int) -> tuple[int, int]:
+        """How many samples of a batch start from a noised picture, and how many of these have another's other bands."""
+        c = self.config
+        noised = min(round(n * c.share_noised), n - self._nested(n)[0])
+        return noised, round(noised * c.noised_swapped) if noised > 1 else 0
+
+    def _shares(self, n: int, generator: torch.Generator) -> Tensor:
+        """Shares of the modes (n,) that samples keep: a whole number of bands but all, or any from the first on."""
+        bands = len(self.config.nested_blurs) + 1
+        u = torch.rand(n, generator=generator)
+        return (1 + (bands - 1) * u if self.config.nested_continuous else 1 + (u * (bands - 1)).long()) / bands
 
     def forward(self, progress: Tensor, *drawn: Tensor) -> dict[str, Tensor]:
         x, sigma, delta, target, labels, share, *wanted_states = drawn
@@ -375,6 +409,14 @@ class StudentTask(Task):
             others = [latent[:nested].roll(-1, 0)[:swapped] for latent in z]
             rests = [o - keep_first(o, r, share[:swapped]) for o, r in zip(others, ranks, strict=True)]
             kept = [torch.cat([k[:swapped] + o, k[swapped:]]) for k, o in zip(kept, rests, strict=True)]
+        noised, exchanged = self._noised(len(x))
+        if exchanged:  # these likewise, after the nested ones
+            own, group = slice(nested, nested + exchanged), slice(nested, nested + noised)
+            others = [latent[group].roll(-1, 0)[:exchanged] for latent in z]
+            rests = [o - keep_first(o, r, share[own]) for o, r in zip(others, ranks, strict=True)]
+            kept = [
+                torch.cat([k[:nested], k[own] + o, k[nested + exchanged :]]) for k, o in zip(kept, rests, strict=True)
+            ]
         out = self.model.decode(kept, labels)
         if swapped:
             blurred = low_pass(out[:swapped], blur_at(share[:swapped], self.config.nested_blurs))
@@ -386,8 +428,10 @@ class StudentTask(Task):
             n = max(1, round(self.config.lpips_share * len(out)))
             # spread over the batch, in which samples of one kind lie together
             rows = torch.arange(n, device=out.device) * len(out) // n
-            parts["lpips"] = self.perceptual(out[rows], target[rows]).mean()
+            each = self.perceptual(out[rows], target[rows]).flatten()
+            parts["lpips"] = each.mean()
             loss = loss + self.config.lambda2 * parts["lpips"]
+            parts["lpips_one_call"] = one_call_mean(each.detach(), sigma[rows], delta[rows], share[rows])
         denoised: Tensor | None = None
         if self.config.rate_weight > 0:
             *wanted_states, denoised = wanted_states

@@ -16,7 +16,7 @@ from foundation.files.settings import SettingsError, plain_sections, read_settin
 from foundation.metrics.perceptual import PerceptualDistance
 from foundation.networks.compiler import can_compile
 from foundation.networks.devices import default_device
-from foundation.networks.unet import UNetConfig, count_parameters
+from foundation.networks.unet import DEPTHS, UNetConfig, count_parameters
 from foundation.training.commands import PROGRAM_VERSION, device_sentence, report
 from foundation.training.loop import TrainingConfig, train
 from koopman_core.denoiser import Denoiser, open_teacher
@@ -216,6 +216,8 @@ class StudentInput:
         operator: a student's checkpoint whose eigenvalues alone the run begins with, "" for those of the start.
         dropout: of the student. 0 whatever the teacher was trained with: its targets are fixed, and there are no
             more pictures to learn by heart than trajectories were made.
+        encoder_depth, decoder_depth: further blocks of a student of an EDM teacher (`UNetConfig`), () for as many as
+            the teacher has. A start that has fewer is made deeper.
         fid_data: the pictures that `training.images_per_fid` compares with, as
             `foundation.data.datasets.open_dataset` reads them; "" for those that the teacher's card names.
     """
@@ -226,6 +228,8 @@ class StudentInput:
     start: str = ""
     operator: str = ""
     dropout: float = 0.0
+    encoder_depth: tuple[int, ...] = ()
+    decoder_depth: tuple[int, ...] = ()
     fid_data: str = ""
 
 
@@ -240,8 +244,8 @@ class StudentSettings(TypedDict):
     run: RunConfig
 
 
-def _student_network(teacher: Denoiser, network: UNetConfig, dropout: float) -> UNetConfig:
-    """The student's network: an EDM teacher's, else the settings', which must fit the teacher's pictures.
+def _student_network(teacher: Denoiser, network: UNetConfig, given: StudentInput) -> UNetConfig:
+    """The student's network: an EDM teacher's, deeper if so asked, else the settings', which must fit its pictures.
 
     Raises:
         SettingsError: a network is given beside an EDM teacher's, or it does not fit.
@@ -249,14 +253,15 @@ def _student_network(teacher: Denoiser, network: UNetConfig, dropout: float) -> 
     if isinstance(teacher, EDM):
         if network != UNetConfig():
             raise SettingsError("The student has its teacher's network: leave the section network out.")
-        return replace(teacher.config, dropout=dropout)
+        depths = {name: getattr(given, name) or getattr(teacher.config, name) for name in DEPTHS}
+        return replace(teacher.config, dropout=given.dropout, **depths)
     shape = (network.channels, network.resolution, network.resolution)
     if (shape, network.classes) != (teacher.picture_shape, teacher.classes):
         raise SettingsError(
             f"The teacher's pictures are {teacher.picture_shape} with {teacher.classes} classes, and its weights do "
             "not fit our network: describe one for them in the section network."
         )
-    return replace(network, dropout=dropout)
+    return replace(network, dropout=given.dropout)
 
 
 def take_operators(model: KoopmanDiffusion, source: KoopmanDiffusion) -> None:
@@ -276,21 +281,30 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     """Train an HKD student from its teacher's weights and stored trajectories."""
     s = read_settings(config, overrides, StudentSettings)
     out, c = Path(s["run"].out), s["student"]
+    if s["training"].microbatch and (c.nested_swapped or c.noised_swapped):
+        raise SettingsError(
+            "training.microbatch would part the pictures whose bands are exchanged: leave it at 0, or set "
+            "student.nested_swapped=0 and student.noised_swapped=0.", "microbatch"
+        )  # fmt: skip
     teacher = open_teacher(s["input"].teacher)
-    network = _student_network(teacher, s["network"], s["input"].dropout)
+    network = _student_network(teacher, s["network"], s["input"])
     data = Trajectories(s["input"].trajectories)
     if data.teacher != fingerprint(teacher):
         raise SettingsError("input.teacher did not make these trajectories: give the checkpoint that did.")
     start = {}
     if s["input"].start:
-        model = load_student(s["input"].start).requires_grad_(True)
-        start = _history(model.card)
-        if (model.config, model.koopman) != (network, s["koopman"]):
+        before = load_student(s["input"].start)
+        start = _history(before.card)
+        model = KoopmanDiffusion(network, s["koopman"])
+        try:
+            model.take(before)
+        except ValueError:
             raise SettingsError(
                 "input.start is another network, or has another [koopman] section, than this run asks for."
-            )
+            ) from None
     elif isinstance(teacher, EDM):
-        model = KoopmanDiffusion.from_teacher(teacher, s["koopman"], dropout=s["input"].dropout)
+        model = KoopmanDiffusion(network, s["koopman"])
+        model.net.take(teacher.net)
     else:
         torch.manual_seed(s["training"].seed)
         model = KoopmanDiffusion(network, s["koopman"])

@@ -7,7 +7,7 @@ description; `UNetConfig.edm_cifar10()` reproduces its parameter count exactly (
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from foundation.mistakes import Mistake
 
 SKIP_SCALE = math.sqrt(0.5)  # keeps the variance of (x + residual) at that of x
+DEPTHS = ("encoder_depth", "decoder_depth")
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
@@ -36,6 +37,8 @@ class UNetConfig:
         classes: number of class labels, 0 for an unconditional network.
         augment: width of EDM's augmentation label (9 there), 0 for none.
         patch_size: pixels are folded into channels by this factor in front, unfolded behind.
+        encoder_depth, decoder_depth: further residual blocks behind those of each level, finest first, which give or
+            take no skip and start as the identity; () for none, as published.
     """
 
     resolution: int = 32
@@ -49,10 +52,12 @@ class UNetConfig:
     classes: int = 0
     augment: int = 0
     patch_size: int = 1
+    encoder_depth: tuple[int, ...] = ()
+    decoder_depth: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "multipliers", tuple(self.multipliers))
-        object.__setattr__(self, "attention", tuple(self.attention))
+        for name in ("multipliers", "attention", *DEPTHS):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("resolution", "channels", "base", "blocks", "embedding", "patch_size"):
             if getattr(self, name) < 1:
                 raise Mistake(f"UNetConfig.{name} must be at least 1.", name)
@@ -61,6 +66,14 @@ class UNetConfig:
                 raise Mistake(f"UNetConfig.{name} cannot be negative; 0 means none.", name)
         if not self.multipliers or min(self.multipliers) < 1:
             raise Mistake("UNetConfig.multipliers needs at least one level, each at least 1.", "multipliers")
+        for name in DEPTHS:
+            depth = getattr(self, name)
+            if depth and (len(depth) != len(self.multipliers) or min(depth) < 0):
+                raise Mistake(
+                    f"UNetConfig.{name} needs a number of blocks, 0 or more, for each of the "
+                    f"{len(self.multipliers)} levels, or none at all.",
+                    name,
+                )
         shrink = self.patch_size * 2 ** (len(self.multipliers) - 1)
         if self.resolution % shrink:
             raise Mistake(
@@ -86,8 +99,9 @@ class UNetConfig:
         return cls(resolution=64, multipliers=(1, 2, 2, 2), dropout=0.05, augment=9)
 
     def to_dict(self) -> dict:
-        """Plain types only, for JSON."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        """Plain types only, for JSON; what files from before a choice have is not mentioned."""
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {k: v for k, v in values.items() if v or k not in DEPTHS}
 
     def skip_shapes(self) -> list[tuple[int, int, int]]:
         """(channels, height, width) of every encoder output in order, the bottleneck once more at the end."""
@@ -124,16 +138,21 @@ def _linear(cin: int, cout: int, bias: bool = True) -> nn.Linear:
 
 
 class Block(nn.Module):
-    """Residual block with optional self-attention and 2x resampling (box filter [1, 1])."""
+    """Residual block with optional self-attention and 2x resampling (box filter [1, 1]).
 
-    def __init__(self, cin, cout, embedding, *, up=False, down=False, attention=False, dropout=0.0):
+    With `identity` the sum is not scaled and the residual starts at 0: what it gives is what it takes until it is
+    trained, so that a trained network may be made deeper.
+    """
+
+    def __init__(self, cin, cout, embedding, *, up=False, down=False, attention=False, dropout=0.0, identity=False):
         super().__init__()
         self.up, self.down, self.dropout, self.attention = up, down, dropout, attention
+        self.scale = 1.0 if identity else SKIP_SCALE
         self.norm0 = _norm(cin)
         self.conv0 = _conv(cin, cout, 3)
         self.affine = _linear(embedding, cout)
         self.norm1 = _norm(cout)
-        self.conv1 = _conv(cout, cout, 3, gain=1e-5)
+        self.conv1 = _conv(cout, cout, 3, gain=0.0 if identity else 1e-5)
         self.skip = _conv(cin, cout, 1) if cin != cout or up or down else None
         if attention:
             self.norm2 = _norm(cout)
@@ -150,7 +169,7 @@ class Block(nn.Module):
         h = F.silu(self.norm1(h + self.affine(emb)[:, :, None, None]))
         h = self.conv1(F.dropout(h, self.dropout, self.training) if self.dropout else h)
         x = self._resample(x)
-        x = (h + (x if self.skip is None else self.skip(x))) * SKIP_SCALE
+        x = (h + (x if self.skip is None else self.skip(x))) * self.scale
         if self.attention:
             b, c, height, width = x.shape
             # contiguous: a strided view sends CPU attention to the wrong kernel for 1-pixel maps
@@ -215,8 +234,24 @@ class NoiseEmbedding(nn.Module):
         raise Mistake(f"labels must be from 0 to {self.classes - 1}, or -1 for no class.", "labels")
 
 
+class Deepening(nn.ModuleList):
+    """The further blocks behind one level."""
+
+    def __init__(self, config: UNetConfig, depth: tuple[int, ...], level: int):
+        width = config.base * config.multipliers[level]
+        super().__init__(
+            Block(width, width, config.embedding, dropout=config.dropout, identity=True)
+            for _ in range(depth[level] if depth else 0)
+        )
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        for block in self:
+            x = block(x, emb)
+        return x
+
+
 class Encoder(nn.Module):
-    """Down path. Returns every skip tensor in the order made, then the bottleneck (= the last skip)."""
+    """Down path. Returns every skip tensor in the order made, then the bottleneck (= the last skip, deepened)."""
 
     def __init__(self, config: UNetConfig):
         super().__init__()
@@ -232,14 +267,22 @@ class Encoder(nn.Module):
                 attention = side >> level in config.attention
                 layers.append(Block(cin, cout, config.embedding, attention=attention, dropout=config.dropout))
         self.layers = nn.ModuleList(layers)
+        self.per_level = 1 + config.blocks  # layers of one, that which reduces the picture included
+        self.deeper = nn.ModuleList(
+            Deepening(config, config.encoder_depth, level) for level in range(len(config.multipliers))
+        )
 
     def forward(self, x: Tensor, emb: Tensor) -> list[Tensor]:
         if self.patch > 1:
             x = F.pixel_unshuffle(x, self.patch)
-        skips = [self.layers[0](x)]
-        for layer in self.layers[1:]:
-            skips.append(layer(skips[-1], emb))
-        return [*skips, skips[-1]]
+        x = self.layers[0](x)
+        skips = [x]
+        for i, layer in enumerate(self.layers[1:], start=1):
+            x = layer(x, emb)
+            skips.append(x)
+            if (i + 1) % self.per_level == 0:
+                x = self.deeper[i // self.per_level](x, emb)
+        return [*skips, x]
 
 
 class Decoder(nn.Module):
@@ -255,6 +298,7 @@ class Decoder(nn.Module):
         kw = {"embedding": config.embedding, "dropout": config.dropout}
         layers: list[nn.Module] = []
         takes: list[bool] = []  # whether the layer concatenates a skip
+        self.deeper = nn.ModuleDict()  # behind which layer
         for level in reversed(range(len(config.multipliers))):
             if level == len(config.multipliers) - 1:
                 layers += [Block(cout, cout, attention=True, **kw), Block(cout, cout, **kw)]
@@ -267,6 +311,7 @@ class Decoder(nn.Module):
                 attention = index == config.blocks and side >> level in config.attention
                 layers.append(Block(cin, cout, attention=attention, **kw))
                 takes.append(True)
+            self.deeper[str(len(layers) - 1)] = Deepening(config, config.decoder_depth, level)
         self.layers, self.takes = nn.ModuleList(layers), takes
         self.norm = _norm(cout)
         self.conv = _conv(cout, config.channels * config.patch_size**2, 3, gain=1e-5)
@@ -277,8 +322,10 @@ class Decoder(nn.Module):
                 f"The decoder takes {self.n_inputs} latents (every skip, then the bottleneck), got {len(z)}.", "z"
             )
         x, skips = z[-1], list(z[:-1])
-        for layer, take in zip(self.layers, self.takes, strict=True):
+        for i, (layer, take) in enumerate(zip(self.layers, self.takes, strict=True)):
             x = layer(torch.cat([x, skips.pop()], dim=1) if take else x, emb)
+            if str(i) in self.deeper:
+                x = self.deeper[str(i)](x, emb)
         x = self.conv(F.silu(self.norm(x)))
         return F.pixel_shuffle(x, self.patch) if self.patch > 1 else x
 
@@ -303,6 +350,18 @@ class UNet(nn.Module):
     def decode(self, z: list[Tensor], c_noise: Tensor, labels=None, augment=None) -> Tensor:
         """The list that `encode` returns -> (B, C, H, W)."""
         return self.decoder(z, self.embedding(c_noise, labels, augment))
+
+    def take(self, other: UNet) -> None:
+        """The weights of a network that has fewer further blocks, or as many; what it lacks stays as it is.
+
+        Raises:
+            ValueError: the networks differ in something else.
+        """
+        plain = [replace(net.config, dropout=0.0, encoder_depth=(), decoder_depth=()) for net in (self, other)]
+        unknown = other.state_dict().keys() - self.state_dict().keys()
+        if plain[0] != plain[1] or unknown:
+            raise Mistake("Weights can only be taken from a network that differs in its further blocks alone.", "other")
+        self.load_state_dict(other.state_dict(), strict=False)
 
     def forward(self, x: Tensor, c_noise: Tensor, labels=None, augment=None) -> Tensor:
         emb = self.embedding(c_noise, labels, augment)

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,6 +126,13 @@ def test_a_teacher_with_patches_has_no_official_form(tmp_path):
     save(EDM(config), tmp_path / "t.safetensors")
     assert convert.main(["--to-edm", str(tmp_path / "t.safetensors"), str(tmp_path / "e.safetensors")]) == 2
     assert not (tmp_path / "e.safetensors").exists()
+
+
+def test_a_deeper_network_has_no_official_form():
+    config = UNetConfig(resolution=8, base=8, multipliers=(1,), blocks=1, attention=(), embedding=16)
+    convert.official_settings(config)
+    with refuses("decoder_depth", error=CheckpointError):
+        convert.official_settings(replace(config, decoder_depth=(1,)))
 
 
 @pytest.mark.parametrize("name", ["t.pkl", "t", "t.npz"])

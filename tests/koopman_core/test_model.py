@@ -106,6 +106,19 @@ def test_dropout_of_the_student_is_its_own():
     assert KoopmanDiffusion.from_teacher(teacher).config.dropout == 0.13
 
 
+def test_a_deeper_student_goes_on_from_another(tmp_path):
+    model = trained_looking(KoopmanConfig(decoder_sigma="max"))
+    deep = KoopmanDiffusion(replace(TINY, encoder_depth=(1,) * len(TINY.multipliers)), model.koopman).eval()
+    deep.take(model)
+    x = noise([3], model.picture_shape)
+    with torch.no_grad():
+        assert torch.equal(deep.one_step(x), model.one_step(x))
+    koopman_core.save(deep, tmp_path / "deep.safetensors", {}, dtype=None)
+    assert koopman_core.load(tmp_path / "deep.safetensors").config == deep.config
+    with refuses("koopman", error=Mistake):
+        KoopmanDiffusion(TINY).take(model)
+
+
 @pytest.mark.parametrize("evolved,moving", [("all", None), ("bottleneck", 1), ("none", 0)])
 def test_ablation_switch_freezes_operators(evolved, moving):
     model = trained_looking(KoopmanConfig(evolved=evolved))

@@ -167,6 +167,34 @@ def test_noised_pictures_are_final_pictures_with_their_noise_level(world):
     torch.testing.assert_close((task.model.tau(sigma) + delta)[rows], torch.zeros(200).double(), atol=1e-6, rtol=0)
 
 
+def test_noised_pictures_with_exchanged_bands_aim_at_the_sum_of_both_pictures_bands(world):
+    task = student_task(world, nested_share=0.25, share_noised=0.5, noised_max=0.1, noised_swapped=0.5)
+    drawn = task.draw(0, 16, torch.Generator().manual_seed(0))
+    x, sigma, delta, target, labels, share = drawn
+    before = student_task(world, nested_share=0.25, share_noised=0.5, noised_max=0.1)
+    plain = before.draw(0, 16, torch.Generator().manual_seed(0))
+    for a, b in zip((x, sigma, delta), plain, strict=False):
+        assert torch.equal(a, b)  # nothing else is drawn in another way
+    # the first four keep some bands, the next four have the rest of the next of eight noised pictures
+    assert set((3 * share[4:8]).round().tolist()) == {1, 2} and bool((share[8:] == 1).all())
+    assert torch.equal(target[:4], plain[3][:4]) and torch.equal(target[8:], plain[3][8:])
+    for i in range(4, 8):
+        width = float(blur_at(share[i : i + 1], BLURS))
+        mine, other = plain[3][i].double().numpy(), plain[3][i + 1].double().numpy()
+        low = [scipy.ndimage.gaussian_filter(p, width, mode="reflect", truncate=9, axes=(1, 2)) for p in (mine, other)]
+        np.testing.assert_allclose(target[i], low[0] + other - low[1], atol=2e-2)  # the filter samples its Gaussian
+    model = task.model
+    z = model.evolve(model.encode(x, sigma, labels), 0.0, delta)
+    mixed = []
+    for latent, operator in zip(z, model.operators, strict=True):
+        kept = keep_first(latent, rank_shares(operator.alpha), share)
+        whole = keep_first(latent.roll(-1, 0), rank_shares(operator.alpha), share)
+        kept[4:8] += (latent.roll(-1, 0) - whole)[4:8]
+        mixed.append(kept)
+    want = (model.decode(mixed, labels) - target).square().mean()
+    torch.testing.assert_close(task(torch.tensor(0.5), *drawn)["mse"], want)
+
+
 def test_ramp_orders_channels_and_leaves_a_trained_operator_alone(world):
     model = KoopmanDiffusion.from_teacher(world[0])
     torch.nn.init.constant_(model.operators[0].a, 0.1)
@@ -224,7 +252,8 @@ def test_permuted_operator_keeps_its_pairs_and_is_frozen(world):
 
 @pytest.mark.parametrize(
     "bad", [{"nested_blurs": (1.0, 2.0)}, {"nested_blurs": (0.0,)}, {"nested_share": 1.5}, {"share_noised": -0.1},
-            {"noised_max": 0.001}, {"operator": "none"}],
+            {"noised_max": 0.001}, {"operator": "none"}, {"noised_swapped": 0.5},
+            {"nested_blurs": (1.0,), "noised_swapped": 1.5}],
 )  # fmt: skip
 def test_bad_settings_are_refused(bad):
     with pytest.raises(ValueError):

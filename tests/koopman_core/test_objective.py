@@ -1,5 +1,7 @@
 """The objectives: what is drawn, what is asked for, and that it can be learned."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from foundation.networks.unet import UNetConfig
 from foundation.training.loop import TrainingConfig, train
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanConfig, KoopmanDiffusion
-from koopman_core.objective import StudentConfig, StudentTask, lambda1, spread_at_the_end
+from koopman_core.objective import StudentConfig, StudentTask, lambda1, one_call_mean, spread_at_the_end
 from tests.koopman_core.teachers import teacher_with_trajectories
 from tests.refusals import refuses
 
@@ -109,6 +111,20 @@ def test_lpips_of_a_share_of_the_samples(world):
     assert seen == [6, 3, 1]
     with refuses("lpips_share", error=Mistake):
         StudentConfig(lpips_share=0.0)
+
+
+def test_what_the_log_says_of_one_call_is_the_mean_over_samples_that_ask_for_it(world):
+    t = task(world, objective="path", share_T=0.6, share_eps=0.6, nested_blurs=(2.0,), nested_share=0.3)
+    t.perceptual, t.config = lambda x, y: (x - y).abs().flatten(1).mean(1), replace(t.config, lambda2=1.0)
+    x, sigma, delta, target, labels, share = t.draw(0, 40, torch.Generator().manual_seed(1))
+    asked = [i for i in range(40) if sigma[i] == 80 and delta[i] == -1 and share[i] == 1]
+    assert 5 < len(asked) < 30
+    with torch.no_grad():
+        out = t.model(x[asked], 80.0, labels[asked])
+        got = t(torch.tensor(0.5), x, sigma, delta, target, labels, share)
+    assert float(got["lpips_one_call"]) == pytest.approx(float((out - target[asked]).abs().mean()), rel=1e-4)
+    late = one_call_mean(torch.tensor([1.0, 3.0]), torch.ones(2), -torch.ones(2), torch.ones(2))
+    assert float(late) == 2  # nothing asks for one call
 
 
 def test_latent_consistency_is_its_formula(world):

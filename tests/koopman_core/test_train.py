@@ -170,6 +170,20 @@ def test_a_student_that_goes_on_from_another_says_so(run, tmp_path):
     }
 
 
+def test_a_student_may_be_deeper_than_its_teacher_and_its_start(run, tmp_path, capsys):
+    first, out = run / "student" / "student.safetensors", tmp_path / "on"
+    command = ["student", "--config", str(run / "student.toml"), "--quiet", *FAST, "--training.images=8"]
+    deeper = ["--input.encoder_depth=[0, 1]", "--input.decoder_depth=[1, 0]", "--training.lr=1e-12"]
+    assert main([*command, *deeper, f"--input.start={first}", f"--run.out={out}"]) == 0
+    before, after = (koopman_core.load(p) for p in (first, out / "student.safetensors"))
+    assert (after.config.encoder_depth, after.config.decoder_depth) == ((0, 1), (1, 0))
+    for name, p in before.net.state_dict().items():
+        torch.testing.assert_close(after.net.state_dict()[name], p, atol=1e-3, rtol=0)
+    # a shallower one cannot go on from a deeper one
+    assert main([*command, f"--input.start={out / 'student.safetensors'}", f"--run.out={tmp_path / 'no'}"]) == 2
+    assert "input.start" in capsys.readouterr().err
+
+
 def test_a_teacher_that_goes_on_from_another_starts_at_its_weights(run, tmp_path, capsys):
     first = run / "teacher" / "teacher.safetensors"
     command = ["teacher", "--config", str(run / "teacher.toml"), "--quiet", *FAST, f"--input.start={first}"]

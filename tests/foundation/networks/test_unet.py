@@ -189,6 +189,57 @@ def test_gradients_reach_every_parameter():
     assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
+# --- further blocks --------------------------------------------------------------------------------------------
+
+DEEP = replace(TINY, encoder_depth=(0, 2), decoder_depth=(1, 0))
+
+
+def test_a_deeper_network_starts_as_the_one_whose_weights_it_takes():
+    net, x, c_noise = tiny_net()
+    deep = UNet(DEEP).eval()
+    deep.take(net)
+    assert torch.equal(deep(x, c_noise), net(x, c_noise))
+    assert all(torch.equal(a, b) for a, b in zip(deep.encode(x, c_noise), net.encode(x, c_noise), strict=True))
+    # once trained, the coarse level's blocks move the bottleneck alone, and its skip is what it was
+    with torch.no_grad():
+        deep.encoder.deeper[1][0].conv1.bias.fill_(1.0)
+    z = deep.encode(x, c_noise)
+    torch.testing.assert_close(z[-1], z[-2] + 1)
+    assert torch.equal(z[-2], net.encode(x, c_noise)[-2])
+    assert not torch.allclose(deep.decode(z, c_noise), net(x, c_noise))
+
+
+def test_further_blocks_sit_where_they_are_asked_for():
+    deep = UNet(DEEP)
+    assert [len(blocks) for blocks in deep.encoder.deeper] == [0, 2]
+    # behind the two blocks in the middle and the two of the coarse level; behind up and the two of the fine one
+    assert {int(k): len(blocks) for k, blocks in deep.decoder.deeper.items()} == {3: 0, 6: 1}
+    wide, fine = 16, 8  # channels of the two levels
+    block = [2 * c + 9 * c * c + c + 16 * c + c + 2 * c + 9 * c * c + c for c in (wide, fine)]
+    assert count_parameters(deep) - count_parameters(UNet(TINY)) == 2 * block[0] + block[1]
+    assert deep.config.skip_shapes() == TINY.skip_shapes()
+
+
+def test_gradients_reach_further_blocks_once_they_have_moved():
+    net, x, c_noise = tiny_net(DEEP)
+    net(x, c_noise).square().mean().backward()
+    assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
+def test_depth_is_written_only_where_there_is_one():
+    assert not {"encoder_depth", "decoder_depth"} & TINY.to_dict().keys()
+    assert UNetConfig(**DEEP.to_dict()) == DEEP
+    for wrong in ((1,), (1, -1)):
+        with refuses("decoder_depth", error=Mistake):
+            replace(TINY, decoder_depth=wrong)
+
+
+def test_weights_are_not_taken_from_another_network():
+    for other in (replace(TINY, base=16), DEEP):
+        with refuses("other", error=Mistake):
+            UNet(TINY).take(UNet(other))
+
+
 # --- labels ----------------------------------------------------------------------------------------------------
 
 LABELLED = UNetConfig(resolution=8, base=8, multipliers=(1,), blocks=1, attention=(), embedding=16, classes=3)
