@@ -24,6 +24,7 @@ from foundation import noise
 from foundation.metrics.statistics import CONFIDENCE, bootstrap, resampled_means
 from koopman_core.edm import SIGMA_MIN
 from koopman_core.model import KoopmanDiffusion, SpectrumEntry
+from koopman_core.nested import low_pass
 
 PROBE_BATCH = 32
 
@@ -214,6 +215,29 @@ def exchange_shares(changes: Tensor, draws: int = 1000, seed: int = 0) -> Tensor
     ends = torch.quantile(means[:, 1:] / means[:, :1], torch.tensor([tail, 1 - tail]).double(), dim=0)
     mean = changes.mean(0)
     return torch.stack([mean[1:] / mean[0], *ends])
+
+
+def blur_shares(
+    row: str, pairs: int, blurs: Sequence[float], side: int, data: str = "shapes", seed: int = 0, draws: int = 1000
+) -> Tensor:
+    """What bands of the picture itself would give as `exchange_shares`: bands that are cut by Gaussian blurs.
+
+    Args:
+        row: one of `rows_of(data)`, changed in pairs of scenes as in `attribution`.
+        pairs: how many.
+        blurs: standard deviations in pixels, falling; K - 1 of them cut K bands, coarse first.
+        side: of the pictures.
+        data: a key of `scenes.DRAWN`.
+        seed, draws: of the scenes and of the bootstrap.
+
+    Returns:
+        float64 (3, K): share, lower and upper end. Blurs overlap, so the shares need not sum to 1.
+    """
+    before, after = (scenes.draw(data, records, side) for records in scenes.scene_pairs(row, pairs, seed, data))
+    whole = after - before
+    levels = [*(low_pass(whole, torch.full((pairs,), float(b))) for b in blurs), whole]
+    bands = [levels[0], *(fine - coarse for coarse, fine in zip(levels[:-1], levels[1:], strict=True))]
+    return exchange_shares(torch.stack([b.double().square().mean((1, 2, 3)) for b in (whole, *bands)], 1), draws, seed)
 
 
 @torch.no_grad()

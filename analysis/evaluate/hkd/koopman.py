@@ -15,6 +15,7 @@ import numpy as np
 
 from analysis.core.progress import Report
 from analysis.evaluate.hkd.edit_comparison import EditComparison, compare_edits
+from analysis.evaluate.hkd.nested_bands import BLURS
 from analysis.evaluate.tables.markdown import (
     NOT_DEFINED,
     Block,
@@ -31,6 +32,7 @@ from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman.editing import MEASURES
 from analysis.koopman.effects import acting
 from analysis.koopman.linearity import OPERATORS
+from analysis.koopman.probes import blur_shares
 from analysis.koopman.scenes import EVERYTHING, drawn_data
 from analysis.koopman.spectrum import BANDS, ORDER_WORDS, ORDERS
 from analysis.workbench.findings import attribution_verdict, joined, linearity_verdict, readings
@@ -214,6 +216,16 @@ def attribution_table(r: AttributionResult, of: str) -> Table:
         cells = [interval(v, ".3f", mark) for v, mark in zip(intervals, marks, strict=True)]
         rows.append([factor, *cells, Cell("{}", int(r.pairs[i]))])
     return grid(["factor", *names, "pairs"], rows)
+
+
+def blurs_table(data: str, rows: Sequence[str], pairs: int, side: int) -> Table:
+    """The same shares for bands of the picture itself, cut by the blurs of the part `nested`."""
+    blurs = [b * side for b in BLURS]
+    shares = [(row, blur_shares(row, pairs, blurs, side, data, FIRST_SEED)) for row in rows]
+    return grid(
+        ["factor", "layout", "shape", "detail"],
+        [[row, *(interval(Interval(*s), ".3f") for s in found.T.tolist())] for row, found in shares],
+    )
 
 
 def readings_table(tested: Sequence) -> Table:
@@ -408,6 +420,13 @@ def attribution(job: Job) -> Outcome:
             attribution_table(by_order["alpha"], "bands"),
             attribution_table(by_order["alpha"], "levels"),
         ]
+    data, side = str(drawn_data(job.model.model.card)), job.model.model.picture_shape[1]
+    blocks += [
+        "What bands of the picture itself would give, cut by the two blurs of the part `nested`: how much of the same "
+        "differences is layout, shape and detail. A model whose smallest, middle and largest band are just these has "
+        "these shares.",
+        blurs_table(data, by_order["alpha"].rows, job.count, side),
+    ]
     held = {f"{t.order}, {t.sigma:.3g}{', reversed' if t.reverse else ''}": len(t.held) for t in tested}
     return Outcome([*blocks, readings_table(tested), Verdict(attribution_verdict(tested), {"factors_held": held})])
 

@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from analysis.core import images
 from analysis.koopman import probes, scenes
 from analysis.koopman.spectrum import band_numbers
 from foundation.metrics.statistics import bootstrap
 from foundation.mistakes import Mistake
-from foundation.procedural import shapes
+from foundation.procedural import portraits, shapes
 from koopman_core.model import SpectrumEntry
 from koopman_core.operator import evolve_pairs
 from tests.refusals import refuses
@@ -146,6 +147,18 @@ def test_rows_can_be_chosen_and_the_seed_decides():
     a = probes.attribution(level_a_factor, level_entries(), 0.0, **options)
     b = probes.attribution(level_a_factor, level_entries(), 0.0, **options)
     assert a.rows == ("size", "turn") and torch.equal(a.bands_high, b.bands_high) and torch.equal(a.share, b.share)
+
+
+def test_shares_of_the_pictures_own_bands_against_another_blur():
+    shares, low, high = probes.blur_shares("hat", 12, (3.0, 1.1), 32, "portraits", seed=4)
+    before, after = (portraits.render(r, 32) / 127.5 for r in scenes.scene_pairs("hat", 12, 4, "portraits"))
+    whole = after - before
+    coarse, middle = (gaussian_filter(whole, (0, b, b, 0), mode="reflect", truncate=8) for b in (3.0, 1.1))
+    wanted = [(band**2).mean() / (whole**2).mean() for band in (coarse, middle - coarse, whole - middle)]
+    np.testing.assert_allclose(shares, wanted, rtol=0.02)
+    assert bool(((low <= shares) & (shares <= high)).all()) and float(shares.sum()) < 1
+    fine, _, _ = probes.blur_shares("hat", 12, (), 32, "portraits", seed=4)
+    assert fine.tolist() == [1.0]
 
 
 def test_pairs_that_an_encoder_cannot_tell_apart_are_left_out():

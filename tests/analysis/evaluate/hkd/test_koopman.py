@@ -57,6 +57,7 @@ def test_attribution(bench):
             if order == "alpha":
                 assert koopman.attribution_table(r, "bands") in blocks
             assert koopman.attribution_table(r, "levels") in blocks  # levels do not know the order
+    assert koopman.blurs_table("shapes", r.rows, 8, bench.model.picture_shape[1]) in blocks
     assert len(tested) == 8 and koopman.readings_table(tested) in blocks
     assert blocks[-1].text == attribution_verdict(tested) and complete(shares)
     assert list(blocks[-1].figures["factors_held"].values()) == [len(t.held) for t in tested]
