@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.lecture_film import SCENES
+from benchmarks.films.lecture import SCENES
 
 WINDOW = (1280, 800)  # of the shots
 

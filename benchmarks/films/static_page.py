@@ -1,4 +1,4 @@
-"""Films the static page for README and docs: `python -m benchmarks.page_film --png FILE --gif FILE`.
+"""Films the static page for README and docs: `python -m benchmarks.films.static_page --png FILE --gif FILE`.
 
 Every frame waits for its picture, so that the film does not depend on how busy the machine is.
 """
@@ -76,13 +76,13 @@ def film(shots: list[tuple[Image.Image, int]], path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser("benchmarks.page_film", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("benchmarks.films.static_page", description=__doc__.splitlines()[0])
     parser.add_argument("--png", type=Path, help="of the first screen")
     parser.add_argument("--gif", type=Path, help="of time, a band and a walk")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         if browser is None:
-            print("page_film: there is no Chromium with playwright here.", file=sys.stderr)
+            print("films.static_page: there is no Chromium with playwright here.", file=sys.stderr)
             return 2
         write_site(ModelLibrary().default, folder)
         with served(folder) as address:

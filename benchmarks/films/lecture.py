@@ -1,4 +1,4 @@
-"""Runs the lecture of docs/lecture.md in a browser, and films it: `python -m benchmarks.lecture_film --gif FILE`.
+"""Runs the lecture of docs/lecture.md in a browser, and films it: `python -m benchmarks.films.lecture --gif FILE`.
 
 Every scene waits for what it shows, so that the film does not depend on how busy the machine is; the seconds that each
 one took are printed. Nothing is bound to a model: it opens on the default, or on `--model`.
@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.browser import chromium
-from benchmarks.page_film import HEIGHT, WIDTH, film, photograph
+from benchmarks.films.static_page import HEIGHT, WIDTH, film, photograph
 from benchmarks.serving import served
 
 FILM_MS = 300_000  # milliseconds
@@ -113,7 +113,7 @@ SCENES: tuple[Callable[[Any], Frames], ...] = (one_call, race, walk, bands, mix,
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser("benchmarks.lecture_film", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("benchmarks.films.lecture", description=__doc__.splitlines()[0])
     parser.add_argument("--gif", type=Path, help="the film; without it the lecture is only run")
     parser.add_argument("--url", default="", help="of a running app; one is started without it")
     parser.add_argument("--model", default="", help="name of a model that ships; the studio's default without it")
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
         address = args.url or stack.enter_context(served()).url
         browser = stack.enter_context(chromium())
         if browser is None:
-            print("lecture_film: there is no Chromium with playwright here.", file=sys.stderr)
+            print("films.lecture: there is no Chromium with playwright here.", file=sys.stderr)
             return 2
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, reduced_motion="reduce")
         page.set_default_timeout(FILM_MS)

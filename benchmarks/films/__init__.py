@@ -1,0 +1,1 @@
+"""Films of the app and of the static page, driven in a headless browser."""
