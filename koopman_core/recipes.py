@@ -19,6 +19,7 @@ from foundation.networks.devices import default_device
 from foundation.networks.unet import DEPTHS, UNetConfig, count_parameters
 from foundation.training.commands import PROGRAM_VERSION, device_sentence, report
 from foundation.training.loop import TrainingConfig, train
+from koopman_core.completions import CompletionConfig, complete_trajectories
 from koopman_core.denoiser import Denoiser, open_teacher
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.fid import fid_curve, student_pictures, teacher_pictures
@@ -189,6 +190,36 @@ def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet:
     return 0
 
 
+class CompletionSettings(TypedDict):
+    """Sections of a settings file for completions."""
+
+    teacher: TeacherFile
+    completions: CompletionConfig
+    run: RunConfig
+
+
+def run_completions(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
+    """Let the teacher go on from a student's guesses; several workers and what is there as for trajectories."""
+    from accelerate import PartialState
+    from tqdm import tqdm
+
+    s = read_settings(config, overrides, CompletionSettings)
+    cuda = default_device().type == "cuda"
+    state = PartialState(cpu=not cuda)
+    teacher = _on(open_teacher(s["teacher"].checkpoint), state.device)
+    student = load_student(s["completions"].student).to(state.device)
+    if can_compile(s["run"].compile) and not cuda and isinstance(teacher, torch.nn.Module):
+        teacher.compile()
+    with tqdm(unit="traj", disable=quiet or not state.is_main_process, mininterval=5.0) as bar:
+        made = complete_trajectories(
+            teacher, student, s["completions"], s["run"].out,
+            worker=state.process_index, workers=state.num_processes,
+            progress=lambda done, count: bar.update(s["completions"].batch),
+        )  # fmt: skip
+    print(f"completions: worker {state.process_index} made {made:,}")
+    return 0
+
+
 def _on(teacher: Denoiser, device: torch.device) -> Denoiser:
     return teacher.to(device) if isinstance(teacher, torch.nn.Module) else teacher
 
@@ -331,8 +362,7 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     about_trajectories: dict[str, object] = {
         "count": len(data), "steps": len(data.sigmas), "seed": data.index["config"]["seed"],
     }  # fmt: skip
-    if "guidance" in data.index:
-        about_trajectories["guidance"] = data.index["guidance"]
+    about_trajectories |= {k: data.index[k] for k in ("guidance", "completion") if k in data.index}
 
     def export(ema: dict, images: int, seconds: float) -> None:
         names = {k for k, _ in model.named_parameters()}
@@ -370,4 +400,6 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     return 0
 
 
-STAGES = {"teacher": run_teacher, "trajectories": run_trajectories, "student": run_student}
+STAGES = {
+    "teacher": run_teacher, "trajectories": run_trajectories, "completions": run_completions, "student": run_student,
+}  # fmt: skip

@@ -1,4 +1,6 @@
-"""Training commands: `python -m koopman_core.train {teacher,trajectories,student} --config FILE [--resume]`.
+"""Training commands: `python -m koopman_core.train COMMAND --config FILE [--resume]`.
+
+COMMAND is teacher, trajectories, completions (of a student's guesses, by the teacher) or student.
 
 Every key of the TOML file can be overridden: `--training.images=2000`. `--teacher NAME` says which teacher makes the
 trajectories, or made them: a file, a folder of diffusers, or own code as package.module:factory. Runs under `accelerate
@@ -12,6 +14,8 @@ from collections.abc import Mapping
 
 from foundation.training.commands import leave, training_command
 
+COMMANDS = ("teacher", "trajectories", "completions", "student")
+
 
 def _runs() -> Mapping:
     from koopman_core import recipes
@@ -22,12 +26,12 @@ def _runs() -> Mapping:
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code: 2 for a mistake that a sentence explains."""
     arguments = _with_teacher(list(sys.argv[1:] if argv is None else argv))
-    return training_command("koopman_core.train", __doc__, ("teacher", "trajectories", "student"), _runs, arguments)
+    return training_command("koopman_core.train", __doc__, COMMANDS, _runs, arguments)
 
 
 def _with_teacher(arguments: list[str]) -> list[str]:
     """`--teacher NAME` or `--teacher=NAME` as the setting that it stands for."""
-    keys = {"trajectories": "teacher.checkpoint", "student": "input.teacher"}
+    keys = {stage: "teacher.checkpoint" for stage in ("trajectories", "completions")} | {"student": "input.teacher"}
     key = next((keys[a] for a in arguments if a in keys), None)
     if key is None:
         return arguments

@@ -170,7 +170,7 @@ def _write_shard(
         rows = slice(low, low + len(seeds))
 
         def keep(i: int, sigma: float, state: Tensor, denoised: Tensor, rows=rows) -> None:
-            paths[rows, STATE_ROW, i] = (state / (sigma**2 + 0.25) ** 0.5).cpu().numpy()
+            paths[rows, STATE_ROW, i] = stored_state(state, sigma)
             if config.denoised:
                 paths[rows, DENOISED_ROW, i] = denoised.cpu().numpy()
 
@@ -185,12 +185,18 @@ def _write_shard(
         raise Mistake(
             "The teacher's trajectories are not finite: train the teacher longer or check its checkpoint.", "teacher"
         )
-    _save(folder / f"shard-{shard:05d}.npy", paths)
-    _save(folder / f"final-{shard:05d}.npy", finals)  # last: its presence means "whole"
+    save_array(folder / f"shard-{shard:05d}.npy", paths)
+    save_array(folder / f"final-{shard:05d}.npy", finals)  # last: its presence means "whole"
     return n
 
 
-def _save(path: Path, array: np.ndarray) -> None:
+def stored_state(state: Tensor, sigma: float) -> np.ndarray:
+    """A state as it is kept, over sqrt(sigma^2 + sigma_data^2)."""
+    return (state / (sigma**2 + 0.25) ** 0.5).cpu().numpy()
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """One array of a shard, whole or not at all."""
     with atomic_write(path) as part, open(part, "wb") as f:  # open: np.save would add another ending to the name
         np.save(f, array)
 
