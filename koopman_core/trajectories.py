@@ -201,8 +201,8 @@ def save_array(path: Path, array: np.ndarray) -> None:
         np.save(f, array)
 
 
-def fingerprint(teacher: Denoiser) -> str:
-    """A short hash of all weights (as fp16, the precision in which models ship).
+def fingerprint(teacher: Denoiser | torch.nn.Module) -> str:
+    """A short hash of all weights (as fp16, the precision in which models ship) of a teacher, or of a student.
 
     Raises:
         ValueError: it has no weights, and no attribute `fingerprint` that tells it from others instead.

@@ -20,7 +20,7 @@ import torch
 from foundation.files import checkpoints
 from foundation.files.checkpoints import CheckpointError
 from foundation.mistakes import Mistake
-from foundation.training.loop import STATE_FILE, TrainingConfig, swapped, train
+from foundation.training.loop import STATE_FILE, STEPS_BEFORE_UNCOMPILED, TrainingConfig, swapped, train
 from foundation.training.optimizers import fast_bf16
 from tests.processes import run_on_two
 from tests.refusals import refuses
@@ -388,6 +388,27 @@ def test_a_loss_that_stays_nan_ends_the_run_after_20_steps(tmp_path):
         run(tmp_path, task, tiny_config(minutes_per_checkpoint=0.0))
     assert task.step == 24
     assert all(t.isfinite().all() for t in state(tmp_path).values())  # the last state is whole
+
+
+class Miscompiled(TinyTask):
+    """What it is compiled to gives NaN."""
+
+    wrong_steps = 0
+
+    def compile(self, *_, **__):
+        def wrong(*drawn):
+            self.wrong_steps += 1
+            parts = self.forward(*drawn)
+            return {**parts, "loss": parts["loss"] * math.nan}
+
+        self._compiled_call_impl = wrong
+
+
+def test_a_step_that_was_compiled_to_nan_goes_on_uncompiled(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("foundation.training.loop.can_compile", lambda choice, device: choice == "on")
+    task, result = run(tmp_path, Miscompiled(), tiny_config(compile="on"))
+    assert result.finished and task.wrong_steps == STEPS_BEFORE_UNCOMPILED and "compiled" in capsys.readouterr().out
+    assert all(math.isfinite(row["loss"]) for row in curve(tmp_path))
 
 
 def test_a_run_with_bad_steps_is_logged_by_its_good_ones(tmp_path):
