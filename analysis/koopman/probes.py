@@ -27,6 +27,7 @@ from koopman_core.model import KoopmanDiffusion, SpectrumEntry
 from koopman_core.nested import low_pass
 
 PROBE_BATCH = 32
+BLURS = (6 / 64, 2.2 / 64)  # of the picture's side: what nested bands, the first and the first two, are to show
 
 
 @dataclass(frozen=True)

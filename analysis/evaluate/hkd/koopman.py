@@ -15,7 +15,6 @@ import numpy as np
 
 from analysis.core.progress import Report
 from analysis.evaluate.hkd.edit_comparison import EditComparison, compare_edits
-from analysis.evaluate.hkd.nested_bands import BLURS
 from analysis.evaluate.tables.markdown import (
     NOT_DEFINED,
     Block,
@@ -32,7 +31,7 @@ from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman.editing import MEASURES
 from analysis.koopman.effects import acting
 from analysis.koopman.linearity import OPERATORS
-from analysis.koopman.probes import blur_shares
+from analysis.koopman.probes import BLURS, blur_shares
 from analysis.koopman.scenes import EVERYTHING, drawn_data
 from analysis.koopman.spectrum import BANDS, ORDER_WORDS, ORDERS
 from analysis.workbench.findings import attribution_verdict, joined, linearity_verdict, readings

@@ -19,6 +19,7 @@ from analysis.evaluate.tables.markdown import Table, Verdict, grid, interval, nu
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.koopman.ablations import ablate
 from analysis.koopman.effects import acting
+from analysis.koopman.probes import BLURS
 from analysis.koopman.spectrum import BAND_COUNT, BANDS, kept_share, level_masks
 from analysis.metrics.image import frequency_centroid
 from foundation import noise
@@ -28,7 +29,6 @@ from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.nested import low_pass
 
-BLURS = (6 / 64, 2.2 / 64)  # of the picture's side: what the first band, and the first two, are to show
 NESTED_BATCH = 16
 LARGEST_ERROR = 0.02  # of the pictures' variance
 LEAST_STEP = 1.8  # of the centroid, from band to band

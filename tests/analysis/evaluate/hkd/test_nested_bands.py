@@ -8,7 +8,8 @@ import torch
 from scipy.fft import dctn, idctn
 
 from analysis.evaluate.hkd import nested_bands
-from analysis.evaluate.hkd.nested_bands import BLURS, NestedBands, measure_nested, nested_table, nested_verdict
+from analysis.evaluate.hkd.nested_bands import NestedBands, measure_nested, nested_table, nested_verdict
+from analysis.koopman.probes import BLURS
 from analysis.koopman.spectrum import band_masks, pair_mask
 from analysis.metrics.image import frequency_centroid
 from foundation import noise
