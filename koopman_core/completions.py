@@ -21,23 +21,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from foundation import noise
 from foundation.files.atomic_write import atomic_write
 from foundation.mistakes import Mistake
 from koopman_core.denoiser import Denoiser, strict_fp32
-from koopman_core.edm import heun_sample
 from koopman_core.model import KoopmanDiffusion
-from koopman_core.trajectories import (
-    DENOISED_ROW,
-    STATE_ROW,
-    TrajectoryConfig,
-    fingerprint,
-    label_of,
-    save_array,
-    stored_state,
-)
+from koopman_core.trajectories import TrajectoryConfig, fingerprint, follow, label_of, save_shard
 
 
 @dataclass(frozen=True)
@@ -122,8 +112,7 @@ def complete_trajectories(
                 made += rows.stop - rows.start
                 if progress is not None:
                     progress(shard * size + rows.stop, index["config"]["count"])
-            for name, array in zip(names, (paths, finals), strict=True):  # the final last: its presence means "whole"
-                save_array(folder / name, array)
+            save_shard(folder, shard, paths, finals)
             for name in names if config.replace else ():
                 (source / name).unlink()
         shard += workers
@@ -148,17 +137,8 @@ def _complete(
     device = next(student.parameters()).device
     eps = noise(seeds, student.picture_shape).to(device)
     labels = torch.tensor([label_of(s, index["classes"], settings["unlabelled"]) for s in seeds], device=device)
-
-    def keep(i: int, sigma: float, state: Tensor, denoised: Tensor) -> None:
-        paths[rows, STATE_ROW, config.level + i] = stored_state(state, sigma)
-        if settings["denoised"]:
-            paths[rows, DENOISED_ROW, config.level + i] = denoised.cpu().numpy()
-
-    def labelled(x: Tensor, sigma: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            return teacher(x, sigma, labels).float()
-
     with strict_fp32():
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             guess = student.one_step(eps, labels).float()
-        finals[rows] = heun_sample(labelled, guess + float(grid[0]) * eps, grid, keep).x.cpu().numpy()
+        x = guess + float(grid[0]) * eps
+        finals[rows] = follow(teacher, x, labels, grid, paths[rows], config.precision)

@@ -168,35 +168,57 @@ def _write_shard(
         x = SIGMA_MAX * noise(seeds, shape).to(device)
         labels = torch.tensor([label_of(s, teacher.classes, config.unlabelled) for s in seeds], device=device)
         rows = slice(low, low + len(seeds))
-
-        def keep(i: int, sigma: float, state: Tensor, denoised: Tensor, rows=rows) -> None:
-            paths[rows, STATE_ROW, i] = stored_state(state, sigma)
-            if config.denoised:
-                paths[rows, DENOISED_ROW, i] = denoised.cpu().numpy()
-
-        def labelled(x: Tensor, sigma: Tensor, labels: Tensor = labels) -> Tensor:
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                return denoise(x, sigma, labels).float()
-
-        finals[rows] = heun_sample(labelled, x, grid, keep).x.cpu().numpy()
+        finals[rows] = follow(denoise, x, labels, grid, paths[rows], config.precision)
         if progress is not None:
             progress(start + low + len(seeds), config.count)
+    save_shard(folder, shard, paths, finals)
+    return n
+
+
+def follow(
+    denoise: Denoiser | Guided, x: Tensor, labels: Tensor, grid: Tensor, paths: np.ndarray, precision: str
+) -> np.ndarray:
+    """Heun's method from `x` to the picture; what it passes is written down.
+
+    Args:
+        denoise: D(x, sigma, labels).
+        x, labels: (B, C, H, W) states at the first level of `grid`, and (B,) int64.
+        grid: (n,) falling levels.
+        paths: (B, 1 or 2, steps, C, H, W) of a shard, whose last n steps are overwritten.
+        precision: "fp32" or "bf16", of the network's layers.
+
+    Returns:
+        (B, C, H, W) float32 pictures.
+    """
+    first = paths.shape[2] - len(grid)
+
+    def keep(i: int, sigma: float, state: Tensor, denoised: Tensor) -> None:
+        paths[:, STATE_ROW, first + i] = (state / (sigma**2 + 0.25) ** 0.5).cpu().numpy()
+        if paths.shape[1] > DENOISED_ROW:
+            paths[:, DENOISED_ROW, first + i] = denoised.cpu().numpy()
+
+    def labelled(x: Tensor, sigma: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            return denoise(x, sigma, labels).float()
+
+    return heun_sample(labelled, x, grid, keep).x.cpu().numpy()
+
+
+def save_shard(folder: Path, shard: int, paths: np.ndarray, finals: np.ndarray) -> None:
+    """Both files of a shard.
+
+    Raises:
+        ValueError: they are not finite.
+    """
     if not (np.isfinite(paths).all() and np.isfinite(finals).all()):
         raise Mistake(
             "The teacher's trajectories are not finite: train the teacher longer or check its checkpoint.", "teacher"
         )
-    save_array(folder / f"shard-{shard:05d}.npy", paths)
-    save_array(folder / f"final-{shard:05d}.npy", finals)  # last: its presence means "whole"
-    return n
+    _save(folder / f"shard-{shard:05d}.npy", paths)
+    _save(folder / f"final-{shard:05d}.npy", finals)  # last: its presence means "whole"
 
 
-def stored_state(state: Tensor, sigma: float) -> np.ndarray:
-    """A state as it is kept, over sqrt(sigma^2 + sigma_data^2)."""
-    return (state / (sigma**2 + 0.25) ** 0.5).cpu().numpy()
-
-
-def save_array(path: Path, array: np.ndarray) -> None:
-    """One array of a shard, whole or not at all."""
+def _save(path: Path, array: np.ndarray) -> None:
     with atomic_write(path) as part, open(part, "wb") as f:  # open: np.save would add another ending to the name
         np.save(f, array)
 
