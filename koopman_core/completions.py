@@ -8,137 +8,70 @@ stands in the place of the teacher's denoised picture at one level sigma_k of th
 
 and the teacher goes on from there to the picture. Such a picture is a teacher's, without haze, and yet near to the
 guess; how near to the teacher's whole trajectory depends on k. A student that is trained on completions is asked for
-its own choices made clear. The levels before k stay as they were, so the path has a jump at k, where the guess was
-wrong.
+its own choices made clear. The levels before k are the whole trajectory's, so the path has a jump at k, where the guess
+was wrong.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from foundation import noise
-from foundation.files.atomic_write import atomic_write
 from foundation.mistakes import Mistake
-from koopman_core.denoiser import Denoiser, strict_fp32
+from koopman_core.edm import SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
-from koopman_core.trajectories import TrajectoryConfig, fingerprint, follow, label_of, save_shard
+
+if TYPE_CHECKING:
+    from koopman_core.denoiser import Denoiser
 
 
 @dataclass(frozen=True)
 class CompletionConfig:
-    """How trajectories are completed.
+    """Whose guess trajectories are completed from, and where.
 
     Attributes:
-        trajectories: folder of those to begin with.
-        student: whose guess, as `koopman_core.load` reads it.
-        level: index in their grid from which the teacher goes on; N levels cost 2 (N - level) - 1 of its calls each.
-        batch: trajectories a call.
-        replace: whether a shard is deleted once its completion is whole: both take twice the disk.
-        precision: "fp32" or "bf16", as in `TrajectoryConfig`; of the student's call, too.
+        student: file, as `koopman_core.load` reads it; "" for trajectories that are the teacher's alone.
+        level: index in their grid from which the teacher goes on; N levels cost 2 N - 2 of its calls and one of the
+            student's, one less than the whole trajectory.
     """
 
-    trajectories: str = "runs/trajectories"
-    student: str = "runs/student/student.safetensors"
+    student: str = ""
     level: int = 5
-    batch: int = 100
-    replace: bool = False
-    precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        if self.level < 1 or self.batch < 1:
-            raise Mistake("level and batch must be at least 1: level 0 would be the whole trajectory.", "level")
-        if self.precision not in ("fp32", "bf16"):
-            raise Mistake(f'precision must be "fp32" or "bf16", not {self.precision!r}.', "precision")
+        if self.level < 1:
+            raise Mistake("level must be at least 1: level 0 would be the whole trajectory.", "level")
 
 
-def complete_trajectories(
-    teacher: Denoiser,
-    student: KoopmanDiffusion,
-    config: CompletionConfig,
-    folder: str | Path,
-    *,
-    worker: int = 0,
-    workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> int:
-    """Fill a folder, which is one of trajectories; shards that are there are kept.
+class Guess:
+    """A student's picture from noise, and the level at which the teacher takes it up.
 
     Args:
-        teacher: that of the trajectories.
-        student: whose guess it goes on from.
-        config: which trajectories, and from where.
-        folder: of the completions.
-        worker, workers: this worker takes the missing shards worker, worker + workers, ...
-        progress: called with (completions done, in all) after every batch.
-
-    Returns:
-        How many were made now.
+        student: f.
+        level: k, at least 1.
+        teacher: whose trajectories are completed.
 
     Raises:
-        ValueError: the trajectories are of another teacher or grid, or the folder holds something else.
+        ValueError: the student makes other pictures than the teacher.
     """
-    source, folder = Path(config.trajectories), Path(folder)
-    try:
-        index = json.loads((source / "index.json").read_text())
-    except (OSError, ValueError):
-        raise Mistake(f"{source} holds no trajectories to complete.", "trajectories") from None
-    if index["teacher"] != fingerprint(teacher):
-        raise Mistake(f"{source} holds another teacher's trajectories: give the checkpoint that made them.", "teacher")
-    if config.level >= len(index["sigmas"]):
-        raise Mistake(f"level must be below {len(index['sigmas'])}, the levels of these trajectories.", "level")
-    if "guidance" in index or "completion" in index:
-        raise Mistake("Guided trajectories, and completions, cannot be completed: give plain ones.", "trajectories")
-    index["completion"] = {"student": fingerprint(student), "level": config.level}
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "index.json"
-    if path.exists() and json.loads(path.read_text()) != index:
-        raise Mistake(f"{folder} holds something else: choose another folder, or delete it.", "folder")
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(index), encoding="utf-8")
-    made, shard, size = 0, worker, index["config"]["shard_size"]
-    while shard * size < index["config"]["count"]:
-        names = [f"{kind}-{shard:05d}.npy" for kind in ("shard", "final")]
-        if not (folder / names[1]).exists() and (source / names[1]).exists():
-            paths, finals = (np.load(source / name) for name in names)
-            for low in range(0, len(finals), config.batch):
-                rows = slice(low, min(low + config.batch, len(finals)))
-                _complete(teacher, student, config, index, shard * size, rows, paths, finals)
-                made += rows.stop - rows.start
-                if progress is not None:
-                    progress(shard * size + rows.stop, index["config"]["count"])
-            save_shard(folder, shard, paths, finals)
-            for name in names if config.replace else ():
-                (source / name).unlink()
-        shard += workers
-    return made
 
+    def __init__(self, student: KoopmanDiffusion, level: int, teacher: Denoiser):
+        if (student.picture_shape, student.config.classes) != (teacher.picture_shape, teacher.classes):
+            raise Mistake("The student must make pictures of the same size and classes as the teacher.", "student")
+        self.student, self.level = student, level
 
-@torch.no_grad()
-def _complete(
-    teacher: Denoiser,
-    student: KoopmanDiffusion,
-    config: CompletionConfig,
-    index: dict,
-    first: int,
-    rows: slice,
-    paths: np.ndarray,
-    finals: np.ndarray,
-) -> None:
-    """Overwrite `rows` of a shard, whose first trajectory is number `first`, from the level on."""
-    settings = asdict(TrajectoryConfig()) | index["config"]  # folders are older than some settings
-    grid = torch.tensor(index["sigmas"], dtype=torch.float64)[config.level :]
-    seeds = range(settings["seed"] + first + rows.start, settings["seed"] + first + rows.stop)
-    device = next(student.parameters()).device
-    eps = noise(seeds, student.picture_shape).to(device)
-    labels = torch.tensor([label_of(s, index["classes"], settings["unlabelled"]) for s in seeds], device=device)
-    with strict_fp32():
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            guess = student.one_step(eps, labels).float()
-        x = guess + float(grid[0]) * eps
-        finals[rows] = follow(teacher, x, labels, grid, paths[rows], config.precision)
+    def description(self) -> dict:
+        """The student by its weights, and the level: for the index of trajectories and for cards."""
+        from koopman_core.trajectories import fingerprint
+
+        return {"student": fingerprint(self.student), "level": self.level}
+
+    @torch.no_grad()
+    def state(self, x: Tensor, labels: Tensor, sigma: float, precision: str) -> Tensor:
+        """x_k at level `sigma` for states `x` (B, C, H, W) at T; precision of the network is "fp32" or "bf16"."""
+        eps = x / SIGMA_MAX
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            return self.student.one_step(eps, labels).float() + sigma * eps

@@ -19,7 +19,7 @@ from foundation.networks.devices import default_device
 from foundation.networks.unet import DEPTHS, UNetConfig, count_parameters
 from foundation.training.commands import PROGRAM_VERSION, device_sentence, report
 from foundation.training.loop import TrainingConfig, train
-from koopman_core.completions import CompletionConfig, complete_trajectories
+from koopman_core.completions import CompletionConfig, Guess
 from koopman_core.denoiser import Denoiser, open_teacher
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
 from koopman_core.fid import fid_curve, student_pictures, teacher_pictures
@@ -144,6 +144,7 @@ class TrajectorySettings(TypedDict):
 
     teacher: TeacherFile
     guidance: GuidanceConfig
+    completion: CompletionConfig
     trajectories: TrajectoryConfig
     run: RunConfig
 
@@ -178,45 +179,18 @@ def run_trajectories(config: Path, overrides: list[str], *, resume: bool, quiet:
     if s["guidance"].scale != 1:
         guide = _on(open_teacher(s["guidance"].guide), state.device) if s["guidance"].guide else None
         guided = Guided(teacher, s["guidance"], guide)
+    guess = None
+    if s["completion"].student:
+        guess = Guess(load_student(s["completion"].student).to(state.device), s["completion"].level, teacher)
     if can_compile(s["run"].compile) and not cuda and isinstance(teacher, torch.nn.Module):
         teacher.compile()
     mine = -(-t.count // state.num_processes)
     with tqdm(total=mine, unit="traj", disable=quiet or not state.is_main_process, mininterval=5.0) as bar:
         made = write_trajectories(
-            teacher, t, out, guided=guided, worker=state.process_index, workers=state.num_processes,
+            teacher, t, out, guided=guided, guess=guess, worker=state.process_index, workers=state.num_processes,
             progress=lambda done, count: bar.update(t.batch),
         )  # fmt: skip
     print(f"trajectories: worker {state.process_index} made {made:,}")
-    return 0
-
-
-class CompletionSettings(TypedDict):
-    """Sections of a settings file for completions."""
-
-    teacher: TeacherFile
-    completions: CompletionConfig
-    run: RunConfig
-
-
-def run_completions(config: Path, overrides: list[str], *, resume: bool, quiet: bool) -> int:
-    """Let the teacher go on from a student's guesses; several workers and what is there as for trajectories."""
-    from accelerate import PartialState
-    from tqdm import tqdm
-
-    s = read_settings(config, overrides, CompletionSettings)
-    cuda = default_device().type == "cuda"
-    state = PartialState(cpu=not cuda)
-    teacher = _on(open_teacher(s["teacher"].checkpoint), state.device)
-    student = load_student(s["completions"].student).to(state.device)
-    if can_compile(s["run"].compile) and not cuda and isinstance(teacher, torch.nn.Module):
-        teacher.compile()
-    with tqdm(unit="traj", disable=quiet or not state.is_main_process, mininterval=5.0) as bar:
-        made = complete_trajectories(
-            teacher, student, s["completions"], s["run"].out,
-            worker=state.process_index, workers=state.num_processes,
-            progress=lambda done, count: bar.update(s["completions"].batch),
-        )  # fmt: skip
-    print(f"completions: worker {state.process_index} made {made:,}")
     return 0
 
 
@@ -400,6 +374,4 @@ def run_student(config: Path, overrides: list[str], *, resume: bool, quiet: bool
     return 0
 
 
-STAGES = {
-    "teacher": run_teacher, "trajectories": run_trajectories, "completions": run_completions, "student": run_student,
-}  # fmt: skip
+STAGES = {"teacher": run_teacher, "trajectories": run_trajectories, "student": run_student}

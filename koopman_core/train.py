@@ -1,6 +1,6 @@
 """Training commands: `python -m koopman_core.train COMMAND --config FILE [--resume]`.
 
-COMMAND is teacher, trajectories, completions (of a student's guesses, by the teacher) or student.
+COMMAND is teacher, trajectories or student.
 
 Every key of the TOML file can be overridden: `--training.images=2000`. `--teacher NAME` says which teacher makes the
 trajectories, or made them: a file, a folder of diffusers, or own code as package.module:factory. Runs under `accelerate
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from foundation.training.commands import leave, training_command
 
-COMMANDS = ("teacher", "trajectories", "completions", "student")
+COMMANDS = ("teacher", "trajectories", "student")
 
 
 def _runs() -> Mapping:
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _with_teacher(arguments: list[str]) -> list[str]:
     """`--teacher NAME` or `--teacher=NAME` as the setting that it stands for."""
-    keys = {stage: "teacher.checkpoint" for stage in ("trajectories", "completions")} | {"student": "input.teacher"}
+    keys = {"trajectories": "teacher.checkpoint", "student": "input.teacher"}
     key = next((keys[a] for a in arguments if a in keys), None)
     if key is None:
         return arguments

@@ -26,6 +26,7 @@ from foundation import noise
 from foundation.files.atomic_write import atomic_write
 from foundation.mistakes import Mistake
 from foundation.randomness import mix_seed
+from koopman_core.completions import Guess
 from koopman_core.denoiser import Denoiser, device_of, sampling_sigmas, strict_fp32
 from koopman_core.edm import SIGMA_MAX, heun_sample
 from koopman_core.guidance import Guided
@@ -91,6 +92,7 @@ def write_trajectories(
     folder: str | Path,
     *,
     guided: Guided | None = None,
+    guess: Guess | None = None,
     worker: int = 0,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -100,6 +102,7 @@ def write_trajectories(
     Args:
         teacher: the denoiser.
         guided: the same under guidance: what is followed and stored instead.
+        guess: a student's, from which it goes on at a level of the grid.
         worker, workers: this worker takes the missing shards worker, worker + workers, ...
         progress: called with (trajectories done, trajectories in all) after every batch.
 
@@ -107,8 +110,11 @@ def write_trajectories(
         How many trajectories were made now.
 
     Raises:
-        ValueError: the folder belongs to other settings or another teacher.
+        ValueError: the folder belongs to other settings, another teacher or student; the guess is for no level of
+            the grid.
     """
+    if guess is not None and guess.level >= config.steps:
+        raise Mistake(f"level must be below {config.steps}, the levels of these trajectories.", "level")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     shape = teacher.picture_shape
@@ -116,6 +122,7 @@ def write_trajectories(
         "format": 1, "config": asdict(config), "shape": list(shape), "classes": teacher.classes,
         "sigmas": sampling_sigmas(teacher, config.steps).tolist(), "teacher": fingerprint(teacher),
         **({"guidance": guided.description()} if guided is not None else {}),
+        **({"completion": guess.description()} if guess is not None else {}),
     }  # fmt: skip
     path = folder / "index.json"
     if path.exists():
@@ -125,8 +132,8 @@ def write_trajectories(
         same = {**found, "config": {**before, "count": config.count}} == index
         if not same:
             raise Mistake(
-                f"{folder} holds trajectories of another teacher, grid or guidance: choose another folder, or delete "
-                "it.",
+                f"{folder} holds trajectories of another teacher, student, grid or guidance: choose another folder, or "
+                "delete it.",
                 "folder",
             )
     with atomic_write(path) as part:
@@ -136,7 +143,7 @@ def write_trajectories(
         if _rows(folder / f"final-{shard:05d}.npy") >= _size(config, shard):
             continue
         with strict_fp32():
-            made += _write_shard(teacher, guided or teacher, config, folder, shard, shape, progress)
+            made += _write_shard(teacher, guided or teacher, guess, config, folder, shard, shape, progress)
     return made
 
 
@@ -152,6 +159,7 @@ def _rows(path: Path) -> int:
 def _write_shard(
     teacher: Denoiser,
     denoise: Denoiser | Guided,
+    guess: Guess | None,
     config: TrajectoryConfig,
     folder: Path,
     shard: int,
@@ -168,14 +176,23 @@ def _write_shard(
         x = SIGMA_MAX * noise(seeds, shape).to(device)
         labels = torch.tensor([label_of(s, teacher.classes, config.unlabelled) for s in seeds], device=device)
         rows = slice(low, low + len(seeds))
-        finals[rows] = follow(denoise, x, labels, grid, paths[rows], config.precision)
+        level = 0 if guess is None else guess.level
+        if guess is not None:
+            _follow(denoise, x, labels, grid[:level], paths[rows, :, :level], config.precision)
+            x = guess.state(x, labels, float(grid[level]), config.precision)
+        finals[rows] = _follow(denoise, x, labels, grid[level:], paths[rows, :, level:], config.precision)
         if progress is not None:
             progress(start + low + len(seeds), config.count)
-    save_shard(folder, shard, paths, finals)
+    if not (np.isfinite(paths).all() and np.isfinite(finals).all()):
+        raise Mistake(
+            "The teacher's trajectories are not finite: train the teacher longer or check its checkpoint.", "teacher"
+        )
+    _save(folder / f"shard-{shard:05d}.npy", paths)
+    _save(folder / f"final-{shard:05d}.npy", finals)  # last: its presence means "whole"
     return n
 
 
-def follow(
+def _follow(
     denoise: Denoiser | Guided, x: Tensor, labels: Tensor, grid: Tensor, paths: np.ndarray, precision: str
 ) -> np.ndarray:
     """Heun's method from `x` to the picture; what it passes is written down.
@@ -184,38 +201,23 @@ def follow(
         denoise: D(x, sigma, labels).
         x, labels: (B, C, H, W) states at the first level of `grid`, and (B,) int64.
         grid: (n,) falling levels.
-        paths: (B, 1 or 2, steps, C, H, W) of a shard, whose last n steps are overwritten.
+        paths: (B, 1 or 2, n, C, H, W) of a shard.
         precision: "fp32" or "bf16", of the network's layers.
 
     Returns:
         (B, C, H, W) float32 pictures.
     """
-    first = paths.shape[2] - len(grid)
 
     def keep(i: int, sigma: float, state: Tensor, denoised: Tensor) -> None:
-        paths[:, STATE_ROW, first + i] = (state / (sigma**2 + 0.25) ** 0.5).cpu().numpy()
+        paths[:, STATE_ROW, i] = (state / (sigma**2 + 0.25) ** 0.5).cpu().numpy()
         if paths.shape[1] > DENOISED_ROW:
-            paths[:, DENOISED_ROW, first + i] = denoised.cpu().numpy()
+            paths[:, DENOISED_ROW, i] = denoised.cpu().numpy()
 
     def labelled(x: Tensor, sigma: Tensor) -> Tensor:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
             return denoise(x, sigma, labels).float()
 
     return heun_sample(labelled, x, grid, keep).x.cpu().numpy()
-
-
-def save_shard(folder: Path, shard: int, paths: np.ndarray, finals: np.ndarray) -> None:
-    """Both files of a shard.
-
-    Raises:
-        ValueError: they are not finite.
-    """
-    if not (np.isfinite(paths).all() and np.isfinite(finals).all()):
-        raise Mistake(
-            "The teacher's trajectories are not finite: train the teacher longer or check its checkpoint.", "teacher"
-        )
-    _save(folder / f"shard-{shard:05d}.npy", paths)
-    _save(folder / f"final-{shard:05d}.npy", finals)  # last: its presence means "whole"
 
 
 def _save(path: Path, array: np.ndarray) -> None:

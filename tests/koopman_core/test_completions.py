@@ -1,6 +1,7 @@
 """Completions: what is kept, what the teacher makes of the student's guess, and that a student trains on them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 import koopman_core
 from foundation import noise
 from foundation.mistakes import Mistake
-from koopman_core.completions import CompletionConfig, complete_trajectories
+from koopman_core.completions import CompletionConfig, Guess
 from koopman_core.edm import EDM, SIGMA_MAX
 from koopman_core.model import KoopmanDiffusion
 from koopman_core.objective import StudentConfig, StudentTask
@@ -23,13 +24,13 @@ LEVEL = 3
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Teacher, a student that differs from it, their folders: trajectories and completions."""
+    """Teacher, a student that differs from it, their folders: trajectories, and the same completed."""
     root = tmp_path_factory.mktemp("completions")
     teacher, _ = teacher_with_trajectories(root / "whole", 8)
     student = KoopmanDiffusion.from_teacher(teacher).eval()
     torch.nn.init.normal_(student.net.decoder.conv.weight, std=0.3)
-    config = CompletionConfig(str(root / "whole"), level=LEVEL, batch=5)
-    assert complete_trajectories(teacher, student, config, root / "completed") == 24
+    settings = TrajectoryConfig(count=24, steps=5, shard_size=8, batch=5)
+    assert write_trajectories(teacher, settings, root / "completed", guess=Guess(student, LEVEL, teacher)) == 24
     return teacher, student, root
 
 
@@ -40,8 +41,9 @@ def test_levels_before_are_kept_and_those_after_are_the_teachers_way_from_the_gu
     sigmas = whole.sigmas.tolist()
     for level in range(LEVEL):
         at = np.full(24, level)
-        assert torch.equal(whole.states(rows, at), completed.states(rows, at))
-        assert torch.equal(whole.denoised(rows, at), completed.denoised(rows, at))
+        # batches of other sizes: the same up to rounding
+        torch.testing.assert_close(completed.states(rows, at), whole.states(rows, at), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(completed.denoised(rows, at), whole.denoised(rows, at), rtol=1e-4, atol=1e-4)
     eps = noise(range(TrajectoryConfig.seed, TrajectoryConfig.seed + 24), (3, 8, 8))
     with torch.no_grad():
         x = (student(SIGMA_MAX * eps, SIGMA_MAX) + sigmas[LEVEL] * eps).double()
@@ -60,28 +62,23 @@ def test_levels_before_are_kept_and_those_after_are_the_teachers_way_from_the_gu
     assert completed.index["completion"]["level"] == LEVEL and "completion" not in whole.index
 
 
-def test_what_is_there_is_kept_and_workers_share_the_rest(world, tmp_path):
-    teacher, student, root = world
-    config = CompletionConfig(str(root / "whole"), level=LEVEL)
-    assert complete_trajectories(teacher, student, config, root / "completed") == 0
-    made = [complete_trajectories(teacher, student, config, tmp_path, worker=w, workers=2) for w in range(2)]
-    assert made == [16, 8]
-    rows = np.arange(24)
-    # batches of other sizes: the same up to rounding
-    torch.testing.assert_close(
-        Trajectories(tmp_path).finals(rows), Trajectories(root / "completed").finals(rows), rtol=1e-3, atol=1e-3
-    )
-
-
-def test_replaced_shards_are_deleted_one_by_one(world, tmp_path):
+def test_they_cost_one_call_of_the_teacher_less(world, tmp_path, monkeypatch):
     teacher, student, _ = world
-    settings = TrajectoryConfig(count=8, steps=5, shard_size=4, batch=4)
-    write_trajectories(teacher, settings, tmp_path / "whole")
-    config = CompletionConfig(str(tmp_path / "whole"), level=LEVEL, replace=True)
-    assert complete_trajectories(teacher, student, config, tmp_path / "out", workers=2) == 4
-    assert sorted(p.name for p in (tmp_path / "whole").glob("*.npy")) == ["final-00001.npy", "shard-00001.npy"]
-    assert complete_trajectories(teacher, student, config, tmp_path / "out") == 4
-    assert len(Trajectories(tmp_path / "out")) == 8
+    calls = {"teacher": 0, "student": 0}
+    teacher_forward, student_forward = type(teacher).forward, type(student).forward
+
+    def counted(name, forward):
+        def call(self, *args, **kwargs):
+            calls[name] += 1
+            return forward(self, *args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(type(teacher), "forward", counted("teacher", teacher_forward))
+    monkeypatch.setattr(type(student), "forward", counted("student", student_forward))
+    settings = TrajectoryConfig(count=4, steps=5, batch=4)
+    write_trajectories(teacher, settings, tmp_path, guess=Guess(student, LEVEL, teacher))
+    assert calls == {"teacher": 2 * 5 - 2, "student": 1}
 
 
 def test_a_student_learns_from_completions(world):
@@ -95,35 +92,28 @@ def test_a_student_learns_from_completions(world):
 
 def test_mistakes_are_refused(world, tmp_path):
     teacher, student, root = world
-    whole = str(root / "whole")
-    other = EDM(teacher.config)
-    for field, config, who in (
-        ("teacher", CompletionConfig(whole, level=LEVEL), other),
-        ("level", CompletionConfig(whole, level=5), teacher),
-        ("trajectories", CompletionConfig(str(tmp_path / "none")), teacher),
-        ("trajectories", CompletionConfig(str(root / "completed"), level=LEVEL), teacher),
-    ):
-        with refuses(field, error=Mistake):
-            complete_trajectories(who, student, config, tmp_path / "out")
-    with refuses("folder", error=Mistake):
-        complete_trajectories(teacher, student, CompletionConfig(whole, level=2), root / "completed")
+    settings = TrajectoryConfig(count=24, steps=5, shard_size=8, batch=5)
+    with refuses("level", error=Mistake):
+        write_trajectories(teacher, settings, tmp_path, guess=Guess(student, 5, teacher))
+    for guess in (None, Guess(student, LEVEL - 1, teacher)):
+        with refuses("folder", error=Mistake):
+            write_trajectories(teacher, settings, root / "completed", guess=guess)
     with refuses("level", error=Mistake):
         CompletionConfig(level=0)
-    with refuses("precision", error=Mistake):
-        CompletionConfig(precision="fp64")
+    with refuses("student", error=Mistake):
+        Guess(student, LEVEL, EDM(replace(teacher.config, resolution=16)))
 
 
 def test_the_command_and_the_card(world, tmp_path):
     teacher, student, _ = world
     koopman_core.save(teacher, tmp_path / "teacher.safetensors", {"name": "tiny-teacher"}, dtype=None)
     koopman_core.save(student, tmp_path / "student.safetensors", {"name": "tiny"}, dtype=None)
-    write_trajectories(koopman_core.load_teacher(tmp_path / "teacher.safetensors"),
-                       TrajectoryConfig(count=8, steps=5, shard_size=4, batch=4), tmp_path / "whole")  # fmt: skip
-    (tmp_path / "completions.toml").write_text(
-        f'[completions]\ntrajectories = "{tmp_path / "whole"}"\nstudent = "{tmp_path / "student.safetensors"}"\n'
-        f'level = 2\n[run]\nout = "{tmp_path / "out"}"\ncompile = "off"\n'
+    (tmp_path / "trajectories.toml").write_text(
+        f'[completion]\nstudent = "{tmp_path / "student.safetensors"}"\nlevel = 2\n'
+        f"[trajectories]\ncount = 8\nsteps = 5\nshard_size = 4\nbatch = 4\n"
+        f'[run]\nout = "{tmp_path / "out"}"\ncompile = "off"\n'
     )
-    command = ["completions", "--config", str(tmp_path / "completions.toml"), "--quiet"]
+    command = ["trajectories", "--config", str(tmp_path / "trajectories.toml"), "--quiet"]
     assert main([*command, "--teacher", str(tmp_path / "teacher.safetensors")]) == 0
     assert json.loads((tmp_path / "out" / "index.json").read_text())["completion"]["level"] == 2
     (tmp_path / "student.toml").write_text(

@@ -24,7 +24,6 @@ CONFIGS = Path(recipes.__file__).parent / "configs"
 SECTIONS = {
     "teacher": recipes.TeacherSettings,
     "trajectories": recipes.TrajectorySettings,
-    "completions": recipes.CompletionSettings,
     "student": recipes.StudentSettings,
 }  # fmt: skip
 FAST = ["--training.batch=8", "--training.images_per_log=8", "--training.compile=off", "--training.precision=fp32",
