@@ -47,17 +47,18 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def served(*arguments: str) -> Iterator[Served]:
+def served(*arguments: str, app_file: Path = APP) -> Iterator[Served]:
     """The app on a free port of this machine, until the end of the block.
 
     Args:
         arguments: further ones of app.py.
+        app_file: app.py of another checkout.
 
     Raises:
         RuntimeError: it ended, or did not answer in time; with what it said.
     """
     port = free_port()
-    command: Sequence[str] = (sys.executable, "-u", str(APP), "--port", str(port), *arguments)
+    command: Sequence[str] = (sys.executable, "-u", str(app_file), "--port", str(port), *arguments)
     start = time.monotonic()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     app = Served(f"http://127.0.0.1:{port}/", child.pid, start)

@@ -5,6 +5,7 @@ counts instead. Nothing is warm but the files in the system's cache.
 
 Then visits of a running app, each with nothing kept in the browser: from the page's first byte to the first picture and
 to where it plays. Target: 2 s. `python -m benchmarks.startup URL [URL ...]` visits apps that run already, side by side.
+`python -m benchmarks.startup --beside FOLDER [ARGUMENT OF app.py ...]` starts this app and another checkout's in turns.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from benchmarks.browser import chromium
-from benchmarks.serving import Served, load, served
+from benchmarks.serving import APP, Served, load, served
 from benchmarks.timing import print_table
 
 RUNS = 3
 TARGET = 8.0  # seconds
 STARTUP_PARTS = ("import of torch", "first picture, other imports, page", "server", "the page in the browser")
 VISITS = 7
+BESIDE_RUNS = 5
 VISIT_TARGET = 2.0  # seconds
 # milliseconds since the page was asked for; asked often, for a browser tells of neither
 SEEN_SCRIPT = """window.seen = {}; setInterval(() => {
@@ -121,7 +124,29 @@ def run() -> None:
     print_table(f"Start until the {what}; {before}", columns, lines)
 
 
+def beside(folder: Path, arguments: Sequence[str]) -> None:
+    """Print starts of this app and of another checkout's, which take turns, and their ratio."""
+    before, rows = load(), []
+    with watcher() as (what, look, _):
+        for _ in range(BESIDE_RUNS + 1):
+            row = []
+            for app_file in (APP, folder / APP.name):
+                with served(*arguments, app_file=app_file) as app:
+                    row.append(look(app.url) - app.started)
+            rows.append(row)
+    rows = rows[1:]  # the first of each reads its files
+    lines = [[f"pair {i + 1}", *(f"{s:.1f}" for s in r), f"{r[0] / r[1]:.2f}"] for i, r in enumerate(rows)]
+    ratio = statistics.median(a / b for a, b in rows)
+    lines.append(
+        ["median", *(f"{statistics.median(column):.1f}" for column in zip(*rows, strict=True)), f"{ratio:.2f}"]
+    )
+    print_table(f"Start until the {what}; {before}", ["", "this, s", f"{folder.name}, s", "ratio"], lines)
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--beside"]:
+        beside(Path(sys.argv[2]).resolve(), sys.argv[3:])
+        sys.exit()
     with watcher() as (_, _, look_in):
         if look_in is None:
             sys.exit("startup: there is no Chromium with playwright here.")
