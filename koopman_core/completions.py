@@ -63,12 +63,6 @@ class Guess:
             raise Mistake("The student must make pictures of the same size and classes as the teacher.", "student")
         self.student, self.level = student, level
 
-    def description(self) -> dict:
-        """The student by its weights, and the level: for the index of trajectories and for cards."""
-        from koopman_core.trajectories import fingerprint
-
-        return {"student": fingerprint(self.student), "level": self.level}
-
     @torch.no_grad()
     def state(self, x: Tensor, labels: Tensor, sigma: float, precision: str) -> Tensor:
         """x_k at level `sigma` for states `x` (B, C, H, W) at T; precision of the network is "fp32" or "bf16"."""

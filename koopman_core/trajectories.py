@@ -122,7 +122,7 @@ def write_trajectories(
         "format": 1, "config": asdict(config), "shape": list(shape), "classes": teacher.classes,
         "sigmas": sampling_sigmas(teacher, config.steps).tolist(), "teacher": fingerprint(teacher),
         **({"guidance": guided.description()} if guided is not None else {}),
-        **({"completion": guess.description()} if guess is not None else {}),
+        **({"completion": {"student": fingerprint(guess.student), "level": guess.level}} if guess is not None else {}),
     }  # fmt: skip
     path = folder / "index.json"
     if path.exists():
