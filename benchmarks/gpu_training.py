@@ -48,11 +48,12 @@ def step(config: UNetConfig, batch: int, device: torch.device, compiled: bool) -
         model.compile(dynamic=False)
     (optimizer,) = make_optimizers([{"params": list(model.parameters()), "lr": 1e-4}], "adam", 0.999)
     x = torch.randn(batch, *model.picture_shape, device=device).to(memory_format=torch.channels_last)
-    eps, sigma = torch.randn_like(x), draw_training_sigma(batch, torch.Generator().manual_seed(0)).to(device)
+    sigma = draw_training_sigma(batch, torch.Generator().manual_seed(0)).to(device)
+    noisy = x + sigma[:, None, None, None] * torch.randn_like(x)
 
     def run() -> None:
         with torch.autocast(device.type, torch.bfloat16):
-            loss = edm_loss(model, x, sigma, eps).mean()
+            loss = edm_loss(model(noisy, sigma), x, sigma).mean()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -138,7 +138,8 @@ def steps_of(config: UNetConfig, batch: int, compiled: bool, bf16: bool) -> tupl
     def ours(name: str, bf16: bool, compiled: bool = False, layout: torch.memory_format = torch.contiguous_format):
         torch.manual_seed(0)
         model, data = EDM(config).to(memory_format=layout), x.contiguous(memory_format=layout)
-        add(name, model, lambda: edm_loss(model, data, sigma, eps).mean(), bf16, compiled)
+        noisy = data + sigma[:, None, None, None] * eps
+        add(name, model, lambda: edm_loss(model(noisy, sigma), data, sigma).mean(), bf16, compiled)
 
     first = f"ours: {'bf16' if bf16 else 'fp32'}, NCHW" + (COMPILED if compiled else "")
     ours(first, bf16, compiled)
@@ -179,6 +180,7 @@ def step_parts(config: UNetConfig, batch: int, bf16: bool) -> dict[str, Callable
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(batch, config.channels, config.resolution, config.resolution, generator=generator) * 2 - 1
     sigma, eps = draw_training_sigma(batch, generator), torch.randn(x.shape, generator=generator)
+    noisy = x + sigma[:, None, None, None] * eps
     parameters = list(model.parameters())
     average = [p.detach().clone() for p in parameters]
     made = optimizers.make_optimizers([{"params": parameters, "lr": 1e-3}], "muon", 0.99)
@@ -187,7 +189,7 @@ def step_parts(config: UNetConfig, batch: int, bf16: bool) -> dict[str, Callable
         for p in parameters:
             p.grad = None
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-            value = edm_loss(model, x, sigma, eps).mean()
+            value = edm_loss(model(noisy, sigma), x, sigma).mean()
         value.backward()
 
     def optimize() -> None:

@@ -95,11 +95,16 @@ def draw_training_sigma(n: int, generator: torch.Generator, mean: float = -1.2, 
     return (mean + std * z).exp()
 
 
-def edm_loss(model: EDM, x: Tensor, sigma: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Per-sample training loss (B,): lambda(sigma) ||D(x + sigma eps) - x||^2, mean over pixels (eq. 8)."""
-    s = sigma[:, None, None, None]
+def edm_loss(denoised: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
+    """Per-sample training loss (B,): lambda(sigma) ||D(x + sigma eps) - x||^2, mean over pixels (eq. 8).
+
+    Args:
+        denoised: D(x + sigma eps; sigma), (B, C, H, W).
+        x: clean pictures (B, C, H, W).
+        sigma: (B,); lambda is 1 / c_out(sigma)^2, so that all levels count alike.
+    """
     weight = (sigma**2 + SIGMA_DATA**2) / (sigma * SIGMA_DATA) ** 2
-    return weight * (model(x + s * eps, sigma, labels) - x).square().flatten(1).mean(1)
+    return weight * (denoised - x).square().flatten(1).mean(1)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from foundation.metrics.feature_cache import FEATURES_FOLDER, reference
 from foundation.metrics.frechet import Moments, fid
 from foundation.randomness import FIRST_SEED, mix_seed, noise
 from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.guidance import Guided
 from koopman_core.model import KoopmanDiffusion
 
 FID_STEPS = 18  # of the teacher's grid: 35 calls
@@ -40,10 +41,11 @@ def _inputs(model: EDM | KoopmanDiffusion, seeds: range) -> tuple[Tensor, Tensor
 
 
 @torch.inference_mode()
-def teacher_pictures(teacher: EDM, seeds: range, steps: int = FID_STEPS) -> Tensor:
-    """Heun's samples as bytes (B, 3, H, W) on the CPU."""
+def teacher_pictures(teacher: EDM, seeds: range, steps: int = FID_STEPS, denoise: Guided | None = None) -> Tensor:
+    """Heun's samples as bytes (B, 3, H, W) on the CPU, of the teacher as it is or as `denoise` guides it."""
     eps, labels = _inputs(teacher, seeds)
-    x = heun_sample(lambda x, sigma: teacher(x, sigma, labels), SIGMA_MAX * eps, karras_sigmas(steps)).x
+    follow = teacher if denoise is None else denoise
+    x = heun_sample(lambda x, sigma: follow(x, sigma, labels), SIGMA_MAX * eps, karras_sigmas(steps)).x
     return to_bytes(x).cpu()
 
 

@@ -58,9 +58,15 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class TeacherInput:
-    """Attributes: start = another teacher's checkpoint to continue from, "" for new weights."""
+    """What a teacher is made from.
+
+    Attributes:
+        start: another teacher's checkpoint to continue from, "" for new weights.
+        lpips: backbone file, "" to look it up, where `teacher.lpips_weight` asks for one.
+    """
 
     start: str = ""
+    lpips: str = ""
 
 
 class TeacherSettings(TypedDict):
@@ -92,7 +98,8 @@ def run_teacher(config: Path, overrides: list[str], *, resume: bool, quiet: bool
             raise SettingsError("input.start is another network than the [network] section asks for.")
         model.load_state_dict(before.state_dict())
         start = _history(before.card)
-    task = TeacherTask(model, pictures, told_labels(labels, s["network"].classes), s["teacher"])
+    perceptual = PerceptualDistance(backbone=s["input"].lpips or None) if s["teacher"].lpips_weight else None
+    task = TeacherTask(model, pictures, told_labels(labels, s["network"].classes), s["teacher"], perceptual)
     print(
         f"teacher: {count_parameters(model):,} parameters, {len(pictures):,} pictures, {device_sentence()}", flush=True
     )

@@ -57,7 +57,7 @@ def test_loss_weight_by_hand():
     model = edm.EDM(TINY).eval()
     x, eps, sigma = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), torch.tensor([0.2, 5.0])
     with torch.no_grad():
-        loss = edm.edm_loss(model, x, sigma, eps)
+        loss = edm.edm_loss(model(x + sigma[:, None, None, None] * eps, sigma), x, sigma)
         for i in range(2):
             s = float(sigma[i])
             d = model(x[i : i + 1] + s * eps[i : i + 1], s)
