@@ -55,9 +55,9 @@ from foundation.data.picture_data import save_grid
 from foundation.training.commands import percent_bar
 from koopman_core.model import MODELS_DIR
 
-FID_OPTIONS = ("fid-runs", "fid-reference")
 HKD_PARTS, FLOW_PARTS, SERIES_PARTS = parts_of("hkd"), parts_of("flow"), parts_of("series")
-FIDELITY, DISTRIBUTION, MEMORISATION = "fidelity", "distribution", "memory"
+FIDELITY, DISTRIBUTION, MEMORISATION, ONE_CALL_FID = "fidelity", "distribution", "memory", "one-call-fid"
+FID_OPTIONS = {DISTRIBUTION: ("fid-runs", "fid-reference"), ONE_CALL_FID: ("fid-reference",)}
 ON_REQUEST = [p.name for p in HKD_PARTS.values() if p.on_request]
 
 
@@ -84,9 +84,8 @@ def _results(args) -> Path:
 
 def _measure(args, p: Part, job: Job, page: Path | None) -> tuple[Outcome, str]:
     """One part, measured and published; what came out, and what measures it again."""
-    options = [(p.option, job.count)]
-    if p.name == DISTRIBUTION:
-        options += [(o, v) for o in FID_OPTIONS if (v := getattr(args, o.replace("-", "_"))) is not None]
+    further = [(o, getattr(args, o.replace("-", "_"))) for o in FID_OPTIONS.get(p.name, ())]
+    options = [(p.option, job.count), *((o, value) for o, value in further if value is not None)]
     asked = " ".join(f"--{o} {v}" for o, v in options)
     command = f"python -m analysis.evaluate {p.family} --model {job.name} --parts {p.name} {asked}"
     outcome = p.measure(job)

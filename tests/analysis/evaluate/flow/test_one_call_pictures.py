@@ -114,3 +114,10 @@ def test_whom_it_fits_and_what_is_missing(folder, tmp_path_factory):
     model.card = {"data": {"name": "shapes"}}
     with refuses("data"):
         one_call.measure_fids([], model, 8, None)
+
+
+def test_the_command_that_is_printed_measures_the_same_again(folder, capsys):
+    save(mean_flow(), folder / "images-shapes-meanflow.flow.safetensors", {"data": SHAPES}, torch.float32)
+    asked = "--model images-shapes-meanflow --parts one-call-fid --one-call-fid 4 --fid-reference 9"
+    assert evaluate.main(["flow", *asked.split(), "--models", str(folder)]) == 0
+    assert f"`python -m analysis.evaluate flow {asked}`" in capsys.readouterr().out
