@@ -20,7 +20,7 @@ from foundation.metrics import inception
 from foundation.metrics.feature_cache import FEATURES_FOLDER, reference
 from foundation.metrics.frechet import Moments, fid
 from foundation.randomness import FIRST_SEED, mix_seed, noise
-from koopman_core.edm import EDM, SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN, heun_sample, karras_sigmas
 from koopman_core.guidance import Guided
 from koopman_core.model import KoopmanDiffusion
 
@@ -41,11 +41,21 @@ def _inputs(model: EDM | KoopmanDiffusion, seeds: range) -> tuple[Tensor, Tensor
 
 
 @torch.inference_mode()
-def teacher_pictures(teacher: EDM, seeds: range, steps: int = FID_STEPS, denoise: Guided | None = None) -> Tensor:
-    """Heun's samples as bytes (B, 3, H, W) on the CPU, of the teacher as it is or as `denoise` guides it."""
+def teacher_pictures(
+    teacher: EDM, seeds: range, steps: int = FID_STEPS, denoise: Guided | None = None, end: float = SIGMA_MIN
+) -> Tensor:
+    """Heun's samples as bytes (B, 3, H, W) on the CPU, of the teacher as it is or as `denoise` guides it.
+
+    Args:
+        teacher: the denoiser, and whose class labels are drawn.
+        seeds: one a picture.
+        steps: noise levels; n of them cost 2n - 1 calls.
+        denoise: what is followed instead of the teacher.
+        end: the last noise level, above 0; from there one call goes to the picture.
+    """
     eps, labels = _inputs(teacher, seeds)
     follow = teacher if denoise is None else denoise
-    x = heun_sample(lambda x, sigma: follow(x, sigma, labels), SIGMA_MAX * eps, karras_sigmas(steps)).x
+    x = heun_sample(lambda x, sigma: follow(x, sigma, labels), SIGMA_MAX * eps, karras_sigmas(steps, sigma_min=end)).x
     return to_bytes(x).cpu()
 
 

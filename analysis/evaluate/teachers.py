@@ -33,8 +33,8 @@ from foundation.metrics.frechet import fid, kid, sample_name
 from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED
 from foundation.training.commands import percent_bar, resumable
-from koopman_core.edm import EDM
-from koopman_core.fid import teacher_pictures
+from koopman_core.edm import EDM, SIGMA_MAX, SIGMA_MIN
+from koopman_core.fid import FID_STEPS, teacher_pictures
 from koopman_core.guidance import GuidanceConfig, Guided
 from koopman_core.model import load_teacher
 
@@ -73,6 +73,7 @@ def measure_teachers(
     count: int,
     reference_count: int,
     *,
+    end: float = SIGMA_MIN,
     sheet: Path | None = None,
     folder: Path = FEATURES_FOLDER,
     progress: Progress = None,
@@ -84,13 +85,17 @@ def measure_teachers(
         settings: guidances; None for none.
         guide: a worse teacher; None for each teacher without its class.
         count, reference_count: pictures of each, from 2, and training pictures.
+        end: noise level from which the last call goes to the picture, above 0 and below `SIGMA_MAX`.
         sheet: PNG, a row of `SHEET_COLUMNS` pictures for each row of the table, from the same seeds.
         folder: where features are kept.
         progress: called with (share, words); may raise to stop.
 
     Raises:
-        UserError: a card that names no data, a guide of other pictures, or what `feature_cache.collect` says.
+        UserError: such a level cannot be, a card that names no data, a guide of other pictures, or what
+            `feature_cache.collect` says.
     """
+    if not 0 < end < SIGMA_MAX:
+        raise UserError(f"The last noise level lies above 0 and below {SIGMA_MAX:g}, not at {end:g}.", "end")
     first = next(iter(teachers.values()))
     spec = first.card.get("data", {}).get("spec")
     if not isinstance(spec, str) or spec.startswith("folder"):
@@ -113,11 +118,11 @@ def measure_teachers(
                 guided = None if setting is None else Guided(teacher, setting, guide)
             except ValueError as e:
                 raise UserError(str(e), "guidance") from None
-            words = MAKER_WORDS["teacher"]
+            words = MAKER_WORDS["teacher"] + ("" if end == SIGMA_MIN else f", to {end:g}")
             if guided is not None:
                 whose = "" if guide is None else checksum(guide)
                 words += f", guided {guided.config.scale:g} in [{guided.config.low:g}, {guided.config.high:g}] {whose}"
-            make = partial(teacher_pictures, teacher, denoise=guided)
+            make = partial(teacher_pictures, teacher, denoise=guided, end=end)
             row = features(
                 teacher.card.get("name", "teacher"), teacher, words, make, count, network, folder,
                 bool(teacher.classes), progress=counted(1 + len(rows), name),
@@ -130,12 +135,13 @@ def measure_teachers(
     return rows
 
 
-def teacher_blocks(rows: Sequence[TeacherFid], count: int, reference_count: int) -> list[Block]:
+def teacher_blocks(rows: Sequence[TeacherFid], count: int, reference_count: int, end: float = SIGMA_MIN) -> list[Block]:
     """What was compared, and the table."""
     kid_name = f"{sample_name('KID', count)} x 1000"
     return [
-        f"{count:,} pictures of 35 calls, guided ones of up to 70, from the same held-out seeds and classes, against "
-        f"{reference_count:,} training pictures; only figures of equal count compare.",
+        f"{count:,} pictures of {2 * FID_STEPS - 1} calls to sigma {end:g}, guided ones of up to twice as many, from "
+        f"the same held-out seeds and classes, against {reference_count:,} training pictures; only figures of equal "
+        "count compare.",
         grid(
             ["teacher", "guidance", sample_name("FID", count), kid_name],
             [[r.teacher, _words(r.guidance), number(r.fid, ".2f"), interval(r.kid.scaled(1000), ".2f")] for r in rows],
@@ -158,6 +164,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--scales", type=float, nargs="*", default=[], help="of guidance, 0 to 20; 1 is none")
     parser.add_argument("--low", type=float, default=0.0, help="noise level from which guidance acts")
     parser.add_argument("--high", type=float, default=math.inf, help="and up to which")
+    parser.add_argument(
+        "--end", type=float, default=SIGMA_MIN, help="last noise level; one call goes on to the picture"
+    )
     parser.add_argument("--count", type=int, default=1000, help="pictures of each")
     parser.add_argument("--reference", type=int, default=1000, help="training pictures")
     parser.add_argument("--sheet", type=Path, default=None, help="PNG: a row of pictures for each row of the table")
@@ -170,10 +179,10 @@ def main(argv: list[str] | None = None) -> int:
         guide = None if args.guide is None else load_teacher(args.guide).eval()
         with percent_bar("teachers") as progress:
             rows = measure_teachers(
-                teachers, settings, guide, args.count, args.reference, sheet=args.sheet, folder=args.cache,
-                progress=progress,
+                teachers, settings, guide, args.count, args.reference,
+                end=args.end, sheet=args.sheet, folder=args.cache, progress=progress,
             )  # fmt: skip
-        print(markdown(teacher_blocks(rows, args.count, args.reference)))
+        print(markdown(teacher_blocks(rows, args.count, args.reference, args.end)))
 
     return resumable("analysis.evaluate.teachers", work)
 

@@ -12,7 +12,7 @@ from foundation.metrics.frechet import Moments, fid
 from foundation.randomness import FIRST_SEED, mix_seed
 from koopman_core import fid as pictures_of
 from koopman_core import save
-from koopman_core.edm import SIGMA_MAX, heun_sample, karras_sigmas
+from koopman_core.edm import SIGMA_MAX, heun_sample
 from tests.analysis.conftest import random_pair
 from tests.analysis.evaluate.five_features import network
 from tests.refusals import refuses
@@ -38,12 +38,13 @@ def teacher_of(seed: int):
     return teacher.eval()
 
 
-def fid_of(denoise) -> float:
+def fid_of(denoise, end: float = 0.002) -> float:
     """From the definitions: two steps of Heun from the held-out seeds, with the class of each."""
     seeds = range(FIRST_SEED, FIRST_SEED + COUNT)
     labels = torch.tensor([mix_seed(s, 8) % 3 for s in seeds])
     with torch.no_grad():
-        x = heun_sample(lambda x, s: denoise(x, s, labels), SIGMA_MAX * noise(seeds, (3, 16, 16)), karras_sigmas(2)).x
+        start, levels = SIGMA_MAX * noise(seeds, (3, 16, 16)), torch.tensor([SIGMA_MAX, end], dtype=torch.float64)
+        x = heun_sample(lambda x, s: denoise(x, s, labels), start, levels).x
     data = torch.from_numpy(open_dataset("shapes", 16).pictures(range(REFERENCE))).permute(0, 3, 1, 2)
     moments = []
     for bytes_ in (data, ((x.clamp(-1, 1) + 1) * 127.5).round().byte()):
@@ -87,6 +88,15 @@ def test_another_guide_is_another_place(tmp_path):
         for k in (2, 3)
     ]
     assert found[0][0] == found[1][0] and found[0][1].fid != found[1][1].fid
+
+
+def test_another_last_level(tmp_path):
+    teacher = teacher_of(1)
+    for end in (0.002, 0.5):
+        (row,) = evaluate.measure_teachers({"one": teacher}, [None], None, COUNT, REFERENCE, end=end, folder=tmp_path)
+        assert row.fid == pytest.approx(fid_of(teacher, end), rel=1e-2)
+    with refuses("end"):
+        evaluate.measure_teachers({"one": teacher}, [None], None, COUNT, REFERENCE, end=80.0, folder=tmp_path)
 
 
 def test_command_prints_a_row_each(tmp_path, capsys):
