@@ -111,7 +111,8 @@ def measure_teachers(
         return None if here is None else lambda done, of: here(done / of, words)
 
     real = reference(data, network, reference_count, folder=folder, progress=counted(0, "reference"))
-    rows, pictures = [], []
+    rows: list[TeacherFid] = []
+    pictures: list[torch.Tensor] = []
     for name, teacher in teachers.items():
         for setting in settings:
             try:
