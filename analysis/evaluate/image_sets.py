@@ -24,6 +24,7 @@ from torch import Tensor
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Progress
+from analysis.core.progress import part as part_of
 from analysis.evaluate.tables.markdown import NOT_DEFINED, Block, Table, Verdict, extremes, grid, interval, number
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.workbench.workbench import Workbench
@@ -153,21 +154,32 @@ class Distribution:
         }  # fmt: skip
 
 
-def data_of(bench: Workbench) -> ImageDataset:
-    """The training pictures of a model, by its card.
+def data_by_card(card: dict, size: int, name: str) -> ImageDataset:
+    """The training pictures that a card names, `size` pixels a side; `name` is whose card it is.
 
     Raises:
         UserError: the card does not say, or only says that they were a folder of somebody's.
         DataError: they are not to be had.
     """
-    spec = bench.model.card.get("data", {}).get("spec")
+    spec = card.get("data", {}).get("spec")
     if not isinstance(spec, str) or spec.startswith("folder"):
         raise UserError(
-            f"The card of {bench.name} names no data set that can be opened here, so there is nothing to compare its "
-            "pictures with: leave out --fid.",
+            f"The card of {name} names no data set that can be opened here, so there is nothing to compare its "
+            "pictures with: leave out FID.",
             "data",
         )
-    return open_dataset(spec, bench.model.config.resolution, "train")
+    return open_dataset(spec, size, "train")
+
+
+def data_of(bench: Workbench) -> ImageDataset:
+    """The training pictures of a model, by its card; raises what `data_by_card` does."""
+    return data_by_card(bench.model.card, bench.model.config.resolution, bench.name)
+
+
+def picture_progress(progress: Progress, i: int, pieces: int, words: str) -> CountProgress:
+    """What tells `progress` of piece i of so many equal ones, in pictures done of all."""
+    here = part_of(progress, i / pieces, (i + 1) / pieces)
+    return None if here is None else lambda done, of: here(done / of, words)
 
 
 def makers(bench: Workbench, device: torch.device | str = "cpu") -> dict[str, Callable[[range], Tensor]]:

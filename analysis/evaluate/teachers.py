@@ -21,14 +21,12 @@ import torch
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Progress
-from analysis.core.progress import part as piece
-from analysis.evaluate.image_sets import MAKER_WORDS, Inception, features
+from analysis.evaluate.image_sets import MAKER_WORDS, Inception, data_by_card, features, picture_progress
 from analysis.evaluate.tables.markdown import Block, grid, interval, markdown, number
-from foundation.data.datasets import open_dataset
 from foundation.data.picture_data import save_grid
 from foundation.data.pictures import from_bytes
 from foundation.files.checkpoints import checksum
-from foundation.metrics.feature_cache import FEATURES_FOLDER, CountProgress, reference
+from foundation.metrics.feature_cache import FEATURES_FOLDER, reference
 from foundation.metrics.frechet import fid, kid, sample_name
 from foundation.metrics.statistics import Interval
 from foundation.randomness import FIRST_SEED
@@ -97,20 +95,11 @@ def measure_teachers(
     if not 0 < end < SIGMA_MAX:
         raise UserError(f"The last noise level lies above 0 and below {SIGMA_MAX:g}, not at {end:g}.", "end")
     first = next(iter(teachers.values()))
-    spec = first.card.get("data", {}).get("spec")
-    if not isinstance(spec, str) or spec.startswith("folder"):
-        raise UserError(
-            "The teacher's card names no data set that can be opened here: there is nothing to compare.", "data"
-        )
-    network = Inception()
-    shares = 1 / (1 + len(teachers) * len(settings))
-    data = open_dataset(spec, first.picture_shape[-1], "train")
-
-    def counted(i: int, words: str) -> CountProgress:
-        here = piece(progress, i * shares, (i + 1) * shares)
-        return None if here is None else lambda done, of: here(done / of, words)
-
-    real = reference(data, network, reference_count, folder=folder, progress=counted(0, "reference"))
+    network, data = Inception(), data_by_card(first.card, first.picture_shape[-1], next(iter(teachers)))
+    pieces = 1 + len(teachers) * len(settings)
+    real = reference(
+        data, network, reference_count, folder=folder, progress=picture_progress(progress, 0, pieces, "reference")
+    )
     rows: list[TeacherFid] = []
     pictures: list[torch.Tensor] = []
     for name, teacher in teachers.items():
@@ -126,7 +115,7 @@ def measure_teachers(
             make = partial(teacher_pictures, teacher, denoise=guided, end=end)
             row = features(
                 teacher.card.get("name", "teacher"), teacher, words, make, count, network, folder,
-                bool(teacher.classes), progress=counted(1 + len(rows), name),
+                bool(teacher.classes), progress=picture_progress(progress, 1 + len(rows), pieces, name),
             )  # fmt: skip
             rows.append(TeacherFid(name, setting, fid(real.moments, row.moments), kid(real.kept, row.kept)))
             if sheet is not None:

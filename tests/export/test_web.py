@@ -256,9 +256,8 @@ def test_a_runtime_of_another_release_is_refused(runtime, tmp_path):
 def test_every_shipped_model_can_be_exported(name, tmp_path):
     found = onnx_graphs.write_graphs(koopman_core.load(name), tmp_path)
     assert found.pictures < onnx_graphs.TOLERANCE and found.latents < 1e-4
-    assert (
-        sum(f.stat().st_size for f in tmp_path.iterdir()) < 32e6
-    )  # half precision; 14 MB of runtime and page are added
+    # with 14 MB of runtime and page, portraits is over the 40 MB that benchmarks.page aims at
+    assert sum(f.stat().st_size for f in tmp_path.iterdir()) < 32e6
 
 
 def test_progress_rises_to_the_end_and_may_stop(checkpoint, runtime, tmp_path):

@@ -20,20 +20,18 @@ from torch import Tensor
 
 from analysis.core.errors import UserError
 from analysis.core.progress import Progress
-from analysis.core.progress import part as piece
 from analysis.evaluate import image_sets
 from analysis.evaluate.flow.images import network_of, start_of
 from analysis.evaluate.flow.momentum import counted
-from analysis.evaluate.image_sets import MAKER_WORDS, features
+from analysis.evaluate.image_sets import MAKER_WORDS, data_by_card, features, picture_progress
 from analysis.evaluate.tables.markdown import Block, Verdict, grid, interval, number
 from analysis.evaluate.tables.parts import Job, Outcome, part
 from analysis.workbench.library import ModelLibrary
 from flow_core import model as flow_model
 from flow_core.model import FlowModel
 from flow_core.samplers import sample
-from foundation.data.datasets import open_dataset
 from foundation.data.pictures import from_bytes, to_bytes
-from foundation.metrics.feature_cache import FEATURES_FOLDER, CountProgress, reference, size_of
+from foundation.metrics.feature_cache import FEATURES_FOLDER, reference, size_of
 from foundation.metrics.frechet import fid, sample_name
 from foundation.metrics.perceptual import PerceptualDistance, available
 from foundation.metrics.statistics import Interval, mean_interval
@@ -239,21 +237,22 @@ def measure_fids(
     Raises:
         UserError: no network, no data; or what `feature_cache.collect` says.
     """
-    spec = model.card.get("data", {}).get("spec")
-    if not isinstance(spec, str) or spec.startswith("folder"):
-        raise UserError("The net's card names no data that can be opened here, so there is no FID.", "data")
-    data, network = open_dataset(spec, model.sample_shape[-1], "train"), image_sets.Inception()
-    of = size_of(data) if of is None else of
-    share = 1 / (len(makers) + 1)
-
-    def told(i: int, words: str) -> CountProgress:
-        here = piece(progress, i * share, (i + 1) * share)
-        return None if here is None else lambda done, n: here(done / n, words)
-
-    real = reference(data, network, of, folder=folder, progress=told(0, "reference"))
+    network, data = image_sets.Inception(), data_by_card(model.card, model.sample_shape[-1], "this net")
+    of, pieces = size_of(data) if of is None else of, len(makers) + 1
+    real = reference(data, network, of, folder=folder, progress=picture_progress(progress, 0, pieces, "reference"))
     found, classes = dict[str, float](), bool(model.classes)
     for i, m in enumerate(makers, 1):
-        row = features(m.place, m.model, m.words, m.make, count, network, folder, classes, progress=told(i, m.name))
+        row = features(
+            m.place,
+            m.model,
+            m.words,
+            m.make,
+            count,
+            network,
+            folder,
+            classes,
+            progress=picture_progress(progress, i, pieces, m.name),
+        )
         found[m.name] = fid(real.moments, row.moments)
     return found, of, data.name
 
